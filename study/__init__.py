@@ -1,0 +1,35 @@
+"""Degradation studies: does depth hurt, and do shortcuts mend it?
+
+import study
+curves = study.read_curves("results/quickstart")
+study.figure("degradation", curves)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["StudyError", "figure", "read_curves", "read_runs", "table"]
+
+if TYPE_CHECKING:
+    from study.errors import StudyError
+    from study.plotting import figure, table
+    from study.store.collect import read_curves, read_runs
+
+_HOMES = {
+    "StudyError": "study.errors",
+    "figure": "study.plotting",
+    "table": "study.plotting",
+    "read_curves": "study.store.collect",
+    "read_runs": "study.store.collect",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `import study` and `study --help` cost nothing.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'study' has no attribute '{name}'")

@@ -1,0 +1,409 @@
+"""The verbs of `study`: parse, call, print. Every heavy import is inside the verb that needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from study.launch.sweep import Planned
+
+app = typer.Typer(
+    name="study",
+    help="Does depth hurt, and do shortcuts mend it? Degradation studies on one machine or a SLURM cluster.",
+    epilog="Start with: study sweep quickstart.yaml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Mode(StrEnum):
+    """What to do about runs that were started before."""
+
+    missing = "missing"
+    retry = "retry"
+    force = "force"
+
+
+class Executor(StrEnum):
+    """Who trains."""
+
+    auto = "auto"
+    local = "local"
+    debug = "debug"
+
+
+class Device(StrEnum):
+    """What is trained on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _complete_sweep_file(incomplete: str) -> list[str]:
+    from study.launch.sweep import ready_sweeps
+
+    return [f"{name}.yaml" for name in ready_sweeps() if name.startswith(incomplete)]
+
+
+def _complete_sweep(incomplete: str) -> list[str]:
+    from study.store.layout import default_results
+    from study.store.runs import sweep_names
+
+    return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
+
+
+def _complete_figure(incomplete: str) -> list[str]:
+    from study.spec.registry import FIGURES
+
+    return [name for name in FIGURES if name.startswith(incomplete)]
+
+
+Results = Annotated[Path | None, typer.Option("--results", help="results folder [default: $STUDY_RESULTS or results]")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="data folder [default: $STUDY_DATA or data]")]
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=_complete_sweep)
+]
+
+
+def _results(folder: Path | None) -> Path:
+    from study.store.layout import default_results
+
+    return folder or default_results()
+
+
+def _sweep_files(name: str, results: Path | None) -> Any:
+    """The files of a sweep that is named by its name, its results folder or its sweep file."""
+    from study.store.layout import SweepFiles
+
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        from study.launch.sweep import find_sweep_file
+        from study.spec.sweep import load
+
+        return SweepFiles(_results(results), load(find_sweep_file(name)).name)
+    if "/" in name.rstrip("/"):
+        return SweepFiles(path.parent, path.name)
+    return SweepFiles(_results(results), name.rstrip("/"))
+
+
+# -- sweep ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="a sweep file, or a ready one", autocompletion=_complete_sweep_file)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="missing: what is not there yet; retry: failed runs too; force: all again")
+    ] = Mode.missing,
+    executor: Annotated[Executor, typer.Option(help="who trains; debug: this very process")] = Executor.auto,
+    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="runs at once [default: one per GPU, else per core]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="threads of a worker [default: the cores shared out]")
+    ] = None,
+    results: Results = None,
+    data_root: DataRoot = None,
+    figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
+) -> None:
+    """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
+
+    Stop it with Ctrl-C at any time: the same command goes on where it was.
+    """
+    from study.launch.sweep import find_sweep_file, plan_sweep
+    from study.spec.sweep import load
+
+    named = load(find_sweep_file(file), overrides or ())
+    planned = plan_sweep(named, _results(results), mode.value)
+    if dry_run:
+        _print_plan(planned)
+        return
+    if planned.work:
+        if not _train(planned, data_root, executor, device, workers, threads):
+            print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
+            print(f"  study {' '.join(_quoted(sys.argv[1:]))}", file=sys.stderr)
+            raise typer.Exit(130)
+    else:
+        print(_nothing_to_do(planned))
+    raise typer.Exit(_show_results(planned, figures))
+
+
+def _quoted(words: list[str]) -> list[str]:
+    import shlex
+
+    return [shlex.quote(word) for word in words]
+
+
+def _print_plan(planned: Planned) -> None:
+    from study.launch.plan import cost
+    from study.launch.view import label
+
+    for action in planned.actions:
+        spec = planned.sweep.runs[action.run_id]
+        reason = f"  ({action.reason})" if action.reason else ""
+        print(f"{action.verb:<7} {label(spec):<22} {spec.dataset}  {spec.recipe.name}  {action.run_id}{reason}")
+    work = planned.work
+    arithmetic = 2 * sum(map(cost, work.values()))
+    print(
+        f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP); nothing was done"
+    )
+
+
+def _train(
+    planned: Planned,
+    data_root: Path | None,
+    executor: Executor,
+    device: Device,
+    workers: int | None,
+    threads: int | None,
+) -> bool:
+    from rich.console import Console
+
+    from study.data import default_root
+    from study.launch.sweep import Machine, execute, prepare_data
+    from study.launch.view import Terminal
+
+    work = planned.work
+    machine = Machine(data_root or default_root(), executor.value, device.value, workers, threads)
+    prepare_data(list(work.values()), machine.data_root)
+    print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
+    with Terminal(work, planned.count("keep"), Console()) as view:
+        _, complete = execute(planned, machine, view)
+    return complete
+
+
+def _nothing_to_do(planned: Planned) -> str:
+    total, kept = len(planned.actions), planned.count("keep")
+    others = []
+    if waiting := planned.count("wait"):
+        others.append(f"{waiting} in training elsewhere")
+    if failed := planned.count("leave"):
+        others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
+    return f"{planned.sweep.name}: nothing is left to do; " + ", ".join([f"{kept} of {total} runs are there", *others])
+
+
+def _show_results(planned: Planned, figures: Path) -> int:
+    """Print the table of final errors and the figures' paths; the exit code of the sweep."""
+    from study.plotting.refresh import refresh
+    from study.plotting.tables import final_errors, render
+    from study.store.collect import collect, read_frames
+
+    collect(planned.files)
+    curves, runs = read_frames([planned.files.folder])
+    if not curves.empty:
+        print()
+        print(render(final_errors(curves, runs), "text"), end="")
+    failed = runs[runs["state"] == "failed"]
+    for _, run in failed.iterrows():
+        print(f"failed: {run['run_id']}: {run['message']}")
+    for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
+        print(f"note: {run['run_id']}: {run['message']}")
+    print()
+    print(f"curves: {planned.files.curves}")
+    if not curves.empty:
+        for path in refresh(planned.files, planned.sweep.figures, curves, runs, figures / planned.sweep.name):
+            print(f"figure: {path}")
+    return 1 if len(failed) else 0
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(
+    sweep: SweepName,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="refresh until Ctrl-C")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs: a list with an object a run")] = False,
+    results: Results = None,
+) -> None:
+    """Show each run of a sweep: state, iteration, error, speed, time left, attempts. Reads only."""
+    from study.launch.status import picture, report
+
+    files = _sweep_files(sweep, results)
+    if as_json:
+        print(json.dumps(report(files), indent=1))
+        return
+    from rich.console import Console
+
+    console = Console()
+    if not watch:
+        console.print(picture(report(files)))
+        return
+    import time
+
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            live.update(picture(report(files)), refresh=True)
+            time.sleep(2)
+
+
+@app.command()
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a run id, or enough of it to tell which")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as the run goes on, until Ctrl-C")] = False,
+    results: Results = None,
+) -> None:
+    """Print the log of a run, over all its attempts."""
+    from study.launch.status import find_run, follow_log
+
+    for text in follow_log(find_run(_results(results), run), follow):
+        print(text, end="", flush=True)
+
+
+@app.command()
+def collect(sweep: SweepName, results: Results = None) -> None:
+    """Gather a sweep's curves and runs into two Parquet files; safe while it is being trained."""
+    from study.store.collect import collect as gather
+
+    for path in gather(_sweep_files(sweep, results)):
+        print(path)
+
+
+def _frames(sweeps: list[str], results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from study.store.collect import read_frames
+
+    return read_frames([_sweep_files(name, results).folder for name in sweeps])
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="see `study list figures`", autocompletion=_complete_figure)],
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
+    formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
+    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Draw a figure from the collected curves, with the CSV of exactly what it shows beside it."""
+    from study.plotting import save
+
+    curves, runs = _frames(sweeps, results)
+    folder = out or Path("figures") / _sweep_files(sweeps[0], results).name
+    for path in save(name, curves, runs, folder, formats=tuple(formats.split(","))):
+        print(path)
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="see `study list tables`")],
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
+    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
+    results: Results = None,
+) -> None:
+    """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    from study.plotting import table as make
+    from study.plotting.tables import render
+
+    print(render(make(name, *_frames(sweeps, results)), fmt), end="")
+
+
+class Listing(StrEnum):
+    """What `study list` can list."""
+
+    sweeps = "sweeps"
+    data = "data"
+    recipes = "recipes"
+    networks = "networks"
+    figures = "figures"
+    tables = "tables"
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listing | None, typer.Argument(help="one kind; else all")] = None,
+    results: Results = None,
+    data_root: DataRoot = None,
+) -> None:
+    """List sweeps, data sets, recipes, networks and figures."""
+    from study.data import default_root
+    from study.launch.catalogue import listing
+
+    for kind in [what] if what else list(Listing):
+        print(f"{kind.value}:")
+        for name, summary in listing(kind.value, _results(results), data_root or default_root()):
+            print(f"  {name:<20} {summary}")
+
+
+@app.command()
+def doctor(results: Results = None, data_root: DataRoot = None) -> None:
+    """Say what works on this machine, what is missing, and how to get it."""
+    from study.data import default_root
+    from study.launch.doctor import examine
+
+    sound = True
+    for finding in examine(_results(results), data_root or default_root()):
+        print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}")
+        sound = sound and finding.mark != "FAIL"
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a sweep file, for editors."""
+    from study.spec.schema import sweep_schema
+
+    print(json.dumps(sweep_schema(), indent=1))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from study import __version__
+
+        print(f"study {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
+    try:
+        code = app(standalone_mode=False)
+    except StudyError as error:
+        _complain(str(error))
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # `study list | head`
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        # Typer's usage errors; some of its versions bring their own copy of click, so they are told by their shape.
+        if not hasattr(error, "format_message"):
+            raise
+        _complain(f"{error.format_message()} (see study --help)")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> None:
+    for line in message.splitlines():
+        print(f"study: {line}", file=sys.stderr)

@@ -1,0 +1,60 @@
+"""Data sets, as NumPy arrays: `load` one by its name, `prepare` it beforehand, or ask what is `missing`.
+
+Nothing here imports torch, except where torchvision's classes download or read their own formats.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from study.data.images import ImageSet
+from study.data.source import Source
+from study.data.subset import with_train_subset
+from study.errors import StudyError, nearest
+from study.spec.registry import DATA
+
+__all__ = ["ImageSet", "default_root", "load", "missing", "prepare"]
+
+
+def load(
+    name: str,
+    root: Path,
+    *,
+    folder: str | None = None,
+    image_size: int | None = None,
+    train_subset: int | None = None,
+    train_subset_seed: int = 0,
+) -> ImageSet:
+    """Load a data set; one that is not ready is prepared first.
+
+    `root` holds all data sets; `folder` and `image_size` (pixels) belong to `image_folder` alone; `train_subset`
+    keeps that many training images, class-balanced and drawn from `train_subset_seed`. Raises `StudyError`.
+    """
+    data = _source(name, root, folder, image_size).load()
+    return data if train_subset is None else with_train_subset(data, train_subset, train_subset_seed)
+
+
+def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> None:
+    """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
+
+    Returns at once where nothing is to be done. Raises `StudyError`, one line, where it is impossible.
+    """
+    _source(name, root, folder, image_size).prepare()
+
+
+def missing(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> str | None:
+    """None where a data set can be had without a network, else one line: what is missing, and how to get it."""
+    return _source(name, root, folder, image_size).missing()
+
+
+def default_root() -> Path:
+    """`$STUDY_DATA`, else the folder `data` in the working directory."""
+    return Path(os.environ.get("STUDY_DATA") or "data")
+
+
+def _source(name: str, root: Path, folder: str | None, image_size: int | None) -> Source:
+    if name not in DATA:
+        raise StudyError(f"unknown data '{name}'{nearest(name, DATA)}")
+    source: Source = DATA[name].load()(name, root, folder, image_size)
+    return source

@@ -1,0 +1,103 @@
+"""Decoded image folders, kept on disk: `<cache>/<folder>-<key>/{train.npy, test.npy, about.json}`.
+
+An entry appears whole, by one rename, and never changes; the whole cache may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from study.data.images import Images
+from study.errors import StudyError
+
+VERSION = 1  # to be raised when decoding changes, so that older entries are not taken for new ones
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """The decoded images of a folder, read-only memory maps of shape (N, H, W, 3)."""
+
+    train: Images
+    test: Images
+    fingerprint: str
+
+
+def default_cache() -> Path:
+    """`$STUDY_CACHE`, else `$XDG_CACHE_HOME/study`, else `~/.cache/study`."""
+    if own := os.environ.get("STUDY_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "study"
+
+
+def entry_path(name: str, what: object) -> Path:
+    """Where the entry lies that is decided by `what`: anything that JSON can say."""
+    key = hashlib.sha256(json.dumps([VERSION, what]).encode()).hexdigest()[:20]
+    return default_cache() / f"{name}-{key}"
+
+
+def read_entry(path: Path) -> Entry | None:
+    """The entry, or None where there is none that is whole."""
+    try:
+        about = json.loads((path / "about.json").read_text())
+        train, test = (np.load(path / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in ("train", "test"))
+        return Entry(train, test, about["fingerprint"])
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def write_entry(path: Path, fill: Callable[[Path], str]) -> None:
+    """Make an entry: `fill` writes train.npy and test.npy into a folder and returns the fingerprint.
+
+    Two processes that make the same entry do the work twice; the first one's stays.
+    """
+    building = path.parent / f".{path.name}-{uuid.uuid4().hex}"
+    try:
+        _sweep(path)
+        building.mkdir(parents=True)
+        about = {"fingerprint": fill(building)}
+        (building / "about.json").write_text(json.dumps(about))
+        for file in building.iterdir():
+            _sync(file)
+        _place(building, path)
+    except OSError as error:
+        raise StudyError(
+            f"cannot write the cache of decoded images {path.parent}: {error.strerror}; "
+            "set STUDY_CACHE to another folder"
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of the same entry, at least a day ago."""
+    for left in path.parent.glob(f".{path.name}-*"):
+        if time.time() - left.stat().st_mtime > 86400:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _place(building: Path, path: Path) -> None:
+    try:
+        building.rename(path)
+    except OSError:
+        if read_entry(path) is not None:
+            return  # another process was first
+        shutil.rmtree(path, ignore_errors=True)
+        building.rename(path)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

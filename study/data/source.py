@@ -1,0 +1,45 @@
+"""What every data set answers: is it here, make it ready, load it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from study.data.images import ImageSet
+from study.errors import StudyError
+
+
+class Source(ABC):
+    """Where one data set comes from.
+
+    A new data set is a subclass in a file of its own and one line in `study.spec.registry.DATA`.
+    """
+
+    takes_folder: ClassVar[bool] = False
+
+    def __init__(self, name: str, root: Path, folder: str | None = None, image_size: int | None = None) -> None:
+        if not self.takes_folder and (folder is not None or image_size is not None):
+            raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only 'image_folder' does")
+        self.name = name
+        self.root = Path(root).expanduser().resolve()
+        self.folder = folder
+        self.image_size = image_size
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """None where the data can be had without a network, else a line that says what to do.
+
+        A look at file names only: milliseconds, and never an import of torch.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Download, verify or decode whatever is not there yet; else return at once, without torch.
+
+        Harmless when several processes do it at the same time, or are killed while they do.
+        """
+
+    @abstractmethod
+    def load(self) -> ImageSet:
+        """The whole data set, prepared first where it is not ready. Raises `StudyError`, one line."""

@@ -1,0 +1,199 @@
+"""One attempt at a pack of runs by one process: leases, heartbeat, log, and what is left behind on failure.
+
+Every executor ends here: a local worker, a job on a cluster, or this very process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from study import data
+from study.data import ImageSet
+from study.errors import StudyError
+from study.launch import provenance
+from study.spec.identity import run_id
+from study.spec.run import RunSpec
+from study.store import runs as store
+from study.store.files import sweep_away_temporaries
+from study.store.layout import RunFiles
+from study.store.lease import Lease, claim
+from study.training.pack import Progress, train_pack
+
+HEARTBEAT_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def attempt(
+    folders: Sequence[Path],
+    data_root: Path,
+    device: str,
+    executor: str,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    raise_errors: bool = False,
+) -> dict[str, str]:
+    """Train the runs in `folders` side by side until each is sealed, has failed, or `stopped` says True.
+
+    Returns
+    -------
+    dict
+        The outcome of each run id: `done`, `diverged`, `failed`, `interrupted`, or `busy` when another process holds it.
+    """
+    outcomes: dict[str, str] = {}
+    with ExitStack() as stack:
+        pack: list[tuple[RunSpec, RunFiles]] = []
+        leases: dict[str, Lease] = {}
+        for files in map(RunFiles, folders):
+            lease = claim(files)
+            if lease is None:
+                outcomes[files.run_id] = "busy"
+                continue
+            stack.callback(lease.release)
+            if store.status(files).state in store.ENDED:  # by another process, a moment ago
+                outcomes[files.run_id] = store.status(files).state
+                continue
+            leases[files.run_id] = lease
+            sweep_away_temporaries(files.folder)
+            stack.enter_context(_log_into(files))
+            pack.append((store.read_spec(files), files))
+        if pack:
+            heartbeat = stack.enter_context(_Heartbeat(pack, leases))
+
+            def observe(progress: Progress) -> None:
+                heartbeat.latest[progress.run_id] = progress
+                report(progress)
+
+            train = partial(train_pack, stopped=lambda: stopped() or heartbeat.lost, report=observe)
+            outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
+    return outcomes
+
+
+def _train(
+    pack: list[tuple[RunSpec, RunFiles]],
+    data_root: Path,
+    device: str,
+    executor: str,
+    train: Callable[..., bool],
+    raise_errors: bool,
+) -> dict[str, str]:
+    target = torch.device(device)
+    name = torch.cuda.get_device_name(target) if target.type == "cuda" else "cpu"
+    record = provenance.describe(name, executor, torch.get_num_threads())
+    for _, files in pack:
+        store.start_attempt(files, record)
+        log.info("attempt on %s, %s, %s threads, torch %s", record["host"], name, record["threads"], record["torch"])
+    try:
+        for spec, files in pack:
+            if run_id(spec) != files.run_id:
+                raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
+        train(pack, _load(data_root, **_data_arguments(pack[0][0])), target)
+    except Exception as error:
+        for _, files in pack:
+            if not files.done.exists():
+                log.exception("the attempt failed")
+                store.write_failed(files, _one_line(error), traceback.format_exc())
+        if raise_errors:
+            raise
+    return {files.run_id: _outcome(files) for _, files in pack}
+
+
+def _outcome(files: RunFiles) -> str:
+    """How the attempt left a run, from the files alone; recorded with the attempt."""
+    if files.done.exists():
+        now = store.status(files)
+        outcome, iteration = str(now.state), now.iteration
+    else:
+        newest = files.checkpoints()
+        outcome = "failed" if files.failed.exists() else "interrupted"
+        iteration = int(newest[0].name.split("-")[1]) if newest else 0
+    store.end_attempt(files, outcome, iteration)
+    log.info("%s at iteration %d", outcome, iteration)
+    return outcome
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, StudyError) else f"{type(error).__name__}: {text}"
+
+
+def _data_arguments(spec: RunSpec) -> dict[str, Any]:
+    keys = ("folder", "image_size", "train_subset", "train_subset_seed")
+    return {"name": spec.data, **{key: getattr(spec, key) for key in keys}}
+
+
+@lru_cache(maxsize=1)  # a worker trains many runs on the same data set
+def _load(root: Path, **arguments: Any) -> ImageSet:
+    return data.load(root=root, **arguments)
+
+
+class _Heartbeat:
+    """A thread that keeps the leases of a pack alive and publishes where its runs are."""
+
+    def __init__(self, pack: list[tuple[RunSpec, RunFiles]], leases: dict[str, Lease]) -> None:
+        self.leases = leases
+        self.batch = {files.run_id: spec.recipe.batch_size for spec, files in pack}
+        self.latest: dict[str, Progress] = {}
+        self.lost = False
+        """Whether another process took a run over, because this one was not heard of for too long."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> _Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        before: dict[str, Progress] = {}
+        while True:
+            for name, lease in self.leases.items():
+                now = self.latest.get(name)
+                try:
+                    lease.beat(**(self._facts(now, before.get(name)) if now else {}))
+                    self.lost = self.lost or not lease.mine()
+                except OSError as error:  # a full disk must not end the training by way of its heartbeat
+                    log.warning("no heartbeat: %s", error)
+            before = dict(self.latest)
+            if self._ended.wait(HEARTBEAT_SECONDS):
+                return
+
+    def _facts(self, now: Progress, before: Progress | None) -> dict[str, Any]:
+        steps = now.iteration - (before.iteration if before else now.iteration)
+        seconds = now.seconds - (before.seconds if before else now.seconds)
+        speed = steps / seconds if steps and seconds else None
+        return {
+            "iteration": now.iteration,
+            "iterations": now.iterations,
+            "error": now.error,
+            "images_per_second": speed and speed * self.batch[now.run_id],
+            "seconds_left": speed and (now.iterations - now.iteration) / speed,
+        }
+
+
+@contextmanager
+def _log_into(files: RunFiles) -> Iterator[None]:
+    """Send this package's log messages into the run's log."""
+    handler = logging.FileHandler(files.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("study")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,59 @@
+"""What there is to choose from: `study list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from study import data
+from study.errors import StudyError
+from study.launch.sweep import ready_sweeps
+from study.spec import recipes
+from study.spec.registry import BLOCKS, DATA, FIGURES, SHORTCUTS, TABLES
+from study.spec.sweep import load
+from study.store.runs import sweep_names
+
+Lines = Iterator[tuple[str, str]]
+
+
+def listing(kind: str, results: Path, data_root: Path) -> Lines:
+    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `figures` or `tables`."""
+    kinds: dict[str, Callable[[], Lines]] = {
+        "sweeps": lambda: _sweeps(results),
+        "data": lambda: _data(data_root),
+        "recipes": lambda: ((name, recipes.summary(name)) for name in recipes.names()),
+        "networks": _networks,
+        "figures": lambda: ((name, entry.summary) for name, entry in FIGURES.items()),
+        "tables": lambda: ((name, entry.summary) for name, entry in TABLES.items()),
+    }
+    return kinds[kind]()
+
+
+def _sweeps(results: Path) -> Lines:
+    started = set(sweep_names(results))
+    for name, path in sorted(ready_sweeps().items()):
+        try:
+            sweep = load(path)
+            about = f"{sweep.description} ({len(sweep.runs)} runs)"
+        except StudyError as error:
+            about = f"cannot be read: {str(error).splitlines()[0]}"
+        yield name, about + ("; started" if name in started else "")
+        started.discard(name)
+    for name in sorted(started):
+        yield name, f"started; in {results / name}/"
+
+
+def _data(root: Path) -> Lines:
+    for name, entry in DATA.items():
+        ready = "" if name == "image_folder" or data.missing(name, root) else " -- ready"
+        yield name, entry.summary + ready
+
+
+def _networks() -> Lines:
+    yield "family: cifar", "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other"
+    yield "family: imagenet", "depth 18 or 34; stem: imagenet or cifar"
+    yield "network", "plain or residual: the same network without or with the addition"
+    for name, entry in BLOCKS.items():
+        yield f"block: {name}", entry.summary
+    for name, entry in SHORTCUTS.items():
+        yield f"shortcut: {name}", entry.summary

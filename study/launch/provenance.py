@@ -1,0 +1,83 @@
+"""Where and with what a run was trained: recorded with every attempt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import study
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def package_version(name: str) -> str | None:
+    """The version of an installed package, without importing it."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> bytes | None:
+    """What git says of the repository that this package runs from; None where it is not in one."""
+    folder = Path(study.__file__).parent
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@cache
+def commit() -> tuple[str | None, str | None]:
+    """The commit of the code, and a hash of the uncommitted changes to it, if any."""
+    tracked = _git("ls-files", "--error-unmatch", "__init__.py")
+    head = _git("rev-parse", "HEAD") if tracked else None
+    if head is None:
+        return None, None
+    difference = _git("diff", "HEAD", "--", ".") or b""
+    return head.decode().strip(), hashlib.sha256(difference).hexdigest()[:12] if difference else None
+
+
+def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
+    """The record of an attempt. `device` is its name, such as `cpu` or `NVIDIA H100 80GB HBM3`."""
+    head, dirty = commit()
+    return {
+        "executor": executor,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": device,
+        "cpu": cpu_model(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "study": study.__version__,
+        "torch": package_version("torch"),
+        "numpy": package_version("numpy"),
+        "commit": head,
+        "dirty": dirty,
+    }

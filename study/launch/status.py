@@ -1,0 +1,125 @@
+"""Where a sweep is, read off the disk. Nothing here writes, and nothing is guessed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from study.errors import StudyError, nearest
+from study.launch.view import duration
+from study.spec.run import RunSpec
+from study.store import runs as store
+from study.store.layout import RunFiles, SweepFiles
+
+COLOURS = {
+    "done": "green",
+    "diverged": "yellow",
+    "failed": "red",
+    "running": "cyan",
+    "interrupted": "magenta",
+    "pending": "dim",
+}
+
+
+def report(files: SweepFiles) -> list[dict[str, Any]]:
+    """One plain record a run, in the sweep's order: what `study status --json` prints.
+
+    Raises
+    ------
+    StudyError
+        There is no such sweep.
+    """
+    return [_record(files.run(run_id), fields) for run_id, fields in store.read_sweep(files)["runs"].items()]
+
+
+def _record(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
+    now = store.status(files)
+    spec = RunSpec.model_validate(fields)
+    live = {key: now.progress.get(key) for key in ("host", "pid", "error", "images_per_second", "seconds_left")}
+    return {
+        "run_id": files.run_id,
+        "network": spec.network,
+        "depth": spec.depth,
+        "dataset": spec.dataset,
+        "recipe": spec.recipe.name,
+        "seed": spec.seed,
+        "title": spec.title,
+        "state": now.state,
+        "iteration": now.iteration,
+        "iterations": spec.recipe.iterations,
+        "attempts": now.attempts,
+        **live,
+        "message": now.message,
+        "folder": str(files.folder),
+    }
+
+
+def picture(records: list[dict[str, Any]]) -> Group:
+    """The records as a table for a terminal, with a line that counts the states."""
+    counts = Counter(record["state"] for record in records)
+    head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    numbers = ("iteration", "error %", "images/s", "left", "attempts")
+    for name in ("run", "state", "iteration", "error %", "images/s", "left", "where", "attempts", ""):
+        table.add_column(name, justify="right" if name in numbers else "left")
+    for record in records:
+        table.add_row(*_cells(record))
+    return Group(table, Text(f"{len(records)} runs: {head}"))
+
+
+def _cells(record: dict[str, Any]) -> list[Text]:
+    running = record["state"] == "running"
+    error, speed = record["error"], record["images_per_second"]
+    return [
+        Text(f"{record['title']} seed {record['seed']}"),
+        Text(record["state"], COLOURS[record["state"]]),
+        Text(f"{record['iteration']:,}/{record['iterations']:,}"),
+        Text("" if error is None else f"{error:.2f}"),
+        Text("" if speed is None else f"{speed:,.0f}"),
+        Text(duration(record["seconds_left"]) if running else ""),
+        Text(record["host"] or ""),
+        Text(str(record["attempts"] or "")),
+        Text(record["message"]),
+    ]
+
+
+def find_run(results: Path, text: str) -> RunFiles:
+    """The run whose id is, or begins with, `text`.
+
+    Raises
+    ------
+    StudyError
+        No run is called so, or several are.
+    """
+    folders = {path.parent.name: path.parent for path in results.glob("*/runs/*/spec.json")}
+    if text in folders:
+        return RunFiles(folders[text])
+    found = [name for name in sorted(folders) if name.startswith(text)]
+    if len(found) == 1:
+        return RunFiles(folders[found[0]])
+    if found:
+        raise StudyError(f"'{text}' fits {len(found)} runs: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}")
+    raise StudyError(f"no run '{text}' under {results}/{nearest(text, folders) if folders else ''}")
+
+
+def follow_log(files: RunFiles, follow: bool) -> Iterator[str]:
+    """The text of a run's log; with `follow`, on and on as it grows."""
+    if not files.log.exists() and not follow:
+        raise StudyError(f"{files.run_id} has no log yet: it was not started")
+    position = 0
+    while True:
+        if files.log.exists():
+            with files.log.open(encoding="utf-8", errors="replace") as log:
+                log.seek(position)
+                yield log.read()
+                position = log.tell()
+        if not follow:
+            return
+        time.sleep(0.5)

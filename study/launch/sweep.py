@@ -1,0 +1,124 @@
+"""A sweep from plan to result: what has to be done, having it done, and what is shown for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from study import data
+from study.errors import StudyError
+from study.launch import local
+from study.launch.plan import WORK, Action, Mode, packs, plan
+from study.spec.run import RunSpec
+from study.spec.sweep import Sweep
+from study.store import runs as store
+from study.store.collect import collect
+from study.store.layout import SweepFiles
+
+Executor = Literal["auto", "local", "debug"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A sweep, where it lies, and what has to be done about each of its runs."""
+
+    sweep: Sweep
+    files: SweepFiles
+    actions: list[Action]
+
+    @property
+    def work(self) -> dict[str, RunSpec]:
+        """The runs to train."""
+        return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
+
+    def count(self, *verbs: str) -> int:
+        """How many runs have one of these verbs."""
+        return sum(action.verb in verbs for action in self.actions)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a sweep is trained: nothing of it is part of a run's identity."""
+
+    data_root: Path
+    executor: Executor = "auto"
+    device: str = "auto"
+    workers: int | None = None
+    threads: int | None = None
+
+
+def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
+    """Look at the disk and plan. Writes nothing."""
+    files = SweepFiles(results, sweep.name)
+    disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
+    return Planned(sweep, files, plan(sweep.runs, disk, mode=mode))
+
+
+def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
+    """Have every data set of these runs ready, downloading or decoding as needed.
+
+    Raises
+    ------
+    StudyError
+        One cannot be had; says which file is missing where, and how to provide it.
+    """
+    for name, folder, image_size in dict.fromkeys((s.data, s.folder, s.image_size) for s in specs):
+        data.prepare(name, root, folder=folder, image_size=image_size)
+
+
+def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
+    """Train what a plan says, and collect. Returns as `study.launch.local.train`."""
+    work = planned.work
+    shape = local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
+    folders = _open_folders(planned)
+    batches = [[folders[run_id] for run_id in pack] for pack in packs(list(work), work)]
+    if machine.executor == "debug":
+        result = local.train_here(batches, shape.devices[0], machine.data_root, view)
+    else:
+        result = local.train(batches, shape, machine.data_root, view)
+    collect(planned.files)
+    return result
+
+
+def _open_folders(planned: Planned) -> dict[str, Path]:
+    """Record the sweep, and have a folder with its spec for each run to train."""
+    store.write_sweep(planned.files, planned.sweep)
+    folders = {}
+    for action in planned.actions:
+        if action.verb not in WORK:
+            continue
+        files = planned.files.run(action.run_id)
+        if action.verb == "redo":
+            store.reset(files)
+        store.write_spec(files, planned.sweep.runs[action.run_id])
+        folders[action.run_id] = files.folder
+    return folders
+
+
+def find_sweep_file(name: str) -> Path:
+    """A sweep file by its path, or by its name among the ready ones in `sweeps/`.
+
+    Raises
+    ------
+    StudyError
+        There is none; the ready ones are named.
+    """
+    path = Path(name)
+    if path.exists() or "/" in name:
+        if path.is_dir():
+            raise StudyError(f"{path}: is a folder, not a sweep file")
+        return path  # a path that does not exist is said so when it is read
+    ready = ready_sweeps()
+    stem = name.removesuffix(".yaml")
+    if stem in ready:
+        return ready[stem]
+    raise StudyError(f"{name}: no such file here or in sweeps/; ready sweeps: {', '.join(sorted(ready))}")
+
+
+def ready_sweeps() -> dict[str, Path]:
+    """The sweep files in `sweeps/` here, and those that come with the package, by name."""
+    package = Path(__file__).parent.parent
+    folders = [package / "_sweeps", package.parent / "sweeps", Path("sweeps")]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}

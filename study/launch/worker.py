@@ -1,0 +1,105 @@
+"""A local worker: a process that trains the packs its parent sends, one after another.
+
+It reads one JSON message a line on standard input (`{"folders": [...]}`) and answers on standard output with
+`progress` and `end` events. SIGTERM, or the end of its input (the parent died), checkpoints and ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from study.training.pack import Progress
+
+REPORT_SECONDS = 0.25
+
+
+class _Orders:
+    """The parent's messages, read by a thread so that its death is noticed in mid-training."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        # SimpleQueue: `end` is called from a signal handler, perhaps in the midst of a `get`.
+        self.queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, name="orders", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self.queue.put(json.loads(line))
+        self.end()
+
+    def end(self, *signal_arguments: object) -> None:
+        """Ask for a checkpoint and the end."""
+        self.stop.set()
+        self.queue.put(None)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (message := self.queue.get()) is not None and not self.stop.is_set():
+            yield message
+
+
+class _Reporter:
+    """Sends the progress of each run to the parent, a few times a second."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self._next: dict[str, float] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        last = progress.iteration == progress.iterations
+        if last or now >= self._next.get(progress.run_id, 0.0):
+            self._next[progress.run_id] = now + REPORT_SECONDS
+            self.send("progress", **progress._asdict())
+
+    def send(self, event: str, **facts: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the parent died; the end of our input says so too
+            print(json.dumps({"event": event, **facts}), file=self.out, flush=True)
+
+
+def _own_stdout() -> TextIO:
+    """Keep standard output for events: whatever a library prints goes to standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
+def main() -> None:
+    """Entry of `python -m study.launch.worker`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+    orders = _Orders()
+    signal.signal(signal.SIGTERM, orders.end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    reporter = _Reporter(_own_stdout())
+
+    import torch  # late: the handlers above are in place while this takes its seconds
+
+    from study.launch.attempt import attempt
+
+    for order in orders:
+        # Set for each pack: a resumed run sets the number of threads that it began with.
+        torch.set_num_threads(options.threads)
+        folders = [Path(folder) for folder in order["folders"]]
+        outcomes = attempt(
+            folders, options.data_root, options.device, "local", stopped=orders.stop.is_set, report=reporter
+        )
+        reporter.send("end", outcomes=outcomes)
+
+
+if __name__ == "__main__":
+    main()

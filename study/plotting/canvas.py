@@ -1,0 +1,131 @@
+"""The sheet a figure is drawn on: sizes in inches, a header, rows of panels, notes below.
+
+Sizes are fixed rather than fitted to drawn text: text has room of its own, and a picture is quick to lay out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from study.plotting.style import FAINT, MUTED
+
+WIDTHS = {1: 3.5, 2: 6.8}  # one column, two columns of a paper
+EDGE = 0.06
+LEFT = 0.5
+HEADER = 0.66  # title, legend, panel titles
+ROW_TITLE = 0.17
+PANEL = 2.05
+ROW_GAP = 0.7  # ticks and label of the x axis above, panel titles below
+BELOW = 0.42  # ticks and the label of the x axis
+HEAD_LINE = 0.15
+TITLE_SIZE, SUBTITLE_SIZE, NOTE_SIZE = 9, 7.5, 6.3  # points
+NOTE_LINE = 0.118
+
+
+class Plot(NamedTuple):
+    """A picture, and the tidy frame of exactly what it shows."""
+
+    figure: Figure
+    data: pd.DataFrame
+
+
+class Sheet(NamedTuple):
+    """A figure and its panels by row and column; `width` in inches."""
+
+    figure: Figure
+    panels: list[list[Axes]]
+
+
+class Head(NamedTuple):
+    """What stands above the panels: a title, the protocol beside it, and one legend for all panels."""
+
+    title: str
+    subtitle: str
+    handles: Sequence[Artist]
+
+
+def sheet(rows: Sequence[str], columns: int, head: Head, notes: Sequence[str], *, gap: float, right: float) -> Sheet:
+    """A sheet with its header and notes, and an empty row of panels for each title in `rows`.
+
+    The panels of a row share their y axis. `gap` (between panels) and `right` (of the last) are in inches.
+    """
+    width = WIDTHS.get(columns, 3.1 * columns)
+    lines = [line for note in notes for line in _wrapped(note, width, NOTE_SIZE)]
+    foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)
+    above, legend_columns = _head_size(head, width)
+    titled = ROW_TITLE if any(rows) else 0.0
+    height = above + len(rows) * (PANEL + titled) + (len(rows) - 1) * ROW_GAP + BELOW + foot
+    figure = Figure(figsize=(width, height), facecolor="white")
+    panel = (width - LEFT - right - gap * (columns - 1)) / columns
+    panels: list[list[Axes]] = []
+    for row, title in enumerate(rows):
+        bottom = height - above - PANEL - titled - row * (PANEL + titled + ROW_GAP)
+        axes: list[Axes] = []
+        for column in range(columns):
+            box = (LEFT + column * (panel + gap), bottom, panel, PANEL)
+            relative = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+            axes.append(figure.add_axes(relative, sharey=axes[0] if axes else None))
+            _plain_panel(axes[-1])
+        axes[0].annotate(title, (0, 1), (0, 18), "axes fraction", "offset points", weight="bold")
+        panels.append(axes)
+    for number, line in enumerate(lines):
+        y = (foot - 0.03 - NOTE_LINE * number) / height
+        figure.text(EDGE / width, y, line, size=NOTE_SIZE, color=MUTED, va="top")
+    _write_head(figure, head, legend_columns)
+    return Sheet(figure, panels)
+
+
+def _plain_panel(axes: Axes) -> None:
+    axes.grid(axis="y", color=FAINT, linewidth=0.4)
+    axes.set_axisbelow(True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+
+
+def _wrapped(text: str, width: float, size: float) -> list[str]:
+    """Lines that fit a width in inches: a letter is about half as wide as the font's size in points."""
+    return textwrap.wrap(text, int((width - 2 * EDGE) * 72 / size / 0.53))
+
+
+def _title_width(title: str) -> float:
+    return 0.083 * len(title) + (0.12 if title else 0)
+
+
+def _subtitle_lines(head: Head, width: float) -> tuple[bool, list[str]]:
+    """Whether the subtitle has room beside the title, and its lines."""
+    lines = _wrapped(head.subtitle, width - _title_width(head.title), SUBTITLE_SIZE)
+    if len(lines) < 2:
+        return True, lines
+    return False, _wrapped(head.subtitle, width, SUBTITLE_SIZE)
+
+
+def _head_size(head: Head, width: float) -> tuple[float, int]:
+    """The height above the panels, in inches, and the columns of a legend that fits the width."""
+    beside, lines = _subtitle_lines(head, width)
+    entries = [0.53 + 0.048 * len(str(handle.get_label())) for handle in head.handles]
+    fits = EDGE + sum(entries) < width
+    columns = len(entries) if fits else max(1, int((width - EDGE) / max(entries)))
+    legend_rows = -(-len(head.handles) // columns)
+    return HEADER + HEAD_LINE * (legend_rows - 1 + (0 if beside else len(lines))), columns
+
+
+def _write_head(figure: Figure, head: Head, legend_columns: int) -> None:
+    width, height = figure.get_size_inches()
+    beside, lines = _subtitle_lines(head, width)
+    figure.text(EDGE / width, 1 - 0.07 / height, head.title, size=TITLE_SIZE, weight="bold", va="top")
+    left = EDGE + (_title_width(head.title) if beside else 0)
+    down = 0.09 if beside else 0.09 + HEAD_LINE + 0.02
+    for number, line in enumerate(lines):
+        y = 1 - (down + HEAD_LINE * number) / height
+        figure.text(left / width, y, line, size=SUBTITLE_SIZE, color=MUTED, va="top")
+    down = 0.26 + (0 if beside else HEAD_LINE * len(lines))
+    corner = (EDGE / width, 1 - down / height)
+    figure.legend(handles=list(head.handles), loc="upper left", bbox_to_anchor=corner, ncols=legend_columns)

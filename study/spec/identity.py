@@ -1,0 +1,42 @@
+"""Identity by content: the same resolved spec has the same id everywhere, and any other has another.
+
+The id is a hash of the whole spec, defaults included, so that changing a default can never make an old run pass for
+a new one. A field that a later version adds would change every id; it is therefore listed in `NEUTRAL` with the
+value that means "as before", and left out of the hash while it holds that value. The neutral value is frozen when
+the field is added, and stays what it is even if the field's default changes later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from study.spec.run import RunSpec
+
+SCHEMA = 1
+"""Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
+
+NEUTRAL: dict[str, Any] = {}
+"""Top-level fields added since schema 1, each with the value under which older runs were trained."""
+
+
+def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:
+    """The spec as one JSON text: sorted keys, no spaces, floats as Python's shortest repr; the hashed bytes."""
+    fields = spec.model_dump(mode="json", exclude=None if seed else {"seed"})
+    kept = {key: value for key, value in fields.items() if key not in NEUTRAL or value != NEUTRAL[key]}
+    return json.dumps({"schema": SCHEMA, "run": kept}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def point_id(spec: RunSpec) -> str:
+    """Identity without the seed: `plain-56-cifar10-<12 hex>`. Runs that differ in the seed alone share it."""
+    return f"{spec.network}-{spec.depth}-{spec.dataset}-{_digest(canonical_json(spec, seed=False))}"
+
+
+def run_id(spec: RunSpec) -> str:
+    """Identity of a run: `plain-56-cifar10-s0-<12 hex>`; a readable part and 12 digits of SHA-256."""
+    return f"{spec.network}-{spec.depth}-{spec.dataset}-s{spec.seed}-{_digest(canonical_json(spec))}"

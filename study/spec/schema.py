@@ -1,0 +1,55 @@
+"""The JSON schema of a sweep file, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from study.spec import recipes
+from study.spec.registry import FIGURES
+from study.spec.run import Recipe, RunSpec
+
+
+def _fields() -> dict[str, Any]:
+    """Schema of every field that a sweep file may set."""
+    run = RunSpec.model_json_schema()["properties"]
+    recipe = Recipe.model_json_schema()["properties"]
+    run["recipe"] = {
+        "description": "a named recipe, or a mapping that names one and changes some of its fields",
+        "anyOf": [
+            {"enum": recipes.names()},
+            {"type": "object", "properties": recipe, "additionalProperties": False},
+        ],
+    }
+    dotted = {f"recipe.{key}": value for key, value in recipe.items() if key != "name"}
+    recipe["name"]["enum"] = recipes.names()
+    for value in (*run.values(), *dotted.values()):
+        value.pop("default", None)  # a sweep file leaves out what it does not mean to set
+    return {**run, **dotted}
+
+
+def sweep_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a sweep file."""
+    fields = _fields()
+    lists = {key: {"type": "array", "items": copy.deepcopy(value), "minItems": 1} for key, value in fields.items()}
+    fixed = {"type": "object", "properties": fields, "additionalProperties": False}
+    axes = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
+    block = {"fixed": fixed, "grid": axes, "zip": axes}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "study sweep",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "description": "names the folder of the results; default: the file's name"},
+            "description": {"type": "string"},
+            **block,
+            "blocks": {
+                "type": "array",
+                "minItems": 1,
+                "description": "the sweep is the union of its blocks",
+                "items": {"type": "object", "properties": block, "additionalProperties": False},
+            },
+            "figures": {"type": "array", "items": {"enum": sorted(FIGURES)}},
+        },
+    }

@@ -1,0 +1,192 @@
+"""All runs of a sweep in two Parquet files: `curves.parquet` and `runs.parquet`, sorted and schema-versioned."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.errors import StudyError
+from study.spec.identity import point_id
+from study.spec.run import Recipe, RunSpec
+from study.store.curves import CURVES, read_table, to_bytes
+from study.store.files import read_json, read_lines, write_bytes
+from study.store.layout import RunFiles, SweepFiles
+from study.store.runs import read_sweep, status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    if typing.get_origin(annotation) is tuple:
+        return pa.list_(pa.int64())
+    for kind in typing.get_args(annotation) or (annotation,):
+        if kind in kinds:
+            return kinds[kind]
+    return pa.string()
+
+
+def _spec_columns() -> list[tuple[str, pa.DataType]]:
+    run = [(k, _arrow_type(f.annotation)) for k, f in RunSpec.model_fields.items() if k != "recipe"]
+    recipe = [(f"recipe.{k}", _arrow_type(f.annotation)) for k, f in Recipe.model_fields.items() if k != "name"]
+    return [*run, ("recipe", pa.string()), *recipe]
+
+
+ATTEMPT_COLUMNS = ("executor", "host", "device", "cpu", "python", "torch", "commit", "dirty")
+"""What the last attempt's record says of hardware and software."""
+
+RUNS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("point_id", pa.string()),
+        ("dataset", pa.string()),
+        *_spec_columns(),
+        ("state", pa.string()),
+        ("iteration", pa.int64()),  # reached
+        ("iterations", pa.int64()),  # planned
+        ("attempts", pa.int64()),
+        ("seconds", pa.float64()),  # of training, over all attempts
+        ("message", pa.string()),  # why it failed, or what to know about its result
+        ("started", pa.timestamp("ms", tz="UTC")),
+        ("finished", pa.timestamp("ms", tz="UTC")),
+        ("threads", pa.int64()),
+        *[(name, pa.string()) for name in ATTEMPT_COLUMNS],
+    ]
+)
+"""A row a run. Key: run_id."""
+
+
+def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
+    """One row of `runs.parquet`; `fields` is the spec as plain data."""
+    spec = RunSpec.model_validate(fields)
+    now = status(files)
+    attempts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
+    last = attempts[-1] if attempts else {}
+    done = read_json(files.done) or {}
+    recipe = fields["recipe"]
+    return {
+        "run_id": files.run_id,
+        "point_id": point_id(spec),
+        "dataset": spec.dataset,
+        **{key: value for key, value in fields.items() if key != "recipe"},
+        "recipe": recipe["name"],
+        **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
+        "state": now.state,
+        "iteration": now.iteration,
+        "iterations": recipe["iterations"],
+        "attempts": now.attempts,
+        "seconds": done.get("seconds"),
+        "message": now.message,
+        "started": _milliseconds(attempts[0]["time"]) if attempts else None,
+        "finished": _milliseconds(done.get("time")),
+        "threads": last.get("threads"),
+        **{name: last.get(name) for name in ATTEMPT_COLUMNS},
+    }
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def gather(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
+    """The curves and the runs of a sweep as they are on disk now; safe while runs are being trained."""
+    rows, curves = [], [CURVES.empty_table()]
+    for run_id, fields in read_sweep(files)["runs"].items():
+        run = files.run(run_id)
+        rows.append(run_row(run, fields))
+        try:
+            curves.append(read_table(run.curves).cast(CURVES))
+        except FileNotFoundError:
+            continue
+    order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
+    return pa.concat_tables(curves).sort_by(order), pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def collect(files: SweepFiles) -> tuple[Path, Path]:
+    """Write a sweep's `curves.parquet` and `runs.parquet`; returns their paths. What has not changed is not written."""
+    curves, runs = gather(files)
+    for path, table in ((files.curves, curves), (files.runs_table, runs)):
+        content = to_bytes(table)
+        if not path.exists() or path.read_bytes() != content:
+            write_bytes(path, content)
+    return files.curves, files.runs_table
+
+
+def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
+    """The collected curves and runs; gathered afresh where the runs themselves are at hand."""
+    if files.runs.is_dir() and files.sweep.exists():
+        return gather(files)
+    if files.curves.exists() and files.runs_table.exists():
+        return read_table(files.curves), read_table(files.runs_table)
+    read_sweep(files)  # raises, with the nearest name
+    return gather(files)
+
+
+def _joined(curves: pa.Table, runs: pa.Table) -> pd.DataFrame:
+    fields = [name for name in runs.column_names if name not in curves.column_names or name == "run_id"]
+    frame: pd.DataFrame = curves.to_pandas().merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one")
+    return frame
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """To pandas; a whole-number column with gaps stays whole."""
+    import pandas as pd
+
+    nullable = {pa.int64(): pd.Int64Dtype()}
+    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    for name in frame.columns:
+        if frame[name].dtype == "Int64" and name not in gaps:
+            frame[name] = frame[name].astype("int64")
+    return frame
+
+
+def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """The curves of a sweep, in long form, with the fields of its run on each row.
+
+    Parameters
+    ----------
+    sweep
+        A sweep's results folder, such as `results/quickstart`, or several.
+
+    Returns
+    -------
+    DataFrame
+        One row per (run_id, iteration, split); `error` in percent, `loss` in nats; split is `train` (running,
+        augmented), `train_clean` or `test`.
+
+    Raises
+    ------
+    StudyError
+        There is no such sweep, or its files are damaged.
+    """
+    return read_frames(_folders(sweep))[0]
+
+
+def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """The runs of a sweep, a row a run: every field of its spec, state, attempts, hardware, versions. See `read_curves`."""
+    return read_frames(_folders(sweep))[1]
+
+
+def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
+    return [Path(sweep)] if isinstance(sweep, str | Path) else [Path(item) for item in sweep]
+
+
+def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `read_curves` and `read_runs` return, read once for both."""
+    import pandas as pd
+
+    if not folders:
+        raise StudyError("no sweep was named")
+    tables = [read_tables(SweepFiles(folder.parent, folder.name)) for folder in folders]
+    curves = pd.concat([_joined(*pair) for pair in tables], ignore_index=True)
+    runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
+    # Two sweeps that name the same run share it: it counts once.
+    key = ["run_id", "iteration", "split"]
+    return curves.drop_duplicates(key, ignore_index=True), runs.drop_duplicates("run_id", ignore_index=True)

@@ -1,0 +1,57 @@
+"""Where everything lies below a results folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def default_results() -> Path:
+    """The results folder where none is named: `$STUDY_RESULTS`, else `results` here."""
+    return Path(os.environ.get("STUDY_RESULTS") or "results")
+
+
+class RunFiles:
+    """The files of one run: `<results>/<sweep>/runs/<run_id>/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run_id = folder.name
+        self.spec = folder / "spec.json"
+        self.curves = folder / "curves.parquet"
+        self.attempts = folder / "attempts.jsonl"
+        self.lease = folder / "lease"
+        self.heartbeat = folder / "heartbeat"
+        self.done = folder / "done.json"
+        self.failed = folder / "failed.json"
+        self.log = folder / "log"
+
+    def checkpoint(self, iteration: int, digest: str) -> Path:
+        """A checkpoint's name carries the first 16 hex digits of its SHA-256, so a damaged one gives itself away."""
+        return self.folder / f"checkpoint-{iteration:08d}-{digest}.pt"
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, newest first."""
+        return sorted(self.folder.glob("checkpoint-*-*.pt"), reverse=True)
+
+
+class SweepFiles:
+    """The files of one sweep: `<results>/<sweep>/`."""
+
+    def __init__(self, results: Path, name: str) -> None:
+        self.results = results
+        self.name = name
+        self.folder = results / name
+        self.sweep = self.folder / "sweep.json"
+        self.curves = self.folder / "curves.parquet"
+        self.runs_table = self.folder / "runs.parquet"
+        self.runs = self.folder / "runs"
+        self.workers = self.folder / "workers"
+
+    def run(self, run_id: str) -> RunFiles:
+        """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""
+        own = RunFiles(self.runs / run_id)
+        if own.spec.exists():
+            return own
+        shared = sorted(self.results.glob(f"*/runs/{run_id}/spec.json"))
+        return RunFiles(shared[0].parent) if shared else own

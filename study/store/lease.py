@@ -1,0 +1,138 @@
+"""Who is training a run: a lease that one process holds, kept alive by a heartbeat.
+
+The lease is a file that appears by `os.link`, which is atomic on network file systems too. It is void when its
+heartbeat is older than `STALE` seconds, or at once when the process that wrote it is known to be dead: same machine,
+same boot, no such process. A void lease is moved away under a name of its own, so that of several who find it only
+one takes it over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from study.store.files import read_json, write_json
+from study.store.layout import RunFiles
+
+STALE = 90.0
+"""Seconds without a heartbeat after which a lease is void."""
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot: tells a process from a later one of the same number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _identity() -> dict[str, Any]:
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid)}
+
+
+def _known_dead(holder: dict[str, Any]) -> bool:
+    if holder.get("host") != socket.gethostname() or holder.get("boot") != _boot():
+        return False
+    pid = int(holder.get("pid", -1))
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return _started(pid) != holder.get("started")
+
+
+def holder(files: RunFiles, lease_file: Path | None = None) -> dict[str, Any] | None:
+    """The living holder of a run's lease with its last heartbeat merged in, or None.
+
+    `lease_file` is looked at in place of the run's own lease when that has been moved.
+    """
+    lease_file = lease_file or files.lease
+    try:
+        lease = read_json(lease_file)
+        beat = read_json(files.heartbeat) or {}
+        age = time.time() - max(_changed(files.heartbeat), _changed(lease_file))
+    except (OSError, json.JSONDecodeError):
+        return None
+    if not isinstance(lease, dict) or age > STALE or _known_dead(lease):
+        return None
+    return lease | (beat if beat.get("token") == lease.get("token") else {})
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+class Lease:
+    """A held lease. `beat` says where the run is; `release` gives it back."""
+
+    def __init__(self, files: RunFiles, token: str) -> None:
+        self.files, self.token = files, token
+
+    def beat(self, **progress: Any) -> None:
+        """Renew, and publish the run's progress (iteration, error, speed) to `study status`."""
+        write_json(self.files.heartbeat, {"token": self.token, "time": time.time(), **progress})
+
+    def mine(self) -> bool:
+        """Whether the lease is still held: it is lost when this process slept through its heartbeats."""
+        content = read_json(self.files.lease)
+        return isinstance(content, dict) and content.get("token") == self.token
+
+    def release(self) -> None:
+        """Give the run back."""
+        if self.mine():
+            self.files.lease.unlink(missing_ok=True)
+            self.files.heartbeat.unlink(missing_ok=True)
+
+
+def claim(files: RunFiles) -> Lease | None:
+    """Take a run's lease, or None where a living process holds it."""
+    token = uuid.uuid4().hex
+    draft = files.folder / f".lease.{token}.tmp"
+    write_json(draft, {"token": token, "time": time.time(), **_identity()})
+    try:
+        for _ in range(2):
+            try:
+                os.link(draft, files.lease)
+                return Lease(files, token)
+            except FileExistsError:
+                if holder(files) is not None or not _move_away(files, token):
+                    return None
+        return None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _move_away(files: RunFiles, token: str) -> bool:
+    """Move a void lease out of the way; False where somebody else was quicker."""
+    void = files.folder / f".lease-void.{token}.tmp"
+    try:
+        files.lease.rename(void)
+    except FileNotFoundError:
+        return True  # already gone: the next link decides
+    if holder(files, void) is not None:
+        # Between the look and the move another process had taken over: put its lease back.
+        os.link(void, files.lease)
+        void.unlink()
+        return False
+    void.unlink()
+    return True

@@ -1,0 +1,142 @@
+"""What is on disk about runs and sweeps: their specs, their states, how they ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from study.errors import StudyError, nearest
+from study.spec.run import RunSpec
+from study.spec.sweep import Sweep
+from study.store import lease
+from study.store.files import append_line, read_json, read_lines, write_json
+from study.store.layout import RunFiles, SweepFiles
+
+State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
+"""done and diverged are results; interrupted runs go on where their checkpoint is; pending ones were never started."""
+
+ENDED: tuple[State, ...] = ("done", "diverged")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as the files show it, without guessing."""
+
+    run_id: str
+    state: State
+    iteration: int = 0
+    attempts: int = 0
+    message: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
+    """Last heartbeat of a running run: host, pid, iteration, loss, error, images_per_second, seconds_left."""
+
+
+def status(files: RunFiles) -> RunStatus:
+    """The state of one run."""
+    done = read_json(files.done)
+    attempts = sum(line.get("event") == "start" for line in read_lines(files.attempts))
+    if done is not None:
+        state: State = "diverged" if done["outcome"] == "diverged" else "done"
+        message = "; ".join(done.get("warnings", ()))
+        return RunStatus(files.run_id, state, done["iteration"], attempts, message)
+    held = lease.holder(files)
+    if held is not None:
+        return RunStatus(files.run_id, "running", int(held.get("iteration", 0)), attempts, progress=held)
+    newest = files.checkpoints()
+    iteration = int(newest[0].name.split("-")[1]) if newest else 0
+    failed = read_json(files.failed)
+    if failed is not None:
+        return RunStatus(files.run_id, "failed", iteration, attempts, failed["message"])
+    return RunStatus(files.run_id, "interrupted" if attempts else "pending", iteration, attempts)
+
+
+def write_spec(files: RunFiles, spec: RunSpec) -> None:
+    """Put a run's spec into its folder, once."""
+    if not files.spec.exists():
+        write_json(files.spec, spec.model_dump(mode="json"))
+
+
+def read_spec(files: RunFiles) -> RunSpec:
+    """The stored spec of a run."""
+    content = read_json(files.spec)
+    if content is None:
+        raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
+    return RunSpec.model_validate(content)
+
+
+def start_attempt(files: RunFiles, provenance: dict[str, Any]) -> None:
+    """Record that a process starts to train a run; what an earlier attempt failed of no longer holds."""
+    append_line(files.attempts, {"event": "start", "time": time.time(), **provenance})
+    files.failed.unlink(missing_ok=True)
+
+
+def end_attempt(files: RunFiles, outcome: str, iteration: int) -> None:
+    """Record how an attempt ended: finished, diverged, interrupted or failed."""
+    append_line(files.attempts, {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration})
+
+
+def write_done(files: RunFiles, **facts: Any) -> None:
+    """Seal a run. Whoever finds `done.json` finds all other files whole."""
+    write_json(files.done, {"time": time.time(), **facts})
+
+
+def write_failed(files: RunFiles, message: str, traceback: str = "") -> None:
+    """Keep a failed run's last words."""
+    write_json(files.failed, {"time": time.time(), "message": message, "traceback": traceback})
+
+
+def reset(files: RunFiles) -> None:
+    """Forget a run's result and checkpoints, to train it from the start; its attempts and log stay.
+
+    Raises
+    ------
+    StudyError
+        Another process is training it.
+    """
+    if lease.holder(files) is not None:
+        raise StudyError(f"{files.run_id} is being trained; it cannot start over")
+    # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+    for path in (files.done, files.failed, *files.checkpoints(), files.curves):
+        path.unlink(missing_ok=True)
+
+
+# -- sweeps -----------------------------------------------------------------------------------------------------------
+
+
+def write_sweep(files: SweepFiles, sweep: Sweep) -> None:
+    """Record what a sweep names, so that status, collect and figures need no sweep file."""
+    write_json(
+        files.sweep,
+        {
+            "version": 1,
+            "name": sweep.name,
+            "description": sweep.description,
+            "figures": list(sweep.figures),
+            "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.runs.items()},
+        },
+    )
+
+
+def read_sweep(files: SweepFiles) -> dict[str, Any]:
+    """What `write_sweep` recorded, as plain data: `name`, `description`, `figures`, `runs`.
+
+    Raises
+    ------
+    StudyError
+        No sweep of that name was started under this results folder; the nearest one is named.
+    """
+    content = read_json(files.sweep)
+    if content is None:
+        known = sweep_names(files.results)
+        hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
+        raise StudyError(f"no sweep '{files.name}' under {files.results}/{hint}")
+    if content.get("version") != 1:
+        raise StudyError(f"{files.sweep}: has version {content.get('version')}; this program reads version 1")
+    return content  # type: ignore[no-any-return]
+
+
+def sweep_names(results: Path) -> list[str]:
+    """The sweeps under a results folder."""
+    return sorted(path.parent.name for path in results.glob("*/sweep.json"))

@@ -1,0 +1,223 @@
+"""A lane: one network being trained, its counters and its curves."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from study.errors import StudyError
+from study.networks.network import build
+from study.spec.run import RunSpec
+from study.store.curves import Row, read_rows, write_rows
+from study.store.layout import RunFiles
+from study.training import checkpoint
+from study.training.images import Images
+from study.training.samples import Draws, Samples
+from study.training.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """One run in training. A lane's numbers are the same alone or in a pack: it shares nothing but the images.
+
+    `iteration` counts the steps taken. Counters stay on the device until a point of the running curve is due.
+    """
+
+    def __init__(self, spec: RunSpec, files: RunFiles, images: Images) -> None:
+        self.spec, self.recipe, self.files, self.images = spec, spec.recipe, files, images
+        self.schedule = Schedule(spec)
+        recipe = spec.recipe
+        self.samples = Samples(spec.seed, len(images), recipe.batch_size, recipe.pad, recipe.flip)
+        network = build(spec, images.channels, images.classes)
+        self.network = network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+            fused=True,
+        )
+        self.iteration = 0
+        self.logged = 0  # iteration of the last point of the running curve
+        self.seconds = 0.0
+        self.diverged = False
+        self.rows: list[Row] = []
+        self._last: dict[str, float] = {}  # error of the newest row of each split
+        self._loss = torch.zeros((), dtype=torch.float64, device=images.device)
+        self._wrong = torch.zeros((), dtype=torch.int64, device=images.device)
+        self._window: Draws | None = None
+        self._window_start = 0
+        self._autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+
+    @property
+    def error(self) -> float | None:
+        """The test error last measured, in percent; before that, the running training error; None before both."""
+        for split in ("test", "train"):
+            if split in self._last:
+                return self._last[split]
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is taken and its evaluation is on the curve, or the loss is no longer a number."""
+        return self.diverged or (self.iteration >= self.recipe.iterations and self._evaluated())
+
+    # -- the step -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One step of SGD on the next batch. Nothing here waits for the device."""
+        images, labels = self.images.batch(self._draws(), self.recipe.pad)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.iteration)
+        self.network.train()
+        with self._autocast:
+            logits = self.network(images)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self._loss += loss.detach()
+        self._wrong += (logits.detach().argmax(1) != labels).sum()
+        self.iteration += 1
+
+    def _draws(self) -> Draws:
+        offset = self.iteration - self._window_start
+        if self._window is None or not 0 <= offset < len(self._window.image):
+            self._window = self.samples.window(self.iteration).to(self.images.device)
+            self._window_start, offset = self.iteration, 0
+        return Draws(*(part[offset] for part in self._window))
+
+    # -- the curves ---------------------------------------------------------------------------------------------------
+
+    def observe(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Take the points of the curves that are due at this iteration; call it after each step and on resuming.
+
+        Returns whether any was taken. An evaluation that `stopped` cuts short is left out, and due again.
+        """
+        end = self.iteration == self.recipe.iterations
+        log_due = self.iteration > self.logged and (end or self.iteration % self.recipe.log_every == 0)
+        if log_due:
+            self._log_running()
+        evaluate_due = end or (self.iteration > 0 and self.iteration % self.recipe.evaluate_every == 0)
+        evaluate_due = evaluate_due and not self.diverged and not self._evaluated()
+        if evaluate_due:
+            self._evaluate(stopped)
+        if log_due or evaluate_due:
+            write_rows(self.files.curves, self.rows)
+        return log_due or evaluate_due
+
+    def _evaluated(self) -> bool:
+        return any(row["split"] == "test" and row["iteration"] == self.iteration for row in self.rows[-3:])
+
+    def _log_running(self) -> None:
+        steps = self.iteration - self.logged
+        loss = float(self._loss) / steps
+        error = 100.0 * int(self._wrong) / (steps * self.recipe.batch_size)
+        self._append("train", loss, error)
+        self._loss.zero_()
+        self._wrong.zero_()
+        self.logged = self.iteration
+        self.schedule.observe(error)
+        if not math.isfinite(loss):
+            self.diverged = True
+            log.warning("%s: the loss is %s at iteration %d: diverged", self.files.run_id, loss, self.iteration)
+
+    def _evaluate(self, stopped: Callable[[], bool]) -> None:
+        for split, source in (("train_clean", "train"), ("test", "test")):
+            result = self.evaluate(source, stopped)
+            if result is None:
+                self.rows = [r for r in self.rows if r["split"] == "train" or r["iteration"] != self.iteration]
+                return
+            self._append(split, *result)
+        clean, test = self.rows[-2]["error"], self.rows[-1]["error"]
+        message = "iteration %d: training error %.2f %%, test error %.2f %%"
+        log.info(message, self.iteration, clean, test)
+
+    def evaluate(self, source: str, stopped: Callable[[], bool] = lambda: False) -> tuple[float, float] | None:
+        """Mean loss (nats) and error (percent) on `train` or `test`, in evaluation mode without augmentation.
+
+        None when `stopped` cut it short.
+        """
+        self.network.eval()
+        loss = torch.zeros_like(self._loss)
+        wrong = torch.zeros_like(self._wrong)
+        count = 0
+        with torch.no_grad():
+            for images, labels in self.images.evaluation_batches(source):
+                if stopped():
+                    return None
+                with self._autocast:
+                    logits = self.network(images)
+                logits = logits.float()
+                loss += F.cross_entropy(logits, labels, reduction="sum")
+                wrong += (logits.argmax(1) != labels).sum()
+                count += len(labels)
+        return float(loss) / count, 100.0 * int(wrong) / count
+
+    def _append(self, split: str, loss: float, error: float) -> None:
+        self._last[split] = error
+        self.rows.append(
+            {
+                "run_id": self.files.run_id,
+                "iteration": self.iteration,
+                "epoch": self.iteration * self.recipe.batch_size / len(self.images),
+                "split": split,
+                "loss": loss,
+                "error": error,
+                "lr": self.schedule.rate(self.iteration - 1),
+                "seconds": self.seconds,
+            }
+        )
+
+    # -- stopping and going on ------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint and the curves up to it."""
+        write_rows(self.files.curves, self.rows)
+        state = {
+            "network": self.network.state_dict(),
+            "momentum": [self.optimizer.state[p].get("momentum_buffer") for p in self.network.parameters()],
+            "loss": self._loss,
+            "wrong": self._wrong,
+            "logged": self.logged,
+            "warmed_up": self.schedule.warmed_up,
+            "seconds": self.seconds,
+            "fingerprint": self.images.fingerprint,
+            "threads": torch.get_num_threads(),
+        }
+        checkpoint.save(self.files, self.iteration, state)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        StudyError
+            The data set is not the one that the run began with.
+        """
+        if state["fingerprint"] != self.images.fingerprint:
+            raise StudyError(
+                f"the data set {self.spec.dataset} has changed since this run began (content {self.images.fingerprint}, "
+                f"was {state['fingerprint']}); put the old data back, or start over with --mode force"
+            )
+        self.network.load_state_dict(state["network"])
+        for parameter, buffer in zip(self.network.parameters(), state["momentum"], strict=True):
+            if buffer is not None:
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self._loss, self._wrong = state["loss"], state["wrong"]
+        self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
+        self.schedule.warmed_up = state["warmed_up"]
+        self.rows = [row for row in read_rows(self.files.curves) if self._belongs(row)]
+        self._last = {row["split"]: row["error"] for row in self.rows}
+
+    def _belongs(self, row: Row) -> bool:
+        """Whether a stored point is older than the checkpoint; later ones are taken again."""
+        return bool(row["iteration"] <= (self.logged if row["split"] == "train" else self.iteration))

@@ -1,0 +1,75 @@
+"""Which images each step sees, and how they are cropped and mirrored: a pure function of seed and iteration.
+
+Every epoch is one permutation of the training set. Batches are always full: they are cut from the permutations
+laid end to end, so that a batch may end one epoch and begin the next. All draws are made on the CPU, an epoch
+at a time, from `(seed, epoch)`: they are the same on every device, in every pack and after every resume.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SAMPLES = 1  # tells this stream from the others of a seed
+
+
+class Draws(NamedTuple):
+    """Several batches of draws; each tensor is (batches, batch_size)."""
+
+    image: Tensor
+    """Its number in the training set, int64."""
+    top: Tensor
+    """First row of the crop in the padded image, 0 to 2 * pad, int64."""
+    left: Tensor
+    """First column, as `top`."""
+    mirror: Tensor
+    """Whether the crop is mirrored left to right, bool."""
+
+    def to(self, device: torch.device) -> Draws:
+        """The same draws on a device."""
+        return Draws(*(part.to(device, non_blocking=True) for part in self))
+
+
+class Samples:
+    """The endless sequence of samples of one seed.
+
+    Parameters
+    ----------
+    seed
+        Of the run.
+    size
+        Images in the training set.
+    batch_size
+        Images in a step.
+    pad
+        Pixels of padding on each side; 0 for no random crop.
+    flip
+        Whether images are mirrored with probability 1/2.
+    """
+
+    def __init__(self, seed: int, size: int, batch_size: int, pad: int, flip: bool) -> None:
+        self.seed, self.size, self.batch_size, self.pad, self.flip = seed, size, batch_size, pad, flip
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+
+    def _draw_epoch(self, epoch: int) -> np.ndarray:
+        """(4, size): image, top, left, mirror of one epoch."""
+        # RandomState, because NumPy promises that its streams never change; Generator's may.
+        random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, _SAMPLES, epoch])))
+        image = random.permutation(self.size)
+        top, left = random.randint(0, 2 * self.pad + 1, (2, self.size))
+        mirror = random.randint(0, 2, self.size) * int(self.flip)
+        return np.stack([image, top, left, mirror])
+
+    def window(self, iteration: int) -> Draws:
+        """The batches from step `iteration` (counted from 0) on: all that begin in its epoch, so at least one."""
+        epoch, offset = divmod(iteration * self.batch_size, self.size)
+        batches = -(-(self.size - offset) // self.batch_size)
+        needed = offset + batches * self.batch_size
+        epochs = [self._epoch(epoch + i) for i in range(-(-needed // self.size))]
+        part = np.concatenate(epochs, axis=1)[:, offset:needed].reshape(4, batches, self.batch_size)
+        image, top, left, mirror = torch.from_numpy(part)
+        return Draws(image, top, left, mirror.bool())

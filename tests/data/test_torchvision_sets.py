@@ -1,0 +1,233 @@
+import hashlib
+import pickle
+import subprocess
+import sys
+import tarfile
+import urllib.request
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from study import data
+from study.data.torchvision_sets import Cifar10, Cifar100, Svhn
+from study.errors import StudyError
+
+RANDOM = np.random.RandomState(0)
+NAMES = [f"class {i}" for i in range(10)]
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def images(n):
+    return RANDOM.randint(0, 256, (n, 32, 32, 3)).astype(np.uint8)
+
+
+def planes(batch):
+    """How CIFAR stores images: rows of 1024 red, 1024 green, 1024 blue values."""
+    return batch.transpose(0, 3, 1, 2).reshape(len(batch), -1)
+
+
+def write_pickle(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+    return md5(path)
+
+
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch):
+    """Small batches in CIFAR-10's format, whose checksums torchvision is told to expect."""
+    from torchvision.datasets import CIFAR10
+
+    folder, train = tmp_path / "cifar-10-batches-py", images(20)
+    lists = []
+    for i in range(5):
+        part = slice(4 * i, 4 * i + 4)
+        content = {"data": planes(train[part]), "labels": [(j % 10) for j in range(4 * i, 4 * i + 4)]}
+        lists.append([f"data_batch_{i + 1}", write_pickle(folder / f"data_batch_{i + 1}", content)])
+    test = images(6)
+    test_md5 = write_pickle(folder / "test_batch", {"data": planes(test), "labels": [5, 4, 3, 2, 1, 0]})
+    meta_md5 = write_pickle(folder / "batches.meta", {"label_names": NAMES})
+    monkeypatch.setattr(CIFAR10, "train_list", lists)
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", test_md5]])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": meta_md5})
+    return tmp_path, train, test
+
+
+def archive(root, monkeypatch):
+    """Pack CIFAR-10's folder as it is distributed, and remove it."""
+    from torchvision.datasets import CIFAR10
+
+    path = root / Cifar10.archive
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(root / Cifar10.folder_name, Cifar10.folder_name)
+    for file in Cifar10.files:
+        (root / file).unlink()
+    (root / Cifar10.folder_name).rmdir()
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(path))
+    return path
+
+
+def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
+    root, train, test = cifar10
+    assert data.missing("cifar10", root) is None
+    loaded = data.load("cifar10", root)
+    assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
+    assert loaded.train_labels.tolist() == [i % 10 for i in range(20)]
+    assert loaded.test_labels.tolist() == [5, 4, 3, 2, 1, 0]
+    assert loaded.train_images.flags.c_contiguous and loaded.train_images.dtype == np.uint8
+    assert loaded.classes == tuple(NAMES) and loaded.name == "cifar10"
+
+
+def test_a_corrupt_batch_is_named(cifar10):
+    root, _, _ = cifar10
+    (root / "cifar-10-batches-py/data_batch_3").write_bytes(b"half a batch")
+    with pytest.raises(StudyError, match=r"data_batch_3 is corrupt \(its MD5 is not .*\); delete it") as caught:
+        data.load("cifar10", root)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatch, forbid_download, capsys):
+    root, train, _ = cifar10
+    archive(root, monkeypatch)
+    assert data.missing("cifar10", root) is None
+    data.prepare("cifar10", root)
+    assert np.array_equal(data.load("cifar10", root).train_images, train)
+    assert {path.name for path in root.iterdir()} == {Cifar10.archive, Cifar10.folder_name}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, forbid_download):
+    root, _, _ = cifar10
+    path = archive(root, monkeypatch)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StudyError, match=r"cifar-10-python.tar.gz is incomplete or corrupt"):
+        data.prepare("cifar10", root)
+    assert path.is_file()
+
+
+def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypatch, mirror, capsys):
+    root, train, _ = cifar10
+    archive(root, monkeypatch).rename(mirror / Cifar10.archive)
+    elsewhere = tmp_path / "elsewhere"
+    data.prepare("cifar10", elsewhere)
+    captured = capsys.readouterr()
+    assert captured.out == "" and f"Downloading cifar10 to {elsewhere}" in captured.err
+    monkeypatch.setattr(urllib.request, "urlopen", None)  # from here on a request would raise
+    assert np.array_equal(data.load("cifar10", elsewhere).train_images, train)
+    assert [path.name for path in elsewhere.iterdir()] == [Cifar10.folder_name]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "copy"),
+    [
+        ("cifar10", "cifar-10-batches-py/data_batch_1", "cifar-10-python.tar.gz"),
+        ("cifar100", "cifar-100-python/train", "cifar-100-python.tar.gz"),
+        ("svhn", "train_32x32.mat", "test_32x32.mat"),
+    ],
+)
+def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, expected, copy):
+    line = data.missing(name, tmp_path / "root")
+    for part in (f"expected {expected} in {tmp_path / 'root'}", "once on a machine with network", "or copy ", copy):
+        assert part in line
+    for action in (data.prepare, data.load):
+        with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
+            action(name, tmp_path / "root")
+        assert line in str(caught.value) and "\n" not in str(caught.value)
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_root_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StudyError, match=r"the download failed: .*Not a directory"):
+        data.prepare("svhn", tmp_path / "file" / "root")
+
+
+def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
+    from torchvision.datasets import CIFAR100
+
+    folder, train, test = tmp_path / "cifar-100-python", images(8), images(4)
+    names = [f"fine {i}" for i in range(100)]
+    sums = [
+        write_pickle(
+            folder / "train",
+            {"data": planes(train), "fine_labels": [99, 1, 2, 3, 4, 5, 6, 7], "coarse_labels": [0] * 8},
+        ),
+        write_pickle(folder / "test", {"data": planes(test), "fine_labels": [0, 1, 2, 98], "coarse_labels": [0] * 4}),
+        write_pickle(folder / "meta", {"fine_label_names": names, "coarse_label_names": ["coarse"]}),
+    ]
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums[0]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums[1]]])
+    monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "key": "fine_label_names", "md5": sums[2]})
+    loaded = data.load("cifar100", tmp_path)
+    assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
+    assert loaded.train_labels.tolist() == [99, 1, 2, 3, 4, 5, 6, 7] and loaded.test_labels.tolist() == [0, 1, 2, 98]
+    assert loaded.classes == tuple(names)
+
+
+def svhn(root, monkeypatch):
+    """Small .mat files in SVHN's format: X of shape (32, 32, 3, N), y of shape (N, 1) with 10 for the digit 0."""
+    from torchvision.datasets import SVHN
+
+    made, sums = {}, {}
+    for split, labels in (("train", [10, 1, 2, 9, 10]), ("test", [5, 10, 7])):
+        batch, path = images(len(labels)), root / f"{split}_32x32.mat"
+        savemat(path, {"X": batch.transpose(1, 2, 3, 0), "y": np.array(labels, dtype=np.uint8)[:, None]})
+        made[split], sums[split] = batch, [f"http://localhost/{path.name}", path.name, md5(path)]
+    monkeypatch.setattr(SVHN, "split_list", sums)
+    return made
+
+
+def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
+    made = svhn(tmp_path, monkeypatch)
+    loaded = data.load("svhn", tmp_path)
+    assert np.array_equal(loaded.train_images, made["train"]) and np.array_equal(loaded.test_images, made["test"])
+    assert loaded.train_labels.tolist() == [0, 1, 2, 9, 0] and loaded.test_labels.tolist() == [5, 0, 7]
+    assert loaded.train_images.flags.c_contiguous
+
+
+def test_svhn_downloads_only_the_file_that_is_absent(tmp_path, monkeypatch, mirror):
+    (tmp_path / "root").mkdir()
+    made = svhn(mirror, monkeypatch)
+    (mirror / "test_32x32.mat").rename(tmp_path / "root/test_32x32.mat")
+    data.prepare("svhn", tmp_path / "root")
+    assert np.array_equal(data.load("svhn", tmp_path / "root").train_images, made["train"])
+
+
+def test_a_corrupt_mat_file_is_named(tmp_path, monkeypatch):
+    svhn(tmp_path, monkeypatch)
+    (tmp_path / "test_32x32.mat").write_bytes(b"")
+    with pytest.raises(StudyError, match=r"test_32x32.mat is corrupt"):
+        data.load("svhn", tmp_path)
+
+
+def test_prepare_is_a_look_at_files_where_they_are_there(tmp_path):
+    for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    code = (
+        f"import sys; from pathlib import Path; from study import data; root = Path({str(tmp_path)!r})\n"
+        "for name in ('cifar10', 'cifar100', 'svhn'): data.prepare(name, root); data.missing(name, root)\n"
+        "print({'torch', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_only_an_image_folder_takes_a_folder(tmp_path):
+    with pytest.raises(StudyError, match="data 'cifar10' takes no `folder`"):
+        data.load("cifar10", tmp_path, folder="x")
+
+
+def test_an_unknown_name_gets_the_nearest(tmp_path):
+    with pytest.raises(StudyError, match="unknown data 'cifar-10'; did you mean 'cifar10'"):
+        data.load("cifar-10", tmp_path)
+
+
+def test_default_root(monkeypatch, tmp_path):
+    monkeypatch.delenv("STUDY_DATA", raising=False)
+    assert str(data.default_root()) == "data"
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path))
+    assert data.default_root() == tmp_path

@@ -1,0 +1,120 @@
+"""Synthetic studies whose plain nets degrade with depth: frames as the store gives them, made in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+Frames = tuple[pd.DataFrame, pd.DataFrame]
+FIELDS = {
+    "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
+    "recipe": "he2015_cifar", "precision": "fp32",
+}  # fmt: skip
+
+
+def final_errors(network: str, depth: int) -> tuple[float, float]:
+    """Clean training and test error in percent, in the manner of R15 figure 6."""
+    more = np.log2(depth / 20)
+    if network == "plain":
+        return 1.2 + 2.6 * max(more, 0.0) ** 1.3, 9.5 + 2.4 * max(more, 0.0) ** 1.2
+    return 0.9 * 0.55**more, 8.7 - 0.95 * more
+
+
+def trajectory(
+    final: float, rng: np.random.Generator, iterations: np.ndarray, drops: tuple[float, float]
+) -> np.ndarray:
+    """An error that starts at 90 %, falls with the iterations and at each drop of the rate, and ends near `final`."""
+    share = iterations / iterations[-1]
+    level = np.where(share < drops[0], 2.6 * final + 5, np.where(share < drops[1], 1.15 * final + 0.4, final))
+    noise = np.where(share < drops[0], 0.05, 0.008) * level * rng.standard_normal(len(share))
+    return np.clip(level + (88 - level) * np.exp(-28 * share) + noise, 0, 92)
+
+
+def study(
+    depths: Iterable[int] = (20, 56),
+    networks: Iterable[str] = ("plain", "residual"),
+    seeds: int = 5,
+    iterations: int = 64_000,
+    evaluations: int = 60,
+    **fields: Any,
+) -> Frames:
+    """Curves and runs of a sweep in which every run is done; `fields` override those of every run."""
+    curves, runs = [], []
+    points = [(n, d, s) for n in networks for d in depths for s in range(seeds)]
+    for network, depth, seed in points:
+        imagenet = depth in (18, 34)
+        own = {
+            "network": network, "depth": depth, "seed": seed, "family": "imagenet" if imagenet else "cifar",
+            "stem": "cifar", "shortcut": None if network == "plain" else "A", **FIELDS, **fields,
+        }  # fmt: skip
+        point = f"{network}-{depth}-" + "-".join(str(own[k]) for k in ("dataset", "recipe", "shortcut", "precision"))
+        own |= {"point_id": point, "run_id": f"{point}-s{seed}", "state": "done"}
+        runs.append(own | {"iteration": iterations, "iterations": iterations})
+        rng = np.random.default_rng([depth, seed, network == "plain"])
+        wobble = 1 + 0.05 * rng.standard_normal() + (0.12 * abs(rng.standard_normal()) if network == "plain" else 0)
+        clean, test = final_errors(network, depth)
+        for split, end, every in (
+            ("train", 1.3 * clean * wobble, 4 * evaluations),
+            ("train_clean", clean * wobble, evaluations),
+            ("test", test * wobble, evaluations),
+        ):
+            end *= 0.55 if imagenet else 1
+            steps = np.unique(np.linspace(0, iterations, every + 1).astype(int)[1:])
+            error = trajectory(end, rng, steps, (0.5, 0.75))
+            rate = 0.1 * np.where(steps > iterations * 0.75, 0.01, np.where(steps > iterations * 0.5, 0.1, 1.0))
+            curves.append(
+                pd.DataFrame({"iteration": steps, "epoch": steps / 390, "split": split, "loss": error / 30,
+                              "error": error, "lr": rate, "seconds": steps * 0.02, **own})
+            )  # fmt: skip
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(runs)
+
+
+def cut(frames: Frames, run_id: str, state: str, iteration: int) -> Frames:
+    """The same study, in which one run ended in `state` at `iteration`; 0 leaves it no curve."""
+    curves, runs = frames
+    here = curves["run_id"] == run_id
+    curves = curves[~here | (curves["iteration"] <= iteration)].copy()
+    runs = runs.copy()
+    runs.loc[runs["run_id"] == run_id, ["state", "iteration"]] = [state, iteration]
+    curves.loc[curves["run_id"] == run_id, "state"] = state
+    if state == "diverged":
+        last = curves[(curves["run_id"] == run_id) & (curves["split"] == "train")]["iteration"].idxmax()
+        curves.loc[last, ["loss", "error"]] = np.nan
+    return curves, runs
+
+
+def run_id(runs: pd.DataFrame, network: str, depth: int, seed: int) -> str:
+    """The id of the one run of this network, depth and seed."""
+    chosen = runs[(runs["network"] == network) & (runs["depth"] == depth) & (runs["seed"] == seed)]
+    return str(chosen["run_id"].item())
+
+
+def with_absences() -> Frames:
+    """Plain and residual 20 and 56, five seeds, one of them diverged, one never started, one on its way."""
+    frames = study(depths=(20, 56), seeds=5)
+    runs = frames[1]
+    frames = cut(frames, run_id(runs, "plain", 56, 3), "diverged", 9_700)
+    frames = cut(frames, run_id(runs, "residual", 56, 4), "pending", 0)
+    return cut(frames, run_id(runs, "residual", 20, 1), "running", 30_000)
+
+
+@pytest.fixture(scope="session")
+def small() -> Frames:
+    """Plain and residual 20 and 56, three seeds, 400 iterations."""
+    return study(seeds=3, iterations=400, evaluations=8)
+
+
+@pytest.fixture(scope="session")
+def absences() -> Frames:
+    """See `with_absences`."""
+    return with_absences()
+
+
+@pytest.fixture
+def make() -> Callable[..., Frames]:
+    """`study`, for tests that need a sweep of their own."""
+    return study

@@ -1,0 +1,146 @@
+"""`figure` and `save`: what they refuse, write, and leave untouched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import study.plotting
+from study.errors import StudyError
+from study.spec.registry import FIGURES
+
+from .conftest import Frames
+
+ALL = sorted(FIGURES)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_registered_figure_draws(name: str, small: Frames) -> None:
+    assert isinstance(study.plotting.figure(name, *small), Figure)
+
+
+def test_runs_may_be_left_out(small: Frames) -> None:
+    drawn = study.plotting.figure("degradation", small[0])
+    assert [axes.get_title("left") for axes in drawn.axes] == ["plain  (n = 3)", "residual  (n = 3)"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"name": "degradatoin"}, "unknown figure 'degradatoin'; did you mean 'degradation'?"),
+        ({"style": "papr"}, "unknown style 'papr'; did you mean 'paper'?"),
+        ({"trainin": "train"}, "unknown option 'trainin' of figure 'degradation'; did you mean 'training'?"),
+        ({"training": "tran"}, "unknown training split 'tran'; did you mean 'train'?"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(call: dict[str, str], message: str, small: Frames) -> None:
+    options = {"name": "degradation"} | call
+    with pytest.raises(StudyError) as caught:
+        study.plotting.figure(curves=small[0], runs=small[1], **options)
+    assert str(caught.value) == message
+
+
+def test_unknown_format_is_refused_before_anything_is_written(small: Frames, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="unknown figure format 'pgn'; did you mean 'png'"):
+        study.plotting.save("degradation", *small, tmp_path, formats=("pdf", "pgn"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_frame_that_lacks_columns_is_refused(name: str, small: Frames) -> None:
+    curves, runs = small
+    with pytest.raises(StudyError, match="the curves frame lacks split, error"):
+        study.plotting.figure(name, curves.drop(columns=["split", "error"]), runs)
+    with pytest.raises(StudyError, match="the runs frame lacks depth"):
+        study.plotting.figure(name, curves, runs.drop(columns="depth"))
+    with pytest.raises(StudyError, match="the curves frame lacks depth"):
+        study.plotting.figure(name, curves.drop(columns="depth"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_empty_curves_are_refused(name: str, small: Frames) -> None:
+    with pytest.raises(StudyError, match="none of the 12 runs has been evaluated"):
+        study.plotting.figure(name, small[0].iloc[:0], small[1])
+
+
+def test_curves_that_no_run_accounts_for_are_refused(small: Frames) -> None:
+    with pytest.raises(StudyError, match="curves of 1 runs that the runs frame does not list"):
+        study.plotting.figure("degradation", small[0], small[1].iloc[1:])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_equal_input_gives_equal_bytes(
+    name: str, absences: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves, runs = absences
+    first = study.plotting.save(name, curves, runs, tmp_path / "first")
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 86_400)  # a day later, and the rows in another order
+    again = study.plotting.save(name, curves.sample(frac=1, random_state=0), runs.iloc[::-1], tmp_path / "again")
+    assert [path.name for path in first] == [f"{name}.{ending}" for ending in ("pdf", "png", "svg", "csv")]
+    for one, other in zip(first, again, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_pdf_embeds_its_fonts_and_has_no_date(small: Frames, tmp_path: Path) -> None:
+    pdf = study.plotting.save("depth_error", *small, tmp_path, formats=("pdf",))[0].read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
+
+
+def test_a_failed_write_leaves_the_old_file(small: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = study.plotting.save("depth_error", *small, tmp_path, formats=("png",))[0]
+    before = path.read_bytes()
+
+    def half(self: Figure, file: Path, **_: object) -> None:
+        Path(file).write_bytes(before[:100])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError, match="disk full"):
+        study.plotting.save("depth_error", *small, tmp_path, formats=("png",))
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["depth_error.csv", "depth_error.png"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_callers_settings_neither_change_nor_leak_in(name: str, small: Frames, tmp_path: Path) -> None:
+    plain = study.plotting.save(name, *small, tmp_path / "plain", formats=("png",))[0].read_bytes()
+    own = {"lines.linewidth": 7.0, "font.size": 20.0, "axes.facecolor": "red", "savefig.dpi": 20.0}
+    with matplotlib.rc_context(own):
+        before = dict(matplotlib.rcParams)
+        assert study.plotting.save(name, *small, tmp_path / "own", formats=("png",))[0].read_bytes() == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_importing_is_light_and_drawing_needs_no_torch(small: Frames, tmp_path: Path) -> None:
+    small[0].to_pickle(tmp_path / "curves")
+    small[1].to_pickle(tmp_path / "runs")
+    code = (
+        "import sys, study.plotting; print([m for m in ('pandas', 'matplotlib', 'torch') if m in sys.modules]);"
+        "import pandas as pd; curves, runs = (pd.read_pickle(p) for p in sys.argv[1:]);"
+        f"[study.plotting.figure(name, curves, runs) for name in {ALL}];"
+        "import study.plotting.tables as t; t.final_errors(curves, runs);"
+        "print([m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "curves"), str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_the_csv_reads_back_as_what_was_drawn(absences: Frames, tmp_path: Path) -> None:
+    from study.plotting import degradation
+
+    path = study.plotting.save("degradation", *absences, tmp_path, formats=())[0]
+    drawn = degradation.plot(*absences).data
+    read = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    for column in ("iteration", "error"):
+        pd.testing.assert_series_equal(read[column], drawn[column])
+    assert list(read["run_id"].fillna("")) == list(drawn["run_id"].fillna(""))

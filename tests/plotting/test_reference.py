@@ -1,0 +1,53 @@
+"""Each figure against a stored picture. To change one: `STUDY_REDRAW=1 pytest tests/plotting`, and look at it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from study.plotting import figure
+from study.plotting.style import styled
+from study.spec.registry import FIGURES
+
+from .conftest import Frames
+
+REFERENCE = Path(__file__).parent / "reference"
+TOLERANCE = 0.02  # root mean square of the difference, of a range of 1
+
+
+@pytest.fixture(autouse=True)
+def no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the letters out: they differ between versions of FreeType by more than a wrong curve does."""
+    monkeypatch.setattr(Text, "draw", lambda self, renderer: None)
+
+
+def rms(one: Path, other: Path) -> float:
+    pictures = [imread(path)[..., :3] for path in (one, other)]
+    return float(np.sqrt(np.mean(np.square(pictures[0] - pictures[1]))))
+
+
+def draw(name: str, frames: Frames, path: Path) -> Path:
+    with styled("paper"):
+        figure(name, *frames).savefig(path, dpi=72)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_looks_as_it_did(name: str, absences: Frames, tmp_path: Path) -> None:
+    reference = REFERENCE / f"{name}.png"
+    if os.environ.get("STUDY_REDRAW"):
+        draw(name, absences, reference)
+    assert rms(draw(name, absences, tmp_path / "now.png"), reference) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_the_tolerance_sees_other_data(name: str, absences: Frames, tmp_path: Path) -> None:
+    curves, runs = absences
+    plain20 = curves["run_id"].str.contains("plain-20")
+    other = curves.assign(error=curves["error"].where(~plain20, curves["error"] * 1.1))
+    assert rms(draw(name, (other, runs), tmp_path / "now.png"), REFERENCE / f"{name}.png") > TOLERANCE

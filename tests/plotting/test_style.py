@@ -1,0 +1,57 @@
+"""Colours are stable, apart, and in order; labels have room; intervals are seeded."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from study.plotting.labels import spread
+from study.plotting.statistics import bootstrap_interval
+from study.plotting.style import depth_colour
+
+
+def test_a_depth_keeps_its_colour() -> None:
+    pinned = {8: "#edbe30", 20: "#ea7c35", 34: "#1b7f8c", 56: "#9a1b9e", 110: "#300590", 1202: "#1a1a1a"}
+    assert {depth: depth_colour(depth) for depth in pinned} == pinned
+
+
+@pytest.mark.parametrize("depths", [(18, 20, 34, 56, 110), (8, 20, 56), (20, 32, 44, 56, 110), (110, 164, 1001, 1202)])
+def test_depths_that_are_drawn_together_are_apart(depths: tuple[int, ...]) -> None:
+    for one, other in combinations(depths, 2):
+        assert np.linalg.norm(np.subtract(to_rgb(depth_colour(one)), to_rgb(depth_colour(other)))) > 0.15
+
+
+@pytest.mark.parametrize("depths", [(8, 20, 32, 44, 56, 110), (18, 34, 50, 101, 152)])
+def test_deeper_is_darker_in_grey(depths: tuple[int, ...]) -> None:
+    grey = [np.dot(to_rgb(depth_colour(depth)), (0.299, 0.587, 0.114)) for depth in depths]
+    assert all(deeper < shallower - 0.03 for shallower, deeper in pairwise(grey))
+
+
+def test_unlisted_depths_lie_between_their_neighbours() -> None:
+    assert depth_colour(26) not in (depth_colour(20), depth_colour(32))
+    red = [to_rgb(depth_colour(depth))[0] for depth in (20, 26, 32)]
+    assert red[2] < red[1] < red[0]
+    assert depth_colour(2) == depth_colour(8) and depth_colour(5000) == depth_colour(1202)
+
+
+def test_labels_are_spread_within_the_panel() -> None:
+    wanted = [0.0, 1.0, 2.0, 50.0, 99.0, 100.0]
+    places = spread(wanted, 8.0, 100.0)
+    assert places[:3] == [0.0, 8.0, 16.0] and places[3] == 50.0 and places[4:] == [92.0, 100.0]
+    assert spread([40.0, 41.0], 8.0, 100.0) == [36.5, 44.5]
+
+
+def test_the_interval_is_seeded_and_does_not_see_the_order() -> None:
+    values = [9.1, 9.5, 8.7, 9.9, 9.0]
+    low, high = bootstrap_interval(values)
+    assert bootstrap_interval(values[::-1]) == (low, high)
+    assert 8.7 < low < np.mean(values) < high < 9.9
+    # against the normal approximation of the bootstrap's own distribution: mean +- 1.96 std(ddof=0) / sqrt(n)
+    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / np.sqrt(5), rel=0.1)
+
+
+def test_one_value_has_no_interval() -> None:
+    assert np.isnan(bootstrap_interval([9.1])).all()

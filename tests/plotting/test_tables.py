@@ -1,0 +1,106 @@
+"""Tables of final errors and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.errors import StudyError
+from study.plotting.tables import final_errors, render
+
+from .conftest import Frames, cut, run_id
+
+
+def test_statistics_over_seeds(small: Frames) -> None:
+    curves, runs = small
+    table = final_errors(curves, runs)
+    assert len(table) == 4 and list(table["n"]) == [3] * 4
+    for point, row in table.iterrows():
+        for split in ("train_clean", "test"):
+            last = curves[(curves["point_id"] == point) & (curves["split"] == split) & (curves["iteration"] == 400)]
+            values = last["error"].to_numpy()
+            got = [row[f"{split}_{name}"] for name in ("mean", "std", "median")]
+            np.testing.assert_allclose(got, [values.mean(), values.std(ddof=1), np.median(values)])
+
+
+def test_one_seed_has_no_std(make: Callable[..., Frames]) -> None:
+    table = final_errors(*make(seeds=1, iterations=400))
+    assert table["test_std"].isna().all() and table["test_mean"].notna().all()
+
+
+def test_runs_without_a_final_value_are_counted(absences: Frames) -> None:
+    frames = cut(absences, run_id(absences[1], "plain", 20, 2), "failed", 500)
+    table = final_errors(*frames).set_index(["network", "depth"])
+    counts = table[["n", "n_diverged", "n_failed", "n_missing"]]
+    assert counts.loc[("plain", 56)].tolist() == [4, 1, 0, 0]
+    assert counts.loc[("plain", 20)].tolist() == [4, 0, 1, 0]
+    assert counts.loc[("residual", 56)].tolist() == [4, 0, 0, 1]
+    assert counts.loc[("residual", 20)].tolist() == [4, 0, 0, 1]  # running: nothing final yet
+
+
+def test_a_point_without_any_finished_run_keeps_its_row(small: Frames) -> None:
+    frames = small
+    for seed in range(3):
+        frames = cut(frames, run_id(small[1], "plain", 56, seed), "pending", 0)
+    row = final_errors(*frames).set_index(["network", "depth"]).loc[("plain", 56)]
+    assert (row["n"], row["n_missing"]) == (0, 3) and np.isnan(row["test_mean"])
+
+
+def test_only_fields_that_vary_are_columns(make: Callable[..., Frames]) -> None:
+    a, b = (make(seeds=1, iterations=400, dataset=name) for name in ("cifar10", "digits"))
+    both = final_errors(pd.concat([a[0], b[0]]), pd.concat([a[1], b[1]]))
+    assert list(both.columns[:4]) == ["dataset", "network", "depth", "n"]
+    assert list(final_errors(*a).columns[:3]) == ["network", "depth", "n"]
+
+
+TABLE = pd.DataFrame(
+    {
+        "dataset": ["a_b & 5% {x} ~^\\ $#<>|", "c"],
+        "n": [3, 1],
+        "test_mean": [8.754, 9.0],
+        "test_std": [0.163, np.nan],
+        "test_median": [8.7, 9.0],
+        "n_failed": [0, 1],
+        "n_missing": [0, 0],
+    }
+)
+
+
+def test_latex_is_booktabs_and_escaped() -> None:
+    assert render(TABLE, "latex") == (
+        "\\begin{tabular}{lrrrr}\n\\toprule\n"
+        "dataset & n & test error (\\%) & test error, median (\\%) & failed \\\\\n\\midrule\n"
+        "a\\_b \\& 5\\% \\{x\\} \\textasciitilde{}\\textasciicircum{}\\textbackslash{} "
+        "\\$\\#\\textless{}\\textgreater{}|"
+        " & 3 & 8.75 $\\pm$ 0.16 & 8.70 & 0 \\\\\n"
+        "c & 1 & 9.00 & 9.00 & 1 \\\\\n"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def test_markdown_escapes_its_bars() -> None:
+    head, rule, first, second = render(TABLE, "md").splitlines()
+    assert head == "| dataset | n | test error (%) | test error, median (%) | failed |"
+    assert rule == "| --- | ---: | ---: | ---: | ---: |"
+    assert r"$#<>\| | 3 | 8.75 ± 0.16 | 8.70 | 0 |" in first
+    assert second == "| c | 1 | 9.00 | 9.00 | 1 |"
+
+
+def test_text_is_aligned() -> None:
+    head, first, second = render(TABLE, "text").splitlines()
+    assert len(head) == len(first) == len(second)
+
+
+def test_csv_is_the_table_unrounded(small: Frames) -> None:
+    table = final_errors(*small)
+    read = pd.read_csv(StringIO(render(table, "csv")))
+    pd.testing.assert_frame_equal(read, table.reset_index(drop=True), check_dtype=False, rtol=1e-15)
+
+
+def test_unknown_format() -> None:
+    with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
+        render(TABLE, "latx")
