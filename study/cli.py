@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from study.errors import StudyError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from study.launch.sweep import Planned
+    from study.launch.sweep import Machine, Planned
 
 app = typer.Typer(
     name="study",
@@ -122,6 +123,7 @@ def sweep(
     threads: Annotated[
         int | None, typer.Option(min=1, help="threads of a worker [default: the cores shared out]")
     ] = None,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="training time that a crash may cost")] = 60.0,
     results: Results = None,
     data_root: DataRoot = None,
     figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
@@ -130,7 +132,8 @@ def sweep(
 
     Stop it with Ctrl-C at any time: the same command goes on where it was.
     """
-    from study.launch.sweep import find_sweep_file, plan_sweep
+    from study.data import default_root
+    from study.launch.sweep import Machine, find_sweep_file, plan_sweep, record
     from study.spec.sweep import load
 
     named = load(find_sweep_file(file), overrides or ())
@@ -139,19 +142,17 @@ def sweep(
         _print_plan(planned)
         return
     if planned.work:
-        if not _train(planned, data_root, executor, device, workers, threads):
+        machine = Machine(
+            data_root or default_root(), executor.value, device.value, workers, threads, checkpoint_seconds
+        )
+        if not _train(planned, machine):
             print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
-            print(f"  study {' '.join(_quoted(sys.argv[1:]))}", file=sys.stderr)
+            print(f"  study {shlex.join(sys.argv[1:])}", file=sys.stderr)
             raise typer.Exit(130)
     else:
+        record(planned)
         print(_nothing_to_do(planned))
     raise typer.Exit(_show_results(planned, figures))
-
-
-def _quoted(words: list[str]) -> list[str]:
-    import shlex
-
-    return [shlex.quote(word) for word in words]
 
 
 def _print_plan(planned: Planned) -> None:
@@ -169,22 +170,13 @@ def _print_plan(planned: Planned) -> None:
     )
 
 
-def _train(
-    planned: Planned,
-    data_root: Path | None,
-    executor: Executor,
-    device: Device,
-    workers: int | None,
-    threads: int | None,
-) -> bool:
+def _train(planned: Planned, machine: Machine) -> bool:
     from rich.console import Console
 
-    from study.data import default_root
-    from study.launch.sweep import Machine, execute, prepare_data
+    from study.launch.sweep import execute, prepare_data
     from study.launch.view import Terminal
 
     work = planned.work
-    machine = Machine(data_root or default_root(), executor.value, device.value, workers, threads)
     prepare_data(list(work.values()), machine.data_root)
     print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
     with Terminal(work, planned.count("keep"), Console()) as view:
@@ -390,11 +382,14 @@ def main() -> None:
     except StudyError as error:
         _complain(str(error))
         code = 2
-    except KeyboardInterrupt:
-        code = 130
     except BrokenPipeError:  # `study list | head`
         sys.stderr.close()
         code = 0
+    except OSError as error:  # a folder that cannot be written, a full disk
+        _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
     except Exception as error:
         # Typer's usage errors; some of its versions bring their own copy of click, so they are told by their shape.
         if not hasattr(error, "format_message"):

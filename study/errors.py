@@ -10,10 +10,14 @@ class StudyError(Exception):
     """A mistake that the user can mend. Its text says what is wrong, where, and what would be right."""
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that an unknown one was probably meant to be."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for an unknown name: `; did you mean 'depth'?`, or the known names where none is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    if (name := closest(word, names)) is not None:
+        return f"; did you mean '{name}'?"
     return f"; known: {', '.join(names)}" if names else ""

@@ -39,6 +39,7 @@ def attempt(
     device: str,
     executor: str,
     *,
+    checkpoint_seconds: float,
     stopped: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     raise_errors: bool = False,
@@ -74,7 +75,12 @@ def attempt(
                 heartbeat.latest[progress.run_id] = progress
                 report(progress)
 
-            train = partial(train_pack, stopped=lambda: stopped() or heartbeat.lost, report=observe)
+            train = partial(
+                train_pack,
+                stopped=lambda: stopped() or heartbeat.lost,
+                report=observe,
+                checkpoint_seconds=checkpoint_seconds,
+            )
             outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
     return outcomes
 

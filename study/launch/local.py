@@ -28,6 +28,18 @@ MAX_FRUITLESS = 3
 """Times that a worker may die on a run without bringing it forward before the run counts as failed."""
 
 
+CHECKPOINT_SECONDS = 60.0
+"""Training time between two checkpoints: what a crash costs at most."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of a sweep needs to know."""
+
+    data_root: Path
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
 @dataclass(frozen=True)
 class Pool:
     """Workers of a machine: how many, on which devices, with how many threads each."""
@@ -94,11 +106,12 @@ class View(Protocol):
 class _Worker:
     """A worker process and the thread that reads its events."""
 
-    def __init__(self, device: str, threads: int, data_root: Path, events: queue.Queue[tuple[_Worker, Any]]) -> None:
+    def __init__(self, device: str, threads: int, job: Job, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         self.folders: list[Path] = []
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         command = [sys.executable, "-m", "study.launch.worker", "--device", device]
-        command += ["--threads", str(threads), "--data-root", str(data_root.resolve())]
+        command += ["--threads", str(threads), "--data-root", str(job.data_root.resolve())]
+        command += ["--checkpoint-seconds", str(job.checkpoint_seconds)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -174,9 +187,9 @@ class _Interrupt:
 class _Run:
     """One foreground run of the pool over a list of packs."""
 
-    def __init__(self, packs: Sequence[list[Path]], shape: Pool, data_root: Path, view: View) -> None:
+    def __init__(self, packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> None:
         self.todo = deque(packs)
-        self.shape, self.data_root, self.view = shape, data_root, view
+        self.shape, self.job, self.view = shape, job, view
         self.events: queue.Queue[tuple[_Worker, Any]] = queue.Queue()
         self.workers: dict[_Worker, str] = {}
         self.outcomes: dict[str, str] = {}
@@ -194,7 +207,7 @@ class _Run:
             self._dismiss(interrupt)
 
     def _hire(self, device: str) -> None:
-        worker = _Worker(device, self.shape.threads, self.data_root, self.events)
+        worker = _Worker(device, self.shape.threads, self.job, self.events)
         self.workers[worker] = device
         self._next(worker)
 
@@ -267,7 +280,7 @@ class _Run:
 def train(
     packs: Sequence[list[Path]],
     shape: Pool,
-    data_root: Path,
+    job: Job,
     view: View,
 ) -> tuple[dict[str, str], bool]:
     """Train packs of runs on this machine, in the foreground.
@@ -282,26 +295,30 @@ def train(
     outcomes, complete
         The outcome of each run that ended, and False when Ctrl-C or SIGTERM came first.
     """
-    run = _Run(packs, shape, data_root, view)
+    run = _Run(packs, shape, job, view)
     with _Interrupt().installed() as interrupt:
         complete = run.go(interrupt)
     return run.outcomes, complete
 
 
-def train_here(packs: Sequence[list[Path]], device: str, data_root: Path, view: View) -> tuple[dict[str, str], bool]:
+def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tuple[dict[str, str], bool]:
     """The debug executor: one pack after another in this very process; an exception in training comes through."""
+    import torch
+
     from study.launch.attempt import attempt
 
     outcomes: dict[str, str] = {}
     with _Interrupt().installed() as interrupt:
         for folders in packs:
+            torch.set_num_threads(shape.threads)
             for folder in folders:
                 view.started(folder.name)
             part = attempt(
                 folders,
-                data_root,
-                device,
+                job.data_root,
+                shape.devices[0],
                 "debug",
+                checkpoint_seconds=job.checkpoint_seconds,
                 stopped=lambda: interrupt.count > 0,
                 report=lambda progress: view.progress(progress._asdict()),
                 raise_errors=True,

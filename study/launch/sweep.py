@@ -10,6 +10,7 @@ from typing import Literal
 from study import data
 from study.errors import StudyError
 from study.launch import local
+from study.launch.local import CHECKPOINT_SECONDS
 from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
@@ -47,6 +48,7 @@ class Machine:
     device: str = "auto"
     workers: int | None = None
     threads: int | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -72,19 +74,25 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     """Train what a plan says, and collect. Returns as `study.launch.local.train`."""
     work = planned.work
     shape = local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
+    record(planned)
     folders = _open_folders(planned)
     batches = [[folders[run_id] for run_id in pack] for pack in packs(list(work), work)]
+    job = local.Job(machine.data_root, machine.checkpoint_seconds)
     if machine.executor == "debug":
-        result = local.train_here(batches, shape.devices[0], machine.data_root, view)
+        result = local.train_here(batches, shape, job, view)
     else:
-        result = local.train(batches, shape, machine.data_root, view)
+        result = local.train(batches, shape, job, view)
     collect(planned.files)
     return result
 
 
-def _open_folders(planned: Planned) -> dict[str, Path]:
-    """Record the sweep, and have a folder with its spec for each run to train."""
+def record(planned: Planned) -> None:
+    """Note on disk what the sweep names, so that every other verb finds it by its name."""
     store.write_sweep(planned.files, planned.sweep)
+
+
+def _open_folders(planned: Planned) -> dict[str, Path]:
+    """Have a folder with its spec for each run to train."""
     folders = {}
     for action in planned.actions:
         if action.verb not in WORK:

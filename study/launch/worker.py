@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--checkpoint-seconds", type=float, required=True)
     options = parser.parse_args()
     orders = _Orders()
     signal.signal(signal.SIGTERM, orders.end)
@@ -96,7 +97,13 @@ def main() -> None:
         torch.set_num_threads(options.threads)
         folders = [Path(folder) for folder in order["folders"]]
         outcomes = attempt(
-            folders, options.data_root, options.device, "local", stopped=orders.stop.is_set, report=reporter
+            folders,
+            options.data_root,
+            options.device,
+            "local",
+            checkpoint_seconds=options.checkpoint_seconds,
+            stopped=orders.stop.is_set,
+            report=reporter,
         )
         reporter.send("end", outcomes=outcomes)
 

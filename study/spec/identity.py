@@ -18,14 +18,18 @@ SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
 
 NEUTRAL: dict[str, Any] = {}
-"""Top-level fields added since schema 1, each with the value under which older runs were trained."""
+"""Fields added since schema 1 (`width`, `recipe.optimiser`), each with the value under which older runs were trained."""
 
 
 def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:
     """The spec as one JSON text: sorted keys, no spaces, floats as Python's shortest repr; the hashed bytes."""
     fields = spec.model_dump(mode="json", exclude=None if seed else {"seed"})
-    kept = {key: value for key, value in fields.items() if key not in NEUTRAL or value != NEUTRAL[key]}
-    return json.dumps({"schema": SCHEMA, "run": kept}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    for field, value in NEUTRAL.items():
+        *outer, name = field.split(".")
+        holder = fields[outer[0]] if outer else fields
+        if name in holder and holder[name] == value:
+            del holder[name]
+    return json.dumps({"schema": SCHEMA, "run": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _digest(text: str) -> str:

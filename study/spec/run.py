@@ -6,10 +6,11 @@ and has no place in this file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from study.errors import nearest
@@ -17,6 +18,13 @@ from study.spec.registry import BLOCKS, DATA, SHORTCUTS, Entry
 
 IMAGENET_DEPTHS = (18, 34)
 """Depths of the ImageNet family with basic blocks (He et al. 2015, table 1)."""
+
+_FOLDER = r"\w[\w.+\-]{0,49}"
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    """What a validator raises: a message that stands as it is, after the field's name."""
+    return PydanticCustomError("choice", "{message}", {"message": message})
 
 
 def _as_tuple(value: Any) -> Any:
@@ -28,8 +36,7 @@ def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value not in table:
-            message = f"no {noun} '{value}'{nearest(value, table)}"
-            raise PydanticCustomError("choice", "{message}", {"message": message})
+            raise _wrong(f"no {noun} '{value}'{nearest(value, table)}")
         return value
 
     return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
@@ -69,11 +76,12 @@ class Recipe(_Model):
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
     log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
 
-    @model_validator(mode="after")
-    def _milestones_rise(self) -> Recipe:
-        if any(b <= a for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
-            raise _field_error("recipe.milestones", f"must be positive and rise, not {list(self.milestones)}")
-        return self
+    @field_validator("milestones")
+    @classmethod
+    def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
+            raise _wrong(f"must be positive and rise, not {list(milestones)}")
+        return milestones
 
 
 class RunSpec(_Model):
@@ -83,7 +91,9 @@ class RunSpec(_Model):
     family: Literal["cifar", "imagenet"] = Field(
         default="cifar", description="three stages of 16, 32, 64 maps, or four of 64 to 512 (He et al. 2015)"
     )
-    depth: int = Field(description="weighted layers: 6n + 2 in the CIFAR family; 18 or 34 in the ImageNet family")
+    depth: int = Field(
+        le=100_000, description="weighted layers: 6n + 2 in the CIFAR family; 18 or 34 in the ImageNet family"
+    )
     block: Annotated[str, _one_of("block", BLOCKS)] = "basic"
     shortcut: Annotated[str, _one_of("shortcut", SHORTCUTS)] | None = Field(
         default=None, description="of a residual network, default A; a plain network has none"
@@ -95,8 +105,8 @@ class RunSpec(_Model):
     data: Annotated[str, _one_of("data set", DATA)]
     folder: str | None = Field(
         default=None,
-        pattern=r"^[^/\\\s.][^/\\\s]*$",
-        max_length=100,
+        validate_default=True,
+        json_schema_extra={"pattern": f"^{_FOLDER}$"},
         description="with `data: image_folder`: the folder's name under the data root",
     )
     image_size: int | None = Field(
@@ -126,19 +136,55 @@ class RunSpec(_Model):
             values["shortcut"] = "A"
         return values
 
-    @model_validator(mode="after")
-    def _consistent(self) -> RunSpec:
-        _check_depth(self)
-        if self.family == "cifar" and self.stem != "cifar":
-            raise _field_error("stem", "the CIFAR family has the stem 'cifar'; for the other, set family: imagenet")
-        if self.data == "image_folder" and self.folder is None:
-            raise _field_error("folder", "data: image_folder needs `folder: NAME`, a folder under the data root")
-        for field in ("folder", "image_size"):
-            if self.data != "image_folder" and getattr(self, field) is not None:
-                raise _field_error(field, f"goes with data: image_folder, not with {self.data}")
-        if self.recipe.pad and self.image_size is not None and self.recipe.pad >= self.image_size:
-            raise _field_error("recipe.pad", f"must be smaller than image_size ({self.image_size})")
-        return self
+    # Fields are checked in their order, so a check sees the fields above its own; one that is itself wrong is absent.
+
+    @field_validator("depth")
+    @classmethod
+    def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
+        family = above.data.get("family")
+        if family == "imagenet" and depth not in IMAGENET_DEPTHS:
+            raise _wrong(f"the ImageNet family has {' and '.join(map(str, IMAGENET_DEPTHS))} layers, not {depth}")
+        if family == "cifar" and (depth < 8 or depth % 6 != 2):
+            below = max(8, depth - (depth - 2) % 6)
+            near = f"{below}" if depth <= 8 else f"{below} or {below + 6}"
+            other = "; for the 18- and 34-layer networks set family: imagenet" if depth in IMAGENET_DEPTHS else ""
+            raise _wrong(f"{depth} is not 6n + 2, as the CIFAR family needs; nearest: {near}{other}")
+        return depth
+
+    @field_validator("stem")
+    @classmethod
+    def _stem_of_family(cls, stem: str | None, above: ValidationInfo) -> str | None:
+        if above.data.get("family") == "cifar" and stem != "cifar":
+            raise _wrong("the CIFAR family has the stem 'cifar'; for the other, set family: imagenet")
+        return stem
+
+    @field_validator("folder", "image_size")
+    @classmethod
+    def _image_folder_only(cls, value: Any, above: ValidationInfo) -> Any:
+        data = above.data.get("data", "image_folder")
+        if data != "image_folder" and value is not None:
+            raise _wrong(f"goes with data: image_folder, not with {data}")
+        return value
+
+    @field_validator("folder")
+    @classmethod
+    def _folder_name(cls, folder: str | None, above: ValidationInfo) -> str | None:
+        if folder is None:
+            if above.data.get("data") == "image_folder":
+                raise _wrong("is missing; data: image_folder needs the name of a folder under the data root")
+        elif not re.fullmatch(_FOLDER, folder):
+            raise _wrong(
+                f"must be the name of a folder under the data root: at most 50 letters, digits and ._+-, not {folder!r:.80}"
+            )
+        return folder
+
+    @field_validator("recipe")
+    @classmethod
+    def _pad_fits(cls, recipe: Recipe, above: ValidationInfo) -> Recipe:
+        size = above.data.get("image_size")
+        if size is not None and recipe.pad >= size:
+            raise _wrong(f"pad ({recipe.pad}) must be smaller than image_size ({size})")
+        return recipe
 
     @property
     def dataset(self) -> str:
@@ -149,22 +195,3 @@ class RunSpec(_Model):
     def title(self) -> str:
         """`plain-56`, `ResNet-20`: the network as the papers call it."""
         return f"{'plain' if self.network == 'plain' else 'ResNet'}-{self.depth}"
-
-
-def _field_error(field: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("field", "{message}", {"field": field, "message": message})
-
-
-def _check_depth(spec: RunSpec) -> None:
-    if spec.family == "imagenet":
-        if spec.depth not in IMAGENET_DEPTHS:
-            raise _field_error(
-                "depth", f"the ImageNet family has depths {', '.join(map(str, IMAGENET_DEPTHS))}, not {spec.depth}"
-            )
-    elif spec.depth < 8 or spec.depth % 6 != 2:
-        below = max(8, spec.depth - (spec.depth - 2) % 6)
-        near = f"{below}" if spec.depth <= 8 else f"{below} or {below + 6}"
-        other = "; for the 18- and 34-layer networks set family: imagenet" if spec.depth in IMAGENET_DEPTHS else ""
-        raise _field_error(
-            "depth", f"depth {spec.depth} is not 6n + 2, as the CIFAR family needs; nearest: {near}{other}"
-        )

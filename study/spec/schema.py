@@ -32,6 +32,7 @@ def sweep_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a sweep file."""
     fields = _fields()
     lists = {key: {"type": "array", "items": copy.deepcopy(value), "minItems": 1} for key, value in fields.items()}
+    lists["recipe"]["items"] = {"enum": recipes.names()}
     fixed = {"type": "object", "properties": fields, "additionalProperties": False}
     axes = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
     block = {"fixed": fixed, "grid": axes, "zip": axes}

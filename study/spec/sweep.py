@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, closest, nearest
 from study.spec import recipes
 from study.spec.identity import run_id
 from study.spec.registry import FIGURES
@@ -25,7 +25,7 @@ BLOCK_KEYS = ("fixed", "grid", "zip")
 FIELDS = (*(f for f in RunSpec.model_fields), *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
 
-_NAME = re.compile(r"\w[\w.\-]{0,99}")
+_NAME = re.compile(r"\w[\w.\-]{0,59}")
 
 
 class Value(NamedTuple):
@@ -50,19 +50,26 @@ class Sweep:
 
 @dataclass
 class _Block:
+    place: str
     fixed: Point
     grid: dict[str, list[Value]]
     zip: dict[str, list[Value]]
 
     def __len__(self) -> int:
-        rows = [len(column) for column in self.zip.values()]
-        return math.prod(len(axis) for axis in self.grid.values()) * (rows[0] if rows else 1)
+        return math.prod(len(axis) for axis in self.grid.values()) * len(self._rows())
+
+    def _rows(self) -> list[tuple[Value, ...]]:
+        return list(zip(*self.zip.values(), strict=False)) if self.zip else [()]
 
     def points(self) -> Iterator[Point]:
-        rows = list(zip(*self.zip.values(), strict=True)) if self.zip else [()]
-        for row in rows:
+        """Every combination; the last axis of the grid changes fastest, the zip slowest."""
+        for row in self._rows():
             for corner in itertools.product(*self.grid.values()):
                 yield (self.fixed | dict(zip(self.grid, corner, strict=True)) | dict(zip(self.zip, row, strict=True)))
+
+
+_NOTHING: dict[str, list[Value]] = {"": []}
+"""An axis without values: a block with it has no points, and so no mistakes that follow from the one noted."""
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -75,125 +82,149 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """
     document = read(path)
     if not isinstance(document.data, dict):
-        raise StudyError(f"{path}: a sweep file is a mapping with the keys {', '.join(SWEEP_KEYS)}")
-    _check_keys(document, document.data, (), SWEEP_KEYS)
-    settings, fields = _split_overrides(overrides)
-    name = _name(document, settings.get("name", document.data.get("name", path.stem)))
-    blocks = _blocks(document)
+        raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SWEEP_KEYS)}")
+    data = _known(document, document.data, (), SWEEP_KEYS)
+    settings, fields = _split_overrides(document, overrides)
+    name = _name(document, data, settings, path)
+    description = _description(document, data)
+    figures = _figures(document, data)
+    blocks = _blocks(document, data)
     for field, values in fields.items():
         _override(blocks, field, values)
     runs = _expand(document, blocks, merge_duplicates=bool(fields))
-    return Sweep(name, _description(document), runs, _figures(document))
+    document.check()
+    return Sweep(name, description, runs, figures)
 
 
-def resolve(point: Point) -> RunSpec:
+def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
     """The full spec of one point: its recipe's preset, then the point's own fields.
 
     Raises
     ------
     StudyError
-        One line a wrong field, each with the place that set it.
+        One line a wrong field, each with the place that set it. Missing fields are said to be so at `place`; not
+        with `partial`, for a file in which they may have been lost by another mistake.
     """
-    named = point.get("recipe")
+    fields = {key: item.value for key, item in point.items() if not key.startswith("recipe")}
+    wrong = []
+    if "recipe" in point:
+        name, where = point["recipe"]
+        changed = {k.removeprefix("recipe."): v.value for k, v in point.items() if k.startswith("recipe.")}
+        try:
+            if not isinstance(name, str):
+                raise StudyError(f"must be a name, not {_short(name)}{nearest('', recipes.names())}")
+            fields["recipe"] = recipes.preset(name) | changed | {"name": name}
+        except StudyError as error:
+            wrong.append(f"{where}: recipe: {error}")
     try:
-        fields = {key: item.value for key, item in point.items() if not key.startswith("recipe")}
-        if named is not None:
-            if not isinstance(named.value, str):
-                raise StudyError(f"recipe: give a name: {', '.join(recipes.names())}")
-            changed = {k.removeprefix("recipe."): v.value for k, v in point.items() if k.startswith("recipe.")}
-            fields["recipe"] = recipes.preset(named.value) | changed | {"name": named.value}
-        return RunSpec.model_validate(fields)
-    except StudyError as error:
-        raise StudyError(f"{named.place if named else ''}: {error}") from None
+        spec = RunSpec.model_validate(fields)
     except ValidationError as error:
-        raise StudyError("\n".join(dict.fromkeys(_explain(error, point)))) from None
+        missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]
+        missing = [field for field in missing if field not in point]
+        if missing and not partial:
+            wrong.append(f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
+        raise StudyError("\n".join(dict.fromkeys([*wrong, *_explain(error, point)]))) from None
+    return spec
 
 
 def _explain(error: ValidationError, point: Point) -> Iterator[str]:
-    everywhere = next(iter(point.values())).place if point else ""
+    """A line for each field that is there and wrong."""
     for item in error.errors():
-        context = item.get("ctx", {})
-        field = context.get("field") or ".".join(str(part) for part in item["loc"])
-        message = item["msg"]
         if item["type"] == "missing":
-            message = "is missing"
-        elif item["type"] == "literal_error":
-            message = f"must be {context['expected']}, not {item['input']!r}"
-        elif item["type"] not in ("field", "choice"):
-            message = f"{message[0].lower()}{message[1:]}, not {item['input']!r}"
-        known = [key for key in point if field == key or field.startswith(f"{key}.")]
-        place = point[max(known, key=len)].place if known else everywhere
-        yield f"{place}: {field}: {message}"
+            continue
+        field = ".".join(str(part) for part in item["loc"])
+        message = re.sub(r"^\w+ should ", "must ", item["msg"])
+        if item["type"] == "literal_error":
+            message = f"must be {item['ctx']['expected']}, not {_short(item['input'])}"
+        elif item["type"] != "choice":
+            message = f"{message}, not {_short(item['input'])}"
+        # The longest key of the point that names the field; a check of a default hangs on the data.
+        source = max((key for key in point if f"{field}.".startswith(f"{key}.")), key=len, default="data")
+        yield f"{point[source].place}: {field}: {message}"
 
 
-# -- reading the file -------------------------------------------------------------------------------------------------
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _check_keys(document: Document, mapping: dict[str, Any], path: Path_, known: Sequence[str]) -> None:
-    wrong = [
-        f"{document.place((*path, key))}: unknown key '{key}'{nearest(key, known)}"
-        for key in mapping
-        if key not in known
-    ]
-    if wrong:
-        raise StudyError("\n".join(wrong))
+# -- reading the file: mistakes are noted in the document, and the reading goes on ------------------------------------
 
 
-def _name(document: Document, name: Any) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
-        raise StudyError(
-            f"{document.place(('name',))}: name: {name!r} must be letters, digits, '_', '-' and '.', without '/' or '..'"
-        )
-    return name
+def _known(document: Document, mapping: dict[str, Any], path: Path_, known: Sequence[str]) -> dict[str, Any]:
+    """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
+    hides another mistake nor breeds one."""
+    kept = {key: value for key, value in mapping.items() if key in known}
+    for key, value in mapping.items():
+        if key not in known:
+            document.wrong((*path, key), f"unknown key '{key}'{nearest(key, known)}")
+            meant = closest(key, known)
+            if meant is not None and meant not in kept:
+                kept[meant] = value
+                document.lines[(*path, meant)] = document.lines[(*path, key)]
+    return kept
 
 
-def _description(document: Document) -> str:
-    text = document.data.get("description") or ""
+def _name(document: Document, data: dict[str, Any], settings: dict[str, str], path: Path) -> str:
+    name = settings.get("name", data.get("name", path.stem))
+    if isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name:
+        return name
+    whence = "" if "name" in settings or "name" in data else " (the file's; set `name:` in it)"
+    rule = "at most 60 letters, digits, '_', '-' and '.', without '/' or '..'"
+    place = "override" if "name" in settings else document.place(("name",))
+    document.mistakes[f"{place}: name: {_short(name)}{whence} must be text of {rule}"] = None
+    return ""
+
+
+def _description(document: Document, data: dict[str, Any]) -> str:
+    text = data.get("description") or ""
     if not isinstance(text, str):
-        raise StudyError(f"{document.place(('description',))}: description: must be text")
+        document.wrong(("description",), "description: must be text")
+        return ""
     return " ".join(text.split())
 
 
-def _figures(document: Document) -> tuple[str, ...]:
-    names = document.data.get("figures") or []
+def _figures(document: Document, data: dict[str, Any]) -> tuple[str, ...]:
+    names = data.get("figures") or []
     if not isinstance(names, list):
-        raise StudyError(f"{document.place(('figures',))}: figures: must be a list of names: {', '.join(FIGURES)}")
+        document.wrong(("figures",), f"figures: must be a list of names: {', '.join(FIGURES)}")
+        return ()
     for i, name in enumerate(names):
-        if name not in FIGURES:
-            raise StudyError(f"{document.place(('figures', i))}: no figure {name!r}{nearest(str(name), FIGURES)}")
-    return tuple(names)
+        if not isinstance(name, str) or name not in FIGURES:
+            document.wrong(("figures", i), f"no figure {_short(name)}{nearest(str(name), FIGURES)}")
+    return tuple(name for name in names if isinstance(name, str))
 
 
-def _blocks(document: Document) -> list[_Block]:
-    data = document.data
+def _blocks(document: Document, data: dict[str, Any]) -> list[_Block]:
     shared = _point(document, data.get("fixed"), ("fixed",))
     if "blocks" not in data:
-        return [_block(document, {k: v for k, v in data.items() if k in ("grid", "zip")}, (), shared)]
+        return [_block(document, {key: data[key] for key in ("grid", "zip") if key in data}, (), shared)]
     for key in ("grid", "zip"):
         if key in data:
-            raise StudyError(f"{document.place((key,))}: '{key}' beside 'blocks': move it into a block")
+            document.wrong((key,), f"'{key}' beside 'blocks': move it into a block")
     listed = data["blocks"]
     if not isinstance(listed, list) or not listed:
-        raise StudyError(
-            f"{document.place(('blocks',))}: blocks: must be a list of mappings with {', '.join(BLOCK_KEYS)}"
-        )
+        document.wrong(("blocks",), f"blocks: must be a list of mappings with {', '.join(BLOCK_KEYS)}")
+        return []
     return [_block(document, entry, ("blocks", i), shared) for i, entry in enumerate(listed)]
 
 
 def _block(document: Document, entry: Any, path: Path_, shared: Point) -> _Block:
     if not isinstance(entry, dict):
-        raise StudyError(f"{document.place(path)}: a block is a mapping with {', '.join(BLOCK_KEYS)}")
-    _check_keys(document, entry, path, BLOCK_KEYS)
+        document.wrong(path, f"a block is a mapping with {', '.join(BLOCK_KEYS)}")
+        return _Block(document.place(path), {}, dict(_NOTHING), {})
+    if path:
+        entry = _known(document, entry, path, BLOCK_KEYS)
     fixed = _point(document, entry.get("fixed"), (*path, "fixed"))
     grid = _axes(document, entry, (*path, "grid"))
     columns = _axes(document, entry, (*path, "zip"))
     if len({len(column) for column in columns.values()}) > 1:
         lengths = ", ".join(f"{key}: {len(column)}" for key, column in columns.items())
-        raise StudyError(f"{document.place((*path, 'zip'))}: zip: lists of unequal length ({lengths})")
-    twice = grid.keys() & columns.keys()
-    if twice:
-        raise StudyError(f"{document.place((*path, 'zip'))}: '{min(twice)}' stands in both grid and zip")
-    return _Block(shared | fixed, grid, columns)
+        document.wrong((*path, "zip"), f"zip: lists of unequal length ({lengths})")
+    for key in grid.keys() & columns.keys():
+        document.wrong((*path, "zip", key), f"'{key}' stands in both grid and zip")
+        del grid[key]
+    return _Block(document.place(path), shared | fixed, grid, columns)
 
 
 def _point(document: Document, mapping: Any, path: Path_) -> Point:
@@ -201,10 +232,10 @@ def _point(document: Document, mapping: Any, path: Path_) -> Point:
     if mapping is None:
         return {}
     if not isinstance(mapping, dict):
-        raise StudyError(f"{document.place(path)}: '{path[-1]}' is a mapping of field: value")
-    _check_keys(document, mapping, path, FIELDS)
+        document.wrong(path, f"{path[-1]}: must be a mapping of field: value")
+        return {}
     point: Point = {}
-    for key, value in mapping.items():
+    for key, value in _known(document, mapping, path, FIELDS).items():
         point |= _spread(document, key, value, (*path, key))
     return point
 
@@ -213,9 +244,9 @@ def _spread(document: Document, key: str, value: Any, path: Path_) -> Point:
     place = document.place(path)
     if key != "recipe" or not isinstance(value, dict):
         return {key: Value(value, place)}
-    _check_keys(document, value, path, tuple(Recipe.model_fields))
-    spread = {f"recipe.{k}": Value(v, document.place((*path, k))) for k, v in value.items() if k != "name"}
-    return spread | ({"recipe": Value(value["name"], place)} if "name" in value else {})
+    fields = _known(document, value, path, tuple(Recipe.model_fields))
+    spread = {f"recipe.{k}": Value(v, document.place((*path, k))) for k, v in fields.items() if k != "name"}
+    return spread | ({"recipe": Value(fields["name"], place)} if "name" in fields else {})
 
 
 def _axes(document: Document, entry: dict[str, Any], path: Path_) -> dict[str, list[Value]]:
@@ -224,19 +255,19 @@ def _axes(document: Document, entry: dict[str, Any], path: Path_) -> dict[str, l
         return {}
     mapping = entry[kind]
     if not isinstance(mapping, dict) or not mapping:
-        raise StudyError(f"{document.place(path)}: {kind}: is empty; give it fields with lists, or leave it out")
-    _check_keys(document, mapping, path, FIELDS)
+        document.wrong(path, f"{kind}: is empty; give it fields with lists, or leave it out")
+        return dict(_NOTHING)
     axes: dict[str, list[Value]] = {}
-    for key, values in mapping.items():
+    for key, values in _known(document, mapping, path, FIELDS).items():
         here = (*path, key)
         if not isinstance(values, list):
-            raise StudyError(f"{document.place(here)}: {kind}.{key}: must be a list such as [{values}]")
-        if not values:
-            raise StudyError(f"{document.place(here)}: {kind}.{key}: is an empty list, so there is nothing to run")
+            document.wrong(here, f"{kind}.{key}: must be a list such as [{'...' if values is None else values}]")
+            values = [] if values is None else [values]
+        elif not values:
+            document.wrong(here, f"{kind}.{key}: is an empty list, so there is nothing to run")
         if key == "recipe" and any(isinstance(value, dict) for value in values):
-            raise StudyError(
-                f"{document.place(here)}: {kind}.recipe: is a list of names; vary a field as `recipe.learning_rate: [...]`"
-            )
+            document.wrong(here, f"{kind}.recipe: is a list of names; vary a field as `recipe.learning_rate: [...]`")
+            values = []
         axes[key] = [Value(value, document.place((*here, i))) for i, value in enumerate(values)]
     return axes
 
@@ -244,26 +275,33 @@ def _axes(document: Document, entry: dict[str, Any], path: Path_) -> dict[str, l
 # -- overrides and expansion ------------------------------------------------------------------------------------------
 
 
-def _split_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[Value]]]:
-    settings: dict[str, Any] = {}
+def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, list[Value]]]:
+    """The settings of the sweep itself (`name=`), and the values of each field."""
+    settings: dict[str, str] = {}
     fields: dict[str, list[Value]] = {}
     for text in overrides:
         key, equals, raw = text.partition("=")
-        if not equals:
-            raise StudyError(f"override '{text}': write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
-        if key == "name":
+        if key == "name" and equals:
             settings["name"] = raw
             continue
-        if key not in FIELDS:
-            raise StudyError(f"override '{text}': unknown field '{key}'{nearest(key, FIELDS)}")
-        listed = "," in raw and not raw.startswith("[")
-        value = scalar(f"[{raw}]" if listed else raw)
-        whole = key == "recipe.milestones" or not isinstance(value, list)
-        values = [value] if whole else value
-        if not values:
-            raise StudyError(f"override '{text}': gives no value")
-        fields[key] = [Value(item, f"override '{text}'") for item in values]
+        try:
+            if not equals:
+                raise StudyError("write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
+            if key not in FIELDS:
+                raise StudyError(f"unknown field '{key}'{nearest(key, FIELDS)}")
+            fields[key] = [Value(item, f"override '{text}'") for item in _values(key, raw)]
+        except StudyError as error:
+            document.mistakes[f"override '{text}': {error}"] = None
     return settings, fields
+
+
+def _values(key: str, raw: str) -> list[Any]:
+    """`0,1` and `[0, 1]` are two values, except of `recipe.milestones`, whose value is itself a list."""
+    value = scalar(f"[{raw}]" if "," in raw and not raw.startswith("[") else raw)
+    values = value if isinstance(value, list) and key != "recipe.milestones" else [value]
+    if not values:
+        raise StudyError("gives no value")
+    return values
 
 
 def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
@@ -281,23 +319,24 @@ def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
 def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool) -> dict[str, RunSpec]:
     total = sum(len(block) for block in blocks)
     if total > MAX_RUNS:
-        raise StudyError(f"{document.file}: {total:,} runs; a sweep has at most {MAX_RUNS:,}")
+        document.mistakes[f"{document.file}: {total:,} runs; a sweep has at most {MAX_RUNS:,}"] = None
+        return {}
+    partial = bool(document.mistakes)
     runs: dict[str, RunSpec] = {}
-    wrong: dict[str, None] = {}
-    for block in blocks:
-        for point in block.points():
-            try:
-                spec = resolve(point)
-            except StudyError as error:
-                wrong |= dict.fromkeys(str(error).splitlines())
-                continue
-            key = run_id(spec)
-            if key in runs and not merge_duplicates:
-                place = next(iter(reversed(point.values()))).place
-                wrong[f"{place}: duplicate run: {spec.title}, seed {spec.seed}, on {spec.dataset} is named twice"] = (
-                    None
-                )
-            runs.setdefault(key, spec)
-    if wrong:
-        raise StudyError("\n".join(wrong))
+    places: dict[str, str] = {}
+    for block, point in ((b, p) for b in blocks for p in b.points()):
+        try:
+            spec = resolve(point, block.place, partial=partial)
+        except StudyError as error:
+            document.mistakes |= dict.fromkeys(str(error).splitlines())
+            continue
+        key = run_id(spec)
+        place = next(reversed(point.values())).place
+        if key in runs and not merge_duplicates:
+            first = f", first at {places[key]}" if places[key] != place else ""
+            why = " (a plain network has no shortcut)" if spec.network == "plain" and "shortcut" in point else ""
+            run = f"{spec.title}, seed {spec.seed}, on {spec.dataset}"
+            document.mistakes[f"{place}: duplicate run: {run} is named twice{first}{why}"] = None
+        runs.setdefault(key, spec)
+        places.setdefault(key, place)
     return runs

@@ -15,6 +15,8 @@ Path_ = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
 
+_SCALARS = ("!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp")
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, reading `1e-4` as the number that everybody means by it (YAML 1.2)."""
@@ -26,12 +28,13 @@ _Loader.add_implicit_resolver(
 
 
 class Document:
-    """The data of a YAML file, and where each part of it stands."""
+    """The data of a YAML file, where each part of it stands, and the mistakes found in it so far."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.data: Any = None
         self.lines: dict[Path_, int] = {}
+        self.mistakes: dict[str, None] = {}
 
     def place(self, path: Path_) -> str:
         """`file:line` of the nearest known parent of a path, for messages."""
@@ -39,21 +42,31 @@ class Document:
             path = path[:-1]
         return f"{self.file}:{self.lines.get(path, 1)}"
 
+    def wrong(self, path: Path_, message: str) -> None:
+        """Note a mistake, and let the reading go on to find the others."""
+        self.mistakes[f"{self.place(path)}: {message}"] = None
+
+    def check(self) -> None:
+        """Raise StudyError with every mistake that was noted, one a line."""
+        if self.mistakes:
+            raise StudyError("\n".join(self.mistakes))
+
 
 def read(path: Path) -> Document:
-    """Read a YAML file.
+    """Read a YAML file; duplicate keys are noted in its `mistakes`.
 
     Raises
     ------
     StudyError
-        Unreadable, too large, not YAML, or with a duplicate key; with the file and the line.
+        Unreadable, too large or not YAML; with the file and, where it is known, the line.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise StudyError(f"{path}: cannot read it: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
-        raise StudyError(f"{path}: {len(raw):,} bytes; a sweep file has at most {MAX_BYTES:,}")
+        raise StudyError(f"{path}: a sweep file has at most {MAX_BYTES:,} bytes")
     try:
         return parse(raw.decode("utf-8"), str(path))
     except UnicodeDecodeError:
@@ -61,20 +74,21 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, file: str = "<text>") -> Document:
-    """Parse YAML text; `file` names it in messages. Raises StudyError as `read` does."""
+    """Parse YAML text; `file` names it in messages. As `read`."""
     document = Document(file)
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             document.data = _build(loader, node, (), document, [0])
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise StudyError(f"{file}{line}: not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        before = f"{error.context} " if str(error.problem).startswith("but ") else ""
+        raise StudyError(f"{file}{line}: not valid YAML: {before}{error.problem}") from None
+    except yaml.YAMLError as error:
         raise StudyError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise StudyError(f"{file}: nested too deeply, or an alias that holds itself") from None
     return document
 
 
@@ -82,12 +96,18 @@ def _build(loader: _Loader, node: yaml.Node, path: Path_, document: Document, co
     count[0] += 1
     if count[0] > MAX_NODES:  # aliases of aliases: a small file that unfolds without end
         raise StudyError(f"{document.file}: more than {MAX_NODES:,} values")
-    document.lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
+    line = document.lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _mapping(loader, node, path, document, count)
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_build(loader, child, (*path, i), document, count) for i, child in enumerate(node.value)]
-    return loader.construct_object(node)
+    tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+    if tag not in _SCALARS or not isinstance(node, yaml.ScalarNode):
+        raise StudyError(f"{document.file}:{line}: the tag '{tag}' has no meaning in a sweep file")
+    try:
+        return loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError):  # `!!int ''`, month 13, ...: PyYAML's ways to say no
+        raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is no {tag.removeprefix('!!')}") from None
 
 
 def _mapping(
@@ -96,13 +116,15 @@ def _mapping(
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
-        if not isinstance(key, str):
-            raise StudyError(f"{document.file}:{line}: a key must be a word, not {key_node.value!r}")
+        if key_node.tag != "tag:yaml.org,2002:str":  # 3, yes, <<, a list, ...
+            shown = f"'{key_node.value}'" if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
+            document.mistakes[f"{document.file}:{line}: a key must be a word, not {shown}"] = None
+            continue
+        key = key_node.value
         if key in result:
-            raise StudyError(
-                f"{document.file}:{line}: duplicate key '{key}' (first on line {document.lines[(*path, key)]})"
-            )
+            first = document.lines[(*path, key)]
+            document.mistakes[f"{document.file}:{line}: duplicate key '{key}' (first on line {first})"] = None
+            continue
         result[key] = _build(loader, value_node, (*path, key), document, count)
         document.lines[(*path, key)] = line
     return result
@@ -110,4 +132,6 @@ def _mapping(
 
 def scalar(text: str) -> Any:
     """One value as a sweep file would read it: `0.1`, `true`, `plain`, `[0, 1]`. Raises StudyError."""
-    return parse(text, "override").data
+    document = parse(text, "override")
+    document.check()
+    return document.data

@@ -119,12 +119,9 @@ def collect(files: SweepFiles) -> tuple[Path, Path]:
 
 
 def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
-    """The collected curves and runs; gathered afresh where the runs themselves are at hand."""
-    if files.runs.is_dir() and files.sweep.exists():
-        return gather(files)
-    if files.curves.exists() and files.runs_table.exists():
+    """The curves and runs of a sweep: gathered afresh where it was trained, else as they were collected there."""
+    if not files.sweep.exists() and files.curves.exists() and files.runs_table.exists():
         return read_table(files.curves), read_table(files.runs_table)
-    read_sweep(files)  # raises, with the nearest name
     return gather(files)
 
 

@@ -46,7 +46,6 @@ class SweepFiles:
         self.curves = self.folder / "curves.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"
-        self.workers = self.folder / "workers"
 
     def run(self, run_id: str) -> RunFiles:
         """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""

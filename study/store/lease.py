@@ -32,12 +32,18 @@ def _boot() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """When a process started, in ticks since boot: tells a process from a later one of the same number."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot: tells it from a later one of the same number; None when it is dead.
+
+    Empty where there is no /proc to ask.
+    """
+    if not Path("/proc/self/stat").exists():
         return ""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else fields[18]  # a zombie is dead, though its number is still taken
 
 
 def _identity() -> dict[str, Any]:

@@ -106,17 +106,16 @@ def reset(files: RunFiles) -> None:
 
 
 def write_sweep(files: SweepFiles, sweep: Sweep) -> None:
-    """Record what a sweep names, so that status, collect and figures need no sweep file."""
-    write_json(
-        files.sweep,
-        {
-            "version": 1,
-            "name": sweep.name,
-            "description": sweep.description,
-            "figures": list(sweep.figures),
-            "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.runs.items()},
-        },
-    )
+    """Record what a sweep names, so that status, collect and figures need no sweep file. No change, no write."""
+    content = {
+        "version": 1,
+        "name": sweep.name,
+        "description": sweep.description,
+        "figures": list(sweep.figures),
+        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.runs.items()},
+    }
+    if read_json(files.sweep) != content:
+        write_json(files.sweep, content)
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:

@@ -14,9 +14,6 @@ from study.store.files import write_bytes
 from study.store.layout import RunFiles
 
 VERSION = 1
-KEEP = 2
-"""Newest checkpoints that stay on disk: the last, and one to fall back on."""
-
 log = logging.getLogger(__name__)
 
 
@@ -24,14 +21,14 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def save(files: RunFiles, iteration: int, state: dict[str, Any]) -> None:
-    """Write a checkpoint as one act, then remove those that are no longer needed."""
+def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) -> None:
+    """Write a checkpoint as one act, then remove all but the newest `keep`: the last, and one to fall back on."""
     buffer = io.BytesIO()
     torch.save({"version": VERSION, "run_id": files.run_id, "iteration": iteration, **state}, buffer)
     content = buffer.getvalue()
     path = files.checkpoint(iteration, _digest(content))
     write_bytes(path, content)
-    for old in [p for p in files.checkpoints() if p != path][KEEP - 1 :]:
+    for old in [p for p in files.checkpoints() if p != path][keep - 1 :]:
         old.unlink(missing_ok=True)
 
 

@@ -179,8 +179,8 @@ class Lane:
 
     # -- stopping and going on ------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Write a checkpoint and the curves up to it."""
+    def save(self, keep: int = 2) -> None:
+        """Write a checkpoint and the curves up to it; older ones go, but for the newest `keep` in all."""
         write_rows(self.files.curves, self.rows)
         state = {
             "network": self.network.state_dict(),
@@ -193,7 +193,7 @@ class Lane:
             "fingerprint": self.images.fingerprint,
             "threads": torch.get_num_threads(),
         }
-        checkpoint.save(self.files, self.iteration, state)
+        checkpoint.save(self.files, self.iteration, state, keep)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint.

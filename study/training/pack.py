@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,10 +19,6 @@ from study.training.images import Images
 from study.training.lane import Lane
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT_SECONDS = 60.0
-"""Training time between two checkpoints: what a crash costs at most."""
-
 
 class Progress(NamedTuple):
     """Where a lane is; passed to the reporter of `train_pack` after every step."""
@@ -42,7 +39,7 @@ def train_pack(
     *,
     stopped: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_seconds: float = math.inf,
 ) -> bool:
     """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
 
@@ -52,6 +49,8 @@ def train_pack(
         Asked after every step. When it says True, all lanes are checkpointed and the function returns.
     report
         Called after every step of a lane.
+    checkpoint_seconds
+        Training time between two checkpoints; they are also written at the end and when stopped.
 
     Returns
     -------
@@ -154,7 +153,7 @@ def _progress(lane: Lane) -> Progress:
 
 
 def _seal(lane: Lane) -> None:
-    lane.save()
+    lane.save(keep=1)
     outcome = "diverged" if lane.diverged else "finished"
     warning = lane.schedule.warning()
     if warning:

@@ -1,0 +1,91 @@
+"""The real command line, as a user has it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from study.store.layout import RunFiles
+from tests.helpers import points
+
+TINY = """
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
+grid: {network: [plain, residual], seed: [0]}
+figures: [degradation]
+"""
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """`study WORDS`, running in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "study", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "160"},
+    )
+
+
+def study(folder: Path, *words: str) -> tuple[int, str, str]:
+    """`study WORDS` to its end: exit code, standard output, standard error."""
+    process = start(folder, *words)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def sweep_file(folder: Path, text: str = TINY, name: str = "tiny") -> str:
+    """Write a sweep file; returns its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
+
+
+def runs(folder: Path, sweep: str = "tiny") -> list[RunFiles]:
+    """The runs of a sweep, by id."""
+    return [RunFiles(path) for path in sorted((folder / "results" / sweep / "runs").iterdir())]
+
+
+def curves(folder: Path, sweep: str = "tiny") -> dict[str, list[tuple[object, ...]]]:
+    """The points of every run, without their seconds."""
+    return {files.run_id: points(files) for files in runs(folder, sweep)}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Until a condition holds; an error when it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, from /proc."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found, queue = [], [pid]
+    while queue:
+        children = parents.get(queue.pop(), [])
+        found += children
+        queue += children
+    return found
+
+
+def kill_tree(process: subprocess.Popen[str]) -> None:
+    """SIGKILL for a process and all its descendants, at once."""
+    for pid in [process.pid, *descendants(process.pid)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.communicate(timeout=30)

@@ -1,0 +1,89 @@
+"""Stop a sweep in mid-run in every way there is; the same command again must end with the undisturbed curves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from study.store.files import read_lines
+from study.store.runs import status
+from tests.launch.command import curves, descendants, kill_tree, runs, start, study, sweep_file, wait_for
+
+LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, _, err = study(folder, "sweep", sweep_file(folder), *LONG)
+    assert code == 0, err
+    return curves(folder)
+
+
+def in_mid_run(folder: Path) -> bool:
+    """Whether some run has a point on its curve and is not through."""
+    try:
+        return any(files.curves.exists() and not files.done.exists() for files in runs(folder))
+    except FileNotFoundError:
+        return False
+
+
+def go_on(folder: Path, undisturbed: object) -> None:
+    """The same command again: it ends the sweep, and nothing of the interruption is left."""
+    code, _, err = study(folder, "sweep", "tiny.yaml", *LONG)
+    assert code == 0, err
+    assert curves(folder) == undisturbed
+    left = [path.name for files in runs(folder) for path in files.folder.iterdir()]
+    assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat", "failed.json")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, undisturbed: object
+) -> None:
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG)
+    wait_for(lambda: in_mid_run(tmp_path))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"study sweep tiny.yaml {LONG[0]} '{LONG[1]}'" in err
+    unfinished = [files for files in runs(tmp_path) if not files.done.exists()]
+    assert unfinished
+    for files in unfinished:
+        now = status(files)
+        assert now.state in ("interrupted", "pending")
+        if now.state == "interrupted":
+            assert now.iteration > 0 and read_lines(files.attempts)[-1]["outcome"] == "interrupted"
+    go_on(tmp_path, undisturbed)
+
+
+def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, undisturbed: object) -> None:
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
+    wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
+    kill_tree(process)
+    wait_for(lambda: any(status(f).state == "interrupted" and status(f).iteration for f in runs(tmp_path)), 5)
+    go_on(tmp_path, undisturbed)
+
+
+def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG)
+    wait_for(lambda: in_mid_run(tmp_path))
+    workers = descendants(process.pid)
+    process.kill()
+    process.communicate(timeout=30)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert all(files.done.exists() or files.checkpoints() for files in runs(tmp_path) if files.curves.exists())
+    go_on(tmp_path, undisturbed)
+
+
+def test_a_worker_that_dies_is_replaced_in_the_same_call(tmp_path: Path, undisturbed: object) -> None:
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
+    wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
+    os.kill(descendants(process.pid)[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "a worker died (killed by SIGKILL (out of memory?))" in out
+    assert curves(tmp_path) == undisturbed

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import study as package
+from study.store.files import read_json
+from tests.launch.command import curves, runs, study, sweep_file
+
+DIVERGING = """
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
+blocks:
+  - fixed: {network: plain, recipe.learning_rate: 1.0e+30}
+  - fixed: {network: residual}
+figures: [degradation, depth_error]
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished sweep, and what its first call printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = study(folder, "sweep", sweep_file(folder), "seed=0,1")
+    assert code == 0, err
+    return folder, out
+
+
+def test_the_first_call_ends_with_a_table_and_the_paths_of_the_figures(finished: tuple[Path, str]) -> None:
+    folder, out = finished
+    assert "4/4" in out and "training error (%)" in out
+    assert "figures/tiny/degradation.pdf" in out
+    for suffix in ("pdf", "png", "svg", "csv"):
+        assert (folder / f"figures/tiny/degradation.{suffix}").stat().st_size > 500
+
+
+def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    probe = "import sys\nfrom study.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", probe, "sweep", "tiny.yaml", "seed=0,1"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing is left to do; 4 of 4 runs are there" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    code, out, _ = study(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
+    assert code == 0 and "nothing is left to do; 2 of 2 runs are there" in out
+    assert not (folder / "results/other/runs").exists()
+    assert len(package.read_runs(folder / "results/other")) == 2
+
+
+def test_read_curves_gives_the_tidy_frame_with_the_runs_fields(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    frame = package.read_curves(folder / "results/tiny")
+    assert not frame.duplicated(["run_id", "iteration", "split"]).any()
+    assert set(frame["split"]) == {"train", "train_clean", "test"}
+    assert set(zip(frame["network"], frame["seed"], strict=True)) == {
+        (n, s) for n in ("plain", "residual") for s in (0, 1)
+    }
+    assert (frame["depth"] == 8).all() and (frame["recipe"] == "quick").all() and (frame["dataset"] == "digits").all()
+    assert frame["error"].between(0, 100).all() and (frame["recipe.iterations"] == 60).all()
+    runs_frame = package.read_runs(folder / "results/tiny")
+    assert (runs_frame["state"] == "done").all() and (runs_frame["attempts"] == 1).all()
+
+
+def test_duckdb_and_pandas_read_the_files_as_they_are(finished: tuple[Path, str]) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    folder, _ = finished
+    path = folder / "results/tiny/curves.parquet"
+    assert len(pd.read_parquet(path)) == len(package.read_curves(folder / "results/tiny"))
+    query = """select r.network, count(*) from '{0}/curves.parquet' c join '{0}/runs.parquet' r using (run_id)
+               where split = 'test' group by all order by all"""
+    assert duckdb.sql(query.format(path.parent)).fetchall() == [("plain", 6), ("residual", 6)]
+
+
+def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    study(folder, "collect", "tiny")
+    target = tmp_path / "results/tiny"
+    target.mkdir(parents=True)
+    for name in ("curves.parquet", "runs.parquet"):
+        (target / name).write_bytes((folder / "results/tiny" / name).read_bytes())
+    pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(folder / "results/tiny"))
+    code, out, err = study(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
+    assert code == 0 and "figures/tiny/depth_error.png" in out, err
+
+
+def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    code, out, _ = study(folder, "status", "tiny", "--json")
+    records = json.loads(out)
+    assert code == 0 and len(records) == 4
+    assert {record["state"] for record in records} == {"done"} and records[0]["iteration"] == 60
+    code, out, _ = study(folder, "status", "tiny")
+    assert "plain-8 seed 0" in out and "4 runs: 4 done" in out
+
+
+def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    code, out, _ = study(folder, "logs", "plain-8-digits-s0")
+    assert code == 0 and "attempt on" in out and "iteration 60: training error" in out
+    code, _, err = study(folder, "logs", "plain-8")
+    assert code == 2 and "fits 2 runs" in err
+    code, _, err = study(folder, "logs", "plian-8")
+    assert code == 2 and "no run 'plian-8'" in err
+
+
+def test_table_in_every_format(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    for fmt, sign in (("md", "| ---"), ("latex", "\\toprule"), ("csv", "test_mean"), ("text", "residual")):
+        code, out, err = study(folder, "table", "errors", "tiny", "--format", fmt)
+        assert code == 0 and sign in out, err
+
+
+def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
+    name = sweep_file(tmp_path)
+    study(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
+    before = curves(tmp_path)
+    code, out, err = study(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20", "--mode", "force")
+    assert code == 0 and "1 of 1 runs to train" in out, err
+    assert curves(tmp_path) == before
+    assert package.read_runs(tmp_path / "results/tiny")["attempts"].tolist() == [2]
+
+
+def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    code, out, err = study(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
+    assert code == 0, err
+    assert "plain-8 seed 0: diverged" in out and "ResNet-8 seed 0: done" in out
+    frame = package.read_curves(tmp_path / "results/tiny")
+    plain = frame[frame["network"] == "plain"]
+    assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
+    assert (frame[frame["network"] == "residual"]["state"] == "done").all()
+    code, out, _ = study(tmp_path, "sweep", "tiny.yaml")
+    assert code == 0 and "nothing is left to do" in out  # divergence is not tried again
+
+
+def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path) -> None:
+    name = sweep_file(tmp_path)
+    words = ("sweep", name, "network=plain", "recipe.iterations=20", "train_subset=5000")
+    code, out, _ = study(tmp_path, *words)
+    assert code == 1 and "failed: plain-8-digits-s0" in out
+    [files] = runs(tmp_path)
+    failed = read_json(files.failed)
+    assert "5,000" in failed["message"] or "5000" in failed["message"]
+    assert "Traceback" in failed["traceback"] and "Traceback" in files.log.read_text()
+    code, out, _ = study(tmp_path, *words)
+    assert code == 1 and "1 failed" in out and "--mode retry" in out
+    code, out, _ = study(tmp_path, *words, "--mode", "retry")
+    assert code == 1 and "1 of 1 runs to train" in out
+
+
+def test_the_debug_executor_gives_the_same_curves(finished: tuple[Path, str], tmp_path: Path) -> None:
+    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--executor", "debug", "--threads", "1")
+    assert code == 0, err
+    both = curves(finished[0])
+    assert all(both[run_id] == points for run_id, points in curves(tmp_path).items())
+
+
+def test_an_image_folder_is_decoded_once_and_trained_on(tmp_path: Path) -> None:
+    random = np.random.RandomState(0)
+    for split, count in (("train", 12), ("test", 4)):
+        for kind in ("cats", "dogs"):
+            folder = tmp_path / "data/pets" / split / kind
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(random.randint(0, 255, (16, 16, 3), np.uint8)).save(folder / f"{i}.png")
+    text = """
+fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8, seed: 0}
+grid: {network: [plain, residual]}
+"""
+    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    assert code == 0, err
+    frame = package.read_curves(tmp_path / "results/tiny")
+    assert set(frame["dataset"]) == {"pets"} and set(frame["folder"]) == {"pets"}
+
+
+def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
+    text = "fixed: {data: image_folder, folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
+    code, out, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_unwritable_results_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file stands where the folder should be")
+    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path))
+    assert code == 2 and len(err.splitlines()) == 1 and "results" in err
+
+
+def test_verbs_name_the_nearest_sweep(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    for verb in (
+        ("status", "tinny"),
+        ("collect", "tinny"),
+        ("figure", "degradation", "tinny"),
+        ("table", "errors", "tinny"),
+    ):
+        code, _, err = study(folder, *verb)
+        assert code == 2 and "did you mean 'tiny'?" in err and len(err.splitlines()) == 1
+
+
+def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
+    code, out, _ = study(tmp_path, "list")
+    assert code == 0
+    for word in ("quickstart", "plain_vs_residual", "he2015_cifar", "fashion_mnist", "degradation", "errors", "6n + 2"):
+        assert word in out
+    _, out, err = study(tmp_path, "doctor")
+    assert "torch" in out and "SLURM" in out and "disk" in out and "FAIL  torch" not in out, err
+    code, out, _ = study(tmp_path, "schema")
+    assert code == 0 and json.loads(out)["title"] == "study sweep"
+
+
+def test_wrong_options_are_one_line(tmp_path: Path) -> None:
+    for words in (("sweep",), ("sweep", "x.yaml", "--nonsense"), ("swep",), ("sweep", "x.yaml", "--mode", "some")):
+        code, out, err = study(tmp_path, *words)
+        assert code == 2 and not out and len(err.splitlines()) == 1, (words, err)
+
+
+def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
+    assert code == 2 and "no GPU is visible" in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m study schema | head -1",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert done.stdout.strip() == "{" and "Traceback" not in done.stderr

@@ -1,0 +1,133 @@
+"""Identity: literal ids that no change of the code may change, and what an id hangs on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from study.spec import identity
+from study.spec.identity import canonical_json, point_id, run_id
+from study.spec.run import Recipe, RunSpec
+from tests.helpers import make_spec
+
+PAPER = {"network": "plain", "depth": 56, "data": "cifar10", "recipe": "he2015_cifar", "seed": 0}
+
+GOLDEN = [
+    ({}, "plain-56-cifar10-s0-4b07f1440c2d", "plain-56-cifar10-fa6139378d65"),
+    (
+        {"network": "residual", "depth": 110, "recipe": "he2016_cifar", "seed": 4},
+        "residual-110-cifar10-s4-07661817f72e",
+        "residual-110-cifar10-88d8430d2aa7",
+    ),
+    (
+        {"depth": 20, "recipe": "li2018_cifar", "recipe__learning_rate": 0.01},
+        "plain-20-cifar10-s0-9f74348aac7f",
+        "plain-20-cifar10-b00280d9f7a9",
+    ),
+    (
+        {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick"},
+        "residual-8-digits-s0-26e7d70ee050",
+        "residual-8-digits-936acd542238",
+    ),
+    (
+        {"depth": 20, "data": "image_folder", "folder": "cifar10-jpeg"},
+        "plain-20-cifar10-jpeg-s0-fe01b2c7e696",
+        "plain-20-cifar10-jpeg-2f43ce6d27c3",
+    ),
+    (
+        {"network": "residual", "family": "imagenet", "stem": "cifar", "depth": 18},
+        "residual-18-cifar10-s0-1ea89cd361f4",
+        "residual-18-cifar10-d51991e73430",
+    ),
+    ({"family": "imagenet", "depth": 34}, "plain-34-cifar10-s0-ea1a130b62c6", "plain-34-cifar10-71c5552e0d56"),
+    ({"precision": "bf16"}, "plain-56-cifar10-s0-a396ed05ef9f", "plain-56-cifar10-eaebf85e3436"),
+    ({"train_subset": 5000}, "plain-56-cifar10-s0-206d5019550e", "plain-56-cifar10-bc0ddddfb328"),
+    (
+        {"network": "residual", "shortcut": "B"},
+        "residual-56-cifar10-s0-70c957a58247",
+        "residual-56-cifar10-785266f07908",
+    ),
+    ({"width": 4}, "plain-56-cifar10-s0-9ecd0090aeb7", "plain-56-cifar10-8e8b4e99f708"),
+]
+
+CANONICAL = (
+    '{"run":{"block":"basic","data":"cifar10","depth":56,"family":"cifar","folder":null,"image_size":null,'
+    '"network":"plain","precision":"fp32","recipe":{"batch_size":128,"evaluate_every":1000,"flip":true,"gamma":0.1,'
+    '"iterations":64000,"learning_rate":0.1,"log_every":100,"milestones":[32000,48000],"momentum":0.9,'
+    '"name":"he2015_cifar","nesterov":false,"pad":4,"warmup":"error","warmup_error":80.0,"warmup_from_depth":110,'
+    '"warmup_iterations":400,"warmup_rate":0.01,"weight_decay":0.0001},"seed":0,"shortcut":null,"stem":"cifar",'
+    '"train_subset":null,"train_subset_seed":0,"width":1},"schema":1}'
+)
+
+
+@pytest.mark.parametrize("fields, run, point", GOLDEN)
+def test_ids_are_what_they_always_were(fields, run, point):
+    spec = make_spec(**PAPER | fields)
+    assert run_id(spec) == run
+    assert point_id(spec) == point
+
+
+def test_the_hashed_text_is_what_it_always_was():
+    assert canonical_json(make_spec(**PAPER)) == CANONICAL
+
+
+def test_every_field_and_default_is_in_the_hashed_text():
+    # So a default that changes, or a field that is added, cannot let an old run pass for a new one.
+    run = json.loads(canonical_json(make_spec(**PAPER)))["run"]
+    assert set(run) == set(RunSpec.model_fields)
+    assert set(run["recipe"]) == set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("network", "residual"), ("depth", 20), ("width", 2), ("data", "cifar100"), ("train_subset", 5000),
+        ("train_subset_seed", 1), ("precision", "tf32"), ("seed", 1), ("recipe", "he2016_cifar"),
+        ("recipe.learning_rate", 0.2), ("recipe.milestones", [32000]), ("recipe.log_every", 50),
+    ],
+)  # fmt: skip
+def test_any_other_value_is_another_run(field, value):
+    changed = make_spec(**PAPER | {field.replace(".", "__"): value})
+    assert run_id(changed) != run_id(make_spec(**PAPER))
+
+
+def test_the_seed_is_not_in_the_point():
+    first, second = make_spec(**PAPER), make_spec(**PAPER | {"seed": 1})
+    assert point_id(first) == point_id(second)
+    assert run_id(first) != run_id(second)
+    assert '"seed"' not in canonical_json(first, seed=False)
+
+
+def test_a_whole_number_and_its_float_are_the_same():
+    assert run_id(make_spec(recipe__learning_rate=1)) == run_id(make_spec(recipe__learning_rate=1.0))
+
+
+def test_the_order_of_keys_is_nothing():
+    spec = make_spec(**PAPER)
+    fields = spec.model_dump()
+    turned = dict(reversed(fields.items())) | {"recipe": dict(reversed(fields["recipe"].items()))}
+    assert run_id(RunSpec.model_validate(turned)) == run_id(spec)
+
+
+def test_a_default_said_aloud_is_the_same_run():
+    aloud = make_spec(**PAPER, family="cifar", stem="cifar", width=1, precision="fp32", train_subset_seed=0)
+    assert run_id(aloud) == run_id(make_spec(**PAPER))
+
+
+def test_a_spec_read_back_from_json_is_the_same_run():
+    spec = make_spec(**PAPER)
+    assert run_id(RunSpec.model_validate_json(spec.model_dump_json())) == run_id(spec)
+
+
+@pytest.mark.parametrize(
+    "field, neutral, other",
+    [("width", 1, {"width": 2}), ("recipe.nesterov", False, {"recipe__nesterov": True})],
+)
+def test_a_field_added_later_leaves_old_ids_alone(monkeypatch, field, neutral, other):
+    old, new = make_spec(**PAPER), make_spec(**PAPER | other)
+    with_field = canonical_json(new)
+    monkeypatch.setattr(identity, "NEUTRAL", {field: neutral})
+    name = field.split(".")[-1]
+    assert f'"{name}"' not in canonical_json(old)
+    assert canonical_json(new) == with_field

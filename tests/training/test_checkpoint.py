@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.store.layout import RunFiles
+from study.training import checkpoint
+
+CPU = torch.device("cpu")
+
+
+def written(folder: Path, *iterations: int) -> RunFiles:
+    files = RunFiles(folder / "run")
+    for iteration in iterations:
+        checkpoint.save(files, iteration, {"network": {"w": torch.full((3,), float(iteration))}})
+    return files
+
+
+def test_the_newest_comes_back(tmp_path: Path) -> None:
+    state = checkpoint.load_newest(written(tmp_path, 5, 10, 200), CPU)
+    assert state is not None and state["iteration"] == 200
+    assert torch.equal(state["network"]["w"], torch.full((3,), 200.0))
+
+
+def test_two_are_kept_and_no_temporary_file(tmp_path: Path) -> None:
+    files = written(tmp_path, 5, 10, 200)
+    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000200", "00000010"]
+    assert len(list(files.folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])
+def test_a_damaged_one_is_passed_over_and_said_so(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = written(tmp_path, 5, 10)
+    newest = files.checkpoints()[0]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = {"truncate": content[: len(content) // 2], "flip": content, "empty": b"", "garbage": b"x" * 100}[damage]
+    newest.write_bytes(damaged)
+    with caplog.at_level(logging.WARNING):
+        state = checkpoint.load_newest(files, CPU)
+    assert state is not None and state["iteration"] == 5
+    assert newest.name in caplog.text
+
+
+def test_another_runs_checkpoint_is_not_taken(tmp_path: Path) -> None:
+    [path] = written(tmp_path, 7).checkpoints()
+    other = RunFiles(tmp_path / "other")
+    other.folder.mkdir()
+    path.rename(other.folder / path.name)
+    assert checkpoint.load_newest(other, CPU) is None
+
+
+def test_none_at_all(tmp_path: Path) -> None:
+    assert checkpoint.load_newest(RunFiles(tmp_path), CPU) is None
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    import hashlib
+    import pickle
+
+    class Evil:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return Path.touch, (tmp_path / "ran",)
+
+    files = RunFiles(tmp_path / "run")
+    files.folder.mkdir()
+    content = pickle.dumps(Evil(), protocol=2)
+    files.checkpoint(9, hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+    assert checkpoint.load_newest(files, CPU) is None
+    assert not (tmp_path / "ran").exists()

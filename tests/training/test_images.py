@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from study.training.images import Images
+from study.training.samples import Draws
+from tests.helpers import tiny_images
+
+
+def draws(image: list[int], top: list[int], left: list[int], mirror: list[bool]) -> Draws:
+    return Draws(torch.tensor(image), torch.tensor(top), torch.tensor(left), torch.tensor(mirror))
+
+
+def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror() -> None:
+    data = tiny_images(channels=3)
+    pad = 2
+    images, labels = Images(data, torch.device("cpu")).batch(
+        draws([5, 0, 17], [0, 2, 4], [4, 2, 1], [True, False, True]), pad
+    )
+    centred = (data.train_images - data.train_images.mean(0, dtype=np.float64).astype(np.float32)) / 255
+    padded = np.pad(centred, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    for i, (image, top, left, mirror) in enumerate([(5, 0, 4, True), (0, 2, 2, False), (17, 4, 1, True)]):
+        crop = padded[image, top : top + 8, left : left + 8]
+        expected = crop[:, ::-1] if mirror else crop
+        np.testing.assert_allclose(images[i].permute(1, 2, 0).numpy(), expected, atol=1e-6)
+    assert labels.tolist() == data.train_labels[[5, 0, 17]].tolist()
+    assert images.shape == (3, 3, 8, 8) and images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_middle_crop_is_the_evaluation_image() -> None:
+    images = Images(tiny_images(), torch.device("cpu"))
+    count = len(images)
+    middle = draws(list(range(count)), [2] * count, [2] * count, [False] * count)
+    batch, labels = images.batch(middle, 2)
+    evaluated = list(images.evaluation_batches("train"))
+    assert torch.equal(batch, torch.cat([part for part, _ in evaluated]))
+    assert torch.equal(labels, torch.cat([part for _, part in evaluated]))
+
+
+def test_the_training_images_have_zero_mean_at_each_pixel() -> None:
+    images = Images(tiny_images(train=1200, channels=3), torch.device("cpu"))
+    whole = torch.cat([part for part, _ in images.evaluation_batches("train")])
+    assert whole.mean(0).abs().max() < 1e-5
+
+
+def test_read_only_data_are_taken_without_a_warning_and_without_a_copy(recwarn) -> None:  # type: ignore[no-untyped-def]
+    data = tiny_images()
+    data.train_images.flags.writeable = False
+    images = Images(data, torch.device("cpu"))
+    assert images._images["train"].data_ptr() == data.train_images.ctypes.data
+    assert not recwarn.list

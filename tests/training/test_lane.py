@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from study.errors import StudyError
+from study.networks.network import build
+from study.store.curves import read_rows
+from study.store.runs import status
+from study.training import checkpoint
+from study.training.images import Images
+from study.training.lane import Lane
+from study.training.pack import train_pack
+from tests.helpers import make_spec, open_run, points, tiny_images
+
+CPU = torch.device("cpu")
+SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():  # type: ignore[no-untyped-def]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
+    """The curve of a run trained alone, without a stop."""
+    spec = make_spec(**SHORT | fields)
+    files = open_run(results, spec)
+    assert train_pack([(spec, files)], tiny_images(), CPU)
+    return points(files)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> None:
+    spec = make_spec(**SHORT, recipe__nesterov=nesterov, recipe__milestones=[6], recipe__learning_rate=0.05)
+    lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
+    network = build(spec, 1, 10)
+    optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=1e-4, nesterov=nesterov, foreach=False)
+    for step in range(10):
+        images, labels = lane.images.batch(lane._draws(), spec.recipe.pad)
+        optimizer.param_groups[0]["lr"] = 0.05 if step < 6 else 0.005
+        optimizer.zero_grad()
+        F.cross_entropy(network(images.contiguous()), labels).backward()
+        optimizer.step()
+        lane.step()
+    for ours, theirs in zip(lane.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=2e-3)
+
+
+def test_the_points_of_the_curves(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path, spec)
+    train_pack([(spec, files)], tiny_images(), CPU)
+    taken = {(row["split"], row["iteration"]) for row in read_rows(files.curves)}
+    evaluated = {(split, i) for split in ("train_clean", "test") for i in (5, 10, 12)}
+    assert taken == evaluated | {("train", i) for i in (4, 8, 12)}
+    last = read_rows(files.curves)[-1]
+    assert last["epoch"] == 12 * 16 / 40 and last["lr"] == spec.recipe.learning_rate and last["seconds"] > 0
+
+
+def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path, spec)
+    data = tiny_images()
+    train_pack([(spec, files)], data, CPU)
+    state = checkpoint.load_newest(files, CPU)
+    assert state is not None
+    network = build(spec, 1, 10)
+    network.load_state_dict(state["network"])
+    network.eval()
+    [(images, labels)] = Images(data, CPU).evaluation_batches("test")
+    logits = network(images)
+    row = next(r for r in reversed(read_rows(files.curves)) if r["split"] == "test")
+    assert row["error"] == 100 * int((logits.argmax(1) != labels).sum()) / 20
+    assert row["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 7, 10, 11, 12])
+def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
+    whole = curve(tmp_path / "whole")
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path / "parts", spec)
+    steps = 0
+
+    def stopped() -> bool:
+        return steps >= stop_at
+
+    def count(progress) -> None:  # type: ignore[no-untyped-def]
+        nonlocal steps
+        steps = progress.iteration
+
+    train_pack([(spec, files)], tiny_images(), CPU, stopped=stopped, report=count)
+    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert points(files) == whole
+
+
+def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path) -> None:
+    whole = curve(tmp_path / "whole")
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path / "parts", spec)
+    lane = Lane(spec, files, Images(tiny_images(), CPU))
+    for _ in range(5):
+        lane.step()
+        lane.observe(stopped=lambda: lane.iteration == 5)
+    lane.save()
+    assert not any(row["split"] == "test" for row in read_rows(files.curves))
+    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert points(files) == whole
+
+
+def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> None:
+    alone = [curve(tmp_path / "alone", network=n, depth=d) for n, d in (("plain", 8), ("residual", 14))]
+    specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14))]
+    pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
+    train_pack(pack, tiny_images(), CPU)
+    assert [points(files) for _, files in pack] == alone
+
+
+def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(tmp_path: Path) -> None:
+    alone = curve(tmp_path / "alone")
+    wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
+    calm = make_spec(**SHORT)
+    pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in (wild, calm)]
+    assert train_pack(pack, tiny_images(), CPU)
+    assert points(pack[1][1]) == alone
+    rows = read_rows(pack[0][1].curves)
+    assert status(pack[0][1]).state == "diverged" and math.isnan(rows[-1]["loss"])
+    assert rows[-1]["split"] == "train" and rows[-1]["iteration"] == 4
+
+
+def test_lanes_may_be_longer_than_others(tmp_path: Path) -> None:
+    specs = [make_spec(**SHORT | {"recipe__iterations": n}) for n in (3, 9)]
+    pack = [(spec, open_run(tmp_path, spec)) for spec in specs]
+    train_pack(pack, tiny_images(), CPU)
+    assert [status(files).iteration for _, files in pack] == [3, 9]
+
+
+def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> None:
+    fields = {"recipe__warmup": "error", "recipe__warmup_error": 95.0, "recipe__log_every": 2}
+    whole = curve(tmp_path / "whole", **fields)
+    spec = make_spec(**SHORT | fields)
+    files = open_run(tmp_path / "parts", spec)
+    for stop in (3, 7):
+        steps = [0]
+        train_pack(
+            [(spec, files)],
+            tiny_images(),
+            CPU,
+            stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
+            report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+        )
+    train_pack([(spec, files)], tiny_images(), CPU)
+    assert points(files) == whole
+
+
+def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup_error=0.001)
+    files = open_run(tmp_path, spec)
+    train_pack([(spec, files)], tiny_images(), CPU)
+    assert "never ended" in status(files).message
+
+
+def test_other_data_than_a_run_began_with_are_refused(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path, spec)
+    train_pack([(spec, files)], tiny_images(), CPU, stopped=lambda: True)
+    with pytest.raises(StudyError, match=r"has changed since this run began.*--mode force"):
+        train_pack([(spec, files)], tiny_images(train=41), CPU)
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path, spec)
+    train_pack([(spec, files)], tiny_images(), CPU, stopped=lambda: True)
+    torch.set_num_threads(2)
+    train_pack([(spec, files)], tiny_images(), CPU)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("precision, tolerance", [("fp32", 0.0), ("bf16", 0.15)])
+def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str, tolerance: float) -> None:
+    losses = {}
+    for p in ("fp32", precision):
+        spec = make_spec(**SHORT, precision=p)
+        lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
+        for _ in range(6):
+            lane.step()
+        losses[p] = float(lane._loss) / 6
+        assert all(parameter.dtype == torch.float32 for parameter in lane.network.parameters())
+        assert lane.network.stem[1].running_mean.dtype == torch.float32
+    assert losses[precision] == pytest.approx(losses["fp32"], rel=tolerance, abs=0)
+    assert precision == "fp32" or losses["bf16"] != losses["fp32"]
+
+
+def test_a_pack_of_several_precisions_is_refused(tmp_path: Path) -> None:
+    pack = [(s, open_run(tmp_path, s)) for s in (make_spec(**SHORT), make_spec(**SHORT, precision="bf16"))]
+    with pytest.raises(ValueError, match="several precisions"):
+        train_pack(pack, tiny_images(), CPU)
+
+
+@pytest.mark.cuda
+def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) -> None:
+    losses = []
+    for device in (CPU, torch.device("cuda")):
+        spec = make_spec(**SHORT, recipe__learning_rate=0.01)
+        lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), device))
+        images, _ = lane.images.batch(lane._draws(), spec.recipe.pad)
+        for _ in range(10):
+            lane.step()
+        losses.append((images.cpu(), float(lane._loss)))
+    assert torch.equal(losses[0][0], losses[1][0])
+    assert losses[1][1] == pytest.approx(losses[0][1], rel=1e-3)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from study.training.samples import Draws, Samples
+
+
+def steps(samples: Samples, first: int, count: int) -> list[Draws]:
+    """The draws of single steps, each taken from a window that begins at it."""
+    return [Draws(*(part[0] for part in samples.window(i))) for i in range(first, first + count)]
+
+
+def test_every_epoch_shows_every_image_once_and_batches_cross_epochs() -> None:
+    samples = Samples(seed=3, size=10, batch_size=4, pad=1, flip=True)
+    images = torch.cat([step.image for step in steps(samples, 0, 15)])
+    assert len(images) == 60
+    for epoch in range(6):
+        assert sorted(images[epoch * 10 : (epoch + 1) * 10].tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize("size, batch", [(10, 4), (10, 10), (7, 16), (1437, 64)])
+def test_a_window_holds_what_its_steps_would_draw_alone(size: int, batch: int) -> None:
+    samples = Samples(seed=0, size=size, batch_size=batch, pad=2, flip=True)
+    iteration = 0
+    while iteration < 3 * -(-size // batch) + 3:
+        window = samples.window(iteration)
+        for i, step in enumerate(steps(Samples(0, size, batch, 2, True), iteration, len(window.image))):
+            for whole, single in zip(window, step, strict=True):
+                assert torch.equal(whole[i], single)
+        iteration += len(window.image)
+
+
+def test_crops_and_mirrors_cover_their_range() -> None:
+    draws = Samples(seed=1, size=5000, batch_size=5000, pad=4, flip=True).window(0)
+    for offset in (draws.top, draws.left):
+        assert set(offset.unique().tolist()) == set(range(9))
+    assert 0.45 < draws.mirror.float().mean() < 0.55
+    assert not torch.equal(draws.top, draws.left)
+
+
+def test_no_padding_and_no_flip_draw_nothing() -> None:
+    draws = Samples(seed=1, size=50, batch_size=50, pad=0, flip=False).window(0)
+    assert not draws.top.any() and not draws.left.any() and not draws.mirror.any()
+
+
+def test_flip_does_not_change_the_other_draws() -> None:
+    a, b = (Samples(seed=1, size=50, batch_size=50, pad=2, flip=flip).window(0) for flip in (True, False))
+    assert torch.equal(a.image, b.image) and torch.equal(a.top, b.top)
+
+
+def test_seeds_and_epochs_differ() -> None:
+    first, other = Samples(0, 100, 100, 0, False), Samples(1, 100, 100, 0, False)
+    assert not torch.equal(first.window(0).image, other.window(0).image)
+    assert not torch.equal(first.window(0).image, first.window(1).image)
+
+
+def test_the_draws_of_seed_0_are_pinned() -> None:
+    draws = Samples(seed=0, size=1000, batch_size=5, pad=4, flip=True).window(0)
+    assert draws.image[0].tolist() == PINNED_IMAGES
+    assert np.stack([draws.top[0], draws.left[0], draws.mirror[0]]).tolist() == PINNED_CROPS
+
+
+PINNED_IMAGES = [518, 727, 123, 23, 926]
+PINNED_CROPS = [[1, 3, 0, 8, 5], [8, 3, 0, 8, 0], [1, 1, 1, 0, 0]]
