@@ -14,7 +14,7 @@ BAD = {
     "unknown key at the top": (GOOD + "grids: {}\n", ":3: unknown key 'grids'; did you mean 'grid'?"),
     "unknown key, none near": (GOOD + "xyz: 1\n", ":3: unknown key 'xyz'; known: blocks, description, figures,"),
     "unknown key in a block": (
-        FIXED + "blocks:\n  - grid: {seed: [0]}\n  - girds: {seed: [0]}\n", ":4: unknown key 'girds'; did you mean 'grid'?",
+        FIXED + "blocks:\n  - grid: {seed: [0]}\n  - girds: {seed: [1]}\n", ":4: unknown key 'girds'; did you mean 'grid'?",
     ),
     "unknown field": (GOOD + "zip:\n  dept: [8]\n", ":4: unknown key 'dept'; did you mean 'depth'?"),
     "unknown recipe field": (
@@ -50,7 +50,7 @@ BAD = {
     ),
     "duplicate run in two blocks": (
         FIXED + "blocks:\n  - fixed: {seed: 0}\n  - grid: {depth: [8]}\n    fixed: {seed: 0}\n",
-        ":4: duplicate run: plain-8, seed 0, on digits is named twice, first at FILE:3",
+        ":5: duplicate run: plain-8, seed 0, on digits is named twice, first at FILE:3",
     ),
     "shortcuts of a plain network": (
         GOOD.replace("[0, 1]", "[0], shortcut: [A, B]"),

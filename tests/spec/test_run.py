@@ -49,7 +49,7 @@ IMAGES = {"data": "image_folder", "folder": "mine"}
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"depth": 34}, "depth: 34 is not 6n + 2, .* nearest: 32 or 38; .* set family: imagenet"),
+        ({"depth": 34}, "depth: 34 is not 6n [+] 2, .* nearest: 32 or 38; .* set family: imagenet"),
         ({"depth": 21}, "depth: 21 is not 6n [+] 2, .* nearest: 20 or 26$"),
         ({"depth": 2}, "depth: 2 is not .*; nearest: 8$"),
         ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),

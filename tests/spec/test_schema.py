@@ -64,7 +64,7 @@ def test_it_accepts_what_may_be_said(validator, change):
         {"grids": {"seed": [0]}},
         {"fixed": FIXED | {"layers": 3}},
         {"fixed": FIXED | {"depth": "8"}},
-        {"fixed": FIXED | {"seed": True}},
+        {"fixed": FIXED | {"width": True}},
         {"fixed": FIXED | {"network": "resnet"}},
         {"fixed": FIXED | {"data": "mnist"}},
         {"fixed": FIXED | {"recipe": "quik"}},

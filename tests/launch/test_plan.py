@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from study.launch.plan import cost, packs, plan
+from study.spec.identity import run_id
+from study.store.runs import RunStatus
+from tests.helpers import make_spec
+
+DISK = {
+    state: RunStatus(state, state, iteration=40, message="why")  # type: ignore[arg-type]
+    for state in ("done", "diverged", "failed", "running", "interrupted", "pending")
+}
+VERBS = {
+    "missing": {"failed": "leave", "interrupted": "resume", "done": "keep", "diverged": "keep"},
+    "retry": {"failed": "retry", "interrupted": "resume", "done": "keep", "diverged": "keep"},
+    "force": {"failed": "redo", "interrupted": "redo", "done": "redo", "diverged": "redo"},
+}
+
+
+@pytest.mark.parametrize("mode", VERBS)
+def test_the_verb_of_each_state(mode: str) -> None:
+    expected = VERBS[mode] | {"running": "wait", "pending": "start"}
+    actions = plan(DISK, DISK, mode=mode)  # type: ignore[arg-type]
+    assert {action.run_id: action.verb for action in actions} == expected
+    assert [action.run_id for action in actions] == list(DISK)
+
+
+def test_what_a_scheduler_holds_is_waited_for_in_every_mode() -> None:
+    for mode in VERBS:
+        [action] = plan(["pending"], DISK, {"pending": "job 17_3"}, mode)  # type: ignore[arg-type]
+        assert action.verb == "wait" and action.reason == "job 17_3"
+
+
+def test_runs_that_the_sweep_does_not_name_are_left_alone() -> None:
+    assert len(plan(["done"], DISK)) == 1
+
+
+def test_the_longest_runs_come_first() -> None:
+    specs = {run_id(s): s for s in (make_spec(depth=d) for d in (8, 56, 20))}
+    assert [specs[chunk[0]].depth for chunk in packs(list(specs), specs)] == [56, 20, 8]
+    assert cost(make_spec(depth=56)) > 2 * cost(make_spec(depth=20))
+
+
+def test_a_pack_holds_runs_of_one_data_set_and_precision() -> None:
+    variants = ({}, {"precision": "bf16"}, {"train_subset": 100}, {"data": "cifar10"})
+    specs = {run_id(s): s for s in (make_spec(seed=i, **v) for v, i in itertools.product(variants, range(5)))}
+    chunks = packs(list(specs), specs, size=3)
+    assert sorted(len(chunk) for chunk in chunks) == [2] * 4 + [3] * 4
+    for chunk in chunks:
+        assert len({(specs[r].data, specs[r].precision, specs[r].train_subset) for r in chunk}) == 1
+    assert sorted(itertools.chain(*chunks)) == sorted(specs)

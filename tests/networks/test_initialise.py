@@ -1,0 +1,129 @@
+"""Initial weights: from the seed and the layer's name alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from study.networks.initialise import initialise
+from study.networks.network import build
+from tests.helpers import make_spec
+
+PLAIN = {"data": "cifar10", "recipe": "he2015_cifar", "network": "plain", "depth": 20, "seed": 0}
+
+
+def weights(channels=3, classes=10, **fields):
+    return dict(build(make_spec(**PLAIN | fields), channels, classes).named_parameters())
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_first_weights_of_plain_20_with_seed_0_are_what_they_always_were():
+    first = weights()
+    stem, inner, head = first["stem.0.weight"], first["stages.1.0.conv1.weight"], first["head.weight"]
+    torch.testing.assert_close(
+        torch.stack([stem.flatten()[:3], inner.flatten()[:3], head.flatten()[:3]]).detach(),
+        torch.tensor(
+            [
+                [-0.35781401, -0.43063521, -0.27251285],
+                [-0.22838025, -0.00797773, 0.07897463],
+                [-0.07306648, -0.04508531, -0.12952539],
+            ]
+        ),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does():
+    torch.manual_seed(1)
+    first = weights()
+    torch.manual_seed(2)
+    assert same(first, weights())
+
+
+def test_building_leaves_numpys_generator_alone():
+    import numpy as np
+
+    np.random.seed(3)
+    expected = np.random.rand()
+    np.random.seed(3)
+    weights()
+    assert np.random.rand() == expected
+
+
+def test_another_seed_gives_other_weights_in_every_layer():
+    one, other = weights(), weights(seed=1)
+    drawn = [name for name in one if one[name].ndim > 1]
+    assert len(drawn) == 20
+    assert not any(torch.equal(one[name], other[name]) for name in drawn)
+
+
+def test_no_two_layers_share_their_weights():
+    first = [parameter.flatten()[:9] for parameter in weights().values() if parameter.ndim == 4]
+    assert len({tuple(values.tolist()) for values in first}) == len(first)
+
+
+@pytest.mark.parametrize("family", [{"depth": 56}, {"family": "imagenet", "stem": "cifar", "depth": 18}], ids=str)
+def test_a_plain_network_and_its_twin_start_from_the_same_parameters_in_the_same_order(family):
+    plain, residual = weights(**family), weights(**family, network="residual", shortcut="A")
+    assert list(plain) == list(residual)
+    assert same(plain, residual)
+
+
+@pytest.mark.parametrize("shortcut", ["B", "C"])
+def test_shortcuts_differ_in_their_own_weights_alone(shortcut):
+    a, other = weights(network="residual"), weights(network="residual", shortcut=shortcut)
+    common = {name: parameter for name, parameter in other.items() if ".shortcut." not in name}
+    assert len(common) < len(other)
+    assert same(a, common)
+
+
+def test_a_deeper_network_starts_with_the_layers_of_the_shallower():
+    shallow, deep = weights(), weights(depth=32)
+    assert all(torch.equal(shallow[name], deep[name]) for name in shallow)
+
+
+@pytest.mark.parametrize("name", ["stages.0.2.conv1.weight", "stages.2.1.conv2.weight", "stages.1.0.conv1.weight"])
+def test_weights_are_normal_with_variance_2_over_fan_in(name):
+    weight = weights(width=4)[name].detach().double()
+    fan_in = weight[0].numel()
+    scaled = weight.flatten() / math.sqrt(2 / fan_in)
+    n = scaled.numel()
+    # Five standard errors of the mean, the standard deviation and the fourth moment of a standard normal sample.
+    assert abs(scaled.mean()) < 5 / math.sqrt(n)
+    assert abs(scaled.std() - 1) < 5 / math.sqrt(2 * n)
+    assert abs(scaled.pow(4).mean() - 3) < 5 * math.sqrt(96 / n)
+
+
+def test_biases_are_0_and_bn_is_the_identity():
+    network = build(make_spec(**PLAIN), 3, 10)
+    assert not network.head.bias.any()
+    for bn in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+        assert (bn.weight == 1).all()
+        assert not bn.bias.any()
+        assert not bn.running_mean.any()
+        assert (bn.running_var == 1).all()
+
+
+def test_initialising_again_undoes_training():
+    network = build(make_spec(**PLAIN | {"depth": 8}), 3, 10)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    network(torch.randn(2, 3, 8, 8))
+    initialise(network, 0)
+    assert same(before, network.state_dict())
+
+
+@pytest.mark.cuda
+def test_weights_are_the_same_on_a_gpu():
+    network = build(make_spec(**PLAIN), 3, 10).cuda()
+    initialise(network, 0)
+    assert all(torch.equal(p.cpu(), weights()[name]) for name, p in network.named_parameters())

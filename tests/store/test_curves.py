@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from study.errors import StudyError
+from study.store import curves
+
+ROW = {
+    "run_id": "a",
+    "iteration": 1,
+    "epoch": 0.5,
+    "split": "train",
+    "loss": 1.0,
+    "error": 9.0,
+    "lr": 0.1,
+    "seconds": 2.0,
+}
+
+
+def test_rows_come_back_as_they_were_nan_and_infinity_too(tmp_path: Path) -> None:
+    rows = [ROW, ROW | {"iteration": 2, "loss": math.inf}, ROW | {"iteration": 3, "loss": math.nan}]
+    curves.write_rows(tmp_path / "c.parquet", rows)
+    back = curves.read_rows(tmp_path / "c.parquet")
+    assert back[:2] == rows[:2] and math.isnan(back[2]["loss"])
+
+
+def test_no_file_is_no_rows(tmp_path: Path) -> None:
+    assert curves.read_rows(tmp_path / "c.parquet") == []
+
+
+def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([ROW], schema=curves.CURVES)
+    assert curves.to_bytes(table) == curves.to_bytes(table)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"not parquet at all"])
+def test_a_damaged_file_is_named(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.parquet"
+    curves.write_rows(path, [ROW])
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StudyError, match=r"c\.parquet: is damaged"):
+        curves.read_rows(path)
+
+
+def test_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([ROW], schema=curves.CURVES).replace_schema_metadata({"study_version": "99"})
+    pq.write_table(table, tmp_path / "c.parquet")
+    with pytest.raises(StudyError, match="version 99; this program reads version 1"):
+        curves.read_rows(tmp_path / "c.parquet")

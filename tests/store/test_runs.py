@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.errors import StudyError
+from study.spec.identity import run_id
+from study.spec.sweep import Sweep
+from study.store import lease
+from study.store import runs as store
+from study.store.collect import collect, read_curves, read_runs
+from study.store.curves import write_rows
+from study.store.layout import SweepFiles
+from tests.helpers import make_spec, open_run
+from tests.store.test_curves import ROW
+
+
+def test_the_states_of_a_run(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec())
+    assert store.status(files).state == "pending"
+    held = lease.claim(files)
+    assert held is not None
+    held.beat(iteration=5, error=50.0)
+    now = store.status(files)
+    assert now.state == "running" and now.iteration == 5 and now.progress["error"] == 50.0
+    store.start_attempt(files, {"host": "here"})
+    held.release()
+    assert store.status(files).state == "interrupted" and store.status(files).attempts == 1
+    files.checkpoint(30, "0" * 16).touch()
+    assert store.status(files).iteration == 30
+    store.write_failed(files, "out of memory")
+    now = store.status(files)
+    assert now.state == "failed" and now.message == "out of memory"
+    store.start_attempt(files, {})
+    assert store.status(files).state == "interrupted"  # what failed once is being tried again
+    store.write_done(files, outcome="finished", iteration=60, warnings=["said aloud"])
+    now = store.status(files)
+    assert (now.state, now.iteration, now.attempts, now.message) == ("done", 60, 2, "said aloud")
+
+
+def test_a_reset_run_starts_over_unless_it_is_being_trained(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec())
+    store.write_done(files, outcome="diverged", iteration=3)
+    assert store.status(files).state == "diverged"
+    held = lease.claim(files)
+    with pytest.raises(StudyError, match="is being trained"):
+        store.reset(files)
+    assert held is not None
+    held.release()
+    store.reset(files)
+    assert store.status(files).state == "pending"
+
+
+def test_a_run_is_found_in_the_sweep_that_had_it_first(tmp_path: Path) -> None:
+    spec = make_spec()
+    first = open_run(tmp_path, spec, "first")
+    assert SweepFiles(tmp_path, "second").run(run_id(spec)).folder == first.folder
+    own = open_run(tmp_path, spec, "second")
+    assert SweepFiles(tmp_path, "second").run(run_id(spec)).folder == own.folder
+
+
+def two_runs(results: Path) -> SweepFiles:
+    """A sweep of one run with a curve, and one that was not started."""
+    specs = [make_spec(seed=seed) for seed in (0, 1)]
+    files = SweepFiles(results, "test")
+    store.write_sweep(files, Sweep("test", "", {run_id(s): s for s in specs}, ()))
+    write_rows(open_run(results, specs[0]).curves, [ROW | {"run_id": run_id(specs[0])}])
+    return files
+
+
+def test_collecting_lists_runs_that_have_no_curve_too(tmp_path: Path) -> None:
+    files = two_runs(tmp_path)
+    collect(files)
+    curves, runs = read_curves(files.folder), read_runs(files.folder)
+    assert len(curves) == 1 and curves["seed"].tolist() == [0]
+    assert runs["state"].tolist() == ["pending", "pending"] and runs["seed"].tolist() == [0, 1]
+    assert runs["recipe.milestones"].iloc[0].tolist() == [150]
+
+
+def test_collecting_twice_writes_once(tmp_path: Path) -> None:
+    files = two_runs(tmp_path)
+    before = [path.stat().st_mtime_ns for path in collect(files)]
+    assert [path.stat().st_mtime_ns for path in collect(files)] == before
+
+
+def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> None:
+    files = two_runs(tmp_path)
+    spec = make_spec(seed=0)
+    other = SweepFiles(tmp_path, "other")
+    store.write_sweep(other, Sweep("other", "", {run_id(spec): spec}, ()))
+    assert len(read_runs([files.folder, other.folder])) == 2
+    assert len(read_curves([files.folder, other.folder])) == 1
+
+
+def test_an_unknown_sweep_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    two_runs(tmp_path)
+    with pytest.raises(StudyError, match="did you mean 'test'"):
+        read_curves(tmp_path / "tset")
