@@ -42,7 +42,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 def _record(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
     now = store.status(files)
     spec = RunSpec.model_validate(fields)
-    live = {key: now.progress.get(key) for key in ("host", "pid", "error", "images_per_second", "seconds_left")}
+    live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
         "run_id": files.run_id,
         "network": spec.network,
@@ -55,6 +55,7 @@ def _record(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "iteration": now.iteration,
         "iterations": spec.recipe.iterations,
         "attempts": now.attempts,
+        "error": now.error,
         **live,
         "message": now.message,
         "folder": str(files.folder),
@@ -65,29 +66,30 @@ def picture(records: list[dict[str, Any]]) -> Group:
     """The records as a table for a terminal, with a line that counts the states."""
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
+    rows = [_cells(record) for record in records]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = ("iteration", "error %", "images/s", "left", "attempts")
-    for name in ("run", "state", "iteration", "error %", "images/s", "left", "where", "attempts", ""):
-        table.add_column(name, justify="right" if name in numbers else "left")
-    for record in records:
-        table.add_row(*_cells(record))
+    used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
+    for name in used:
+        numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "message")
+    for row in rows:
+        table.add_row(*(row[name] for name in used))
     return Group(table, Text(f"{len(records)} runs: {head}"))
 
 
-def _cells(record: dict[str, Any]) -> list[Text]:
-    running = record["state"] == "running"
+def _cells(record: dict[str, Any]) -> dict[str, Text]:
     error, speed = record["error"], record["images_per_second"]
-    return [
-        Text(f"{record['title']} seed {record['seed']}"),
-        Text(record["state"], COLOURS[record["state"]]),
-        Text(f"{record['iteration']:,}/{record['iterations']:,}"),
-        Text("" if error is None else f"{error:.2f}"),
-        Text("" if speed is None else f"{speed:,.0f}"),
-        Text(duration(record["seconds_left"]) if running else ""),
-        Text(record["host"] or ""),
-        Text(str(record["attempts"] or "")),
-        Text(record["message"]),
-    ]
+    return {
+        "run": Text(f"{record['title']} seed {record['seed']}"),
+        "state": Text(record["state"], COLOURS[record["state"]]),
+        "iteration": Text(f"{record['iteration']:,}/{record['iterations']:,}"),
+        "error %": Text("" if error is None else f"{error:.2f}"),
+        "images/s": Text("" if speed is None else f"{speed:,.0f}"),
+        "left": Text(duration(record["seconds_left"]) if speed else ""),
+        "where": Text(record["host"] or ""),
+        "attempts": Text(str(record["attempts"] or "")),
+        "message": Text(record["message"]),
+    }
 
 
 def find_run(results: Path, text: str) -> RunFiles:

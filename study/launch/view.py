@@ -17,6 +17,8 @@ from rich.text import Text
 from study.launch.plan import cost
 from study.spec.run import RunSpec
 
+LIVE_SECONDS, FILE_SECONDS = 0.25, 60.0
+"""Between two pictures on a terminal, and two lines in a file."""
 SPEED_WINDOW = 10.0
 """Seconds over which a speed is averaged."""
 
@@ -80,7 +82,7 @@ class Terminal:
         self._costs = {run_id: cost(spec) for run_id, spec in specs.items()}
         self._first: dict[str, float] = {}  # share of a run that an earlier attempt had done
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._drawn = 0.0
+        self._drawn = self.began
 
     def __enter__(self) -> Terminal:
         if self._live:
@@ -120,9 +122,13 @@ class Terminal:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        if self._live and time.monotonic() - self._drawn > 0.25:
-            self._drawn = time.monotonic()
+        if time.monotonic() - self._drawn < (LIVE_SECONDS if self._live else FILE_SECONDS):
+            return
+        self._drawn = time.monotonic()
+        if self._live:
             self._live.update(self._picture(), refresh=True)
+        else:
+            self.note(f"{self._head()}; {', '.join(self._brief(*item) for item in self.active.items())}")
 
     # -- the picture ----------------------------------------------------------------------------------------------------
 
@@ -139,14 +145,21 @@ class Terminal:
         return left * elapsed / done if done > 0 and elapsed > 5 else None
 
     def _picture(self) -> Group:
-        left = self.seconds_left()
-        head = f"{self.through}/{self.total} runs through, {duration(time.monotonic() - self.began)} so far"
         table = Table(box=None, pad_edge=False, show_header=False)
         for _ in range(6):
             table.add_column(no_wrap=True)
         for run_id, run in self.active.items():
             table.add_row(*self._line(run_id, run))
-        return Group(Text(head + (f", about {duration(left)} left" if left is not None else "")), table)
+        return Group(Text(self._head()), table)
+
+    def _head(self) -> str:
+        left = self.seconds_left()
+        head = f"{self.through}/{self.total} runs through, {duration(time.monotonic() - self.began)} so far"
+        return head + (f", about {duration(left)} left" if left is not None else "")
+
+    def _brief(self, run_id: str, run: _Active) -> str:
+        where = f"at {run.facts['iteration']:,}/{run.facts['iterations']:,}" if run.facts else "starting"
+        return f"{label(self.specs[run_id])} {where}"
 
     def _line(self, run_id: str, run: _Active) -> tuple[Any, ...]:
         spec, facts = self.specs[run_id], run.facts

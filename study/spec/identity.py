@@ -18,7 +18,8 @@ SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
 
 NEUTRAL: dict[str, Any] = {}
-"""Fields added since schema 1 (`width`, `recipe.optimiser`), each with the value under which older runs were trained."""
+"""Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
+older runs were trained."""
 
 
 def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:

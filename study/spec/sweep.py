@@ -17,12 +17,12 @@ from study.spec import recipes
 from study.spec.identity import run_id
 from study.spec.registry import FIGURES
 from study.spec.run import Recipe, RunSpec
-from study.spec.yaml import Document, Path_, read, scalar
+from study.spec.yaml import Document, Keys, read, scalar
 
 MAX_RUNS = 100_000
 SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "figures")
 BLOCK_KEYS = ("fixed", "grid", "zip")
-FIELDS = (*(f for f in RunSpec.model_fields), *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
+FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
 
 _NAME = re.compile(r"\w[\w.\-]{0,59}")
@@ -65,7 +65,7 @@ class _Block:
         """Every combination; the last axis of the grid changes fastest, the zip slowest."""
         for row in self._rows():
             for corner in itertools.product(*self.grid.values()):
-                yield (self.fixed | dict(zip(self.grid, corner, strict=True)) | dict(zip(self.zip, row, strict=True)))
+                yield self.fixed | dict(zip(self.grid, corner, strict=True)) | dict(zip(self.zip, row, strict=True))
 
 
 _NOTHING: dict[str, list[Value]] = {"": []}
@@ -151,7 +151,7 @@ def _short(value: Any) -> str:
 # -- reading the file: mistakes are noted in the document, and the reading goes on ------------------------------------
 
 
-def _known(document: Document, mapping: dict[str, Any], path: Path_, known: Sequence[str]) -> dict[str, Any]:
+def _known(document: Document, mapping: dict[str, Any], path: Keys, known: Sequence[str]) -> dict[str, Any]:
     """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
     hides another mistake nor breeds one."""
     kept = {key: value for key, value in mapping.items() if key in known}
@@ -209,7 +209,7 @@ def _blocks(document: Document, data: dict[str, Any]) -> list[_Block]:
     return [_block(document, entry, ("blocks", i), shared) for i, entry in enumerate(listed)]
 
 
-def _block(document: Document, entry: Any, path: Path_, shared: Point) -> _Block:
+def _block(document: Document, entry: Any, path: Keys, shared: Point) -> _Block:
     if not isinstance(entry, dict):
         document.wrong(path, f"a block is a mapping with {', '.join(BLOCK_KEYS)}")
         return _Block(document.place(path), {}, dict(_NOTHING), {})
@@ -227,7 +227,7 @@ def _block(document: Document, entry: Any, path: Path_, shared: Point) -> _Block
     return _Block(document.place(path), shared | fixed, grid, columns)
 
 
-def _point(document: Document, mapping: Any, path: Path_) -> Point:
+def _point(document: Document, mapping: Any, path: Keys) -> Point:
     """The `fixed` part of a file or block; a `recipe:` mapping is spread into `recipe` and `recipe.*`."""
     if mapping is None:
         return {}
@@ -240,7 +240,7 @@ def _point(document: Document, mapping: Any, path: Path_) -> Point:
     return point
 
 
-def _spread(document: Document, key: str, value: Any, path: Path_) -> Point:
+def _spread(document: Document, key: str, value: Any, path: Keys) -> Point:
     place = document.place(path)
     if key != "recipe" or not isinstance(value, dict):
         return {key: Value(value, place)}
@@ -249,7 +249,7 @@ def _spread(document: Document, key: str, value: Any, path: Path_) -> Point:
     return spread | ({"recipe": Value(fields["name"], place)} if "name" in fields else {})
 
 
-def _axes(document: Document, entry: dict[str, Any], path: Path_) -> dict[str, list[Value]]:
+def _axes(document: Document, entry: dict[str, Any], path: Keys) -> dict[str, list[Value]]:
     kind = str(path[-1])
     if kind not in entry:
         return {}

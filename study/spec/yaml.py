@@ -10,7 +10,8 @@ import yaml
 
 from study.errors import StudyError
 
-Path_ = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
+"""The way to a part of a document: `("grid", "depth", 0)`."""
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
@@ -33,16 +34,16 @@ class Document:
     def __init__(self, file: str) -> None:
         self.file = file
         self.data: Any = None
-        self.lines: dict[Path_, int] = {}
+        self.lines: dict[Keys, int] = {}
         self.mistakes: dict[str, None] = {}
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: Keys) -> str:
         """`file:line` of the nearest known parent of a path, for messages."""
         while path not in self.lines and path:
             path = path[:-1]
         return f"{self.file}:{self.lines.get(path, 1)}"
 
-    def wrong(self, path: Path_, message: str) -> None:
+    def wrong(self, path: Keys, message: str) -> None:
         """Note a mistake, and let the reading go on to find the others."""
         self.mistakes[f"{self.place(path)}: {message}"] = None
 
@@ -92,7 +93,7 @@ def parse(text: str, file: str = "<text>") -> Document:
     return document
 
 
-def _build(loader: _Loader, node: yaml.Node, path: Path_, document: Document, count: list[int]) -> Any:
+def _build(loader: _Loader, node: yaml.Node, path: Keys, document: Document, count: list[int]) -> Any:
     count[0] += 1
     if count[0] > MAX_NODES:  # aliases of aliases: a small file that unfolds without end
         raise StudyError(f"{document.file}: more than {MAX_NODES:,} values")
@@ -111,7 +112,7 @@ def _build(loader: _Loader, node: yaml.Node, path: Path_, document: Document, co
 
 
 def _mapping(
-    loader: _Loader, node: yaml.MappingNode, path: Path_, document: Document, count: list[int]
+    loader: _Loader, node: yaml.MappingNode, path: Keys, document: Document, count: list[int]
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:

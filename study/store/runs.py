@@ -29,8 +29,10 @@ class RunStatus:
     iteration: int = 0
     attempts: int = 0
     message: str = ""
+    error: float | None = None
+    """Last test error (percent) of a run that is through or running."""
     progress: dict[str, Any] = field(default_factory=dict)
-    """Last heartbeat of a running run: host, pid, iteration, loss, error, images_per_second, seconds_left."""
+    """Last heartbeat of a running run: host, pid, iteration, error, images_per_second, seconds_left."""
 
 
 def status(files: RunFiles) -> RunStatus:
@@ -40,10 +42,11 @@ def status(files: RunFiles) -> RunStatus:
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
         message = "; ".join(done.get("warnings", ()))
-        return RunStatus(files.run_id, state, done["iteration"], attempts, message)
+        return RunStatus(files.run_id, state, done["iteration"], attempts, message, done.get("error"))
     held = lease.holder(files)
     if held is not None:
-        return RunStatus(files.run_id, "running", int(held.get("iteration", 0)), attempts, progress=held)
+        iteration = int(held.get("iteration", 0))
+        return RunStatus(files.run_id, "running", iteration, attempts, error=held.get("error"), progress=held)
     newest = files.checkpoints()
     iteration = int(newest[0].name.split("-")[1]) if newest else 0
     failed = read_json(files.failed)

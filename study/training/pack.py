@@ -20,6 +20,7 @@ from study.training.lane import Lane
 
 log = logging.getLogger(__name__)
 
+
 class Progress(NamedTuple):
     """Where a lane is; passed to the reporter of `train_pack` after every step."""
 
@@ -162,6 +163,7 @@ def _seal(lane: Lane) -> None:
         lane.files,
         outcome=outcome,
         iteration=lane.iteration,
+        error=lane.error,
         seconds=lane.seconds,
         data=lane.images.fingerprint,
         warnings=[warning] if warning else [],

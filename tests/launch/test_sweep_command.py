@@ -188,7 +188,7 @@ grid: {network: [plain, residual]}
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
     text = "fixed: {data: image_folder, folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
-    code, out, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
 

@@ -1,0 +1,64 @@
+"""The house: each floor imports only from floors below it, and only the floors that train import torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import study
+
+PACKAGE = Path(study.__file__).parent
+FLOORS = ["errors", "spec", "store", "data", "networks", "training", "launch", "plotting", "cli"]
+"""From the ground up. data and networks share a floor: neither may import the other."""
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent.name != "_sweeps")
+
+
+def floor(module: str) -> str | None:
+    """`spec` of `study.spec.run`; None for what is not ours, and for `study` itself."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "study" and len(parts) > 1 else None
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, in functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "study" else node.module for alias in node.names
+            )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    here = floor("study." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    if here == "__init__":
+        return  # the package's front door names what it offers, late
+    for module in imports(path):
+        there = floor(module)
+        if there in FLOORS:
+            assert FLOORS.index(there) <= FLOORS.index(here), f"{path.name} imports {module}"  # type: ignore[arg-type]
+            assert {here, there} != {"data", "networks"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import study, study.cli",
+        "import study.spec.sweep, study.spec.schema",
+        "import study.store.collect, study.store.runs",
+        "import study.networks.shape",
+        "import study.launch.sweep, study.launch.status, study.launch.view, study.launch.catalogue",
+        "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
+    ],
+)
+def test_what_plans_looks_and_draws_imports_no_torch(statement: str) -> None:
+    probe = f"{statement}\nimport sys\nassert not {{'torch', 'torchvision'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
