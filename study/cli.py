@@ -16,6 +16,7 @@ from study.errors import StudyError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from study.launch.profile import Profile
     from study.launch.sweep import Machine, Planned
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ class Executor(StrEnum):
     """Who trains."""
 
     auto = "auto"
+    slurm = "slurm"
     local = "local"
     debug = "debug"
 
@@ -115,7 +117,13 @@ def sweep(
     mode: Annotated[
         Mode, typer.Option(help="missing: what is not there yet; retry: failed runs too; force: all again")
     ] = Mode.missing,
-    executor: Annotated[Executor, typer.Option(help="who trains; debug: this very process")] = Executor.auto,
+    executor: Annotated[
+        Executor,
+        typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
+    ] = Executor.auto,
+    profile: Annotated[
+        Path | None, typer.Option(envvar="STUDY_PROFILE", help="a cluster's profile, for slurm (docs/slurm.md)")
+    ] = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
     workers: Annotated[
         int | None, typer.Option(min=1, help="runs at once [default: one per GPU, else per core]")
@@ -133,26 +141,42 @@ def sweep(
     Stop it with Ctrl-C at any time: the same command goes on where it was.
     """
     from study.data import default_root
-    from study.launch.sweep import Machine, find_sweep_file, plan_sweep, record
+    from study.launch.profile import load_profile
+    from study.launch.sweep import Machine, choose_executor, find_sweep_file, plan_sweep, record
     from study.spec.sweep import load
 
     named = load(find_sweep_file(file), overrides or ())
-    planned = plan_sweep(named, _results(results), mode.value)
+    cluster = load_profile(profile)
+    planned = plan_sweep(named, _results(results), mode.value, cluster)
     if dry_run:
         _print_plan(planned)
         return
-    if planned.work:
-        machine = Machine(
-            data_root or default_root(), executor.value, device.value, workers, threads, checkpoint_seconds
-        )
-        if not _train(planned, machine):
-            print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
-            print(f"  study {shlex.join(sys.argv[1:])}", file=sys.stderr)
-            raise typer.Exit(130)
-    else:
+    chosen = choose_executor(executor.value)
+    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds)
+    if planned.work and chosen == "slurm":
+        _submit(planned, machine, cluster)
+        return
+    if not planned.work:
         record(planned)
         print(_nothing_to_do(planned))
+    elif not _train(planned, machine):
+        print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
+        print(f"  study {shlex.join(sys.argv[1:])}", file=sys.stderr)
+        raise typer.Exit(130)
     raise typer.Exit(_show_results(planned, figures))
+
+
+def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
+    from study.launch.sweep import prepare_data, submit
+
+    prepare_data(list(planned.work.values()), machine.data_root)
+    name, jobs = planned.sweep.name, 0
+    for submission in submit(planned, machine, profile):
+        jobs += len(submission.packs)
+        print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
+    print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
+    print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
+    print(f"  study {shlex.join(sys.argv[1:])}    # again, when they are through: what is missing, table, figures")
 
 
 def _print_plan(planned: Planned) -> None:
@@ -188,7 +212,7 @@ def _nothing_to_do(planned: Planned) -> str:
     total, kept = len(planned.actions), planned.count("keep")
     others = []
     if waiting := planned.count("wait"):
-        others.append(f"{waiting} in training elsewhere")
+        others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
     return f"{planned.sweep.name}: nothing is left to do; " + ", ".join([f"{kept} of {total} runs are there", *others])
@@ -262,6 +286,17 @@ def logs(
 
     for text in follow_log(find_run(_results(results), run), follow):
         print(text, end="", flush=True)
+
+
+@app.command()
+def cancel(
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=_complete_sweep)], results: Results = None
+) -> None:
+    """Take the jobs of a sweep, or of one run, out of SLURM's queue; those that run checkpoint first."""
+    from study.launch.cancel import cancel as cancel_jobs
+
+    for line in cancel_jobs(_results(results), what):
+        print(line)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import torch
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STUDY_EXECUTOR", "local")  # whatever cluster this machine belongs to
     for name in ("STUDY_DATA", "STUDY_RESULTS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -29,6 +29,8 @@ from study.store.lease import Lease, claim
 from study.training.pack import Progress, train_pack
 
 HEARTBEAT_SECONDS = 5.0
+MAX_FRUITLESS = 3
+"""Attempts of jobs in a row that a run may begin without getting further."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,13 @@ def attempt(
             stack.callback(lease.release)
             if store.status(files).state in store.ENDED:  # by another process, a moment ago
                 outcomes[files.run_id] = store.status(files).state
+                continue
+            if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:
+                # A time limit too short for one checkpoint would requeue the job for ever.
+                where = f"at iteration {store.checkpointed(files):,}"
+                store.write_failed(files, f"{MAX_FRUITLESS} attempts made no progress {where}; give its jobs more time")
+                store.end_attempt(files, "failed", store.checkpointed(files))
+                outcomes[files.run_id] = "failed"
                 continue
             leases[files.run_id] = lease
             sweep_away_temporaries(files.folder)
@@ -120,9 +129,8 @@ def _outcome(files: RunFiles) -> str:
         now = store.status(files)
         outcome, iteration = str(now.state), now.iteration
     else:
-        newest = files.checkpoints()
         outcome = "failed" if files.failed.exists() else "interrupted"
-        iteration = int(newest[0].name.split("-")[1]) if newest else 0
+        iteration = store.checkpointed(files)
     store.end_attempt(files, outcome, iteration)
     log.info("%s at iteration %d", outcome, iteration)
     return outcome

@@ -6,41 +6,69 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from study.errors import StudyError, nearest
+from study.launch.sweep import places
 from study.launch.view import duration
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles, SweepFiles
+
+if TYPE_CHECKING:
+    from study.launch.slurm import Place
 
 COLOURS = {
     "done": "green",
     "diverged": "yellow",
     "failed": "red",
     "running": "cyan",
+    "queued": "blue",
     "interrupted": "magenta",
     "pending": "dim",
+    "unknown": "red",
 }
 
 
 def report(files: SweepFiles) -> list[dict[str, Any]]:
     """One plain record a run, in the sweep's order: what `study status --json` prints.
 
+    The disk has the first word, the queue the second: `queued` is what the controller holds and nobody trains yet;
+    `unknown` what was submitted, has left the queue without a result, and of which no accounting says why.
+
     Raises
     ------
     StudyError
         There is no such sweep.
     """
-    return [_record(files.run(run_id), fields) for run_id, fields in store.read_sweep(files)["runs"].items()]
+    sweep = store.read_sweep(files)
+    try:
+        where = places(files)
+        trouble = ""
+    except StudyError as error:  # the disk can still be read while the controller is down
+        where, trouble = {}, str(error)
+    return [_record(files.run(run_id), fields, where.get(run_id), trouble) for run_id, fields in sweep["runs"].items()]
 
 
-def _record(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
+def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tuple[str, str]:
+    """State and message of a run, the queue's word added to the disk's."""
+    state, message = str(now.state), now.message
+    if state not in ("pending", "interrupted"):
+        return state, message
+    if place is None:
+        return ("unknown", trouble) if trouble else (state, message)
+    if place.waiting:
+        return "queued", str(place)
+    return ("unknown" if place.job.state == "UNKNOWN" else state), str(place)
+
+
+def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, trouble: str) -> dict[str, Any]:
     now = store.status(files)
+    state, message = _with_queue(now, place, trouble)
     spec = RunSpec.model_validate(fields)
     live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
@@ -51,13 +79,14 @@ def _record(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "recipe": spec.recipe.name,
         "seed": spec.seed,
         "title": spec.title,
-        "state": now.state,
+        "state": state,
         "iteration": now.iteration,
         "iterations": spec.recipe.iterations,
         "attempts": now.attempts,
         "error": now.error,
         **live,
-        "message": now.message,
+        "job": place and place.job.job_id,
+        "message": message,
         "folder": str(files.folder),
     }
 
@@ -87,6 +116,7 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
         "images/s": Text("" if speed is None else f"{speed:,.0f}"),
         "left": Text(duration(record["seconds_left"]) if speed else ""),
         "where": Text(record["host"] or ""),
+        "job": Text(record["job"] or ""),
         "attempts": Text(str(record["attempts"] or "")),
         "message": Text(record["message"]),
     }

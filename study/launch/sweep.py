@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from study import data
 from study.errors import StudyError
@@ -18,7 +18,11 @@ from study.store import runs as store
 from study.store.collect import collect
 from study.store.layout import SweepFiles
 
-Executor = Literal["auto", "local", "debug"]
+if TYPE_CHECKING:
+    from study.launch.profile import Profile
+    from study.launch.slurm import Place, Submission
+
+Executor = Literal["auto", "slurm", "local", "debug"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,48 @@ class Machine:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
-def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
-    """Look at the disk and plan. Writes nothing."""
+def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing", profile: Profile | None = None) -> Planned:
+    """Look at the disk, and at the queue where the sweep was submitted to one, and plan."""
     files = SweepFiles(results, sweep.name)
     disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
-    return Planned(sweep, files, plan(sweep.runs, disk, mode=mode))
+    queued = {run_id: str(place) for run_id, place in places(files, profile).items() if place.waiting}
+    return Planned(sweep, files, plan(sweep.runs, disk, queued, mode))
+
+
+def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place]:
+    """Where the queue has each run; nothing is asked for a sweep that was never submitted to one."""
+    if not files.slurm.is_dir():
+        return {}
+    from study.launch import slurm
+
+    return slurm.places(files, profile)
+
+
+def choose_executor(executor: Executor) -> Executor:
+    """`auto` is SLURM on a cluster, else this machine."""
+    if executor != "auto":
+        return executor
+    from study.launch.queue import on_a_cluster
+
+    return "slurm" if on_a_cluster() else "local"
+
+
+def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Submission]:
+    """Hand a plan's work to the cluster; yields each array as it is accepted.
+
+    Raises
+    ------
+    StudyError
+        The cluster refused.
+    """
+    from study.launch import slurm
+
+    record(planned)
+    folders = _open_folders(planned)
+    batches = [
+        [folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, profile.runs_per_gpu)
+    ]
+    yield from slurm.submit(planned.files, batches, profile, machine.data_root, machine.checkpoint_seconds)
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:

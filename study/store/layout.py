@@ -46,6 +46,8 @@ class SweepFiles:
         self.curves = self.folder / "curves.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"
+        self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
+        self.code = self.folder / "code"  # the code of each submission
 
     def run(self, run_id: str) -> RunFiles:
         """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""

@@ -48,10 +48,14 @@ def _started(pid: int) -> str | None:
 
 def _identity() -> dict[str, Any]:
     pid = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid)}
+    job = {"job": os.environ.get("SLURM_JOB_ID"), "restart": os.environ.get("SLURM_RESTART_COUNT", "0")}
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid), **job}
 
 
 def _known_dead(holder: dict[str, Any]) -> bool:
+    if holder.get("job") is not None and holder["job"] == os.environ.get("SLURM_JOB_ID"):
+        # An earlier start of this very job: SLURM ended it, on whatever node, before it started the job again.
+        return bool(holder.get("restart") != os.environ.get("SLURM_RESTART_COUNT", "0"))
     if holder.get("host") != socket.gethostname() or holder.get("boot") != _boot():
         return False
     pid = int(holder.get("pid", -1))

@@ -47,8 +47,7 @@ def status(files: RunFiles) -> RunStatus:
     if held is not None:
         iteration = int(held.get("iteration", 0))
         return RunStatus(files.run_id, "running", iteration, attempts, error=held.get("error"), progress=held)
-    newest = files.checkpoints()
-    iteration = int(newest[0].name.split("-")[1]) if newest else 0
+    iteration = checkpointed(files)
     failed = read_json(files.failed)
     if failed is not None:
         return RunStatus(files.run_id, "failed", iteration, attempts, failed["message"])
@@ -71,8 +70,24 @@ def read_spec(files: RunFiles) -> RunSpec:
 
 def start_attempt(files: RunFiles, provenance: dict[str, Any]) -> None:
     """Record that a process starts to train a run; what an earlier attempt failed of no longer holds."""
-    append_line(files.attempts, {"event": "start", "time": time.time(), **provenance})
+    append_line(files.attempts, {"event": "start", "time": time.time(), "from": checkpointed(files), **provenance})
     files.failed.unlink(missing_ok=True)
+
+
+def fruitless_attempts(files: RunFiles) -> int:
+    """How many attempts in a row, the newest ones since it last failed, began where the run still is."""
+    iteration, count = checkpointed(files), 0
+    for line in reversed(read_lines(files.attempts)):
+        if line.get("outcome") == "failed" or line.get("from", iteration) != iteration:
+            break
+        count += line.get("event") == "start"
+    return count
+
+
+def checkpointed(files: RunFiles) -> int:
+    """The iteration of a run's newest checkpoint; 0 without one."""
+    newest = files.checkpoints()
+    return int(newest[0].name.split("-")[1]) if newest else 0
 
 
 def end_attempt(files: RunFiles, outcome: str, iteration: int) -> None:

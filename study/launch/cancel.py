@@ -1,0 +1,37 @@
+"""Taking jobs out of the queue: `study cancel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from study.errors import StudyError
+from study.launch import queue
+from study.launch.status import find_run
+from study.launch.sweep import places
+from study.store.layout import SweepFiles
+from study.store.runs import sweep_names
+
+
+def cancel(results: Path, what: str) -> list[str]:
+    """Cancel the jobs of a sweep or of one run; says what was done. The other runs of a run's pack end with it.
+
+    Raises
+    ------
+    StudyError
+        Nothing is called so, nothing of it is in the queue, or SLURM refuses.
+    """
+    if what in sweep_names(results):
+        sweeps, only = [what], None
+    else:
+        sweeps, only = sweep_names(results), find_run(results, what).run_id
+    jobs: dict[str, list[str]] = {}
+    for sweep in sweeps:
+        for run_id, place in places(SweepFiles(results, sweep)).items():
+            if place.waiting and only in (None, run_id):
+                jobs.setdefault(place.job.job_id, []).append(run_id)
+    if not jobs:
+        raise StudyError(
+            f"{what}: none of its runs is in the queue; a sweep that runs in a terminal ends with Ctrl-C there"
+        )
+    queue.cancel(list(jobs))
+    return [f"job {job_id}: cancelled ({', '.join(runs)})" for job_id, runs in jobs.items()]

@@ -1,0 +1,272 @@
+"""The SLURM executor: detached, through submitit. A sweep is planned, submitted and left to the cluster.
+
+A submission is first written down (`submission.json`: its name, its packs), then given to sbatch under that name, then
+completed with the job's id. Killed between any two of these, it is found again by the name: whatever the controller
+accepted is adopted by the next call, and nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import submitit
+from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths, UncompletedJobError
+
+from study.errors import StudyError
+from study.launch import queue, snapshot
+from study.launch.profile import Profile
+from study.store import runs as store
+from study.store.files import read_json, write_json
+from study.store.layout import RunFiles, SweepFiles
+
+log = logging.getLogger(__name__)
+
+
+class PackJob:
+    """What a job runs: one pack. It holds paths and numbers only; the specs are read from the runs' folders."""
+
+    def __init__(
+        self, folders: list[str], data_root: str, device: str, threads: int, checkpoint_seconds: float
+    ) -> None:
+        self.folders, self.data_root, self.device = folders, data_root, device
+        self.threads, self.checkpoint_seconds = threads, checkpoint_seconds
+
+    def __call__(self) -> dict[str, str]:
+        """Train until the runs are sealed or a signal asks for a checkpoint; then requeue, where that was the signal."""
+        signals = _Signals()
+        import torch
+
+        from study.launch.attempt import attempt
+
+        torch.set_num_threads(self.threads)
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        outcomes = attempt(
+            [Path(folder) for folder in self.folders],
+            Path(self.data_root),
+            device,
+            "slurm",
+            checkpoint_seconds=self.checkpoint_seconds,
+            stopped=lambda: signals.stop,
+        )
+        if signals.requeue is not None and "interrupted" in outcomes.values():
+            self._requeue(signals)
+        return outcomes
+
+    def _requeue(self, signals: _Signals) -> None:
+        """Let submitit put this job back into the queue; what stops it is written where `study status` looks."""
+        try:
+            signals.hand_on()
+        except (UncompletedJobError, subprocess.CalledProcessError, OSError) as error:
+            why = " ".join(str(error).split())
+            if isinstance(error, subprocess.CalledProcessError):
+                why = f"the job could not requeue itself (`{shlex.join(error.cmd)}` failed); `study sweep` submits it again"
+            for files in map(RunFiles, map(Path, self.folders)):
+                if store.status(files).state not in store.ENDED:
+                    store.write_failed(files, why)
+            raise
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Called by submitit before it requeues: the same job again. The runs' own checkpoints are on disk by then."""
+        return DelayedSubmission(self)
+
+
+class _Signals:
+    """USR2 (time limit, preemption): checkpoint and requeue. TERM (scancel, or the scheduler's own requeue): checkpoint.
+
+    The handlers only set a flag; the pack looks at it after each step.
+    """
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.requeue: tuple[int, FrameType | None] | None = None
+        self._submitit = signal.signal(signal.SIGUSR2, self._on_usr2)
+        signal.signal(signal.SIGTERM, self._on_term)
+
+    def _on_usr2(self, number: int, frame: FrameType | None) -> None:
+        self.stop, self.requeue = True, (number, frame)
+
+    def _on_term(self, number: int, frame: FrameType | None) -> None:
+        self.stop = True
+
+    def hand_on(self) -> None:
+        """Call submitit's own handler, which requeues the job and exits."""
+        if callable(self._submitit) and self.requeue is not None:
+            self._submitit(*self.requeue)
+
+
+# -- submissions on disk ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One array of packs, as recorded in its folder."""
+
+    folder: Path
+    name: str
+    packs: list[list[str]]
+    job: dict[str, Any]
+    """Arguments of `PackJob` but for the folders."""
+    job_id: str | None
+
+    def task_id(self, index: int) -> str | None:
+        """SLURM's id of a pack's job; None while the array's is not known."""
+        # sbatch makes a plain job of an array of one (`map_array` does).
+        return self.job_id if self.job_id is None or len(self.packs) == 1 else f"{self.job_id}_{index}"
+
+    def write(self) -> None:
+        """Record it, as one act."""
+        facts = {"name": self.name, "packs": self.packs, "job": self.job, "job_id": self.job_id}
+        write_json(self.folder / "submission.json", facts)
+
+    def delayed(self, index: int, profile: Profile) -> DelayedSubmission:
+        """The job of one pack, as submitit wants it."""
+        delayed = DelayedSubmission(PackJob(self.packs[index], **self.job))
+        delayed.set_timeout(profile.time, profile.max_requeues)
+        return delayed
+
+
+def submissions(files: SweepFiles) -> list[Submission]:
+    """All submissions of a sweep, oldest first."""
+    found = []
+    for path in sorted(files.slurm.glob("*/submission.json"), key=lambda path: path.stat().st_mtime):
+        found.append(Submission(path.parent, **read_json(path)))
+    return found
+
+
+def adopt(files: SweepFiles, jobs: Iterable[queue.Job], profile: Profile) -> list[Submission]:
+    """Complete the records of submissions whose submitter died, with what the controller holds under their names."""
+    ids = {job.name: job.job_id.partition("_")[0] for job in jobs}
+    known = []
+    for submission in submissions(files):
+        if submission.job_id is None and submission.name in ids:
+            submission = replace(submission, job_id=ids[submission.name])
+            submission.write()
+        if submission.job_id is not None:
+            _complete_pickles(submission, profile)
+            known.append(submission)
+    return known
+
+
+def _complete_pickles(submission: Submission, profile: Profile) -> None:
+    """A submitter that died after sbatch may have left tasks without their file; they wait a minute for it."""
+    for index in range(len(submission.packs)):
+        path = JobPaths(submission.folder, submission.task_id(index)).submitted_pickle
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
+            submission.delayed(index, profile).dump(draft)
+            draft.replace(path)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the queue has a run."""
+
+    job: queue.Job
+    waiting: bool
+    """Whether the controller still holds it."""
+
+    def __str__(self) -> str:
+        reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
+        return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
+
+
+def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place]:
+    """Where each run of a sweep is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell."""
+    jobs = queue.held()
+    found: dict[str, Place] = {}
+    submitted = adopt(files, jobs, profile or Profile())
+    by_id = {job.job_id: job for job in jobs}
+    gone = {t for s in submitted for i in range(len(s.packs)) if (t := s.task_id(i)) is not None and t not in by_id}
+    past = queue.past(gone)
+    for submission in submitted:
+        for index, pack in enumerate(submission.packs):
+            task = submission.task_id(index) or ""
+            known = by_id.get(task) or (past or {}).get(task) or queue.Job(task, submission.name, "UNKNOWN", "", "")
+            for folder in pack:
+                found[Path(folder).name] = Place(known, task in by_id)
+    return found
+
+
+# -- submitting ---------------------------------------------------------------------------------------------------------
+
+
+def submit(
+    files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, data_root: Path, checkpoint_seconds: float
+) -> Iterator[Submission]:
+    """Give packs to the cluster, in arrays of at most its MaxArraySize; yields each as it is accepted.
+
+    Raises
+    ------
+    StudyError
+        sbatch refused; in its words.
+    """
+    code = snapshot.take(files.code.resolve())
+    limit = queue.max_array_size()
+    job = {
+        "data_root": str(data_root.resolve()),
+        "device": profile.device,
+        "threads": profile.cpus,
+        "checkpoint_seconds": checkpoint_seconds,
+    }
+    for start in range(0, len(packs), limit):
+        chunk = [[str(folder.resolve()) for folder in pack] for pack in packs[start : start + limit]]
+        token = uuid.uuid4().hex[:8]
+        submission = Submission(files.slurm.resolve() / token, f"study-{files.name}-{token}", chunk, job, None)
+        submission.write()
+        yield _sbatch(submission, profile, code, files.name)
+
+
+def _sbatch(submission: Submission, profile: Profile, code: Path, sweep: str) -> Submission:
+    executor = submitit.SlurmExecutor(submission.folder, max_num_timeout=profile.max_requeues, python=profile.python)
+    executor.update_parameters(**_parameters(submission, profile, code, sweep))
+    jobs = [PackJob(pack, **submission.job) for pack in submission.packs]
+    try:
+        first = executor.submit_array(jobs)[0]
+    except (FailedJobError, FailedSubmissionError) as error:
+        (submission.folder / "submission.json").unlink()
+        raise StudyError(f"sbatch refused: {_sbatch_words(str(error))}") from None
+    accepted = replace(submission, job_id=first.job_id.partition("_")[0])
+    accepted.write()
+    return accepted
+
+
+def _sbatch_words(text: str) -> str:
+    """The lines of submitit's message that are sbatch's own."""
+    lines = [line.strip() for line in text.splitlines() if "sbatch: " in line]
+    return "; ".join(line.rpartition("sbatch: ")[2] for line in lines) or " ".join(text.split())
+
+
+def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str) -> dict[str, Any]:
+    """The profile in submitit's words."""
+    path = shlex.quote(str(code))
+    optional = {
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "gres": profile.gres,
+        "mem": profile.memory,
+        "gpus_per_node": profile.gpus or None,
+    }
+    return {
+        "job_name": submission.name,
+        "comment": f"study: sweep {sweep}, {len(submission.packs)} jobs of up to {profile.runs_per_gpu} runs",
+        "time": profile.time,
+        "cpus_per_task": profile.cpus,
+        "array_parallelism": profile.max_parallel,
+        "signal_delay_s": profile.signal_seconds,
+        "stderr_to_stdout": True,
+        "setup": [*profile.setup, f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"],
+        "additional_parameters": {"requeue": True, **profile.sbatch},
+        **{key: value for key, value in optional.items() if value is not None},
+    }
