@@ -27,6 +27,7 @@ from study.store.files import sweep_away_temporaries
 from study.store.layout import RunFiles
 from study.store.lease import Lease, claim
 from study.training.pack import Progress, train_pack
+from study.training.ranks import Ranks
 
 HEARTBEAT_SECONDS = 5.0
 MAX_FRUITLESS = 3
@@ -45,6 +46,7 @@ def attempt(
     stopped: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     raise_errors: bool = False,
+    ranks: Ranks | None = None,
 ) -> dict[str, str]:
     """Train the runs in `folders` side by side until each is sealed, has failed, or `stopped` says True.
 
@@ -53,6 +55,9 @@ def attempt(
     dict
         The outcome of each run id: `done`, `diverged`, `failed`, `interrupted`, or `busy` when another process holds it.
     """
+    ranks = ranks or Ranks()
+    if not ranks.first:
+        return _follow(RunFiles(folders[0]), data_root, torch.device(device), stopped, ranks)
     outcomes: dict[str, str] = {}
     with ExitStack() as stack:
         pack: list[tuple[RunSpec, RunFiles]] = []
@@ -77,7 +82,7 @@ def attempt(
             sweep_away_temporaries(files.folder)
             stack.enter_context(_log_into(files))
             pack.append((store.read_spec(files), files))
-        if pack:
+        if ranks.any(bool(pack), torch.device(device)):
             heartbeat = stack.enter_context(_Heartbeat(pack, leases))
 
             def observe(progress: Progress) -> None:
@@ -89,9 +94,20 @@ def attempt(
                 stopped=lambda: stopped() or heartbeat.lost,
                 report=observe,
                 checkpoint_seconds=checkpoint_seconds,
+                ranks=ranks,
             )
             outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
     return outcomes
+
+
+def _follow(
+    files: RunFiles, data_root: Path, device: torch.device, stopped: Callable[[], bool], ranks: Ranks
+) -> dict[str, str]:
+    """The part of a rank that is not the first: to train along, if the first has something to train."""
+    if ranks.any(False, device):
+        spec = store.read_spec(files)
+        train_pack([(spec, files)], _load(data_root, **_data_arguments(spec)), device, stopped=stopped, ranks=ranks)
+    return {}
 
 
 def _train(

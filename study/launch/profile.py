@@ -30,6 +30,8 @@ class Profile(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     max_parallel: int = Field(default=256, ge=1, description="jobs of an array that run at once")
     runs_per_gpu: int = Field(default=1, ge=1, description="runs trained side by side in one job, as a pack")
+    gpus_per_run: int = Field(default=1, ge=1, description="tasks on each node that train one run together, a GPU each")
+    nodes: int = Field(default=1, ge=1, description="nodes that train one run together")
     max_requeues: int = Field(default=100, ge=0, description="times that a job goes on after its time limit")
     signal_seconds: int = Field(default=90, ge=5, description="how long before its limit a job is told to checkpoint")
     setup: list[str] = Field(default=[], description="shell lines before the job's command, such as module load")
@@ -37,6 +39,11 @@ class Profile(BaseModel):
     sbatch: dict[str, str | int | bool] = Field(
         default={}, description="any further option of sbatch, by its long name"
     )
+
+    @property
+    def ranks(self) -> int:
+        """Processes that train one run together."""
+        return self.gpus_per_run * self.nodes
 
 
 def load_profile(path: Path | None) -> Profile:

@@ -8,15 +8,17 @@ accepted is adopted by the next call, and nothing is submitted twice.
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import submitit
 from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths, UncompletedJobError
@@ -27,6 +29,9 @@ from study.launch.profile import Profile
 from study.store import runs as store
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
+
+if TYPE_CHECKING:
+    from study.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,9 @@ class PackJob:
 
         torch.set_num_threads(self.threads)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        ranks = _join(device)
+        if ranks.size > 1 and device == "cuda":
+            device = f"cuda:{os.environ['SLURM_LOCALID']}"
         outcomes = attempt(
             [Path(folder) for folder in self.folders],
             Path(self.data_root),
@@ -56,7 +64,10 @@ class PackJob:
             "slurm",
             checkpoint_seconds=self.checkpoint_seconds,
             stopped=lambda: signals.stop,
+            ranks=ranks,
         )
+        if ranks.size > 1 and "failed" in outcomes.values():
+            sys.exit(1)  # and srun ends the other ranks, which wait for this one
         if signals.requeue is not None and "interrupted" in outcomes.values():
             self._requeue(signals)
         return outcomes
@@ -77,6 +88,20 @@ class PackJob:
     def checkpoint(self) -> DelayedSubmission:
         """Called by submitit before it requeues: the same job again. The runs' own checkpoints are on disk by then."""
         return DelayedSubmission(self)
+
+
+def _join(device: str) -> Ranks:
+    """Meet the other tasks of this job, if there are any."""
+    from study.training.ranks import Ranks
+
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return Ranks()
+    import torch.distributed as dist
+    from submitit.helpers import TorchDistributedEnvironment
+
+    world = TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", rank=world.rank, world_size=world.world_size)
+    return Ranks(world.rank, world.world_size)
 
 
 class _Signals:
@@ -248,7 +273,7 @@ def _sbatch_words(text: str) -> str:
 
 def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str) -> dict[str, Any]:
     """The profile in submitit's words."""
-    path = shlex.quote(str(code))
+    path, ranks = shlex.quote(str(code)), profile.ranks
     optional = {
         "partition": profile.partition,
         "account": profile.account,
@@ -256,7 +281,10 @@ def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str
         "constraint": profile.constraint,
         "gres": profile.gres,
         "mem": profile.memory,
-        "gpus_per_node": profile.gpus or None,
+        "gpus_per_node": profile.gpus_per_run if ranks > 1 and profile.device != "cpu" else profile.gpus or None,
+        "nodes": profile.nodes if ranks > 1 else None,
+        "ntasks_per_node": profile.gpus_per_run if ranks > 1 else None,
+        "srun_args": ["--kill-on-bad-exit=1"] if ranks > 1 else None,
     }
     return {
         "job_name": submission.name,

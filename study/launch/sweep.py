@@ -91,6 +91,7 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
     """
     from study.launch import slurm
 
+    _check_ranks(planned, profile)
     record(planned)
     folders = _open_folders(planned)
     batches = [
@@ -144,6 +145,19 @@ def _open_folders(planned: Planned) -> dict[str, Path]:
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
     return folders
+
+
+def _check_ranks(planned: Planned, profile: Profile) -> None:
+    if profile.ranks > 1 and profile.runs_per_gpu > 1:
+        raise StudyError(
+            "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
+        )
+    for spec in planned.work.values():
+        if spec.recipe.bn_groups % profile.ranks:
+            raise StudyError(
+                f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
+                f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
+            )
 
 
 def find_sweep_file(name: str) -> Path:

@@ -17,7 +17,7 @@ from study.spec.run import RunSpec
 SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
 
-NEUTRAL: dict[str, Any] = {}
+NEUTRAL: dict[str, Any] = {"recipe.bn_groups": 1}
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""
 

@@ -71,6 +71,9 @@ class Recipe(_Model):
         default=80.0, gt=0, le=100, description="an `error` warm-up ends when the running error (%) is below this"
     )
     warmup_from_depth: int = Field(default=0, ge=0, description="only networks at least this deep warm up")
+    bn_groups: int = Field(
+        default=1, ge=1, le=1024, description="parts of each batch that BN sees one by one, as on so many devices"
+    )
     pad: int = Field(default=4, ge=0, le=16, description="pixels of zero padding for the random crop; 0: no crop")
     flip: bool = Field(default=True, description="mirror each image with probability 1/2")
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
@@ -82,6 +85,14 @@ class Recipe(_Model):
         if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
             raise _wrong(f"must be positive and rise, not {list(milestones)}")
         return milestones
+
+    @field_validator("bn_groups")
+    @classmethod
+    def _divides(cls, groups: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch_size", groups)
+        if batch % groups:
+            raise _wrong(f"must divide the batch of {batch}, not {groups}")
+        return groups
 
 
 class RunSpec(_Model):

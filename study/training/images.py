@@ -75,10 +75,17 @@ class Images:
         crop = crop.view(count, height - 2 * pad, width - 2 * pad, channels)
         return crop.permute(0, 3, 1, 2), self._labels["train"].index_select(0, draws.image)
 
-    def evaluation_batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of `train` or `test`, not augmented, in order; shapes as in `batch`."""
+    def count(self, split: str) -> int:
+        """Images of `train` or `test`."""
+        return len(self._labels[split])
+
+    def evaluation_batches(self, split: str, first: int = 0, step: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images of `train` or `test`, not augmented, in order; of the batches every `step`-th from `first` on.
+
+        Shapes as in `batch`.
+        """
         images, labels = self._images[split], self._labels[split]
-        for start in range(0, len(labels), EVALUATION_BATCH):
+        for start in range(first * EVALUATION_BATCH, len(labels), step * EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
             yield self._normalise(images[part]).permute(0, 3, 1, 2), labels[part]
 

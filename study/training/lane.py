@@ -19,6 +19,7 @@ from study.store.curves import Row, read_rows, write_rows
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.images import Images
+from study.training.ranks import Ranks
 from study.training.samples import Draws, Samples
 from study.training.schedule import Schedule
 
@@ -31,13 +32,15 @@ class Lane:
     `iteration` counts the steps taken. Counters stay on the device until a point of the running curve is due.
     """
 
-    def __init__(self, spec: RunSpec, files: RunFiles, images: Images) -> None:
+    def __init__(self, spec: RunSpec, files: RunFiles, images: Images, ranks: Ranks | None = None) -> None:
         self.spec, self.recipe, self.files, self.images = spec, spec.recipe, files, images
+        self.ranks = ranks or Ranks()
         self.schedule = Schedule(spec)
         recipe = spec.recipe
         self.samples = Samples(spec.seed, len(images), recipe.batch_size, recipe.pad, recipe.flip)
         network = build(spec, images.channels, images.classes)
         self.network = network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._batch_norms = [m for m in self.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         self.parameters = list(self.network.parameters())
         self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.iteration = 0
@@ -69,16 +72,33 @@ class Lane:
 
     def step(self) -> None:
         """One step of SGD on the next batch. Nothing here waits for the device."""
-        images, labels = self.images.batch(self._draws(), self.recipe.pad)
+        draws, groups = self._draws(), self.recipe.bn_groups
+        size = self.recipe.batch_size // groups
+        gradients: Sequence[Tensor] = ()
         self.network.train()
+        for group in self.ranks.share(groups):
+            part = self._gradients(Draws(*(p[group * size : (group + 1) * size] for p in draws)), group)
+            gradients = [a + b for a, b in zip(gradients, part, strict=True)] if gradients else part
+        if groups > self.ranks.size:
+            gradients = [gradient / (groups // self.ranks.size) for gradient in gradients]
+        self.ranks.average_(gradients)
+        self._descend(gradients)
+        self.iteration += 1
+
+    def _gradients(self, draws: Draws, group: int) -> Sequence[Tensor]:
+        """Gradients of the mean loss of one part of a batch, which is all that BN sees; the counters take note."""
+        if self.recipe.bn_groups > 1:
+            # The running statistics are the first part's: those of the first device, in He et al. and elsewhere.
+            for module in self._batch_norms:
+                module.momentum = 0.1 if group == 0 else 0.0
+        images, labels = self.images.batch(draws, self.recipe.pad)
         with self._autocast:
             logits = self.network(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels)
-        self._descend(torch.autograd.grad(loss, self.parameters))
-        self._loss += loss.detach()
+        self._loss += loss.detach() / self.recipe.bn_groups
         self._wrong += (logits.detach().argmax(1) != labels).sum()
-        self.iteration += 1
+        return torch.autograd.grad(loss, self.parameters)
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor]) -> None:
@@ -118,7 +138,7 @@ class Lane:
         evaluate_due = evaluate_due and not self.diverged and not self._evaluated()
         if evaluate_due:
             self._evaluate(stopped)
-        if log_due or evaluate_due:
+        if (log_due or evaluate_due) and self.ranks.first:
             write_rows(self.files.curves, self.rows)
         return log_due or evaluate_due
 
@@ -127,6 +147,7 @@ class Lane:
 
     def _log_running(self) -> None:
         steps = self.iteration - self.logged
+        self.ranks.sum_((self._loss, self._wrong))
         loss = float(self._loss) / steps
         error = 100.0 * int(self._wrong) / (steps * self.recipe.batch_size)
         self._append("train", loss, error)
@@ -155,19 +176,20 @@ class Lane:
         None when `stopped` cut it short.
         """
         self.network.eval()
+        self.ranks.copy_first_(self.network.buffers())
         loss = torch.zeros_like(self._loss)
         wrong = torch.zeros_like(self._wrong)
-        count = 0
         with torch.no_grad():
-            for images, labels in self.images.evaluation_batches(source):
-                if stopped():
+            for images, labels in self.images.evaluation_batches(source, self.ranks.rank, self.ranks.size):
+                if self.ranks.size == 1 and stopped():  # several ranks end together, after it
                     return None
                 with self._autocast:
                     logits = self.network(images)
                 logits = logits.float()
                 loss += F.cross_entropy(logits, labels, reduction="sum")
                 wrong += (logits.argmax(1) != labels).sum()
-                count += len(labels)
+        self.ranks.sum_((loss, wrong))
+        count = self.images.count(source)
         return float(loss) / count, 100.0 * int(wrong) / count
 
     def _append(self, split: str, loss: float, error: float) -> None:
@@ -189,6 +211,9 @@ class Lane:
 
     def save(self, keep: int = 2) -> None:
         """Write a checkpoint and the curves up to it; older ones go, but for the newest `keep` in all."""
+        self._gather()
+        if not self.ranks.first:
+            return
         write_rows(self.files.curves, self.rows)
         state = {
             "network": self.network.state_dict(),
@@ -202,6 +227,13 @@ class Lane:
             "threads": torch.get_num_threads(),
         }
         checkpoint.save(self.files, self.iteration, state, keep)
+
+    def _gather(self) -> None:
+        """Bring the counters of all ranks together on the first, for a checkpoint that any number of them can go on from."""
+        self.ranks.sum_((self._loss, self._wrong))
+        if not self.ranks.first:
+            self._loss.zero_()
+            self._wrong.zero_()
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint.
@@ -218,7 +250,8 @@ class Lane:
             )
         self.network.load_state_dict(state["network"])
         self.momentum = state["momentum"]
-        self._loss, self._wrong = state["loss"], state["wrong"]
+        if self.ranks.first:
+            self._loss, self._wrong = state["loss"], state["wrong"]
         self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
         self.schedule.warmed_up = state["warmed_up"]
         self.rows = [row for row in read_rows(self.files.curves) if self._belongs(row)]

@@ -17,6 +17,7 @@ from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.images import Images
 from study.training.lane import Lane
+from study.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def train_pack(
     stopped: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint_seconds: float = math.inf,
+    ranks: Ranks | None = None,
 ) -> bool:
     """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
 
@@ -52,6 +54,8 @@ def train_pack(
         Called after every step of a lane.
     checkpoint_seconds
         Training time between two checkpoints; they are also written at the end and when stopped.
+    ranks
+        The processes that train this pack, of one run then, together.
 
     Returns
     -------
@@ -62,15 +66,17 @@ def train_pack(
     _set_threads(states, device)
     images = Images(data, device)
     with _precision({spec.precision for spec, _ in runs}):
-        lanes = [_open_lane(spec, files, images, state) for (spec, files), state in zip(runs, states, strict=True)]
-        return _Pack(lanes, stopped, report, checkpoint_seconds).run()
+        lanes = [
+            _open_lane(Lane(spec, files, images, ranks), state)
+            for (spec, files), state in zip(runs, states, strict=True)
+        ]
+        return _Pack(lanes, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
 
 
-def _open_lane(spec: RunSpec, files: RunFiles, images: Images, state: dict[str, Any] | None) -> Lane:
-    lane = Lane(spec, files, images)
+def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
     if state is not None:
         lane.resume(state)
-        log.info("%s: goes on at iteration %d", files.run_id, lane.iteration)
+        log.info("%s: goes on at iteration %d", lane.files.run_id, lane.iteration)
     return lane
 
 
@@ -107,23 +113,28 @@ class _Pack:
         stopped: Callable[[], bool],
         report: Callable[[Progress], None],
         checkpoint_seconds: float,
+        ranks: Ranks,
     ) -> None:
         self.lanes, self.stopped, self.report = lanes, stopped, report
-        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_seconds, self.ranks = checkpoint_seconds, ranks
         self.saved = self.ticked = time.perf_counter()
 
     def run(self) -> bool:
         # A checkpoint may have been written between a step and the evaluation due after it.
         active = self._observe(self.lanes)
-        while active and not self.stopped():
+        while active and not self._agreed(self.stopped()):
             for lane in active:
                 lane.step()
             self._tick(active)
             active = self._observe(active)
-            if time.perf_counter() - self.saved > self.checkpoint_seconds:
+            if self._agreed(time.perf_counter() - self.saved > self.checkpoint_seconds):
                 self._save(active)
         self._save(active)
         return not active
+
+    def _agreed(self, flag: bool) -> bool:
+        """The flag of any rank: what all do together is done at the same step."""
+        return self.ranks.any(flag, self.lanes[0].images.device)
 
     def _tick(self, active: list[Lane]) -> None:
         """Share the time since the last call out among the lanes that were trained in it."""
@@ -155,6 +166,8 @@ def _progress(lane: Lane) -> Progress:
 
 def _seal(lane: Lane) -> None:
     lane.save(keep=1)
+    if not lane.ranks.first:
+        return
     outcome = "diverged" if lane.diverged else "finished"
     warning = lane.schedule.warning()
     if warning:

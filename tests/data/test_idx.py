@@ -33,6 +33,7 @@ def test_reads_plain_and_gzipped(tmp_path, name, pack):
         (gzip.compress(idx_bytes(ARRAY))[:-9], "unreadable or truncated"),
         (b"\x1f\x8b" + b"?" * 40, "unreadable or truncated"),
     ],
+    ids=["empty", "labels", "html", "header", "short", "long", "gzip-short", "gzip-damaged"],
 )
 def test_bad_files_cost_one_line_that_names_them(tmp_path, content, says):
     (tmp_path / "images").write_bytes(content)

@@ -1,0 +1,97 @@
+"""One run on one process and on several: the same samples, the same curves up to the order of sums."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.store.curves import read_rows
+from study.store.runs import status
+from study.training.pack import train_pack
+from study.training.ranks import Ranks
+from tests.helpers import make_spec, open_run, tiny_images
+
+FIELDS = {
+    "recipe__iterations": 8,
+    "recipe__batch_size": 16,
+    "recipe__evaluate_every": 4,
+    "recipe__log_every": 3,
+    "recipe__bn_groups": 2,
+    "recipe__learning_rate": 0.01,
+}
+CPU = torch.device("cpu")
+
+
+def _rank(rank: int, size: int, port: int, results: str, stop_at: int) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    spec = make_spec(**FIELDS)
+    taken = [0]
+    train_pack(
+        [(spec, open_run(Path(results), spec))],
+        tiny_images(),
+        CPU,
+        ranks=Ranks(rank, size),
+        stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, heeded by all
+        report=lambda progress: taken.__setitem__(0, progress.iteration),
+    )
+    torch.distributed.destroy_process_group()
+
+
+def train(results: Path, size: int, stop_at: int = 100) -> None:
+    """Train the run with so many ranks; it is stopped at a step, if told so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=_rank, args=(r, size, port, str(results), stop_at)) for r in range(size)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+        assert process.exitcode == 0
+
+
+def curve(results: Path) -> dict[tuple[str, int], tuple[float, float]]:
+    """Loss and error at each point of the curve."""
+    rows = read_rows(open_run(results, make_spec(**FIELDS)).curves)
+    return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
+
+
+def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
+    train(tmp_path / "one", 1)
+    train(tmp_path / "two", 2)
+    one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
+    assert one.keys() == two.keys() and len(one) == 7
+    for point, (loss, error) in one.items():
+        assert two[point][0] == pytest.approx(loss, rel=1e-3)
+        assert two[point][1] == pytest.approx(error, abs=5.1)  # an image of 20 or two on the edge
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    train(tmp_path / "one", 1)
+    train(tmp_path / "both", 2, stop_at=5)
+    files = open_run(tmp_path / "both", make_spec(**FIELDS))
+    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000005"]
+    train(tmp_path / "both", 1)
+    assert status(files).state == "done"
+    for point, (loss, _) in curve(tmp_path / "one").items():
+        assert curve(tmp_path / "both")[point][0] == pytest.approx(loss, rel=1e-3)
+
+
+def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None:
+    whole, parts = make_spec(**FIELDS | {"recipe__bn_groups": 1}), make_spec(**FIELDS)
+    for spec in (whole, parts):
+        train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), CPU)
+    losses = [read_rows(open_run(tmp_path, spec).curves)[-1]["loss"] for spec in (whole, parts)]
+    assert losses[0] != losses[1]
+
+
+def test_every_part_is_worked_on_once() -> None:
+    for size in (1, 2, 4):
+        shares = [part for rank in range(size) for part in Ranks(rank, size).share(4)]
+        assert shares == [0, 1, 2, 3]
