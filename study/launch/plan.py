@@ -54,12 +54,12 @@ def _action(run_id: str, now: RunStatus, queued: str | None, mode: Mode) -> Acti
 
     if now.state == "running":
         return act("wait", f"in training on {now.progress.get('host', 'another machine')}")
+    if now.state in ENDED and mode != "force":
+        return act("keep", now.state)
     if queued is not None:
         return act("wait", queued)
     if mode == "force" and now.state != "pending":
         return act("redo", f"{now.state}; --mode force starts over")
-    if now.state in ENDED:
-        return act("keep", now.state)
     if now.state == "failed":
         return act("retry", now.message) if mode == "retry" else act("leave", now.message)
     if now.state == "interrupted":

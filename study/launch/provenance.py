@@ -15,6 +15,18 @@ from typing import Any
 import study
 from study.store.files import read_json
 
+ENVIRONMENT = (
+    "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "SLURM_JOB_PARTITION",
+    "SLURM_RESTART_COUNT",
+)
+"""Variables that may change what or how fast a run computes."""
+
 
 def usable_cores() -> int:
     """Cores that this process may run on."""
@@ -69,14 +81,29 @@ def commit() -> tuple[str | None, str | None]:
     return head.decode().strip(), hashlib.sha256(difference).hexdigest()[:12] if difference else None
 
 
+@cache
+def _driver() -> str | None:
+    """The version of the GPU's driver."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", "0"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
 def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
     """The record of an attempt. `device` is its name, such as `cpu` or `NVIDIA H100 80GB HBM3`."""
     head, dirty = commit()
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return {
         "executor": executor,
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "job": f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID"),
+        "node": os.environ.get("SLURMD_NODENAME"),
         "device": device,
+        "driver": _driver() if device != "cpu" else None,
         "cpu": cpu_model(),
         "threads": threads,
         "python": platform.python_version(),
@@ -85,4 +112,5 @@ def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
         "numpy": package_version("numpy"),
         "commit": head,
         "dirty": dirty,
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }

@@ -6,7 +6,7 @@ import getpass
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from study.errors import StudyError
@@ -72,9 +72,27 @@ def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
         return None
     jobs = {}
     for line in done.stdout.splitlines():
-        job_id, name, state, node = line.split("|", 3)
-        jobs[job_id] = Job(job_id, name, state.split()[0], node, "")
+        listed, name, state, node = line.split("|", 3)
+        for job_id in _expand(listed):
+            jobs[job_id] = Job(job_id, name, state.split()[0], node, "")
     return jobs
+
+
+def _expand(listed: str) -> Iterator[str]:
+    """`17`, `17_3`, or the tasks of an array that never started: `17_[0-2,5]`, `17_[0-2%1]`."""
+    array, bracket, tasks = listed.partition("_[")
+    if not bracket:
+        yield listed
+        return
+    for part in tasks.rstrip("]").partition("%")[0].split(","):
+        first, _, last = part.partition("-")
+        yield from (f"{array}_{task}" for task in range(int(first), int(last or first) + 1))
+
+
+def address(node: str) -> str:
+    """Where a node is reached: its NodeAddr, which need not be its name."""
+    found = re.search(r"NodeAddr=(\S+)", _run(["scontrol", "show", "node", node]).stdout)
+    return found.group(1) if found else node
 
 
 def max_array_size() -> int:

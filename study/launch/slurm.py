@@ -100,6 +100,8 @@ def _join(device: str) -> Ranks:
     from submitit.helpers import TorchDistributedEnvironment
 
     world = TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    one_node = os.environ.get("SLURM_JOB_NUM_NODES", "1") == "1"
+    os.environ["MASTER_ADDR"] = "127.0.0.1" if one_node else queue.address(world.master_addr)
     dist.init_process_group("nccl" if device == "cuda" else "gloo", rank=world.rank, world_size=world.world_size)
     return Ranks(world.rank, world.world_size)
 
@@ -199,10 +201,24 @@ class Place:
     job: queue.Job
     waiting: bool
     """Whether the controller still holds it."""
+    log: Path
+    """What the job printed."""
 
     def __str__(self) -> str:
         reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
         return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
+
+    def last_words(self) -> str:
+        """The last line that a job printed which has left the queue; empty when it ended in good order.
+
+        srun's own last line says no more than that a task has failed.
+        """
+        try:
+            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        lines = [line for line in lines if not line.startswith("srun: ")]
+        return "" if self.waiting or not lines or lines[-1].startswith("submitit INFO") else lines[-1]
 
 
 def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place]:
@@ -218,7 +234,8 @@ def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place
             task = submission.task_id(index) or ""
             known = by_id.get(task) or (past or {}).get(task) or queue.Job(task, submission.name, "UNKNOWN", "", "")
             for folder in pack:
-                found[Path(folder).name] = Place(known, task in by_id)
+                log_file = submission.folder / f"{task}_0_log.out"
+                found[Path(folder).name] = Place(known, task in by_id, log_file)
     return found
 
 

@@ -63,7 +63,8 @@ def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tupl
         return ("unknown", trouble) if trouble else (state, message)
     if place.waiting:
         return "queued", str(place)
-    return ("unknown" if place.job.state == "UNKNOWN" else state), str(place)
+    words = place.last_words()
+    return ("unknown" if place.job.state == "UNKNOWN" else state), f"{place}: {words}" if words else str(place)
 
 
 def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, trouble: str) -> dict[str, Any]:

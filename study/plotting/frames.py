@@ -94,6 +94,9 @@ def _planned(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
 def _condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
     """For each field of the condition, the text that a header shows for it; nothing where it goes without saying."""
     words = {field: runs[field].map(str) for field in ("dataset", "recipe")}
+    if "recipe_changes" in runs:
+        changes = runs["recipe_changes"].fillna("").astype(str)
+        words["recipe"] += changes.map(lambda names: f" (changed: {names})" if names else "")
     words["train_subset"] = runs["train_subset"].map(
         lambda count: "all training images" if pd.isna(count) else f"{int(count):,} training images"
     )

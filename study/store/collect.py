@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.errors import StudyError
+from study.spec import recipes
 from study.spec.identity import point_id
 from study.spec.run import Recipe, RunSpec
 from study.store.curves import CURVES, read_table, to_bytes
@@ -38,7 +39,7 @@ def _spec_columns() -> list[tuple[str, pa.DataType]]:
     return [*run, ("recipe", pa.string()), *recipe]
 
 
-ATTEMPT_COLUMNS = ("executor", "host", "device", "cpu", "python", "torch", "commit", "dirty")
+ATTEMPT_COLUMNS = ("executor", "host", "job", "node", "device", "driver", "cpu", "python", "torch", "commit", "dirty")
 """What the last attempt's record says of hardware and software."""
 
 RUNS = pa.schema(
@@ -46,6 +47,7 @@ RUNS = pa.schema(
         ("run_id", pa.string()),
         ("point_id", pa.string()),
         ("dataset", pa.string()),
+        ("recipe_changes", pa.string()),  # fields in which the recipe is not the named one
         *_spec_columns(),
         ("state", pa.string()),
         ("iteration", pa.int64()),  # reached
@@ -74,6 +76,7 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "run_id": files.run_id,
         "point_id": point_id(spec),
         "dataset": spec.dataset,
+        "recipe_changes": ", ".join(recipes.changes(fields["recipe"])),
         **{key: value for key, value in fields.items() if key != "recipe"},
         "recipe": recipe["name"],
         **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},

@@ -34,6 +34,11 @@ def test_what_a_scheduler_holds_is_waited_for_in_every_mode() -> None:
         assert action.verb == "wait" and action.reason == "job 17_3"
 
 
+def test_a_result_on_disk_is_kept_though_its_job_is_not_gone_yet() -> None:
+    [action] = plan(["done"], DISK, {"done": "job 17_3, completing"})
+    assert action.verb == "keep"
+
+
 def test_runs_that_the_sweep_does_not_name_are_left_alone() -> None:
     assert len(plan(["done"], DISK)) == 1
 

@@ -37,6 +37,15 @@ def preset(name: str) -> dict[str, Any]:
     return {key: value for key, value in _read(name).items() if key != "summary"}
 
 
+def changes(recipe: dict[str, Any]) -> list[str]:
+    """The fields in which a recipe, as stored with a run, trains otherwise than the named one it started from.
+
+    How often the curves are taken is not among them.
+    """
+    named = preset(recipe["name"]) if recipe["name"] in names() else {}
+    return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f) != v]
+
+
 def summary(name: str) -> str:
     """One line on what a named recipe is, and from which paper."""
     return str(_read(name)["summary"])

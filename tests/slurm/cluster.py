@@ -1,0 +1,461 @@
+"""A real SLURM cluster of two nodes on this machine, private to one folder: daemons, ports, keys, state and logs.
+
+Every process of the cluster carries its SLURM_CONF in its environment; that is how `stop` finds them all, steps and
+jobs included, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+NODES = ("n1", "n2")
+DEVICES = {"n1": "/dev/null", "n2": "/dev/zero"}  # any device file passes for a GPU
+PROGRAMS = ("sbatch", "scontrol", "slurmctld", "slurmd", "munged")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
+ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED")
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])  # daemons live in sbin
+
+
+class ClusterError(RuntimeError):
+    """The cluster did not do in time what was asked of it; the message ends with the controller's last words."""
+
+
+def why_unavailable(accounting: bool = False) -> str | None:
+    """Why no cluster can be started here, or None."""
+    if os.geteuid() != 0:
+        return "a private SLURM cluster needs root"
+    wanted = PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
+    missing = [program for program in wanted if shutil.which(program, path=PATH) is None]
+    return f"SLURM is not installed: no {', '.join(missing)} (.ci/install-slurm installs it)" if missing else None
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, below the ephemeral range, so that no outgoing connection takes one while its daemon is down."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
+    return ports
+
+
+def _environ(pid: int) -> set[bytes]:
+    try:
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:  # gone, or a process of the kernel
+        return set()
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def processes(*marks: str) -> set[int]:
+    """Every live process with one of these NAME=value in its environment, and all that descend from one, but not ourselves."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    wanted = {mark.encode() for mark in marks}
+    found = {pid for pid in pids if wanted & _environ(pid)} - {os.getpid(), os.getppid()}
+    children = {pid: _parent(pid) for pid in pids}
+    while more := {pid for pid, parent in children.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid(), os.getppid()}
+
+
+def kill(*marks: str, patience: float = 10) -> set[int]:
+    """SIGKILL what `processes` finds until nothing is left; what is left after `patience` seconds is returned."""
+    deadline = time.monotonic() + patience
+    while (found := processes(*marks)) and time.monotonic() < deadline:
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+    return found
+
+
+class Cluster:
+    """Nodes `n1` and `n2` with 2 CPUs and one pretend GPU each; partitions `debug` (default) and `high`, which preempts it.
+
+    Further keywords are lines of slurm.conf (`MaxArraySize=5`); they win over the ones here. `grace` is the seconds
+    between the signal of a preemption and SIGKILL.
+    """
+
+    def __init__(self, folder: Path | str, accounting: bool = False, grace: int = 30, **conf: object) -> None:
+        self.folder = Path(folder).resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.accounting, self.grace, self.conf = accounting, grace, conf
+        self.controller_port, *self.node_ports, self.accounting_port, self.database_port = free_ports(5)
+        self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.mark = f"SLURM_CONF={self.folder / 'slurm.conf'}"
+        self.run_folder = Path()  # of the sockets, whose paths must be short: 107 characters at most
+        self.watcher: subprocess.Popen[bytes] | None = None
+        self.inside: list[str] = []
+        """Words before each command, which take it into the cluster's network; none where it is this machine's."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every client: `subprocess.run(["sbatch", ...], env=cluster.env)`."""
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_"))
+        }
+        return {**inherited, "PATH": PATH, "SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Cluster:
+        """Start all daemons and wait until both nodes are idle; after a failure nothing is left running."""
+        self.run_folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+        self.run_folder.chmod(0o755)  # munged wants its socket to be within everybody's reach
+        self._watch()
+        try:
+            if self.accounting:
+                self._close_network()
+            self._start_munge()
+            self._write_conf()
+            if self.accounting:
+                self._start_accounting()
+            self.start_controller()
+            for node in NODES:
+                self._start_node(node)
+            self.wait_idle()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every process of this cluster: daemons, steps, jobs. What does not die is an error."""
+        left = kill(self.mark)
+        for daemon in (*self.daemons.values(), *([self.watcher] if self.watcher else [])):
+            daemon.wait(10)
+        self.daemons.clear()
+        if self.watcher and self.watcher.stdin:
+            self.watcher.stdin.close()
+        self.watcher = None
+        if self.run_folder != Path():
+            shutil.rmtree(self.run_folder, ignore_errors=True)
+        if left:
+            raise ClusterError(f"processes outlive SIGKILL: {sorted(left)}")
+
+    def _watch(self) -> None:
+        """A process that ends the cluster when ours dies without a word (SIGKILL): then its standard input closes."""
+        command = [sys.executable, __file__, str(self.run_folder), self.mark]
+        self.watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=self.env)
+
+    def _close_network(self) -> None:
+        """A network of the cluster's own, with nothing but loopback: slurmdbd listens wherever it can."""
+        up = 'ip link set lo up && touch "$0" && exec sleep infinity'
+        self._spawn("network", "unshare", "--net", "sh", "-c", up, str(self.run_folder / "network"))
+        self.wait((self.run_folder / "network").exists, "no network of its own", daemon="network")
+        self.inside = ["nsenter", f"--target={self.daemons['network'].pid}", "--net"]
+
+    def _spawn(self, name: str, *command: str, **env: str) -> None:
+        """Start a daemon in the foreground, so that its pid is known, in its own session, so that Ctrl-C spares it."""
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self.daemons[name] = subprocess.Popen(
+                [*self.inside, *command],
+                env={**self.env, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def _start_munge(self) -> None:
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o600)
+        paths = {"socket": self.run_folder / "munge", "pid-file": self.run_folder / "munge.pid", "key-file": key}
+        paths |= {"log-file": self.folder / "munged.log", "seed-file": self.folder / "munge.seed"}
+        # --force: a folder of pytest is closed to others, and munged runs as root here; both are warnings then
+        self._spawn(
+            "munged", "munged", "--foreground", "--force", *(f"--{name}={path}" for name, path in paths.items())
+        )
+        self.wait(paths["socket"].exists, "munged did not open its socket", daemon="munged")
+
+    def _start_accounting(self) -> None:
+        data, sock = self.folder / "database", self.run_folder / "db"
+        install = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-test-db"]
+        self.run(*install, "--auth-root-authentication-method=normal")
+        tuning = ["--skip-grant-tables", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"]
+        where = [f"--datadir={data}", f"--socket={sock}", "--bind-address=127.0.0.1", f"--port={self.database_port}"]
+        pid = f"--pid-file={self.run_folder / 'db.pid'}"
+        self._spawn("mariadbd", "mariadbd", "--no-defaults", "--user=root", *where, pid, *tuning)
+        self.wait(lambda: self._listens(self.database_port), "the database did not start", daemon="mariadbd")
+        self._spawn("slurmdbd", "slurmdbd", "-D")
+        self.wait(lambda: self._listens(self.accounting_port), "slurmdbd did not start", daemon="slurmdbd")
+        self.run("sacctmgr", "-i", "add", "cluster", "study")
+
+    def _listens(self, port: int) -> bool:
+        probe = [*self.inside, "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"]
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+    def _write_conf(self) -> None:
+        folder, n1, n2 = self.folder, *self.node_ports
+        settings: dict[str, object] = {
+            "ClusterName": "study",
+            "SlurmctldHost": "localhost(127.0.0.1)",
+            "SlurmctldPort": self.controller_port,
+            "CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny",
+            "AuthType": "auth/munge",
+            "CredType": "cred/munge",
+            # cred_expire is also the seconds a requeued job waits before it may start again
+            "AuthInfo": f"socket={self.run_folder / 'munge'},cred_expire=5",
+            "SlurmUser": "root",
+            "SlurmdUser": "root",
+            "ProctrackType": "proctrack/linuxproc",
+            "TaskPlugin": "task/none",
+            "MpiDefault": "none",
+            "SwitchType": "switch/none",
+            "MailProg": "/bin/true",
+            "ReturnToService": 2,
+            "SelectType": "select/cons_tres",
+            "SelectTypeParameters": "CR_Core",
+            "GresTypes": "gpu",
+            "SlurmdParameters": "config_overrides",  # the nodes are as said here, whatever this machine has
+            "SchedulerParameters": "batch_sched_delay=0,sched_min_interval=0,sched_interval=2,bf_interval=2",
+            "SlurmctldParameters": "preempt_send_user_signal",
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
+            "KillWait": 5,
+            "SlurmdTimeout": 10,
+            "SlurmctldTimeout": 10,
+            "StateSaveLocation": folder / "state",
+            "SlurmdSpoolDir": folder / "spool-%n",
+            "SlurmctldPidFile": folder / "slurmctld.pid",
+            "SlurmdPidFile": folder / "slurmd-%n.pid",
+            "SlurmctldLogFile": folder / "slurmctld.log",
+            "SlurmdLogFile": folder / "slurmd-%n.log",
+            "SlurmctldDebug": "verbose",
+        }
+        if self.accounting:
+            settings |= {
+                "AccountingStorageType": "accounting_storage/slurmdbd",
+                "AccountingStorageHost": "127.0.0.1",
+                "AccountingStoragePort": self.accounting_port,
+                "AccountingStoragePass": self.run_folder / "munge",  # with munge this names the socket
+                "AccountingStoreFlags": "job_comment",
+                "JobAcctGatherType": "jobacct_gather/linux",
+            }
+        lines = [f"{name}={value}" for name, value in (settings | self.conf).items()]
+        for node, port in zip(NODES, (n1, n2), strict=True):
+            address = f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port}"
+            lines.append(f"{address} CPUs=2 RealMemory=20000 Gres=gpu:1 State=UNKNOWN")
+        partition = "Nodes=n1,n2 MaxTime=INFINITE State=UP"
+        lines.append(
+            f"PartitionName=debug {partition} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime={self.grace}"
+        )
+        lines.append(f"PartitionName=high {partition} PriorityTier=10 PreemptMode=OFF")
+        (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
+        gres = [f"NodeName={node} Name=gpu File={DEVICES[node]}" for node in NODES]
+        (folder / "gres.conf").write_text("\n".join(gres) + "\n")
+        self._write_accounting_conf()
+
+    def _write_accounting_conf(self) -> None:
+        settings = {
+            "AuthType": "auth/munge",
+            "AuthInfo": f"socket={self.run_folder / 'munge'}",
+            "DbdHost": "localhost",
+            "DbdAddr": "127.0.0.1",
+            "DbdPort": self.accounting_port,
+            "SlurmUser": "root",
+            "StorageType": "accounting_storage/mysql",
+            "StorageHost": "127.0.0.1",
+            "StoragePort": self.database_port,
+            "StorageUser": "root",
+            "StorageLoc": "slurm",
+            "LogFile": self.folder / "slurmdbd.log",
+            "PidFile": self.folder / "slurmdbd.pid",
+        }
+        path = self.folder / "slurmdbd.conf"
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        path.chmod(0o600)  # slurmdbd insists
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def run(self, *command: object, check: bool = True, timeout: float = 60) -> str:
+        """Standard output of a command under this cluster's configuration; its failure is a ClusterError."""
+        words = [str(word) for word in command]
+        done = subprocess.run(
+            [*self.inside, *words], env=self.env, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode:
+            raise ClusterError(
+                f"{' '.join(words)}: exit {done.returncode}: {done.stderr or done.stdout}{self._words()}"
+            )
+        return done.stdout
+
+    def submit(self, command: str, *options: object, output: Path | str | None = None) -> str:
+        """The id of a job that runs a shell command; what it prints goes to `<folder>/<job id>.out`."""
+        where = (
+            output or self.folder / "%A_%a.out" if any("array" in str(o) for o in options) else self.folder / "%j.out"
+        )
+        answer = self.run("sbatch", "--parsable", f"--output={output or where}", *options, f"--wrap={command}")
+        return answer.strip().split(";")[0]
+
+    def squeue(self) -> list[dict[str, str]]:
+        """A row a job or array task in the queue: id, job (of its array), name, state, node, partition, reason, comment."""
+        names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N", "partition": "%P", "reason": "%r"}
+        lines = self.run("squeue", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k"])).splitlines()
+        return [dict(zip([*names, "comment"], line.split("\x1f"), strict=True)) for line in lines]
+
+    def job(self, job: str) -> dict[str, str]:
+        """What the controller knows of a job (of the first task, where it is an array); empty when it forgot it."""
+        lines = self.run("scontrol", "-o", "show", "job", job, check=False).splitlines()
+        return dict(word.split("=", 1) for word in lines[0].split() if "=" in word) if lines else {}
+
+    def state(self, job: str) -> str:
+        """The controller's state of a job, such as RUNNING; UNKNOWN when it forgot it."""
+        return self.job(job).get("JobState", "UNKNOWN")
+
+    def restarts(self, job: str) -> int:
+        """How often a job was requeued so far."""
+        return int(self.job(job).get("Restarts", 0))
+
+    def log(self, daemon: str = "slurmctld", lines: int = 40) -> str:
+        """The last lines of a daemon's log: slurmctld, slurmd-n1, slurmd-n2, slurmdbd, munged, mariadbd."""
+        path = self.folder / f"{daemon}.out"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _words(self, daemon: str = "slurmctld") -> str:
+        return f"\n-- {daemon}'s log --\n{self.log(daemon)}"
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def wait(self, true: Callable[[], object], what: str, timeout: float = 60, daemon: str = "slurmctld") -> None:
+        """Wait until `true()`; otherwise, or when the daemon it depends on ends, a ClusterError says `what`."""
+        deadline = time.monotonic() + timeout
+        while not true():
+            process = self.daemons.get(daemon)
+            if process and process.poll() is not None:
+                raise ClusterError(f"{what}: {daemon} ended with {process.returncode}{self._words(daemon)}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{what} within {timeout:g} s{self._words(daemon)}")
+            time.sleep(0.1)
+
+    def wait_for(self, job: str, *states: str, timeout: float = 60) -> str:
+        """Wait until a job is in one of these states (default: one that is final), and return it."""
+        seen = ""
+
+        def there() -> bool:
+            nonlocal seen
+            seen = self.state(job)
+            return seen in states if states else seen not in ACTIVE
+
+        try:
+            self.wait(there, f"job {job} did not become {' or '.join(states) or 'final'}", timeout)
+        except ClusterError as error:
+            raise ClusterError(f"{error}\n-- job {job} --\n{self.job(job)}") from None
+        return seen
+
+    def wait_idle(self, *nodes: str, timeout: float = 60) -> None:
+        """Wait until these nodes (default: both) are up and run nothing."""
+
+        def idle() -> bool:
+            found = self.run("sinfo", "-h", "-N", "-p", "debug", "-o", "%N %T", check=False).split("\n")
+            return all(f"{node} idle" in found for node in nodes or NODES)
+
+        self.wait(idle, f"{', '.join(nodes or NODES)} did not become idle", timeout)
+
+    # -- making things happen --------------------------------------------------------------------------------------
+
+    def start_controller(self) -> None:
+        """Start slurmctld and wait until it answers."""
+        self._spawn("slurmctld", "slurmctld", "-D")
+        self.wait(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld did not answer")
+
+    def stop_controller(self, crash: bool = False) -> None:
+        """An outage: until `start_controller` no command works; jobs that run go on.
+
+        With `crash` it dies by SIGKILL and forgets, as a real one does, the jobs of the last 5 s or so.
+        """
+        daemon = self.daemons.pop("slurmctld")
+        daemon.send_signal(signal.SIGKILL if crash else signal.SIGTERM)
+        try:
+            daemon.wait(20)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait(10)
+
+    def restart_controller(self, crash: bool = False) -> None:
+        """A short outage of the controller, after which it goes on from its saved state."""
+        self.stop_controller(crash)
+        self.start_controller()
+
+    def _start_node(self, node: str) -> None:
+        self._spawn(f"slurmd-{node}", "slurmd", "-D", "-N", node, CLUSTER_NODE=f"{self.folder}:{node}")
+
+    def kill_node(self, node: str, told: bool = True) -> None:
+        """A node's failure: slurmd, its steps and their jobs die at once, and the controller requeues these jobs.
+
+        It is told so, as by a monitor of the nodes; with `told=False` it has to notice by itself, in about 30 s.
+        """
+        left = kill(f"CLUSTER_NODE={self.folder}:{node}")
+        self.daemons.pop(f"slurmd-{node}").wait(10)
+        if left:
+            raise ClusterError(f"processes of {node} outlive SIGKILL: {sorted(left)}")
+        if told:
+            self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
+        self.wait(lambda: self.node_state(node).startswith("down"), f"{node} did not go down", timeout=90)
+
+    def restart_node(self, node: str) -> None:
+        """Start a killed node again and wait until the controller gives it work."""
+        self._start_node(node)
+        up = ("idle", "mixed", "allocated")
+        self.wait(lambda: self.node_state(node) in up, f"{node} did not come back", daemon=f"slurmd-{node}")
+
+    def node_state(self, node: str) -> str:
+        """The controller's state of a node, such as idle, mixed, allocated, down*."""
+        return self.run("sinfo", "-h", "-N", "-p", "debug", "-n", node, "-o", "%T", check=False).strip()
+
+    def requeue(self, job: str) -> None:
+        """What an administrator's `scontrol requeue` does; the job starts again about 6 s after it has ended."""
+        self.run("scontrol", "requeue", job)
+
+    def cancel(self, *jobs: str) -> None:
+        """`scancel` of jobs, or of tasks such as `12_3`."""
+        self.run("scancel", *jobs)
+
+    def preempt(self, job: str | None = None, seconds: float = 1, timeout: float = 90) -> str:
+        """Submit a job to `high` that takes both nodes from all jobs in `debug`; wait until it has ended; return its id.
+
+        Where `job` is given, it must have been requeued by then. A job that ignores the signal of `--signal` is
+        killed only 0 to 30 s after the cluster's `grace`; one that requeues itself upon it is away within 2 s.
+        """
+        before = self.restarts(job) if job else 0
+        options = ("-p", "high", "-N", 2, "--exclusive", "-J", "winner")
+        winner = self.submit(f"sleep {seconds:g}", *options, output="/dev/null")
+        self.wait_for(winner, "COMPLETED", timeout=timeout)
+        if job:
+            self.wait(lambda: self.restarts(job) > before, f"job {job} was not requeued", timeout=15)
+        return winner
+
+
+def _reap_after_parent(run_folder: str, mark: str) -> None:
+    sys.stdin.read()
+    kill(mark)
+    shutil.rmtree(run_folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _reap_after_parent(*sys.argv[1:])

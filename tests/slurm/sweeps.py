@@ -1,0 +1,116 @@
+"""A user of the cluster: the real command line in a folder, against a real controller."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from study.store.files import read_lines
+from study.store.layout import RunFiles
+from study.store.lease import holder
+from study.store.runs import ENDED, status
+from tests.launch.command import curves, study
+from tests.slurm.cluster import Cluster
+
+TWELVE = """
+fixed: {data: digits, recipe: quick, recipe.iterations: 24, recipe.evaluate_every: 8, recipe.log_every: 5}
+grid: {network: [plain, residual], depth: [8, 14], seed: [0, 1, 2]}
+"""
+
+LONG = """
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 1200, recipe.evaluate_every: 400}
+grid: {network: [plain, residual], seed: [0]}
+"""
+
+
+class User:
+    """Somebody at the login node of a cluster, in a folder of their own."""
+
+    def __init__(self, cluster: Cluster, folder: Path, sweep: str, profile: str = "") -> None:
+        self.cluster, self.folder = cluster, folder
+        self.env = {**cluster.env, "STUDY_EXECUTOR": "slurm", "COLUMNS": "200", "STUDY_CACHE": str(folder / "cache")}
+        (folder / "tiny.yaml").write_text(sweep)
+        if profile:
+            (folder / "cluster.yaml").write_text(profile)
+            self.env["STUDY_PROFILE"] = "cluster.yaml"
+
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+        """`study WORDS`, running."""
+        command = [*self.cluster.inside, sys.executable, "-m", "study", *words]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.env | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def study(self, *words: str, code: int = 0, **env: str) -> str:
+        """`study WORDS` to its end, which must have this exit code; what it said, errors included."""
+        process = self.start(*words, **env)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, f"exit {process.returncode}: {out}{err}"
+        return out + err
+
+    def records(self) -> list[dict[str, Any]]:
+        """`study status --json`."""
+        records: list[dict[str, Any]] = json.loads(self.study("status", "tiny", "--json"))
+        return records
+
+    def runs(self) -> list[RunFiles]:
+        """The runs of the sweep, by id."""
+        return [RunFiles(path) for path in sorted((self.folder / "results/tiny/runs").iterdir())]
+
+    def states(self) -> Counter[str]:
+        """How many runs are in each state, from the disk."""
+        return Counter(status(files).state for files in self.runs())
+
+    def ended(self) -> bool:
+        """Whether every run has its result."""
+        return all(state in ENDED for state in self.states())
+
+    def wait(self, true: Callable[[], object], what: str, timeout: float = 120) -> None:
+        """Until something holds; the error shows the runs and the queue."""
+        end = time.monotonic() + timeout
+        while not true():
+            if time.monotonic() > end:
+                logs = "\n".join(path.read_text()[-600:] for path in self.folder.glob("results/tiny/slurm/*/*.out"))
+                raise AssertionError(f"never: {what}\n{self.study('status', 'tiny')}\n{self.cluster.squeue()}\n{logs}")
+            time.sleep(0.2)
+
+    def finish(self) -> None:
+        """Wait until the cluster has nothing of ours left and every run its result; `sweep` again where that is needed."""
+        for _ in range(4):
+            self.wait(lambda: self.ended() or not self.cluster.squeue(), "the queue is empty or all runs are through")
+            if self.ended():
+                return
+            self.study("sweep", "tiny.yaml")
+        raise AssertionError(f"not complete after four calls: {self.study('status', 'tiny')}")
+
+    def in_training(self, iteration: int = 1) -> list[RunFiles]:
+        """Runs that a job holds and that have come this far, by their heartbeat or checkpoint."""
+        return [f for f in self.runs() if (held := holder(f)) and held.get("iteration", 0) >= iteration]
+
+    def starts(self) -> dict[str, int]:
+        """Attempts that each run has seen."""
+        return {f.run_id: sum(line["event"] == "start" for line in read_lines(f.attempts)) for f in self.runs()}
+
+    def submitted(self) -> Counter[str]:
+        """How often each run stands in an accepted submission."""
+        found: Counter[str] = Counter()
+        for path in self.folder.glob("results/tiny/slurm/*/submission.json"):
+            facts = json.loads(path.read_text())
+            if facts["job_id"] is not None:
+                found.update(Path(folder).name for pack in facts["packs"] for folder in pack)
+        return found
+
+
+def local_curves(folder: Path, sweep: str, *words: str) -> dict[str, list[tuple[object, ...]]]:
+    """The same sweep by the local executor, one thread a run, as jobs with one core have it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tiny.yaml").write_text(sweep)
+    code, _, err = study(folder, "sweep", "tiny.yaml", "--threads", "1", *words)
+    assert code == 0, err
+    return curves(folder)

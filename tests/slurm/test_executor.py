@@ -1,0 +1,316 @@
+"""Sweeps on a real cluster: what the SLURM executor promises, each promise with what could break it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from study.store.files import read_json, read_lines
+from study.store.runs import status
+from tests.launch.command import curves, kill_tree
+from tests.slurm.cluster import Cluster
+from tests.slurm.sweeps import LONG, TWELVE, User, local_curves
+
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+
+HELD = "sbatch: {hold: true}\n"
+"""A profile whose jobs wait in the queue until somebody releases them."""
+
+
+@pytest.fixture(scope="module")
+def long_curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    return local_curves(tmp_path_factory.mktemp("local"), LONG)
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(cluster: Cluster):  # type: ignore[no-untyped-def]
+    """What a test left in the queue is not the next one's."""
+    yield
+    cluster.run("scancel", "-u", "root", check=False)
+    cluster.wait(lambda: not cluster.squeue(), "the queue did not empty")
+
+
+def test_twelve_runs_on_two_nodes_equal_the_local_executors_bit_for_bit(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    user = User(cluster, tmp_path / "user", TWELVE)
+    out = user.study("sweep", "tiny.yaml")
+    assert "12 of 12 runs are in the queue, in 12 jobs" in out and "study status tiny --watch" in out
+    assert "study-tiny-" in cluster.squeue()[0]["name"] and "sweep tiny" in cluster.squeue()[0]["comment"]
+    expected = local_curves(tmp_path / "local", TWELVE)
+    user.wait(user.ended, "all runs are through")
+    assert curves(user.folder) == expected
+    records = [next(line for line in read_lines(f.attempts) if line["event"] == "start") for f in user.runs()]
+    assert {record["node"] for record in records} == {"n1", "n2"}
+    assert {record["job"].split("_")[1] for record in records} == {str(i) for i in range(12)}
+    assert "nothing is left to do; 12 of 12 runs are there" in user.study("sweep", "tiny.yaml")
+
+
+def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_path: Path, long_curves: object) -> None:
+    # The signal of a limit comes up to a minute early: 55 s before a limit of one minute is about at once.
+    user = User(cluster, tmp_path, LONG, "{time: 1, signal_seconds: 45, max_requeues: 9}")
+    user.study("sweep", "tiny.yaml", "recipe.iterations=4000", "network=plain")
+    [run] = user.runs()
+    user.wait(
+        lambda: len([x for x in read_lines(run.attempts) if x.get("outcome") == "interrupted"]) >= 1, "a time-out"
+    )
+    before = status(run).iteration
+    assert before > 0
+    user.wait(lambda: user.starts()[run.run_id] >= 2, "the job starts again by itself")
+    user.wait(lambda: status(run).iteration > before, "it goes on from its checkpoint")
+    user.study("cancel", "tiny")
+
+
+@pytest.mark.parametrize("how", ["requeue", "preemption", "node failure", "controller restart"])
+def test_disturbed_in_mid_sweep_it_ends_the_same(
+    cluster: Cluster, tmp_path: Path, how: str, long_curves: dict[str, object]
+) -> None:
+    user = User(cluster, tmp_path, LONG)
+    user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
+    user.wait(lambda: len([f for f in user.in_training() if f.checkpoints()]) == 2, "both runs are in training")
+    jobs = {row["id"]: row["node"] for row in cluster.squeue()}
+    if how == "requeue":
+        for job in jobs:
+            cluster.requeue(job)
+    elif how == "preemption":
+        cluster.preempt(next(iter(jobs)).partition("_")[0])
+    elif how == "node failure":
+        node = next(iter(jobs.values()))
+        cluster.kill_node(node)
+        cluster.restart_node(node)
+    else:
+        cluster.restart_controller()
+    user.finish()
+    assert curves(user.folder) == long_curves
+    if how != "controller restart":
+        assert max(user.starts().values()) > 1
+    before = user.starts()
+    assert "nothing is left to do; 2 of 2 runs are there" in user.study("sweep", "tiny.yaml")
+    assert user.starts() == before and not cluster.squeue()
+
+
+def test_a_cancelled_task_is_submitted_again_alone(cluster: Cluster, tmp_path: Path, long_curves: object) -> None:
+    user = User(cluster, tmp_path, LONG)
+    user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
+    user.wait(lambda: len([f for f in user.in_training() if f.checkpoints()]) == 2, "both runs are in training")
+    out = user.study("cancel", user.runs()[0].run_id)
+    assert "cancelled (plain-8-digits-s0" in out
+    user.wait(lambda: status(user.runs()[0]).state == "interrupted", "the cancelled run is interrupted")
+    assert status(user.runs()[0]).iteration > 0
+    user.wait(lambda: not any(row["id"].endswith("_0") for row in cluster.squeue()), "the task has left the queue")
+    assert "1 of 2 runs are in the queue, in 1 jobs" in user.study("sweep", "tiny.yaml")
+    user.finish()
+    assert curves(user.folder) == long_curves
+
+
+def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: Cluster, tmp_path: Path) -> None:
+    began = time.monotonic()
+    warm = User(cluster, tmp_path, TWELVE, HELD)
+    warm.study("sweep", "tiny.yaml", "name=warm")
+    whole = time.monotonic() - began
+    moments = random.Random(0)
+    reached = 0
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        user = User(cluster, folder, TWELVE, HELD)
+        process = user.start("sweep", "tiny.yaml")
+        time.sleep(moments.uniform(0.3, 1.0) * whole)
+        kill_tree(process)
+        reached += (folder / "results/tiny/slurm").exists()
+        user.study("sweep", "tiny.yaml")
+        assert user.submitted() == {files.run_id: 1 for files in user.runs()} and len(user.runs()) == 12
+        queued = [row for row in cluster.squeue() if row["name"].startswith("study-tiny-")]
+        assert len(queued) == 12
+        assert "nothing is left to do; 0 of 12 runs are there, 12 in training or in the queue" in user.study(
+            "sweep", "tiny.yaml"
+        )
+        assert all(path.exists() for path in _pickles(user))
+        user.study("cancel", "tiny")
+        cluster.wait(lambda: not [r for r in cluster.squeue() if r["name"].startswith("study-tiny-")], "still queued")
+    assert reached >= 3, f"only {reached} of 20 kills came as late as the submission itself"
+
+
+def _pickles(user: User) -> list[Path]:
+    """The files that the accepted jobs of a user wait for."""
+    found = []
+    for path in user.folder.glob("results/tiny/slurm/*/submission.json"):
+        facts = json.loads(path.read_text())
+        if facts["job_id"] is not None:
+            found += [path.parent / f"{facts['job_id']}_{i}_submitted.pkl" for i in range(len(facts["packs"]))]
+    return found
+
+
+def test_a_submitter_that_dies_right_after_sbatch_leaves_an_orphan_that_is_adopted(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    user = User(cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml")
+    [record] = tmp_path.glob("results/tiny/slurm/*/submission.json")
+    facts = json.loads(record.read_text())
+    job = facts["job_id"]
+    record.write_text(json.dumps(facts | {"job_id": None}))  # it died before it knew the id
+    for path in _pickles(user) or record.parent.glob("*_submitted.pkl"):
+        path.unlink()
+    assert {r["state"] for r in user.records()} == {"queued"}
+    assert read_json(record)["job_id"] == job and len(_pickles(user)) == 2 and all(p.exists() for p in _pickles(user))
+    cluster.run("scontrol", "release", job)
+    user.study("sweep", "tiny.yaml")
+    user.wait(lambda: len(user.in_training()) == 2, "the adopted jobs train")
+
+
+def test_without_accounting_what_cannot_be_known_is_unknown(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml")
+    cluster.cancel(*{row["job"] for row in cluster.squeue()})
+    cluster.wait(lambda: not cluster.squeue(), "the jobs are gone")
+    assert {record["state"] for record in user.records()} == {"unknown"}
+    assert "2 of 2 runs are in the queue" in user.study("sweep", "tiny.yaml")  # unknown is not in the way
+
+
+def test_with_accounting_the_last_word_of_a_job_is_told(accounting_cluster: Cluster, tmp_path: Path) -> None:
+    user = User(accounting_cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml")
+    accounting_cluster.cancel(*{row["job"] for row in accounting_cluster.squeue()})
+    accounting_cluster.wait(lambda: not accounting_cluster.squeue(), "the jobs are gone")
+    user.wait(lambda: {r["message"].split(", ")[-1] for r in user.records()} == {"cancelled"}, "sacct knows", 30)
+    assert {record["state"] for record in user.records()} == {"pending"}
+
+
+def test_while_the_controller_is_down_nothing_is_guessed_and_nothing_submitted(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    user = User(cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml")
+    cluster.stop_controller()
+    try:
+        assert "nothing was submitted" in user.study("sweep", "tiny.yaml", code=2)
+        assert {record["state"] for record in user.records()} == {"unknown"}
+    finally:
+        cluster.start_controller()
+    assert {record["state"] for record in user.records()} == {"queued"}
+
+
+def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    user = User(cluster, tmp_path / "user", TWELVE, "runs_per_gpu: 3\n")
+    assert "6 of 6 runs are in the queue, in 2 jobs" in user.study("sweep", "tiny.yaml", "depth=8")
+    user.wait(user.ended, "all runs are through")
+    assert curves(user.folder) == local_curves(tmp_path / "local", TWELVE, "depth=8")
+    assert len({read_lines(f.attempts)[0]["job"] for f in user.runs()}) == 2
+
+
+def test_two_tasks_train_one_run_as_one_does(cluster: Cluster, tmp_path: Path) -> None:
+    one = local_curves(tmp_path / "local", LONG, "network=plain", "recipe.iterations=30", "recipe.bn_groups=2")
+    (tmp_path / "user").mkdir()
+    user = User(cluster, tmp_path / "user", LONG, "{gpus_per_run: 1, nodes: 2, device: cpu}")
+    words = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=30")
+    assert "need recipe.bn_groups=2" in user.study(*words, code=2)
+    user.study(*words, "recipe.bn_groups=2")
+    user.wait(user.ended, "the run is through")
+    [(_, ours)], [(_, theirs)] = curves(user.folder).items(), one.items()
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a[:4] == b[:4]
+        assert float(str(a[4])) == pytest.approx(float(str(b[4])), rel=1e-3)  # loss
+
+
+def test_a_job_runs_the_code_that_was_submitted(cluster: Cluster, tmp_path: Path) -> None:
+    import study
+
+    copy = tmp_path / "checkout"
+    shutil.copytree(Path(study.__file__).parent, copy / "study", ignore=shutil.ignore_patterns("__pycache__"))
+    user = User(cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml", "recipe.iterations=20", PYTHONPATH=str(copy))
+    (copy / "study/training/pack.py").write_text("raise SystemExit('the edited code runs')\n")
+    cluster.run("scontrol", "release", cluster.squeue()[0]["job"])
+    user.wait(user.ended, "the jobs run what was submitted")
+
+
+def test_a_spec_changed_on_disk_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, LONG, HELD)
+    user.study("sweep", "tiny.yaml", "network=plain")
+    [run] = user.runs()
+    changed = read_json(run.spec)
+    changed["recipe"]["learning_rate"] = 9.0
+    run.spec.write_text(json.dumps(changed))
+    cluster.run("scontrol", "release", cluster.squeue()[0]["job"])
+    user.wait(lambda: status(run).state == "failed", "the job refuses")
+    assert "changed by hand" in user.records()[0]["message"]
+
+
+def test_a_missing_python_on_the_node_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, LONG, "python: /nowhere/python\n")
+    user.study("sweep", "tiny.yaml")
+    cluster.wait(lambda: not cluster.squeue(), "the jobs failed")
+    logs = [path.read_text() for path in tmp_path.glob("results/tiny/slurm/*/*.out")]
+    assert all("/nowhere/python" in record["message"] for record in user.records()), (user.records(), logs)
+
+
+def test_a_full_disk_in_the_run_folder_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    cluster.run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", results)
+    try:
+        user = User(cluster, tmp_path, LONG, HELD)
+        user.study("sweep", "tiny.yaml", "network=plain")
+        filler = results / "filler"
+        filler.write_bytes(b"x" * (shutil.disk_usage(results).free - 40_000))
+        cluster.run("scontrol", "release", cluster.squeue()[0]["job"])
+        cluster.wait(lambda: not cluster.squeue(), "the job ended")
+        assert "No space left" in user.records()[0]["message"]
+        filler.unlink()
+        user.study("sweep", "tiny.yaml", "network=plain", "recipe.iterations=20", "--mode", "retry")
+    finally:
+        cluster.run("scancel", "-u", "root", check=False)
+        cluster.wait(lambda: not cluster.squeue(), "the queue did not empty")
+        cluster.run("umount", "-l", results)
+
+
+def test_a_job_that_may_not_requeue_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "scontrol").write_text("#!/bin/sh\necho 'Access/permission denied' >&2\nexit 1\n")
+    (fake / "scontrol").chmod(0o755)
+    user = User(cluster, tmp_path, LONG, f"setup: ['export PATH={fake}:$PATH']\n")
+    user.study("sweep", "tiny.yaml", "network=plain")
+    [run] = user.runs()
+    user.wait(lambda: user.in_training(), "it trains")
+    cluster.run("scancel", "--signal=USR2", cluster.squeue()[0]["id"])
+    user.wait(lambda: status(run).state == "failed", "it failed to requeue")
+    assert "could not requeue itself" in user.records()[0]["message"]
+    user.wait(lambda: not cluster.squeue(), "the job has left the queue")
+    user.study("sweep", "tiny.yaml", "network=plain", "--mode", "retry")
+    user.wait(lambda: user.starts()[run.run_id] == 2, "it is submitted again")
+
+
+def test_wrong_profiles_end_before_anything_is_submitted(cluster: Cluster, tmp_path: Path) -> None:
+    for text, says in {
+        "partitoin: gpu\n": "did you mean 'partition'?",
+        "time: long\n": "time: ",
+        "sbatch: {licences: x}\n": "did you mean 'licenses'?",
+        "partition: nowhere\n": "invalid partition",
+    }.items():
+        user = User(cluster, tmp_path, LONG, text)
+        out = user.study("sweep", "tiny.yaml", code=2)
+        assert says in out and "Traceback" not in out
+        assert not cluster.squeue()
+
+
+def test_arrays_are_split_at_the_clusters_limit(tmp_path: Path) -> None:
+    small = Cluster(tmp_path / "cluster", MaxArraySize=5).start()
+    try:
+        folder = tmp_path / "user"
+        folder.mkdir()
+        user = User(small, folder, TWELVE, HELD)
+        user.study("sweep", "tiny.yaml", "network=plain", "depth=8", f"seed={','.join(map(str, range(23)))}")
+        sizes = [len(json.loads(p.read_text())["packs"]) for p in folder.glob("results/tiny/slurm/*/submission.json")]
+        assert sorted(sizes) == [3, 5, 5, 5, 5]
+        assert len(small.squeue()) == 23
+        assert {record["state"] for record in user.records()} == {"queued"}
+    finally:
+        small.stop()
