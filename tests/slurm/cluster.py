@@ -163,7 +163,8 @@ class Cluster:
 
     def _close_network(self) -> None:
         """A network of the cluster's own, with nothing but loopback: slurmdbd listens wherever it can."""
-        up = 'ip link set lo up && touch "$0" && exec sleep infinity'
+        # The address, of a block kept for documentation, stays in here: without one glibc finds none to listen on.
+        up = 'ip link set lo up && ip address add 192.0.2.1/32 dev lo && touch "$0" && exec sleep infinity'
         self._spawn("network", "unshare", "--net", "sh", "-c", up, str(self.run_folder / "network"))
         self.wait((self.run_folder / "network").exists, "no network of its own", daemon="network")
         self.inside = ["nsenter", f"--target={self.daemons['network'].pid}", "--net"]
