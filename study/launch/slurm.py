@@ -76,13 +76,14 @@ class PackJob:
         """Let submitit put this job back into the queue; what stops it is written where `study status` looks."""
         try:
             signals.hand_on()
-        except (UncompletedJobError, subprocess.CalledProcessError, OSError) as error:
-            why = " ".join(str(error).split())
-            if isinstance(error, subprocess.CalledProcessError):
-                why = f"the job could not requeue itself (`{shlex.join(error.cmd)}` failed); `study sweep` submits it again"
+        except subprocess.CalledProcessError as error:
+            # The runs stay interrupted. The last line of a job's log is what `study status` shows of it.
+            command = shlex.join(error.cmd)
+            sys.exit(f"the job could not requeue itself (`{command}` failed); `study sweep` submits its runs again")
+        except UncompletedJobError as error:
             for files in map(RunFiles, map(Path, self.folders)):
                 if store.status(files).state not in store.ENDED:
-                    store.write_failed(files, why)
+                    store.write_failed(files, f"{error} Raise time or max_requeues in the profile, then --mode retry")
             raise
 
     def checkpoint(self) -> DelayedSubmission:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from study import data
 from study.errors import StudyError
 from study.launch import local
 from study.launch.local import CHECKPOINT_SECONDS
@@ -15,7 +14,6 @@ from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import runs as store
-from study.store.collect import collect
 from study.store.layout import SweepFiles
 
 if TYPE_CHECKING:
@@ -108,12 +106,16 @@ def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
     StudyError
         One cannot be had; says which file is missing where, and how to provide it.
     """
+    from study import data  # late, as all that a dry run does not need
+
     for name, folder, image_size in dict.fromkeys((s.data, s.folder, s.image_size) for s in specs):
         data.prepare(name, root, folder=folder, image_size=image_size)
 
 
 def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
     """Train what a plan says, and collect. Returns as `study.launch.local.train`."""
+    from study.store.collect import collect
+
     work = planned.work
     shape = local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
     record(planned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 
 
@@ -54,5 +55,10 @@ class SweepFiles:
         own = RunFiles(self.runs / run_id)
         if own.spec.exists():
             return own
-        shared = sorted(self.results.glob(f"*/runs/{run_id}/spec.json"))
-        return RunFiles(shared[0].parent) if shared else own
+        shared = [folder / run_id for folder in self._other_runs if (folder / run_id / "spec.json").exists()]
+        return RunFiles(shared[0]) if shared else own
+
+    @cached_property
+    def _other_runs(self) -> list[Path]:
+        """The runs' folders of all other sweeps, by name; listed once, since a sweep asks it for each of its runs."""
+        return sorted(folder for folder in self.results.glob("*/runs") if folder != self.runs)

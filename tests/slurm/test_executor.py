@@ -281,10 +281,10 @@ def test_a_job_that_may_not_requeue_says_so(cluster: Cluster, tmp_path: Path) ->
     [run] = user.runs()
     user.wait(lambda: user.in_training(), "it trains")
     cluster.run("scancel", "--signal=USR2", cluster.squeue()[0]["id"])
-    user.wait(lambda: status(run).state == "failed", "it failed to requeue")
-    assert "could not requeue itself" in user.records()[0]["message"]
     user.wait(lambda: not cluster.squeue(), "the job has left the queue")
-    user.study("sweep", "tiny.yaml", "network=plain", "--mode", "retry")
+    assert status(run).state == "interrupted" and status(run).iteration > 0
+    assert "could not requeue itself (`scontrol requeue" in user.records()[0]["message"]
+    user.study("sweep", "tiny.yaml", "network=plain")
     user.wait(lambda: user.starts()[run.run_id] == 2, "it is submitted again")
 
 
@@ -314,3 +314,27 @@ def test_arrays_are_split_at_the_clusters_limit(tmp_path: Path) -> None:
         assert {record["state"] for record in user.records()} == {"queued"}
     finally:
         small.stop()
+
+
+def test_requeues_after_time_limits_are_bounded(cluster: Cluster, tmp_path: Path) -> None:
+    # A limit of one minute: submitit takes every USR2 for a time-out.
+    user = User(cluster, tmp_path, LONG, "{time: 1, signal_seconds: 10, max_requeues: 0}\n")
+    user.study("sweep", "tiny.yaml", "network=plain", "recipe.iterations=4000")
+    user.wait(lambda: user.in_training(), "it trains")
+    cluster.run("scancel", "--signal=USR2", cluster.squeue()[0]["id"])
+    user.wait(lambda: user.states()["failed"], "it fails")
+    assert "timed-out too many times" in user.records()[0]["message"]
+    assert "Raise time or max_requeues" in user.records()[0]["message"]
+
+
+def test_a_run_that_gets_nowhere_in_three_attempts_fails_and_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, LONG)
+    user.study("sweep", "tiny.yaml", "network=plain")
+    [run] = user.runs()
+    for attempt in range(3):
+        user.wait(lambda n=attempt + 1: user.starts()[run.run_id] == n, "it starts")
+        node = next(row["node"] for row in cluster.squeue() if row["node"])
+        cluster.kill_node(node)
+        cluster.restart_node(node)
+    user.wait(lambda: user.states()["failed"], "it fails")
+    assert "3 attempts made no progress at iteration 0" in user.records()[0]["message"]

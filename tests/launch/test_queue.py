@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.errors import StudyError
+from study.launch import queue
+
+
+def program(folder: Path, name: str, says: str, code: int = 0) -> None:
+    """A command of SLURM's that says this; how the real ones behave is tested on a real cluster (tests/slurm)."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {code}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_accountings_rows_are_read_task_by_task(commands: Path) -> None:
+    rows = ["17_0|study-a|COMPLETED|n1", "17_[1-2,5%1]|study-a|CANCELLED by 0|None assigned", "18|study-b|TIMEOUT|n2"]
+    program(commands, "sacct", "\n".join(rows))
+    past = queue.past(["17_0", "18"])
+    assert past is not None
+    assert {job_id: job.state for job_id, job in past.items()} == {
+        "17_0": "COMPLETED", "17_1": "CANCELLED", "17_2": "CANCELLED", "17_5": "CANCELLED", "18": "TIMEOUT",
+    }  # fmt: skip
+
+
+def test_no_accounting_is_told_from_no_jobs(commands: Path) -> None:
+    program(commands, "sacct", "Slurm accounting storage is disabled", 1)
+    assert queue.past(["17"]) is None
+    assert queue.past([]) == {}
+
+
+def test_a_controller_that_does_not_answer_is_no_empty_queue(commands: Path) -> None:
+    program(commands, "squeue", "", 1)
+    with pytest.raises(StudyError, match="nothing was submitted"):
+        queue.held()
+
+
+def test_names_with_bars_in_the_reason_do_not_shift_the_columns(commands: Path) -> None:
+    program(commands, "squeue", "17|3|study-a|PENDING||(Priority|QOS)\n18|N/A|other|RUNNING|n1|None")
+    assert [(job.job_id, job.state, job.node) for job in queue.held()] == [
+        ("17_3", "PENDING", ""),
+        ("18", "RUNNING", "n1"),
+    ]
+
+
+def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not queue.on_a_cluster()
+    for name in ("sbatch", "scontrol"):
+        program(tmp_path, name, "", 1)
+    assert queue.on_a_cluster()  # a controller that is down is still a cluster's
+    (tmp_path / "scontrol").write_text(
+        "#!/bin/sh\necho 'fatal: Could not establish a configuration source' >&2\nexit 1\n"
+    )
+    assert not queue.on_a_cluster()
