@@ -27,14 +27,21 @@ __all__ = ["figure", "save", "table"]
 def figure(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
     """Draw a figure by its registered name.
 
-    Args:
-        name: a name in `study list figures`.
-        curves: one row per (run_id, iteration, split), as `study.read_curves` gives it; errors in percent.
-        runs: one row per planned run; without it, runs that have no curve yet can't be named on the figure.
-        options: what the figure itself takes, and `style`.
+    Parameters
+    ----------
+    name
+        A name in `study list figures`.
+    curves
+        One row per (run_id, iteration, split), as `study.read_curves` gives it; errors in percent.
+    runs
+        One row per planned run; without it, runs that have no curve yet can't be named on the figure.
+    options
+        What the figure itself takes, and `style`.
 
-    Raises:
-        StudyError: an unknown name, option or style, or a frame that can't feed the figure.
+    Raises
+    ------
+    StudyError
+        An unknown name, option or style, or a frame that can't feed the figure.
     """
     return _plot(name, curves, runs, **options).figure
 
@@ -53,8 +60,9 @@ def save(
 
     Every write is atomic, and equal input gives equal bytes. Arguments and errors as for `figure`.
 
-    Returns:
-        The files written, the CSV last.
+    Returns
+    -------
+    The files written, the CSV last.
     """
     from study.plotting import output
 

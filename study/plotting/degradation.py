@@ -33,15 +33,22 @@ def plot(
 ) -> Plot:
     """Draw the figure.
 
-    Args:
-        curves: as `study.plotting.figure` takes it.
-        runs: likewise.
-        training: the split of the dashed lines: `train_clean`, or `train` for the running error.
-        ymax: where the y axis ends, in percent; a final test error above it is written out. By default the axis
-            holds every final value.
+    Parameters
+    ----------
+    curves
+        As `study.plotting.figure` takes it.
+    runs
+        Likewise.
+    training
+        The split of the dashed lines: `train_clean`, or `train` for the running error.
+    ymax
+        Where the y axis ends, in percent; a final test error above it is written out. By default the axis
+        holds every final value.
 
-    Raises:
-        StudyError: a frame that can't feed the figure, or an unknown split.
+    Raises
+    ------
+    StudyError
+        A frame that can't feed the figure, or an unknown split.
     """
     if training not in ("train_clean", "train"):
         raise StudyError(f"unknown training split '{training}'{nearest(training, ('train_clean', 'train'))}")

@@ -42,8 +42,10 @@ class Tidy(NamedTuple):
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     """Check the frames and label the runs.
 
-    Raises:
-        StudyError: a frame that lacks columns, or no curve at all.
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no curve at all.
     """
     _require(curves, CURVE_COLUMNS if runs is not None else CURVE_COLUMNS + RUN_COLUMNS, "curves")
     runs = _planned(curves, runs)
@@ -84,7 +86,10 @@ def _planned(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
         if strangers:
             raise StudyError(f"curves of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    wanted = [*RUN_COLUMNS, *(c for c in (*VARIANT, "iteration", "iterations") if c not in RUN_COLUMNS)]
+    wanted = [
+        *RUN_COLUMNS,
+        *(c for c in (*VARIANT, "recipe_changes", "iteration", "iterations") if c not in RUN_COLUMNS),
+    ]
     table = known.drop_duplicates("run_id").reindex(columns=wanted).astype(object)
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
@@ -94,9 +99,8 @@ def _planned(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
 def _condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
     """For each field of the condition, the text that a header shows for it; nothing where it goes without saying."""
     words = {field: runs[field].map(str) for field in ("dataset", "recipe")}
-    if "recipe_changes" in runs:
-        changes = runs["recipe_changes"].fillna("").astype(str)
-        words["recipe"] += changes.map(lambda names: f" (changed: {names})" if names else "")
+    changes = runs["recipe_changes"].fillna("").map(str)
+    words["recipe"] += changes.map(lambda names: f" (changed: {names})" if names else "")
     words["train_subset"] = runs["train_subset"].map(
         lambda count: "all training images" if pd.isna(count) else f"{int(count):,} training images"
     )

@@ -30,8 +30,10 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     one run) and median of each split's final error over them; and how many runs diverged, failed, or are missing,
     which is every other run that is not done. The index is `point_id`.
 
-    Raises:
-        StudyError: a frame that lacks columns, or no curve at all.
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
     points = evidence.runs.groupby("point_id", sort=False)
@@ -61,8 +63,10 @@ def render(table: pd.DataFrame, fmt: str = "md") -> str:
     A CSV is the table as it is. The others, which people read, round to 0.01, write mean and std as one column, and
     leave out counts of what did not happen.
 
-    Raises:
-        StudyError: an unknown format.
+    Raises
+    ------
+    StudyError
+        An unknown format.
     """
     if fmt not in RENDERERS and fmt != "csv":
         raise StudyError(f"unknown table format '{fmt}'{nearest(fmt, [*RENDERERS, 'csv'])}")

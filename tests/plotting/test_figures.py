@@ -12,6 +12,7 @@ import matplotlib
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import study.plotting
 from study.errors import StudyError
@@ -144,3 +145,12 @@ def test_the_csv_reads_back_as_what_was_drawn(absences: Frames, tmp_path: Path) 
     for column in ("iteration", "error"):
         pd.testing.assert_series_equal(read[column], drawn[column])
     assert list(read["run_id"].fillna("")) == list(drawn["run_id"].fillna(""))
+
+
+def test_a_changed_recipe_is_said_to_be_changed(small: Frames) -> None:
+    curves, runs = small
+    words = [text.get_text() for text in study.plotting.figure("degradation", curves, runs).findobj(Text)]
+    assert not any("changed" in word for word in words)
+    changed = runs.assign(recipe_changes="iterations, batch_size")
+    words = [text.get_text() for text in study.plotting.figure("degradation", curves, changed).findobj(Text)]
+    assert any("(changed: iterations, batch_size)" in word for word in words)

@@ -59,3 +59,18 @@ def test_a_field_of_a_recipe_can_be_changed_without_changing_the_preset():
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(StudyError, match="no recipe 'he2015'; did you mean 'he2015_cifar'"):
         recipes.preset("he2015")
+
+
+def test_what_was_changed_of_a_recipe_is_listed_but_how_often_it_is_measured_is_not():
+    def changes(**fields):
+        return recipes.changes(make_spec(recipe="quick", **fields).model_dump(mode="json")["recipe"])
+
+    assert changes() == []
+    assert changes(recipe__evaluate_every=7, recipe__log_every=3) == []
+    assert changes(recipe__iterations=7, recipe__milestones=[3]) == ["iterations", "milestones"]
+    assert recipes.changes({"name": "no_longer_there", "iterations": 5}) == []
+
+
+def test_a_field_that_a_recipe_leaves_at_its_default_counts_as_changed_too():
+    changed = make_spec(recipe="quick", recipe__warmup="iterations").model_dump(mode="json")["recipe"]
+    assert recipes.changes(changed) == ["warmup"]

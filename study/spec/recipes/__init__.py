@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from study.errors import StudyError, nearest
+from study.spec.run import Recipe
 
 _FOLDER = Path(__file__).parent
 
@@ -42,8 +43,11 @@ def changes(recipe: dict[str, Any]) -> list[str]:
 
     How often the curves are taken is not among them.
     """
-    named = preset(recipe["name"]) if recipe["name"] in names() else {}
-    return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f) != v]
+    if recipe["name"] not in names():
+        return []
+    defaults = {f: field.default for f, field in Recipe.model_fields.items() if not field.is_required()}
+    named = defaults | preset(recipe["name"])
+    return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f, v) != v]
 
 
 def summary(name: str) -> str:
