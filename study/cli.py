@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from enum import StrEnum
@@ -161,7 +162,7 @@ def sweep(
         print(_nothing_to_do(planned))
     elif not _train(planned, machine):
         print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
-        print(f"  study {shlex.join(sys.argv[1:])}", file=sys.stderr)
+        print(f"  {_again()}", file=sys.stderr)
         raise typer.Exit(130)
     raise typer.Exit(_show_results(planned, figures))
 
@@ -176,7 +177,13 @@ def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
         print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
     print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
     print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
-    print(f"  study {shlex.join(sys.argv[1:])}    # again, when they are through: what is missing, table, figures")
+    print(f"  {_again()}    # again, when they are through: what is missing, table, figures")
+
+
+def _again() -> str:
+    """The command that goes on where this one ends: itself, without a `--mode force`, which would start over."""
+    words = shlex.join(sys.argv[1:])
+    return "study " + re.sub(r" --mode[ =]force\b", "", words)
 
 
 def _print_plan(planned: Planned) -> None:
@@ -429,7 +436,11 @@ def main() -> None:
         # Typer's usage errors; some of its versions bring their own copy of click, so they are told by their shape.
         if not hasattr(error, "format_message"):
             raise
-        _complain(f"{error.format_message()} (see study --help)")
+        message = error.format_message()
+        if message.startswith("Usage:"):  # `study` alone: the help
+            print(message)
+        else:
+            _complain(f"{message.replace('Value error, ', '')} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -195,7 +195,7 @@ class _Heartbeat:
                 try:
                     lease.beat(**(self._facts(now, before.get(name)) if now else {}))
                     self.lost = self.lost or not lease.mine()
-                except OSError as error:  # a full disk must not end the training by way of its heartbeat
+                except (OSError, StudyError) as error:  # a full disk must not end the training by way of its heartbeat
                     log.warning("no heartbeat: %s", error)
             before = dict(self.latest)
             if self._ended.wait(HEARTBEAT_SECONDS):

@@ -126,7 +126,8 @@ class _Worker:
     def _read(self, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            events.put((self, json.loads(line)))
+            with suppress(json.JSONDecodeError):  # cut short by its death, or a library's words
+                events.put((self, json.loads(line)))
         self.process.wait()
         events.put((self, None))
 

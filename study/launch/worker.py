@@ -36,7 +36,8 @@ class _Orders:
 
     def _read(self) -> None:
         for line in sys.stdin:
-            self.queue.put(json.loads(line))
+            with contextlib.suppress(json.JSONDecodeError):  # cut short by the parent's death
+                self.queue.put(json.loads(line))
         self.end()
 
     def end(self, *signal_arguments: object) -> None:

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from study.errors import StudyError
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file as one act: a temporary file of a unique name beside it, fsync, `os.replace`."""
@@ -42,11 +44,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is no such file."""
+    """The content of a JSON file, or None where there is no such file.
+
+    Raises
+    ------
+    StudyError
+        The file is damaged.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise StudyError(f"{path}: is damaged ({error}); put it back from a backup, or remove it") from None
 
 
 def append_line(path: Path, value: Any) -> None:

@@ -2,13 +2,13 @@
 
 The lease is a file that appears by `os.link`, which is atomic on network file systems too. It is void when its
 heartbeat is older than `STALE` seconds, or at once when the process that wrote it is known to be dead: same machine,
-same boot, no such process. A void lease is moved away under a name of its own, so that of several who find it only
-one takes it over.
+same boot, no such process. A void lease is removed by one process at a time, so that of several who find it only one
+takes it over.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import socket
 import time
@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from study.errors import StudyError
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles
 
@@ -68,17 +69,13 @@ def _known_dead(holder: dict[str, Any]) -> bool:
     return _started(pid) != holder.get("started")
 
 
-def holder(files: RunFiles, lease_file: Path | None = None) -> dict[str, Any] | None:
-    """The living holder of a run's lease with its last heartbeat merged in, or None.
-
-    `lease_file` is looked at in place of the run's own lease when that has been moved.
-    """
-    lease_file = lease_file or files.lease
+def holder(files: RunFiles) -> dict[str, Any] | None:
+    """The living holder of a run's lease with its last heartbeat merged in, or None."""
     try:
-        lease = read_json(lease_file)
+        lease = read_json(files.lease)
         beat = read_json(files.heartbeat) or {}
-        age = time.time() - max(_changed(files.heartbeat), _changed(lease_file))
-    except (OSError, json.JSONDecodeError):
+        age = time.time() - max(_changed(files.heartbeat), _changed(files.lease))
+    except (OSError, StudyError):
         return None
     if not isinstance(lease, dict) or age > STALE or _known_dead(lease):
         return None
@@ -120,29 +117,37 @@ def claim(files: RunFiles) -> Lease | None:
     draft = files.folder / f".lease.{token}.tmp"
     write_json(draft, {"token": token, "time": time.time(), **_identity()})
     try:
-        for _ in range(2):
-            try:
-                os.link(draft, files.lease)
-                return Lease(files, token)
-            except FileExistsError:
-                if holder(files) is not None or not _move_away(files, token):
-                    return None
+        if _link(draft, files.lease) or (holder(files) is None and _take_over(files, draft)):
+            return Lease(files, token)
         return None
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _move_away(files: RunFiles, token: str) -> bool:
-    """Move a void lease out of the way; False where somebody else was quicker."""
-    void = files.folder / f".lease-void.{token}.tmp"
+def _link(draft: Path, target: Path) -> bool:
+    """Let a file appear under another name; False where that is taken."""
     try:
-        files.lease.rename(void)
-    except FileNotFoundError:
-        return True  # already gone: the next link decides
-    if holder(files, void) is not None:
-        # Between the look and the move another process had taken over: put its lease back.
-        os.link(void, files.lease)
-        void.unlink()
+        os.link(draft, target)
+    except FileExistsError:
         return False
-    void.unlink()
     return True
+
+
+def _take_over(files: RunFiles, draft: Path) -> bool:
+    """Put a lease in the place of a void one; False where somebody else does.
+
+    One process at a time: a second one would remove what the first has just put there.
+    """
+    turn = files.folder / ".lease-turn.tmp"
+    if not _link(draft, turn):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - turn.stat().st_mtime > STALE:  # it died in its turn; the next call has one
+                turn.unlink()
+        return False
+    try:
+        if holder(files) is not None:
+            return False
+        files.lease.unlink(missing_ok=True)
+        return _link(draft, files.lease)
+    finally:
+        turn.unlink(missing_ok=True)

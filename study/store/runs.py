@@ -78,7 +78,8 @@ def fruitless_attempts(files: RunFiles) -> int:
     """How many attempts in a row, the newest ones since it last failed, began where the run still is."""
     iteration, count = checkpointed(files), 0
     for line in reversed(read_lines(files.attempts)):
-        if line.get("outcome") == "failed" or line.get("from", iteration) != iteration:
+        at = line.get("from", line.get("iteration", iteration))
+        if line.get("outcome") == "failed" or at != iteration:
             break
         count += line.get("event") == "start"
     return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -38,6 +39,9 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
         try:
             content = path.read_bytes()
             if _digest(content) != path.stem.rpartition("-")[2]:
+                # Out of the way, or it would count as the run's newest, and be kept in place of a sound one.
+                with contextlib.suppress(OSError):  # another rank was quicker
+                    path.rename(path.with_name(f"damaged-{path.name}"))
                 raise ValueError("its content does not match the checksum in its name")
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
             if state["version"] != VERSION or state["run_id"] != files.run_id:

@@ -256,6 +256,8 @@ class Lane:
         self.schedule.warmed_up = state["warmed_up"]
         self.rows = [row for row in read_rows(self.files.curves) if self._belongs(row)]
         self._last = {row["split"]: row["error"] for row in self.rows}
+        # The last attempt may have ended between this checkpoint and the seal.
+        self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
 
     def _belongs(self, row: Row) -> bool:
         """Whether a stored point is older than the checkpoint; later ones are taken again."""

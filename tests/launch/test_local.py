@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import queue
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from study.errors import StudyError
-from study.launch import local
+from study.launch import local, worker
 from study.launch.attempt import attempt
 from study.launch.view import Terminal, duration
 from study.spec.identity import run_id
@@ -88,6 +91,17 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_and_says_so(
     failed = read_json(files.failed)
     assert "died 3 times at iteration 0: exit status 1: no torch for you" in failed["message"]
     assert len(view.notes) == 2
+
+
+def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = '{"event": "progress"}\n{"event": "en'
+    dying = object.__new__(local._Worker)
+    dying.process = subprocess.Popen(["printf", half], stdout=subprocess.PIPE, text=True)
+    events: queue.Queue[Any] = queue.Queue()
+    dying._read(events)
+    assert [events.get_nowait()[1] for _ in range(2)] == [{"event": "progress"}, None]
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"folders": ["'))
+    assert list(worker._Orders()) == []  # and a worker whose parent died so ends
 
 
 SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_every": 3}

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import study as package
+from study import cli
 from study.store.files import read_json
 from tests.launch.command import curves, runs, study, sweep_file
 
@@ -245,3 +246,14 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
         env=os.environ,
     )
     assert done.stdout.strip() == "{" and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
+def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
+    assert cli._again() == "study sweep 'my file.yaml' seed=0"
+
+
+def test_the_command_alone_is_its_help(tmp_path: Path) -> None:
+    code, out, err = study(tmp_path)
+    assert code == 2 and out.startswith("Usage:") and err == ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from study.errors import StudyError
 from study.store import files
 
 
@@ -78,3 +79,9 @@ def test_temporaries_of_the_killed_go_but_nobodys_claim(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     files.sweep_away_temporaries(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".lease.abc.tmp", "curves.parquet"]
+
+
+def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{half")
+    with pytest.raises(StudyError, match=r"x\.json: is damaged"):
+        files.read_json(tmp_path / "x.json")

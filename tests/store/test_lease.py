@@ -117,3 +117,15 @@ def test_an_unreadable_lease_is_void(files: RunFiles) -> None:
     files.lease.write_text("{half")
     assert lease.holder(files) is None
     assert lease.claim(files) is not None
+
+
+def test_a_void_lease_is_taken_over_by_one_at_a_time(files: RunFiles) -> None:
+    files.folder.mkdir()
+    files.lease.write_text("{void")
+    turn = files.folder / ".lease-turn.tmp"
+    turn.touch()  # somebody is at it
+    assert lease.claim(files) is None and turn.exists()
+    long_ago = time.time() - lease.STALE - 1
+    os.utime(turn, (long_ago, long_ago))  # and died at it
+    assert lease.claim(files) is None and lease.claim(files) is not None
+    assert os.listdir(files.folder) == ["lease"]

@@ -52,6 +52,20 @@ def test_a_reset_run_starts_over_unless_it_is_being_trained(tmp_path: Path) -> N
     assert store.status(files).state == "pending"
 
 
+def test_fruitless_attempts_are_those_that_ended_where_the_run_still_is(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec())
+    for _ in range(3):  # trained to its end and reset, three times
+        store.start_attempt(files, {})
+        store.end_attempt(files, "done", 60)
+    assert store.fruitless_attempts(files) == 0
+    store.start_attempt(files, {})  # killed
+    store.start_attempt(files, {})
+    store.end_attempt(files, "interrupted", 0)
+    assert store.fruitless_attempts(files) == 2
+    store.end_attempt(files, "failed", 0)
+    assert store.fruitless_attempts(files) == 0
+
+
 def test_a_run_is_found_in_the_sweep_that_had_it_first(tmp_path: Path) -> None:
     spec = make_spec()
     first = open_run(tmp_path, spec, "first")

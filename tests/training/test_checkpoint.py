@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from study.store.layout import RunFiles
+from study.store.runs import checkpointed
 from study.training import checkpoint
 
 CPU = torch.device("cpu")
@@ -45,6 +46,15 @@ def test_a_damaged_one_is_passed_over_and_said_so(
         state = checkpoint.load_newest(files, CPU)
     assert state is not None and state["iteration"] == 5
     assert newest.name in caplog.text
+
+
+def test_a_damaged_one_does_not_count_any_more(tmp_path: Path) -> None:
+    files = written(tmp_path, 5, 10)
+    files.checkpoints()[0].write_bytes(b"damaged")
+    checkpoint.load_newest(files, CPU)
+    assert checkpointed(files) == 5
+    checkpoint.save(files, 7, {})
+    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000007", "00000005"]
 
 
 def test_another_runs_checkpoint_is_not_taken(tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(tmp_path: 
     assert rows[-1]["split"] == "train" and rows[-1]["iteration"] == 4
 
 
+def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp_path: Path) -> None:
+    wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
+    files = open_run(tmp_path, wild)
+    train_pack([(wild, files)], tiny_images(), CPU)
+    before = points(files)
+    files.done.unlink()
+    assert train_pack([(wild, files)], tiny_images(), CPU)
+    assert status(files).state == "diverged" and points(files) == before
+
+
 def test_lanes_may_be_longer_than_others(tmp_path: Path) -> None:
     specs = [make_spec(**SHORT | {"recipe__iterations": n}) for n in (3, 9)]
     pack = [(spec, open_run(tmp_path, spec)) for spec in specs]
