@@ -143,22 +143,27 @@ def sweep(
     """
     from study.data import default_root
     from study.launch.profile import load_profile
-    from study.launch.sweep import Machine, choose_executor, find_sweep_file, plan_sweep, record
+    from study.launch.sweep import Machine, adopt_orphans, check, choose_executor, find_sweep_file, plan_sweep, record
     from study.spec.sweep import load
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)
-    planned = plan_sweep(named, _results(results), mode.value, cluster)
+    planned = plan_sweep(named, _results(results), mode.value)
     if dry_run:
         _print_plan(planned)
         return
     chosen = choose_executor(executor.value)
     machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds)
-    if planned.work and chosen == "slurm":
-        _submit(planned, machine, cluster)
-        return
+    if planned.work:
+        check(planned, machine, cluster)
+    if dropped := record(planned):
+        print(f"note: {named.name} named {dropped} other runs before; they stay on disk. `name=...` keeps both apart")
+    if chosen == "slurm":
+        adopt_orphans(planned.files.results)
+        if planned.work:
+            _submit(planned, machine, cluster)
+            return
     if not planned.work:
-        record(planned)
         print(_nothing_to_do(planned))
     elif not _train(planned, machine):
         print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
@@ -168,9 +173,8 @@ def sweep(
 
 
 def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
-    from study.launch.sweep import prepare_data, submit
+    from study.launch.sweep import submit
 
-    prepare_data(list(planned.work.values()), machine.data_root)
     name, jobs = planned.sweep.name, 0
     for submission in submit(planned, machine, profile):
         jobs += len(submission.packs)
@@ -204,11 +208,10 @@ def _print_plan(planned: Planned) -> None:
 def _train(planned: Planned, machine: Machine) -> bool:
     from rich.console import Console
 
-    from study.launch.sweep import execute, prepare_data
+    from study.launch.sweep import execute
     from study.launch.view import Terminal
 
     work = planned.work
-    prepare_data(list(work.values()), machine.data_root)
     print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
     with Terminal(work, planned.count("keep"), Console()) as view:
         _, complete = execute(planned, machine, view)
@@ -246,6 +249,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
     if not curves.empty:
         for path in refresh(planned.files, planned.sweep.figures, curves, runs, figures / planned.sweep.name):
             print(f"figure: {path}")
+    if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
+        print(f"note: {left} runs are not through; the same command goes on with them")
+        return 1
     return 1 if len(failed) else 0
 
 

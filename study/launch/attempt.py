@@ -25,7 +25,7 @@ from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.files import sweep_away_temporaries
 from study.store.layout import RunFiles
-from study.store.lease import Lease, claim
+from study.store.lease import Lease, LeaseLost, claim
 from study.training.pack import Progress, train_pack
 from study.training.ranks import Ranks
 
@@ -68,19 +68,13 @@ def attempt(
                 outcomes[files.run_id] = "busy"
                 continue
             stack.callback(lease.release)
-            if store.status(files).state in store.ENDED:  # by another process, a moment ago
-                outcomes[files.run_id] = store.status(files).state
-                continue
-            if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:
-                # A time limit too short for one checkpoint would requeue the job for ever.
-                where = f"at iteration {store.checkpointed(files):,}"
-                store.write_failed(files, f"{MAX_FRUITLESS} attempts made no progress {where}; give its jobs more time")
-                store.end_attempt(files, "failed", store.checkpointed(files))
-                outcomes[files.run_id] = "failed"
-                continue
-            leases[files.run_id] = lease
-            sweep_away_temporaries(files.folder)
             stack.enter_context(_log_into(files))
+            outcome = _refuse(files, executor)
+            if outcome is not None:
+                outcomes[files.run_id] = outcome
+                continue
+            sweep_away_temporaries(files.folder)
+            leases[files.run_id] = lease
             pack.append((store.read_spec(files), files))
         if ranks.any(bool(pack), torch.device(device)):
             heartbeat = stack.enter_context(_Heartbeat(pack, leases))
@@ -91,13 +85,34 @@ def attempt(
 
             train = partial(
                 train_pack,
-                stopped=lambda: stopped() or heartbeat.lost,
+                stopped=stopped,
+                before_write=lambda files: leases[files.run_id].check(),
                 report=observe,
                 checkpoint_seconds=checkpoint_seconds,
                 ranks=ranks,
             )
             outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
     return outcomes
+
+
+def _refuse(files: RunFiles, executor: str) -> str | None:
+    """The outcome of a run that is not to be trained, now that its lease is held; None for one that is."""
+    now = store.status(files)
+    if now.state in store.ENDED:  # by another process, a moment ago
+        return now.state
+    try:
+        if run_id(store.read_spec(files)) != files.run_id:
+            raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
+        if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:
+            # A time limit too short for one checkpoint would requeue the job for ever.
+            where = f"at iteration {store.checkpointed(files):,}"
+            raise StudyError(f"{MAX_FRUITLESS} attempts made no progress {where}; give its jobs more time")
+    except (StudyError, ValueError) as error:
+        log.error("%s", error)
+        store.write_failed(files, _one_line(error))
+        store.end_attempt(files, "failed", store.checkpointed(files))
+        return "failed"
+    return None
 
 
 def _follow(
@@ -125,10 +140,10 @@ def _train(
         store.start_attempt(files, record)
         log.info("attempt on %s, %s, %s threads, torch %s", record["host"], name, record["threads"], record["torch"])
     try:
-        for spec, files in pack:
-            if run_id(spec) != files.run_id:
-                raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
         train(pack, _load(data_root, **_data_arguments(pack[0][0])), target)
+    except LeaseLost as error:
+        log.warning("%s; nothing more is written here", error)
+        return {files.run_id: "busy" for _, files in pack}
     except Exception as error:
         for _, files in pack:
             if not files.done.exists():
@@ -174,8 +189,6 @@ class _Heartbeat:
         self.leases = leases
         self.batch = {files.run_id: spec.recipe.batch_size for spec, files in pack}
         self.latest: dict[str, Progress] = {}
-        self.lost = False
-        """Whether another process took a run over, because this one was not heard of for too long."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -193,8 +206,8 @@ class _Heartbeat:
             for name, lease in self.leases.items():
                 now = self.latest.get(name)
                 try:
-                    lease.beat(**(self._facts(now, before.get(name)) if now else {}))
-                    self.lost = self.lost or not lease.mine()
+                    if lease.mine():  # else the next write of the pack ends it
+                        lease.beat(**(self._facts(now, before.get(name)) if now else {}))
                 except (OSError, StudyError) as error:  # a full disk must not end the training by way of its heartbeat
                     log.warning("no heartbeat: %s", error)
             before = dict(self.latest)

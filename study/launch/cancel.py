@@ -9,7 +9,7 @@ from study.launch import queue
 from study.launch.status import find_run
 from study.launch.sweep import places
 from study.store.layout import SweepFiles
-from study.store.runs import sweep_names
+from study.store.runs import read_sweep, sweep_names
 
 
 def cancel(results: Path, what: str) -> list[str]:
@@ -21,14 +21,13 @@ def cancel(results: Path, what: str) -> list[str]:
         Nothing is called so, nothing of it is in the queue, or SLURM refuses.
     """
     if what in sweep_names(results):
-        sweeps, only = [what], None
+        wanted = set(read_sweep(SweepFiles(results, what))["runs"])
     else:
-        sweeps, only = sweep_names(results), find_run(results, what).run_id
+        wanted = {find_run(results, what).run_id}
     jobs: dict[str, list[str]] = {}
-    for sweep in sweeps:
-        for run_id, place in places(SweepFiles(results, sweep)).items():
-            if place.waiting and only in (None, run_id):
-                jobs.setdefault(place.job.job_id, []).append(run_id)
+    for run_id, place in places(results).items():
+        if place.waiting and run_id in wanted:
+            jobs.setdefault(place.job.job_id, []).append(run_id)
     if not jobs:
         raise StudyError(
             f"{what}: none of its runs is in the queue; a sweep that runs in a terminal ends with Ctrl-C there"

@@ -13,9 +13,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class PackJob:
             stopped=lambda: signals.stop,
             ranks=ranks,
         )
-        if ranks.size > 1 and "failed" in outcomes.values():
+        if ranks.size > 1 and {"failed", "busy"} & set(outcomes.values()):
             sys.exit(1)  # and srun ends the other ranks, which wait for this one
         if signals.requeue is not None and "interrupted" in outcomes.values():
             self._requeue(signals)
@@ -143,56 +144,51 @@ class Submission:
     packs: list[list[str]]
     job: dict[str, Any]
     """Arguments of `PackJob` but for the folders."""
+    limits: list[int]
+    """Minutes of a job, and how often it may be requeued after them."""
+    time: float
     job_id: str | None
 
     def task_id(self, index: int) -> str | None:
         """SLURM's id of a pack's job; None while the array's is not known."""
-        # sbatch makes a plain job of an array of one (`map_array` does).
+        # submitit makes a plain job of an array of one.
         return self.job_id if self.job_id is None or len(self.packs) == 1 else f"{self.job_id}_{index}"
 
     def write(self) -> None:
         """Record it, as one act."""
-        facts = {"name": self.name, "packs": self.packs, "job": self.job, "job_id": self.job_id}
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "folder"}
         write_json(self.folder / "submission.json", facts)
 
-    def delayed(self, index: int, profile: Profile) -> DelayedSubmission:
-        """The job of one pack, as submitit wants it."""
-        delayed = DelayedSubmission(PackJob(self.packs[index], **self.job))
-        delayed.set_timeout(profile.time, profile.max_requeues)
-        return delayed
+    def complete(self) -> None:
+        """Write the job files that a submitter did not come to write, who died after sbatch: tasks wait a minute for them."""
+        for index, pack in enumerate(self.packs):
+            path = JobPaths(self.folder, self.task_id(index)).submitted_pickle
+            if not path.exists():
+                delayed = DelayedSubmission(PackJob(pack, **self.job))
+                delayed.set_timeout(*self.limits)
+                draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
+                delayed.dump(draft)
+                draft.replace(path)
 
 
-def submissions(files: SweepFiles) -> list[Submission]:
-    """All submissions of a sweep, oldest first."""
-    found = []
-    for path in sorted(files.slurm.glob("*/submission.json"), key=lambda path: path.stat().st_mtime):
-        found.append(Submission(path.parent, **read_json(path)))
-    return found
+def submissions(results: Path) -> list[Submission]:
+    """All submissions under a results folder, oldest first: sweeps share their runs."""
+    paths = results.resolve().glob("*/slurm/*/submission.json")
+    return sorted((Submission(path.parent, **read_json(path)) for path in paths), key=lambda item: item.time)
 
 
-def adopt(files: SweepFiles, jobs: Iterable[queue.Job], profile: Profile) -> list[Submission]:
-    """Complete the records of submissions whose submitter died, with what the controller holds under their names."""
+def identify(submitted: Iterable[Submission], jobs: Iterable[queue.Job]) -> list[Submission]:
+    """The submissions that the controller accepted, by their record or, where their submitter died, by their name."""
     ids = {job.name: job.job_id.partition("_")[0] for job in jobs}
-    known = []
-    for submission in submissions(files):
-        if submission.job_id is None and submission.name in ids:
-            submission = replace(submission, job_id=ids[submission.name])
-            submission.write()
-        if submission.job_id is not None:
-            _complete_pickles(submission, profile)
-            known.append(submission)
-    return known
+    named = (s if s.job_id is not None else replace(s, job_id=ids.get(s.name)) for s in submitted)
+    return [submission for submission in named if submission.job_id is not None]
 
 
-def _complete_pickles(submission: Submission, profile: Profile) -> None:
-    """A submitter that died after sbatch may have left tasks without their file; they wait a minute for it."""
-    for index in range(len(submission.packs)):
-        path = JobPaths(submission.folder, submission.task_id(index)).submitted_pickle
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
-            submission.delayed(index, profile).dump(draft)
-            draft.replace(path)
+def adopt(results: Path) -> None:
+    """Complete the records and job files of submissions whose submitter died."""
+    for submission in identify(submissions(results), queue.held()):
+        submission.write()
+        submission.complete()
 
 
 @dataclass(frozen=True)
@@ -222,21 +218,17 @@ class Place:
         return "" if self.waiting or not lines or lines[-1].startswith("submitit INFO") else lines[-1]
 
 
-def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place]:
-    """Where each run of a sweep is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell."""
-    jobs = queue.held()
+def places(results: Path) -> dict[str, Place]:
+    """Where each run is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell. Reads only."""
+    jobs = {job.job_id: job for job in queue.held()}
+    submitted = identify(submissions(results), jobs.values())
+    tasks = [(s, s.task_id(index) or "", pack) for s in submitted for index, pack in enumerate(s.packs)]
+    past = queue.past(task for _, task, _ in tasks if task not in jobs) or {}
     found: dict[str, Place] = {}
-    submitted = adopt(files, jobs, profile or Profile())
-    by_id = {job.job_id: job for job in jobs}
-    gone = {t for s in submitted for i in range(len(s.packs)) if (t := s.task_id(i)) is not None and t not in by_id}
-    past = queue.past(gone)
-    for submission in submitted:
-        for index, pack in enumerate(submission.packs):
-            task = submission.task_id(index) or ""
-            known = by_id.get(task) or (past or {}).get(task) or queue.Job(task, submission.name, "UNKNOWN", "", "")
-            for folder in pack:
-                log_file = submission.folder / f"{task}_0_log.out"
-                found[Path(folder).name] = Place(known, task in by_id, log_file)
+    for submission, task, pack in tasks:
+        job = jobs.get(task) or past.get(task) or queue.Job(task, submission.name, "UNKNOWN", "", "")
+        place = Place(job, task in jobs, submission.folder / f"{task}_0_log.out")
+        found |= {Path(folder).name: place for folder in pack}
     return found
 
 
@@ -264,7 +256,8 @@ def submit(
     for start in range(0, len(packs), limit):
         chunk = [[str(folder.resolve()) for folder in pack] for pack in packs[start : start + limit]]
         token = uuid.uuid4().hex[:8]
-        submission = Submission(files.slurm.resolve() / token, f"study-{files.name}-{token}", chunk, job, None)
+        name, limits = f"study-{files.name}-{token}", [profile.time, profile.max_requeues]
+        submission = Submission(files.slurm.resolve() / token, name, chunk, job, limits, time.time(), None)
         submission.write()
         yield _sbatch(submission, profile, code, files.name)
 

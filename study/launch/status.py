@@ -45,9 +45,10 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     StudyError
         There is no such sweep.
     """
+    files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     sweep = store.read_sweep(files)
     try:
-        where = places(files)
+        where = places(files.results)
         trouble = ""
     except StudyError as error:  # the disk can still be read while the controller is down
         where, trouble = {}, str(error)
@@ -57,6 +58,8 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tuple[str, str]:
     """State and message of a run, the queue's word added to the disk's."""
     state, message = str(now.state), now.message
+    if place is not None and place.waiting and state == "failed":
+        return "queued", f"{place}; failed before: {message}"
     if state not in ("pending", "interrupted"):
         return state, message
     if place is None:

@@ -53,21 +53,31 @@ class Machine:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
-def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing", profile: Profile | None = None) -> Planned:
-    """Look at the disk, and at the queue where the sweep was submitted to one, and plan."""
+def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
+    """Look at the disk, and at the queue where anything was submitted to one, and plan. Trains and submits nothing."""
     files = SweepFiles(results, sweep.name)
     disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
-    queued = {run_id: str(place) for run_id, place in places(files, profile).items() if place.waiting}
+    queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
     return Planned(sweep, files, plan(sweep.runs, disk, queued, mode))
 
 
-def places(files: SweepFiles, profile: Profile | None = None) -> dict[str, Place]:
-    """Where the queue has each run; nothing is asked for a sweep that was never submitted to one."""
-    if not files.slurm.is_dir():
+def places(results: Path) -> dict[str, Place]:
+    """Where the queue has each run; nothing is asked where nothing was submitted, or where there is no cluster to ask."""
+    from study.launch.queue import on_a_cluster
+
+    if not any(results.glob("*/slurm")) or not on_a_cluster():
         return {}
     from study.launch import slurm
 
-    return slurm.places(files, profile)
+    return slurm.places(results)
+
+
+def adopt_orphans(results: Path) -> None:
+    """Complete what a submitter that was killed left half done; nothing where nothing was submitted."""
+    if any(results.glob("*/slurm")):
+        from study.launch import slurm
+
+        slurm.adopt(results)
 
 
 def choose_executor(executor: Executor) -> Executor:
@@ -89,8 +99,6 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
     """
     from study.launch import slurm
 
-    _check_ranks(planned, profile)
-    record(planned)
     folders = _open_folders(planned)
     batches = [
         [folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, profile.runs_per_gpu)
@@ -112,13 +120,31 @@ def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
         data.prepare(name, root, folder=folder, image_size=image_size)
 
 
+def check(planned: Planned, machine: Machine, profile: Profile) -> None:
+    """All that can be wrong with a plan and its machine, before anything is written; has the data sets ready.
+
+    Raises
+    ------
+    StudyError
+        A data set cannot be had, no GPU is there where one is asked for, or the profile does not fit the runs.
+    """
+    if machine.executor == "slurm":
+        _check_ranks(planned, profile)
+    else:
+        _pool(planned, machine)
+    prepare_data(list(planned.work.values()), machine.data_root)
+
+
+def _pool(planned: Planned, machine: Machine) -> local.Pool:
+    return local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
+
+
 def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
     """Train what a plan says, and collect. Returns as `study.launch.local.train`."""
     from study.store.collect import collect
 
     work = planned.work
-    shape = local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
-    record(planned)
+    shape = _pool(planned, machine)
     folders = _open_folders(planned)
     batches = [[folders[run_id] for run_id in pack] for pack in packs(list(work), work)]
     job = local.Job(machine.data_root, machine.checkpoint_seconds)
@@ -130,9 +156,14 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     return result
 
 
-def record(planned: Planned) -> None:
-    """Note on disk what the sweep names, so that every other verb finds it by its name."""
+def record(planned: Planned) -> int:
+    """Note on disk what the sweep names, so that every other verb finds it by its name.
+
+    Returns how many runs it named before, and does not any more: they stay on disk, but are in no table of it.
+    """
+    before = store.read_sweep(planned.files)["runs"] if planned.files.sweep.exists() else {}
     store.write_sweep(planned.files, planned.sweep)
+    return len(before.keys() - planned.sweep.runs.keys())
 
 
 def _open_folders(planned: Planned) -> dict[str, Path]:

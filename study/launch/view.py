@@ -109,7 +109,7 @@ class Terminal:
         self.outcomes[run_id] = outcome
         if outcome == "interrupted":
             return
-        self.through += 1
+        self.through += outcome != "busy"
         error = run.facts.get("error") if run else None
         took = f" in {duration(time.monotonic() - run.started)}" if run else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"

@@ -89,6 +89,10 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
+class LeaseLost(Exception):  # noqa: N818 -- an event more than an error
+    """Another process took a run over, because this one was not heard of for too long: it must not write any more."""
+
+
 class Lease:
     """A held lease. `beat` says where the run is; `release` gives it back."""
 
@@ -103,6 +107,11 @@ class Lease:
         """Whether the lease is still held: it is lost when this process slept through its heartbeats."""
         content = read_json(self.files.lease)
         return isinstance(content, dict) and content.get("token") == self.token
+
+    def check(self) -> None:
+        """Raise `LeaseLost` where the lease is no longer held; asked before each write to the run's files."""
+        if not self.mine():
+            raise LeaseLost(f"{self.files.run_id} was taken over by another process")
 
     def release(self) -> None:
         """Give the run back."""

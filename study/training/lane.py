@@ -15,7 +15,7 @@ from torch.optim.sgd import sgd
 from study.errors import StudyError
 from study.networks.network import build
 from study.spec.run import RunSpec
-from study.store.curves import Row, read_rows, write_rows
+from study.store.curves import CURVES, Row, write_rows
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.images import Images
@@ -32,8 +32,16 @@ class Lane:
     `iteration` counts the steps taken. Counters stay on the device until a point of the running curve is due.
     """
 
-    def __init__(self, spec: RunSpec, files: RunFiles, images: Images, ranks: Ranks | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        files: RunFiles,
+        images: Images,
+        ranks: Ranks | None = None,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> None:
         self.spec, self.recipe, self.files, self.images = spec, spec.recipe, files, images
+        self.before_write = before_write
         self.ranks = ranks or Ranks()
         self.schedule = Schedule(spec)
         recipe = spec.recipe
@@ -139,6 +147,7 @@ class Lane:
         if evaluate_due:
             self._evaluate(stopped)
         if (log_due or evaluate_due) and self.ranks.first:
+            self.before_write()
             write_rows(self.files.curves, self.rows)
         return log_due or evaluate_due
 
@@ -214,6 +223,7 @@ class Lane:
         self._gather()
         if not self.ranks.first:
             return
+        self.before_write()
         write_rows(self.files.curves, self.rows)
         state = {
             "network": self.network.state_dict(),
@@ -223,6 +233,7 @@ class Lane:
             "logged": self.logged,
             "warmed_up": self.schedule.warmed_up,
             "seconds": self.seconds,
+            "curves": _columns(self.rows),
             "fingerprint": self.images.fingerprint,
             "threads": torch.get_num_threads(),
         }
@@ -254,11 +265,16 @@ class Lane:
             self._loss, self._wrong = state["loss"], state["wrong"]
         self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
         self.schedule.warmed_up = state["warmed_up"]
-        self.rows = [row for row in read_rows(self.files.curves) if self._belongs(row)]
+        self.rows = _rows(state["curves"])
         self._last = {row["split"]: row["error"] for row in self.rows}
         # The last attempt may have ended between this checkpoint and the seal.
         self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
 
-    def _belongs(self, row: Row) -> bool:
-        """Whether a stored point is older than the checkpoint; later ones are taken again."""
-        return bool(row["iteration"] <= (self.logged if row["split"] == "train" else self.iteration))
+
+def _columns(rows: list[Row]) -> dict[str, list[Any]]:
+    """Rows as a checkpoint keeps them: with the curve in it, no point is lost with another file."""
+    return {name: [row[name] for row in rows] for name in CURVES.names}
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[Row]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

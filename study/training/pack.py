@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ def train_pack(
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint_seconds: float = math.inf,
     ranks: Ranks | None = None,
+    before_write: Callable[[RunFiles], None] = lambda files: None,
 ) -> bool:
     """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
 
@@ -56,6 +58,8 @@ def train_pack(
         Training time between two checkpoints; they are also written at the end and when stopped.
     ranks
         The processes that train this pack, of one run then, together.
+    before_write
+        Called before each write to a run's files; what it raises ends the pack without another write.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def train_pack(
     images = Images(data, device)
     with _precision({spec.precision for spec, _ in runs}):
         lanes = [
-            _open_lane(Lane(spec, files, images, ranks), state)
+            _open_lane(Lane(spec, files, images, ranks, partial(before_write, files)), state)
             for (spec, files), state in zip(runs, states, strict=True)
         ]
         return _Pack(lanes, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
@@ -170,6 +174,7 @@ def _seal(lane: Lane) -> None:
         return
     outcome = "diverged" if lane.diverged else "finished"
     warning = lane.schedule.warning()
+    lane.before_write()
     if warning:
         log.warning("%s: %s", lane.files.run_id, warning)
     store.write_done(

@@ -156,3 +156,27 @@ def test_a_terminal_shows_a_live_line_a_run() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2/3 runs through" in text and "50/100" in text and "error 12.3 %" in text and "images/s" in text
     assert "3/3  ResNet-8 seed 0: done" in text and "test error 12.34 %" in text
+
+
+def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec(**SHORT | {"recipe__iterations": 12}))
+    taken: list[bytes] = []
+
+    def take_over(progress: Any) -> None:
+        if progress.iteration == 5:
+            files.lease.unlink()
+            assert lease.claim(files) is not None  # another process, while this one was not heard of
+            taken.append(files.curves.read_bytes())
+
+    outcomes = attempt([files.folder], tmp_path, "cpu", "test", checkpoint_seconds=60, report=take_over)
+    assert outcomes == {files.run_id: "busy"}
+    assert files.curves.read_bytes() == taken[0] and not files.checkpoints()
+    assert not files.done.exists() and not files.failed.exists()
+    assert store.status(files).state == "running"  # by the other
+
+
+def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
+    bad, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1))
+    bad.spec.write_text('{"network": "plain"}')
+    outcomes = attempt([bad.folder, good.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
+    assert outcomes == {bad.run_id: "failed", good.run_id: "done"}

@@ -157,9 +157,10 @@ def test_a_submitter_that_dies_right_after_sbatch_leaves_an_orphan_that_is_adopt
     for path in _pickles(user) or record.parent.glob("*_submitted.pkl"):
         path.unlink()
     assert {r["state"] for r in user.records()} == {"queued"}
+    assert read_json(record)["job_id"] is None  # status only reads
+    assert "nothing is left to do; 0 of 2 runs are there" in user.study("sweep", "tiny.yaml")
     assert read_json(record)["job_id"] == job and len(_pickles(user)) == 2 and all(p.exists() for p in _pickles(user))
     cluster.run("scontrol", "release", job)
-    user.study("sweep", "tiny.yaml")
     user.wait(lambda: len(user.in_training()) == 2, "the adopted jobs train")
 
 

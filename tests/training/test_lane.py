@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.networks.network import build
-from study.store.curves import read_rows
+from study.store.curves import read_rows, write_rows
 from study.store.runs import status
 from study.training import checkpoint
 from study.training.images import Images
@@ -227,3 +227,24 @@ def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) 
         losses.append((images.cpu(), float(lane._loss)))
     assert torch.equal(losses[0][0], losses[1][0])
     assert losses[1][1] == pytest.approx(losses[0][1], rel=1e-3)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "shortened", "another's"])
+def test_the_curve_outlives_its_file(tmp_path: Path, damage: str) -> None:
+    whole = curve(tmp_path / "whole")
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path / "parts", spec)
+    steps = [0]
+    train_pack(
+        [(spec, files)],
+        tiny_images(),
+        CPU,
+        stopped=lambda: steps[0] >= 11,
+        report=lambda p: steps.__setitem__(0, p.iteration),
+    )
+    rows = read_rows(files.curves)
+    files.curves.unlink()
+    if damage != "deleted":
+        write_rows(files.curves, rows[:3] if damage == "shortened" else [row | {"run_id": "x"} for row in rows])
+    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert points(files) == whole
