@@ -180,3 +180,13 @@ def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
     bad.spec.write_text('{"network": "plain"}')
     outcomes = attempt([bad.folder, good.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
     assert outcomes == {bad.run_id: "failed", good.run_id: "done"}
+
+
+def test_a_job_whose_attempts_get_nowhere_fails_and_says_so(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec(**SHORT))
+    for _ in range(3):
+        store.start_attempt(files, {})  # and was killed before its first checkpoint
+    assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "failed"}
+    assert "3 attempts made no progress at iteration 0; give its jobs more time" in store.status(files).message
+    # `--mode retry` asks again, and three more attempts are granted.
+    assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "done"}

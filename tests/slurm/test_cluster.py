@@ -62,15 +62,6 @@ def test_a_job_of_a_higher_partition_preempts(cluster: Cluster) -> None:
     assert cluster.wait_for(job, "RUNNING") and cluster.restarts(job) == 1
 
 
-def test_a_node_fails_and_comes_back(cluster: Cluster) -> None:
-    job = cluster.submit("echo $SLURM_RESTART_COUNT; sleep 300", "-w", "n2", "--open-mode=append")
-    cluster.wait_for(job, "RUNNING")
-    cluster.kill_node("n2", told=False)
-    assert cluster.node_state("n1") == "idle" and cluster.state(job) == "PENDING"
-    cluster.restart_node("n2")
-    assert cluster.wait_for(job, "RUNNING") and cluster.restarts(job) == 1
-
-
 def test_jobs_outlive_an_outage_of_the_controller(cluster: Cluster) -> None:
     job = cluster.submit("sleep 3")
     cluster.wait_for(job, "RUNNING")
