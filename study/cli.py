@@ -329,7 +329,9 @@ def _frames(sweeps: list[str], results: Path | None) -> tuple[pd.DataFrame, pd.D
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="see `study list figures`", autocompletion=_complete_figure)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
+    ],
     sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
     formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
@@ -346,7 +348,7 @@ def figure(
 
 @app.command()
 def table(
-    name: Annotated[str, typer.Argument(help="see `study list tables`")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
     sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
     results: Results = None,
