@@ -306,6 +306,6 @@ def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str
         "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*profile.setup, f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"],
-        "additional_parameters": {"requeue": True, **profile.sbatch},
+        "additional_parameters": ({} if "no-requeue" in profile.sbatch else {"requeue": True}) | profile.sbatch,
         **{key: value for key, value in optional.items() if value is not None},
     }

@@ -273,11 +273,7 @@ def test_a_full_disk_in_the_run_folder_is_told(cluster: Cluster, tmp_path: Path)
 
 
 def test_a_job_that_may_not_requeue_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    fake = tmp_path / "bin"
-    fake.mkdir()
-    (fake / "scontrol").write_text("#!/bin/sh\necho 'Access/permission denied' >&2\nexit 1\n")
-    (fake / "scontrol").chmod(0o755)
-    user = User(cluster, tmp_path, LONG, f"setup: ['export PATH={fake}:$PATH']\n")
+    user = User(cluster, tmp_path, LONG, "sbatch: {no-requeue: true}\n")
     user.study("sweep", "tiny.yaml", "network=plain")
     [run] = user.runs()
     user.wait(lambda: user.in_training(), "it trains")
