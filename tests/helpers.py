@@ -13,7 +13,7 @@ from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import read_rows
+from study.store.curves import Row, read_table
 from study.store.layout import RunFiles
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
@@ -39,6 +39,12 @@ def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 
     labels = np.arange(train + test, dtype=np.int64) % classes
     names = tuple(map(str, range(classes)))
     return image_set("noise", (images[:train], labels[:train]), (images[train:], labels[train:]), names)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """A run's curve as rows, in the order they were taken."""
+    rows: list[Row] = read_table(path).to_pylist()
+    return rows
 
 
 def points(files: RunFiles) -> list[tuple[Any, ...]]:

@@ -65,11 +65,3 @@ def read_table(path: Path) -> pa.Table:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Replace a run's curves as one act."""
     write_bytes(path, to_bytes(pa.Table.from_pylist(list(rows), schema=CURVES)))
-
-
-def read_rows(path: Path) -> list[Row]:
-    """A run's curves as rows; none where the file is not there yet."""
-    try:
-        return read_table(path).to_pylist()  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        return []

@@ -9,6 +9,7 @@ import pytest
 
 from study.errors import StudyError
 from study.store import curves
+from tests.helpers import read_rows
 
 ROW = {
     "run_id": "a",
@@ -25,12 +26,8 @@ ROW = {
 def test_rows_come_back_as_they_were_nan_and_infinity_too(tmp_path: Path) -> None:
     rows = [ROW, ROW | {"iteration": 2, "loss": math.inf}, ROW | {"iteration": 3, "loss": math.nan}]
     curves.write_rows(tmp_path / "c.parquet", rows)
-    back = curves.read_rows(tmp_path / "c.parquet")
+    back = read_rows(tmp_path / "c.parquet")
     assert back[:2] == rows[:2] and math.isnan(back[2]["loss"])
-
-
-def test_no_file_is_no_rows(tmp_path: Path) -> None:
-    assert curves.read_rows(tmp_path / "c.parquet") == []
 
 
 def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
@@ -44,11 +41,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage) -> None:  # type: ignor
     curves.write_rows(path, [ROW])
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(StudyError, match=r"c\.parquet: is damaged"):
-        curves.read_rows(path)
+        read_rows(path)
 
 
 def test_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([ROW], schema=curves.CURVES).replace_schema_metadata({"study_version": "99"})
     pq.write_table(table, tmp_path / "c.parquet")
     with pytest.raises(StudyError, match="version 99; this program reads version 1"):
-        curves.read_rows(tmp_path / "c.parquet")
+        read_rows(tmp_path / "c.parquet")

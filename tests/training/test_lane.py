@@ -9,13 +9,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.networks.network import build
-from study.store.curves import read_rows, write_rows
+from study.store.curves import write_rows
 from study.store.runs import status
 from study.training import checkpoint
 from study.training.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
-from tests.helpers import make_spec, open_run, points, tiny_images
+from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}

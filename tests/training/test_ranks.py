@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.store.curves import read_rows
 from study.store.runs import status
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
-from tests.helpers import make_spec, open_run, tiny_images
+from tests.helpers import make_spec, open_run, read_rows, tiny_images
 
 FIELDS = {
     "recipe__iterations": 8,
