@@ -27,6 +27,7 @@ from study.store.files import sweep_away_temporaries
 from study.store.layout import RunFiles
 from study.store.lease import Lease, LeaseLost, claim
 from study.training.pack import Progress, train_pack
+from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
 
 HEARTBEAT_SECONDS = 5.0
@@ -139,6 +140,8 @@ def _train(
     for _, files in pack:
         store.start_attempt(files, record)
         log.info("attempt on %s, %s, %s threads, torch %s", record["host"], name, record["threads"], record["torch"])
+    if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
+        log.warning("%s", warning)
     try:
         train(pack, _load(data_root, **_data_arguments(pack[0][0])), target)
     except LeaseLost as error:

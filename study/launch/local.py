@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import shutil
@@ -40,6 +41,14 @@ class Job:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Environment of a process that trains: memory in large pages. A step frees and allocates hundreds of megabytes, and
+spends a tenth to a fifth of its time on page faults without (docs/performance.md)."""
+
+RUNS_PER_GPU = 16
+"""Runs trained side by side on a GPU, where they fit into its memory."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """Workers of a machine: how many, on which devices, with how many threads each."""
@@ -47,6 +56,11 @@ class Pool:
     devices: tuple[str, ...]
     """One for each worker: `cpu`, or `cuda:0`, `cuda:1`, ..."""
     threads: int
+
+    @property
+    def pack_size(self) -> int:
+        """Runs of a pack: on a CPU one fills its worker's cores."""
+        return 1 if self.devices[0] == "cpu" else RUNS_PER_GPU
 
 
 def visible_gpus() -> int:
@@ -118,7 +132,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
@@ -194,6 +208,7 @@ class _Run:
         self.events: queue.Queue[tuple[_Worker, Any]] = queue.Queue()
         self.workers: dict[_Worker, str] = {}
         self.outcomes: dict[str, str] = {}
+        self.notes: set[str] = set()
         self.fruitless: dict[str, tuple[int, int]] = {}  # run: (iteration, deaths there)
 
     def go(self, interrupt: _Interrupt) -> bool:
@@ -229,6 +244,10 @@ class _Run:
             self._died(worker)
         elif event["event"] == "progress":
             self.view.progress(event)
+        elif event["event"] == "note":
+            if event["message"] not in self.notes:  # each worker says it
+                self.notes.add(event["message"])
+                self.view.note(event["message"])
         else:
             for run_id, outcome in event["outcomes"].items():
                 self._ended(run_id, outcome)
@@ -307,9 +326,10 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
     import torch
 
     from study.launch.attempt import attempt
+    from study.launch.worker import Warnings
 
     outcomes: dict[str, str] = {}
-    with _Interrupt().installed() as interrupt:
+    with _Interrupt().installed() as interrupt, _handling(Warnings(view.note)):
         for folders in packs:
             torch.set_num_threads(shape.threads)
             for folder in folders:
@@ -330,3 +350,13 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
             if interrupt.count:
                 return outcomes, False
     return outcomes, True
+
+
+@contextmanager
+def _handling(handler: logging.Handler) -> Iterator[None]:
+    logger = logging.getLogger("study")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

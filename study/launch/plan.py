@@ -72,15 +72,26 @@ def cost(spec: RunSpec) -> float:
     return float(macs(spec)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
-def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1) -> list[list[str]]:
+def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
     """Runs grouped into packs of at most `size` that can be trained side by side, the longest first.
 
-    The runs of a pack share data set and precision.
+    The runs of a pack share data set and precision. Of these there are as few packs as hold them, but one for each of
+    `workers` where there are runs enough; the longest runs are dealt out first, each to the pack that has least to do.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):
         spec = specs[run_id]
         key = (spec.data, spec.folder, spec.image_size, spec.train_subset, spec.train_subset_seed, spec.precision)
         groups.setdefault(key, []).append(run_id)
-    chunks = [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
-    return sorted(chunks, key=lambda chunk: -sum(cost(specs[item]) for item in chunk))
+    chunks = []
+    for group in groups.values():
+        dealt: list[list[str]] = [[] for _ in range(max(-(-len(group) // size), min(workers, len(group))))]
+        for run_id in group:
+            open_packs = [pack for pack in dealt if len(pack) < size]
+            min(open_packs, key=lambda pack: _total(pack, specs)).append(run_id)
+        chunks += dealt
+    return sorted(chunks, key=lambda chunk: -_total(chunk, specs))
+
+
+def _total(pack: Sequence[str], specs: Mapping[str, RunSpec]) -> float:
+    return sum(cost(specs[item]) for item in pack)

@@ -18,6 +18,7 @@ from study.store.files import read_json
 ENVIRONMENT = (
     "CUDA_VISIBLE_DEVICES",
     "CUBLAS_WORKSPACE_CONFIG",
+    "GLIBC_TUNABLES",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",

@@ -26,6 +26,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 
 from study.errors import StudyError
 from study.launch import queue, snapshot
+from study.launch.local import ALLOCATOR
 from study.launch.profile import Profile
 from study.store import runs as store
 from study.store.files import read_json, write_json
@@ -305,7 +306,12 @@ def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str
         "array_parallelism": profile.max_parallel,
         "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
-        "setup": [*profile.setup, f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"],
+        "setup": [*_exports(ALLOCATOR), *profile.setup, f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"],
         "additional_parameters": ({} if "no-requeue" in profile.sbatch else {"requeue": True}) | profile.sbatch,
         **{key: value for key, value in optional.items() if value is not None},
     }
+
+
+def _exports(variables: dict[str, str]) -> list[str]:
+    """Shell lines that set what is not set."""
+    return [f"export {name}=${{{name}:-{shlex.quote(value)}}}" for name, value in variables.items()]

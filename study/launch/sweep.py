@@ -146,7 +146,8 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     work = planned.work
     shape = _pool(planned, machine)
     folders = _open_folders(planned)
-    batches = [[folders[run_id] for run_id in pack] for pack in packs(list(work), work)]
+    grouped = packs(list(work), work, shape.pack_size, len(shape.devices))
+    batches = [[folders[run_id] for run_id in pack] for pack in grouped]
     job = local.Job(machine.data_root, machine.checkpoint_seconds)
     if machine.executor == "debug":
         result = local.train_here(batches, shape, job, view)

@@ -1,7 +1,7 @@
 """A local worker: a process that trains the packs its parent sends, one after another.
 
 It reads one JSON message a line on standard input (`{"folders": [...]}`) and answers on standard output with
-`progress` and `end` events. SIGTERM, or the end of its input (the parent died), checkpoints and ends it.
+`progress`, `note` and `end` events. SIGTERM, or the end of its input (the parent died), checkpoints and ends it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -69,6 +70,18 @@ class _Reporter:
             print(json.dumps({"event": event, **facts}), file=self.out, flush=True)
 
 
+class Warnings(logging.Handler):
+    """Passes on this package's warnings to those who watch; errors reach them as the outcome of a run."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self.note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            self.note(record.getMessage())
+
+
 def _own_stdout() -> TextIO:
     """Keep standard output for events: whatever a library prints goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -88,6 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, orders.end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     reporter = _Reporter(_own_stdout())
+    logging.getLogger("study").addHandler(Warnings(lambda message: reporter.send("note", message=message)))
 
     import torch  # late: the handlers above are in place while this takes its seconds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -79,15 +78,20 @@ class Images:
         """Images of `train` or `test`."""
         return len(self._labels[split])
 
-    def evaluation_batches(self, split: str, first: int = 0, step: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of `train` or `test`, not augmented, in order; of the batches every `step`-th from `first` on.
+    def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """`count` images of `train` or `test` from the number in `first` (int64, on the device) on, not augmented.
 
         Shapes as in `batch`.
         """
-        images, labels = self._images[split], self._labels[split]
-        for start in range(first * EVALUATION_BATCH, len(labels), step * EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            yield self._normalise(images[part]).permute(0, 3, 1, 2), labels[part]
+        number = first + torch.arange(count, device=self.device)
+        images = self._normalise(self._images[split].index_select(0, number))
+        return images.permute(0, 3, 1, 2), self._labels[split].index_select(0, number)
+
+    def evaluation_sizes(self, split: str, first: int = 0, step: int = 1) -> list[int]:
+        """Images in each batch of an evaluation of `train` or `test`, of every `step`-th batch from `first` on."""
+        count = self.count(split)
+        starts = range(first * EVALUATION_BATCH, count, step * EVALUATION_BATCH)
+        return [min(EVALUATION_BATCH, count - start) for start in starts]
 
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:

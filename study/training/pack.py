@@ -12,19 +12,24 @@ from typing import Any, NamedTuple
 import torch
 
 from study.data import ImageSet
+from study.networks.memory import needed, parts
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
+from study.training.engine import Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
+from study.training.precision import backends
 from study.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
+_Run = tuple[RunSpec, RunFiles]
+
 
 class Progress(NamedTuple):
-    """Where a lane is; passed to the reporter of `train_pack` after every step."""
+    """Where a lane is; passed to the reporter of `train_pack`."""
 
     run_id: str
     iteration: int
@@ -36,7 +41,7 @@ class Progress(NamedTuple):
 
 
 def train_pack(
-    runs: Sequence[tuple[RunSpec, RunFiles]],
+    runs: Sequence[_Run],
     data: ImageSet,
     device: torch.device,
     *,
@@ -45,36 +50,77 @@ def train_pack(
     checkpoint_seconds: float = math.inf,
     ranks: Ranks | None = None,
     before_write: Callable[[RunFiles], None] = lambda files: None,
+    tuning: Tuning = Tuning(),  # noqa: B008 -- frozen
 ) -> bool:
     """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
 
     Parameters
     ----------
     stopped
-        Asked after every step. When it says True, all lanes are checkpointed and the function returns.
+        Asked after every step, on a GPU after every few. When it says True, all lanes are checkpointed and the function returns.
     report
-        Called after every step of a lane.
+        Called after every step of a lane, on a GPU after every few.
     checkpoint_seconds
         Training time between two checkpoints; they are also written at the end and when stopped.
     ranks
         The processes that train this pack, of one run then, together.
     before_write
         Called before each write to a run's files; what it raises ends the pack without another write.
+    tuning
+        For a GPU; changes the speed, not what is trained.
 
     Returns
     -------
     bool
         True when all runs are sealed, False when it was stopped.
     """
+    todo = _fitting(runs, data, device)
+    if len(todo) > 1:
+        log.info("%d runs do not fit on %s together: %d packs, one after another", len(runs), device, len(todo))
+    arguments = (device, tuning, stopped, report, checkpoint_seconds, ranks, before_write)
+    while todo:
+        part = todo.pop(0)
+        try:
+            if not _train_together(part, Images(data, device), *arguments):
+                return False
+        except torch.OutOfMemoryError:
+            if len(part) == 1:
+                raise
+            log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), device)
+            todo[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
+    return True
+
+
+def _fitting(runs: Sequence[_Run], data: ImageSet, device: torch.device) -> list[Sequence[_Run]]:
+    """The runs in parts that fit on the device one after another."""
+    if device.type != "cuda":
+        return [runs]
+    size, _, channels = data.train_images.shape[1:]
+    free, _ = torch.cuda.mem_get_info(device)
+    room = int(0.9 * free) - data.train_images.nbytes - data.test_images.nbytes
+    needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
+    return [[runs[place] for place in part] for part in parts(needs, room)]
+
+
+def _train_together(
+    runs: Sequence[_Run],
+    images: Images,
+    device: torch.device,
+    tuning: Tuning,
+    stopped: Callable[[], bool],
+    report: Callable[[Progress], None],
+    checkpoint_seconds: float,
+    ranks: Ranks | None,
+    before_write: Callable[[RunFiles], None],
+) -> bool:
     states = [checkpoint.load_newest(files, device) for _, files in runs]
     _set_threads(states, device)
-    images = Images(data, device)
-    with _precision({spec.precision for spec, _ in runs}):
+    with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
         lanes = [
-            _open_lane(Lane(spec, files, images, ranks, partial(before_write, files)), state)
+            _open_lane(Lane(spec, files, images, ranks, partial(before_write, files), tuning.compile_blocks), state)
             for (spec, files), state in zip(runs, states, strict=True)
         ]
-        return _Pack(lanes, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
+        return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
 
 
 def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
@@ -91,75 +137,84 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
         torch.set_num_threads(max(begun))
 
 
-class _precision:  # noqa: N801 -- a context manager, used as a function
-    """TF32 products where a run asks for them; a pack holds runs of one precision."""
-
-    def __init__(self, precisions: set[str]) -> None:
-        if len(precisions) != 1:
-            raise ValueError(f"a pack of several precisions: {sorted(precisions)}")
-        self.wanted = "high" if precisions == {"tf32"} else "highest"
-
-    def __enter__(self) -> None:
-        self.before = torch.get_float32_matmul_precision()
-        self.convolutions = torch.backends.cudnn.allow_tf32
-        torch.set_float32_matmul_precision(self.wanted)
-        torch.backends.cudnn.allow_tf32 = self.wanted == "high"
-
-    def __exit__(self, *exception: object) -> None:
-        torch.set_float32_matmul_precision(self.before)
-        torch.backends.cudnn.allow_tf32 = self.convolutions
-
-
 class _Pack:
     def __init__(
         self,
         lanes: list[Lane],
+        tuning: Tuning,
         stopped: Callable[[], bool],
         report: Callable[[Progress], None],
         checkpoint_seconds: float,
         ranks: Ranks,
     ) -> None:
         self.lanes, self.stopped, self.report = lanes, stopped, report
-        self.checkpoint_seconds, self.ranks = checkpoint_seconds, ranks
+        self.tuning, self.checkpoint_seconds, self.ranks = tuning, checkpoint_seconds, ranks
         self.saved = self.ticked = time.perf_counter()
+        self._set_up(lanes)
 
     def run(self) -> bool:
         # A checkpoint may have been written between a step and the evaluation due after it.
-        active = self._observe(self.lanes)
-        while active and not self._agreed(self.stopped()):
-            for lane in active:
-                lane.step()
-            self._tick(active)
-            active = self._observe(active)
+        self._observe()
+        while self.active and not self._agreed(self.stopped()):
+            steps = min(self.engine.stride, *(lane.prepare() for lane in self.active))
+            self.engine.steps(steps)
+            for lane in self.active:
+                lane.advance(steps)
+            self._tick()
+            self._observe()
             if self._agreed(time.perf_counter() - self.saved > self.checkpoint_seconds):
-                self._save(active)
-        self._save(active)
-        return not active
+                self._save()
+        self._save()
+        return not self.active
+
+    def _set_up(self, active: list[Lane]) -> None:
+        """Go on with these lanes alone."""
+        self.active = active
+        if active:
+            self.engine = engine([lane.program for lane in active], self.tuning)
 
     def _agreed(self, flag: bool) -> bool:
         """The flag of any rank: what all do together is done at the same step."""
         return self.ranks.any(flag, self.lanes[0].images.device)
 
-    def _tick(self, active: list[Lane]) -> None:
+    def _tick(self) -> None:
         """Share the time since the last call out among the lanes that were trained in it."""
         now = time.perf_counter()
-        for lane in active:
-            lane.seconds += (now - self.ticked) / len(active)
+        for lane in self.active:
+            lane.seconds += (now - self.ticked) / len(self.active)
         self.ticked = now
 
-    def _observe(self, active: list[Lane]) -> list[Lane]:
-        """Take the points of the curves that are due; seal the lanes that are through, and return the others."""
-        for lane in active:
-            if lane.observe(self.stopped):
-                self._tick(active)
+    def _observe(self) -> None:
+        """Take the points of the curves that are due; seal the lanes that are through, and go on without them."""
+        logged = [lane for lane in self.active if lane.log_due]
+        for lane in logged:
+            lane.log_running()
+        evaluated = [lane for lane in self.active if lane.evaluation_due]
+        self._evaluate(evaluated)
+        for lane in self.active:
+            if lane in logged or lane in evaluated:
+                lane.write()
             self.report(_progress(lane))
-        for lane in active:
+        left = [lane for lane in self.active if not lane.finished]
+        for lane in self.active:
             if lane.finished:
                 _seal(lane)
-        return [lane for lane in active if not lane.finished]
+        if len(left) < len(self.active):
+            self._set_up(left)
 
-    def _save(self, active: list[Lane]) -> None:
-        for lane in active:
+    def _evaluate(self, lanes: list[Lane]) -> None:
+        """Evaluate lanes, unless it is cut short; then it is due again."""
+        for split, source in (("train_clean", "train"), ("test", "test")):
+            if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.stopped):
+                for lane in lanes:
+                    lane.forget_evaluation()
+                break
+            for lane in lanes:
+                lane.log_evaluation(split, source)
+        self._tick()
+
+    def _save(self) -> None:
+        for lane in self.active:
             lane.save()
         self.saved = time.perf_counter()
 

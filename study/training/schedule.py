@@ -27,10 +27,14 @@ class Schedule:
         drops = sum(iteration >= milestone for milestone in recipe.milestones)
         return recipe.learning_rate * recipe.gamma**drops
 
-    def observe(self, error: float) -> None:
-        """Take note of the running training error (percent) of the last `log_every` iterations."""
-        if error < self.recipe.warmup_error:
-            self.warmed_up = True
+    def observe(self, error: float) -> bool:
+        """Take note of the running training error (percent) of the last `log_every` iterations.
+
+        Returns whether the rates of the steps to come change by it.
+        """
+        before = self.warmed_up
+        self.warmed_up = before or error < self.recipe.warmup_error
+        return self.warmed_up != before
 
     def warning(self) -> str | None:
         """What has to be said about a finished run, if anything."""

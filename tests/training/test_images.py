@@ -33,14 +33,21 @@ def test_the_middle_crop_is_the_evaluation_image() -> None:
     count = len(images)
     middle = draws(list(range(count)), [2] * count, [2] * count, [False] * count)
     batch, labels = images.batch(middle, 2)
-    evaluated = list(images.evaluation_batches("train"))
-    assert torch.equal(batch, torch.cat([part for part, _ in evaluated]))
-    assert torch.equal(labels, torch.cat([part for _, part in evaluated]))
+    evaluated, their_labels = images.in_order("train", torch.tensor(0), count)
+    assert torch.equal(batch, evaluated)
+    assert torch.equal(labels, their_labels)
+
+
+def test_an_evaluation_takes_every_image_once_whatever_the_ranks() -> None:
+    images = Images(tiny_images(train=1200), torch.device("cpu"))
+    assert images.evaluation_sizes("train") == [500, 500, 200]
+    assert images.evaluation_sizes("train", 0, 2) + images.evaluation_sizes("train", 1, 2) == [500, 200, 500]
+    assert images.evaluation_sizes("test", 1, 2) == []
 
 
 def test_the_training_images_have_zero_mean_at_each_pixel() -> None:
     images = Images(tiny_images(train=1200, channels=3), torch.device("cpu"))
-    whole = torch.cat([part for part, _ in images.evaluation_batches("train")])
+    whole, _ = images.in_order("train", torch.tensor(0), 1200)
     assert whole.mean(0).abs().max() < 1e-5
 
 

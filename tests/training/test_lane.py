@@ -29,6 +29,13 @@ def _one_thread():  # type: ignore[no-untyped-def]
     torch.set_num_threads(before)
 
 
+def step(lane: Lane) -> None:
+    """One step, outside a pack."""
+    lane.prepare()
+    lane.program.step()
+    lane.advance(1)
+
+
 def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
     """The curve of a run trained alone, without a stop."""
     spec = make_spec(**SHORT | fields)
@@ -43,14 +50,15 @@ def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> N
     lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
     network = build(spec, 1, 10)
     optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=1e-4, nesterov=nesterov, foreach=False)
-    for step in range(10):
-        images, labels = lane.images.batch(lane._draws(), spec.recipe.pad)
-        optimizer.param_groups[0]["lr"] = 0.05 if step < 6 else 0.005
+    for i in range(10):
+        lane.prepare()
+        images, labels = lane.images.batch(lane.program.draws(), spec.recipe.pad)
+        optimizer.param_groups[0]["lr"] = 0.05 if i < 6 else 0.005
         optimizer.zero_grad()
         F.cross_entropy(network(images.contiguous()), labels).backward()
         optimizer.step()
-        lane.step()
-    for ours, theirs in zip(lane.network.parameters(), network.parameters(), strict=True):
+        step(lane)
+    for ours, theirs in zip(lane.program.parameters, network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=2e-3)
 
 
@@ -75,7 +83,7 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
     network = build(spec, 1, 10)
     network.load_state_dict(state["network"])
     network.eval()
-    [(images, labels)] = Images(data, CPU).evaluation_batches("test")
+    images, labels = Images(data, CPU).in_order("test", torch.tensor(0), 20)
     logits = network(images)
     row = next(r for r in reversed(read_rows(files.curves)) if r["split"] == "test")
     assert row["error"] == 100 * int((logits.argmax(1) != labels).sum()) / 20
@@ -105,11 +113,15 @@ def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path) -> None:
     whole = curve(tmp_path / "whole")
     spec = make_spec(**SHORT)
     files = open_run(tmp_path / "parts", spec)
-    lane = Lane(spec, files, Images(tiny_images(), CPU))
-    for _ in range(5):
-        lane.step()
-        lane.observe(stopped=lambda: lane.iteration == 5)
-    lane.save()
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        """True in the first evaluation, between its training images and its test images."""
+        asked.append(1)
+        return len(asked) > 6  # once before each of 5 steps, and once before the training images
+
+    train_pack([(spec, files)], tiny_images(), CPU, stopped=stopped)
+    assert status(files).iteration == 5
     assert not any(row["split"] == "test" for row in read_rows(files.curves))
     assert train_pack([(spec, files)], tiny_images(), CPU)
     assert points(files) == whole
@@ -201,10 +213,10 @@ def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str,
         spec = make_spec(**SHORT, precision=p)
         lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
         for _ in range(6):
-            lane.step()
-        losses[p] = float(lane._loss) / 6
-        assert all(parameter.dtype == torch.float32 for parameter in lane.network.parameters())
-        assert lane.network.stem[1].running_mean.dtype == torch.float32
+            step(lane)
+        losses[p] = float(lane.program.loss) / 6
+        assert all(parameter.dtype == torch.float32 for parameter in lane.program.parameters)
+        assert lane.program.network.stem[1].running_mean.dtype == torch.float32
     assert losses[precision] == pytest.approx(losses["fp32"], rel=tolerance, abs=0)
     assert precision == "fp32" or losses["bf16"] != losses["fp32"]
 
@@ -221,10 +233,11 @@ def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) 
     for device in (CPU, torch.device("cuda")):
         spec = make_spec(**SHORT, recipe__learning_rate=0.01)
         lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), device))
-        images, _ = lane.images.batch(lane._draws(), spec.recipe.pad)
+        lane.prepare()
+        images, _ = lane.images.batch(lane.program.draws(), spec.recipe.pad)
         for _ in range(10):
-            lane.step()
-        losses.append((images.cpu(), float(lane._loss)))
+            step(lane)
+        losses.append((images.cpu(), float(lane.program.loss)))
     assert torch.equal(losses[0][0], losses[1][0])
     assert losses[1][1] == pytest.approx(losses[0][1], rel=1e-3)
 

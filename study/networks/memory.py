@@ -1,0 +1,55 @@
+"""How much memory a network in training takes, from its shape alone. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from study.networks.shape import layers
+from study.spec.run import RunSpec
+
+WORKSPACE = 64 << 20
+"""Bytes allowed to each network for the libraries' scratch space and the allocator's rounding."""
+
+
+def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Bytes that a training step keeps from the forward pass for the backward pass.
+
+    The input; of each convolution with its BN the output, which BN needs, and what follows it (ReLU's output, which the
+    next convolution needs), in the precision's type. A projection is followed by no ReLU of its own.
+    """
+    batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
+    elements = channels * size**2
+    for layer in layers(spec, channels, classes, size):
+        if layer.name == "head":
+            continue
+        output = layer.out_maps * layer.size**2
+        elements += output if layer.name.endswith("shortcut") else 2 * output
+        if layer.name == "stem" and spec.stem == "imagenet":
+            elements += output // 4 + 8 // itemsize * output // 4  # the pooled maps, and where each maximum was (int64)
+    return batch * elements * itemsize
+
+
+def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Bytes that a run takes on a device at its peak, the data set left out: an estimate on the safe side."""
+    shape = list(layers(spec, channels, classes, size))
+    itemsize = 2 if spec.precision == "bf16" else 4
+    # Weights, momentum, gradients; in bf16 also copies of weights and gradients.
+    state = sum(layer.parameters for layer in shape) * (12 + (4 if itemsize == 2 else 0))
+    largest = max(layer.out_maps * layer.size**2 for layer in shape) * spec.recipe.batch_size * itemsize
+    return state + activations(spec, channels, classes, size) + 4 * largest + WORKSPACE
+
+
+def parts(needs: Sequence[int], room: int) -> list[list[int]]:
+    """The places of `needs` put together so that each part fits into `room`, in order, by first fit.
+
+    What does not fit alone is a part of its own: the estimate is on the safe side.
+    """
+    filled: list[tuple[int, list[int]]] = []
+    for place, need in enumerate(needs):
+        for i, (taken, places) in enumerate(filled):
+            if taken + need <= room:
+                filled[i] = (taken + need, [*places, place])
+                break
+        else:
+            filled.append((need, [place]))
+    return [places for _, places in filled]

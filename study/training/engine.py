@@ -1,0 +1,164 @@
+"""How the programs of a pack are run: one operation after another, or recorded as CUDA graphs with a branch for each.
+
+A small network alone is bound by the launches of its operations, not by arithmetic. A graph launches a whole step as one,
+and its branches let the networks of a pack fill the device together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from study.training.images import EVALUATION_BATCH
+from study.training.program import Program
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What changes the speed on a GPU, but not what is trained; `benchmarks/gpu.py` measures each choice."""
+
+    graphs: bool = True
+    steps_per_graph: int = 4
+    """Steps recorded in one graph: one launch by the host for all of them."""
+    compile_blocks: bool = False
+    """Compile each shape of block once with torch.compile, for all depths. Off until a GPU has shown that it pays."""
+    deterministic: bool = True
+    """Take only algorithms whose sums have a fixed order, so that a run repeats bit for bit."""
+
+
+class Engine(Protocol):
+    """Runs the programs of a pack side by side."""
+
+    stride: int
+    """Steps to take at most before the host is asked for anything, such as to stop."""
+
+    def steps(self, count: int) -> None:
+        """Take `count` steps of each program."""
+
+    def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
+        """Evaluate some of the programs on `train` or `test`. False when `stopped` cut it short."""
+
+
+class Eager:
+    """One operation after another: the reference, the way of the CPU, and that of several ranks."""
+
+    stride = 1
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self.programs = programs
+
+    def steps(self, count: int) -> None:
+        for program in self.programs:
+            for _ in range(count):
+                program.step()
+
+    def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
+        for program in programs:
+            program.begin_evaluation()
+            ranks = program.ranks
+            for size in program.images.evaluation_sizes(source, ranks.rank, ranks.size):
+                if ranks.size == 1 and stopped():  # several ranks end together, after it
+                    return False
+                program.evaluate_batch(source, size)
+        return True
+
+
+class Recorder(Protocol):
+    """Turns work on a device into something that can be played again and again."""
+
+    def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
+        """Do the work of all programs at the same time; what follows waits for it."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What plays the work; it is not done by recording it."""
+
+
+class Cuda:
+    """Records CUDA graphs. Every program has a stream, and so a branch of each graph, of its own.
+
+    The graphs share their memory: they are played one after another, and nothing that is allocated in one outlives it.
+    """
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self._streams = {id(program): torch.cuda.Stream() for program in programs}  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
+        here = torch.cuda.current_stream()
+        for program in programs:
+            stream = self._streams[id(program)]
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                work(program)
+        for program in programs:
+            here.wait_stream(self._streams[id(program)])
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            work()
+        return graph.replay
+
+
+class Graphs:
+    """Graphs of a pack's steps and evaluations, each recorded when it is first needed."""
+
+    stride = 32
+
+    def __init__(self, programs: Sequence[Program], steps_per_graph: int, recorder: Recorder) -> None:
+        self.programs, self.steps_per_graph, self.recorder = programs, steps_per_graph, recorder
+        self._recorded: dict[object, Callable[[], None]] = {}
+
+    def steps(self, count: int) -> None:
+        whole, rest = divmod(count, self.steps_per_graph)
+        for _ in range(whole):
+            self._play(self.programs, "steps", Program.step, self.steps_per_graph)
+        for _ in range(rest):
+            self._play(self.programs, "step", Program.step)
+
+    def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
+        for program in programs:
+            program.begin_evaluation()
+        for size in programs[0].images.evaluation_sizes(source):
+            if stopped():
+                return False
+            if size == EVALUATION_BATCH:
+                self._play(programs, source, lambda program: program.evaluate_batch(source))
+            else:
+                for program in programs:
+                    program.evaluate_batch(source, size)
+        return True
+
+    def _play(self, programs: Sequence[Program], name: str, work: Callable[[Program], None], times: int = 1) -> None:
+        key = (name, *map(id, programs))
+        if key not in self._recorded:
+            self._warm_up(programs, work)
+            self._recorded[key] = self.recorder.record(
+                lambda: self.recorder.side_by_side(programs, lambda program: _repeat(work, program, times))
+            )
+        self._recorded[key]()
+
+    def _warm_up(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
+        """Do the work as it will be recorded, so that libraries choose their algorithms; then undo it."""
+        before = [(tensor, tensor.clone()) for program in programs for tensor in program.changing()]
+        for _ in range(2):
+            self.recorder.side_by_side(programs, work)
+            for tensor, value in before:
+                tensor.copy_(value)
+
+
+def _repeat(work: Callable[[Program], None], program: Program, times: int) -> None:
+    for _ in range(times):
+        work(program)
+
+
+def engine(programs: Sequence[Program], tuning: Tuning) -> Engine:
+    """The engine for a pack: graphs on a GPU, unless several ranks have to meet in each step."""
+    first = programs[0]
+    if first.images.device.type == "cuda" and first.ranks.size == 1 and tuning.graphs:
+        return Graphs(programs, tuning.steps_per_graph, Cuda(programs))
+    return Eager(programs)

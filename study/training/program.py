@@ -1,0 +1,213 @@
+"""What the device does for a lane: a step of SGD, and a batch of an evaluation, on tensors that stay in their places.
+
+Nothing here waits for the device, and nothing depends on a number that only the host knows: which batch comes next, and
+at which rate, stands in tensors. So a CUDA graph can record a step once and play it for the rest of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.optim.sgd import sgd
+
+from study.networks.network import build
+from study.spec.run import RunSpec
+from study.training.images import EVALUATION_BATCH, Images
+from study.training.ranks import Ranks
+from study.training.samples import Draws
+
+
+class Program:
+    """A network, its optimiser's state and its counters on a device, and what is done to them.
+
+    In `bf16` the convolutions and the linear layer compute with bfloat16 copies of their weights, which are renewed
+    after each step; weights, momentum, BN's parameters and statistics, logits and loss are float32. That is what
+    autocast does, with two launches a step for all layers together instead of two for each.
+    """
+
+    def __init__(self, spec: RunSpec, images: Images, ranks: Ranks | None = None, compile_blocks: bool = False) -> None:
+        self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
+        device = images.device
+        network = build(spec, images.channels, images.classes)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._names = [name for name, _ in self.network.named_parameters()]
+        self.parameters = list(self.network.parameters())
+        """The float32 weights, in the order of the network's."""
+        self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
+        self._gradients_fp32 = [torch.zeros_like(p) for p in self.parameters] if self._copied else []
+        self._dtype = torch.bfloat16 if self._copied else torch.float32
+        self._leaves = list(self.network.parameters())  # what gradients are taken of
+        if compile_blocks:
+            for block in chain.from_iterable(self.network.stages):
+                block.compile(dynamic=False)  # once for each shape: blocks of all depths share it
+        self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
+        for module in self._batch_norms:
+            module.num_batches_tracked = None  # nothing reads it, and counting costs a launch a layer and step
+
+        self.loss, self.wrong = _counters(device)
+        self.evaluated_loss, self.evaluated_wrong = _counters(device)
+        self._cursor = torch.zeros((), dtype=torch.int64, device=device)  # first image of the next evaluation batch
+        batches = -(-len(images) // self.recipe.batch_size)
+        self._window = torch.zeros((batches, 4, self.recipe.batch_size), dtype=torch.int64, device=device)
+        # The fused SGD wants the rate in float32 on a GPU; on a CPU it takes all digits.
+        precision = torch.float32 if device.type == "cuda" else torch.float64
+        self._rates = torch.zeros(batches, dtype=precision, device=device)
+        self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
+
+    def changing(self) -> list[Tensor]:
+        """All tensors that a step or an evaluation changes."""
+        counters = [self.loss, self.wrong, self.evaluated_loss, self.evaluated_wrong, self._cursor, self._position]
+        copies = [copy.data for copy, _ in self._copied]
+        return [*(p.data for p in self.parameters), *self.momentum, *copies, *self.network.buffers(), *counters]
+
+    # -- a step of SGD ------------------------------------------------------------------------------------------------
+
+    def load_window(self, draws: Draws, rates: Sequence[float]) -> None:
+        """Have the next steps use these batches, one after another, at these rates."""
+        window = torch.stack([part.long() for part in draws], dim=1)
+        self._window[: len(window)].copy_(_pinned(window, self._window), non_blocking=True)
+        self._position.zero_()
+        self.load_rates(rates)
+
+    def load_rates(self, rates: Sequence[float]) -> None:
+        """Have the batches of the window trained at these rates, from its first one on."""
+        source = torch.tensor(rates, dtype=self._rates.dtype)
+        self._rates[: len(source)].copy_(_pinned(source, self._rates), non_blocking=True)
+
+    def draws(self) -> Draws:
+        """Of the next batch; each part (batch_size,)."""
+        image, top, left, mirror = self._window.index_select(0, self._position).squeeze(0)
+        return Draws(image, top, left, mirror.bool())
+
+    def step(self) -> None:
+        """One step of SGD on the next batch of the window."""
+        draws, groups = self.draws(), self.recipe.bn_groups
+        size = self.recipe.batch_size // groups
+        gradients: Sequence[Tensor] = ()
+        self._set_mode(training=True)
+        for group in self.ranks.share(groups):
+            part = self._gradients(Draws(*(p[group * size : (group + 1) * size] for p in draws)), group)
+            gradients = [a + b for a, b in zip(gradients, part, strict=True)] if gradients else part
+        if groups > self.ranks.size:
+            gradients = [gradient / (groups // self.ranks.size) for gradient in gradients]
+        self.ranks.average_(gradients)
+        self._descend(gradients)
+        self._position += 1
+
+    def _set_mode(self, training: bool) -> None:
+        if self.network.training != training:
+            self.network.train(training)
+
+    def _gradients(self, draws: Draws, group: int) -> Sequence[Tensor]:
+        """Gradients of the mean loss of one part of a batch, which is all that BN sees; the counters take note."""
+        if self.recipe.bn_groups > 1:
+            # The running statistics are the first part's: those of the first device, in He et al. and elsewhere.
+            for module in self._batch_norms:
+                module.momentum = 0.1 if group == 0 else 0.0
+        images, labels = self.images.batch(draws, self.recipe.pad)
+        logits = self.network(images.to(self._dtype)).float()
+        loss = F.cross_entropy(logits, labels)
+        self.loss += loss.detach() / self.recipe.bn_groups
+        self.wrong += (logits.detach().argmax(1) != labels).sum()
+        gradients = torch.autograd.grad(loss, self._leaves)
+        if not self._copied:
+            return gradients
+        torch._foreach_copy_(self._gradients_fp32, gradients)
+        return self._gradients_fp32 if self.recipe.bn_groups == 1 else [g.clone() for g in self._gradients_fp32]
+
+    @torch.no_grad()
+    def _descend(self, gradients: Sequence[Tensor]) -> None:
+        # torch's functional form: `torch.optim.SGD` imports the compiler, 1.5 s and 100 MB in every worker.
+        sgd(
+            self.parameters,
+            list(gradients),
+            self.momentum,  # type: ignore[arg-type]  # a list of tensors where one of optional tensors is asked for
+            fused=True,
+            lr=self._rates.index_select(0, self._position).squeeze(0),
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=self.recipe.nesterov,
+            dampening=0.0,
+            maximize=False,
+        )
+        self._renew_copies()
+
+    @torch.no_grad()
+    def _renew_copies(self) -> None:
+        if self._copied:
+            copies, originals = zip(*self._copied, strict=True)
+            torch._foreach_copy_(copies, originals)
+
+    # -- an evaluation ------------------------------------------------------------------------------------------------
+
+    def begin_evaluation(self) -> None:
+        """Set the counters of an evaluation to nothing, and its place to this rank's first image."""
+        self.ranks.copy_first_(self.network.buffers())
+        self.evaluated_loss.zero_()
+        self.evaluated_wrong.zero_()
+        self._cursor.fill_(self.ranks.rank * EVALUATION_BATCH)
+
+    @torch.no_grad()
+    def evaluate_batch(self, source: str, size: int = EVALUATION_BATCH) -> None:
+        """Count the loss and the errors of the next `size` images of `train` or `test`, not augmented."""
+        self._set_mode(training=False)
+        images, labels = self.images.in_order(source, self._cursor, size)
+        logits = self.network(images.to(self._dtype)).float()
+        self.evaluated_loss += F.cross_entropy(logits, labels, reduction="sum")
+        self.evaluated_wrong += (logits.argmax(1) != labels).sum()
+        self._cursor += EVALUATION_BATCH * self.ranks.size
+
+    def evaluation(self, source: str) -> tuple[float, float]:
+        """Mean loss (nats) and error (percent) of the evaluation that was made; waits for the device."""
+        self.ranks.sum_((self.evaluated_loss, self.evaluated_wrong))
+        count = self.images.count(source)
+        return float(self.evaluated_loss) / count, 100.0 * int(self.evaluated_wrong) / count
+
+    # -- a checkpoint -------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """The part of a checkpoint that lies on the device: float32, whatever the precision."""
+        originals = dict(zip(self._names, self.parameters, strict=True))
+        network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
+        return {"network": network, "momentum": self.momentum, "loss": self.loss, "wrong": self.wrong}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, in place: a graph that was recorded stays good."""
+        saved = dict(state["network"])
+        for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
+            tensor.copy_(saved.pop(name))
+        for ours, theirs in zip(self.momentum, state["momentum"], strict=True):
+            ours.copy_(theirs)
+        if self.ranks.first:
+            self.loss.copy_(state["loss"])
+            self.wrong.copy_(state["wrong"])
+        self._renew_copies()
+
+
+def _counters(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sum of losses, and number of errors."""
+    return torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+
+
+def _pinned(source: Tensor, target: Tensor) -> Tensor:
+    """The source in memory from which a GPU can fetch it while the host goes on."""
+    return source.pin_memory() if target.device.type == "cuda" else source
+
+
+def _compute_in_bf16(network: nn.Module) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    """Give convolutions and linear layers bfloat16 weights; returns each with the float32 one that it is a copy of."""
+    pairs = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            for name, original in list(module.named_parameters(recurse=False)):
+                copy = nn.Parameter(original.detach().to(torch.bfloat16))
+                setattr(module, name, copy)
+                pairs.append((copy, original))
+    return pairs

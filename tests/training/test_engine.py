@@ -1,0 +1,210 @@
+"""The engines take the same steps: what is recorded and played again trains as the eager reference does."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.network import build
+from study.training import pack
+from study.training.engine import Cuda, Eager, Graphs, Tuning, engine
+from study.training.images import Images
+from study.training.lane import Lane
+from study.training.pack import train_pack
+from study.training.program import Program
+from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
+
+CPU = torch.device("cpu")
+SHORT = {"recipe__iterations": 23, "recipe__batch_size": 16, "recipe__evaluate_every": 9, "recipe__log_every": 6}
+DATA = tiny_images(train=520, test=20)  # one whole batch of an evaluation, and a rest
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():  # type: ignore[no-untyped-def]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Player:
+    """A recorder without a GPU: what it records is the work itself."""
+
+    def __init__(self) -> None:
+        self.recorded = 0
+        self.sides: Counter[int] = Counter()
+
+    def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
+        self.sides[len(programs)] += 1
+        for program in programs:
+            work(program)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.recorded += 1
+        return work
+
+
+@pytest.fixture
+def players(monkeypatch: pytest.MonkeyPatch) -> list[Player]:
+    """Has packs run by `Graphs`; the recorders of the engines that were made."""
+    made: list[Player] = []
+
+    def make(programs: Sequence[Program], tuning: Tuning) -> Graphs:
+        made.append(Player())
+        return Graphs(programs, tuning.steps_per_graph, made[-1])
+
+    monkeypatch.setattr(pack, "engine", make)
+    return made
+
+
+def eager(results: Path, monkeypatch: pytest.MonkeyPatch, **fields):  # type: ignore[no-untyped-def]
+    """The curve of a run that is trained alone by the reference."""
+    with monkeypatch.context() as patch:
+        patch.setattr(pack, "engine", lambda programs, tuning: Eager(programs))
+        spec = make_spec(**SHORT | fields)
+        files = open_run(results, spec)
+        assert train_pack([(spec, files)], DATA, CPU)
+        return points(files)
+
+
+def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, players: list[Player]
+) -> None:
+    variants: list[dict[str, object]] = [
+        {"recipe__milestones": [5, 11]},
+        {"network": "plain", "depth": 14, "recipe__iterations": 17, "recipe__log_every": 4},
+        {"seed": 3, "recipe__warmup": "error", "recipe__warmup_error": 99.0},
+        {"network": "plain", "recipe__learning_rate": 1e30},
+        {"seed": 1, "recipe__bn_groups": 2, "precision": "fp32"},
+    ]
+    alone = [eager(tmp_path / "alone", monkeypatch, **v) for v in variants]
+    specs = [make_spec(**SHORT | v) for v in variants]
+    runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
+    assert train_pack(runs, DATA, CPU)
+    assert [points(files) for _, files in runs] == alone
+    assert math.isnan(read_rows(runs[3][1].curves)[-1]["loss"])
+    # One engine for all, one without the lane that diverged, one without that which was through first.
+    assert [max(player.sides) for player in players] == [5, 4, 3]
+    assert all(
+        player.recorded <= 5 for player in players
+    )  # four steps, one step; train and test images, of all or some
+
+
+def test_a_recorded_pack_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, players: list[Player]
+) -> None:
+    whole = eager(tmp_path / "whole", monkeypatch)
+    spec = make_spec(**SHORT)
+    files = open_run(tmp_path / "parts", spec)
+    for stop in (6, 12, 18):
+        steps = [0]
+        assert not train_pack(
+            [(spec, files)],
+            DATA,
+            CPU,
+            stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
+            report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+        )
+    assert train_pack([(spec, files)], DATA, CPU)
+    assert points(files) == whole and len(players) == 4
+
+
+def test_steps_are_recorded_once_and_played_in_fours_as_far_as_they_go(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    lane = Lane(spec, open_run(tmp_path, spec), Images(DATA, CPU))
+    player = Player()
+    graphs = Graphs([lane.program], 4, player)
+    lane.prepare()
+    player.sides.clear()
+    graphs.steps(11)
+    assert player.recorded == 2
+    assert player.sides[1] == 2 * 2 + 2 + 3  # two warm-ups of each, then 4 + 4 + 1 + 1 + 1
+    assert int(lane.program._position) == 11
+
+
+def test_an_evaluation_that_is_stopped_says_so(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    program = Program(spec, Images(DATA, CPU))
+    for each in (Eager([program]), Graphs([program], 4, Player())):
+        assert not each.evaluate([program], "train", lambda: True)
+        assert each.evaluate([program], "train", lambda: False)
+
+
+def test_the_cpu_and_several_ranks_are_eager() -> None:
+    program = Program(make_spec(**SHORT), Images(DATA, CPU))
+    assert isinstance(engine([program], Tuning()), Eager)
+
+
+def reference(spec, steps: int, device: torch.device = CPU):  # type: ignore[no-untyped-def]
+    """Losses of a plain training loop on the same samples: torch's optimiser, and autocast for bf16."""
+    lane = Lane(spec, None, Images(DATA, device))  # type: ignore[arg-type]  # for its samples alone
+    network = build(spec, 1, 10).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), spec.recipe.learning_rate, 0.9, weight_decay=1e-4)
+    losses = []
+    for _ in range(steps):
+        lane.prepare()
+        images, labels = lane.images.batch(lane.program.draws(), spec.recipe.pad)
+        lane.program._position += 1
+        lane.advance(1)
+        with torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16"):
+            logits = network(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def stepwise(spec, steps: int, device: torch.device = CPU, graphs: bool = False):  # type: ignore[no-untyped-def]
+    """Losses of a program's steps."""
+    lane = Lane(spec, None, Images(DATA, device))  # type: ignore[arg-type]  # writes nothing
+    each = Graphs([lane.program], 1, Cuda([lane.program])) if graphs else Eager([lane.program])
+    losses = []
+    for _ in range(steps):
+        lane.prepare()
+        lane.program.loss.zero_()
+        each.steps(1)
+        lane.advance(1)
+        losses.append(float(lane.program.loss))
+    return losses
+
+
+@pytest.mark.parametrize("network", ["plain", "residual"])
+@pytest.mark.parametrize("precision, first, rest", [("fp32", 1e-6, 1e-2), ("bf16", 1e-6, 2e-2)])
+def test_fifty_steps_are_those_of_a_plain_loop(network: str, precision: str, first: float, rest: float) -> None:
+    spec = make_spec(**SHORT, network=network, precision=precision, recipe__learning_rate=0.02)
+    ours, theirs = stepwise(spec, 50), reference(spec, 50)
+    assert ours[:3] == pytest.approx(theirs[:3], rel=first)
+    assert ours == pytest.approx(theirs, rel=rest)
+    assert ours[-1] < ours[0]
+
+
+def test_bf16_is_not_fp32() -> None:
+    fp32, bf16 = (stepwise(make_spec(**SHORT, precision=p, recipe__learning_rate=0.02), 20) for p in ("fp32", "bf16"))
+    assert bf16 != fp32 and bf16 == pytest.approx(fp32, rel=0.1)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_graphs_train_as_eager_steps_do_on_a_gpu(precision: str) -> None:
+    spec = make_spec(**SHORT, precision=precision, recipe__learning_rate=0.02)
+    cuda = torch.device("cuda")
+    assert stepwise(spec, 50, cuda, graphs=True) == pytest.approx(stepwise(spec, 50, cuda), rel=1e-3)
+
+
+@pytest.mark.cuda
+def test_a_pack_in_graphs_has_the_numbers_of_its_lanes_alone(tmp_path: Path) -> None:
+    cuda = torch.device("cuda")
+    specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14), ("residual", 8))]
+    for spec in specs:
+        train_pack([(spec, open_run(tmp_path / "alone", spec))], DATA, cuda)
+    train_pack([(spec, open_run(tmp_path / "pack", spec)) for spec in specs], DATA, cuda)
+    for spec in specs:
+        assert points(open_run(tmp_path / "pack", spec)) == points(open_run(tmp_path / "alone", spec))
