@@ -401,6 +401,20 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 
 @app.command()
+def bench(
+    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads on a CPU [default: all cores]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="ResNet-20 alone, a few rounds")] = False,
+    results: Results = None,
+) -> None:
+    """Measure how fast this machine trains, beside what it could do and beside a textbook loop. Needs no data."""
+    from study.launch.bench_report import report
+
+    for line in report(_results(results), device.value, threads, quick):
+        print(line, flush=True)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of a sweep file, for editors."""
     from study.spec.schema import sweep_schema

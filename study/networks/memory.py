@@ -1,4 +1,4 @@
-"""How much memory a network in training takes, from its shape alone. Needs no torch."""
+"""How much memory a network in training takes, and how much it moves, from its shape alone. Needs no torch."""
 
 from __future__ import annotations
 
@@ -37,6 +37,26 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     state = sum(layer.parameters for layer in shape) * (12 + (4 if itemsize == 2 else 0))
     largest = max(layer.out_maps * layer.size**2 for layer in shape) * spec.recipe.batch_size * itemsize
     return state + activations(spec, channels, classes, size) + 4 * largest + WORKSPACE
+
+
+def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Bytes that a training step reads and writes, when each of its operations does so once.
+
+    With I and O the elements before and after a convolution: forward, the convolution I + O, BN's statistics O, its
+    normalisation 2 O, ReLU 2 O; backward, the convolution 2 (I + O), ReLU 3 O, BN's sums 2 O and its gradient 3 O. An
+    addition has 3 O forward, and 3 O backward where the gradients meet.
+    """
+    itemsize = 2 if spec.precision == "bf16" else 4
+    elements, before = 0, channels * size**2
+    for layer in layers(spec, channels, classes, size):
+        if layer.name == "head":
+            continue
+        output = layer.out_maps * layer.size**2
+        elements += 3 * before + 16 * output
+        if spec.network == "residual" and layer.name.endswith("conv2"):
+            elements += 6 * output
+        before = output
+    return elements * spec.recipe.batch_size * itemsize
 
 
 def parts(needs: Sequence[int], room: int) -> list[list[int]]:

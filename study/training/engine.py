@@ -116,9 +116,9 @@ class Graphs:
     def steps(self, count: int) -> None:
         whole, rest = divmod(count, self.steps_per_graph)
         for _ in range(whole):
-            self._play(self.programs, "steps", Program.step, self.steps_per_graph)
+            self._play(self.programs, "steps", lambda program: program.step(), self.steps_per_graph)
         for _ in range(rest):
-            self._play(self.programs, "step", Program.step)
+            self._play(self.programs, "step", lambda program: program.step())
 
     def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
         for program in programs:

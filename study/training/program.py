@@ -106,20 +106,26 @@ class Program:
 
     def _gradients(self, draws: Draws, group: int) -> Sequence[Tensor]:
         """Gradients of the mean loss of one part of a batch, which is all that BN sees; the counters take note."""
-        if self.recipe.bn_groups > 1:
+        groups = self.recipe.bn_groups
+        if groups > 1:
             # The running statistics are the first part's: those of the first device, in He et al. and elsewhere.
             for module in self._batch_norms:
                 module.momentum = 0.1 if group == 0 else 0.0
         images, labels = self.images.batch(draws, self.recipe.pad)
+        loss, logits, gradients = self._differentiate(images, labels)
+        self.loss += loss / groups
+        self.wrong += (logits.argmax(1) != labels).sum()
+        return gradients if groups == 1 else [gradient.clone() for gradient in gradients]
+
+    def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Mean loss, logits and float32 gradients; the last may lie where those of the next call will."""
         logits = self.network(images.to(self._dtype)).float()
         loss = F.cross_entropy(logits, labels)
-        self.loss += loss.detach() / self.recipe.bn_groups
-        self.wrong += (logits.detach().argmax(1) != labels).sum()
-        gradients = torch.autograd.grad(loss, self._leaves)
-        if not self._copied:
-            return gradients
-        torch._foreach_copy_(self._gradients_fp32, gradients)
-        return self._gradients_fp32 if self.recipe.bn_groups == 1 else [g.clone() for g in self._gradients_fp32]
+        gradients = list(torch.autograd.grad(loss, self._leaves))
+        if self._copied:
+            torch._foreach_copy_(self._gradients_fp32, gradients)
+            gradients = self._gradients_fp32
+        return loss.detach(), logits.detach(), gradients
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor]) -> None:

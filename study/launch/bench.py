@@ -1,0 +1,278 @@
+"""How fast this machine trains, and how near that is to what it can do: `study bench`.
+
+All ways to train a network take turns, a few steps at a time, so that what else the machine does slows all of them; ratios
+are medians over the rounds. Images are noise: no data set is needed, and arithmetic does not care.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from study.data import ImageSet
+from study.data.images import image_set
+from study.data.progress import SlowProgress
+from study.errors import StudyError
+from study.spec.identity import run_id
+from study.spec.run import RunSpec
+from study.spec.sweep import Value, resolve
+from study.store import runs as store
+from study.store.layout import RunFiles
+from study.store.measurements import Measurement
+from study.training.ceilings import Ceilings, measure, median_ratio
+from study.training.engine import Tuning, engine
+from study.training.images import Images
+from study.training.lane import Lane
+from study.training.pack import Progress, train_pack
+from study.training.precision import backends
+from study.training.program import Program
+
+FIGURE_6 = [(network, depth) for depth in (110, 56, 44, 32, 20) for network in ("plain", "residual")]
+IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """Networks to train side by side, in one precision."""
+
+    title: str
+    networks: Sequence[tuple[str, int]]
+    precision: str
+
+    def specs(self) -> list[RunSpec]:
+        """As runs of He et al. 2015's recipe that are never evaluated: that is the study's work, not its overhead."""
+        recipe = {"name": "he2015_cifar", "evaluate_every": 64_000, "log_every": 100}
+        fields = {"data": "cifar10", "precision": self.precision, **{f"recipe.{k}": v for k, v in recipe.items()}}
+        fields["recipe"] = fields.pop("recipe.name")
+        return [_spec(network=network, depth=depth, seed=0, **fields) for network, depth in self.networks]
+
+
+def _spec(**fields: Any) -> RunSpec:
+    return resolve({key: Value(value, "study bench") for key, value in fields.items()})
+
+
+def cases(device: torch.device, quick: bool) -> list[Case]:
+    """What is measured: ResNet-20 and 56 alone; on a GPU also two and all ten networks of figure 6 as a pack."""
+    precisions = ["fp32", "bf16"] if device.type == "cpu" else ["fp32", "tf32", "bf16"]
+    depths = [20] if quick else [20, 56]
+    alone = [Case(f"ResNet-{d}", [("residual", d)], p) for d in depths for p in precisions]
+    packs = [Case("figure 6", FIGURE_6, "bf16")]
+    pairs = [Case("2 ResNet-20", [("residual", 20)] * 2, precisions[0])]
+    return alone + (packs if device.type == "cuda" and not quick else []) + ([] if quick else pairs)
+
+
+@dataclass
+class Contender:
+    """A way to train; `train(steps)` returns the seconds that it took."""
+
+    measure: str
+    train: Callable[[int], float]
+    seconds: list[float] = field(default_factory=list)
+    """Of a step, in each round."""
+
+
+def bench(device: torch.device, scratch: Path, quick: bool = False) -> Iterator[Ceilings | Measurement]:
+    """Measure the device's ceilings, then each case; yields as it goes.
+
+    Parameters
+    ----------
+    scratch
+        A folder for the run that is trained by the whole harness.
+    quick
+        ResNet-20 alone, in a quarter of the rounds.
+    """
+    ceilings = measure(device)
+    yield ceilings
+    data = noise()
+    for case in cases(device, quick):
+        yield from _case(case, device, data, ceilings, scratch, rounds=3 if quick else 9)
+
+
+def noise(count: int = IMAGES) -> ImageSet:
+    """A data set of CIFAR's shape."""
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (count + 1000, 32, 32, 3), np.uint8)
+    labels = random.randint(0, 10, count + 1000).astype(np.int64)
+    names = tuple(map(str, range(10)))
+    return image_set("noise", (images[:count], labels[:count]), (images[count:], labels[count:]), names)
+
+
+def _case(
+    case: Case, device: torch.device, data: ImageSet, ceilings: Ceilings, scratch: Path, rounds: int
+) -> Iterator[Measurement]:
+    specs = case.specs()
+    with ExitStack() as stack:
+        stack.enter_context(backends({case.precision}, device, deterministic=True))
+        contenders = list(_contenders(specs, device, data, scratch))
+        if len(specs) == 1 and (script := textbook_script()):
+            loop = stack.enter_context(Textbook(script, specs[0].depth, device))
+            contenders.insert(0, Contender("textbook", loop.train))
+        steps = _steps(contenders[-1], device)
+        progress = stack.enter_context(SlowProgress(f"{case.title} {case.precision}", rounds * len(contenders)))
+        for _ in range(rounds):
+            for contender in contenders:
+                contender.seconds.append(contender.train(steps) / steps)
+                progress.advance(1)
+    by_name = {contender.measure: contender.seconds for contender in contenders}
+    batch, floor = sum(spec.recipe.batch_size for spec in specs), ceilings.floor(specs)
+    for name, seconds in by_name.items():
+        typical = statistics.median(seconds)
+        yield Measurement(
+            networks=case.title,
+            lanes=len(specs),
+            precision=case.precision,
+            measure=name,
+            images_per_second=batch / typical,
+            rounds=rounds,
+            ratio_to_textbook=median_ratio(seconds, by_name["textbook"]) if "textbook" in by_name else None,
+            share_of_floor=floor / typical,
+            over_bare=statistics.median(a / b for a, b in zip(seconds, by_name["bare"], strict=True)) - 1,
+        )
+
+
+def _steps(contender: Contender, device: torch.device) -> int:
+    """Steps of a turn: those of about two seconds."""
+    few = 2 if device.type == "cpu" else 64
+    contender.train(few)
+    return max(few, int(2 * few / contender.train(few)))
+
+
+def _contenders(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Iterator[Contender]:
+    """Bare step, whole step, and the harness around it; `bare` comes last."""
+    images = Images(data, device)
+    yield Contender("run", _run(specs, device, data, scratch))
+    yield Contender("step", _timed(_step(specs, images), device))
+    yield Contender("bare", _timed(_bare(specs, images), device))
+
+
+def _timed(train: Callable[[int], None], device: torch.device) -> Callable[[int], float]:
+    def timed(steps: int) -> float:
+        began = time.perf_counter()
+        train(steps)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+
+    timed(1 if device.type == "cpu" else 32)  # to warm up
+    return timed
+
+
+class _Bare(Program):
+    """Forward, backward and SGD on a batch that stays: nothing but what any training has to do."""
+
+    def __init__(self, spec: RunSpec, images: Images) -> None:
+        super().__init__(spec, images)
+        self.batch = images.in_order("train", torch.zeros((), dtype=torch.int64, device=images.device), 128)
+
+    def step(self) -> None:
+        _, _, gradients = self._differentiate(*self.batch)
+        self._descend(gradients)
+
+
+def _bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
+    return engine([_Bare(spec, images) for spec in specs], Tuning()).steps
+
+
+def _step(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
+    """The whole step as the engine takes it: samples, augmentation, forward, backward, SGD, counters."""
+    lanes = [Lane(spec, None, images) for spec in specs]  # type: ignore[arg-type]  # writes nothing
+    runner = engine([lane.program for lane in lanes], Tuning())
+
+    def train(steps: int) -> None:
+        while steps:
+            part = min(steps, runner.stride, *(lane.prepare() for lane in lanes))
+            runner.steps(part)
+            for lane in lanes:
+                lane.advance(part)
+            steps -= part
+
+    return train
+
+
+def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Callable[[int], float]:
+    """What `study sweep` does: curves, progress and a checkpoint at the end of each turn, in its own folder."""
+    runs = []
+    for number, spec in enumerate(specs):
+        files = RunFiles(scratch / str(number) / run_id(spec))
+        store.write_spec(files, spec)
+        runs.append((spec, files))
+
+    def train(steps: int) -> float:
+        reports: list[tuple[int, float]] = []
+
+        def report(progress: Progress) -> None:
+            if progress.run_id == runs[0][1].run_id:
+                reports.append((progress.iteration, time.perf_counter()))
+
+        # The first report comes before the first step, the second when libraries and graphs have warmed up.
+        train_pack(
+            runs,
+            data,
+            device,
+            stopped=lambda: len(reports) > 1 and reports[-1][0] - reports[1][0] >= steps,
+            report=report,
+        )
+        taken = reports[-1][0] - reports[1][0]
+        return (time.perf_counter() - reports[1][1]) / taken * steps
+
+    return train
+
+
+class Textbook:
+    """The textbook loop in a process of its own, which stands still, with its data workers, while it is not its turn."""
+
+    def __init__(self, script: Path, depth: int, device: torch.device) -> None:
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(script),
+            "--serve",
+            "--depth",
+            str(depth),
+            "--device",
+            str(device),
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def __enter__(self) -> Textbook:
+        self.train(1)
+        return self
+
+    def train(self, steps: int) -> float:
+        """Seconds that so many steps took."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise StudyError("the textbook loop ended early; run benchmarks/textbook.py to see why")
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        return float(answer)
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def textbook_script() -> Path | None:
+    """`benchmarks/textbook.py`, of the repository or of the installed package; None without either."""
+    package = Path(__file__).parent.parent
+    paths = (package / "_textbook.py", package.parent / "benchmarks" / "textbook.py")
+    return next((path for path in paths if path.exists()), None)
