@@ -408,6 +408,9 @@ def bench(
     results: Results = None,
 ) -> None:
     """Measure how fast this machine trains, beside what it could do and beside a textbook loop. Needs no data."""
+    from study.launch.allocator import become_a_worker
+
+    become_a_worker()
     from study.launch.bench_report import report
 
     for line in report(_results(results), device.value, threads, quick):

@@ -6,14 +6,10 @@ are medians over the rounds. Images are noise: no data set is needed, and arithm
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,9 @@ import torch
 from study.data import ImageSet
 from study.data.images import image_set
 from study.data.progress import SlowProgress
-from study.errors import StudyError
+from study.launch.bench_process import textbook, textbook_script, workers
+from study.launch.local import CHECKPOINT_SECONDS
+from study.launch.provenance import usable_cores
 from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Value, resolve
@@ -53,7 +51,7 @@ class Case:
 
     def specs(self) -> list[RunSpec]:
         """As runs of He et al. 2015's recipe that are never evaluated: that is the study's work, not its overhead."""
-        recipe = {"name": "he2015_cifar", "evaluate_every": 64_000, "log_every": 100}
+        recipe = {"name": "he2015_cifar", "evaluate_every": 64_000, "log_every": 391}
         fields = {"data": "cifar10", "precision": self.precision, **{f"recipe.{k}": v for k, v in recipe.items()}}
         fields["recipe"] = fields.pop("recipe.name")
         return [_spec(network=network, depth=depth, seed=0, **fields) for network, depth in self.networks]
@@ -79,8 +77,10 @@ class Contender:
 
     measure: str
     train: Callable[[int], float]
+    networks: int = 1
+    """Of the case that it trains at the same time."""
     seconds: list[float] = field(default_factory=list)
-    """Of a step, in each round."""
+    """Of a step of each of them, in each round: the time for all over their number."""
 
 
 def bench(device: torch.device, scratch: Path, quick: bool = False) -> Iterator[Ceilings | Measurement]:
@@ -91,13 +91,13 @@ def bench(device: torch.device, scratch: Path, quick: bool = False) -> Iterator[
     scratch
         A folder for the run that is trained by the whole harness.
     quick
-        ResNet-20 alone, in a quarter of the rounds.
+        ResNet-20 alone, in a fifth of the rounds.
     """
     ceilings = measure(device)
     yield ceilings
     data = noise()
     for case in cases(device, quick):
-        yield from _case(case, device, data, ceilings, scratch, rounds=3 if quick else 9)
+        yield from _case(case, device, data, ceilings, scratch, rounds=5 if quick else 25)
 
 
 def noise(count: int = IMAGES) -> ImageSet:
@@ -117,13 +117,16 @@ def _case(
         stack.enter_context(backends({case.precision}, device, deterministic=True))
         contenders = list(_contenders(specs, device, data, scratch))
         if len(specs) == 1 and (script := textbook_script()):
-            loop = stack.enter_context(Textbook(script, specs[0].depth, device))
+            loop = stack.enter_context(textbook(script, specs[0].depth, str(device)))
             contenders.insert(0, Contender("textbook", loop.train))
+        if len(specs) == 1 and device.type == "cpu" and (cores := usable_cores()) > 1:
+            loops = stack.enter_context(workers(specs[0].depth, case.precision, cores))
+            contenders.insert(1, Contender("workers", loops.train, cores))
         steps = _steps(contenders[-1], device)
         progress = stack.enter_context(SlowProgress(f"{case.title} {case.precision}", rounds * len(contenders)))
         for _ in range(rounds):
             for contender in contenders:
-                contender.seconds.append(contender.train(steps) / steps)
+                contender.seconds.append(contender.train(steps) / steps / contender.networks)
                 progress.advance(1)
     by_name = {contender.measure: contender.seconds for contender in contenders}
     batch, floor = sum(spec.recipe.batch_size for spec in specs), ceilings.floor(specs)
@@ -143,18 +146,17 @@ def _case(
 
 
 def _steps(contender: Contender, device: torch.device) -> int:
-    """Steps of a turn: those of about two seconds."""
+    """Steps of a turn: those of about a second. What disturbs a busy machine then falls on all alike."""
     few = 2 if device.type == "cpu" else 64
     contender.train(few)
-    return max(few, int(2 * few / contender.train(few)))
+    return max(few, int(few / contender.train(few)))
 
 
 def _contenders(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Iterator[Contender]:
     """Bare step, whole step, and the harness around it; `bare` comes last."""
-    images = Images(data, device)
     yield Contender("run", _run(specs, device, data, scratch))
-    yield Contender("step", _timed(_step(specs, images), device))
-    yield Contender("bare", _timed(_bare(specs, images), device))
+    yield Contender("step", timed_steps(specs, device, data))
+    yield Contender("bare", _timed(_bare(specs, Images(data, device)), device))
 
 
 def _timed(train: Callable[[int], None], device: torch.device) -> Callable[[int], float]:
@@ -185,8 +187,9 @@ def _bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
     return engine([_Bare(spec, images) for spec in specs], Tuning()).steps
 
 
-def _step(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
-    """The whole step as the engine takes it: samples, augmentation, forward, backward, SGD, counters."""
+def timed_steps(specs: list[RunSpec], device: torch.device, data: ImageSet) -> Callable[[int], float]:
+    """Takes whole steps as the engine does, and times them: samples, augmentation, forward, backward, SGD, counters."""
+    images = Images(data, device)
     lanes = [Lane(spec, None, images) for spec in specs]  # type: ignore[arg-type]  # writes nothing
     runner = engine([lane.program for lane in lanes], Tuning())
 
@@ -198,11 +201,11 @@ def _step(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
                 lane.advance(part)
             steps -= part
 
-    return train
+    return _timed(train, device)
 
 
 def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Callable[[int], float]:
-    """What `study sweep` does: curves, progress and a checkpoint at the end of each turn, in its own folder."""
+    """What `study sweep` does, in its own folder: curves, progress, and a checkpoint for each minute."""
     runs = []
     for number, spec in enumerate(specs):
         files = RunFiles(scratch / str(number) / run_id(spec))
@@ -224,55 +227,9 @@ def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Pa
             stopped=lambda: len(reports) > 1 and reports[-1][0] - reports[1][0] >= steps,
             report=report,
         )
-        taken = reports[-1][0] - reports[1][0]
-        return (time.perf_counter() - reports[1][1]) / taken * steps
+        (first, began), (last, ended) = reports[1], reports[-1]
+        # Then the checkpoint, which a sweep writes once a minute.
+        checkpoint = (time.perf_counter() - ended) / CHECKPOINT_SECONDS
+        return (ended - began) * (1 + checkpoint) / (last - first) * steps
 
     return train
-
-
-class Textbook:
-    """The textbook loop in a process of its own, which stands still, with its data workers, while it is not its turn."""
-
-    def __init__(self, script: Path, depth: int, device: torch.device) -> None:
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            str(script),
-            "--serve",
-            "--depth",
-            str(depth),
-            "--device",
-            str(device),
-        ]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-
-    def __enter__(self) -> Textbook:
-        self.train(1)
-        return self
-
-    def train(self, steps: int) -> float:
-        """Seconds that so many steps took."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        os.killpg(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise StudyError("the textbook loop ended early; run benchmarks/textbook.py to see why")
-        os.killpg(self.process.pid, signal.SIGSTOP)
-        return float(answer)
-
-    def __exit__(self, *exception: object) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def textbook_script() -> Path | None:
-    """`benchmarks/textbook.py`, of the repository or of the installed package; None without either."""
-    package = Path(__file__).parent.parent
-    paths = (package / "_textbook.py", package.parent / "benchmarks" / "textbook.py")
-    return next((path for path in paths if path.exists()), None)

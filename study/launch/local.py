@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from study.errors import StudyError
+from study.launch.allocator import ALLOCATOR
 from study.launch.provenance import usable_cores
 from study.store import runs as store
 from study.store.layout import RunFiles
@@ -40,10 +41,6 @@ class Job:
     data_root: Path
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
-
-ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""Environment of a process that trains: memory in large pages. A step frees and allocates hundreds of megabytes, and
-spends a tenth to a fifth of its time on page faults without (docs/performance.md)."""
 
 RUNS_PER_GPU = 16
 """Runs trained side by side on a GPU, where they fit into its memory."""

@@ -26,7 +26,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 
 from study.errors import StudyError
 from study.launch import queue, snapshot
-from study.launch.local import ALLOCATOR
+from study.launch.allocator import ALLOCATOR
 from study.launch.profile import Profile
 from study.store import runs as store
 from study.store.files import read_json, write_json

@@ -21,7 +21,8 @@ class Measurement:
     lanes: int
     precision: str
     measure: str
-    """`textbook`, `bare` (forward, backward, SGD), `step` (with samples and augmentation), `run` (with all of the harness)."""
+    """`textbook`; `workers` (steps of as many single-threaded processes as there are cores, together); `bare` (forward,
+    backward, SGD); `step` (with samples and augmentation); `run` (with all of the harness)."""
     images_per_second: float
     """Of all lanes together; the median over rounds."""
     rounds: int

@@ -44,8 +44,7 @@ class Program:
         self._dtype = torch.bfloat16 if self._copied else torch.float32
         self._leaves = list(self.network.parameters())  # what gradients are taken of
         if compile_blocks:
-            for block in chain.from_iterable(self.network.stages):
-                block.compile(dynamic=False)  # once for each shape: blocks of all depths share it
+            _compile_blocks(self.network)
         self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in self._batch_norms:
             module.num_batches_tracked = None  # nothing reads it, and counting costs a launch a layer and step
@@ -195,6 +194,18 @@ class Program:
             self.loss.copy_(state["loss"])
             self.wrong.copy_(state["wrong"])
         self._renew_copies()
+
+
+def _compile_blocks(network: nn.Module) -> None:
+    """Compile each shape of block when it is first met: networks of all depths share what is compiled."""
+    import torch._dynamo  # late: 1.5 s
+
+    torch._dynamo.config.recompile_limit = (
+        256  # shapes, strides, shortcuts, training and evaluation: some 20 of one class
+    )
+    for stage in network.get_submodule("stages").children():
+        for block in stage.children():
+            block.compile(dynamic=False)
 
 
 def _counters(device: torch.device) -> tuple[Tensor, Tensor]:

@@ -57,3 +57,15 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision() -> None:
     for chunk in chunks:
         assert len({(specs[r].data, specs[r].precision, specs[r].train_subset) for r in chunk}) == 1
     assert sorted(itertools.chain(*chunks)) == sorted(specs)
+
+
+def test_packs_are_dealt_so_that_workers_have_as_much_to_do_as_one_another() -> None:
+    specs = {
+        run_id(s): s for s in (make_spec(network=n, depth=d) for n in ("plain", "residual") for d in (8, 20, 32, 56))
+    }
+    chunks = packs(list(specs), specs, size=16, workers=2)
+    loads = [sum(cost(specs[r]) for r in chunk) for chunk in chunks]
+    assert len(chunks) == 2 and max(loads) < 1.1 * min(loads)
+    assert sorted(itertools.chain(*chunks)) == sorted(specs)
+    assert [len(chunk) for chunk in packs(list(specs), specs, size=16)] == [8]
+    assert len(packs(list(specs)[:1], specs, size=16, workers=4)) == 1

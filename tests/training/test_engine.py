@@ -191,6 +191,24 @@ def test_bf16_is_not_fp32() -> None:
     assert bf16 != fp32 and bf16 == pytest.approx(fp32, rel=0.1)
 
 
+def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [eager(tmp_path / "alone", monkeypatch, seed=seed) for seed in range(3)]
+    sizes = []
+
+    def scarce(programs: Sequence[Program], tuning: Tuning) -> Eager:
+        sizes.append(len(programs))
+        if len(programs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Eager(programs)
+
+    monkeypatch.setattr(pack, "engine", scarce)
+    runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in (make_spec(**SHORT, seed=seed) for seed in range(3))]
+    assert train_pack(runs, DATA, CPU)
+    assert [points(files) for _, files in runs] == alone and sizes == [3, 1, 2, 1, 1]
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_graphs_train_as_eager_steps_do_on_a_gpu(precision: str) -> None:
