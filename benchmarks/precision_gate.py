@@ -18,10 +18,9 @@ import pandas as pd
 from study.store.collect import read_frames
 
 
-def differences(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def differences(curves: pd.DataFrame) -> pd.DataFrame:
     """A row for each network, depth and split."""
-    last = curves.sort_values("iteration").groupby(["run_id", "split"], as_index=False).last()
-    table = last.merge(runs[["run_id", "network", "depth", "precision", "seed"]], on="run_id")
+    table = curves.sort_values("iteration").groupby(["run_id", "split"], as_index=False).last()
     table = table[table["split"].isin(["train_clean", "test"])]
     wide = table.pivot_table(index=["network", "depth", "split", "seed"], columns="precision", values="error").dropna()
     rows = []
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("sweep")
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
-    table = differences(*read_frames([options.results / options.sweep]))
+    table = differences(read_frames([options.results / options.sweep])[0])
     if table.empty:
         sys.exit(f"{options.sweep}: no seed is there in both precisions yet")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from PIL import Image
 
 import study as package
 from study import cli
-from study.store.files import read_json
+from study.launch.allocator import ALLOCATOR
+from study.launch.worker import Warnings
+from study.store.files import read_json, read_lines
 from tests.launch.command import curves, runs, study, sweep_file
 
 DIVERGING = """
@@ -116,6 +119,21 @@ def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
     assert code == 2 and "fits 2 runs" in err
     code, _, err = study(folder, "logs", "plian-8")
     assert code == 2 and "no run 'plian-8'" in err
+
+
+def test_workers_keep_the_memory_they_free(finished: tuple[Path, str]) -> None:
+    for path in finished[0].glob("results/tiny/runs/*/attempts.jsonl"):
+        assert read_lines(path)[0]["environment"].items() >= ALLOCATOR.items()
+
+
+def test_warnings_of_a_worker_reach_those_who_watch() -> None:
+    notes: list[str] = []
+    logger = logging.getLogger("study.test")
+    logger.addHandler(Warnings(notes.append))
+    logger.info("a step was taken")
+    logger.warning("passed over %s", "checkpoint-1.pt")
+    logger.error("the attempt failed")
+    assert notes == ["passed over checkpoint-1.pt"]
 
 
 def test_table_in_every_format(finished: tuple[Path, str]) -> None:
@@ -231,8 +249,9 @@ def test_wrong_options_are_one_line(tmp_path: Path) -> None:
 
 def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
-    assert code == 2 and "no GPU is visible" in err
+    for words in (("sweep", sweep_file(tmp_path)), ("bench", "--quick")):
+        code, _, err = study(tmp_path, *words, "--device", "cuda")
+        assert code == 2 and "GPU" in err and "study doctor" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
 

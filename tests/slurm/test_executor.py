@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from study.launch.allocator import ALLOCATOR
 from study.store.files import read_json, read_lines
 from study.store.runs import status
 from tests.launch.command import curves, kill_tree
@@ -46,6 +47,7 @@ def test_twelve_runs_on_two_nodes_equal_the_local_executors_bit_for_bit(cluster:
     assert curves(user.folder) == expected
     records = [next(line for line in read_lines(f.attempts) if line["event"] == "start") for f in user.runs()]
     assert {record["node"] for record in records} == {"n1", "n2"}
+    assert all(record["environment"].items() >= ALLOCATOR.items() for record in records)
     assert {record["job"].split("_")[1] for record in records} == {str(i) for i in range(12)}
     assert "nothing is left to do; 12 of 12 runs are there" in user.study("sweep", "tiny.yaml")
 
