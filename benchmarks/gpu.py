@@ -13,8 +13,10 @@ others go on, and the exit status is 1. `--device cpu` tries the program itself,
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -44,6 +46,8 @@ from study.training.pack import Progress, train_pack
 from study.training.precision import backends
 
 ITERATIONS = 64_000
+PATIENCE = 240
+"""Seconds after which a part is taken to hang: where it does is printed, and the program ends."""
 
 
 def spec(network: str = "residual", depth: int = 20, precision: str = "bf16", **fields: Any) -> RunSpec:
@@ -71,12 +75,14 @@ class Bench:
     def part(self, name: str, work: Callable[[], Any]) -> None:
         """Do one part, print what it found, and keep it at once."""
         began = time.perf_counter()
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
         try:
             self.found[name] = work()
         except Exception as error:
             self.failed = True
             traceback.print_exc()
             self.found[name] = f"FAILED: {type(error).__name__}: {error}"
+        faulthandler.cancel_dump_traceback_later()
         print(f"{name}: {json.dumps(self.found[name])}  [{time.perf_counter() - began:.0f} s]", flush=True)
         (self.out / "gpu.json").write_text(json.dumps(self.found, indent=1) + "\n")
         if not self.tiny:
@@ -110,7 +116,8 @@ class Bench:
         with backends({specs[0].precision}, self.device, tuning.deterministic):
             began = time.perf_counter()
             lanes, runner = self.lanes(specs, tuning)
-            self.advance(lanes, runner, 2 if self.tiny else 2 * runner.stride)
+            # One more than whole strides, so that the graph of a single step is recorded too.
+            self.advance(lanes, runner, 2 if self.tiny else 2 * runner.stride + 1)
             self.wait()
             prepared = time.perf_counter() - began
             steps, taken, began = 2 if self.tiny else 64, 0, time.perf_counter()
@@ -119,6 +126,18 @@ class Bench:
                 self.wait()
                 taken += steps
             return {"step_ms": 1e3 * (time.perf_counter() - began) / taken, "prepare_s": prepared}
+
+    def evaluation_seconds(self, specs: list[RunSpec]) -> float:
+        """Time of an evaluation of all of them on all training and test images, as every 1,000 steps of the recipe."""
+        with backends({specs[0].precision}, self.device, deterministic=True):
+            lanes, runner = self.lanes(specs, Tuning())
+            programs = [lane.program for lane in lanes]
+            for _ in range(2):  # the first records
+                began = time.perf_counter()
+                for source in ("train", "test"):
+                    runner.evaluate(programs, source, lambda: False)
+                self.wait()
+        return time.perf_counter() - began
 
     def losses(self, specs: list[RunSpec], device: torch.device, steps: int, tuning: Tuning) -> list[list[float]]:
         """The loss of each step of each network, side by side."""
@@ -149,12 +168,15 @@ class Bench:
             batches.append(images.batch(lanes[0].program.draws(), 4)[0].cpu())
         assert torch.equal(*batches), "the samples differ from the CPU's"
         theirs = self.losses([small], cpu, steps, Tuning())
-        found = {}
-        for precision, tolerance in (("fp32", 1e-3), ("tf32", 1e-2), ("bf16", 5e-2)):
+        # The first steps tell a wrong step from a right one; after that small differences grow, whoever makes them.
+        found, wrong = {}, []
+        for precision, first, rest in (("fp32", 1e-4, 0.1), ("tf32", 5e-3, 0.1), ("bf16", 3e-2, 0.2)):
             ours = self.losses([replace_precision(small, precision)], self.device, steps, Tuning())
-            off = max(abs(a[0] - b[0]) / b[0] for a, b in zip(ours, theirs, strict=True))
-            assert off < tolerance, f"{precision}: a loss is off by {off:.2g}"
-            found[precision] = off
+            early, late = far_apart(ours[:3], theirs[:3]), far_apart(ours, theirs)
+            found[precision] = {"first 3 steps": early, "all steps": late}
+            if not (early < first and late < rest):
+                wrong.append(precision)
+        assert not wrong, f"losses are off: {found}"
         return found
 
     def recorded(self) -> Any:
@@ -166,7 +188,7 @@ class Bench:
                 steps = 2 if self.tiny else 50
                 eager = self.losses(pair, self.device, steps, Tuning(graphs=False))
                 played = self.losses(pair, self.device, steps, Tuning(steps_per_graph=1))
-                off = max(abs(a - b) / b for x, y in zip(played, eager, strict=True) for a, b in zip(x, y, strict=True))
+                off = far_apart(played, eager)
                 assert off < 1e-2, f"{precision}, depth {depth}: recorded steps are off by {off:.2g}"
                 found[f"{precision}-{depth}"] = off
         return found
@@ -234,6 +256,8 @@ class Bench:
         specs = [self.spec(network, depth) for network, depth in (FIGURE_6[-2:] if self.tiny else FIGURE_6)]
         alone = {s.title: self.step_seconds([s], Tuning(), 1.0)["step_ms"] for s in specs}
         pack = self.step_seconds(specs, Tuning(), 10.0)
+        evaluation = self.evaluation_seconds(specs)
+        in_fp32 = [replace_precision(s, "fp32") for s in specs]
         serial = sum(alone.values())
         ceilings = measure(self.device)
         return {
@@ -242,7 +266,9 @@ class Bench:
             "pack_ms": pack["step_ms"],
             "record_s": pack["prepare_s"],
             "ratio": serial / pack["step_ms"],
-            "minutes_for_64k": ITERATIONS * pack["step_ms"] / 60_000,
+            "evaluation_s": evaluation,
+            "minutes_for_64k": (ITERATIONS * pack["step_ms"] / 1000 + ITERATIONS / 1000 * evaluation) / 60,
+            "pack_ms_fp32": self.step_seconds(in_fp32, Tuning(), 5.0)["step_ms"],
             "floor_minutes": ITERATIONS * ceilings.floor(specs) / 60,
             "ceilings": asdict(ceilings),
         }
@@ -267,6 +293,7 @@ class Bench:
             before = torch.cuda.memory_reserved(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             self.step_seconds(specs, Tuning(), 0.1)
+            self.evaluation_seconds(specs)
             taken = torch.cuda.max_memory_reserved(self.device) - before
             found[precision] = {"taken": taken, "estimate": sum(map(needed, specs))}
             found[precision]["ratio"] = taken / found[precision]["estimate"]
@@ -283,12 +310,24 @@ class Bench:
             choices["compiled"] = replace(Tuning(), compile_blocks=True)
         found: dict[str, Any] = {}
         for name, choice in choices.items():
-            found[name] = {"ResNet-20": self.step_seconds([self.spec()], choice, 2.0)}
-            if not self.tiny:
-                four = [self.spec(network, depth) for network in ("plain", "residual") for depth in (20, 56)]
-                found[name]["plain and ResNet, 20 and 56"] = self.step_seconds(four, choice, 2.0)
+            try:
+                found[name] = {"ResNet-20": self.step_seconds([self.spec()], choice, 2.0)}
+                if not self.tiny:
+                    four = [self.spec(network, depth) for network in ("plain", "residual") for depth in (20, 56)]
+                    found[name]["plain and ResNet, 20 and 56"] = self.step_seconds(four, choice, 2.0)
+            except Exception as error:  # the other choices are still worth knowing
+                self.failed = True
+                found[name] = f"FAILED: {type(error).__name__}: {error}"
             print(f"  {name}: {found[name]}", flush=True)
         return found
+
+
+def far_apart(ours: list[list[float]], theirs: list[list[float]]) -> float:
+    """Largest relative difference of losses; infinite where one is not finite."""
+    pairs = [(a, b) for x, y in zip(ours, theirs, strict=True) for a, b in zip(x, y, strict=True)]
+    if not all(math.isfinite(a) and math.isfinite(b) for a, b in pairs):
+        return math.inf
+    return max(abs(a - b) / b for a, b in pairs)
 
 
 def replace_precision(run: RunSpec, precision: str) -> RunSpec:

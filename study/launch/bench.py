@@ -217,6 +217,8 @@ def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Pa
 
         def report(progress: Progress) -> None:
             if progress.run_id == runs[0][1].run_id:
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
                 reports.append((progress.iteration, time.perf_counter()))
 
         # The first report comes before the first step, the second when libraries and graphs have warmed up.

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from study.networks.shape import layers
 from study.spec.run import RunSpec
 
-WORKSPACE = 64 << 20
-"""Bytes allowed to each network for the libraries' scratch space and the allocator's rounding."""
+WORKSPACE = 128 << 20
+"""Bytes allowed to each network for the libraries' scratch space (cuBLAS has 32 MiB a stream and thread on a Hopper) and the
+allocator's rounding."""
+EVALUATED = 500
+"""Images in a batch of an evaluation."""
 
 
 def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -35,8 +38,10 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     itemsize = 2 if spec.precision == "bf16" else 4
     # Weights, momentum, gradients; in bf16 also copies of weights and gradients.
     state = sum(layer.parameters for layer in shape) * (12 + (4 if itemsize == 2 else 0))
-    largest = max(layer.out_maps * layer.size**2 for layer in shape) * spec.recipe.batch_size * itemsize
-    return state + activations(spec, channels, classes, size) + 4 * largest + WORKSPACE
+    largest = max(layer.out_maps * layer.size**2 for layer in shape) * itemsize
+    step = activations(spec, channels, classes, size) + 4 * largest * spec.recipe.batch_size
+    # What a graph has allocated is its own while it exists; recording the evaluation needs its maps beside it.
+    return state + step + 4 * largest * EVALUATED + WORKSPACE
 
 
 def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:

@@ -83,25 +83,42 @@ class Cuda:
     """
 
     def __init__(self, programs: Sequence[Program]) -> None:
-        self._streams = {id(program): torch.cuda.Stream() for program in programs}  # type: ignore[no-untyped-call]
+        self._recording, *streams = _streams(torch.cuda.current_device(), 1 + len(programs))
+        self._stream = {id(program): stream for program, stream in zip(programs, streams, strict=True)}
         self._pool = torch.cuda.graph_pool_handle()
 
     def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
         here = torch.cuda.current_stream()
-        for program in programs:
-            stream = self._streams[id(program)]
-            stream.wait_stream(here)
-            with torch.cuda.stream(stream):
-                work(program)
-        for program in programs:
-            here.wait_stream(self._streams[id(program)])
+        begun = []
+        try:
+            for program in programs:
+                stream = self._stream[id(program)]
+                stream.wait_stream(here)
+                begun.append(stream)
+                with torch.cuda.stream(stream):
+                    work(program)
+        finally:  # a recording that fails must end whole, or CUDA hides why it failed
+            for stream in begun:
+                here.wait_stream(stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._recording):
             work()
         return graph.replay
+
+
+_made: dict[int, list[torch.cuda.Stream]] = {}
+
+
+def _streams(device: int, count: int) -> list[torch.cuda.Stream]:
+    """`count` streams of a device, the same ones each time: torch deals out 32 in turn, and two branches on one would wait
+    for each other; and each that was ever used keeps cuBLAS's workspace."""
+    streams = _made.setdefault(device, [])
+    while len(streams) < count:
+        streams.append(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+    return streams[:count]
 
 
 class Graphs:
@@ -111,12 +128,13 @@ class Graphs:
 
     def __init__(self, programs: Sequence[Program], steps_per_graph: int, recorder: Recorder) -> None:
         self.programs, self.steps_per_graph, self.recorder = programs, steps_per_graph, recorder
-        self._recorded: dict[object, Callable[[], None]] = {}
+        self._recorded: dict[tuple[object, int], Callable[[], None]] = {}
+        self._warm: set[object] = set()
 
     def steps(self, count: int) -> None:
         whole, rest = divmod(count, self.steps_per_graph)
         for _ in range(whole):
-            self._play(self.programs, "steps", lambda program: program.step(), self.steps_per_graph)
+            self._play(self.programs, "step", lambda program: program.step(), self.steps_per_graph)
         for _ in range(rest):
             self._play(self.programs, "step", lambda program: program.step())
 
@@ -134,13 +152,15 @@ class Graphs:
         return True
 
     def _play(self, programs: Sequence[Program], name: str, work: Callable[[Program], None], times: int = 1) -> None:
-        key = (name, *map(id, programs))
-        if key not in self._recorded:
-            self._warm_up(programs, work)
-            self._recorded[key] = self.recorder.record(
+        what = (name, *map(id, programs))
+        if (what, times) not in self._recorded:
+            if what not in self._warm:
+                self._warm_up(programs, work)
+                self._warm.add(what)
+            self._recorded[what, times] = self.recorder.record(
                 lambda: self.recorder.side_by_side(programs, lambda program: _repeat(work, program, times))
             )
-        self._recorded[key]()
+        self._recorded[what, times]()
 
     def _warm_up(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
         """Do the work as it will be recorded, so that libraries choose their algorithms; then undo it."""

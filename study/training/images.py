@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from study.data import ImageSet
+from study.networks.memory import EVALUATED
 from study.training.samples import Draws
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = EVALUATED
 """Images in a batch of an evaluation: a constant, so that sums are taken in the same order every time."""
 
 
@@ -30,6 +31,8 @@ class Images:
         mean = np.zeros(data.train_images.shape[1:], np.float64)
         for start in range(0, len(data.train_images), 5000):  # in parts: float64 copies are eight times the data
             mean += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
+        # As a tensor: a GPU multiplies by the reciprocal of a plain number, and the samples would differ in their last bits.
+        self._scale = torch.tensor(255.0, device=device)
         self.mean = torch.from_numpy((mean / len(data.train_images)).astype(np.float32)).to(device)
         self._images = {"train": _upload(data.train_images, device), "test": _upload(data.test_images, device)}
         self._labels = {"train": _upload(data.train_labels, device), "test": _upload(data.test_labels, device)}
@@ -44,7 +47,7 @@ class Images:
         return int(self.mean.shape[2])
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / 255
+        return (images.float() - self.mean) / self._scale
 
     def batch(self, draws: Draws, pad: int) -> tuple[Tensor, Tensor]:
         """One training batch.

@@ -83,8 +83,8 @@ def train_pack(
         try:
             if not _train_together(part, Images(data, device), *arguments):
                 return False
-        except torch.OutOfMemoryError:
-            if len(part) == 1:
+        except RuntimeError as error:
+            if len(part) == 1 or not _out_of_memory(error):
                 raise
             log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), device)
             todo[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
@@ -96,10 +96,17 @@ def _fitting(runs: Sequence[_Run], data: ImageSet, device: torch.device) -> list
     if device.type != "cuda":
         return [runs]
     size, _, channels = data.train_images.shape[1:]
+    torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
     room = int(0.9 * free) - data.train_images.nbytes - data.test_images.nbytes
     needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
     return [[runs[place] for place in part] for part in parts(needs, room)]
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Torch has a class for it; instantiating a graph, or finding a convolution's workspace, fails in other ways."""
+    words = ("out of memory", "unable to find an engine")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _train_together(
@@ -113,7 +120,7 @@ def _train_together(
     ranks: Ranks | None,
     before_write: Callable[[RunFiles], None],
 ) -> bool:
-    states = [checkpoint.load_newest(files, device) for _, files in runs]
+    states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
     _set_threads(states, device)
     with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
         lanes = [

@@ -40,7 +40,9 @@ class Program:
         """The float32 weights, in the order of the network's."""
         self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
-        self._gradients_fp32 = [torch.zeros_like(p) for p in self.parameters] if self._copied else []
+        originals = {id(original) for _, original in self._copied}
+        self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
+        self._gradients_fp32 = [torch.zeros_like(self.parameters[i]) for i in self._low]
         self._dtype = torch.bfloat16 if self._copied else torch.float32
         self._leaves = list(self.network.parameters())  # what gradients are taken of
         if compile_blocks:
@@ -122,8 +124,10 @@ class Program:
         loss = F.cross_entropy(logits, labels)
         gradients = list(torch.autograd.grad(loss, self._leaves))
         if self._copied:
-            torch._foreach_copy_(self._gradients_fp32, gradients)
-            gradients = self._gradients_fp32
+            # Those in bfloat16 alone: of one type they are copied in one launch, of several one by one.
+            torch._foreach_copy_(self._gradients_fp32, [gradients[i] for i in self._low])
+            for i, gradient in zip(self._low, self._gradients_fp32, strict=True):
+                gradients[i] = gradient
         return loss.detach(), logits.detach(), gradients
 
     @torch.no_grad()

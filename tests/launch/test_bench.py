@@ -52,7 +52,11 @@ def test_the_textbook_loop_stands_still_when_it_is_not_its_turn() -> None:
     assert script is not None
     with textbook(script, 8, "cpu") as loop:
         assert loop.train(1) > 0
-        state = Path(f"/proc/{loop.processes[0].pid}/stat").read_text().rpartition(")")[2].split()[0]
+        for _ in range(100):
+            state = Path(f"/proc/{loop.processes[0].pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if state == "T":
+                break
+            time.sleep(0.05)
         assert state == "T"
     assert loop.processes[0].returncode == -9
 

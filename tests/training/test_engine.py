@@ -17,6 +17,7 @@ from study.training.engine import Cuda, Eager, Graphs, Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
+from study.training.precision import backends
 from study.training.program import Program
 from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
 
@@ -124,7 +125,7 @@ def test_steps_are_recorded_once_and_played_in_fours_as_far_as_they_go(tmp_path:
     player.sides.clear()
     graphs.steps(11)
     assert player.recorded == 2
-    assert player.sides[1] == 2 * 2 + 2 + 3  # two warm-ups of each, then 4 + 4 + 1 + 1 + 1
+    assert player.sides[1] == 2 + 2 + 3  # two to warm up, then 4 + 4 + 1 + 1 + 1
     assert int(lane.program._position) == 11
 
 
@@ -191,8 +192,9 @@ def test_bf16_is_not_fp32() -> None:
     assert bf16 != fp32 and bf16 == pytest.approx(fp32, rel=0.1)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), RuntimeError("CUDA error: out of memory")])
 def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
     alone = [eager(tmp_path / "alone", monkeypatch, seed=seed) for seed in range(3)]
     sizes = []
@@ -200,7 +202,7 @@ def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
     def scarce(programs: Sequence[Program], tuning: Tuning) -> Eager:
         sizes.append(len(programs))
         if len(programs) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return Eager(programs)
 
     monkeypatch.setattr(pack, "engine", scarce)
@@ -214,7 +216,8 @@ def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
 def test_graphs_train_as_eager_steps_do_on_a_gpu(precision: str) -> None:
     spec = make_spec(**SHORT, precision=precision, recipe__learning_rate=0.02)
     cuda = torch.device("cuda")
-    assert stepwise(spec, 50, cuda, graphs=True) == pytest.approx(stepwise(spec, 50, cuda), rel=1e-3)
+    with backends({precision}, cuda, deterministic=True):
+        assert stepwise(spec, 50, cuda, graphs=True) == stepwise(spec, 50, cuda)
 
 
 @pytest.mark.cuda
