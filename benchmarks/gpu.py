@@ -46,7 +46,7 @@ from study.training.pack import Progress, train_pack
 from study.training.precision import backends
 
 ITERATIONS = 64_000
-PATIENCE = 240
+PATIENCE = 400
 """Seconds after which a part is taken to hang: where it does is printed, and the program ends."""
 
 
