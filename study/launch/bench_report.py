@@ -21,10 +21,13 @@ HEAD = (
     f"{'':<12} {'lanes':>5} {'precision':>9} {'':<9}{'images/s':>9} {'x textbook':>10} {'of floor':>9} {'over bare':>9}"
 )
 WHAT = """
-textbook: benchmarks/textbook.py in fp32, whatever the row's precision. workers: as a sweep trains on a CPU, a network on
-each core, one thread each; the images of all. The others have one network on all cores: bare: forward, backward and SGD on one
-batch. step: with samples and augmentation. run: with curves, progress and checkpoints, as in a sweep. of floor: the time
-that arithmetic or memory alone would take, at the ceilings above, over the time taken."""
+textbook   benchmarks/textbook.py, in fp32 whatever the row's precision
+workers    as a sweep trains on a CPU: a network on each core, one thread each; the images of all
+bare       one network on all cores, as the rest: forward, backward and SGD on one batch
+step       with samples and augmentation
+run        with curves, progress and checkpoints, as in a sweep
+of floor   the time that arithmetic or memory alone would take, at the ceilings above, over the time taken
+"""
 
 
 def report(results: Path, device: str, threads: int | None, quick: bool) -> Iterator[str]:
