@@ -42,7 +42,7 @@ from study.training.ceilings import measure
 from study.training.engine import Engine, Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
-from study.training.pack import Progress, train_pack
+from study.training.pack import Progress, advance, train_pack
 from study.training.precision import backends
 
 ITERATIONS = 64_000
@@ -101,11 +101,7 @@ class Bench:
     def advance(self, lanes: list[Lane], runner: Engine, steps: int) -> None:
         """Take steps without a point of a curve."""
         while steps:
-            part = min(steps, runner.stride, *(lane.prepare() for lane in lanes))
-            runner.steps(part)
-            for lane in lanes:
-                lane.advance(part)
-            steps -= part
+            steps -= advance(lanes, runner, steps)
 
     def wait(self) -> None:
         if not self.tiny:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from study.errors import StudyError
 from study.store.collect import read_frames
 
 
@@ -47,9 +48,14 @@ def main() -> None:
     parser.add_argument("sweep")
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
-    table = differences(read_frames([options.results / options.sweep])[0])
+    try:
+        table = differences(read_frames([options.results / options.sweep])[0])
+    except StudyError as error:
+        sys.exit(str(error))
     if table.empty:
-        sys.exit(f"{options.sweep}: no seed is there in both precisions yet")
+        sys.exit(
+            f"{options.sweep}: no seed is there in both precisions yet; go on with: study sweep precision_gate.yaml"
+        )
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     moved = table[table["difference"].abs() > 2 * table["standard error"]]
     print("bf16 moves the errors of:" if len(moved) else "no difference is beyond two standard errors")

@@ -29,11 +29,11 @@ from study.spec.sweep import Value, resolve
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.store.measurements import Measurement
-from study.training.ceilings import Ceilings, measure, median_ratio
+from study.training.ceilings import Ceilings, measure
 from study.training.engine import Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
-from study.training.pack import Progress, train_pack
+from study.training.pack import Progress, advance, train_pack
 from study.training.precision import backends
 from study.training.program import Program
 
@@ -139,10 +139,15 @@ def _case(
             measure=name,
             images_per_second=batch / typical,
             rounds=rounds,
-            ratio_to_textbook=median_ratio(seconds, by_name["textbook"]) if "textbook" in by_name else None,
+            ratio_to_textbook=_median_ratio(by_name["textbook"], seconds) if "textbook" in by_name else None,
             share_of_floor=floor / typical,
-            over_bare=statistics.median(a / b for a, b in zip(seconds, by_name["bare"], strict=True)) - 1,
+            over_bare=_median_ratio(seconds, by_name["bare"]) - 1,
         )
+
+
+def _median_ratio(one: list[float], other: list[float]) -> float:
+    """Of times in rounds in which both took their turn: what slows a round slows both."""
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
 def _steps(contender: Contender, device: torch.device) -> int:
@@ -176,7 +181,9 @@ class _Bare(Program):
 
     def __init__(self, spec: RunSpec, images: Images) -> None:
         super().__init__(spec, images)
-        self.batch = images.in_order("train", torch.zeros((), dtype=torch.int64, device=images.device), 128)
+        self.batch = images.in_order(
+            "train", torch.zeros((), dtype=torch.int64, device=images.device), spec.recipe.batch_size
+        )
 
     def step(self) -> None:
         _, _, gradients = self._differentiate(*self.batch)
@@ -195,11 +202,7 @@ def timed_steps(specs: list[RunSpec], device: torch.device, data: ImageSet) -> C
 
     def train(steps: int) -> None:
         while steps:
-            part = min(steps, runner.stride, *(lane.prepare() for lane in lanes))
-            runner.steps(part)
-            for lane in lanes:
-                lane.advance(part)
-            steps -= part
+            steps -= advance(lanes, runner, steps)
 
     return _timed(train, device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,13 +55,13 @@ def measure(device: torch.device) -> Ceilings:
 def _product(device: torch.device, dtype: torch.dtype) -> float:
     side = SIDE[device.type]
     a = torch.randn(side, side, device=device).to(dtype)
-    return 2 * side**3 / best(lambda: a @ a, device)
+    return 2 * side**3 / _best(lambda: a @ a, device)
 
 
 def _copy(device: torch.device) -> float:
     source = torch.zeros(COPIED[device.type] // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * COPIED[device.type] / best(lambda: target.copy_(source), device, tries=20)
+    return 2 * COPIED[device.type] / _best(lambda: target.copy_(source), device, tries=20)
 
 
 def _launch(device: torch.device) -> float:
@@ -74,16 +73,16 @@ def _launch(device: torch.device) -> float:
             x.add_(1)
 
     if device.type == "cpu":
-        return best(many, device) / count
+        return _best(many, device) / count
     many()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         many()
-    return best(graph.replay, device) / count
+    return _best(graph.replay, device) / count
 
 
-def best(work: Callable[[], object], device: torch.device, tries: int = 5) -> float:
+def _best(work: Callable[[], object], device: torch.device, tries: int = 5) -> float:
     """The least seconds that the work took, after one try to warm up."""
     seconds = [_seconds(work, device) for _ in range(tries + 1)]
     return min(seconds[1:])
@@ -95,8 +94,3 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
-
-
-def median_ratio(ours: list[float], theirs: list[float]) -> float:
-    """Median over rounds of theirs over ours: how many times as fast we are, where both took turns."""
-    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))

@@ -17,7 +17,7 @@ from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.engine import Tuning, engine
+from study.training.engine import Engine, Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
 from study.training.precision import backends
@@ -103,6 +103,15 @@ def _fitting(runs: Sequence[_Run], data: ImageSet, device: torch.device) -> list
     return [[runs[place] for place in part] for part in parts(needs, room)]
 
 
+def advance(lanes: Sequence[Lane], engine: Engine, most: int) -> int:
+    """Take up to `most` steps of each lane, as far as the host has nothing to do; returns how many."""
+    steps = min(most, engine.stride, *(lane.prepare() for lane in lanes))
+    engine.steps(steps)
+    for lane in lanes:
+        lane.advance(steps)
+    return steps
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
     """Torch has a class for it; instantiating a graph, or finding a convolution's workspace, fails in other ways."""
     words = ("out of memory", "unable to find an engine")
@@ -163,10 +172,7 @@ class _Pack:
         # A checkpoint may have been written between a step and the evaluation due after it.
         self._observe()
         while self.active and not self._agreed(self.stopped()):
-            steps = min(self.engine.stride, *(lane.prepare() for lane in self.active))
-            self.engine.steps(steps)
-            for lane in self.active:
-                lane.advance(steps)
+            advance(self.active, self.engine, self.engine.stride)
             self._tick()
             self._observe()
             if self._agreed(time.perf_counter() - self.saved > self.checkpoint_seconds):

@@ -26,14 +26,6 @@ SHORT = {"recipe__iterations": 23, "recipe__batch_size": 16, "recipe__evaluate_e
 DATA = tiny_images(train=520, test=20)  # one whole batch of an evaluation, and a rest
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():  # type: ignore[no-untyped-def]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Player:
     """A recorder without a GPU: what it records is the work itself."""
 
