@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.networks.shape import layers
+from study.spec.registry import BLOCKS
 from study.spec.run import RunSpec
 
 WORKSPACE = 128 << 20
@@ -23,7 +24,7 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
     batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
     elements = channels * size**2
     for layer in layers(spec, channels, classes, size):
-        if layer.name == "head":
+        if layer.name.startswith("head"):
             continue
         output = layer.out_maps * layer.size**2
         elements += output if layer.name.endswith("shortcut") else 2 * output
@@ -54,11 +55,11 @@ def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32)
     itemsize = 2 if spec.precision == "bf16" else 4
     elements, before = 0, channels * size**2
     for layer in layers(spec, channels, classes, size):
-        if layer.name == "head":
+        if layer.name.startswith("head"):
             continue
         output = layer.out_maps * layer.size**2
         elements += 3 * before + 16 * output
-        if spec.network == "residual" and layer.name.endswith("conv2"):
+        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block].kernels)}"):
             elements += 6 * output
         before = output
     return elements * spec.recipe.batch_size * itemsize

@@ -17,7 +17,15 @@ from study.spec.run import RunSpec
 SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
 
-NEUTRAL: dict[str, Any] = {"recipe.bn_groups": 1}
+NEUTRAL: dict[str, Any] = {
+    "recipe.bn_groups": 1,
+    "stride_in": None,
+    "shortcut_scale": None,
+    "branch_scale": None,
+    "gate_bias": None,
+    "dropout": None,
+    "order": "original",
+}
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from study.networks.network import Network, build
+from study.networks.network import build, structure
 from tests.helpers import make_spec
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
@@ -80,7 +80,7 @@ def test_a_residual_network_whose_branches_are_zero_is_its_stem_pooled():
 )], ids=["cifar", "imagenet"])  # fmt: skip
 def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
     with torch.device("meta"):
-        network = Network(make_spec(**CIFAR, **family, width=width), 3, 10)
+        network = structure(make_spec(**CIFAR, **family, width=width), 3, 10)
     assert network.stem[0].out_channels == width * maps[0]
     assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
     assert network.head.in_features == width * maps[-1]
