@@ -384,7 +384,7 @@ def list_(
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
         for name, summary in listing(kind.value, _results(results), data_root or default_root()):
-            print(f"  {name:<20} {summary}")
+            print(f"  {name:<24} {summary}")
 
 
 @app.command()

@@ -12,9 +12,9 @@ from torch import nn
 def initialise(network: nn.Module, seed: int) -> None:
     """He initialisation (He et al. 2015, arXiv 1502.01852, eq. 10): normal, standard deviation sqrt(2 / fan_in).
 
-    For convolutions and linear layers; biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each layer draws from a stream of
-    its own, keyed by the seed and the layer's name, so networks that differ in a shortcut or in later layers share
-    the weights of all the layers that they have in common.
+    For convolutions and linear layers; biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each
+    layer draws from a stream of its own, keyed by the seed and the layer's name, so networks that differ in a shortcut
+    or in later layers share the weights of all the layers that they have in common.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -26,12 +26,12 @@ def stages(spec: RunSpec) -> list[Stage]:
     `maps` are those of a block's first convolutions: a bottleneck's last has four times as many.
     """
     if spec.family == "vgg":
-        counts = VGG_CONVOLUTIONS[spec.depth]
-        return [Stage(n, spec.width * min(64 * 2**i, 512), 1) for i, n in enumerate(counts)]
+        maps = (64, 128, 256, 512, 512)
+        return [Stage(n, spec.width * m, 1) for n, m in zip(VGG_CONVOLUTIONS[spec.depth], maps, strict=True)]
     imagenet, layers = spec.family == "imagenet", len(BLOCKS[spec.block].kernels)
     counts = IMAGENET_BLOCKS[spec.depth] if imagenet else ((spec.depth - 2) // (3 * layers),) * 3
-    maps = 64 if imagenet else 16
-    return [Stage(n, spec.width * maps * 2**i, 1 if i == 0 else 2) for i, n in enumerate(counts)]
+    first = 64 if imagenet else 16
+    return [Stage(n, spec.width * first * 2**i, 1 if i == 0 else 2) for i, n in enumerate(counts)]
 
 
 class Layer(NamedTuple):

@@ -21,7 +21,7 @@ class Shortcut(nn.Module):
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
         """The shortcut and the branch together."""
-        return branch + self(x)
+        return torch.add(branch, self(x))
 
 
 class Identity(Shortcut):
@@ -83,10 +83,10 @@ class Scaled(_OverA):
         self.shortcut_scale, self.branch_scale = shortcut_scale, branch_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut_scale * self.carry(x)
+        return torch.mul(self.carry(x), self.shortcut_scale)
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        return self.branch_scale * branch + self(x)
+        return torch.add(self(x), branch, alpha=self.branch_scale)
 
 
 class ShortcutGate(_OverA):
@@ -102,7 +102,7 @@ class ShortcutGate(_OverA):
         self.gate.initial_bias = gate_bias  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-self.gate(x)) * self.carry(x)  # 1 - sigmoid(z) is sigmoid(-z)
+        return torch.mul(torch.sigmoid(-self.gate(x)), self.carry(x))  # 1 - sigmoid(z) is sigmoid(-z)
 
 
 class ExclusiveGate(ShortcutGate):
@@ -110,7 +110,7 @@ class ExclusiveGate(ShortcutGate):
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(x))
-        return gate * branch + (1 - gate) * self.carry(x)
+        return torch.addcmul(gate * branch, 1 - gate, self.carry(x))
 
 
 class Dropout(_OverA):

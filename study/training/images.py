@@ -86,7 +86,10 @@ class Images:
 
         Shapes as in `batch`.
         """
-        number = first + torch.arange(count, device=self.device)
+        return self.at(split, first + torch.arange(count, device=self.device))
+
+    def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
+        """The images of `train` or `test` with these numbers, int64 (B,) on the device, not augmented. Shapes as in `batch`."""
         images = self._normalise(self._images[split].index_select(0, number))
         return images.permute(0, 3, 1, 2), self._labels[split].index_select(0, number)
 

@@ -54,7 +54,10 @@ IMAGES = {"data": "image_folder", "folder": "mine"}
         ({"depth": 2}, "depth: 2 is not .*; nearest: 8$"),
         ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
         ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
-        ({"family": "imagenet", "depth": 20}, "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20"),
+        (
+            {"family": "imagenet", "depth": 20},
+            "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20",
+        ),
         ({"stem": "imagenet"}, "stem: the CIFAR family has the stem 'cifar'"),
         ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
         ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),
