@@ -234,7 +234,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.tables import final_errors, render
     from study.store.collect import collect, read_frames
 
-    collect(planned.files)
+    collected = collect(planned.files)
     curves, runs = read_frames([planned.files.folder])
     if not curves.empty:
         print()
@@ -245,7 +245,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
         print(f"note: {run['run_id']}: {run['message']}")
     print()
-    print(f"curves: {planned.files.curves}")
+    print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
         for path in refresh(planned.files, planned.sweep.figures, curves, runs, figures / planned.sweep.name):
             print(f"figure: {path}")
@@ -313,8 +313,32 @@ def cancel(
 
 
 @app.command()
+def probe(
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=_complete_sweep)],
+    probes: Annotated[str | None, typer.Option(help="comma-separated, see `study list probes` [default: all]")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="training images [default: as in the run's spec]")] = None,
+    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
+    results: Results = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Measure the networks of a sweep, or of one run, on their newest checkpoints, into probes.parquet."""
+    from rich.console import Console
+
+    from study.data import default_root
+    from study.launch import probe as afterwards
+
+    asked = afterwards.order(probes, images, device.value, data_root or default_root())
+    failed = False
+    with Console(stderr=True).status("") as shown:
+        for line in afterwards.probe(_sweep_files(what, results), asked, shown.update):
+            print(line.text, file=sys.stderr if line.failed else sys.stdout, flush=True)
+            failed = failed or line.failed
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def collect(sweep: SweepName, results: Results = None) -> None:
-    """Gather a sweep's curves and runs into two Parquet files; safe while it is being trained."""
+    """Gather a sweep's curves, runs and measurements into Parquet files; safe while it is being trained."""
     from study.store.collect import collect as gather
 
     for path in gather(_sweep_files(sweep, results)):
@@ -367,6 +391,7 @@ class Listing(StrEnum):
     data = "data"
     recipes = "recipes"
     networks = "networks"
+    probes = "probes"
     figures = "figures"
     tables = "tables"
 
@@ -377,7 +402,7 @@ def list_(
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """List sweeps, data sets, recipes, networks and figures."""
+    """List sweeps, data sets, recipes, networks, probes and figures."""
     from study.data import default_root
     from study.launch.catalogue import listing
 
