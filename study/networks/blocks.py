@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -91,6 +92,19 @@ class Block(nn.Module):
         for name in self._after:
             y = F.relu(y, inplace=True) if name == "relu" else getattr(self, name)(y)
         return y
+
+    def rectified(self, y: Tensor) -> Tensor | None:
+        """What the ReLU after the addition gets, where `y` is the sum; None in an order without one."""
+        if "relu" not in self._after:
+            return None
+        for name in self._after[: self._after.index("relu")]:
+            y = getattr(self, name)(y)
+        return y
+
+    def normalised(self) -> list[tuple[str, str]]:
+        """The names of each convolution of the branch that BN directly follows there, and of that BN."""
+        pairs = pairwise(self._branch)
+        return [(conv, bn) for conv, bn in pairs if conv.startswith("conv") and bn.startswith("bn")]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""

@@ -57,12 +57,17 @@ class Subject:
 
         Always the same images, drawn at random, for every network and at every iteration. Shapes as `Images.batch`.
         """
-        size = min(self.spec.recipe.batch_size, self.images.count(split))
-        chosen = np.random.RandomState(0).permutation(self.images.count(split))[: count or self.count]
-        whole = max(size, len(chosen) // size * size)
-        numbers = torch.from_numpy(np.resize(chosen, whole)).to(self.images.device)
-        for part in torch.split(numbers, size):
+        whole = self.looked_at(split, count)
+        chosen = np.random.RandomState(0).permutation(self.images.count(split))[:whole]
+        numbers = torch.from_numpy(chosen).to(self.images.device)
+        for part in torch.split(numbers, min(self.spec.recipe.batch_size, whole)):
             yield self.images.at(split, part)
+
+    def looked_at(self, split: str = "train", count: int | None = None) -> int:
+        """How many images `batches` gives in all."""
+        there = self.images.count(split)
+        size = min(self.spec.recipe.batch_size, there)
+        return max(size, min(count or self.count, there) // size * size)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of a batch, in nats; its gradient can be taken."""

@@ -25,6 +25,9 @@ NEUTRAL: dict[str, Any] = {
     "gate_bias": None,
     "dropout": None,
     "order": "original",
+    "probes": [],
+    "probe_every": None,
+    "probe_images": None,
 }
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""

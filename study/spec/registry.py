@@ -127,6 +127,16 @@ ORDERS: dict[str, Entry] = {
     "pre": Entry("study.networks.orders:pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation"),
 }
 
+PROBES: dict[str, Entry] = {
+    "responses": Entry("study.probes.responses:measure", "standard deviation of each 3x3 layer's responses, after BN"),
+    "gradients": Entry("study.probes.gradients:measure", "norm of the gradient of each layer's weights"),
+    "identity": Entry(
+        "study.probes.identity:measure", "how far each block is from the identity, and what its ReLU cuts"
+    ),
+    "weights": Entry("study.probes.weights:measure", "norm of each layer's weights, and their way from the start"),
+}
+"""In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""
+
 FIGURES: dict[str, Entry] = {
     "degradation": Entry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
     "depth_error": Entry("study.plotting.depth_error:plot", "final training and test error against depth"),

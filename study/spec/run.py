@@ -14,12 +14,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from study.errors import nearest
-from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS, Entry
+from study.spec.registry import BLOCKS, DATA, ORDERS, PROBES, SHORTCUTS, Entry
 
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
 VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions in each stage of a VGG (Simonyan & Zisserman 2014, table 1), by depth."""
+
+PROBE_IMAGES = 1024
+"""Training images that a probe looks at, where nothing else is said."""
 
 _FOLDER = r"\w[\w.+\-]{0,49}"
 
@@ -52,7 +55,7 @@ def _check_cifar_depth(depth: int, block: str) -> None:
     raise _wrong(f"{depth} is not {step}n + 2, as the CIFAR family needs{of_block}; nearest: {near}{other}")
 
 
-def _listed(numbers: Iterable[int]) -> str:
+def _listed(numbers: Iterable[object]) -> str:
     """`11, 13 and 16`."""
     *most, last = map(str, numbers)
     return f"{', '.join(most)} and {last}" if most else last
@@ -71,6 +74,29 @@ def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
         return value
 
     return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
+
+
+def _probe_names(value: Any) -> tuple[str, ...]:
+    """The names of probes, one or several, in the registry's order, so that each set of them has one form."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise _wrong(f"must be names of {_listed(PROBES)}, not {value!r:.80}")
+    for i, name in enumerate(names):
+        if name not in PROBES:
+            raise _wrong(f"no probe '{name}'{nearest(name, PROBES)}")
+        if name in names[:i]:
+            raise _wrong(f"'{name}' is named twice")
+    return tuple(name for name in PROBES if name in names)
+
+
+def _filled_probes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """When and on how many images a run's probes measure; none where it has no probes."""
+    if not values.get("probes"):
+        return {}
+    recipe = values.get("recipe")
+    usual = recipe.get("evaluate_every") if isinstance(recipe, Mapping) else getattr(recipe, "evaluate_every", None)
+    defaults = {"probe_every": usual, "probe_images": PROBE_IMAGES}
+    return {field: default for field, default in defaults.items() if values.get(field) is None}
 
 
 class _Model(BaseModel):
@@ -124,6 +150,11 @@ class Recipe(_Model):
         if batch % groups:
             raise _wrong(f"must divide the batch of {batch}, not {groups}")
         return groups
+
+
+_PROBE: Any = Literal[tuple(PROBES)]
+_PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={"uniqueItems": True})]
+"""What a sweep file may say; for its JSON schema."""
 
 
 class RunSpec(_Model):
@@ -183,6 +214,19 @@ class RunSpec(_Model):
     train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
     recipe: Recipe
     precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
+    probes: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_probe_names, json_schema_input_type=_PROBE_OR_LIST),
+    ] = Field(default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)")
+    probe_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="with probes: iterations between two measurements; default: recipe.evaluate_every. "
+        "They are taken before the first step and after the last one, too",
+    )
+    probe_images: int | None = Field(
+        default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
+    )
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
 
     @model_validator(mode="before")
@@ -205,7 +249,7 @@ class RunSpec(_Model):
             for option, default in _options(table, name).items():
                 if values.get(option) is None:
                     values[option] = default
-        return values
+        return values | _filled_probes(values)
 
     # Fields are checked in their order, so a check sees the fields above its own; one that is itself wrong is absent.
 
@@ -249,6 +293,13 @@ class RunSpec(_Model):
             if owners and above.data.get(field, owners[0]) not in owners:
                 chosen = above.data[field] or "a plain network"
                 raise _wrong(f"goes with {field}: {' or '.join(owners)}, not with {chosen}")
+        return value
+
+    @field_validator("probe_every", "probe_images")
+    @classmethod
+    def _with_probes_only(cls, value: int | None, above: ValidationInfo) -> int | None:
+        if value is not None and not above.data.get("probes", True):
+            raise _wrong("goes with probes, and there are none")
         return value
 
     @field_validator("stem")
