@@ -413,6 +413,20 @@ def list_(
 
 
 @app.command()
+def describe(
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="of a run, e.g. network=residual depth=56")
+    ] = None,
+    dot: Annotated[bool, typer.Option("--dot", help="print a graph for Graphviz: | dot -Tpdf > network.pdf")] = False,
+) -> None:
+    """Show a network: its layers, parameters, multiply-adds and shortcuts, as the papers' tables do."""
+    from study.networks import describe as words
+
+    spec = words.run_of(fields or ())
+    print(words.dot(spec) if dot else words.describe(spec), end="")
+
+
+@app.command()
 def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     """Say what works on this machine, what is missing, and how to get it."""
     from study.data import default_root

@@ -77,8 +77,15 @@ class Block(nn.Module):
         return x
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        """The branch and the shortcut together, before what follows the addition; the branch alone in a plain network."""
-        return branch if self.shortcut is None else self.shortcut.join(x, branch)
+        """The branch and the shortcut together, before what follows the addition; the branch alone in a plain network.
+
+        May overwrite the branch.
+        """
+        if self.shortcut is None:
+            return branch
+        if self._branch[-1] == "relu":  # whose gradient needs its output as it was
+            branch = branch.clone()
+        return self.shortcut.join(x, branch)
 
     def after(self, y: Tensor) -> Tensor:
         """What follows the addition; may overwrite `y`."""

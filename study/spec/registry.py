@@ -25,6 +25,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class DataEntry(Entry):
+    """A data set, and what a network needs to know of it, where its name tells."""
+
+    size: int | None = None
+    """Height and width of its images."""
+    channels: int = 3
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
 class BlockEntry(Entry):
     """A block, and what its layers are, so that depth, parameters and arithmetic are known without torch."""
 
@@ -48,13 +58,23 @@ class ShortcutEntry(Entry):
     """Fields of the run spec that it alone takes, with their defaults."""
 
 
-DATA: dict[str, Entry] = {
-    "digits": Entry("study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn"),
-    "cifar10": Entry("study.data.torchvision_sets:Cifar10", "60,000 photographs, 32x32 colour, 10 classes"),
-    "cifar100": Entry("study.data.torchvision_sets:Cifar100", "60,000 photographs, 32x32 colour, 100 classes"),
-    "fashion_mnist": Entry("study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey"),
-    "svhn": Entry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour"),
-    "image_folder": Entry("study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"),
+DATA: dict[str, DataEntry] = {
+    "digits": DataEntry(
+        "study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", 8, 1, 10
+    ),
+    "cifar10": DataEntry(
+        "study.data.torchvision_sets:Cifar10", "60,000 photographs, 32x32 colour, 10 classes", 32, 3, 10
+    ),
+    "cifar100": DataEntry(
+        "study.data.torchvision_sets:Cifar100", "60,000 photographs, 32x32 colour, 100 classes", 32, 3, 100
+    ),
+    "fashion_mnist": DataEntry(
+        "study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey", 28, 1, 10
+    ),
+    "svhn": DataEntry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour", 32, 3, 10),
+    "image_folder": DataEntry(
+        "study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"
+    ),
 }
 
 BLOCKS: dict[str, BlockEntry] = {

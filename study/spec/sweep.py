@@ -129,6 +129,24 @@ def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
     return spec
 
 
+def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
+    """The run that `field=value` words name, the other fields from `defaults`.
+
+    Raises
+    ------
+    StudyError
+        A wrong word or field, or several values of one.
+    """
+    document = Document("the command line")
+    _, fields = _split_overrides(document, words)
+    for values in fields.values():
+        if len(values) > 1:
+            document.mistakes[f"{values[0].place}: one value, not {len(values)}: this is about a single run"] = None
+    document.check()
+    given = {field: Value(value, "default") for field, value in defaults.items()}
+    return resolve(given | {field: values[0] for field, values in fields.items()}, "the command line")
+
+
 def _explain(error: ValidationError, point: Point) -> Iterator[str]:
     """A line for each field that is there and wrong."""
     for item in error.errors():
