@@ -1,0 +1,191 @@
+"""`study probe`: networks measured afterwards, on their checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import study as package
+from study.errors import StudyError
+from study.launch.probe import order, probe
+from study.store.curves import read_table
+from study.store.files import read_json, write_json
+from study.store.layout import RunFiles, SweepFiles
+from study.store.lease import claim
+from tests.launch.command import runs, study, sweep_file
+
+PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished sweep that was measured in training, and what its call printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = study(folder, "sweep", sweep_file(folder), *PROBED)
+    assert code == 0, err
+    return folder, out
+
+
+@pytest.fixture
+def sweep(finished: tuple[Path, str], tmp_path: Path) -> SweepFiles:
+    """A copy of it, to be spoilt."""
+    shutil.copytree(finished[0] / "results", tmp_path / "results")
+    return SweepFiles(tmp_path / "results", "tiny")
+
+
+def said(files: SweepFiles, probes: str = "weights", images: int | None = None) -> tuple[list[str], list[str]]:
+    """What a measurement in this process says: of what went well, and of what did not."""
+    threads = torch.get_num_threads()
+    lines = list(probe(files, order(probes, images, "cpu", Path("data"))))
+    torch.set_num_threads(threads)
+    return [line.text for line in lines if not line.failed], [line.text for line in lines if line.failed]
+
+
+def named(files: SweepFiles, network: str) -> RunFiles:
+    [found] = [RunFiles(path) for path in files.runs.glob(f"{network}-*")]
+    return found
+
+
+def test_a_sweep_says_where_its_measurements_are(finished: tuple[Path, str]) -> None:
+    folder, out = finished
+    assert "probes: results/tiny/probes.parquet" in out
+    frame = package.read_probes(folder / "results/tiny")
+    assert set(frame["iteration"]) == {0, 40, 60} and set(frame["probe"]) == {"responses", "weights"}
+    assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {128}
+    assert not frame.duplicated(["run_id", "iteration", "probe", "measure", "place", "layer"]).any()
+    for files in runs(folder):
+        assert "iteration 40: measured responses" in files.log.read_text()
+
+
+def test_afterwards_the_same_numbers_are_measured_and_others_are_added(
+    finished: tuple[Path, str], sweep: SweepFiles, tmp_path: Path
+) -> None:
+    key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
+    before = package.read_probes(sweep.folder)
+    code, out, err = study(tmp_path, "probe", "tiny")
+    assert code == 0, err
+    after = package.read_probes(sweep.folder)
+    again = after[after["probe"].isin(["responses", "weights"])].reset_index(drop=True)
+    assert again[key].equals(before[key]) and not again["seconds"].equals(before["seconds"])
+    assert {"gradients", "identity"} <= set(after["probe"])
+    assert set(after[after["probe"] == "gradients"]["iteration"]) == {60}
+    assert "plain-8 seed 0, iteration 60: responses: std " in out and " at 7 places), " in out
+    assert out.splitlines()[-1] == "probes: results/tiny/probes.parquet"
+
+
+def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path) -> None:
+    code, out, err = study(tmp_path, "probe", "residual-8", "--probes", "identity", "--images", "64")
+    assert code == 0, err
+    path = named(sweep, "residual").probes
+    assert out.splitlines()[-1] == f"probes: {path.relative_to(tmp_path)}" and len(out.splitlines()) == 2
+    found = [row for row in read_table(path).to_pylist() if row["probe"] == "identity"]
+    assert {row["images"] for row in found} == {64} and {row["iteration"] for row in found} == {60}
+    assert not (path.parent / "lease").exists() and not (path.parent / "heartbeat").exists()
+    assert {row["probe"] for row in read_table(named(sweep, "plain").probes).to_pylist()} == {"responses", "weights"}
+
+
+@pytest.mark.parametrize(
+    "name, probes, message",
+    [
+        ("tiny", "wieghts", "--probes wieghts: no probe 'wieghts'; did you mean 'weights'?"),
+        ("tiny", "weights,weights", "--probes weights,weights: 'weights' is named twice"),
+        ("tinny", "weights", "no run 'tinny' under .*; nor is a sweep called so; did you mean 'tiny'?"),
+    ],
+)
+def test_a_mistake_in_the_call_is_one_line(sweep: SweepFiles, name: str, probes: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message.replace("?", r"\?")) as caught:
+        said(SweepFiles(sweep.results, name), probes)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_mistake_in_the_call_ends_with_2(finished: tuple[Path, str]) -> None:
+    code, out, err = study(finished[0], "probe", "tinny")
+    assert code == 2 and len(err.splitlines()) == 1 and not out
+
+
+def damage(files: RunFiles) -> None:
+    [path] = files.checkpoints()
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def lose(files: RunFiles) -> None:
+    files.checkpoints()[0].unlink()
+
+
+def mistake_for_another(files: RunFiles) -> None:
+    [own] = files.checkpoints()
+    [other] = files.folder.parent.glob("residual-*/checkpoint-*")
+    own.unlink()
+    shutil.copy(other, files.folder / other.name)
+
+
+def change_the_spec(files: RunFiles) -> None:
+    write_json(files.spec, read_json(files.spec) | {"width": 2})
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (damage, "no sound checkpoint: passed over checkpoint-00000060-"),
+        (lose, "has no checkpoint to measure; train it first"),
+        (mistake_for_another, "it is of version 1 and run residual-8"),
+        (change_the_spec, "it was changed by hand"),
+    ],
+)
+def test_a_run_that_cannot_be_measured_is_said_so_and_the_others_are(sweep: SweepFiles, spoil, message) -> None:  # type: ignore[no-untyped-def]
+    files = named(sweep, "plain")
+    spoil(files)
+    good, [bad] = said(sweep)
+    assert bad.startswith(files.run_id) and message in bad and "\n" not in bad
+    assert len(good) == 2 and good[0].startswith("ResNet-8 seed 0, iteration 60: weights: norm ")
+    assert not files.lease.exists()
+
+
+def test_the_exit_code_tells_of_a_run_that_could_not_be_measured(sweep: SweepFiles, tmp_path: Path) -> None:
+    lose(named(sweep, "plain"))
+    code, out, err = study(tmp_path, "probe", "tiny", "--probes", "weights")
+    assert code == 1 and "ResNet-8" in out and len(err.splitlines()) == 1 and "has no checkpoint" in err
+
+
+def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
+    files = named(sweep, "plain")
+    lease = claim(files)
+    assert lease is not None
+    before = files.probes.read_bytes()
+    good, [bad] = said(sweep)
+    assert "is busy" in bad and len(good) == 2 and files.probes.read_bytes() == before
+    lease.release()
+    assert said(sweep)[1] == []
+
+
+def test_other_data_than_a_run_was_trained_on_are_refused(sweep: SweepFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    from study.launch import probe as module
+    from tests.helpers import tiny_images
+
+    monkeypatch.setattr(module, "load_data", lambda spec, root: tiny_images())
+    good, bad = said(sweep)
+    assert not [line for line in good if "weights" in line] and len(bad) == 2
+    assert "the data set digits is not the one that the run was trained on" in bad[0]
+
+
+def test_a_run_that_diverged_has_nothing_to_measure(sweep: SweepFiles) -> None:
+    files = named(sweep, "plain")
+    write_json(files.done, read_json(files.done) | {"outcome": "diverged"})
+    good, bad = said(sweep)
+    assert good[0] == f"{files.run_id}: has diverged: there is no network to measure"
+    assert len(good) == 3 and not bad
+
+
+def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(
+    sweep: SweepFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(subject: object) -> object:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr("study.probes.weights.measure", broken)
+    _, bad = said(sweep)
+    assert [line.partition(": ")[2] for line in bad] == ["ZeroDivisionError: two lines (its log has more)"] * 2
+    assert "Traceback" in named(sweep, "plain").log.read_text()
