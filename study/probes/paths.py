@@ -54,7 +54,8 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 
 def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
-    whole, without, count = torch.zeros(2, dtype=torch.float64), {}, 0
+    whole, count = torch.zeros(2, dtype=torch.float64), 0
+    without: dict[Block, Tensor] = {}
     names = [name for name, _ in network.blocks()]
     for images, labels in subject.batches(count=subject.count // DELETED_SHARE):
         modules, inputs = _walk(network, images)
