@@ -25,6 +25,7 @@ NEUTRAL: dict[str, Any] = {
     "gate_bias": None,
     "dropout": None,
     "order": "original",
+    "start_from": None,
     "probes": [],
     "probe_every": None,
     "probe_images": None,
