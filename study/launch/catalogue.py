@@ -9,7 +9,7 @@ from study import data
 from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
-from study.spec.registry import BLOCKS, DATA, FIGURES, ORDERS, SHORTCUTS, TABLES, Entry
+from study.spec.registry import BLOCKS, DATA, FIGURES, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
 from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
@@ -18,12 +18,13 @@ Lines = Iterator[tuple[str, str]]
 
 
 def listing(kind: str, results: Path, data_root: Path) -> Lines:
-    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `figures` or `tables`."""
+    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `probes`, `figures` or `tables`."""
     kinds: dict[str, Callable[[], Lines]] = {
         "sweeps": lambda: _sweeps(results),
         "data": lambda: _data(data_root),
         "recipes": lambda: ((name, recipes.summary(name)) for name in recipes.names()),
         "networks": _networks,
+        "probes": lambda: ((name, entry.summary) for name, entry in PROBES.items()),
         "figures": lambda: ((name, entry.summary) for name, entry in FIGURES.items()),
         "tables": lambda: ((name, entry.summary) for name, entry in TABLES.items()),
     }

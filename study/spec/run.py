@@ -77,8 +77,14 @@ def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
     return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
 
 
-def _probe_names(value: Any) -> tuple[str, ...]:
-    """The names of probes, one or several, in the registry's order, so that each set of them has one form."""
+def probe_names(value: Any) -> tuple[str, ...]:
+    """The names of probes, one or several, in the registry's order, so that each set of them has one form.
+
+    Raises
+    ------
+    ValueError
+        One is unknown, with the nearest that is known, or named twice.
+    """
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise _wrong(f"must be names of {_listed(PROBES)}, not {value!r:.80}")
@@ -217,7 +223,7 @@ class RunSpec(_Model):
     precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
     probes: Annotated[
         tuple[str, ...],
-        BeforeValidator(_probe_names, json_schema_input_type=_PROBE_OR_LIST),
+        BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST),
     ] = Field(default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)")
     probe_every: int | None = Field(
         default=None,
