@@ -182,6 +182,8 @@ def _nothing_to_do(planned: Planned) -> str:
     others = []
     if waiting := planned.count("wait"):
         others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
+    if held := planned.count("hold"):
+        others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
     return f"{planned.sweep.name}: nothing is left to do; " + ", ".join([f"{kept} of {total} runs are there", *others])
@@ -375,6 +377,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 
 app.command()(measuring.probe)
+app.command()(measuring.embed)
 app.command()(measuring.bench)
 
 

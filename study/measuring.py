@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,43 @@ def probe(
             print(line.text, file=sys.stderr if line.failed else sys.stdout, flush=True)
             failed = failed or line.failed
     raise typer.Exit(1 if failed else 0)
+
+
+def embed(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="trained runs: ids, or enough of them")],
+    depth: Annotated[int, typer.Option(help="layers of the network that they are stretched to")],
+    sweep: Annotated[
+        Path | None, typer.Option(help="write a sweep file that trains on from the stretched networks")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
+    results: Results = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Stretch trained networks by exact identity layers, and show that the deeper ones compute the same.
+
+    He et al. 2015, section 1: a deeper network need not train worse, since this solution exists.
+    """
+    from rich.console import Console
+
+    from study.data import default_root
+    from study.launch import embed as certify
+    from study.launch.probe import chosen_device
+
+    if sweep is not None:
+        certify.check_new(sweep)
+    specs = []
+    with Console(stderr=True).status("") as shown:
+        for run in runs:
+            shown.update(f"{run}: comparing")
+            where = (results_folder(results), data_root or default_root(), chosen_device(device.value))
+            spec, certificate = certify.embed(run, depth, *where)
+            specs.append(spec)
+            print("\n".join(certify.lines(certificate)))
+    if sweep is None:
+        print("to train on from there, give --sweep FILE")
+        return
+    certify.sweep_file(sweep, specs)
+    print(f"sweep file: {sweep}; train with `study sweep {sweep}`")
 
 
 def bench(

@@ -73,7 +73,12 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
         names = tuple(PROBES) if probes is None else probe_names(probes.split(","))
     except ValueError as error:
         raise StudyError(f"--probes {probes}: {error}") from None
-    return Order(names, images, torch.device(local.pool(1, device).devices[0]), data_root)
+    return Order(names, images, chosen_device(device), data_root)
+
+
+def chosen_device(device: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises StudyError for a GPU that is not there."""
+    return torch.device(local.pool(1, device).devices[0])
 
 
 def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:

@@ -24,6 +24,7 @@ VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3
 PROBE_IMAGES = 1024
 """Training images that a probe looks at, where nothing else is said."""
 
+_RUN_ID = r"\w[\w.+\-]{0,149}"
 _FOLDER = r"\w[\w.+\-]{0,49}"
 
 
@@ -234,6 +235,11 @@ class RunSpec(_Model):
         default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
     )
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
+    start_from: str | None = Field(
+        default=None,
+        pattern=rf"^{_RUN_ID}$",
+        description="id of a trained run, no deeper, to start from: stretched by identity layers (`study embed`)",
+    )
 
     @model_validator(mode="before")
     @classmethod
