@@ -1,0 +1,95 @@
+"""What each probe costs, in steps of training.
+
+    python benchmarks/probes.py
+    python benchmarks/probes.py --rounds 5 --images 1024
+
+On ResNet-20 and plain-56, on noise of CIFAR-10's shape, on one thread. In each round every probe measures once, after some
+steps of training that it is compared with: what else the machine does slows both. Prints the median over the rounds of
+each ratio, and of each probe's seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from study.data.images import image_set
+from study.launch.allocator import ALLOCATOR
+from study.probes import Subject, measure
+from study.spec.identity import run_id
+from study.spec.registry import PROBES
+from study.spec.sweep import Value, resolve
+from study.store.layout import RunFiles
+from study.training.images import Images
+from study.training.lane import Lane
+
+NETWORKS = [("residual", 20), ("plain", 56)]
+STEPS = 3
+
+
+def noise(count: int = 10_000) -> Images:
+    """Images of CIFAR-10's shape."""
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+    labels = np.arange(count, dtype=np.int64) % 10
+    part = slice(0, 1024)
+    data = image_set("noise", (images, labels), (images[part], labels[part]), tuple("0123456789"))
+    return Images(data, torch.device("cpu"))
+
+
+def step_seconds(lane: Lane) -> float:
+    """Seconds of a step of training, as the mean of a few."""
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        lane.prepare()
+        lane.program.step()
+        lane.advance(1)
+    return (time.perf_counter() - began) / STEPS
+
+
+def compare(network: str, depth: int, images: Images, count: int, rounds: int, folder: Path) -> None:
+    """Print a line for each probe of one network."""
+    fields = {"network": network, "depth": depth, "data": "cifar10", "recipe": "he2015_cifar", "seed": 0}
+    spec = resolve({key: Value(value, "benchmark") for key, value in fields.items()})
+    lane = Lane(spec, RunFiles(folder / run_id(spec)), images)
+    step_seconds(lane)
+    seconds: dict[str, list[float]] = {name: [] for name in PROBES}
+    ratios: dict[str, list[float]] = {name: [] for name in PROBES}
+    steps: list[float] = []
+    for _ in range(rounds):
+        for name in PROBES:
+            steps.append(step_seconds(lane))
+            subject = Subject.of(spec, lane.program.state()["network"], images, count)
+            [taken] = measure([name], subject)
+            seconds[name].append(taken.seconds)
+            ratios[name].append(taken.seconds / steps[-1])
+    print(f"{spec.title}: a step of {spec.recipe.batch_size} images takes {statistics.median(steps):.2f} s")
+    for name in PROBES:
+        cost, ratio = statistics.median(seconds[name]), statistics.median(ratios[name])
+        print(f"  {name:<12} {cost:7.2f} s {ratio:7.2f} steps", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=1024)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    images = noise()
+    with tempfile.TemporaryDirectory() as folder:
+        for network, depth in NETWORKS:
+            compare(network, depth, images, options.images, options.rounds, Path(folder))
+
+
+if __name__ == "__main__":
+    if not ALLOCATOR.items() <= os.environ.items():  # malloc as in a process that trains; it reads this but once
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
+    main()
