@@ -26,6 +26,7 @@ NEUTRAL: dict[str, Any] = {
     "gate_bias": None,
     "dropout": None,
     "order": "original",
+    "initialisation": "he_fan_in",
     "start_from": None,
     "probes": [],
     "probe_every": None,
