@@ -10,6 +10,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 SEED = 0
+ROUNDING = 1e-12  # of the largest value: what differs by less is equal
 
 
 class Interval(NamedTuple):
@@ -58,11 +59,9 @@ def bca_interval(values: Iterable[float], level: float = 0.95) -> Interval:
         raise ValueError("an interval needs finite values")
     if sample.size < 2:
         return Interval(math.nan, math.nan, "one seed has no spread" if sample.size else "there is no value")
-    if sample[0] == sample[-1]:
+    if sample[-1] - sample[0] <= ROUNDING * np.abs(sample).max():
         return Interval(math.nan, math.nan, f"all {sample.size} values are equal")
     draws = np.random.default_rng(SEED)
     found = bootstrap((sample,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method="BCa", rng=draws)
     low, high = map(float, found.confidence_interval)
-    if math.isnan(low + high):  # values that differ in the last digit alone
-        return Interval(math.nan, math.nan, f"all {sample.size} values are equal to within rounding")
     return Interval(low, high)

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from study.errors import StudyError, nearest
+from study.spec.run import RunSpec
 from study.stats.naming import VARIANT, condition_words, distinguish, joined
 from study.stats.planned import CURVE_COLUMNS, planned, require
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
-DATA_FIELDS = ("data", "folder", "image_size", "train_subset_seed")  # with CONDITION and the recipe: what is equal
+COMPARED = ("network", "depth", "seed", "recipe", *VARIANT)  # the recipe is compared field by field
+EQUAL = tuple(name for name in RunSpec.model_fields if name not in COMPARED)  # what runs of one condition share
 MEASURES = ("train", "test", "gap")
 
 
@@ -96,7 +98,7 @@ def groups(curves: pd.DataFrame, runs: pd.DataFrame | None, training: str = "tra
     Raises
     ------
     StudyError
-        A frame that lacks columns, no curve at all, or an unknown split.
+        A frame that lacks columns, no curve at all, two runs that nothing tells apart, or an unknown split.
     """
     if training not in TRAINING:
         raise StudyError(f"unknown training split '{training}'{nearest(training, TRAINING)}")
@@ -120,9 +122,9 @@ def _labelled(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
     """The planned runs with `key` and `condition` (what is equal, and its name), `kind`, `line` and `label`."""
     source = curves if runs is None else runs
     recipe = [column for column in source.columns if column.startswith("recipe.")]
-    table = planned(curves, runs, (*DATA_FIELDS, *recipe))
+    table = planned(curves, runs, (*EQUAL, *recipe))
     words = condition_words(table)
-    equal = [*words.values(), *(table[field].map(str) for field in (*DATA_FIELDS, *recipe))]
+    equal = [*words.values(), *(table[field].map(str) for field in (*EQUAL, *recipe))]
     table["key"] = list(zip(*equal, strict=True))
     table["condition"] = joined(list(words.values()), table.index, ", ")
     table["condition"] = _told_apart(table, recipe)
@@ -143,7 +145,7 @@ def _told_apart(table: pd.DataFrame, recipe: Sequence[str]) -> pd.Series:
     names = table["condition"].copy()
     for _, alike in table.groupby("condition"):
         if alike["key"].nunique() > 1:
-            differ = [f for f in (*DATA_FIELDS, *recipe) if alike[f].map(str).nunique() > 1]
+            differ = [f for f in (*EQUAL, *recipe) if alike[f].map(str).nunique() > 1]
             more = [alike[f].map(lambda v, f=f: f"{f.removeprefix('recipe.')} {v}") for f in differ]
             names[alike.index] = joined([alike["condition"], *more], alike.index, ", ")
     return names
@@ -165,15 +167,18 @@ def _lines(here: pd.DataFrame, errors: Mapping[tuple[str, str], float], training
         ):
             lost = math.inf if state == "diverged" else math.nan
             train, test = (errors.get((run_id, split), lost) for split in (training, "test"))
-            outcomes.setdefault(depth, {})[seed] = Outcome(run_id, state, train, test)
+            outcome = Outcome(run_id, state, train, test)
+            if (other := outcomes.setdefault(depth, {}).setdefault(seed, outcome)) is not outcome:
+                raise StudyError(f"no field of the frame tells the runs {other.run_id} and {run_id} apart")
         yield Line(first["network"], first["kind"], outcomes, first["line"])
 
 
 def _matched(lines: Sequence[Line]) -> Iterator[tuple[Line | None, tuple[Line, ...]]]:
-    """Each plain line with the residual lines that have all its fields, then the residual lines that have none such."""
+    """Each plain line with the residual lines that have all its fields, then the residual lines that match none."""
     left = [line for line in lines if line.network != "plain"]
     for plain in (line for line in lines if line.network == "plain"):
         mates = tuple(line for line in left if set(plain.kind) <= set(line.kind))
         left = [line for line in left if line not in mates]
         yield plain, mates
-    yield from ((None, (line,)) for line in left)
+    if left:
+        yield None, tuple(left)

@@ -183,8 +183,12 @@ def _reason(outcome: Outcome | None, measure: str) -> str:
 
 
 def _total(values: Sequence[float]) -> float:
-    """The sum; NaN where plus and minus infinity meet, or where a value is NaN."""
-    return math.nan if {math.inf, -math.inf} <= set(values) else sum(values)
+    """The sum; NaN where plus and minus infinity meet, or where a value is NaN.
+
+    To ten decimals: an error is a count of images, and what is beyond is left over from subtraction. Without that a
+    difference of nothing would have a sign.
+    """
+    return math.nan if {math.inf, -math.inf} <= set(values) else round(sum(values), 10)
 
 
 def _name(terms: Sequence[Term]) -> str:

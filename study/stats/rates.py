@@ -52,7 +52,7 @@ class Times:
         Only seeds that have two depths and at least one run that gets there. Censored times enter at `length`.
         """
         series = self._by_seed()
-        values = tuple(_slope(depths, np.log(times)) for depths, times in series.values())
+        values = tuple(round(_slope(depths, np.log(times)), 12) for depths, times in series.values())
         return Contrast(f"slope of ln T, {self.line.title}", "slope", 1, tuple(series), values)
 
     @property

@@ -226,14 +226,9 @@ def _steps(finding: Finding, network: str) -> list[list[str]]:
     reading = {1: "rises", -1: "falls", 0: "cannot tell"}
     for found in (step.train for step in finding.steps if step.line.network == network):
         low, high, _ = found.interval
-        numbers = [
-            words.spread(found),
-            words.signed(found.median),
-            words.bounds(low, high),
-            f"{found.p:.3f}",
-            str(found.n),
-        ]
-        rows.append([found.name, *numbers, reading[found.established]])
+        p = words.probability(found.p).removeprefix("= ")
+        cells = [words.spread(found), words.signed(found.median), words.bounds(low, high), p, str(found.n)]
+        rows.append([found.name, *cells, reading[found.established]])
     return rows if len(rows) > 1 else []
 
 

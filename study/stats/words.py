@@ -87,10 +87,13 @@ def plural(count: int, noun: str) -> str:
 
 def unknown(found: Contrast) -> str:
     """`Cannot tell`, and why the difference is not established. Yes is a difference above zero."""
-    if found.n == found.undecided:
+    values = [d for d in found.differences if not math.isnan(d)]
+    if not values:
         why = "a diverged run has no such number" if found.n else "no seed has a result at both ends"
+    elif not any(values):
+        why = f"{'the one seed shows' if len(values) == 1 else f'all {len(values)} seeds show'} no difference at all"
     elif found.smallest_p > ALPHA:
-        why = too_few([d for d in found.differences if not math.isnan(d)], found.sides)
+        why = _too_few(values, found.sides)
     elif found.p > ALPHA:
         why = f"p {probability(found.p)}" + (", though the interval excludes zero" * found.interval.excludes_zero)
     else:
@@ -98,15 +101,16 @@ def unknown(found: Contrast) -> str:
     return f"{UNKNOWN}: {why}"
 
 
-def too_few(values: Sequence[float], sides: int = 1) -> str:
+def _too_few(values: Sequence[float], sides: int) -> str:
     """What the seeds point to, and that they are too few; a value above zero says yes."""
     ups, downs, n = sum(v > 0 for v in values), sum(v < 0 for v in values), len(values)
     if n == 1:
         return f"one seed says {'yes' if ups else 'no'}, but has no spread"
-    said = (
-        f"all {n} seeds say {'yes' if ups else 'no'}, but" if n in (ups, downs) else f"{ups} of {n} seeds say yes, and"
-    )
-    return f"{said} fewer than {COUNTS[fewest(sides)]} cannot reach p = {ALPHA}"
+    least = f"fewer than {COUNTS[fewest(sides)]} cannot reach p = {ALPHA}"
+    if n in (ups, downs):
+        return f"all {n} seeds say {'yes' if ups else 'no'}, but {least}"
+    level = f", {n - ups - downs} show no difference" if ups + downs < n else ""
+    return f"{ups} of {n} seeds say yes{level}, and {least}"
 
 
 # -- the five questions -----------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def test_how_often_it_holds_the_true_mean(n: int, covered: tuple[float, float]) 
         ([], "there is no value"),
         ([9.1], "one seed has no spread"),
         ([2.0, 2.0, 2.0], "all 3 values are equal"),
+        ([5.3, 5.3 + 1e-15, 5.3 - 1e-15], "all 3 values are equal"),
     ],
 )
 def test_without_spread_there_is_no_interval(values: list[float], why: str) -> None:
