@@ -153,7 +153,16 @@ def _mended(finding: Finding, relief: Contrast, rest: Contrast) -> str:
         return unknown(relief)
     if finding.degradation is None or finding.degradation.established <= 0:
         return "Depth serves the training error better with it, but that it harms the plain networks is not established"
-    return "In part" if rest.established > 0 else "Yes"
+    if rest.established > 0 or rest.interval.low > 0 or rest.worse:
+        return "In part"
+    return "Yes" if _small(rest, finding.degradation) else "At least in part: what is left is uncertain"
+
+
+def _small(rest: Contrast, rise: Contrast) -> bool:
+    """Whether the interval of what is left ends below half of the rise of the plain networks; all of a divergence is."""
+    if rest.interval.why:  # values that are all equal: they stand for themselves
+        return bool(rest.numbers) and len(rest.numbers) > 1 and not 2 * rest.mean > rise.mean
+    return not 2 * rest.interval.high > rise.mean
 
 
 def overfitting(span: Split) -> Answer:
@@ -175,7 +184,7 @@ def _overfits(span: Split) -> str:
     if gap < 0:
         return "No, the gap shrinks"
     if train > 0 and span.gap.numbers:
-        return "No sign of it: the training error rises, growth of the gap is not established"
+        return "Not shown: the training error rises, growth of the gap is not established"
     return unknown(span.gap)
 
 
@@ -197,6 +206,8 @@ def convergence(times: Times) -> Answer:
         low, high, why = slopes.interval
         between = "" if why else f"95 % interval {math.exp(10 * low):.2f} to {math.exp(10 * high):.2f}, "
         told = f"{times.factor:.2f} ({between}{sure}){_shape(times)}"
+    if times.lower_bound and slopes.direction < 0:  # it could be faster or slower
+        return f"{UNKNOWN}: too many never get there", because
     answer = {1: "Yes", -1: "No, they are faster", 0: unknown(slopes)}[slopes.established]
     return answer, [*because, f"Ten more layers multiply the time by {told}."]
 
