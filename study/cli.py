@@ -323,7 +323,7 @@ def table(
 
 @app.command()
 def verdict(
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
     fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
     results: Results = None,
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
+
+from study.spec.identity import seedless
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 CONDITION = ("dataset", "recipe", "train_subset", "precision")  # runs that share these share a row of panels
@@ -27,8 +28,6 @@ WORDS = {
     "start_from": "from {}",
 }
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
-
-_SEED = re.compile(r"-s\d+-[0-9a-f]+$")
 
 # A run that is not done is named under its state, or under the last word for any other state.
 ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
@@ -70,7 +69,7 @@ def _word(field: str, value: Any) -> str:
     if field == "family":
         value = FAMILIES.get(value, value)
     if field == "start_from":  # another run for each seed
-        value = _SEED.sub("", value)
+        value = seedless(value)
     return WORDS.get(field, "{}").format(value)
 
 
