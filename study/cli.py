@@ -321,6 +321,19 @@ def table(
     print(render(make(name, *_frames(sweeps, results)), fmt), end="")
 
 
+@app.command()
+def verdict(
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
+    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    results: Results = None,
+) -> None:
+    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    from study.stats.report import render
+    from study.stats.verdict import verdict as judge
+
+    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+
+
 class Listing(StrEnum):
     """What `study list` can list."""
 

@@ -22,6 +22,7 @@ FLOORS = [
     "training",
     "probes",
     "launch",
+    "stats",
     "plotting",
     "options",
     "measuring",
@@ -69,6 +70,7 @@ def test_imports_point_down(path: Path) -> None:
         "import study.networks.shape",
         "import study.launch.sweep, study.launch.status, study.launch.view, study.launch.catalogue",
         "import study.launch.slurm, study.launch.cancel, study.launch.profile",
+        "import study.stats.verdict, study.stats.words, study.stats.report",
         "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
     ],
 )

@@ -9,7 +9,7 @@ from study import data
 from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
-from study.spec.registry import BLOCKS, DATA, FIGURES, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
+from study.spec.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
 from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
@@ -56,7 +56,12 @@ def _networks() -> Lines:
     yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
     yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain alone"
     yield "network", "plain or residual: the same network without or with the addition"
-    tables: list[tuple[str, Mapping[str, Entry]]] = [("block", BLOCKS), ("shortcut", SHORTCUTS), ("order", ORDERS)]
-    for kind, table in tables:
+    tables: dict[str, Mapping[str, Entry]] = {
+        "block": BLOCKS,
+        "shortcut": SHORTCUTS,
+        "order": ORDERS,
+        "initialisation": INITIALISATIONS,
+    }
+    for kind, table in tables.items():
         for name, entry in table.items():
             yield f"{kind}: {name}", entry.summary

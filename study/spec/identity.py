@@ -26,6 +26,7 @@ NEUTRAL: dict[str, Any] = {
     "gate_bias": None,
     "dropout": None,
     "order": "original",
+    "initialisation": "he_fan_in",
     "start_from": None,
     "probes": [],
     "probe_every": None,
@@ -44,13 +45,18 @@ def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:
     """
     fields = spec.model_dump(mode="json", exclude=None if seed else {"seed"})
     if not seed and spec.start_from is not None:
-        fields["start_from"] = _SEED_AND_DIGEST.sub("", spec.start_from)
+        fields["start_from"] = seedless(spec.start_from)
     for field, value in NEUTRAL.items():
         *outer, name = field.split(".")
         holder = fields[outer[0]] if outer else fields
         if name in holder and holder[name] == value:
             del holder[name]
     return json.dumps({"schema": SCHEMA, "run": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def seedless(run: str) -> str:
+    """`plain-56-cifar10`: the part of a run's id before its seed."""
+    return _SEED_AND_DIGEST.sub("", run)
 
 
 def _digest(text: str) -> str:

@@ -142,6 +142,12 @@ PROBES: dict[str, Entry] = {
 }
 """In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""
 
+INITIALISATIONS: dict[str, Entry] = {
+    "he_fan_in": Entry("study.networks.initialise:he_fan_in", "normal, variance 2 / fan_in: He et al. 2015"),
+    "he_fan_out": Entry("study.networks.initialise:he_fan_out", "normal, variance 2 / fan_out: torchvision's"),
+    "glorot": Entry("study.networks.initialise:glorot", "normal, variance 2 / (fan_in + fan_out)"),
+}
+
 FIGURES: dict[str, Entry] = {
     "degradation": Entry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
     "depth_error": Entry("study.plotting.depth_error:plot", "final training and test error against depth"),

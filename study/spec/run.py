@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from study.errors import nearest
-from study.spec.registry import BLOCKS, DATA, ORDERS, PROBES, SHORTCUTS, Entry
+from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, Entry
 
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
@@ -202,6 +202,9 @@ class RunSpec(_Model):
         default=None,
         description="cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool; default: the family's own. "
         "Of a VGG: one linear layer, or three (the default)",
+    )
+    initialisation: Annotated[str, _one_of("initialisation", INITIALISATIONS)] = Field(
+        default="he_fan_in", description="of the weights of convolutions and linear layers"
     )
     width: int = Field(default=1, ge=1, le=64, description="multiplies the maps of every stage")
     data: Annotated[str, _one_of("data set", DATA)]

@@ -30,7 +30,8 @@ def check(small: RunSpec, large: RunSpec) -> None:
         raise StudyError(
             f"shortcut: {large.shortcut} passes on something else than its input, so no block is an identity"
         )
-    if large.network == "plain" and BLOCKS[large.block].expansion > 1:
+    entry = BLOCKS[large.block]
+    if large.network == "plain" and (entry.expansion > 1 or entry.pooled):
         raise StudyError(
-            f"a plain {large.block} block narrows what it passes on, so none is an identity; only residual ones can be"
+            f"no plain {large.block} block passes on just what it gets, so only residual ones can be stretched"
         )

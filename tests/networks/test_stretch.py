@@ -97,7 +97,7 @@ def test_in_training_mode_a_stretched_plain_network_is_near_the_identity_on_the_
         (
             {"depth": 11, "block": "bottleneck", "network": "plain"},
             {"depth": 20, "block": "bottleneck", "network": "plain"},
-            "a plain bottleneck block narrows",
+            "no plain bottleneck block passes on",
         ),
         (
             {"depth": 11, "family": "vgg", "network": "plain"},
