@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from study.launch.profile import Profile
     from study.launch.sweep import Machine, Planned
+    from study.spec.run import RunSpec
 
 app = typer.Typer(
     name="study",
@@ -124,6 +125,8 @@ def sweep(
             return
     if not planned.work:
         print(_nothing_to_do(planned))
+        if planned.count("hold"):
+            raise typer.Exit(1)
     elif not _train(planned, machine):
         print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
@@ -153,15 +156,24 @@ def _print_plan(planned: Planned) -> None:
     from study.launch.plan import cost
     from study.launch.view import label
 
+    width = max((len(label(spec)) for spec in planned.sweep.runs.values()), default=0)
     for action in planned.actions:
         spec = planned.sweep.runs[action.run_id]
         reason = f"  ({action.reason})" if action.reason else ""
-        print(f"{action.verb:<7} {label(spec):<22} {spec.dataset}  {spec.recipe.name}  {action.run_id}{reason}")
+        print(f"{action.verb:<7} {label(spec):<{width}} {spec.dataset}  {_recipe(spec)}  {action.run_id}{reason}")
     work = planned.work
     arithmetic = 2 * sum(map(cost, work.values()))
     print(
         f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP); nothing was done"
     )
+
+
+def _recipe(spec: RunSpec) -> str:
+    """`he2015_cifar learning_rate=0.03`: a named recipe, and what is changed of it."""
+    from study.spec.recipes import changes
+
+    recipe = spec.recipe.model_dump(mode="json")
+    return " ".join([spec.recipe.name, *(f"{name}={recipe[name]}" for name in changes(recipe))])
 
 
 def _train(planned: Planned, machine: Machine) -> bool:
@@ -358,8 +370,10 @@ def list_(
 
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
-        for name, summary in listing(kind.value, results_folder(results), data_root or default_root()):
-            print(f"  {name:<24} {summary}")
+        lines = list(listing(kind.value, results_folder(results), data_root or default_root()))
+        width = max((len(name) for name, _ in lines), default=0)
+        for name, summary in lines:
+            print(f"  {name:<{width}}  {summary}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -65,10 +66,10 @@ def embed(
             specs.append(spec)
             print("\n".join(certify.lines(certificate)))
     if sweep is None:
-        print("to train on from there, give --sweep FILE")
+        print("to train on from there, give --sweep FILE.yaml")
         return
     certify.sweep_file(sweep, specs)
-    print(f"sweep file: {sweep}; train with `study sweep {sweep}`")
+    print(f"sweep file: {sweep}; train with `study sweep {shlex.quote(str(sweep))}`")
 
 
 def bench(

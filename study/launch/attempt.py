@@ -30,6 +30,7 @@ from study.store.lease import Lease, LeaseLost, claim
 from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
+from study.training.start import origin
 
 MAX_FRUITLESS = 3
 """Attempts of jobs in a row that a run may begin without getting further."""
@@ -104,12 +105,15 @@ def _refuse(files: RunFiles, executor: str) -> str | None:
     if now.state in store.ENDED:  # by another process, a moment ago
         return now.state
     try:
-        if run_id(store.read_spec(files)) != files.run_id:
+        spec = store.read_spec(files)
+        if run_id(spec) != files.run_id:
             raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
         if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:
             # A time limit too short for one checkpoint would requeue the job for ever.
             where = f"at iteration {store.checkpointed(files):,}"
             raise StudyError(f"{MAX_FRUITLESS} attempts made no progress {where}; give its jobs more time")
+        if spec.start_from is not None and not files.checkpoints():
+            origin(spec, files)  # here, so that no other run of the pack fails with this one
     except (StudyError, ValueError) as error:
         log.error("%s", error)
         store.write_failed(files, _one_line(error))

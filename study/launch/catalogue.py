@@ -52,7 +52,10 @@ def _data(root: Path) -> Lines:
 
 
 def _networks() -> Lines:
-    yield "family: cifar", "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks"
+    yield (
+        "family: cifar",
+        "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks, 3n + 2 with single blocks",
+    )
     yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
     yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain alone"
     yield "network", "plain or residual: the same network without or with the addition"

@@ -18,9 +18,9 @@ from study.launch.status import find_run
 from study.launch.sweep import prepare_data
 from study.networks.network import Network
 from study.spec import recipes, stretching
-from study.spec.identity import run_id
+from study.spec.identity import point_id
 from study.spec.run import Recipe, RunSpec
-from study.spec.sweep import Value, resolve
+from study.spec.sweep import NAME, Value, resolve
 from study.store import runs as store
 from study.store.curves import read_table
 from study.store.files import write_bytes, write_json
@@ -85,7 +85,7 @@ def embed(name: str, depth: int, results: Path, data_root: Path, device: torch.d
     certificate = _compare(files, small, large, shallow, deep, images)
     facts = asdict(certificate) | {"version": 1, "time": time.time(), "data": images.fingerprint, "depth": depth}
     write_json(files.certificate(depth), facts)
-    return large.model_copy(update={"start_from": files.run_id}), certificate
+    return large.model_copy(update={"start_from": point_id(small)}), certificate
 
 
 def _deeper_spec(spec: RunSpec, depth: int) -> RunSpec:
@@ -147,8 +147,8 @@ def _loss_and_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
 
 def _trained_from_seed(files: RunFiles, spec: RunSpec) -> float | None:
-    other = files.beside(run_id(spec))
-    if not other.spec.exists() or store.status(other).state != "done":
+    other = store.run_of_point(files.results, point_id(spec), spec.seed)
+    if other is None or store.status(other).state != "done":
         return None
     rows = read_table(other.curves).to_pylist()
     return max((row["iteration"], row["error"]) for row in rows if row["split"] == "train_clean")[1]  # type: ignore[no-any-return]
@@ -177,29 +177,36 @@ def lines(found: Certificate) -> list[str]:
 
 
 def check_new(path: Path) -> None:
-    """Raise StudyError for a file that is there already."""
-    if path.exists():
-        raise StudyError(f"{path}: exists already; name another file")
-
-
-def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
-    """Write a sweep that trains on from stretched networks: runs that differ in seed and origin alone.
+    """Whether a sweep can be written there.
 
     Raises
     ------
     StudyError
-        The file exists, or the runs differ in more.
+        The file exists, or its name is none for a sweep.
+    """
+    if path.exists():
+        raise StudyError(f"{path}: exists already; name another file")
+    if path.suffix != ".yaml" or not NAME.fullmatch(path.stem) or ".." in path.stem:
+        raise StudyError(f"{path}: must be called NAME.yaml, NAME of at most 60 letters, digits, '_', '-' and '.'")
+
+
+def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
+    """Write a sweep that trains on from stretched networks: runs that differ in their seed alone.
+
+    Raises
+    ------
+    StudyError
+        As `check_new`, or the runs differ in more.
     """
     check_new(path)
-    common = [spec.model_dump(mode="json", exclude={"seed", "start_from"}, exclude_defaults=True) for spec in specs]
+    common = [spec.model_dump(mode="json", exclude={"seed"}, exclude_defaults=True) for spec in specs]
     if any(fields != common[0] for fields in common):
         raise StudyError(f"{path}: the runs differ in more than their seed; give each kind a sweep of its own")
-    fixed = common[0] | {"recipe": _recipe(specs[0].recipe)}
     content: dict[str, Any] = {
         "name": path.stem,
         "description": f"{specs[0].title}, trained on from shallower networks stretched by identity layers",
-        "fixed": fixed,
-        "zip": {"seed": [spec.seed for spec in specs], "start_from": [spec.start_from for spec in specs]},
+        "fixed": common[0] | {"recipe": _recipe(specs[0].recipe)},
+        "grid": {"seed": list(dict.fromkeys(spec.seed for spec in specs))},
         "figures": ["degradation"],
     }
     write_bytes(path, yaml.safe_dump(content, sort_keys=False, width=120).encode())

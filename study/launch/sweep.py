@@ -62,12 +62,10 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
         A run starts from one that is neither there nor in the sweep, or that can't be stretched so.
     """
     files = SweepFiles(results, sweep.name)
-    origins.check(sweep, files)
     disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
     queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
-    needed = origins.origins(sweep)
-    done = {run_id for run_id in needed.values() if store.status(files.run(run_id)).state == "done"}
-    return Planned(sweep, files, origins.hold_back(plan(sweep.runs, disk, queued, mode), needed, done))
+    actions = plan(sweep.runs, disk, queued, mode)
+    return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
 
 
 def places(results: Path) -> dict[str, Place]:

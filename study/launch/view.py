@@ -37,8 +37,8 @@ def duration(seconds: float | None) -> str:
 
 
 def label(spec: RunSpec) -> str:
-    """`plain-56 seed 0`: a run as people call it."""
-    return f"{spec.title} seed {spec.seed}"
+    """`plain-56 seed 0`, `ResNet-110 pre seed 1`: a run as people call it."""
+    return " ".join(filter(None, [spec.title, spec.variant, f"seed {spec.seed}"]))
 
 
 @dataclass

@@ -83,8 +83,8 @@ class Block(nn.Module):
         """
         if self.shortcut is None:
             return branch
-        if self._branch[-1] == "relu":  # whose gradient needs its output as it was
-            branch = branch.clone()
+        if self._branch[-1] == "relu" or type(self).branch is not Block.branch:
+            branch = branch.clone()  # its last operation's gradient may need its output as it was
         return self.shortcut.join(x, branch)
 
     def after(self, y: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from study.networks.shape import Layer, layers, stages
 from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
@@ -25,14 +25,19 @@ class Images(NamedTuple):
 
 
 def run_of(words: Sequence[str]) -> RunSpec:
-    """The run of `field=value` words: a ResNet-20, on images of the usual size unless a data set is named.
+    """The run of `field=value` words: a ResNet-20, or the shallowest of the family, on images of the usual size unless a
+    data set is named.
 
     Raises
     ------
     StudyError
         As `study.spec.sweep.one`.
     """
-    usual = {"network": "residual", "depth": 20, "recipe": "he2015_cifar", "seed": 0}
+    usual: dict[str, Any] = {"network": "residual", "depth": 20, "recipe": "he2015_cifar", "seed": 0}
+    if "family=imagenet" in words:
+        usual["depth"] = 18
+    if "family=vgg" in words:
+        usual |= {"network": "plain", "depth": 19}
     if not any(word.startswith("data=") for word in words):
         usual |= {"data": "image_folder", "folder": "any"}
     return one(words, usual)
@@ -131,7 +136,8 @@ def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
             else:
                 same += 1
             maps = out
-    keep = "1x1 convolution, BN" if projects == "every" else "identity"
+    as_it_is = "identity" if spec.shortcut in ("A", "B") else SHORTCUTS[spec.shortcut or ""].summary
+    keep = "1x1 convolution, BN" if projects == "every" else as_it_is
     return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]
 
 

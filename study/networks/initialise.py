@@ -16,8 +16,11 @@ def he_fan_in(weight: torch.Tensor) -> float:
 
 
 def he_fan_out(weight: torch.Tensor) -> float:
-    """Variance 2 / fan_out (the same, eq. 14): keeps the gradient's size on the way back; torchvision's choice."""
-    return 2.0 / weight[:, 0].numel()
+    """Variance 2 / fan_out (the same, eq. 14) of convolutions: keeps the gradient's size on the way back; as in torchvision.
+
+    Linear layers as `he_fan_in`: with as few outputs as there are classes, their logits would begin far too large.
+    """
+    return 2.0 / weight[:, 0].numel() if weight.ndim == 4 else he_fan_in(weight)
 
 
 def glorot(weight: torch.Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -146,6 +146,25 @@ def structure(spec: RunSpec, channels: int, classes: int) -> Network:
         Of the data set: 3 and 10 for CIFAR-10.
     """
     return (Vgg if spec.family == "vgg" else ResNet)(spec, channels, classes)
+
+
+def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
+    """The network of a run with the weights and statistics of a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        The state is of another network.
+    """
+    network = structure(spec, channels, classes)
+    try:
+        missing, unexpected = network.load_state_dict(dict(state), strict=False)
+    except RuntimeError as error:  # of another shape
+        raise ValueError(f"not the state of {spec.title}: {' '.join(str(error).split()):.200}") from None
+    wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + list(unexpected)
+    if wrong:
+        raise ValueError(f"not the state of {spec.title}: {', '.join(wrong[:3])}")
+    return network
 
 
 def build(spec: RunSpec, channels: int, classes: int) -> Network:

@@ -4,7 +4,10 @@ An order is a function from the number of convolutions to `Steps`: what the bran
 each a text of C (convolution), B (BN) and R (ReLU).
 
 What a branch does before its first convolution, the stem has done for the first block, before the two paths split, and
-follows the last addition of the network. A network without additions is the same chain in each of these orders.
+follows the last addition of the network: so the paper's section 4.2 has it for full pre-activation. The shortcut gets a
+block's input as it is. The authors' own code for 164 and 1001 layers differs where a block changes the shape: there BN and
+ReLU come before both paths, and the shortcut is a 1x1 convolution without BN; here it is that of `shortcut`, A unless told
+otherwise. A network without additions is the same chain in each of these orders.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from study.probes.subject import Subject, Value
 def measure(subject: Subject) -> Iterator[Value]:
     """`running`, `recalibrated` and `folded`, each as `loss_` (nats) and `error_` (percent); `layer` is `train` or `test`.
 
-    `running` statistics are the moving averages of training. `recalibrated` ones are the means over whole batches of
-    the probe's training images, of each BN's batch mean and variance, with the trained weights: where they give another
-    result, the averages lag behind the weights, or training's augmentation made them others. `folded` is `running` with
-    each BN that follows a convolution directly made a part of it: equal but for rounding, which `folded_difference`
-    tells, the largest difference of a logit over the largest logit.
+    `running` statistics are the moving averages of training. `recalibrated` ones are the means over whole batches (in
+    `bn_groups` parts) of the probe's training images, of each BN's batch mean and variance, with the trained weights:
+    where they give another result, the averages lag behind the weights, or training's augmentation made them others.
+    `folded` is `running` with each BN that follows a convolution directly made a part of it: equal but for rounding,
+    which `folded_difference` tells, the largest difference of a logit over the largest logit.
 
     Source: section 4 of Li et al. 2018 takes BN in evaluation mode without asking; Wu & Johnson 2021 (arXiv 2105.07576)
     on recalibrated ("precise") statistics. Cost: seven forward passes of the probe's images, of training and test set.
@@ -58,8 +58,9 @@ def recalibrate(network: Network, subject: Subject) -> Network:
             module.momentum = None  # torch's word for a plain mean over all batches
     network.train()
     for images, _ in subject.batches():
-        network.set_keys(torch.arange(len(images), device=images.device))
-        network(images)
+        for part in images.chunk(subject.spec.recipe.bn_groups):
+            network.set_keys(torch.arange(len(part), device=part.device))
+            network(part)
     return network.eval()
 
 

@@ -39,7 +39,8 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield from (Value("cosine", "", place, float(value)) for place, value in enumerate(found, 1))
     yield Value("cosine_min", "", 0, float(found.min()))
     yield Value("cosine_mean", "", 0, float(found.mean()))
-    yield Value("confusion", "", 0, max(0.0, -min(float(inner[i, j]) for i, j in pairs)))
+    opposed = torch.stack([-inner[i, j] for i, j in pairs]).max().clamp(min=0)  # stays NaN where one is
+    yield Value("confusion", "", 0, float(opposed))
 
 
 def products(rows: Tensor) -> Tensor:

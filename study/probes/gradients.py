@@ -29,7 +29,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     weights = [layer.weight for _, layer in layers]
     total, batches = torch.zeros(len(weights), dtype=torch.float64, device=subject.images.device), 0
     for images, labels in subject.batches():
-        total += norms(torch.autograd.grad(_loss(subject, images, labels), weights))
+        total += norms(torch.autograd.grad(subject.loss(images, labels), weights))
         batches += 1
     mean = total / batches
     relative = mean / norms(weights)
@@ -41,10 +41,3 @@ def measure(subject: Subject) -> Iterator[Value]:
 def norms(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     """The L2 norm of each tensor, float64 (len(tensors),)."""
     return torch.stack([tensor.detach().double().norm() for tensor in tensors])
-
-
-def _loss(subject: Subject, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of a batch in the parts that BN sees one by one."""
-    groups = subject.spec.recipe.bn_groups
-    parts = zip(images.chunk(groups), labels.chunk(groups), strict=True)
-    return torch.stack([subject.loss(*part) for part in parts]).mean()

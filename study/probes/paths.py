@@ -34,7 +34,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     is of all longer paths, as their sum. `path_share` is ||G_k|| over the sum of these norms, and `effective_depth`
     2 + l sum_k k path_share, in weighted layers, l being the layers of a branch (told as if longer paths were k + 1).
 
-    Source: Veit et al. 2016 (arXiv 1605.06431), sections 4.1 and 4.3. They draw single paths and multiply the mean norm
+    Source: Veit et al. 2016 (arXiv 1605.06431), sections 4.1 and 5. They draw single paths and multiply the mean norm
     by the number of paths of that length; here each G_k is exact, and what cancels between paths is cancelled.
     Cost: with n blocks n/2 forward passes of a quarter of the images, and n/2 backward passes of 32 images.
     """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from study.networks.network import Network, build, structure
+from study.networks.network import Network, build, loaded
 from study.spec.run import RunSpec
 from study.training.images import Images
 
@@ -41,11 +41,7 @@ class Subject:
     @classmethod
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Images, count: int) -> Subject:
         """A subject from a network's state (of a checkpoint, or of a `Program`)."""
-        network = structure(spec, images.channels, images.classes)
-        missing, unexpected = network.load_state_dict(dict(state), strict=False)
-        lacking = [name for name in missing if not name.endswith("num_batches_tracked")]
-        if lacking or unexpected:
-            raise ValueError(f"not the state of {spec.title}: {[*lacking, *unexpected][:3]}")
+        network = loaded(spec, state, images.channels, images.classes)
         return cls(spec, _placed(network, images), images, count)
 
     def initial(self) -> Network:
@@ -70,7 +66,12 @@ class Subject:
         return max(size, min(count or self.count, there) // size * size)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of a batch, in nats; its gradient can be taken."""
+        """Mean cross-entropy of a batch, in nats; its gradient can be taken. BN sees the batch in `bn_groups` parts."""
+        groups = self.spec.recipe.bn_groups
+        parts = zip(images.chunk(groups), labels.chunk(groups), strict=True)
+        return torch.stack([self._loss(*part) for part in parts]).mean()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         self.network.set_keys(torch.arange(len(labels), device=labels.device))
         return F.cross_entropy(self.network(images), labels)
 

@@ -144,7 +144,9 @@ PROBES: dict[str, Entry] = {
 
 INITIALISATIONS: dict[str, Entry] = {
     "he_fan_in": Entry("study.networks.initialise:he_fan_in", "normal, variance 2 / fan_in: He et al. 2015"),
-    "he_fan_out": Entry("study.networks.initialise:he_fan_out", "normal, variance 2 / fan_out: torchvision's"),
+    "he_fan_out": Entry(
+        "study.networks.initialise:he_fan_out", "normal, variance 2 / fan_out, as torchvision's convolutions"
+    ),
     "glorot": Entry("study.networks.initialise:glorot", "normal, variance 2 / (fan_in + fan_out)"),
 }
 

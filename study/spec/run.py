@@ -24,8 +24,16 @@ VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3
 PROBE_IMAGES = 1024
 """Training images that a probe looks at, where nothing else is said."""
 
-_RUN_ID = r"\w[\w.+\-]{0,149}"
+_POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 _FOLDER = r"\w[\w.+\-]{0,49}"
+
+
+BLOCK_OPTIONS, SHORTCUT_OPTIONS = (
+    tuple(dict.fromkeys(option for entry in table.values() for option in entry.options))
+    for table in (BLOCKS, SHORTCUTS)
+)
+"""Fields that only some blocks or shortcuts take."""
+OPTIONS = (*BLOCK_OPTIONS, *SHORTCUT_OPTIONS)
 
 
 def _wrong(message: str) -> PydanticCustomError:
@@ -37,6 +45,17 @@ def _options(table: Mapping[str, Any], name: Any) -> Mapping[str, Any]:
     """The fields that a block or shortcut takes, with their defaults; none of an unknown one, which is said elsewhere."""
     entry = table.get(name) if isinstance(name, str) else None
     return {} if entry is None else entry.options
+
+
+def _forget_shortcut(values: dict[str, Any]) -> None:
+    """Of a plain network: so that a sweep can name the fields of the residual twin for both. Unknown names stay, to be
+    refused."""
+    if values.get("shortcut") in SHORTCUTS:
+        for option in SHORTCUTS[values["shortcut"]].options:
+            values.pop(option, None)
+        values["shortcut"] = None
+    if values.get("order") in ORDERS:
+        values["order"] = "original"
 
 
 def _usual_block(family: Any, depth: Any) -> str:
@@ -240,8 +259,9 @@ class RunSpec(_Model):
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
     start_from: str | None = Field(
         default=None,
-        pattern=rf"^{_RUN_ID}$",
-        description="id of a trained run, no deeper, to start from: stretched by identity layers (`study embed`)",
+        json_schema_extra={"pattern": f"^{_POINT_ID}$"},
+        description="id of a trained run without its seed, of the same seed and no deeper, whose network is stretched by "
+        "identity layers to start from (see `study embed`)",
     )
 
     @model_validator(mode="before")
@@ -257,7 +277,7 @@ class RunSpec(_Model):
         if values.get("block") is None:
             values["block"] = _usual_block(family, values.get("depth"))
         if values.get("network") == "plain":
-            values |= {"shortcut": None, "order": "original"}
+            _forget_shortcut(values)
         elif values.get("shortcut") is None:
             values["shortcut"] = "A"
         for table, name in ((BLOCKS, values["block"]), (SHORTCUTS, values.get("shortcut"))):
@@ -298,7 +318,7 @@ class RunSpec(_Model):
             _check_cifar_depth(depth, block)
         return depth
 
-    @field_validator("stride_in", "shortcut_scale", "branch_scale", "gate_bias", "dropout")
+    @field_validator(*OPTIONS)
     @classmethod
     def _option_of_its_owner(cls, value: Any, above: ValidationInfo) -> Any:
         if value is None:
@@ -308,7 +328,7 @@ class RunSpec(_Model):
             if owners and above.data.get(field, owners[0]) not in owners:
                 chosen = above.data[field] or "a plain network"
                 raise _wrong(f"goes with {field}: {' or '.join(owners)}, not with {chosen}")
-        return value
+        return value + 0.0 if isinstance(value, float) else value  # -0.0 is 0.0
 
     @field_validator("probe_every", "probe_images")
     @classmethod
@@ -344,6 +364,13 @@ class RunSpec(_Model):
             )
         return folder
 
+    @field_validator("start_from")
+    @classmethod
+    def _point(cls, point: str | None) -> str | None:
+        if point is not None and not re.fullmatch(_POINT_ID, point):
+            raise _wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
+        return point
+
     @field_validator("recipe")
     @classmethod
     def _pad_fits(cls, recipe: Recipe, above: ValidationInfo) -> Recipe:
@@ -356,6 +383,23 @@ class RunSpec(_Model):
     def dataset(self) -> str:
         """The data set's name as results and figures show it."""
         return self.folder if self.folder is not None else self.data
+
+    @property
+    def variant(self) -> str:
+        """What the title leaves unsaid of the network, in words; empty for the usual one."""
+        words = [] if self.block == _usual_block(self.family, self.depth) else [self.block]
+        words += [] if self.shortcut in (None, "A") else [self.shortcut]
+        usual = {"stride_in": "1x1"}
+        for name in OPTIONS:
+            value = getattr(self, name)
+            if value is not None and value != usual.get(name):
+                words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+        words += [] if self.order == "original" else [self.order]
+        words += [] if self.width == 1 else [f"x{self.width}"]
+        words += [] if self.initialisation == "he_fan_in" else [self.initialisation]
+        words += [] if self.start_from is None else [f"from {self.start_from}"]
+        words += [] if self.precision == "fp32" else [self.precision]
+        return " ".join(words)
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ from study.errors import StudyError
 from study.spec.registry import BLOCKS
 from study.spec.run import RunSpec
 
-SAME = ("network", "family", "block", "stride_in", "shortcut", "order", "stem", "width")
+SAME = ("data", "folder", "image_size", "network", "family", "block", "stride_in", "shortcut", "order", "stem", "width")
 """Fields in which the two must agree."""
 
 

@@ -16,7 +16,7 @@ from study.errors import StudyError, closest, nearest
 from study.spec import recipes
 from study.spec.identity import run_id
 from study.spec.registry import FIGURES
-from study.spec.run import Recipe, RunSpec
+from study.spec.run import SHORTCUT_OPTIONS, Recipe, RunSpec
 from study.spec.yaml import Document, Keys, read, scalar
 
 MAX_RUNS = 100_000
@@ -27,7 +27,7 @@ FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if
 LIST_FIELDS = ("recipe.milestones", "probes")
 """Those whose value is itself a list."""
 
-_NAME = re.compile(r"\w[\w.\-]{0,59}")
+NAME = re.compile(r"\w[\w.\-]{0,59}")
 
 
 class Value(NamedTuple):
@@ -187,7 +187,7 @@ def _known(document: Document, mapping: dict[str, Any], path: Keys, known: Seque
 
 def _name(document: Document, data: dict[str, Any], settings: dict[str, str], path: Path) -> str:
     name = settings.get("name", data.get("name", path.stem))
-    if isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name:
+    if isinstance(name, str) and NAME.fullmatch(name) and ".." not in name:
         return name
     whence = "" if "name" in settings or "name" in data else " (the file's; set `name:` in it)"
     rule = "at most 60 letters, digits, '_', '-' and '.', without '/' or '..'"
@@ -354,9 +354,15 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
         place = next(reversed(point.values())).place
         if key in runs and not merge_duplicates:
             first = f", first at {places[key]}" if places[key] != place else ""
-            why = " (a plain network has no shortcut)" if spec.network == "plain" and "shortcut" in point else ""
+            why = _forgotten(point) if spec.network == "plain" else ""
             run = f"{spec.title}, seed {spec.seed}, on {spec.dataset}"
             document.mistakes[f"{place}: duplicate run: {run} is named twice{first}{why}"] = None
         runs.setdefault(key, spec)
         places.setdefault(key, place)
     return runs
+
+
+def _forgotten(point: Point) -> str:
+    """Why points of plain networks that differ may be one run."""
+    fields = [field for field in ("shortcut", *SHORTCUT_OPTIONS, "order") if field in point]
+    return f" (a plain network has no {' and no '.join(fields)})" if fields else ""

@@ -7,14 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from study.spec.identity import seedless
+from study.spec.run import BLOCK_OPTIONS, SHORTCUT_OPTIONS
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 CONDITION = ("dataset", "recipe", "train_subset", "precision")  # runs that share these share a row of panels
-VARIANT = (
-    "family", "block", "stride_in", "shortcut", "shortcut_scale", "branch_scale", "gate_bias", "dropout", "order", "stem",
-    "width", "initialisation", "start_from",
-)  # fmt: skip
+VARIANT = ("family", "block", *BLOCK_OPTIONS, "shortcut", *SHORTCUT_OPTIONS, "order", "stem", "width", "initialisation",
+           "start_from")  # fmt: skip
 """What tells networks of one depth apart."""
 WORDS = {
     "family": "{} family",
@@ -68,8 +66,6 @@ def _word(field: str, value: Any) -> str:
         return ""
     if field == "family":
         value = FAMILIES.get(value, value)
-    if field == "start_from":  # another run for each seed
-        value = seedless(value)
     return WORDS.get(field, "{}").format(value)
 
 

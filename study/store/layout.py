@@ -28,14 +28,18 @@ class RunFiles:
         self.failed = folder / "failed.json"
         self.log = folder / "log"
 
-    def beside(self, run_id: str) -> RunFiles:
-        """Another run under the same results folder, wherever its sweep."""
-        sweep = self.folder.parent.parent
-        return SweepFiles(sweep.parent, sweep.name).run(run_id)
+    @property
+    def results(self) -> Path:
+        """The results folder that it lies in."""
+        return self.folder.parent.parent.parent
 
     def certificate(self, depth: int) -> Path:
         """What `study embed` found of this run's network stretched to `depth` layers."""
         return self.folder / f"certificate-{depth}.json"
+
+    def certificates(self) -> list[Path]:
+        """All certificates."""
+        return sorted(self.folder.glob("certificate-*.json"))
 
     def checkpoint(self, iteration: int, digest: str) -> Path:
         """A checkpoint's name carries the first 16 hex digits of its SHA-256, so a damaged one gives itself away."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from study.errors import StudyError, nearest
+from study.spec.identity import point_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import lease
@@ -68,6 +69,16 @@ def read_spec(files: RunFiles) -> RunSpec:
     return RunSpec.model_validate(content)
 
 
+def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
+    """The run with this id without its seed, and this seed, under a results folder, wherever its sweep."""
+    readable = point.rpartition("-")[0]
+    for path in sorted(results.glob(f"*/runs/{readable}-s{seed}-*/spec.json")):
+        files = RunFiles(path.parent)
+        if point_id(read_spec(files)) == point:
+            return files
+    return None
+
+
 def start_attempt(files: RunFiles, provenance: dict[str, Any]) -> None:
     """Record that a process starts to train a run; what an earlier attempt failed of no longer holds."""
     append_line(files.attempts, {"event": "start", "time": time.time(), "from": checkpointed(files), **provenance})
@@ -117,7 +128,7 @@ def reset(files: RunFiles) -> None:
     if lease.holder(files) is not None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
     # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    for path in (files.done, files.failed, *files.checkpoints(), files.curves, files.probes):
+    for path in (files.done, files.failed, *files.checkpoints(), files.curves, files.probes, *files.certificates()):
         path.unlink(missing_ok=True)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.errors import StudyError
-from study.networks.network import Network, build, structure
+from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
 from study.spec import stretching
 from study.spec.run import RunSpec
@@ -16,6 +16,36 @@ from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.images import Images
+
+
+def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
+    """The run that a run with `start_from` starts from: trained to its end, and such as can be stretched so.
+
+    Raises
+    ------
+    StudyError
+        It is not there, is not done, has no sound checkpoint, or can't be stretched so.
+    """
+    point = spec.start_from or ""
+    found = store.run_of_point(files.results, point, spec.seed)
+    if found is None:
+        raise StudyError(f"starts from {point} with seed {spec.seed}, which is not under {files.results}/")
+    stretching.check(store.read_spec(found), spec)
+    _state(found)
+    return found
+
+
+def _state(files: RunFiles) -> dict[str, Tensor]:
+    """The network's state at the end of a run."""
+    now = store.status(files)
+    if now.state == "diverged":
+        raise StudyError(f"{files.run_id} has diverged, so nothing can start from it")
+    if now.state != "done":
+        raise StudyError(f"{files.run_id} is not trained to its end ({now.state}); train it first with `study sweep`")
+    state = checkpoint.load_newest(files, torch.device("cpu"))
+    if state is None:
+        raise StudyError(f"{files.run_id} has no sound checkpoint any more; train it again with --mode force")
+    return state["network"]  # type: ignore[no-any-return]
 
 
 def trained(files: RunFiles, images: Images) -> Network:
@@ -26,17 +56,10 @@ def trained(files: RunFiles, images: Images) -> Network:
     StudyError
         The run is not done, or has no sound checkpoint of its network.
     """
-    spec = store.read_spec(files)
-    if store.status(files).state != "done":
-        raise StudyError(f"{files.run_id} is not trained to its end; train it first with `study sweep`")
-    state = checkpoint.load_newest(files, torch.device("cpu"))
-    if state is None:
-        raise StudyError(f"{files.run_id} has no sound checkpoint any more; train it again with --mode force")
-    network = structure(spec, images.channels, images.classes)
     try:
-        network.load_state_dict(state["network"], strict=False)
-    except RuntimeError as error:
-        raise StudyError(f"{files.run_id}: {' '.join(str(error).split()):.200}") from None
+        network = loaded(store.read_spec(files), _state(files), images.channels, images.classes)
+    except ValueError as error:
+        raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
     return _placed(network, images).eval()
 
 
@@ -48,16 +71,8 @@ def deeper(small: Network, spec: RunSpec, images: Images) -> Network:
 
 
 def starting_weights(spec: RunSpec, files: RunFiles, images: Images) -> dict[str, Tensor]:
-    """The network's state that a run with `start_from` begins with.
-
-    Raises
-    ------
-    StudyError
-        The run to start from can't be had, or can't be stretched so.
-    """
-    source = files.beside(spec.start_from or "")
-    stretching.check(store.read_spec(source), spec)
-    return dict(deeper(trained(source, images), spec, images).state_dict())
+    """The network's state that a run with `start_from` begins with. Raises as `origin` and `trained`."""
+    return dict(deeper(trained(origin(spec, files), images), spec, images).state_dict())
 
 
 def _batches(images: Images) -> Iterator[Tensor]:

@@ -59,6 +59,8 @@ def test_the_three_agree_where_the_averages_are_right():
 def test_running_losses_are_those_of_evaluation_mode_and_stale_averages_show():
     tested = subject()
     found = named(measure(tested))
-    losses = [F.cross_entropy(tested.network.eval()(images), labels).item() for images, labels in tested.batches("test")]
+    losses = [
+        F.cross_entropy(tested.network.eval()(images), labels).item() for images, labels in tested.batches("test")
+    ]
     assert found["loss_running", "test"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert found["loss_recalibrated", "train"] != pytest.approx(found["loss_running", "train"], rel=1e-2)
