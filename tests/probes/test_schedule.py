@@ -219,3 +219,16 @@ def test_a_measurement_that_is_cut_short_is_taken_again(tmp_path: Path, whole: R
     assert len(rows(files)) < len(rows(whole)) / 5 and not files.done.exists()
     train(tmp_path, spec)
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
+
+
+def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path: Path, whole: RunFiles) -> None:
+    spec, cut = make_spec(**SHORT | ALL), [False]
+
+    def measure(lane: Lane) -> bool:
+        cut[0] = lane.iteration == 12
+        return not cut[0] and during(lane)
+
+    [files] = train(tmp_path, spec, stopped=lambda: cut[0], probe=measure)
+    assert max(measured(files)["weights"]) == 9 and not files.done.exists()
+    train(tmp_path, spec)
+    assert rows(files) == rows(whole) and files.done.exists()
