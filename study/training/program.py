@@ -55,7 +55,7 @@ class Program:
         self.evaluated_loss, self.evaluated_wrong = _counters(device)
         self._cursor = torch.zeros((), dtype=torch.int64, device=device)  # first image of the next evaluation batch
         batches = -(-len(images) // self.recipe.batch_size)
-        self._window = torch.zeros((batches, 4, self.recipe.batch_size), dtype=torch.int64, device=device)
+        self._window = torch.zeros((batches, 5, self.recipe.batch_size), dtype=torch.int64, device=device)
         # The fused SGD wants the rate in float32 on a GPU; on a CPU it takes all digits.
         precision = torch.float32 if device.type == "cuda" else torch.float64
         self._rates = torch.zeros(batches, dtype=precision, device=device)
@@ -83,8 +83,8 @@ class Program:
 
     def draws(self) -> Draws:
         """Of the next batch; each part (batch_size,)."""
-        image, top, left, mirror = self._window.index_select(0, self._position).squeeze(0)
-        return Draws(image, top, left, mirror.bool())
+        image, top, left, mirror, key = self._window.index_select(0, self._position).squeeze(0)
+        return Draws(image, top, left, mirror.bool(), key)
 
     def step(self) -> None:
         """One step of SGD on the next batch of the window."""

@@ -28,6 +28,8 @@ class Draws(NamedTuple):
     """First column, as `top`."""
     mirror: Tensor
     """Whether the crop is mirrored left to right, bool."""
+    key: Tensor
+    """What other random choices about this sample follow from: a number of 31 bits, int64."""
 
     def to(self, device: torch.device) -> Draws:
         """The same draws on a device."""
@@ -56,13 +58,14 @@ class Samples:
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
     def _draw_epoch(self, epoch: int) -> np.ndarray:
-        """(4, size): image, top, left, mirror of one epoch."""
+        """(5, size): image, top, left, mirror, key of one epoch."""
         # RandomState, because NumPy promises that its streams never change; Generator's may.
         random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, _SAMPLES, epoch])))
         image = random.permutation(self.size)
         top, left = random.randint(0, 2 * self.pad + 1, (2, self.size))
         mirror = random.randint(0, 2, self.size) * int(self.flip)
-        return np.stack([image, top, left, mirror])
+        key = random.randint(0, 2**31 - 1, self.size)  # drawn last: what was added later leaves the others as they were
+        return np.stack([image, top, left, mirror, key])
 
     def window(self, iteration: int) -> Draws:
         """The batches from step `iteration` (counted from 0) on: all that begin in its epoch, so at least one."""
@@ -70,6 +73,6 @@ class Samples:
         batches = -(-(self.size - offset) // self.batch_size)
         needed = offset + batches * self.batch_size
         epochs = [self._epoch(epoch + i) for i in range(-(-needed // self.size))]
-        part = np.concatenate(epochs, axis=1)[:, offset:needed].reshape(4, batches, self.batch_size)
-        image, top, left, mirror = torch.from_numpy(part)
-        return Draws(image, top, left, mirror.bool())
+        part = np.concatenate(epochs, axis=1)[:, offset:needed].reshape(5, batches, self.batch_size)
+        image, top, left, mirror, key = torch.from_numpy(part)
+        return Draws(image, top, left, mirror.bool(), key)

@@ -9,7 +9,8 @@ from tests.helpers import tiny_images
 
 
 def draws(image: list[int], top: list[int], left: list[int], mirror: list[bool]) -> Draws:
-    return Draws(torch.tensor(image), torch.tensor(top), torch.tensor(left), torch.tensor(mirror))
+    parts = map(torch.tensor, (image, top, left, mirror, [0] * len(image)))
+    return Draws(*parts)
 
 
 def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror() -> None:

@@ -48,6 +48,14 @@ def test_no_padding_and_no_flip_draw_nothing() -> None:
 def test_flip_does_not_change_the_other_draws() -> None:
     a, b = (Samples(seed=1, size=50, batch_size=50, pad=2, flip=flip).window(0) for flip in (True, False))
     assert torch.equal(a.image, b.image) and torch.equal(a.top, b.top)
+    assert torch.equal(a.key, b.key)
+
+
+def test_every_sample_has_a_key_of_its_own() -> None:
+    samples = Samples(seed=1, size=500, batch_size=500, pad=2, flip=True)
+    keys = torch.cat([samples.window(i).key for i in range(2)])
+    assert keys.dtype == torch.int64 and 0 <= keys.min() and 2**30 < keys.max() < 2**31
+    assert len(keys.unique()) == 1000
 
 
 def test_seeds_and_epochs_differ() -> None:
@@ -60,7 +68,9 @@ def test_the_draws_of_seed_0_are_pinned() -> None:
     draws = Samples(seed=0, size=1000, batch_size=5, pad=4, flip=True).window(0)
     assert draws.image[0].tolist() == PINNED_IMAGES
     assert np.stack([draws.top[0], draws.left[0], draws.mirror[0]]).tolist() == PINNED_CROPS
+    assert draws.key[0].tolist() == PINNED_KEYS
 
 
 PINNED_IMAGES = [518, 727, 123, 23, 926]
 PINNED_CROPS = [[1, 3, 0, 8, 5], [8, 3, 0, 8, 0], [1, 1, 1, 0, 0]]
+PINNED_KEYS = [654498540, 965368411, 663615180, 1832532118, 956195496]
