@@ -10,6 +10,7 @@ from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
 from study.spec.registry import BLOCKS, DATA, FIGURES, SHORTCUTS, TABLES
+from study.spec.run import FOLDERS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
 
@@ -45,7 +46,7 @@ def _sweeps(results: Path) -> Lines:
 
 def _data(root: Path) -> Lines:
     for name, entry in DATA.items():
-        ready = "" if name == "image_folder" or data.missing(name, root) else " -- ready"
+        ready = "" if name in FOLDERS or data.missing(name, root) else " -- ready"
         yield name, entry.summary + ready
 
 

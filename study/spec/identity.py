@@ -17,7 +17,16 @@ from study.spec.run import RunSpec
 SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
 
-NEUTRAL: dict[str, Any] = {"recipe.bn_groups": 1}
+NEUTRAL: dict[str, Any] = {
+    "recipe.bn_groups": 1,
+    "recipe.schedule": "milestones",
+    "recipe.plateau_patience": 5,
+    "recipe.plateau_improvement": 0.01,
+    "recipe.plateau_drops": 2,
+    "recipe.scales": None,
+    "recipe.colour": "none",
+    "recipe.mean": "pixel",
+}
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""
 

@@ -28,6 +28,9 @@ DATA: dict[str, Entry] = {
     "fashion_mnist": Entry("study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey"),
     "svhn": Entry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour"),
     "image_folder": Entry("study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"),
+    "image_stream": Entry(
+        "study.data.image_stream:ImageStream", "as image_folder, but decoded as they are needed: for ImageNet's size"
+    ),
 }
 
 BLOCKS: dict[str, Entry] = {

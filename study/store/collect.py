@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    if typing.get_origin(annotation) is tuple:
+    if any(typing.get_origin(kind) is tuple for kind in (annotation, *typing.get_args(annotation))):
         return pa.list_(pa.int64())
     for kind in typing.get_args(annotation) or (annotation,):
         if kind in kinds:

@@ -54,7 +54,7 @@ def test_flip_does_not_change_the_other_draws() -> None:
 def test_every_sample_has_a_key_of_its_own() -> None:
     samples = Samples(seed=1, size=500, batch_size=500, pad=2, flip=True)
     keys = torch.cat([samples.window(i).key for i in range(2)])
-    assert keys.dtype == torch.int64 and 0 <= keys.min() and 2**30 < keys.max() < 2**31
+    assert keys.dtype == torch.int64 and keys.min() >= 0 and 2**30 < keys.max() < 2**31
     assert len(keys.unique()) == 1000
 
 
