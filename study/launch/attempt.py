@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from study import data
-from study.data import ImageSet
+from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
 from study.launch import provenance
 from study.spec.identity import run_id
@@ -181,7 +181,7 @@ def _data_arguments(spec: RunSpec) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)  # a worker trains many runs on the same data set
-def _load(root: Path, **arguments: Any) -> ImageSet:
+def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
     return data.load(root=root, **arguments)
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 
-from study.data import ImageSet
+from study.data import ImageFiles, ImageSet
 from study.networks.memory import needed, parts
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.training import checkpoint
+from study.training import checkpoint, decoding
 from study.training.engine import Engine, Tuning, engine
+from study.training.feed import Feed
 from study.training.images import Images
 from study.training.lane import Lane
 from study.training.precision import backends
 from study.training.ranks import Ranks
+from study.training.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class Progress(NamedTuple):
 
 def train_pack(
     runs: Sequence[_Run],
-    data: ImageSet,
+    data: ImageSet | ImageFiles,
     device: torch.device,
     *,
     stopped: Callable[[], bool] = lambda: False,
@@ -67,12 +70,17 @@ def train_pack(
     before_write
         Called before each write to a run's files; what it raises ends the pack without another write.
     tuning
-        For a GPU; changes the speed, not what is trained.
+        Changes the speed, not what is trained.
 
     Returns
     -------
     bool
         True when all runs are sealed, False when it was stopped.
+
+    Raises
+    ------
+    StudyError
+        The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
     """
     todo = _fitting(runs, data, device)
     if len(todo) > 1:
@@ -81,9 +89,12 @@ def train_pack(
     while todo:
         part = todo.pop(0)
         try:
-            if not _train_together(part, Images(data, device), *arguments):
-                return False
+            with _feeds(part, data, device, ranks, tuning) as feeds:
+                if not _train_together(part, feeds, *arguments):
+                    return False
         except RuntimeError as error:
+            if (lost := decoding.lost(error)) is not None:
+                raise lost from error
             if len(part) == 1 or not _out_of_memory(error):
                 raise
             log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), device)
@@ -91,14 +102,39 @@ def train_pack(
     return True
 
 
-def _fitting(runs: Sequence[_Run], data: ImageSet, device: torch.device) -> list[Sequence[_Run]]:
+@contextmanager
+def _feeds(
+    runs: Sequence[_Run],
+    data: ImageSet | ImageFiles,
+    device: torch.device,
+    ranks: Ranks | None,
+    tuning: Tuning,
+) -> Iterator[list[Feed]]:
+    """What each run is fed with: images on the device are shared, a stream is a lane's own."""
+    if isinstance(data, ImageSet):
+        shared = {mean: Images(data, device, mean) for mean in dict.fromkeys(spec.recipe.mean for spec, _ in runs)}
+        yield [shared[spec.recipe.mean] for spec, _ in runs]
+        return
+    workers = torch.get_num_threads() if tuning.decoders is None else tuning.decoders
+    streams = [Stream(data, spec.recipe, device, ranks, workers) for spec, _ in runs]
+    try:
+        yield list(streams)
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
     """The runs in parts that fit on the device one after another."""
     if device.type != "cuda":
         return [runs]
-    size, _, channels = data.train_images.shape[1:]
+    size, channels, resident = data.image_size if isinstance(data, ImageFiles) else 0, 3, 0
+    if isinstance(data, ImageSet):
+        size, _, channels = data.train_images.shape[1:]
+        resident = data.train_images.nbytes + data.test_images.nbytes
     torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
-    room = int(0.9 * free) - data.train_images.nbytes - data.test_images.nbytes
+    room = int(0.9 * free) - resident
     needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
     return [[runs[place] for place in part] for part in parts(needs, room)]
 
@@ -120,7 +156,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
 
 def _train_together(
     runs: Sequence[_Run],
-    images: Images,
+    feeds: Sequence[Feed],
     device: torch.device,
     tuning: Tuning,
     stopped: Callable[[], bool],
@@ -133,8 +169,8 @@ def _train_together(
     _set_threads(states, device)
     with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
         lanes = [
-            _open_lane(Lane(spec, files, images, ranks, partial(before_write, files), tuning.compile_blocks), state)
-            for (spec, files), state in zip(runs, states, strict=True)
+            _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files), tuning.compile_blocks), state)
+            for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
         ]
         return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
 
