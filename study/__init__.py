@@ -10,18 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyError", "figure", "read_curves", "read_runs", "table"]
+__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "table"]
 
 if TYPE_CHECKING:
     from study.errors import StudyError
     from study.plotting import figure, table
-    from study.store.collect import read_curves, read_runs
+    from study.store.collect import read_curves, read_probes, read_runs
 
 _HOMES = {
     "StudyError": "study.errors",
     "figure": "study.plotting",
     "table": "study.plotting",
     "read_curves": "study.store.collect",
+    "read_probes": "study.store.collect",
     "read_runs": "study.store.collect",
 }
 

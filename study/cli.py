@@ -384,7 +384,21 @@ def list_(
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
         for name, summary in listing(kind.value, _results(results), data_root or default_root()):
-            print(f"  {name:<20} {summary}")
+            print(f"  {name:<24} {summary}")
+
+
+@app.command()
+def describe(
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="of a run, e.g. network=residual depth=56")
+    ] = None,
+    dot: Annotated[bool, typer.Option("--dot", help="print a graph for Graphviz: | dot -Tpdf > network.pdf")] = False,
+) -> None:
+    """Show a network: its layers, parameters, multiply-adds and shortcuts, as the papers' tables do."""
+    from study.networks import describe as words
+
+    spec = words.run_of(fields or ())
+    print(words.dot(spec) if dot else words.describe(spec), end="")
 
 
 @app.command()

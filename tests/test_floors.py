@@ -13,7 +13,7 @@ import pytest
 import study
 
 PACKAGE = Path(study.__file__).parent
-FLOORS = ["errors", "spec", "store", "data", "networks", "training", "launch", "plotting", "cli"]
+FLOORS = ["errors", "spec", "store", "data", "networks", "training", "probes", "launch", "plotting", "cli"]
 """From the ground up. data and networks share a floor: neither may import the other."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent.name != "_sweeps")
 

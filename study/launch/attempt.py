@@ -20,6 +20,7 @@ from study import data
 from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
 from study.launch import provenance
+from study.probes.record import during
 from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.store import runs as store
@@ -91,6 +92,8 @@ def attempt(
                 report=observe,
                 checkpoint_seconds=checkpoint_seconds,
                 ranks=ranks,
+                # Several ranks stop together, at a step: the others do not know how far a measurement is.
+                probe=partial(during, stopped=stopped) if ranks.size == 1 else during,
             )
             outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
     return outcomes

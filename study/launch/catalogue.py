@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from study import data
 from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
-from study.spec.registry import BLOCKS, DATA, FIGURES, SHORTCUTS, TABLES
-from study.spec.run import FOLDERS
+from study.spec.registry import BLOCKS, DATA, FIGURES, ORDERS, SHORTCUTS, TABLES, Entry
+from study.spec.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
 
@@ -51,10 +51,11 @@ def _data(root: Path) -> Lines:
 
 
 def _networks() -> Lines:
-    yield "family: cifar", "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other"
-    yield "family: imagenet", "depth 18 or 34; stem: imagenet or cifar"
+    yield "family: cifar", "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks"
+    yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
+    yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain alone"
     yield "network", "plain or residual: the same network without or with the addition"
-    for name, entry in BLOCKS.items():
-        yield f"block: {name}", entry.summary
-    for name, entry in SHORTCUTS.items():
-        yield f"shortcut: {name}", entry.summary
+    tables: list[tuple[str, Mapping[str, Entry]]] = [("block", BLOCKS), ("shortcut", SHORTCUTS), ("order", ORDERS)]
+    for kind, table in tables:
+        for name, entry in table.items():
+            yield f"{kind}: {name}", entry.summary

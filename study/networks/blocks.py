@@ -2,40 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.orders import Steps, original
+from study.networks.shortcuts import Shortcut
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, each with BN; ReLU after the first, and after the addition (He et al. 2015, figure 5 left).
+def conv(kernel: int, in_maps: int, maps: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias (BN follows) that keeps height and width, but for its stride."""
+    return nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class Block(nn.Module):
+    """A branch of convolutions with BN and ReLU, and the addition of the shortcut.
+
+    A block of a new kind says what its convolutions are; one that does more to its branch overrides `branch`.
 
     Parameters
     ----------
     in_maps, maps
-        Feature maps before and after.
+        Feature maps before, and of the branch.
     stride
-        Of the first convolution.
+        Of the block: 2 halves height and width.
     shortcut
-        What is added to the second BN's output, or None in a plain network.
+        What the branch is added to, or None in a plain network.
+    order
+        Where BN, ReLU and the addition stand (`study.networks.orders`).
+    first
+        Whether this is the network's first block: the stem has done then what the branch begins with.
+    options
+        What `convolutions` takes besides.
     """
 
-    layers = 2
-    """Weighted layers of one block: what it adds to the depth."""
-    expansion = 1
-    """Output maps over `maps`."""
-
-    def __init__(self, in_maps: int, maps: int, stride: int, shortcut: nn.Module | None) -> None:
+    def __init__(
+        self,
+        in_maps: int,
+        maps: int,
+        stride: int,
+        shortcut: Shortcut | None,
+        order: Callable[[int], Steps] = original,
+        first: bool = False,
+        **options: str,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_maps, maps, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(maps)
-        self.conv2 = nn.Conv2d(maps, maps, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(maps)
-        self.relu = nn.ReLU(inplace=True)
+        convs = self.convolutions(in_maps, maps, stride, **options)
+        steps = order(len(convs))
+        self._branch = _named(steps.branch)
+        self._after = _named(steps.after, steps.branch.count("B"))
+        if first:
+            self._branch = self._branch[len(steps.before) :]
+        width = in_maps
+        for name in (*self._branch, *self._after):
+            if name.startswith("conv"):
+                layer = convs[int(name[4:]) - 1]
+                width = layer.out_channels
+                self.add_module(name, layer)
+            elif name.startswith("bn"):
+                self.add_module(name, nn.BatchNorm2d(width))
         self.shortcut = shortcut
 
+    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+        """The convolutions of the branch, in order; as the registry's `kernels` and `expansion` say."""
+        raise NotImplementedError
+
+    def branch(self, x: Tensor) -> Tensor:
+        """F(x): what is added to the shortcut. (N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
+        for place, name in enumerate(self._branch):
+            # The first step's input is the shortcut's, too.
+            x = F.relu(x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
+        return x
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        """The branch and the shortcut together, before what follows the addition; the branch alone in a plain network.
+
+        May overwrite the branch.
+        """
+        if self.shortcut is None:
+            return branch
+        if self._branch[-1] == "relu":  # whose gradient needs its output as it was
+            branch = branch.clone()
+        return self.shortcut.join(x, branch)
+
+    def after(self, y: Tensor) -> Tensor:
+        """What follows the addition; may overwrite `y`."""
+        for name in self._after:
+            y = F.relu(y, inplace=True) if name == "relu" else getattr(self, name)(y)
+        return y
+
+    def rectified(self, y: Tensor) -> Tensor | None:
+        """What the ReLU after the addition gets, where `y` is the sum; None in an order without one."""
+        if "relu" not in self._after:
+            return None
+        for name in self._after[: self._after.index("relu")]:
+            y = getattr(self, name)(y)
+        return y
+
+    def normalised(self) -> list[tuple[str, str]]:
+        """The names of each convolution of the branch that BN directly follows there, and of that BN."""
+        pairs = pairwise(self._branch)
+        return [(conv, bn) for conv, bn in pairs if conv.startswith("conv") and bn.startswith("bn")]
+
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_maps, H, W) to (N, maps, H/stride, W/stride)."""
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        if self.shortcut is not None:
-            out += self.shortcut(x)
-        return self.relu(out)  # type: ignore[no-any-return]
+        """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
+        return self.after(self.join(x, self.branch(x)))
+
+
+def _named(letters: str, bns: int = 0) -> tuple[str, ...]:
+    """`CBRC` as the names of the steps: conv1, bn1, relu, conv2; BN counted on from `bns`."""
+    count = {"C": 0, "B": bns}
+    names = []
+    for letter in letters:
+        if letter == "R":
+            names.append("relu")
+        else:
+            count[letter] += 1
+            names.append(f"{'conv' if letter == 'C' else 'bn'}{count[letter]}")
+    return tuple(names)
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions (He et al. 2015, figure 5 left)."""
+
+    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+        return [conv(3, in_maps, maps, stride), conv(3, maps, maps)]
+
+
+class Bottleneck(Block):
+    """1x1 to fewer maps, 3x3, and 1x1 to four times as many (He et al. 2015, figure 5 right).
+
+    `stride_in` is the convolution with the stride: the first `1x1` in the paper, the `3x3` in torchvision.
+    """
+
+    def convolutions(self, in_maps: int, maps: int, stride: int, stride_in: str = "1x1") -> list[nn.Conv2d]:
+        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+        return [conv(1, in_maps, maps, first), conv(3, maps, maps, second), conv(1, maps, 4 * maps)]
+
+
+class SingleBlock(Block):
+    """One 3x3 convolution (He et al. 2016, table 3: "1 layer skip")."""
+
+    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+        return [conv(3, in_maps, maps, stride)]

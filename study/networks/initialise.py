@@ -12,9 +12,9 @@ from torch import nn
 def initialise(network: nn.Module, seed: int) -> None:
     """He initialisation (He et al. 2015, arXiv 1502.01852, eq. 10): normal, standard deviation sqrt(2 / fan_in).
 
-    For convolutions and the linear layer; biases are 0, BN scales 1 and shifts 0. Each layer draws from a stream of
-    its own, keyed by the seed and the layer's name, so networks that differ in a shortcut or in later layers share
-    the weights of all the layers that they have in common.
+    For convolutions and linear layers; biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each
+    layer draws from a stream of its own, keyed by the seed and the layer's name, so networks that differ in a shortcut
+    or in later layers share the weights of all the layers that they have in common.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -23,7 +23,7 @@ def initialise(network: nn.Module, seed: int) -> None:
             with torch.no_grad():
                 module.weight.copy_(torch.from_numpy(draw))
                 if module.bias is not None:
-                    module.bias.zero_()
+                    module.bias.fill_(getattr(module, "initial_bias", 0.0))
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
 

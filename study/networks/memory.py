@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.networks.shape import layers
+from study.spec.registry import BLOCKS
 from study.spec.run import RunSpec
 
 WORKSPACE = 128 << 20
@@ -18,18 +19,33 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
     """Bytes that a training step keeps from the forward pass for the backward pass.
 
     The input; of each convolution with its BN the output, which BN needs, and what follows it (ReLU's output, which the
-    next convolution needs), in the precision's type. A projection is followed by no ReLU of its own.
+    next convolution needs), in the precision's type; and what else a pooling, an order or a shortcut keeps.
     """
     batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
     elements = channels * size**2
-    for layer in layers(spec, channels, classes, size):
-        if layer.name == "head":
-            continue
+    chain = [layer for layer in layers(spec, channels, classes, size) if not layer.name.startswith("head")]
+    last = f".conv{len(BLOCKS[spec.block].kernels)}"
+    for layer, following in zip(chain, [*chain[1:], None], strict=True):
         output = layer.out_maps * layer.size**2
-        elements += output if layer.name.endswith("shortcut") else 2 * output
-        if layer.name == "stem" and spec.stem == "imagenet":
+        # A projection is followed by no ReLU of its own; a gate keeps what it multiplies by, and with.
+        kept = 1 if layer.name.endswith("shortcut") else 2
+        if layer.name.endswith("gate"):
+            kept = 3 if spec.shortcut == "exclusive_gate" else 1
+        if layer.name.endswith(last) and spec.order == "relu_before_add":
+            kept += 1  # ReLU's output is not the sum
+        elements += kept * output
+        if layer.name.endswith(last) and spec.shortcut == "dropout":
+            elements += output // itemsize  # the mask, a byte for each value
+        if _pooled(spec, layer.name, following and following.name):
             elements += output // 4 + 8 // itemsize * output // 4  # the pooled maps, and where each maximum was (int64)
     return batch * elements * itemsize
+
+
+def _pooled(spec: RunSpec, name: str, following: str | None) -> bool:
+    """Whether a max pool follows a layer."""
+    if spec.family == "vgg":
+        return following is None or following.partition(".")[0] != name.partition(".")[0]
+    return name == "stem" and spec.stem == "imagenet"
 
 
 def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -54,11 +70,11 @@ def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32)
     itemsize = 2 if spec.precision == "bf16" else 4
     elements, before = 0, channels * size**2
     for layer in layers(spec, channels, classes, size):
-        if layer.name == "head":
+        if layer.name.startswith("head"):
             continue
         output = layer.out_maps * layer.size**2
         elements += 3 * before + 16 * output
-        if spec.network == "residual" and layer.name.endswith("conv2"):
+        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block].kernels)}"):
             elements += 6 * output
         before = output
     return elements * spec.recipe.batch_size * itemsize

@@ -2,62 +2,154 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import hashlib
+from collections.abc import Iterator
 
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.blocks import Block, SingleBlock, conv
 from study.networks.initialise import initialise
-from study.networks.shape import stages
-from study.spec.registry import BLOCKS, SHORTCUTS
+from study.networks.shape import VGG_HEAD, stages
+from study.networks.shortcuts import Dropout
+from study.spec.registry import BLOCKS, ORDERS, SHORTCUTS
 from study.spec.run import RunSpec
 
 
 class Network(nn.Module):
-    """A plain or residual network of the CIFAR or the ImageNet family.
+    """`stem`, `stages` (a list of lists of blocks), `tail` and `head`, in the order of the data's way through them."""
 
-    `stem`, `stages` (a list of lists of blocks) and `head` stand in the order of the data's way through them. A plain
-    network and its residual twin with option-A shortcuts have the same parameters in the same order.
-    """
+    stem: nn.Module
+    stages: nn.ModuleList
+    tail: nn.Module
+    head: nn.Module
 
-    def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
-        super().__init__()
-        block = BLOCKS[spec.block].load()
-        shortcut = None if spec.shortcut is None else SHORTCUTS[spec.shortcut].load()
-        plan = stages(spec)
-        maps = plan[0].maps
-        self.stem = _stem(spec, channels, maps)
-        self.stages = nn.ModuleList()
-        for stage in plan:
-            blocks = []
-            for i in range(stage.blocks):
-                stride, out = (stage.stride if i == 0 else 1), stage.maps * block.expansion
-                blocks.append(block(maps, stage.maps, stride, shortcut and shortcut(maps, out, stride)))
-                maps = out
-            self.stages.append(nn.Sequential(*blocks))
-        self.head = nn.Linear(maps, classes)
+    def blocks(self) -> Iterator[tuple[str, Block]]:
+        """Every block with its name, in order."""
+        for name, module in self.named_modules():
+            if isinstance(module, Block):
+                yield name, module
+
+    def pool(self, x: Tensor) -> Tensor:
+        """What the head gets of the last maps: their means over all positions."""
+        return x.mean((2, 3))
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The last block's output to logits."""
+        return self.head(self.pool(self.tail(x)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to logits (N, classes)."""
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+        return self.classify(x)
+
+    def set_keys(self, keys: Tensor) -> None:
+        """Have the dropout of the next training step follow the keys of its images, int64 (N,)."""
+        for module in self._dropouts:
+            module.keys = keys
+
+    def _note_dropouts(self) -> None:
+        named = {n: m for n, m in self.named_modules() if isinstance(m, Dropout)}
+        self._dropouts = list(named.values())
+        for name, module in named.items():
+            module.salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little") >> 1
+
+
+class ResNet(Network):
+    """A residual network of the CIFAR or the ImageNet family, or its plain twin.
+
+    A plain network and its twin with option-A shortcuts have the same parameters in the same order.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
+        super().__init__()
+        entry, order = BLOCKS[spec.block], ORDERS[spec.order].load()
+        block = entry.load()
+        options = {name: getattr(spec, name) for name in entry.options}
+        plan = stages(spec)
+        maps = plan[0].maps
+        self.stem = _stem(spec, channels, maps)
+        self.stages = nn.ModuleList()
+        for s, stage in enumerate(plan):
+            blocks = []
+            for b in range(stage.blocks):
+                stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
+                shortcut = _shortcut(spec, maps, out, stride)
+                blocks.append(block(maps, stage.maps, stride, shortcut, order, s == b == 0, **options))
+                maps = out
+            self.stages.append(nn.Sequential(*blocks))
+        # What a block's branch begins with follows the last addition, too.
+        letters = order(len(entry.kernels)).before
+        self.tail = nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
+        self.head = nn.Linear(maps, classes)
+        self._note_dropouts()
+
+
+class Vgg(Network):
+    """The plain baseline of He et al. 2015, figure 3 left: the networks of Simonyan & Zisserman (2014, table 1).
+
+    As torchvision's with BN, but as all networks here without biases before BN, and without dropout. With the CIFAR
+    form of its ends it has one linear layer, on the last maps pooled.
+    """
+
+    def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
+        super().__init__()
+        self.large = spec.stem == "imagenet"
+        self.stem = nn.Sequential()
+        self.stages = nn.ModuleList()
+        maps = channels
+        for stage in stages(spec):
+            blocks: list[nn.Module] = []
+            for _ in range(stage.blocks):
+                blocks.append(SingleBlock(maps, stage.maps, 1, None))
+                maps = stage.maps
+            # Rounding up, so that images too small for five halvings end as one pixel.
+            self.stages.append(nn.Sequential(*blocks, nn.MaxPool2d(2, ceil_mode=True)))
+        self.tail = nn.Sequential()
+        if self.large:
+            side, width = VGG_HEAD
+            first, second = nn.Linear(side**2 * maps, width), nn.Linear(width, width)
+            self.head = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(width, classes))
+        else:
+            self.head = nn.Linear(maps, classes)
+        self._note_dropouts()
+
+    def pool(self, x: Tensor) -> Tensor:
+        if not self.large:
+            return super().pool(x)
+        return F.adaptive_avg_pool2d(x, VGG_HEAD[0]).flatten(1)
+
+
+def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int) -> nn.Module | None:
+    if spec.shortcut is None:
+        return None
+    entry = SHORTCUTS[spec.shortcut]
+    made: nn.Module = entry.load()(in_maps, maps, stride, **{name: getattr(spec, name) for name in entry.options})
+    return made
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
     if spec.stem == "cifar":
-        conv = nn.Conv2d(channels, maps, 3, padding=1, bias=False)
-        return nn.Sequential(conv, nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
-    conv = nn.Conv2d(channels, maps, 7, 2, padding=3, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
+        return nn.Sequential(conv(3, channels, maps), nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
+    first = conv(7, channels, maps, 2)
+    return nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
 
 
-def build(spec: RunSpec, channels: int, classes: int) -> Network:
-    """The network of a run, with the weights that its seed gives.
+def structure(spec: RunSpec, channels: int, classes: int) -> Network:
+    """The network of a run as torch makes it, its weights without meaning.
 
     Parameters
     ----------
     channels, classes
         Of the data set: 3 and 10 for CIFAR-10.
     """
-    network = Network(spec, channels, classes)
+    return (Vgg if spec.family == "vgg" else ResNet)(spec, channels, classes)
+
+
+def build(spec: RunSpec, channels: int, classes: int) -> Network:
+    """The network of a run, with the weights that its seed gives. As `structure`."""
+    network = structure(spec, channels, classes)
     initialise(network, spec.seed)
     return network

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from study.spec.run import RunSpec
+from study.spec.registry import BLOCKS, SHORTCUTS
+from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 
-IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-"""Basic blocks in each stage (He et al. 2015, table 1)."""
+VGG_HEAD = (7, 4096)
+"""Height and width of the maps that a VGG's first linear layer gets at ImageNet size, and its outputs."""
 
 
 class Stage(NamedTuple):
@@ -20,15 +21,21 @@ class Stage(NamedTuple):
 
 
 def stages(spec: RunSpec) -> list[Stage]:
-    """The stages of a network (He et al. 2015, table 1 and section 4.2)."""
-    imagenet = spec.family == "imagenet"
-    counts = IMAGENET_BLOCKS[spec.depth] if imagenet else ((spec.depth - 2) // 6,) * 3
-    maps = 64 if imagenet else 16
-    return [Stage(n, spec.width * maps * 2**i, 1 if i == 0 else 2) for i, n in enumerate(counts)]
+    """The stages of a network (He et al. 2015, table 1 and section 4.2; Simonyan & Zisserman 2014, table 1).
+
+    `maps` are those of a block's first convolutions: a bottleneck's last has four times as many.
+    """
+    if spec.family == "vgg":
+        maps = (64, 128, 256, 512, 512)
+        return [Stage(n, spec.width * m, 1) for n, m in zip(VGG_CONVOLUTIONS[spec.depth], maps, strict=True)]
+    imagenet, layers = spec.family == "imagenet", len(BLOCKS[spec.block].kernels)
+    counts = IMAGENET_BLOCKS[spec.depth] if imagenet else ((spec.depth - 2) // (3 * layers),) * 3
+    first = 64 if imagenet else 16
+    return [Stage(n, spec.width * first * 2**i, 1 if i == 0 else 2) for i, n in enumerate(counts)]
 
 
 class Layer(NamedTuple):
-    """A convolution with its BN, or the last linear layer (`kernel` 1, `size` 1, a bias and no BN)."""
+    """A convolution, or a fully connected layer (`kernel` 1 and `size` 1, on pooled maps)."""
 
     name: str
     in_maps: int
@@ -36,6 +43,8 @@ class Layer(NamedTuple):
     kernel: int
     size: int
     """Height and width of its output."""
+    normalised: bool = True
+    """Whether BN follows, or goes before; where none does the layer has a bias."""
 
     @property
     def macs(self) -> int:
@@ -44,13 +53,20 @@ class Layer(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """Weights, and BN's scale and shift or the linear layer's bias."""
-        affine = self.out_maps if self.name == "head" else 2 * self.out_maps
-        return self.in_maps * self.out_maps * self.kernel**2 + affine
+        """Weights, and BN's scale and shift or the bias."""
+        return self.in_maps * self.out_maps * self.kernel**2 + self.out_maps * (2 if self.normalised else 1)
+
+    @property
+    def beside(self) -> bool:
+        """Whether it stands beside the chain of layers that depth counts: on a shortcut, or on a pooled branch."""
+        return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
 
 
 def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Iterator[Layer]:
     """Every weighted layer, in order, for images of `size` x `size` pixels."""
+    if spec.family == "vgg":
+        yield from _vgg(spec, channels, classes, size)
+        return
     plan = stages(spec)
     maps = plan[0].maps
     if spec.stem == "imagenet":
@@ -61,15 +77,48 @@ def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
         yield Layer("stem", channels, maps, 3, size)
     for s, stage in enumerate(plan):
         for b in range(stage.blocks):
-            changes = b == 0 and (stage.stride != 1 or stage.maps != maps)
-            size = _halve(size) if b == 0 and stage.stride == 2 else size
-            name = f"stage{s + 1}.block{b + 1}"
-            yield Layer(f"{name}.conv1", maps, stage.maps, 3, size)
-            yield Layer(f"{name}.conv2", stage.maps, stage.maps, 3, size)
-            if spec.shortcut == "C" or (spec.shortcut == "B" and changes):
-                yield Layer(f"{name}.shortcut", maps, stage.maps, 1, size)
+            stride = stage.stride if b == 0 else 1
+            block = list(_block(spec, f"stage{s + 1}.block{b + 1}", maps, stage.maps, stride, size))
+            yield from block
+            maps = stage.maps * BLOCKS[spec.block].expansion
+            size = _halve(size) if stride == 2 else size
+    yield Layer("head", maps, classes, 1, 1, normalised=False)
+
+
+def _block(spec: RunSpec, name: str, in_maps: int, maps: int, stride: int, size: int) -> Iterator[Layer]:
+    entry = BLOCKS[spec.block]
+    out_maps, out_size = maps * entry.expansion, _halve(size) if stride == 2 else size
+    kernels, before = entry.kernels, in_maps
+    # R15's stride is in the first convolution, whatever its size; `stride_in: 3x3` has it in the first 3x3.
+    strided = kernels.index(3) if spec.stride_in == "3x3" else 0
+    for i, kernel in enumerate(kernels):
+        after = out_maps if i == len(kernels) - 1 else maps
+        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size)
+        before = after
+    for i, ratio in enumerate(entry.pooled):
+        after = max(1, round(ratio * out_maps))
+        yield Layer(f"{name}.pooled{i + 1}", before, after, 1, 1, normalised=False)
+        before = after
+    projects = "" if spec.shortcut is None else SHORTCUTS[spec.shortcut].projects
+    if projects == "gate":
+        yield Layer(f"{name}.gate", in_maps, out_maps, 1, out_size, normalised=False)
+    elif projects == "every" or (projects == "change" and (stride != 1 or in_maps != out_maps)):
+        yield Layer(f"{name}.shortcut", in_maps, out_maps, 1, out_size)
+
+
+def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Layer]:
+    maps = channels
+    for s, stage in enumerate(stages(spec)):
+        for b in range(stage.blocks):
+            yield Layer(f"stage{s + 1}.block{b + 1}.conv1", maps, stage.maps, 3, size)
             maps = stage.maps
-    yield Layer("head", maps, classes, 1, 1)
+        size = _halve(size)
+    if spec.stem == "imagenet":
+        side, width = VGG_HEAD
+        yield Layer("head1", side**2 * maps, width, 1, 1, normalised=False)
+        yield Layer("head2", width, width, 1, 1, normalised=False)
+        maps = width
+    yield Layer("head", maps, classes, 1, 1, normalised=False)
 
 
 def _halve(size: int) -> int:

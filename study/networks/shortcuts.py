@@ -1,12 +1,37 @@
-"""The shortcut connections of He et al. 2015, section 3.3: what is added to a block's output."""
+"""The shortcut connections: how a block's input is joined to its branch.
+
+A to C are those of He et al. 2015, section 3.3; the others those of He et al. 2016, section 3, table 1, each a change of A.
+Its "1x1 conv" is C.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- the name that everybody knows it by
 
+from study.networks.noise import kept
 
-class ZeroPad(nn.Module):
+
+class Shortcut(nn.Module):
+    """What joins a block's input x to its branch F(x): their sum, unless a subclass says otherwise.
+
+    `forward` is what the shortcut carries, (N, in_maps, H, W) to (N, out_maps, H/stride, W/stride).
+    """
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        """The shortcut and the branch together; may overwrite the branch, which saves 2 % of a step's time."""
+        return branch.add_(self(x))
+
+
+class Identity(Shortcut):
+    """The input as it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class ZeroPad(Shortcut):
     """Option A where the shape changes: every second pixel, and zeros for the maps that are new; no parameters."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
@@ -14,25 +39,99 @@ class ZeroPad(nn.Module):
         self.extra, self.stride = out_maps - in_maps, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
 
 
-def projection(in_maps: int, out_maps: int, stride: int) -> nn.Module:
+class Projection(Shortcut, nn.Sequential):
     """A 1x1 convolution and BN."""
-    return nn.Sequential(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), nn.BatchNorm2d(out_maps))
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), nn.BatchNorm2d(out_maps))
 
 
-def option_a(in_maps: int, out_maps: int, stride: int) -> nn.Module:
+def option_a(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """A: the identity; where the shape changes, subsampled and zero-padded."""
-    return nn.Identity() if in_maps == out_maps and stride == 1 else ZeroPad(in_maps, out_maps, stride)
+    return Identity() if in_maps == out_maps and stride == 1 else ZeroPad(in_maps, out_maps, stride)
 
 
-def option_b(in_maps: int, out_maps: int, stride: int) -> nn.Module:
+def option_b(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """B: the identity; where the shape changes, a projection."""
-    return nn.Identity() if in_maps == out_maps and stride == 1 else projection(in_maps, out_maps, stride)
+    return Identity() if in_maps == out_maps and stride == 1 else Projection(in_maps, out_maps, stride)
 
 
-def option_c(in_maps: int, out_maps: int, stride: int) -> nn.Module:
+def option_c(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """C: a projection everywhere."""
-    return projection(in_maps, out_maps, stride)
+    return Projection(in_maps, out_maps, stride)
+
+
+class _OverA(Shortcut):
+    """A change of option A."""
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
+        super().__init__()
+        self.carry = option_a(in_maps, out_maps, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.carry(x)  # type: ignore[no-any-return]
+
+
+class Scaled(_OverA):
+    """Constant scaling (section 3.1): `shortcut_scale` x + `branch_scale` F(x)."""
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int, shortcut_scale: float, branch_scale: float) -> None:
+        super().__init__(in_maps, out_maps, stride)
+        self.shortcut_scale, self.branch_scale = shortcut_scale, branch_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.mul(self.carry(x), self.shortcut_scale)
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        return torch.add(self(x), branch, alpha=self.branch_scale)
+
+
+class ShortcutGate(_OverA):
+    """Shortcut-only gating (section 3.1): (1 - g(x)) x + F(x), where g is the sigmoid of a 1x1 convolution of x.
+
+    Where the block changes the shape, so does the gate's convolution. Its weights are initialised as all others, its
+    bias as `gate_bias`: the more negative, the nearer the shortcut is to the identity.
+    """
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int, gate_bias: float) -> None:
+        super().__init__(in_maps, out_maps, stride)
+        self.gate = nn.Conv2d(in_maps, out_maps, 1, stride)
+        self.gate.initial_bias = gate_bias  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.mul(torch.sigmoid(-self.gate(x)), self.carry(x))  # 1 - sigmoid(z) is sigmoid(-z)
+
+
+class ExclusiveGate(ShortcutGate):
+    """Exclusive gating, as in highway networks (section 3.1): (1 - g(x)) x + g(x) F(x)."""
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.gate(x))
+        return torch.addcmul(gate * branch, 1 - gate, self.carry(x))
+
+
+class Dropout(_OverA):
+    """Dropout on the shortcut (section 3.1): in training each value is dropped with probability `dropout`.
+
+    The values that stay are divided by 1 - `dropout`. Which ones stay follows from the keys of the images in the batch,
+    which are among the samples' draws, so that a run is the same on every device and after every resume.
+    """
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int, dropout: float) -> None:
+        super().__init__(in_maps, out_maps, stride)
+        self.dropout = dropout
+        self.salt = 0
+        """Tells this layer from the others; set by the network."""
+        self.keys: Tensor | None = None
+        """Of the images in the batch, int64 (N,); set before each training step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        carried: Tensor = self.carry(x)
+        if not self.training:
+            return carried
+        if self.keys is None:
+            raise ValueError("dropout needs the keys of the batch's images in training mode: Network.set_keys")
+        return carried * kept(self.keys, self.salt, carried.shape[1:], self.dropout) / (1 - self.dropout)

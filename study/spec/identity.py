@@ -26,6 +26,15 @@ NEUTRAL: dict[str, Any] = {
     "recipe.scales": None,
     "recipe.colour": "none",
     "recipe.mean": "pixel",
+    "stride_in": None,
+    "shortcut_scale": None,
+    "branch_scale": None,
+    "gate_bias": None,
+    "dropout": None,
+    "order": "original",
+    "probes": [],
+    "probe_every": None,
+    "probe_images": None,
 }
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""

@@ -1,15 +1,18 @@
-"""What exists, by name: a new data set, block or figure is one new file and one line here.
+"""What exists, by name: a new data set, block, shortcut, order, probe or figure is one new file and one line here.
 
 The tables name their objects as `module:attribute`, so this floor imports none of them; `load` does, late.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """Where a named thing is implemented, and a line that says what it is."""
 
     target: str
@@ -21,29 +24,121 @@ class Entry(NamedTuple):
         return getattr(import_module(module), attribute)
 
 
-DATA: dict[str, Entry] = {
-    "digits": Entry("study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn"),
-    "cifar10": Entry("study.data.torchvision_sets:Cifar10", "60,000 photographs, 32x32 colour, 10 classes"),
-    "cifar100": Entry("study.data.torchvision_sets:Cifar100", "60,000 photographs, 32x32 colour, 100 classes"),
-    "fashion_mnist": Entry("study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey"),
-    "svhn": Entry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour"),
-    "image_folder": Entry("study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"),
-    "image_stream": Entry(
+@dataclass(frozen=True)
+class DataEntry(Entry):
+    """A data set, and what a network needs to know of it, where its name tells."""
+
+    size: int | None = None
+    """Height and width of its images."""
+    channels: int = 3
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class BlockEntry(Entry):
+    """A block, and what its layers are, so that depth, parameters and arithmetic are known without torch."""
+
+    kernels: tuple[int, ...]
+    """Sizes of its convolutions, in order: as many as one block adds to the depth."""
+    expansion: int = 1
+    """Maps of its last convolution over those of the others."""
+    pooled: tuple[float, ...] = ()
+    """Widths, over the block's output maps, of fully connected layers on its pooled branch."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the run spec that it alone takes, with their defaults."""
+
+
+@dataclass(frozen=True)
+class ShortcutEntry(Entry):
+    """A shortcut, and where it has a 1x1 convolution."""
+
+    projects: str = ""
+    """`change`: with BN, where the shape changes; `every`: with BN, everywhere; `gate`: with a bias, everywhere."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the run spec that it alone takes, with their defaults."""
+
+
+DATA: dict[str, DataEntry] = {
+    "digits": DataEntry(
+        "study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", 8, 1, 10
+    ),
+    "cifar10": DataEntry(
+        "study.data.torchvision_sets:Cifar10", "60,000 photographs, 32x32 colour, 10 classes", 32, 3, 10
+    ),
+    "cifar100": DataEntry(
+        "study.data.torchvision_sets:Cifar100", "60,000 photographs, 32x32 colour, 100 classes", 32, 3, 100
+    ),
+    "fashion_mnist": DataEntry(
+        "study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey", 28, 1, 10
+    ),
+    "svhn": DataEntry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour", 32, 3, 10),
+    "image_folder": DataEntry(
+        "study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"
+    ),
+    "image_stream": DataEntry(
         "study.data.image_stream:ImageStream", "as image_folder, but decoded as they are needed: for ImageNet's size"
     ),
 }
 
-BLOCKS: dict[str, Entry] = {
-    "basic": Entry("study.networks.blocks:BasicBlock", "two 3x3 convolutions"),
+BLOCKS: dict[str, BlockEntry] = {
+    "basic": BlockEntry("study.networks.blocks:BasicBlock", "two 3x3 convolutions", (3, 3)),
+    "bottleneck": BlockEntry(
+        "study.networks.blocks:Bottleneck",
+        "1x1 to fewer maps, 3x3, 1x1 to four times as many",
+        (1, 3, 1),
+        expansion=4,
+        options={"stride_in": "1x1"},
+    ),
+    "single": BlockEntry("study.networks.blocks:SingleBlock", "one 3x3 convolution", (3,)),
 }
 
-SHORTCUTS: dict[str, Entry] = {
-    "A": Entry(
+SHORTCUTS: dict[str, ShortcutEntry] = {
+    "A": ShortcutEntry(
         "study.networks.shortcuts:option_a", "identity; stride-2 subsampling and zero-padded maps between stages"
     ),
-    "B": Entry("study.networks.shortcuts:option_b", "identity; a 1x1 convolution between stages"),
-    "C": Entry("study.networks.shortcuts:option_c", "a 1x1 convolution everywhere"),
+    "B": ShortcutEntry(
+        "study.networks.shortcuts:option_b", "identity; a 1x1 convolution between stages", projects="change"
+    ),
+    "C": ShortcutEntry("study.networks.shortcuts:option_c", "a 1x1 convolution everywhere", projects="every"),
+    "scaled": ShortcutEntry(
+        "study.networks.shortcuts:Scaled",
+        "A times a constant, plus the branch times another",
+        options={"shortcut_scale": 0.5, "branch_scale": 1.0},
+    ),
+    "exclusive_gate": ShortcutEntry(
+        "study.networks.shortcuts:ExclusiveGate",
+        "A times 1 - g(x), plus the branch times g(x)",
+        projects="gate",
+        options={"gate_bias": -6.0},
+    ),
+    "shortcut_gate": ShortcutEntry(
+        "study.networks.shortcuts:ShortcutGate",
+        "A times 1 - g(x), plus the branch as it is",
+        projects="gate",
+        options={"gate_bias": -6.0},
+    ),
+    "dropout": ShortcutEntry(
+        "study.networks.shortcuts:Dropout", "A with a part of its values dropped", options={"dropout": 0.5}
+    ),
 }
+
+ORDERS: dict[str, Entry] = {
+    "original": Entry("study.networks.orders:original", "conv, BN, ReLU, conv, BN; addition; ReLU"),
+    "bn_after_add": Entry("study.networks.orders:bn_after_add", "conv, BN, ReLU, conv; addition; BN, ReLU"),
+    "relu_before_add": Entry("study.networks.orders:relu_before_add", "conv, BN, ReLU, conv, BN, ReLU; addition"),
+    "relu_only_pre": Entry("study.networks.orders:relu_only_pre", "ReLU, conv, BN, ReLU, conv, BN; addition"),
+    "pre": Entry("study.networks.orders:pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation"),
+}
+
+PROBES: dict[str, Entry] = {
+    "responses": Entry("study.probes.responses:measure", "standard deviation of each 3x3 layer's responses, after BN"),
+    "gradients": Entry("study.probes.gradients:measure", "norm of the gradient of each layer's weights"),
+    "identity": Entry(
+        "study.probes.identity:measure", "how far each block is from the identity, and what its ReLU cuts"
+    ),
+    "weights": Entry("study.probes.weights:measure", "norm of each layer's weights, and their way from the start"),
+}
+"""In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""
 
 FIGURES: dict[str, Entry] = {
     "degradation": Entry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),

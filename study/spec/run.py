@@ -7,17 +7,22 @@ and has no place in this file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from study.errors import nearest
-from study.spec.registry import BLOCKS, DATA, SHORTCUTS, Entry
+from study.spec.registry import BLOCKS, DATA, ORDERS, PROBES, SHORTCUTS, Entry
 
-IMAGENET_DEPTHS = (18, 34)
-"""Depths of the ImageNet family with basic blocks (He et al. 2015, table 1)."""
+IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
+VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions in each stage of a VGG (Simonyan & Zisserman 2014, table 1), by depth."""
+
+PROBE_IMAGES = 1024
+"""Training images that a probe looks at, where nothing else is said."""
 
 FOLDERS = ("image_folder", "image_stream")
 """Data sets that are a folder of the user's: resident in memory, or decoded as they are needed."""
@@ -33,6 +38,35 @@ def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("choice", "{message}", {"message": message})
 
 
+def _options(table: Mapping[str, Any], name: Any) -> Mapping[str, Any]:
+    """The fields that a block or shortcut takes, with their defaults; none of an unknown one, which is said elsewhere."""
+    entry = table.get(name) if isinstance(name, str) else None
+    return {} if entry is None else entry.options
+
+
+def _usual_block(family: Any, depth: Any) -> str:
+    if family == "vgg":
+        return "single"
+    return "bottleneck" if family == "imagenet" and depth in (50, 101, 152) else "basic"
+
+
+def _check_cifar_depth(depth: int, block: str) -> None:
+    step = 3 * len(BLOCKS[block].kernels)
+    if depth >= 2 + step and (depth - 2) % step == 0:
+        return
+    below = max(2 + step, depth - (depth - 2) % step)
+    near = f"{below}" if depth <= 2 + step else f"{below} or {below + step}"
+    other = f"; for the {depth}-layer network of the ImageNet family set family: imagenet" * (depth in IMAGENET_BLOCKS)
+    of_block = "" if block == "basic" else f" with {block} blocks"
+    raise _wrong(f"{depth} is not {step}n + 2, as the CIFAR family needs{of_block}; nearest: {near}{other}")
+
+
+def _listed(numbers: Iterable[object]) -> str:
+    """`11, 13 and 16`."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -46,6 +80,29 @@ def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
         return value
 
     return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
+
+
+def _probe_names(value: Any) -> tuple[str, ...]:
+    """The names of probes, one or several, in the registry's order, so that each set of them has one form."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise _wrong(f"must be names of {_listed(PROBES)}, not {value!r:.80}")
+    for i, name in enumerate(names):
+        if name not in PROBES:
+            raise _wrong(f"no probe '{name}'{nearest(name, PROBES)}")
+        if name in names[:i]:
+            raise _wrong(f"'{name}' is named twice")
+    return tuple(name for name in PROBES if name in names)
+
+
+def _filled_probes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """When and on how many images a run's probes measure; none where it has no probes."""
+    if not values.get("probes"):
+        return {}
+    recipe = values.get("recipe")
+    usual = recipe.get("evaluate_every") if isinstance(recipe, Mapping) else getattr(recipe, "evaluate_every", None)
+    defaults = {"probe_every": usual, "probe_images": PROBE_IMAGES}
+    return {field: default for field, default in defaults.items() if values.get(field) is None}
 
 
 class _Model(BaseModel):
@@ -150,22 +207,49 @@ class Recipe(_Model):
         return groups
 
 
+_PROBE: Any = Literal[tuple(PROBES)]
+_PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={"uniqueItems": True})]
+"""What a sweep file may say; for its JSON schema."""
+
+
 class RunSpec(_Model):
     """One run, fully resolved. Field errors name the valid choices."""
 
     network: Literal["plain", "residual"] = Field(description="with or without the addition of the shortcut")
-    family: Literal["cifar", "imagenet"] = Field(
-        default="cifar", description="three stages of 16, 32, 64 maps, or four of 64 to 512 (He et al. 2015)"
+    family: Literal["cifar", "imagenet", "vgg"] = Field(
+        default="cifar",
+        description="three stages of 16, 32, 64 maps, or four of 64 to 512 (He et al. 2015); or VGG's five, plain alone",
+    )
+    block: Annotated[str, _one_of("block", BLOCKS)] = Field(
+        default="basic", description="what is repeated; default: bottleneck in the ImageNet family from 50 layers on"
     )
     depth: int = Field(
-        le=100_000, description="weighted layers: 6n + 2 in the CIFAR family; 18 or 34 in the ImageNet family"
+        le=100_000,
+        description="weighted layers: 6n + 2 in the CIFAR family, 9n + 2 with bottlenecks, 3n + 2 with single blocks; "
+        "18, 34, 50, 101, 152 in the ImageNet family; 11, 13, 16, 19 in VGG's",
     )
-    block: Annotated[str, _one_of("block", BLOCKS)] = "basic"
+    stride_in: Literal["1x1", "3x3"] | None = Field(
+        default=None, description="of a bottleneck: the convolution with the stride; default 1x1, torchvision's is 3x3"
+    )
     shortcut: Annotated[str, _one_of("shortcut", SHORTCUTS)] | None = Field(
         default=None, description="of a residual network, default A; a plain network has none"
     )
+    shortcut_scale: float | None = Field(default=None, ge=0, le=10, description="of shortcut: scaled; default 0.5")
+    branch_scale: float | None = Field(default=None, ge=0, le=10, description="of shortcut: scaled; default 1")
+    gate_bias: float | None = Field(
+        default=None, ge=-100, le=100, description="of a gated shortcut: initial bias of the gate; default -6"
+    )
+    dropout: float | None = Field(
+        default=None, gt=0, lt=1, description="of shortcut: dropout: share of values dropped; default 0.5"
+    )
+    order: Annotated[str, _one_of("order", ORDERS)] = Field(
+        default="original",
+        description="of convolution, BN, ReLU and addition (He et al. 2016, figure 4); in a plain network all are one",
+    )
     stem: Literal["cifar", "imagenet"] | None = Field(
-        default=None, description="cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool; default: the family's own"
+        default=None,
+        description="cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool; default: the family's own. "
+        "Of a VGG: one linear layer, or three (the default)",
     )
     width: int = Field(default=1, ge=1, le=64, description="multiplies the maps of every stage")
     data: Annotated[str, _one_of("data set", DATA)]
@@ -186,6 +270,19 @@ class RunSpec(_Model):
     train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
     recipe: Recipe
     precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
+    probes: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_probe_names, json_schema_input_type=_PROBE_OR_LIST),
+    ] = Field(default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)")
+    probe_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="with probes: iterations between two measurements; default: recipe.evaluate_every. "
+        "They are taken before the first step and after the last one, too",
+    )
+    probe_images: int | None = Field(
+        default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
+    )
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
 
     @model_validator(mode="before")
@@ -195,30 +292,73 @@ class RunSpec(_Model):
         if not isinstance(given, Mapping):
             return given
         values = dict(given)
+        family = values.get("family", "cifar")
         if values.get("stem") is None:
-            values["stem"] = values.get("family", "cifar")
+            values["stem"] = "imagenet" if family == "vgg" else family
+        if values.get("block") is None:
+            values["block"] = _usual_block(family, values.get("depth"))
         if values.get("data") == "image_stream" and values.get("image_size") is None:
             values["image_size"] = STREAM_SIZE
         if values.get("network") == "plain":
-            values["shortcut"] = None
+            values |= {"shortcut": None, "order": "original"}
         elif values.get("shortcut") is None:
             values["shortcut"] = "A"
-        return values
+        for table, name in ((BLOCKS, values["block"]), (SHORTCUTS, values.get("shortcut"))):
+            for option, default in _options(table, name).items():
+                if values.get(option) is None:
+                    values[option] = default
+        return values | _filled_probes(values)
 
     # Fields are checked in their order, so a check sees the fields above its own; one that is itself wrong is absent.
+
+    @field_validator("family")
+    @classmethod
+    def _vgg_is_plain(cls, family: str, above: ValidationInfo) -> str:
+        if family == "vgg" and above.data.get("network") == "residual":
+            raise _wrong("a VGG has no shortcuts: with family: vgg set network: plain")
+        return family
+
+    @field_validator("block")
+    @classmethod
+    def _block_of_family(cls, block: str, above: ValidationInfo) -> str:
+        if above.data.get("family") == "vgg" and block != "single":
+            raise _wrong(f"a VGG is made of single convolutions; leave block out, not {block}")
+        return block
 
     @field_validator("depth")
     @classmethod
     def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
-        family = above.data.get("family")
-        if family == "imagenet" and depth not in IMAGENET_DEPTHS:
-            raise _wrong(f"the ImageNet family has {' and '.join(map(str, IMAGENET_DEPTHS))} layers, not {depth}")
-        if family == "cifar" and (depth < 8 or depth % 6 != 2):
-            below = max(8, depth - (depth - 2) % 6)
-            near = f"{below}" if depth <= 8 else f"{below} or {below + 6}"
-            other = "; for the 18- and 34-layer networks set family: imagenet" if depth in IMAGENET_DEPTHS else ""
-            raise _wrong(f"{depth} is not 6n + 2, as the CIFAR family needs; nearest: {near}{other}")
+        family, block = above.data.get("family"), above.data.get("block")
+        if family == "vgg" and depth not in VGG_CONVOLUTIONS:
+            raise _wrong(f"a VGG has {_listed(VGG_CONVOLUTIONS)} layers, not {depth}")
+        if family == "imagenet" and block is not None:
+            layers = len(BLOCKS[block].kernels)
+            known = [d for d, counts in IMAGENET_BLOCKS.items() if layers * sum(counts) + 2 == d]
+            if depth not in known:
+                choice = f"has {_listed(known)} layers" if known else "has no network"
+                raise _wrong(f"the ImageNet family {choice} with {block} blocks, not {depth}")
+        if family == "cifar" and block is not None:
+            _check_cifar_depth(depth, block)
         return depth
+
+    @field_validator("stride_in", "shortcut_scale", "branch_scale", "gate_bias", "dropout")
+    @classmethod
+    def _option_of_its_owner(cls, value: Any, above: ValidationInfo) -> Any:
+        if value is None:
+            return None
+        for field, table in (("block", BLOCKS), ("shortcut", SHORTCUTS)):
+            owners = [name for name in table if above.field_name in _options(table, name)]
+            if owners and above.data.get(field, owners[0]) not in owners:
+                chosen = above.data[field] or "a plain network"
+                raise _wrong(f"goes with {field}: {' or '.join(owners)}, not with {chosen}")
+        return value
+
+    @field_validator("probe_every", "probe_images")
+    @classmethod
+    def _with_probes_only(cls, value: int | None, above: ValidationInfo) -> int | None:
+        if value is not None and not above.data.get("probes", True):
+            raise _wrong("goes with probes, and there are none")
+        return value
 
     @field_validator("stem")
     @classmethod
@@ -277,4 +417,6 @@ class RunSpec(_Model):
     @property
     def title(self) -> str:
         """`plain-56`, `ResNet-20`: the network as the papers call it."""
+        if self.family == "vgg":
+            return f"VGG-{self.depth}"
         return f"{'plain' if self.network == 'plain' else 'ResNet'}-{self.depth}"

@@ -24,6 +24,8 @@ SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "figures"
 BLOCK_KEYS = ("fixed", "grid", "zip")
 FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
+LIST_FIELDS = ("recipe.milestones", "probes")
+"""Those whose value is itself a list."""
 
 _NAME = re.compile(r"\w[\w.\-]{0,59}")
 
@@ -125,6 +127,24 @@ def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
             wrong.append(f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
         raise StudyError("\n".join(dict.fromkeys([*wrong, *_explain(error, point)]))) from None
     return spec
+
+
+def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
+    """The run that `field=value` words name, the other fields from `defaults`.
+
+    Raises
+    ------
+    StudyError
+        A wrong word or field, or several values of one.
+    """
+    document = Document("the command line")
+    _, fields = _split_overrides(document, words)
+    for values in fields.values():
+        if len(values) > 1:
+            document.mistakes[f"{values[0].place}: one value, not {len(values)}: this is about a single run"] = None
+    document.check()
+    given = {field: Value(value, "default") for field, value in defaults.items()}
+    return resolve(given | {field: values[0] for field, values in fields.items()}, "the command line")
 
 
 def _explain(error: ValidationError, point: Point) -> Iterator[str]:
@@ -296,9 +316,9 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
 
 
 def _values(key: str, raw: str) -> list[Any]:
-    """`0,1` and `[0, 1]` are two values, except of `recipe.milestones`, whose value is itself a list."""
+    """`0,1` and `[0, 1]` are two values, except of a field whose value is itself a list."""
     value = scalar(f"[{raw}]" if "," in raw and not raw.startswith("[") else raw)
-    values = value if isinstance(value, list) and key != "recipe.milestones" else [value]
+    values = value if isinstance(value, list) and key not in LIST_FIELDS else [value]
     if not values:
         raise StudyError("gives no value")
     return values

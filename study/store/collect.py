@@ -1,7 +1,8 @@
-"""All runs of a sweep in two Parquet files: `curves.parquet` and `runs.parquet`, sorted and schema-versioned."""
+"""All runs of a sweep in Parquet: `curves.parquet`, `runs.parquet` and, where any was measured, `probes.parquet`."""
 
 from __future__ import annotations
 
+import contextlib
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from study.spec.run import Recipe, RunSpec
 from study.store.curves import CURVES, read_table, to_bytes
 from study.store.files import read_json, read_lines, write_bytes
 from study.store.layout import RunFiles, SweepFiles
+from study.store.probes import KEY, PROBES, ordered
 from study.store.runs import read_sweep, status
 
 if TYPE_CHECKING:
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    if any(typing.get_origin(kind) is tuple for kind in (annotation, *typing.get_args(annotation))):
-        return pa.list_(pa.int64())
+    for kind in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(kind) is tuple:
+            return pa.list_(_arrow_type(typing.get_args(kind)[0]))
     for kind in typing.get_args(annotation) or (annotation,):
         if kind in kinds:
             return kinds[kind]
@@ -111,14 +114,30 @@ def gather(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
     return pa.concat_tables(curves).sort_by(order), pa.Table.from_pylist(rows, schema=RUNS)
 
 
-def collect(files: SweepFiles) -> tuple[Path, Path]:
-    """Write a sweep's `curves.parquet` and `runs.parquet`; returns their paths. What has not changed is not written."""
+def gather_probes(files: SweepFiles) -> pa.Table:
+    """What was measured of a sweep's runs, as it is on disk now."""
+    found = [PROBES.empty_table()]
+    for run_id in read_sweep(files)["runs"]:
+        with contextlib.suppress(FileNotFoundError):
+            found.append(read_table(files.run(run_id).probes).cast(PROBES))
+    return ordered(pa.concat_tables(found))
+
+
+def collect(files: SweepFiles) -> list[Path]:
+    """Write a sweep's Parquet files; returns their paths. What has not changed is not written.
+
+    `curves.parquet` and `runs.parquet`, and `probes.parquet` where something was measured.
+    """
     curves, runs = gather(files)
-    for path, table in ((files.curves, curves), (files.runs_table, runs)):
+    probes = gather_probes(files)
+    tables = {files.curves: curves, files.runs_table: runs}
+    if probes.num_rows or files.probes.exists():
+        tables[files.probes] = probes
+    for path, table in tables.items():
         content = to_bytes(table)
         if not path.exists() or path.read_bytes() != content:
             write_bytes(path, content)
-    return files.curves, files.runs_table
+    return list(tables)
 
 
 def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
@@ -174,8 +193,34 @@ def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     return read_frames(_folders(sweep))[1]
 
 
+def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """What probes measured of a sweep's runs, in long form, with the fields of its run on each row. See `read_curves`.
+
+    Returns
+    -------
+    DataFrame
+        One row per (run_id, iteration, probe, measure, place, layer), with its `value`; `docs/probes.md` says what they
+        are. Empty where nothing was measured.
+    """
+    import pandas as pd
+
+    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
+    frames = [_joined(_probe_table(files), read_tables(files)[1]) for files in folders]
+    return pd.concat(frames, ignore_index=True).drop_duplicates(KEY, ignore_index=True)
+
+
+def _probe_table(files: SweepFiles) -> pa.Table:
+    """As `read_tables`: afresh where it was trained, else as collected there."""
+    if files.sweep.exists():
+        return gather_probes(files)
+    return read_table(files.probes) if files.probes.exists() else PROBES.empty_table()
+
+
 def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
-    return [Path(sweep)] if isinstance(sweep, str | Path) else [Path(item) for item in sweep]
+    folders = [Path(sweep)] if isinstance(sweep, str | Path) else [Path(item) for item in sweep]
+    if not folders:
+        raise StudyError("no sweep was named")
+    return folders
 
 
 def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:

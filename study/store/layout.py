@@ -20,6 +20,7 @@ class RunFiles:
         self.run_id = folder.name
         self.spec = folder / "spec.json"
         self.curves = folder / "curves.parquet"
+        self.probes = folder / "probes.parquet"
         self.attempts = folder / "attempts.jsonl"
         self.lease = folder / "lease"
         self.heartbeat = folder / "heartbeat"
@@ -45,6 +46,7 @@ class SweepFiles:
         self.folder = results / name
         self.sweep = self.folder / "sweep.json"
         self.curves = self.folder / "curves.parquet"
+        self.probes = self.folder / "probes.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files

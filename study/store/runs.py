@@ -117,7 +117,7 @@ def reset(files: RunFiles) -> None:
     if lease.holder(files) is not None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
     # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    for path in (files.done, files.failed, *files.checkpoints(), files.curves):
+    for path in (files.done, files.failed, *files.checkpoints(), files.curves, files.probes):
         path.unlink(missing_ok=True)
 
 

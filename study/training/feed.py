@@ -82,6 +82,13 @@ class Feed(ABC):
         Shapes as in `batch`.
         """
 
+    @abstractmethod
+    def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
+        """The images of `train` or `test` with these numbers, int64 (B,) on the device, not augmented. Shapes as in `batch`.
+
+        Numbers count what an evaluation takes, from 0 to `count(split)`.
+        """
+
     def evaluation_sizes(self, split: str, first: int = 0, step: int = 1) -> list[int]:
         """Images in each batch of an evaluation of `train` or `test`, of every `step`-th batch from `first` on."""
         count = self.count(split)

@@ -50,6 +50,7 @@ class Lane:
         self.logged = 0  # iteration of the last point of the running curve
         self.seconds = 0.0
         self.diverged = False
+        self.probed: int | None = None  # iteration of the last measurement by the probes
         self.rows: list[Row] = []
         self._last: dict[str, float] = {}  # error of the newest row of each split
         self._window = range(0)  # iterations whose batches are on the device
@@ -64,8 +65,8 @@ class Lane:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is taken and its evaluation is on the curve, or the loss is no longer a number."""
-        return self.diverged or (self.iteration >= self.recipe.iterations and self._evaluated())
+        """Whether the last step is taken, evaluated and measured, or the loss is no longer a number."""
+        return self.diverged or (self._ended and self._evaluated() and not self.probe_due)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -77,7 +78,8 @@ class Lane:
             self.images.expect(self.samples, self.iteration)
             self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
         recipe = self.recipe
-        due = [every - self.iteration % every for every in (recipe.log_every, recipe.evaluate_every)]
+        periods = [recipe.log_every, recipe.evaluate_every, self.spec.probe_every or recipe.iterations]
+        due = [every - self.iteration % every for every in periods]
         return min(*due, recipe.iterations - self.iteration, self._window.stop - self.iteration)
 
     def advance(self, steps: int) -> None:
@@ -100,6 +102,16 @@ class Lane:
         """Whether the network is to be evaluated."""
         due = self._ended or (self.iteration > 0 and self.iteration % self.recipe.evaluate_every == 0)
         return due and not self.diverged and not self._evaluated()
+
+    @property
+    def probe_due(self) -> bool:
+        """Whether the network is to be measured: before the first step, every so often, and after the last one.
+
+        A lane that goes on from a checkpoint is measured anew, in place of what was taken there.
+        """
+        every = self.spec.probe_every
+        due = every is not None and (self._ended or self.iteration % every == 0)
+        return due and not self.diverged and self.probed != self.iteration
 
     def _evaluated(self) -> bool:
         return any(row["split"] == "test" and row["iteration"] == self.iteration for row in self.rows[-3:])

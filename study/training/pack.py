@@ -53,6 +53,7 @@ def train_pack(
     checkpoint_seconds: float = math.inf,
     ranks: Ranks | None = None,
     before_write: Callable[[RunFiles], None] = lambda files: None,
+    probe: Callable[[Lane], bool] = lambda lane: True,
     tuning: Tuning = Tuning(),  # noqa: B008 -- frozen
 ) -> bool:
     """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
@@ -69,6 +70,8 @@ def train_pack(
         The processes that train this pack, of one run then, together.
     before_write
         Called before each write to a run's files; what it raises ends the pack without another write.
+    probe
+        Measures a lane at the iterations that its spec asks for, and leaves it as it is; False when that was cut short.
     tuning
         Changes the speed, not what is trained.
 
@@ -85,7 +88,7 @@ def train_pack(
     todo = _fitting(runs, data, device)
     if len(todo) > 1:
         log.info("%d runs do not fit on %s together: %d packs, one after another", len(runs), device, len(todo))
-    arguments = (device, tuning, stopped, report, checkpoint_seconds, ranks, before_write)
+    arguments = (device, tuning, stopped, report, checkpoint_seconds, ranks, before_write, probe)
     while todo:
         part = todo.pop(0)
         try:
@@ -164,6 +167,7 @@ def _train_together(
     checkpoint_seconds: float,
     ranks: Ranks | None,
     before_write: Callable[[RunFiles], None],
+    probe: Callable[[Lane], bool],
 ) -> bool:
     states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
     _set_threads(states, device)
@@ -172,7 +176,7 @@ def _train_together(
             _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files), tuning.compile_blocks), state)
             for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
         ]
-        return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks()).run()
+        return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks(), probe).run()
 
 
 def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
@@ -198,8 +202,9 @@ class _Pack:
         report: Callable[[Progress], None],
         checkpoint_seconds: float,
         ranks: Ranks,
+        probe: Callable[[Lane], bool],
     ) -> None:
-        self.lanes, self.stopped, self.report = lanes, stopped, report
+        self.lanes, self.stopped, self.report, self.probe = lanes, stopped, report, probe
         self.tuning, self.checkpoint_seconds, self.ranks = tuning, checkpoint_seconds, ranks
         self.saved = self.ticked = time.perf_counter()
         self._set_up(lanes)
@@ -234,12 +239,13 @@ class _Pack:
         self.ticked = now
 
     def _observe(self) -> None:
-        """Take the points of the curves that are due; seal the lanes that are through, and go on without them."""
+        """Take the points of the curves and the measurements that are due; seal lanes that are through, and go on without."""
         logged = [lane for lane in self.active if lane.log_due]
         for lane in logged:
             lane.log_running()
         evaluated = [lane for lane in self.active if lane.evaluation_due]
         self._evaluate(evaluated)
+        self._measure([lane for lane in self.active if lane.probe_due])
         for lane in self.active:
             if lane in logged or lane in evaluated:
                 lane.write()
@@ -261,6 +267,15 @@ class _Pack:
             for lane in lanes:
                 lane.log_evaluation(split, source)
         self._tick()
+
+    def _measure(self, lanes: list[Lane]) -> None:
+        """Have lanes measured, one after another; the time that takes is not theirs."""
+        if lanes:
+            self._tick()
+            for lane in lanes:
+                if self.probe(lane):
+                    lane.probed = lane.iteration
+            self.ticked = time.perf_counter()
 
     def _save(self) -> None:
         for lane in self.active:

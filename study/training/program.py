@@ -113,6 +113,7 @@ class Program:
             for module in self._batch_norms:
                 module.momentum = 0.1 if group == 0 else 0.0
         images, labels = self.images.batch(draws, self.recipe.pad)
+        self.network.set_keys(draws.key)
         loss, logits, gradients = self._differentiate(images, labels)
         self.loss += loss / groups
         self.wrong += (logits.argmax(1) != labels).sum()

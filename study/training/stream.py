@@ -126,6 +126,12 @@ class Stream(Feed):
         labels = self._labels[split].index_select(0, self._on_device(self._evaluated[split][start : start + count]))
         return self.normalise(images).permute(0, 3, 1, 2), labels
 
+    def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = self._evaluated[split][number.cpu().numpy()]
+        chunks = self._decoded(_in_chunks(split, numbers, self.scales[0], self.size))
+        labels = self._labels[split].index_select(0, self._on_device(numbers))
+        return self.normalise(self._uploaded(list(chunks))).permute(0, 3, 1, 2), labels
+
     def _evaluation_wanted(self, split: str, first: int) -> Iterator[Request]:
         numbers = self._evaluated[split]
         for start in range(first, len(numbers), EVALUATION_BATCH * self.ranks.size):

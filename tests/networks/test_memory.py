@@ -33,6 +33,7 @@ def saved(spec: RunSpec, size: int) -> int:
         return tensor
 
     x, labels = images.in_order("train", torch.tensor(0), spec.recipe.batch_size)
+    program.network.set_keys(torch.arange(len(x)))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         # The result is kept alive: what is freed could lend its address to another.
         loss = F.cross_entropy(program.network(x.to(program._dtype)).float(), labels)
@@ -48,6 +49,19 @@ def saved(spec: RunSpec, size: int) -> int:
         ({**CIFAR, "depth": 20, "precision": "bf16"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "C"}, 32),
         ({**CIFAR, "family": "imagenet", "depth": 18, "stem": "cifar", "shortcut": "B"}, 32),
+        ({**CIFAR, "depth": 20, "order": "pre"}, 32),
+        ({**CIFAR, "depth": 20, "order": "relu_only_pre"}, 32),
+        ({**CIFAR, "depth": 20, "order": "bn_after_add"}, 32),
+        ({**CIFAR, "depth": 20, "order": "relu_before_add"}, 32),
+        ({**CIFAR, "depth": 29, "block": "bottleneck"}, 32),
+        ({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "precision": "bf16"}, 32),
+        ({**CIFAR, "depth": 20, "block": "single"}, 32),
+        ({**CIFAR, "depth": 20, "shortcut": "scaled"}, 32),
+        ({**CIFAR, "depth": 20, "shortcut": "shortcut_gate"}, 32),
+        ({**CIFAR, "depth": 20, "shortcut": "exclusive_gate"}, 32),
+        ({**CIFAR, "depth": 20, "shortcut": "dropout"}, 32),
+        ({**CIFAR, "network": "plain", "family": "vgg", "depth": 19, "stem": "cifar"}, 32),
+        ({**IMAGENET, "depth": 50}, 64),
         (IMAGENET, 64),
         ({**IMAGENET, "precision": "bf16", "shortcut": "B"}, 64),
     ],

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from study.networks.network import Network, build
+from study.networks.network import build, structure
 from tests.helpers import make_spec
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
@@ -23,9 +23,10 @@ def random_bn(network):
                 module.running_var.uniform_(0.5, 1.5)
 
 
-@pytest.mark.parametrize("depth", [18, 34])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
-    spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth)
+    stride = {"stride_in": "3x3"} if depth >= 50 else {}
+    spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
     ours = build(spec, 3, 1000).double()
     random_bn(ours)
     theirs = getattr(torchvision.models, f"resnet{depth}")().double()
@@ -41,6 +42,43 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     # Training mode has moved the running statistics, of both in the same way.
     for value, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(value, other, rtol=0, atol=1e-10)
+
+
+def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride_moved():
+    ours = build(make_spec(**CIFAR, family="imagenet", shortcut="B", depth=50), 3, 1000).double().eval()
+    random_bn(ours)
+    theirs = torchvision.models.resnet50().double().eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    for stage in (theirs.layer2, theirs.layer3, theirs.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("depth", [11, 19])
+def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth):
+    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 3, 10).eval()
+    random_bn(ours)
+    theirs = getattr(torchvision.models, f"vgg{depth}_bn")(num_classes=10, init_weights=False).eval()
+    names = [name for name in theirs.state_dict() if theirs.state_dict()[name].ndim or "num" in name]
+    convolutions = [f"{name}.bias" for name, m in theirs.named_modules() if isinstance(m, torch.nn.Conv2d)]
+    state = dict(zip([n for n in names if n not in convolutions], ours.state_dict().values(), strict=True))
+    theirs.load_state_dict(state | {name: torch.zeros_like(theirs.get_parameter(name)) for name in convolutions})
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = theirs(images)
+        torch.testing.assert_close(ours(images), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_vgg_for_small_images_ends_in_one_linear_layer_on_the_pooled_maps():
+    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=19, stem="cifar"), 3, 10).eval()
+    x = images = torch.randn(2, 3, 32, 32)
+    for stage in ours.stages:
+        x = stage(x)
+    assert x.shape == (2, 512, 1, 1)
+    torch.testing.assert_close(ours(images), x.flatten(1) @ ours.head.weight.T + ours.head.bias)
+    assert ours(torch.randn(2, 3, 8, 8)).shape == (2, 10)  # five halvings of eight pixels
 
 
 def test_twins_have_the_same_state_and_differ_in_what_they_compute():
@@ -80,7 +118,7 @@ def test_a_residual_network_whose_branches_are_zero_is_its_stem_pooled():
 )], ids=["cifar", "imagenet"])  # fmt: skip
 def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
     with torch.device("meta"):
-        network = Network(make_spec(**CIFAR, **family, width=width), 3, 10)
+        network = structure(make_spec(**CIFAR, **family, width=width), 3, 10)
     assert network.stem[0].out_channels == width * maps[0]
     assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
     assert network.head.in_features == width * maps[-1]
@@ -98,14 +136,19 @@ def test_the_stages_have_the_papers_resolutions(stem, sizes):
 
 @pytest.mark.parametrize("fields", [
     {"network": "plain"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"},
+    {"shortcut": "scaled"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0},
+    {"shortcut": "shortcut_gate", "gate_bias": -1.0}, {"order": "bn_after_add"}, {"order": "relu_before_add"},
+    {"order": "relu_only_pre"}, {"order": "pre"}, {"block": "bottleneck", "depth": 11}, {"block": "single"},
+    {"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"},
 ], ids=str)  # fmt: skip
 def test_gradients_agree_with_finite_differences(fields):
-    network = build(make_spec(**CIFAR, depth=8, **fields), 1, 2).double().eval()
+    network = build(make_spec(**CIFAR | {"depth": 8} | fields), 1, 2).double().eval()
     random_bn(network)
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(2, 1, 4, 4, dtype=torch.float64, generator=generator, requires_grad=True)
     inputs = dict(network.named_parameters())
-    chosen = ["stem.1.weight", "stages.1.0.bn2.bias", "head.bias"]
+    chosen = ["stem.1.weight", next(n for n in inputs if n.startswith("stages.1.0.bn")), "head.bias"]
+    chosen += [name for name in inputs if name.endswith("stages.1.0.shortcut.gate.bias")]
 
     def output(images, *values):
         state = inputs | dict(zip(chosen, values, strict=True))

@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.networks import shape
-from study.networks.network import Network, build
+from study.networks.network import build, structure
+from study.spec.registry import ORDERS
 from tests.helpers import make_spec
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
@@ -25,7 +26,7 @@ def counted(network):
 def empty(spec, channels=3, classes=10):
     """A network of the right shape without memory behind it."""
     with torch.device("meta"):
-        return Network(spec, channels, classes)
+        return structure(spec, channels, classes)
 
 
 @pytest.mark.parametrize("network", ["plain", "residual"])
@@ -35,7 +36,10 @@ def test_cifar_networks_have_the_papers_parameters(network, depth):
     assert counted(empty(spec)) == shape.parameters(spec) == PARAMETERS[depth]
 
 
-@pytest.mark.parametrize("depth, parameters", [(18, 11_689_512), (34, 21_797_672)])
+@pytest.mark.parametrize(
+    "depth, parameters",
+    [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160), (152, 60_192_808)],
+)
 def test_imagenet_networks_have_torchvisions_parameters(depth, parameters):
     spec = make_spec(**IMAGENET, depth=depth)
     assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == parameters
@@ -54,10 +58,38 @@ def test_imagenet_networks_on_small_images_have_the_papers_multiply_adds(depth, 
     assert int(shape.macs(spec) / 1e6) == millions
 
 
-@pytest.mark.parametrize("depth, billions", [(18, 1.8), (34, 3.6)])
+@pytest.mark.parametrize("depth, billions", [(18, 1.8), (34, 3.6), (50, 3.8), (101, 7.6), (152, 11.3)])
 def test_imagenet_networks_have_the_papers_multiply_adds(depth, billions):
     spec = make_spec(**IMAGENET, depth=depth)
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(billions, abs=0.08)
+
+
+@pytest.mark.parametrize("depth", [164, 1001])
+def test_bottleneck_networks_of_the_cifar_family_have_the_parameters_of_the_closed_form(depth):
+    n = (depth - 2) // 9
+    parameters = 3 * 16 * 9 + 2 * 16
+    in_maps = 16
+    for maps in (16, 32, 64):
+        for _ in range(n):
+            parameters += in_maps * maps + 9 * maps**2 + 4 * maps**2 + 2 * (maps + maps + 4 * maps)
+            in_maps = 4 * maps
+    parameters += 256 * 10 + 10
+    spec = make_spec(**CIFAR, block="bottleneck", depth=depth)
+    assert counted(empty(spec)) == shape.parameters(spec) == parameters
+
+
+def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
+    paper, theirs = (make_spec(**IMAGENET, depth=50, stride_in=which) for which in ("1x1", "3x3"))
+    assert shape.parameters(paper) == shape.parameters(theirs)
+    assert shape.macs(theirs, classes=1000, size=224) / 1e9 == pytest.approx(4.09, abs=0.01)  # torchvision's count
+    assert shape.macs(paper, classes=1000, size=224) < shape.macs(theirs, classes=1000, size=224)
+
+
+def test_vgg_19_has_torchvisions_parameters_but_for_its_biases():
+    convolutions = 2 * 64 + 2 * 128 + 4 * 256 + 8 * 512
+    spec = make_spec(**CIFAR, network="plain", family="vgg", depth=19)
+    assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == 143_678_248 - convolutions
+    assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(19.6, abs=0.1)  # He et al. 2015, figure 3
 
 
 NETWORKS = [
@@ -66,11 +98,17 @@ NETWORKS = [
     {"network": "residual", "shortcut": "B"},
     {"network": "residual", "shortcut": "C"},
     {"network": "residual", "width": 2},
+    *({"network": "residual", "shortcut": name} for name in ("scaled", "exclusive_gate", "shortcut_gate", "dropout")),
+    *({"network": "residual", "order": order} for order in ORDERS if order != "original"),
 ]
 FAMILIES = [
     {"depth": 14},
     {"depth": 18, "family": "imagenet", "stem": "cifar"},
     {"depth": 18, "family": "imagenet", "stem": "imagenet"},
+    {"depth": 11, "block": "bottleneck"},
+    {"depth": 20, "block": "bottleneck", "stride_in": "3x3"},
+    {"depth": 8, "block": "single"},
+    {"depth": 50, "family": "imagenet"},
 ]
 
 
@@ -86,12 +124,19 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
     assert counter.get_total_flops() == 2 * shape.macs(spec, channels, classes, size)
 
 
+@pytest.mark.parametrize("depth", [11, 13, 16, 19])
+@pytest.mark.parametrize("stem, size", [("cifar", 32), ("cifar", 20), ("imagenet", 224)])
+def test_counts_of_a_vgg_agree_with_pytorch(depth, stem, size):
+    spec = make_spec(**CIFAR, network="plain", family="vgg", depth=depth, stem=stem)
+    test_counts_agree_with_pytorch({}, spec.model_dump(include={"network", "family", "depth", "stem"}), size, 3, 10)
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 @pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 def test_the_listed_layers_are_those_built_and_their_number_is_the_depth(family, shortcut):
     spec = make_spec(**CIFAR | family, network="residual", shortcut=shortcut)
     listed = list(shape.layers(spec))
-    assert sum(not layer.name.endswith("shortcut") for layer in listed) == spec.depth
+    assert sum(not layer.beside for layer in listed) == spec.depth
     weights = [p for name, p in build(spec, 3, 10).named_parameters() if p.ndim > 1]
     assert [(layer.out_maps, layer.in_maps) for layer in listed] == [tuple(w.shape[:2]) for w in weights]
     assert [layer.kernel for layer in listed] == [w.shape[-1] if w.ndim == 4 else 1 for w in weights]

@@ -1,4 +1,4 @@
-"""Shortcuts of He et al. 2015, section 3.3."""
+"""Shortcuts of He et al. 2015, section 3.3, and of He et al. 2016, section 3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from study.networks.shortcuts import ZeroPad, option_a, option_b, option_c
+from study.networks.network import build
+from study.networks.noise import kept
+from study.networks.shortcuts import (
+    Dropout,
+    ExclusiveGate,
+    Scaled,
+    ShortcutGate,
+    ZeroPad,
+    option_a,
+    option_b,
+    option_c,
+)
+from tests.helpers import make_spec
 
 
 def test_zero_pad_takes_every_second_pixel_and_adds_maps_of_zeros():
@@ -50,3 +62,80 @@ def test_a_has_no_parameters_and_a_projection_is_a_1x1_convolution_with_bn():
     conv, bn = option_b(4, 8, 2)
     assert (conv.kernel_size, conv.stride, conv.bias) == ((1, 1), (2, 2), None)
     assert bn.num_features == 8
+
+
+@pytest.mark.parametrize("maps, stride", [(4, 1), (8, 2)])
+def test_constant_scaling_scales_both(maps, stride):
+    x, branch = torch.randn(2, 4, 6, 6), torch.randn(2, maps, 6 // stride, 6 // stride)
+    expected = 0.25 * option_a(4, maps, stride)(x) + 0.75 * branch
+    torch.testing.assert_close(Scaled(4, maps, stride, 0.25, 0.75).join(x, branch.clone()), expected)
+
+
+@pytest.mark.parametrize("maps, stride", [(4, 1), (8, 2)])
+@pytest.mark.parametrize("kind, scales_the_branch", [(ShortcutGate, False), (ExclusiveGate, True)])
+def test_a_gate_weighs_the_shortcut_and_the_exclusive_one_the_branch_too(maps, stride, kind, scales_the_branch):
+    shortcut = kind(4, maps, stride, -1.5)
+    with torch.no_grad():
+        shortcut.gate.bias.fill_(shortcut.gate.initial_bias)
+    x, branch = torch.randn(2, 4, 6, 6), torch.randn(2, maps, 6 // stride, 6 // stride)
+    weight = shortcut.gate.weight[:, :, 0, 0]
+    g = torch.sigmoid(torch.einsum("om,nmhw->nohw", weight, x[:, :, ::stride, ::stride]) - 1.5)
+    carried = (1 - g) * option_a(4, maps, stride)(x)
+    torch.testing.assert_close(shortcut(x), carried)
+    torch.testing.assert_close(shortcut.join(x, branch.clone()), carried + (g if scales_the_branch else 1) * branch)
+
+
+def test_a_gate_starts_with_the_bias_of_the_spec():
+    network = build(make_spec(data="cifar10", depth=8, shortcut="exclusive_gate", gate_bias=-3.5), 3, 10)
+    gates = [m for m in network.modules() if isinstance(m, ExclusiveGate)]
+    assert len(gates) == 3
+    for shortcut in gates:
+        assert (shortcut.gate.bias == -3.5).all()
+        assert shortcut.gate.weight.std() > 0.1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_dropout_keeps_its_share_and_the_mean(share):
+    shortcut = Dropout(16, 16, 1, share)
+    shortcut.keys = torch.randint(0, 2**31 - 1, (64,), generator=torch.Generator().manual_seed(0))
+    out = shortcut(torch.ones(64, 16, 8, 8))
+    assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / (1 - share)).item()}
+    n = out.numel()
+    assert abs(float((out > 0).float().mean()) - (1 - share)) < 5 * (share * (1 - share) / n) ** 0.5
+    assert shortcut.eval()(torch.ones(1, 16, 8, 8)).eq(1).all()
+
+
+def test_dropout_differs_between_layers_images_and_places_and_is_the_same_for_the_same_keys():
+    network = build(make_spec(data="cifar10", depth=14, shortcut="dropout"), 3, 10)
+    drops = [m for m in network.modules() if isinstance(m, Dropout)]
+    assert len({m.salt for m in drops}) == len(drops) == 6
+    keys = torch.tensor([3, 4])
+    masks = [kept(keys, m.salt, (16, 8, 8), 0.5).flatten(1) for m in drops]
+    flat = torch.cat(masks).float() - 0.5
+    agreement = (flat @ flat.T / flat.shape[1] * 4).fill_diagonal_(0).abs()
+    assert agreement.max() < 6 / flat.shape[1] ** 0.5  # as of coins thrown apart
+    assert torch.equal(masks[0], kept(keys.clone(), drops[0].salt, (16, 8, 8), 0.5).flatten(1))
+    assert torch.equal(masks[0][1:], kept(keys[1:], drops[0].salt, (16, 8, 8), 0.5).flatten(1))
+
+
+def mixed(x):
+    """The hash "lowbias32" on Python's numbers."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        x = ((x ^ (x >> shift)) * factor) & 0xFFFFFFFF
+    return x
+
+
+def test_a_mask_is_a_hash_of_key_layer_and_place():
+    keys, salt, dropout = [1, 2**31 - 2], 0x5EED, 0.3
+    mask = kept(torch.tensor(keys), salt, (2, 3, 4), dropout)
+    for n, key in enumerate(keys):
+        image = mixed(key ^ mixed(salt))
+        for place in range(24):
+            row, column, channel = place // 8, place // 2 % 4, place % 2
+            number = mixed((image + place * 0x9E3779B9) & 0xFFFFFFFF) & 0x7FFFFFFF
+            assert mask[n, channel, row, column].item() == (number >= int(dropout * 2**31))
+
+
+def test_dropout_says_what_it_lacks():
+    with pytest.raises(ValueError, match="set_keys"):
+        Dropout(4, 4, 1, 0.5)(torch.randn(1, 4, 2, 2))

@@ -34,7 +34,7 @@ BAD = {
     "CIFAR depth 34": (
         GOOD.replace("8", "34"),
         ":1: depth: 34 is not 6n + 2, as the CIFAR family needs; nearest: 32 or 38; "
-        "for the 18- and 34-layer networks set family: imagenet",
+        "for the 34-layer network of the ImageNet family set family: imagenet",
     ),
     "empty grid": (FIXED + "grid: {}\n", ":2: grid: is empty; give it fields with lists, or leave it out"),
     "grid without value": (FIXED + "grid:\n", ":2: grid: is empty; give it fields with lists, or leave it out"),

@@ -45,6 +45,25 @@ def test_the_cifar_family_has_every_depth_of_6n_plus_2(depth):
     assert make_spec(depth=depth).depth == depth
 
 
+@pytest.mark.parametrize(
+    "fields, chosen",
+    [
+        ({"depth": 50, "family": "imagenet"}, {"block": "bottleneck", "stride_in": "1x1", "stem": "imagenet"}),
+        ({"depth": 34, "family": "imagenet"}, {"block": "basic", "stride_in": None}),
+        ({"depth": 164, "block": "bottleneck"}, {"stride_in": "1x1", "order": "original"}),
+        ({"shortcut": "scaled"}, {"shortcut_scale": 0.5, "branch_scale": 1.0, "gate_bias": None}),
+        ({"shortcut": "shortcut_gate"}, {"gate_bias": -6.0}),
+        ({"shortcut": "dropout"}, {"dropout": 0.5}),
+        ({"network": "plain", "family": "vgg", "depth": 16}, {"block": "single", "stem": "imagenet"}),
+        ({"network": "plain", "order": "pre"}, {"order": "original", "shortcut": None}),
+    ],
+    ids=str,
+)
+def test_what_hangs_on_another_field_is_made_explicit(fields, chosen):
+    spec = make_spec(**fields)
+    assert {name: getattr(spec, name) for name in chosen} == chosen
+
+
 IMAGES = {"data": "image_folder", "folder": "mine"}
 STREAM = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
 
@@ -57,7 +76,40 @@ STREAM = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
         ({"depth": 2}, "depth: 2 is not .*; nearest: 8$"),
         ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
         ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
-        ({"family": "imagenet", "depth": 20}, "depth: the ImageNet family has 18 and 34 layers, not 20"),
+        (
+            {"family": "imagenet", "depth": 20},
+            "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20",
+        ),
+        (
+            {"depth": 50, "block": "basic", "family": "imagenet"},
+            "depth: the ImageNet family has 18 and 34 layers with basic",
+        ),
+        (
+            {"depth": 34, "block": "bottleneck", "family": "imagenet"},
+            "depth: the .* has 50, 101 and 152 layers with bottl",
+        ),
+        (
+            {"depth": 34, "block": "single", "family": "imagenet"},
+            "depth: the ImageNet family has no network with single",
+        ),
+        (
+            {"depth": 112, "block": "bottleneck"},
+            r"depth: 112 is not 9n \+ 2, .* with bottleneck blocks; nearest: 110 or 119",
+        ),
+        ({"depth": 9, "block": "single"}, r"depth: 9 is not 3n \+ 2, .* nearest: 8 or 11"),
+        ({"network": "plain", "family": "vgg", "depth": 20}, "depth: a VGG has 11, 13, 16 and 19 layers, not 20"),
+        ({"family": "vgg", "depth": 19}, "family: a VGG has no shortcuts: with family: vgg set network: plain"),
+        ({"network": "plain", "family": "vgg", "depth": 19, "block": "basic"}, "block: a VGG is made of single conv"),
+        ({"order": "preact"}, "order: no order 'preact'; .*pre"),
+        ({"dropout": 0.5}, "dropout: goes with shortcut: dropout, not with A"),
+        ({"network": "plain", "dropout": 0.5}, "dropout: goes with shortcut: dropout, not with a plain network"),
+        (
+            {"gate_bias": -1.0, "shortcut": "B"},
+            "gate_bias: goes with shortcut: exclusive_gate or shortcut_gate, not with B",
+        ),
+        ({"stride_in": "3x3"}, "stride_in: goes with block: bottleneck, not with basic"),
+        ({"shortcut": "dropout", "dropout": 1.0}, "dropout: must be less than 1"),
+        ({"shortcut": "scaled", "shortcut_scale": -1}, "shortcut_scale: must be greater than or equal to 0"),
         ({"stem": "imagenet"}, "stem: the CIFAR family has the stem 'cifar'"),
         ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
         ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),

@@ -169,6 +169,14 @@ def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files: Ima
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_are_had_by_their_numbers_too(files: ImageFiles, workers: int) -> None:
+    stream = Stream(files, spec().recipe, CPU, workers=workers)
+    whole, labels = stream.in_order("train", torch.tensor(0), 12)
+    some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
+    assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
+
+
 @pytest.mark.usefixtures("_small_batches")
 def test_an_evaluation_that_was_cut_short_begins_anew(files: ImageFiles) -> None:
     stream = Stream(files, spec().recipe, CPU)

@@ -1,0 +1,191 @@
+"""A network in words and as a picture, before it is built: its table of layers, its shortcuts, its graph. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from study.networks.shape import Layer, layers, stages
+from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
+from study.spec.run import RunSpec
+from study.spec.sweep import one
+
+COLOURS = ("#dddddd", "#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#ead1dc")
+"""Of the stem and the stages in a picture."""
+
+
+class Images(NamedTuple):
+    """What a network is for."""
+
+    size: int
+    """Height and width in pixels."""
+    channels: int
+    classes: int
+
+
+def run_of(words: Sequence[str]) -> RunSpec:
+    """The run of `field=value` words: a ResNet-20, on images of the usual size unless a data set is named.
+
+    Raises
+    ------
+    StudyError
+        As `study.spec.sweep.one`.
+    """
+    usual = {"network": "residual", "depth": 20, "recipe": "he2015_cifar", "seed": 0}
+    if not any(word.startswith("data=") for word in words):
+        usual |= {"data": "image_folder", "folder": "any"}
+    return one(words, usual)
+
+
+def images(spec: RunSpec) -> Images:
+    """The images of a run's data set; of a folder, whose content only the folder tells, ImageNet's or CIFAR's."""
+    entry = DATA[spec.data]
+    large = spec.stem == "imagenet"
+    size = entry.size or spec.image_size or (224 if large else 32)
+    return Images(size, entry.channels, entry.classes or (1000 if large else 10))
+
+
+def describe(spec: RunSpec) -> str:
+    """The layer table in the manner of He et al. 2015, table 1, the totals, and the shortcuts."""
+    about = images(spec)
+    plan = list(layers(spec, about.channels, about.classes, about.size))
+    rows = [("", "output", "layers", "parameters", "multiply-adds"), *_rows(spec, plan)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [_aligned(row, widths) for row in rows]
+    total, work = sum(layer.parameters for layer in plan), sum(layer.macs for layer in plan)
+    depth = sum(not layer.beside for layer in plan)
+    parts = [spec.title, f"{spec.block} blocks"]
+    if spec.network == "residual":
+        parts += [f"order {spec.order}", _shortcut_words(spec)]
+    heading = ", ".join(parts)
+    sums = [f"{depth} weighted layers", f"{total:,} parameters", f"{_millions(work)} multiply-adds for an image"]
+    pixels = f"{about.size}x{about.size}x{about.channels}, {about.classes:,} classes"
+    return "\n".join([f"{heading}; images of {pixels}", "", *table, "", ", ".join(sums), *shortcuts(spec, plan)]) + "\n"
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]
+    return "  ".join(padded).rstrip()
+
+
+def _shortcut_words(spec: RunSpec) -> str:
+    entry = SHORTCUTS[spec.shortcut or ""]
+    options = [f"{name} {getattr(spec, name):g}" for name in entry.options]
+    return " ".join([f"shortcut {spec.shortcut} ({', '.join([entry.summary, *options])})"])
+
+
+def _rows(spec: RunSpec, plan: Sequence[Layer]) -> Iterator[tuple[str, str, str, str, str]]:
+    """A row for the stem, each stage, and the head."""
+    for name, group in groupby(plan, key=lambda layer: layer.name.partition(".")[0]):
+        members = list(group)
+        size = members[-1].size
+        yield (
+            name,
+            f"{size}x{size}",
+            _structure(spec, name, members),
+            f"{sum(layer.parameters for layer in members):,}",
+            _millions(sum(layer.macs for layer in members)),
+        )
+
+
+def _structure(spec: RunSpec, name: str, members: Sequence[Layer]) -> str:
+    """`[3x3, 16; 3x3, 16] x 9`."""
+    if name.startswith("head"):
+        pooled = "average pool, " if name == "head" and not (spec.family == "vgg" and spec.stem == "imagenet") else ""
+        return f"{pooled}{members[0].out_maps}-way linear"
+    if name == "stem":
+        pool = ", 3x3 max pool /2" if spec.stem == "imagenet" else ""
+        return _conv(members[0]) + (" /2" if pool else "") + pool
+    number = int(name.removeprefix("stage")) - 1
+    stage = stages(spec)[number]
+    block = [layer for layer in members if ".block1." in layer.name]
+    inner = "; ".join(_conv(layer) for layer in block if not layer.beside)
+    pooled = "".join(f"; pooled, {layer.out_maps}" for layer in block if ".pooled" in layer.name)
+    after = "; 2x2 max pool" if spec.family == "vgg" else ""
+    return f"[{inner}{pooled}] x {stage.blocks}{after}{' /2' if stage.stride == 2 else ''}"
+
+
+def _conv(layer: Layer) -> str:
+    return f"{layer.kernel}x{layer.kernel}, {layer.out_maps}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.2f} M"
+
+
+def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
+    """A line on each kind of shortcut connection; none for a plain network."""
+    if spec.network == "plain":
+        return ["no shortcuts"]
+    projects = SHORTCUTS[spec.shortcut or ""].projects
+    projected = projects in ("change", "every")
+    changing, same = [], 0
+    maps = plan[0].out_maps
+    for number, stage in enumerate(stages(spec), start=1):
+        out = stage.maps * BLOCKS[spec.block].expansion
+        for b in range(stage.blocks):
+            if b == 0 and (stage.stride != 1 or out != maps):
+                way = "1x1 convolution, BN" if projected else "subsampled, " * (stage.stride == 2) + "padded with zeros"
+                changing.append(f"  stage{number}.block1: {maps} to {out} maps, stride {stage.stride} ({way})")
+            else:
+                same += 1
+            maps = out
+    keep = "1x1 convolution, BN" if projects == "every" else "identity"
+    return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]
+
+
+def dot(spec: RunSpec) -> str:
+    """The network as a graph for Graphviz, drawn as He et al. 2015, figure 3; dotted where a shortcut changes the shape."""
+    about = images(spec)
+    plan = list(layers(spec, about.channels, about.classes, about.size))
+    lines = [
+        f'digraph "{spec.title}" {{',
+        f'  label="{spec.title}"; labelloc=t; node [shape=box, style=filled, fontname=sans, width=2.2, height=0.3];',
+        f'  image [label="{about.size}x{about.size} image", fillcolor=white];',
+    ]
+    last, maps, size = "image", about.channels, about.size
+    for name, group in groupby(plan, key=lambda layer: ".".join(layer.name.split(".")[:2])):
+        if name.startswith("head"):
+            continue
+        members = [layer for layer in group if not layer.beside]
+        changes = members[-1].out_maps != maps or members[-1].size != size
+        block = list(_block_lines(spec, name, members, last, changes))
+        lines += block
+        maps, size = members[-1].out_maps, members[-1].size
+        last = _end(spec, name, members)
+    head = [layer for layer in plan if layer.name.startswith("head")]
+    for layer in head:
+        text = f"{layer.out_maps}-way linear"
+        lines += [f'  {layer.name} [label="{text}", fillcolor="{COLOURS[0]}"];', f"  {last} -> {layer.name};"]
+        last = layer.name
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _end(spec: RunSpec, name: str, members: Sequence[Layer]) -> str:
+    """The node that a block's output leaves from."""
+    added = spec.network == "residual" and name.startswith("stage")
+    return f"{_node(name)}_sum" if added else _node(members[-1].name)
+
+
+def _node(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _block_lines(spec: RunSpec, name: str, members: Sequence[Layer], last: str, changes: bool) -> Iterator[str]:
+    stage = name.partition(".")[0]
+    colour = COLOURS[0] if stage == "stem" else COLOURS[int(stage.removeprefix("stage")) % len(COLOURS)]
+    before = last
+    for layer in members:
+        node = _node(layer.name)
+        yield f'  {node} [label="{_conv(layer)}, {layer.size}x{layer.size}", fillcolor="{colour}"];'
+        yield f"  {before} -> {node};"
+        before = node
+    if _end(spec, name, members) != before:
+        total = _end(spec, name, members)
+        after = ORDERS[spec.order].load()(len(BLOCKS[spec.block].kernels)).after
+        words = " ".join(["+", *({"B": "BN", "R": "ReLU"}[letter] for letter in after)])
+        look = "dotted" if changes else "solid"
+        yield f'  {total} [label="{words}", shape=ellipse, width=0.4, fillcolor=white];'
+        yield f"  {before} -> {total};"
+        yield f'  {last} -> {total} [style={look}, xlabel="{spec.shortcut}"];'

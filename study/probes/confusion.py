@@ -1,0 +1,51 @@
+"""Whether mini-batches pull the weights in the same direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, islice
+
+import torch
+from torch import Tensor
+
+from study.probes.subject import Subject, Value
+
+BATCHES = 8
+
+
+def measure(subject: Subject) -> Iterator[Value]:
+    """Pairwise agreement of the gradients of up to eight mini-batches, over all parameters, BN in training mode.
+
+    `cosine`: of the angle between two of them, a row a pair, in order; `cosine_min` and `cosine_mean` over the pairs;
+    `confusion`: the smallest eta with <g_i, g_j> >= -eta for all pairs, in (nats per unit of weight)^2: 0 where no two
+    oppose each other.
+
+    Source: Sankararaman et al. 2020 (arXiv 1904.06963), definition 2.1 and section 5. Cost: one forward and one
+    backward pass of the images, of eight batches at most; keeps eight gradients.
+    """
+    subject.network.train()
+    parameters = list(subject.network.parameters())
+    gradients = []
+    for images, labels in islice(subject.batches(), BATCHES):
+        parts = torch.autograd.grad(subject.loss(images, labels), parameters)
+        gradients.append(torch.cat([part.flatten() for part in parts]))
+    if len(gradients) < 2:
+        return
+    inner = products(torch.stack(gradients))
+    lengths = inner.diagonal().sqrt()
+    cosines = inner / lengths[:, None] / lengths[None, :]
+    pairs = list(combinations(range(len(gradients)), 2))
+    found = torch.stack([cosines[i, j] for i, j in pairs])
+    yield from (Value("cosine", "", place, float(value)) for place, value in enumerate(found, 1))
+    yield Value("cosine_min", "", 0, float(found.min()))
+    yield Value("cosine_mean", "", 0, float(found.mean()))
+    yield Value("confusion", "", 0, max(0.0, -min(float(inner[i, j]) for i, j in pairs)))
+
+
+def products(rows: Tensor) -> Tensor:
+    """Inner products of the rows of (M, P) with each other, float64 (M, M), a million columns at a time."""
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
+    for part in rows.split(1 << 20, dim=1):
+        wide = part.double()
+        total += wide @ wide.T
+    return total.cpu()

@@ -1,0 +1,79 @@
+"""What a probe is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.network import Network, build, structure
+from study.spec.run import RunSpec
+from study.training.feed import Feed
+
+
+class Value(NamedTuple):
+    """One number that a probe measured."""
+
+    measure: str
+    """What was measured, such as `std`; its unit is in the probe's docstring."""
+    layer: str
+    """The layer or block, named as in the network's state; empty for the whole network."""
+    place: int
+    """Its place among those measured, from 1 in the order of the data's way; 0 for the whole network."""
+    value: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be measured: a copy in float32, so that nothing that is done to it reaches the training."""
+
+    spec: RunSpec
+    network: Network
+    images: Feed
+    count: int
+    """How many training images a probe looks at."""
+
+    @classmethod
+    def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
+        """A subject from a network's state (of a checkpoint, or of a `Program`)."""
+        network = structure(spec, images.channels, images.classes)
+        missing, unexpected = network.load_state_dict(dict(state), strict=False)
+        lacking = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if lacking or unexpected:
+            raise ValueError(f"not the state of {spec.title}: {[*lacking, *unexpected][:3]}")
+        return cls(spec, _placed(network, images), images, count)
+
+    def initial(self) -> Network:
+        """The network as its seed made it."""
+        return _placed(build(self.spec, self.images.channels, self.images.classes), self.images)
+
+    def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Whole batches of `split`, not augmented, `count` images in all or a little less, but at least one batch.
+
+        Always the same images, drawn at random, for every network and at every iteration. Shapes as `Feed.batch`.
+        """
+        whole = self.looked_at(split, count)
+        chosen = np.random.RandomState(0).permutation(self.images.count(split))[:whole]
+        numbers = torch.from_numpy(chosen).to(self.images.device)
+        for part in torch.split(numbers, min(self.spec.recipe.batch_size, whole)):
+            yield self.images.at(split, part)
+
+    def looked_at(self, split: str = "train", count: int | None = None) -> int:
+        """How many images `batches` gives in all."""
+        there = self.images.count(split)
+        size = min(self.spec.recipe.batch_size, there)
+        return max(size, min(count or self.count, there) // size * size)
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of a batch, in nats; its gradient can be taken."""
+        self.network.set_keys(torch.arange(len(labels), device=labels.device))
+        return F.cross_entropy(self.network(images), labels)
+
+
+def _placed(network: Network, images: Feed) -> Network:
+    return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,62 @@
+"""What probes measured of a run, as Parquet: the schema, and how rows are added."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.errors import StudyError
+from study.store.curves import read_table, to_bytes
+from study.store.files import write_bytes
+from study.store.layout import RunFiles
+
+PROBES = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("iteration", pa.int64()),  # steps that were taken before
+        ("probe", pa.string()),
+        ("measure", pa.string()),  # what of it; the probe's docstring has formula and unit
+        ("layer", pa.string()),  # layer or block, named as in the network's state; empty for the whole network
+        ("place", pa.int64()),  # among those measured, from 1 in the order of the data's way; 0: the whole network
+        ("value", pa.float64()),  # NaN and infinity as they are
+        ("images", pa.int64()),  # of the training set that the probe was to look at
+        ("seconds", pa.float64()),  # that this measurement of the whole probe took
+    ]
+)
+"""Key: (run_id, iteration, probe, measure, place, layer), in which order the rows are sorted."""
+
+KEY = ["run_id", "iteration", "probe", "measure", "place", "layer"]
+
+log = logging.getLogger(__name__)
+
+
+def ordered(table: pa.Table) -> pa.Table:
+    """The rows in the order of their key."""
+    return table.sort_by([(name, "ascending") for name in KEY])
+
+
+def add(files: RunFiles, rows: Sequence[dict[str, Any]]) -> None:
+    """Add one measurement of one probe to a run's file, in place of an earlier one at the same iteration."""
+    new = pa.Table.from_pylist(list(rows), schema=PROBES)
+    old = _present(files)
+    for row in rows[:1]:
+        again = pc.and_(pc.equal(old["iteration"], row["iteration"]), pc.equal(old["probe"], row["probe"]))
+        old = old.filter(pc.invert(again))
+    write_bytes(files.probes, to_bytes(ordered(pa.concat_tables([old, new]))))
+
+
+def _present(files: RunFiles) -> pa.Table:
+    """What is in the file; a damaged one is put aside, for no measurement is worth a run."""
+    try:
+        return read_table(files.probes).cast(PROBES)
+    except FileNotFoundError:
+        pass
+    except (StudyError, ValueError) as error:  # pyarrow's errors of shape and type are ValueErrors
+        aside = files.probes.with_name(f"damaged-{files.probes.name}")
+        files.probes.replace(aside)
+        log.warning("%s; it is now %s, and a new one is begun", error, aside.name)
+    return PROBES.empty_table()

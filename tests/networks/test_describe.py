@@ -1,0 +1,100 @@
+"""A network in words and as a graph, against the built one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from study.networks.describe import describe, dot, run_of
+from study.networks.network import structure
+from tests.launch.command import study
+
+
+def described(*words):
+    spec = run_of(words)
+    return spec, describe(spec)
+
+
+@pytest.mark.parametrize(
+    "words, lines",
+    [
+        (
+            ["depth=56", "shortcut=B"],
+            [
+                "stage2  16x16   [3x3, 32; 3x3, 32] x 9 /2       163,008        41.42 M",
+                "56 weighted layers, 855,770 parameters, 125.75 M multiply-adds for an image",
+                "27 shortcuts: 25 of unchanged shape (identity)",
+                "  stage2.block1: 16 to 32 maps, stride 2 (1x1 convolution, BN)",
+            ],
+        ),
+        (
+            ["family=imagenet", "depth=50", "shortcut=B"],
+            [
+                "stem    112x112  7x7, 64 /2, 3x3 max pool /2                  9,536       118.01 M",
+                "50 weighted layers, 25,557,032 parameters, 3.86 G multiply-adds for an image",
+                "  stage1.block1: 64 to 256 maps, stride 1 (1x1 convolution, BN)",
+            ],
+        ),
+        (
+            ["network=plain", "depth=20", "data=digits"],
+            [
+                "plain-20, basic blocks; images of 8x8x1, 10 classes",
+                "stage3  2x2     [3x3, 64; 3x3, 64] x 3 /2",
+                "no shortcuts",
+            ],
+        ),
+        (["network=plain", "family=vgg", "depth=19"], ["stage3  56x56    [3x3, 256] x 4; 2x2 max pool"]),
+        (["depth=8", "shortcut=C"], ["3 shortcuts: 1 of unchanged shape (1x1 convolution, BN)"]),
+    ],
+)
+def test_the_table_has_the_papers_lines(words, lines):
+    text = described(*words)[1]
+    for line in lines:
+        assert line in text
+
+
+@pytest.mark.parametrize("words", [["depth=14", "shortcut=exclusive_gate"], ["depth=20", "block=bottleneck"]], ids=str)
+def test_the_numbers_are_the_built_networks(words):
+    spec, text = described(*words)
+    built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
+    assert f"{built:,} parameters" in text
+    rows = [line.split()[-3].replace(",", "") for line in text.splitlines() if re.match("stem|stage|head", line)]
+    assert sum(map(int, rows)) == built
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["depth=14"], ["network=plain", "depth=14"], ["depth=20", "block=bottleneck", "order=bn_after_add"],
+     ["network=plain", "family=vgg", "depth=11"], ["depth=8", "shortcut=exclusive_gate"]],
+    ids=str,
+)  # fmt: skip
+def test_the_graph_has_a_node_a_layer_and_an_edge_a_shortcut(words, tmp_path):
+    spec = run_of(words)
+    text = dot(spec)
+    network = structure(spec, 3, 10)
+    blocks = [block for _, block in network.blocks() if block.shortcut is not None]
+    convolutions = len(re.findall(r'label="\dx\d, ', text))
+    expected = [n for n, p in network.named_parameters() if p.ndim == 4 and ".shortcut." not in n]
+    assert convolutions == len(expected)
+    assert text.count("shape=ellipse") == text.count("xlabel=") == len(blocks)
+    nodes = set(re.findall(r"^  (\w+) \[label", text, re.M))
+    assert nodes == {name for edge in re.findall(r"^  (\w+) -> (\w+)", text, re.M) for name in edge}
+    if shutil.which("dot"):
+        done = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=True)
+        assert done.stdout.count("<g ") == 1 + len(nodes) + text.count("->")
+
+
+def test_the_command_prints_the_table_and_says_what_is_wrong(tmp_path: Path):
+    code, out, _ = study(tmp_path, "describe", "network=residual", "depth=56", "shortcut=B")
+    assert code == 0 and "855,770 parameters" in out
+    code, out, _ = study(tmp_path, "describe", "depth=8", "--dot")
+    assert code == 0 and out.startswith('digraph "ResNet-8" {')
+    code, out, err = study(tmp_path, "describe", "depth=21", "network=plain")
+    assert (code, out) == (2, "")
+    assert err == "study: override 'depth=21': depth: 21 is not 6n + 2, as the CIFAR family needs; nearest: 20 or 26\n"
+    code, _, err = study(tmp_path, "describe", "depth=20,56")
+    assert code == 2 and "one value, not 2" in err

@@ -1,0 +1,149 @@
+"""The orders of He et al. 2016, figure 4, each against its formula written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.network import ResNet, build
+from study.networks.orders import Steps, original, pre
+from study.spec.registry import ORDERS
+from tests.helpers import make_spec
+from tests.networks.test_network import random_bn
+
+CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
+
+
+def bn(layer, x):
+    return F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=1e-5)
+
+
+def conv(layer, x):
+    return F.conv2d(x, layer.weight, stride=layer.stride, padding=layer.padding)
+
+
+def block_a(b, x, s, first):
+    return F.relu(bn(b.bn2, conv(b.conv2, F.relu(bn(b.bn1, conv(b.conv1, x))))) + s)
+
+
+def block_b(b, x, s, first):
+    return F.relu(bn(b.bn2, conv(b.conv2, F.relu(bn(b.bn1, conv(b.conv1, x)))) + s))
+
+
+def block_c(b, x, s, first):
+    return F.relu(bn(b.bn2, conv(b.conv2, F.relu(bn(b.bn1, conv(b.conv1, x)))))) + s
+
+
+def block_d(b, x, s, first):
+    return bn(b.bn2, conv(b.conv2, F.relu(bn(b.bn1, conv(b.conv1, F.relu(x)))))) + s
+
+
+def block_e(b, x, s, first):
+    inner = x if first else F.relu(bn(b.bn1, x))
+    return conv(b.conv2, F.relu(bn(b.bn2, conv(b.conv1, inner)))) + s
+
+
+FORMULAS = {
+    "original": (block_a, lambda network, x: x),
+    "bn_after_add": (block_b, lambda network, x: x),
+    "relu_before_add": (block_c, lambda network, x: x),
+    "relu_only_pre": (block_d, lambda network, x: F.relu(x)),
+    "pre": (block_e, lambda network, x: F.relu(bn(network.tail[0], x))),
+}
+
+
+def reference(network, order, x):
+    """The network's output in evaluation mode, from its parameters alone."""
+    formula, tail = FORMULAS[order]
+    x = F.relu(bn(network.stem[1], conv(network.stem[0], x)))
+    first = True
+    for stage in network.stages:
+        for b in stage:
+            x, first = formula(b, x, b.shortcut(x), first), False
+    return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
+
+
+def test_every_order_has_a_formula_here():
+    assert FORMULAS.keys() == ORDERS.keys()
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_network_computes_its_formula(order, shortcut):
+    network = build(make_spec(**CIFAR, depth=14, order=order, shortcut=shortcut), 3, 10).double().eval()
+    random_bn(network)
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    torch.testing.assert_close(network(images), reference(network, order, images), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
+def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, depth):
+    network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10)
+    images = torch.randn(4, 3, 16, 16)
+    before = images.clone()
+    network(images).logsumexp(1).sum().backward()
+    assert torch.equal(images, before)
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
+def test_with_branches_of_zero_a_network_is_its_identity_path(order, block, depth):
+    network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10).double().eval()
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    x = network.stem(images)
+    with torch.no_grad():
+        for _, b in network.blocks():
+            last = [name for name in b._branch if name.startswith("conv")][-1]
+            getattr(b, last).weight.zero_()
+            assert not b.branch(x).any()  # also in a BN that follows: it is as at the start
+            x = b.shortcut(x)
+            if order == "bn_after_add":
+                x = x / (1 + 1e-5) ** 0.5  # the BN that is in the way of the identity
+        if order == "pre":
+            x = x / (1 + 1e-5) ** 0.5
+        expected = x.mean((2, 3)) @ network.head.weight.T + network.head.bias
+        torch.testing.assert_close(network(images), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_network_without_additions_is_the_same_chain_in_every_order(order):
+    spec = make_spec(**CIFAR, network="plain", depth=14)
+    plain = build(spec, 3, 10).double().eval()
+    random_bn(plain)
+    other = ResNet(spec.model_copy(update={"order": order}), 3, 10).double().eval()
+    convs = [[m for m in net.modules() if isinstance(m, torch.nn.Conv2d)] for net in (plain, other)]
+    for ours, theirs in zip(*convs, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    for ours, theirs in zip(chain_of_bn(plain, "original"), chain_of_bn(other, order), strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    other.head.load_state_dict(plain.head.state_dict())
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    torch.testing.assert_close(plain(images), other(images), rtol=0, atol=1e-12)
+
+
+def chain_of_bn(network, order):
+    """The BN layers in the order of the data's way."""
+    seen = []
+    hooks = [
+        module.register_forward_hook(lambda module, given, out: seen.append(module))
+        for module in network.modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    ]
+    network(torch.randn(2, 3, 16, 16, dtype=torch.float64))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def test_steps_are_those_of_the_figure():
+    assert original(2) == Steps("CBRCB", "R")
+    assert original(3) == Steps("CBRCBRCB", "R")
+    assert pre(2) == Steps("BRCBRC", "")
+    assert pre(2).before == "BR"
+
+
+def test_a_plain_network_has_one_order():
+    assert make_spec(network="plain", order="pre") == make_spec(network="plain")
