@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,14 +16,13 @@ from study.networks.memory import needed, parts
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.training import checkpoint, decoding
+from study.training import checkpoint
 from study.training.engine import Engine, Tuning, engine
 from study.training.feed import Feed
-from study.training.images import Images
+from study.training.feeds import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
 from study.training.ranks import Ranks
-from study.training.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -92,39 +90,15 @@ def train_pack(
     while todo:
         part = todo.pop(0)
         try:
-            with _feeds(part, data, device, ranks, tuning) as feeds:
+            with open_feeds([spec for spec, _ in part], data, device, ranks, tuning.decoders) as feeds:
                 if not _train_together(part, feeds, *arguments):
                     return False
         except RuntimeError as error:
-            if (lost := decoding.lost(error)) is not None:
-                raise lost from error
             if len(part) == 1 or not _out_of_memory(error):
                 raise
             log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), device)
             todo[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
     return True
-
-
-@contextmanager
-def _feeds(
-    runs: Sequence[_Run],
-    data: ImageSet | ImageFiles,
-    device: torch.device,
-    ranks: Ranks | None,
-    tuning: Tuning,
-) -> Iterator[list[Feed]]:
-    """What each run is fed with: images on the device are shared, a stream is a lane's own."""
-    if isinstance(data, ImageSet):
-        shared = {mean: Images(data, device, mean) for mean in dict.fromkeys(spec.recipe.mean for spec, _ in runs)}
-        yield [shared[spec.recipe.mean] for spec, _ in runs]
-        return
-    workers = torch.get_num_threads() if tuning.decoders is None else tuning.decoders
-    streams = [Stream(data, spec.recipe, device, ranks, workers) for spec, _ in runs]
-    try:
-        yield list(streams)
-    finally:
-        for stream in streams:
-            stream.close()
 
 
 def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
