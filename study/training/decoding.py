@@ -22,6 +22,8 @@ from study.errors import StudyError
 
 CHUNK = 32
 """Images that a process decodes and sends at once: a third of a second's work, and 5 MB at 224 pixels."""
+STALLED = 600.0
+"""Seconds without an image after which decoding is given up, so that no run waits for a dead disk for ever."""
 AHEAD = 2
 """Chunks that each process is ahead by."""
 
@@ -117,6 +119,7 @@ def decoded(data: ImageFiles, requests: Iterable[Request], workers: int, pin: bo
         sampler=requests,
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
+        timeout=STALLED if workers else 0,
         collate_fn=_as_it_is,
         worker_init_fn=_stand_alone,
         pin_memory=pin,
@@ -143,10 +146,10 @@ def _stand_alone(worker: int) -> None:
 
 
 def lost(error: RuntimeError) -> StudyError | None:
-    """The clear words for a decoding process that died, which torch raises as this error; None for any other."""
-    if "DataLoader worker" not in str(error):
-        return None
-    return StudyError(
-        "a process that decoded images died (killed, out of memory, or /dev/shm too small?); the run goes on from its "
-        f"last checkpoint when it is started again: {' '.join(str(error).split())}"
-    )
+    """The clear words for decoding processes that died or stand still, which torch raises as this; None for another error."""
+    told = " ".join(str(error).split())
+    if "DataLoader timed out" in told:
+        return StudyError(f"no image was decoded in {STALLED:g} s; is the disk with the images still there? ({told})")
+    if "DataLoader worker" in told:
+        return StudyError(f"a process that decoded images died: killed, out of memory, or /dev/shm too small? ({told})")
+    return None

@@ -17,8 +17,8 @@ from study.training.ranks import Ranks
 from study.training.samples import Draws, Samples
 
 EVALUATED_TRAINING = 50_000
-"""Training images of an evaluation at most: as many as ImageNet has for validation; all 1.28 million would take as long
-as a fifth of the training."""
+"""Training images of an evaluation at most, as many as ImageNet has for validation: all 1.28 million once an epoch would
+take a third of the training's arithmetic again."""
 
 
 class Stream(Feed):

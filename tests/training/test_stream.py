@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -260,9 +261,18 @@ def test_a_process_that_is_killed_is_said_so(
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(decoding, "cut", die)
-    with pytest.raises(StudyError, match=r"a process that decoded images died \(killed") as caught:
+    with pytest.raises(StudyError, match=r"a process that decoded images died: killed") as caught:
         train(tmp_path, files, decoders=1)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_processes_that_stand_still_are_given_up(
+    files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
+    monkeypatch.setattr(decoding, "STALLED", 0.3)
+    with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
+        train(tmp_path, files, decoders=1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
