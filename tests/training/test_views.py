@@ -127,11 +127,13 @@ def test_small_images_are_scaled_too(network: nn.Module) -> None:
     assert 0 < found["loss"] < 10 and found != dict(multi_scale(network, resident(), sides=[16]))
 
 
-def test_the_network_is_left_in_the_mode_it_was_in(network: nn.Module) -> None:
+def test_the_network_is_tested_in_evaluation_mode_and_left_in_the_mode_it_was_in(network: nn.Module) -> None:
+    found = []
     for mode in (True, False):
         network.train(mode)
-        ten_crop(network, resident())
+        found.append(ten_crop(network, resident()))
         assert network.training is mode
+    assert found[0] == found[1]
 
 
 def test_top_5_error_counts_labels_beyond_the_fifth(network: nn.Module) -> None:
