@@ -3,6 +3,7 @@
 import study
 curves = study.read_curves("results/quickstart")
 study.figure("degradation", curves)
+print(study.verdict(curves))
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "table"]
+__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "table", "verdict"]
 
 if TYPE_CHECKING:
     from study.errors import StudyError
     from study.plotting import figure, table
+    from study.stats.verdict import verdict
     from study.store.collect import read_curves, read_probes, read_runs
 
 _HOMES = {
     "StudyError": "study.errors",
     "figure": "study.plotting",
     "table": "study.plotting",
+    "verdict": "study.stats.verdict",
     "read_curves": "study.store.collect",
     "read_probes": "study.store.collect",
     "read_runs": "study.store.collect",

@@ -8,11 +8,13 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study import measuring
 from study.errors import StudyError
+from study.options import DataRoot, Device, Results, SweepName, complete_sweep, results_folder, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,59 +50,16 @@ class Executor(StrEnum):
     debug = "debug"
 
 
-class Device(StrEnum):
-    """What is trained on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 def _complete_sweep_file(incomplete: str) -> list[str]:
     from study.launch.sweep import ready_sweeps
 
     return [f"{name}.yaml" for name in ready_sweeps() if name.startswith(incomplete)]
 
 
-def _complete_sweep(incomplete: str) -> list[str]:
-    from study.store.layout import default_results
-    from study.store.runs import sweep_names
-
-    return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
-
-
 def _complete_figure(incomplete: str) -> list[str]:
     from study.spec.registry import FIGURES
 
     return [name for name in FIGURES if name.startswith(incomplete)]
-
-
-Results = Annotated[Path | None, typer.Option("--results", help="results folder [default: $STUDY_RESULTS or results]")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="data folder [default: $STUDY_DATA or data]")]
-SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=_complete_sweep)
-]
-
-
-def _results(folder: Path | None) -> Path:
-    from study.store.layout import default_results
-
-    return folder or default_results()
-
-
-def _sweep_files(name: str, results: Path | None) -> Any:
-    """The files of a sweep that is named by its name, its results folder or its sweep file."""
-    from study.store.layout import SweepFiles
-
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        from study.launch.sweep import find_sweep_file
-        from study.spec.sweep import load
-
-        return SweepFiles(_results(results), load(find_sweep_file(name)).name)
-    if "/" in name.rstrip("/"):
-        return SweepFiles(path.parent, path.name)
-    return SweepFiles(_results(results), name.rstrip("/"))
 
 
 # -- sweep ------------------------------------------------------------------------------------------------------------
@@ -148,7 +107,7 @@ def sweep(
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)
-    planned = plan_sweep(named, _results(results), mode.value)
+    planned = plan_sweep(named, results_folder(results), mode.value)
     if dry_run:
         _print_plan(planned)
         return
@@ -223,6 +182,8 @@ def _nothing_to_do(planned: Planned) -> str:
     others = []
     if waiting := planned.count("wait"):
         others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
+    if held := planned.count("hold"):
+        others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
     return f"{planned.sweep.name}: nothing is left to do; " + ", ".join([f"{kept} of {total} runs are there", *others])
@@ -234,7 +195,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.tables import final_errors, render
     from study.store.collect import collect, read_frames
 
-    collect(planned.files)
+    collected = collect(planned.files)
     curves, runs = read_frames([planned.files.folder])
     if not curves.empty:
         print()
@@ -245,7 +206,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
         print(f"note: {run['run_id']}: {run['message']}")
     print()
-    print(f"curves: {planned.files.curves}")
+    print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
         for path in refresh(planned.files, planned.sweep.figures, curves, runs, figures / planned.sweep.name):
             print(f"figure: {path}")
@@ -268,7 +229,7 @@ def status(
     """Show each run of a sweep: state, iteration, error, speed, time left, attempts. Reads only."""
     from study.launch.status import picture, report
 
-    files = _sweep_files(sweep, results)
+    files = sweep_files(sweep, results)
     if as_json:
         print(json.dumps(report(files), indent=1))
         return
@@ -297,34 +258,34 @@ def logs(
     """Print the log of a run, over all its attempts."""
     from study.launch.status import find_run, follow_log
 
-    for text in follow_log(find_run(_results(results), run), follow):
+    for text in follow_log(find_run(results_folder(results), run), follow):
         print(text, end="", flush=True)
 
 
 @app.command()
 def cancel(
-    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=_complete_sweep)], results: Results = None
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)], results: Results = None
 ) -> None:
     """Take the jobs of a sweep, or of one run, out of SLURM's queue; those that run checkpoint first."""
     from study.launch.cancel import cancel as cancel_jobs
 
-    for line in cancel_jobs(_results(results), what):
+    for line in cancel_jobs(results_folder(results), what):
         print(line)
 
 
 @app.command()
 def collect(sweep: SweepName, results: Results = None) -> None:
-    """Gather a sweep's curves and runs into two Parquet files; safe while it is being trained."""
+    """Gather a sweep's curves, runs and measurements into Parquet files; safe while it is being trained."""
     from study.store.collect import collect as gather
 
-    for path in gather(_sweep_files(sweep, results)):
+    for path in gather(sweep_files(sweep, results)):
         print(path)
 
 
 def _frames(sweeps: list[str], results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     from study.store.collect import read_frames
 
-    return read_frames([_sweep_files(name, results).folder for name in sweeps])
+    return read_frames([sweep_files(name, results).folder for name in sweeps])
 
 
 @app.command()
@@ -332,7 +293,7 @@ def figure(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
     ],
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
     formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
@@ -341,7 +302,7 @@ def figure(
     from study.plotting import save
 
     curves, runs = _frames(sweeps, results)
-    folder = out or Path("figures") / _sweep_files(sweeps[0], results).name
+    folder = out or Path("figures") / sweep_files(sweeps[0], results).name
     for path in save(name, curves, runs, folder, formats=tuple(formats.split(","))):
         print(path)
 
@@ -349,7 +310,7 @@ def figure(
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=_complete_sweep)],
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
     results: Results = None,
 ) -> None:
@@ -360,6 +321,19 @@ def table(
     print(render(make(name, *_frames(sweeps, results)), fmt), end="")
 
 
+@app.command()
+def verdict(
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
+    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    results: Results = None,
+) -> None:
+    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    from study.stats.report import render
+    from study.stats.verdict import verdict as judge
+
+    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+
+
 class Listing(StrEnum):
     """What `study list` can list."""
 
@@ -367,6 +341,7 @@ class Listing(StrEnum):
     data = "data"
     recipes = "recipes"
     networks = "networks"
+    probes = "probes"
     figures = "figures"
     tables = "tables"
 
@@ -377,13 +352,13 @@ def list_(
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """List sweeps, data sets, recipes, networks and figures."""
+    """List sweeps, data sets, recipes, networks, probes and figures."""
     from study.data import default_root
     from study.launch.catalogue import listing
 
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
-        for name, summary in listing(kind.value, _results(results), data_root or default_root()):
+        for name, summary in listing(kind.value, results_folder(results), data_root or default_root()):
             print(f"  {name:<24} {summary}")
 
 
@@ -408,27 +383,15 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     from study.launch.doctor import examine
 
     sound = True
-    for finding in examine(_results(results), data_root or default_root()):
+    for finding in examine(results_folder(results), data_root or default_root()):
         print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}")
         sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)
 
 
-@app.command()
-def bench(
-    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
-    threads: Annotated[int | None, typer.Option(min=1, help="threads on a CPU [default: all cores]")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="ResNet-20 alone, a few rounds")] = False,
-    results: Results = None,
-) -> None:
-    """Measure how fast this machine trains, beside what it could do and beside a textbook loop. Needs no data."""
-    from study.launch.allocator import become_a_worker
-
-    become_a_worker()
-    from study.launch.bench_report import report
-
-    for line in report(_results(results), device.value, threads, quick):
-        print(line, flush=True)
+app.command()(measuring.probe)
+app.command()(measuring.embed)
+app.command()(measuring.bench)
 
 
 @app.command()

@@ -6,7 +6,6 @@ Every executor ends here: a local worker, a job on a cluster, or this very proce
 from __future__ import annotations
 
 import logging
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from study import data
 from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
 from study.launch import provenance
+from study.launch.heartbeat import Heartbeat
 from study.probes.record import during
 from study.spec.identity import run_id
 from study.spec.run import RunSpec
@@ -31,7 +31,6 @@ from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
 
-HEARTBEAT_SECONDS = 5.0
 MAX_FRUITLESS = 3
 """Attempts of jobs in a row that a run may begin without getting further."""
 
@@ -70,7 +69,7 @@ def attempt(
                 outcomes[files.run_id] = "busy"
                 continue
             stack.callback(lease.release)
-            stack.enter_context(_log_into(files))
+            stack.enter_context(log_into(files))
             outcome = _refuse(files, executor)
             if outcome is not None:
                 outcomes[files.run_id] = outcome
@@ -79,7 +78,7 @@ def attempt(
             leases[files.run_id] = lease
             pack.append((store.read_spec(files), files))
         if ranks.any(bool(pack), torch.device(device)):
-            heartbeat = stack.enter_context(_Heartbeat(pack, leases))
+            heartbeat = stack.enter_context(Heartbeat(pack, leases))
 
             def observe(progress: Progress) -> None:
                 heartbeat.latest[progress.run_id] = progress
@@ -125,7 +124,7 @@ def _follow(
     """The part of a rank that is not the first: to train along, if the first has something to train."""
     if ranks.any(False, device):
         spec = store.read_spec(files)
-        train_pack([(spec, files)], _load(data_root, **_data_arguments(spec)), device, stopped=stopped, ranks=ranks)
+        train_pack([(spec, files)], load_data(spec, data_root), device, stopped=stopped, ranks=ranks)
     return {}
 
 
@@ -146,7 +145,7 @@ def _train(
     if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
         log.warning("%s", warning)
     try:
-        train(pack, _load(data_root, **_data_arguments(pack[0][0])), target)
+        train(pack, load_data(pack[0][0], data_root), target)
     except LeaseLost as error:
         log.warning("%s; nothing more is written here", error)
         return {files.run_id: "busy" for _, files in pack}
@@ -178,9 +177,10 @@ def _one_line(error: Exception) -> str:
     return text if isinstance(error, StudyError) else f"{type(error).__name__}: {text}"
 
 
-def _data_arguments(spec: RunSpec) -> dict[str, Any]:
+def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
+    """The data set of a run; as `study.data.load`."""
     keys = ("folder", "image_size", "train_subset", "train_subset_seed")
-    return {"name": spec.data, **{key: getattr(spec, key) for key in keys}}
+    return _load(root, name=spec.data, **{key: getattr(spec, key) for key in keys})
 
 
 @lru_cache(maxsize=1)  # a worker trains many runs on the same data set
@@ -188,53 +188,8 @@ def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
     return data.load(root=root, **arguments)
 
 
-class _Heartbeat:
-    """A thread that keeps the leases of a pack alive and publishes where its runs are."""
-
-    def __init__(self, pack: list[tuple[RunSpec, RunFiles]], leases: dict[str, Lease]) -> None:
-        self.leases = leases
-        self.batch = {files.run_id: spec.recipe.batch_size for spec, files in pack}
-        self.latest: dict[str, Progress] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> _Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        before: dict[str, Progress] = {}
-        while True:
-            for name, lease in self.leases.items():
-                now = self.latest.get(name)
-                try:
-                    if lease.mine():  # else the next write of the pack ends it
-                        lease.beat(**(self._facts(now, before.get(name)) if now else {}))
-                except (OSError, StudyError) as error:  # a full disk must not end the training by way of its heartbeat
-                    log.warning("no heartbeat: %s", error)
-            before = dict(self.latest)
-            if self._ended.wait(HEARTBEAT_SECONDS):
-                return
-
-    def _facts(self, now: Progress, before: Progress | None) -> dict[str, Any]:
-        steps = now.iteration - (before.iteration if before else now.iteration)
-        seconds = now.seconds - (before.seconds if before else now.seconds)
-        speed = steps / seconds if steps and seconds else None
-        return {
-            "iteration": now.iteration,
-            "iterations": now.iterations,
-            "error": now.error,
-            "images_per_second": speed and speed * self.batch[now.run_id],
-            "seconds_left": speed and (now.iterations - now.iteration) / speed,
-        }
-
-
 @contextmanager
-def _log_into(files: RunFiles) -> Iterator[None]:
+def log_into(files: RunFiles) -> Iterator[None]:
     """Send this package's log messages into the run's log."""
     handler = logging.FileHandler(files.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -9,7 +9,7 @@ from study import data
 from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
-from study.spec.registry import BLOCKS, DATA, FIGURES, ORDERS, SHORTCUTS, TABLES, Entry
+from study.spec.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
 from study.spec.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
@@ -18,12 +18,13 @@ Lines = Iterator[tuple[str, str]]
 
 
 def listing(kind: str, results: Path, data_root: Path) -> Lines:
-    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `figures` or `tables`."""
+    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `probes`, `figures` or `tables`."""
     kinds: dict[str, Callable[[], Lines]] = {
         "sweeps": lambda: _sweeps(results),
         "data": lambda: _data(data_root),
         "recipes": lambda: ((name, recipes.summary(name)) for name in recipes.names()),
         "networks": _networks,
+        "probes": lambda: ((name, entry.summary) for name, entry in PROBES.items()),
         "figures": lambda: ((name, entry.summary) for name, entry in FIGURES.items()),
         "tables": lambda: ((name, entry.summary) for name, entry in TABLES.items()),
     }
@@ -55,7 +56,12 @@ def _networks() -> Lines:
     yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
     yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain alone"
     yield "network", "plain or residual: the same network without or with the addition"
-    tables: list[tuple[str, Mapping[str, Entry]]] = [("block", BLOCKS), ("shortcut", SHORTCUTS), ("order", ORDERS)]
-    for kind, table in tables:
+    tables: dict[str, Mapping[str, Entry]] = {
+        "block": BLOCKS,
+        "shortcut": SHORTCUTS,
+        "order": ORDERS,
+        "initialisation": INITIALISATIONS,
+    }
+    for kind, table in tables.items():
         for name, entry in table.items():
             yield f"{kind}: {name}", entry.summary

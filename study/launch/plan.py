@@ -13,10 +13,11 @@ from study.store.runs import ENDED, RunStatus
 Mode = Literal["missing", "retry", "force"]
 """missing: all that is not there yet; retry: failed runs too; force: everything again, from the start."""
 
-Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "leave"]
+Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "hold", "leave"]
 
 WORK: tuple[Verb, ...] = ("start", "resume", "retry", "redo")
-"""The verbs that train; `keep` a result, `wait` for another process, `leave` a failed run."""
+"""The verbs that train; `keep` a result, `wait` for another process, `hold` back what starts
+from a run that is not done, `leave` a failed run."""
 
 
 @dataclass(frozen=True)

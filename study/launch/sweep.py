@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from study.errors import StudyError
-from study.launch import local
+from study.launch import local, origins
 from study.launch.local import CHECKPOINT_SECONDS
 from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
@@ -54,11 +54,20 @@ class Machine:
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
-    """Look at the disk, and at the queue where anything was submitted to one, and plan. Trains and submits nothing."""
+    """Look at the disk, and at the queue where anything was submitted to one, and plan. Trains and submits nothing.
+
+    Raises
+    ------
+    StudyError
+        A run starts from one that is neither there nor in the sweep, or that can't be stretched so.
+    """
     files = SweepFiles(results, sweep.name)
+    origins.check(sweep, files)
     disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
     queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
-    return Planned(sweep, files, plan(sweep.runs, disk, queued, mode))
+    needed = origins.origins(sweep)
+    done = {run_id for run_id in needed.values() if store.status(files.run(run_id)).state == "done"}
+    return Planned(sweep, files, origins.hold_back(plan(sweep.runs, disk, queued, mode), needed, done))
 
 
 def places(results: Path) -> dict[str, Place]:

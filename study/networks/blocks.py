@@ -101,6 +101,10 @@ class Block(nn.Module):
             y = getattr(self, name)(y)
         return y
 
+    def names(self, kind: str, after: bool = False) -> list[str]:
+        """The names of the layers of a kind, `conv` or `bn`, in order: of the branch, or of what follows the addition."""
+        return [name for name in (self._after if after else self._branch) if name.startswith(kind)]
+
     def normalised(self) -> list[tuple[str, str]]:
         """The names of each convolution of the branch that BN directly follows there, and of that BN."""
         pairs = pairwise(self._branch)

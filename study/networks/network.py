@@ -12,7 +12,7 @@ from study.networks.blocks import Block, SingleBlock, conv
 from study.networks.initialise import initialise
 from study.networks.shape import VGG_HEAD, stages
 from study.networks.shortcuts import Dropout
-from study.spec.registry import BLOCKS, ORDERS, SHORTCUTS
+from study.spec.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
 from study.spec.run import RunSpec
 
 
@@ -151,5 +151,5 @@ def structure(spec: RunSpec, channels: int, classes: int) -> Network:
 def build(spec: RunSpec, channels: int, classes: int) -> Network:
     """The network of a run, with the weights that its seed gives. As `structure`."""
     network = structure(spec, channels, classes)
-    initialise(network, spec.seed)
+    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load())
     return network

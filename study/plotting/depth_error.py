@@ -13,14 +13,15 @@ from matplotlib.patheffects import withStroke
 from study.errors import StudyError, nearest
 from study.plotting import canvas, style
 from study.plotting.canvas import Plot
-from study.plotting.frames import VARIANT, Tidy, distinguish, final_values, in_order, tidy
-from study.plotting.statistics import RESAMPLES, SEED, bootstrap_interval
+from study.plotting.frames import Tidy, final_values, in_order, tidy
+from study.stats.intervals import RESAMPLES, SEED, bca_interval
+from study.stats.naming import VARIANT, distinguish
 
 MARK = ["condition", "network", "line", "split", "depth"]
 COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high"]
 SIDE = {"plain": -0.012, "residual": 0.012}  # of the panel's width, lest the networks hide each other,
 SEEDS = 2.8  # and the seeds stand this much further out, lest their mean hide them
-BOOTSTRAP = f"percentile bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED})"
+BOOTSTRAP = f"BCa bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED})"
 SINGLE = "Pale points: single seeds. "
 MEASURED = {
     "train_clean": "Training error: evaluation mode, without augmentation.",
@@ -47,7 +48,7 @@ def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
     seeds = finals.merge(runs[["run_id", "line"]], on="run_id").assign(kind="seed")
     means = []
     for _, group in seeds.groupby(MARK):
-        low, high = bootstrap_interval(group["error"].tolist())
+        low, high, _ = bca_interval(group["error"])
         summary = {"n": len(group), "error": group["error"].mean(), "low": low, "high": high}
         means.append(group[MARK].iloc[0].to_dict() | summary)
     diverged = runs[runs["state"] == "diverged"].assign(kind="diverged")

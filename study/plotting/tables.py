@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from study.errors import StudyError, nearest
-from study.plotting.frames import CONDITION, VARIANT, final_values, tidy
+from study.plotting.frames import final_values, tidy
+from study.stats.naming import CONDITION, VARIANT
 
 HEADS = {"train_subset": "training images"}  # for people; a CSV keeps the columns' own names
 MEASURES = {"train_clean": "training error", "test": "test error"}

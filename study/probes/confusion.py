@@ -45,7 +45,7 @@ def measure(subject: Subject) -> Iterator[Value]:
 def products(rows: Tensor) -> Tensor:
     """Inner products of the rows of (M, P) with each other, float64 (M, M), a million columns at a time."""
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
-    for part in rows.split(1 << 20, dim=1):
+    for part in torch.split(rows, 1 << 20, dim=1):
         wide = part.double()
         total += wide @ wide.T
     return total.cpu()

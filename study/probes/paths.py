@@ -46,7 +46,7 @@ def measure(subject: Subject) -> Iterator[Value]:
         shares = [norm / total if (total := sum(norms)) else float("nan") for norm in norms]
         yield from (Value("path_norm", "", k, norm) for k, norm in enumerate(norms))
         yield from (Value("path_share", "", k, share) for k, share in enumerate(shares))
-        layers = sum(name.startswith("conv") for name, _ in next(network.blocks())[1].named_children())
+        layers = len(next(network.blocks())[1].names("conv"))
         yield Value("effective_depth", "", 0, 2 + layers * sum(k * share for k, share in enumerate(shares)))
 
 
@@ -54,7 +54,8 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 
 def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
-    whole, without, count = torch.zeros(2, dtype=torch.float64), {}, 0
+    whole, count = torch.zeros(2, dtype=torch.float64), 0
+    without: dict[Block, Tensor] = {}
     names = [name for name, _ in network.blocks()]
     for images, labels in subject.batches(count=subject.count // DELETED_SHARE):
         modules, inputs = _walk(network, images)
@@ -88,7 +89,7 @@ def _deleted(block: Block, x: Tensor) -> Tensor | None:
     """A block's output without its branch; None where there is none."""
     if block.shortcut is not None:
         return block.after(block.shortcut(x).clone())
-    convs = [module for name, module in block.named_children() if name.startswith("conv")]
+    convs = [getattr(block, name) for name in block.names("conv")]
     same = convs[0].in_channels == convs[-1].out_channels and all(conv.stride == (1, 1) for conv in convs)
     return x if same else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from study.spec.run import RunSpec
@@ -32,6 +33,8 @@ NEUTRAL: dict[str, Any] = {
     "gate_bias": None,
     "dropout": None,
     "order": "original",
+    "initialisation": "he_fan_in",
+    "start_from": None,
     "probes": [],
     "probe_every": None,
     "probe_images": None,
@@ -39,16 +42,28 @@ NEUTRAL: dict[str, Any] = {
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""
 
+_SEED_AND_DIGEST = re.compile(r"-s\d+-[0-9a-f]{12}$")
+
 
 def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:
-    """The spec as one JSON text: sorted keys, no spaces, floats as Python's shortest repr; the hashed bytes."""
+    """The spec as one JSON text: sorted keys, no spaces, floats as Python's shortest repr; the hashed bytes.
+
+    Without the seed, of the run that this one starts from there is only the part of its name before the seed.
+    """
     fields = spec.model_dump(mode="json", exclude=None if seed else {"seed"})
+    if not seed and spec.start_from is not None:
+        fields["start_from"] = seedless(spec.start_from)
     for field, value in NEUTRAL.items():
         *outer, name = field.split(".")
         holder = fields[outer[0]] if outer else fields
         if name in holder and holder[name] == value:
             del holder[name]
     return json.dumps({"schema": SCHEMA, "run": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def seedless(run: str) -> str:
+    """`plain-56-cifar10`: the part of a run's id before its seed."""
+    return _SEED_AND_DIGEST.sub("", run)
 
 
 def _digest(text: str) -> str:

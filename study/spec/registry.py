@@ -137,8 +137,19 @@ PROBES: dict[str, Entry] = {
         "study.probes.identity:measure", "how far each block is from the identity, and what its ReLU cuts"
     ),
     "weights": Entry("study.probes.weights:measure", "norm of each layer's weights, and their way from the start"),
+    "paths": Entry("study.probes.paths:measure", "effect of deleting each block; the gradient by length of path"),
+    "confusion": Entry("study.probes.confusion:measure", "whether mini-batches pull in the same direction"),
+    "batch_norm": Entry(
+        "study.probes.batch_norm:measure", "errors with BN's running, recalibrated and folded statistics"
+    ),
 }
 """In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""
+
+INITIALISATIONS: dict[str, Entry] = {
+    "he_fan_in": Entry("study.networks.initialise:he_fan_in", "normal, variance 2 / fan_in: He et al. 2015"),
+    "he_fan_out": Entry("study.networks.initialise:he_fan_out", "normal, variance 2 / fan_out: torchvision's"),
+    "glorot": Entry("study.networks.initialise:glorot", "normal, variance 2 / (fan_in + fan_out)"),
+}
 
 FIGURES: dict[str, Entry] = {
     "degradation": Entry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from study.errors import nearest
-from study.spec.registry import BLOCKS, DATA, ORDERS, PROBES, SHORTCUTS, Entry
+from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, Entry
 
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
@@ -30,6 +30,7 @@ FOLDERS = ("image_folder", "image_stream")
 STREAM_SIZE = 224
 """Height and width of what a network sees of a streamed image, unless told otherwise (He et al. 2015, section 3.4)."""
 
+_RUN_ID = r"\w[\w.+\-]{0,149}"
 _FOLDER = r"\w[\w.+\-]{0,49}"
 
 
@@ -82,8 +83,14 @@ def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
     return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
 
 
-def _probe_names(value: Any) -> tuple[str, ...]:
-    """The names of probes, one or several, in the registry's order, so that each set of them has one form."""
+def probe_names(value: Any) -> tuple[str, ...]:
+    """The names of probes, one or several, in the registry's order, so that each set of them has one form.
+
+    Raises
+    ------
+    ValueError
+        One is unknown, with the nearest that is known, or named twice.
+    """
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise _wrong(f"must be names of {_listed(PROBES)}, not {value!r:.80}")
@@ -251,6 +258,9 @@ class RunSpec(_Model):
         description="cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool; default: the family's own. "
         "Of a VGG: one linear layer, or three (the default)",
     )
+    initialisation: Annotated[str, _one_of("initialisation", INITIALISATIONS)] = Field(
+        default="he_fan_in", description="of the weights of convolutions and linear layers"
+    )
     width: int = Field(default=1, ge=1, le=64, description="multiplies the maps of every stage")
     data: Annotated[str, _one_of("data set", DATA)]
     folder: str | None = Field(
@@ -272,7 +282,7 @@ class RunSpec(_Model):
     precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
     probes: Annotated[
         tuple[str, ...],
-        BeforeValidator(_probe_names, json_schema_input_type=_PROBE_OR_LIST),
+        BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST),
     ] = Field(default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)")
     probe_every: int | None = Field(
         default=None,
@@ -284,6 +294,11 @@ class RunSpec(_Model):
         default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
     )
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
+    start_from: str | None = Field(
+        default=None,
+        pattern=rf"^{_RUN_ID}$",
+        description="id of a trained run, no deeper, to start from: stretched by identity layers (`study embed`)",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from study.errors import StudyError
 from study.spec import recipes
-from study.spec.identity import point_id
+from study.spec.identity import NEUTRAL, point_id
 from study.spec.run import Recipe, RunSpec
 from study.store.curves import CURVES, read_table, to_bytes
 from study.store.files import read_json, read_lines, write_bytes
@@ -143,8 +143,17 @@ def collect(files: SweepFiles) -> list[Path]:
 def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
     """The curves and runs of a sweep: gathered afresh where it was trained, else as they were collected there."""
     if not files.sweep.exists() and files.curves.exists() and files.runs_table.exists():
-        return read_table(files.curves), read_table(files.runs_table)
+        return read_table(files.curves), _completed(read_table(files.runs_table))
     return gather(files)
+
+
+def _completed(runs: pa.Table) -> pa.Table:
+    """Runs that were collected before a field of the spec was there, with the value under which they were trained."""
+    for field in RUNS:
+        if field.name not in runs.column_names:
+            value = pa.scalar(NEUTRAL.get(field.name), field.type)
+            runs = runs.append_column(field, pa.repeat(value, len(runs)))
+    return runs.select(RUNS.names)
 
 
 def _joined(curves: pa.Table, runs: pa.Table) -> pd.DataFrame:

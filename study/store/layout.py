@@ -28,6 +28,15 @@ class RunFiles:
         self.failed = folder / "failed.json"
         self.log = folder / "log"
 
+    def beside(self, run_id: str) -> RunFiles:
+        """Another run under the same results folder, wherever its sweep."""
+        sweep = self.folder.parent.parent
+        return SweepFiles(sweep.parent, sweep.name).run(run_id)
+
+    def certificate(self, depth: int) -> Path:
+        """What `study embed` found of this run's network stretched to `depth` layers."""
+        return self.folder / f"certificate-{depth}.json"
+
     def checkpoint(self, iteration: int, digest: str) -> Path:
         """A checkpoint's name carries the first 16 hex digits of its SHA-256, so a damaged one gives itself away."""
         return self.folder / f"checkpoint-{iteration:08d}-{digest}.pt"

@@ -16,6 +16,20 @@ from study.training.ranks import Ranks
 from study.training.stream import Stream
 
 
+def open_feed(
+    spec: RunSpec,
+    data: ImageSet | ImageFiles,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    decoders: int | None = None,
+) -> Feed:
+    """What one run is fed with, for measurements; the caller closes it. Arguments as for `open_feeds`."""
+    if isinstance(data, ImageSet):
+        return Images(data, device, spec.recipe.mean)
+    workers = torch.get_num_threads() if decoders is None else decoders
+    return Stream(data, spec.recipe, device, ranks, workers)
+
+
 @contextmanager
 def open_feeds(
     specs: Sequence[RunSpec],
@@ -38,13 +52,13 @@ def open_feeds(
         Out of the context: an image cannot be read, or a process that decoded was killed.
     """
     if isinstance(data, ImageSet):
-        shared = {mean: Images(data, device, mean) for mean in dict.fromkeys(spec.recipe.mean for spec in specs)}
-        yield [shared[spec.recipe.mean] for spec in specs]
+        shared = {spec.recipe.mean: spec for spec in specs}
+        resident = {mean: open_feed(spec, data, device) for mean, spec in shared.items()}
+        yield [resident[spec.recipe.mean] for spec in specs]
         return
-    workers = torch.get_num_threads() if decoders is None else decoders
-    streams = [Stream(data, spec.recipe, device, ranks, workers) for spec in specs]
+    streams = [open_feed(spec, data, device, ranks, decoders) for spec in specs]
     try:
-        yield list(streams)
+        yield streams
     except RuntimeError as error:
         if (lost := decoding.lost(error)) is not None:
             raise lost from error

@@ -23,6 +23,7 @@ from study.training.feeds import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
 from study.training.ranks import Ranks
+from study.training.start import starting_weights
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,9 @@ def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
     if state is not None:
         lane.resume(state)
         log.info("%s: goes on at iteration %d", lane.files.run_id, lane.iteration)
+    elif lane.spec.start_from is not None:
+        lane.program.load(starting_weights(lane.spec, lane.files, lane.images))
+        log.info("%s: starts from %s", lane.files.run_id, lane.spec.start_from)
     return lane
 
 

@@ -6,7 +6,7 @@ at which rate, stands in tensors. So a CUDA graph can record a step once and pla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -187,17 +187,20 @@ class Program:
         network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
         return {"network": network, "momentum": self.momentum, "loss": self.loss, "wrong": self.wrong}
 
-    @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave, in place: a graph that was recorded stays good."""
-        saved = dict(state["network"])
-        for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
-            tensor.copy_(saved.pop(name))
+        self.load(state["network"])
         for ours, theirs in zip(self.momentum, state["momentum"], strict=True):
             ours.copy_(theirs)
         if self.ranks.first:
             self.loss.copy_(state["loss"])
             self.wrong.copy_(state["wrong"])
+
+    @torch.no_grad()
+    def load(self, network: Mapping[str, Tensor]) -> None:
+        """Take over weights and BN statistics, in place."""
+        for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
+            tensor.copy_(network[name])
         self._renew_copies()
 
 

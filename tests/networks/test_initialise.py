@@ -10,6 +10,7 @@ from torch import nn
 
 from study.networks.initialise import initialise
 from study.networks.network import build
+from study.spec.registry import INITIALISATIONS
 from tests.helpers import make_spec
 
 PLAIN = {"data": "cifar10", "recipe": "he2015_cifar", "network": "plain", "depth": 20, "seed": 0}
@@ -89,11 +90,18 @@ def test_a_deeper_network_starts_with_the_layers_of_the_shallower():
     assert all(torch.equal(shallow[name], deep[name]) for name in shallow)
 
 
+FANS = {
+    "he_fan_in": lambda fan_in, fan_out: fan_in,
+    "he_fan_out": lambda fan_in, fan_out: fan_out,
+    "glorot": lambda fan_in, fan_out: fan_in + fan_out,
+}
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
 @pytest.mark.parametrize("name", ["stages.0.2.conv1.weight", "stages.2.1.conv2.weight", "stages.1.0.conv1.weight"])
-def test_weights_are_normal_with_variance_2_over_fan_in(name):
-    weight = weights(width=4)[name].detach().double()
-    fan_in = weight[0].numel()
-    scaled = weight.flatten() / math.sqrt(2 / fan_in)
+def test_weights_are_normal_with_the_variance_of_their_initialisation(name, initialisation):
+    weight = weights(width=4, initialisation=initialisation)[name].detach().double()
+    scaled = weight.flatten() / math.sqrt(2 / FANS[initialisation](9 * weight.shape[1], 9 * weight.shape[0]))
     n = scaled.numel()
     # Five standard errors of the mean, the standard deviation and the fourth moment of a standard normal sample.
     assert abs(scaled.mean()) < 5 / math.sqrt(n)

@@ -57,7 +57,7 @@ def test_absent_runs_are_named_and_n_is_printed(absences: Frames) -> None:
     notes = "\n".join(text.get_text() for text in figure.texts)
     assert "diverged (×): plain-56 seed 3 at iteration 9,700" in notes
     assert "missing: residual-56 seed 4" in notes
-    assert "percentile bootstrap 95 % intervals (10,000 resamples, seed 0)" in notes
+    assert "BCa bootstrap 95 % intervals (10,000 resamples, seed 0)" in notes
     for axes in figure.axes:
         assert axes.get_title("left").endswith("(n = 5 unless given)")
         assert [text.get_text() for text in axes.texts if "=" in text.get_text()] == ["n=4"] * 3

@@ -1,4 +1,4 @@
-"""Colours are stable, apart, and in order; labels have room; intervals are seeded."""
+"""Colours are stable, apart, and in order; labels have room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from study.plotting.labels import spread
-from study.plotting.statistics import bootstrap_interval
 from study.plotting.style import depth_colour
 
 
@@ -42,16 +41,3 @@ def test_labels_are_spread_within_the_panel() -> None:
     places = spread(wanted, 8.0, 100.0)
     assert places[:3] == [0.0, 8.0, 16.0] and places[3] == 50.0 and places[4:] == [92.0, 100.0]
     assert spread([40.0, 41.0], 8.0, 100.0) == [36.5, 44.5]
-
-
-def test_the_interval_is_seeded_and_does_not_see_the_order() -> None:
-    values = [9.1, 9.5, 8.7, 9.9, 9.0]
-    low, high = bootstrap_interval(values)
-    assert bootstrap_interval(values[::-1]) == (low, high)
-    assert 8.7 < low < np.mean(values) < high < 9.9
-    # against the normal approximation of the bootstrap's own distribution: mean +- 1.96 std(ddof=0) / sqrt(n)
-    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / np.sqrt(5), rel=0.1)
-
-
-def test_one_value_has_no_interval() -> None:
-    assert np.isnan(bootstrap_interval([9.1])).all()

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from study.errors import StudyError
-from study.spec.identity import run_id
+from study.spec.identity import NEUTRAL, run_id
 from study.spec.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
-from study.store.collect import collect, read_curves, read_runs
-from study.store.curves import write_rows
+from study.store.collect import RUNS, collect, read_curves, read_runs, read_tables
+from study.store.curves import to_bytes, write_rows
+from study.store.files import write_bytes
 from study.store.layout import SweepFiles
 from tests.helpers import make_spec, open_run
 from tests.store.test_curves import ROW
@@ -111,3 +113,15 @@ def test_an_unknown_sweep_is_answered_with_the_nearest(tmp_path: Path) -> None:
     two_runs(tmp_path)
     with pytest.raises(StudyError, match="did you mean 'test'"):
         read_curves(tmp_path / "tset")
+
+
+def test_tables_that_were_collected_before_a_field_was_there_have_its_neutral_value(tmp_path: Path) -> None:
+    files = SweepFiles(tmp_path, "old")
+    row = dict.fromkeys(RUNS.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain", "width": 1}
+    later = ["order", "probes", "recipe.bn_groups", "initialisation", "dropout"]
+    table = pa.Table.from_pylist([row], schema=RUNS).drop_columns(later)
+    write_bytes(files.runs_table, to_bytes(table))
+    write_rows(files.curves, [])
+    (runs,) = read_tables(files)[1].to_pylist()
+    assert {name: runs[name] for name in later} == {name: NEUTRAL[name] for name in later}
+    assert (runs["network"], runs["width"], runs["depth"]) == ("plain", 1, None)

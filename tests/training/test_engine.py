@@ -74,7 +74,7 @@ def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(
         {"network": "plain", "depth": 14, "recipe__iterations": 17, "recipe__log_every": 4},
         {"seed": 3, "recipe__warmup": "error", "recipe__warmup_error": 99.0},
         {"network": "plain", "recipe__learning_rate": 1e30},
-        {"seed": 1, "recipe__bn_groups": 2, "precision": "fp32"},
+        {"seed": 1, "recipe__bn_groups": 2, "precision": "fp32", "shortcut": "dropout"},
     ]
     alone = [eager(tmp_path / "alone", monkeypatch, **v) for v in variants]
     specs = [make_spec(**SHORT | v) for v in variants]

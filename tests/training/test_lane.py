@@ -82,10 +82,21 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
     assert row["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 5, 7, 10, 11, 12])
-def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
-    whole = curve(tmp_path / "whole")
-    spec = make_spec(**SHORT)
+@pytest.mark.parametrize(
+    "stop_at, fields",
+    [
+        *((stop_at, {}) for stop_at in (1, 4, 5, 7, 10, 11, 12)),
+        (7, {"shortcut": "dropout"}),
+        (7, {"order": "pre", "block": "bottleneck", "depth": 11}),
+        (5, {"shortcut": "exclusive_gate"}),
+    ],
+    ids=str,
+)
+def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
+    tmp_path: Path, stop_at: int, fields: dict[str, object]
+) -> None:
+    whole = curve(tmp_path / "whole", **fields)
+    spec = make_spec(**SHORT | fields)
     files = open_run(tmp_path / "parts", spec)
     steps = 0
 
@@ -120,8 +131,14 @@ def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> None:
-    alone = [curve(tmp_path / "alone", network=n, depth=d) for n, d in (("plain", 8), ("residual", 14))]
-    specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14))]
+    variants: list[dict[str, object]] = [
+        {"network": "plain", "depth": 8},
+        {"depth": 14},
+        {"shortcut": "dropout"},
+        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    ]
+    alone = [curve(tmp_path / "alone", **fields) for fields in variants]
+    specs = [make_spec(**SHORT | fields) for fields in variants]
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
     train_pack(pack, tiny_images(), CPU)
     assert [points(files) for _, files in pack] == alone

@@ -24,6 +24,7 @@ FIELDS = {
     "recipe__log_every": 3,
     "recipe__bn_groups": 2,
     "recipe__learning_rate": 0.01,
+    "shortcut": "dropout",  # its masks follow the images, wherever they are worked on
 }
 STREAM = {
     "data": "image_stream",

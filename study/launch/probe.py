@@ -1,0 +1,202 @@
+"""Measuring runs afterwards, on their newest checkpoints: `study probe`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from study.errors import StudyError, nearest
+from study.launch import local
+from study.launch.attempt import load_data, log_into
+from study.launch.heartbeat import Heartbeat
+from study.launch.status import find_run
+from study.launch.sweep import prepare_data
+from study.launch.view import label
+from study.launch.worker import Warnings
+from study.probes import Measured, Subject
+from study.probes.record import record
+from study.spec.identity import run_id
+from study.spec.registry import PROBES
+from study.spec.run import PROBE_IMAGES, RunSpec, probe_names
+from study.store import runs as store
+from study.store.collect import collect
+from study.store.layout import RunFiles, SweepFiles
+from study.store.lease import claim
+from study.training import checkpoint
+from study.training.feed import Feed
+from study.training.feeds import open_feed
+
+log = logging.getLogger(__name__)
+
+
+class Line(NamedTuple):
+    """What is said of a run; `failed` where it could not be measured."""
+
+    text: str
+    failed: bool = False
+
+
+@dataclass
+class Order:
+    """What is to be measured, and with what."""
+
+    probes: tuple[str, ...]
+    images: int | None
+    """Training images to look at; None for as many as the run's spec says."""
+    device: torch.device
+    data_root: Path
+    _before: tuple[object, Feed] | None = None
+
+    def data(self, spec: RunSpec) -> Feed:
+        """A run's data set on the device; most often it is that of the run before."""
+        content = load_data(spec, self.data_root)
+        key = (content.fingerprint, spec.recipe.mean, spec.recipe.scales)
+        if self._before is None or self._before[0] != key:
+            self._before = key, open_feed(spec, content, self.device)
+        return self._before[1]
+
+
+def order(probes: str | None, images: int | None, device: str, data_root: Path) -> Order:
+    """An order from the words of the command line.
+
+    Raises
+    ------
+    StudyError
+        A probe is unknown, or there is no such device.
+    """
+    try:
+        names = tuple(PROBES) if probes is None else probe_names(probes.split(","))
+    except ValueError as error:
+        raise StudyError(f"--probes {probes}: {error}") from None
+    return Order(names, images, chosen_device(device), data_root)
+
+
+def chosen_device(device: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises StudyError for a GPU that is not there."""
+    return torch.device(local.pool(1, device).devices[0])
+
+
+def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:
+    """Measure the runs of a sweep, or the one run that is called so; a line for each run and probe, and the file's path.
+
+    `begin` is told what is being done.
+
+    Raises
+    ------
+    StudyError
+        Nothing is called so, or a data set cannot be had.
+    """
+    whole = files.sweep.exists()
+    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [_one(files)]
+    trained = {run.run_id: store.read_spec(run) for run in runs if run.checkpoints()}
+    prepare_data(list(trained.values()), asked.data_root)
+    for count, run in enumerate(runs, 1):
+        if run.run_id not in trained:
+            yield Line(f"{run.run_id}: has no checkpoint to measure; train it first with `study sweep`", failed=True)
+            continue
+        place = f"{count} of {len(runs)}: {label(trained[run.run_id])}"
+        yield from _measure(run, trained[run.run_id], asked, place, begin)
+    if whole:
+        collect(files)
+    path = files.probes if whole else runs[0].probes
+    if path.exists():
+        yield Line(f"probes: {path}")
+
+
+def _one(files: SweepFiles) -> RunFiles:
+    try:
+        return find_run(files.results, files.name)
+    except StudyError as error:
+        raise StudyError(
+            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results))}"
+        ) from None
+
+
+def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Callable[[str], None]) -> Iterator[Line]:
+    """Measure one run, under its lease and with its log."""
+    with ExitStack() as stack:
+        lease = claim(files)
+        if lease is None:
+            yield Line(f"{files.run_id}: is busy: another process trains or measures it; skipped", failed=True)
+            return
+        stack.callback(lease.release)
+        stack.enter_context(log_into(files))
+        stack.enter_context(Heartbeat([(spec, files)], {files.run_id: lease}))
+        if store.status(files).state == "diverged":
+            yield Line(f"{files.run_id}: has diverged: there is no network to measure")
+            return
+        try:
+            begin(f"{place}: reading")
+            subject, iteration, notes = _subject(files, spec, asked)
+            for note in notes:
+                yield Line(f"note: {files.run_id}: {note}")
+            for name in asked.probes:
+                begin(f"{place}: {name}")
+                for measured in record(files, iteration, [name], subject, lease.check):
+                    yield Line(f"{label(spec)}, iteration {iteration:,}: {_told(measured)}")
+        except StudyError as error:
+            yield Line(f"{files.run_id}: {error}", failed=True)
+        except Exception as error:
+            log.exception("the measurement failed")
+            text = " ".join(str(error).split())
+            yield Line(f"{files.run_id}: {type(error).__name__}: {text:.200} (its log has more)", failed=True)
+
+
+def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int, list[str]]:
+    """The network of the newest sound checkpoint, its iteration, and why newer ones were passed over.
+
+    Raises
+    ------
+    StudyError
+        There is none, or it is not one of this run on this data set.
+    """
+    if run_id(spec) != files.run_id:
+        raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
+    with _warnings() as passed:
+        state = checkpoint.load_newest(files, torch.device("cpu"))
+    if state is None:
+        raise StudyError(f"no sound checkpoint: {'; '.join(passed)}")
+    images = asked.data(spec)
+    if state["fingerprint"] != images.fingerprint:
+        raise StudyError(
+            f"the data set {spec.dataset} is not the one that the run was trained on; put the old data back"
+        )
+    if asked.device.type == "cpu":
+        torch.set_num_threads(state["threads"])  # the numbers of a measurement in training, to the last bit
+    try:
+        subject = Subject.of(spec, state["network"], images, asked.images or spec.probe_images or PROBE_IMAGES)
+    except (ValueError, RuntimeError) as error:  # the latter where a tensor is of another shape
+        raise StudyError(f"its checkpoint is of another network: {' '.join(str(error).split()):.200}") from None
+    return subject, state["iteration"], passed
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """This package's warnings, as they come."""
+    heard: list[str] = []
+    handler = Warnings(heard.append)
+    logger = logging.getLogger("study")
+    logger.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)
+
+
+def _told(measured: Measured) -> str:
+    """`responses: std 0.58 (0.31 to 0.97 at 19 places), 1.2 s`: the median and range of what it measures first."""
+    if not measured.values:
+        return f"{measured.probe}: nothing to measure here"
+    first = measured.values[0].measure
+    numbers = np.array([value.value for value in measured.values if value.measure == first])
+    text = f"{measured.probe}: {first} {np.median(numbers):.3g}"
+    if len(numbers) > 1:
+        text += f" ({numbers.min():.3g} to {numbers.max():.3g} at {len(numbers)} places)"
+    return f"{text}, {measured.seconds:.1f} s"

@@ -1,0 +1,105 @@
+"""A trained network made deeper by exact identity layers: the solution that He et al. 2015, section 1, say must exist.
+
+New blocks follow the trained ones of each stage, where the shape stays. A plain one is convolutions of Dirac deltas, with
+BN that passes on what it gets, and ReLUs that find nothing negative. A residual one has a branch of zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from study.networks.blocks import Block
+from study.networks.network import Network
+
+Moments = tuple[Tensor, Tensor]
+"""Mean and variance of each map, (C,), over images and positions."""
+
+
+@torch.no_grad()
+def stretch(small: Network, large: Network, batches: Iterable[Tensor]) -> None:
+    """Have `large`, as its seed made it, compute what `small` does; in evaluation mode, to rounding.
+
+    Parameters
+    ----------
+    small, large
+        As `study.spec.stretching.check` allows.
+    batches
+        Inputs of the networks, (N, channels, H, W), over which the new BN's statistics are taken. In training mode,
+        where BN normalises by the batch, new layers are identities as far as a batch has these statistics.
+    """
+    for name in ("stem", "tail", "head"):
+        _copy(getattr(small, name), getattr(large, name))
+    moments = _stage_moments(small, batches)
+    for ours, theirs, statistics in zip(large.stages, small.stages, moments, strict=True):
+        trained = list(theirs.children())
+        for place, block in enumerate(ours.children()):
+            if place < len(trained):
+                _copy(trained[place], block)
+            elif isinstance(block, Block):
+                _make_identity(block, statistics)
+
+
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    state = {name: value for name, value in source.state_dict().items() if not name.endswith("num_batches_tracked")}
+    target.load_state_dict(state, strict=False)
+
+
+def _stage_moments(network: Network, batches: Iterable[Tensor]) -> list[Moments]:
+    """Of the output of each stage."""
+    network.eval()
+    sums: list[list[Tensor]] = [[] for _ in network.stages]
+    for images in batches:
+        x = network.stem(images)
+        for stage, parts in zip(network.stages, sums, strict=True):
+            x = stage(x)
+            wide = x.double()
+            parts.append(torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), _count(x)]))
+    return [_moments(torch.stack(parts).sum(0)) for parts in sums]
+
+
+def _count(x: Tensor) -> Tensor:
+    return torch.full((x.shape[1],), x.numel() / x.shape[1], dtype=torch.float64, device=x.device)
+
+
+def _moments(sums: Tensor) -> Moments:
+    total, squares, count = sums
+    mean = total / count
+    return mean, (squares / count - mean**2).clamp(min=0)
+
+
+def _make_identity(block: Block, moments: Moments) -> None:
+    convs = [getattr(block, name) for name in block.names("conv")]
+    if block.shortcut is None:
+        for conv in convs:
+            _dirac(conv)
+        for name in block.names("bn"):
+            _pass_through(getattr(block, name), moments)
+        return
+    pairs = dict(block.normalised())
+    last = block.names("conv")[-1]
+    if last in pairs:  # a scale of zero, from which training can go on
+        getattr(block, pairs[last]).weight.zero_()
+    else:
+        convs[-1].weight.zero_()
+    for name in block.names("bn", after=True):
+        _pass_through(getattr(block, name), moments)
+    if isinstance(block.shortcut, nn.Sequential):  # option C has a projection where the shape stays, too
+        _dirac(block.shortcut[0])
+        _pass_through(block.shortcut[1], moments)
+
+
+def _dirac(conv: nn.Module) -> None:
+    nn.init.dirac_(conv.weight)  # type: ignore[arg-type]
+
+
+def _pass_through(bn: nn.Module, moments: Moments) -> None:
+    """Scale and shift undo the normalisation."""
+    assert isinstance(bn, nn.BatchNorm2d) and bn.running_mean is not None and bn.running_var is not None
+    mean, variance = moments
+    bn.running_mean.copy_(mean)
+    bn.running_var.copy_(variance)
+    bn.weight.copy_((bn.running_var + bn.eps).sqrt())
+    bn.bias.copy_(bn.running_mean)

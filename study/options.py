@@ -1,0 +1,57 @@
+"""Arguments that several verbs of `study` share, and what they stand for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from study.store.layout import SweepFiles
+
+
+class Device(StrEnum):
+    """What is trained on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def complete_sweep(incomplete: str) -> list[str]:
+    """The sweeps that were started and whose name begins so."""
+    from study.store.layout import default_results
+    from study.store.runs import sweep_names
+
+    return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
+
+
+Results = Annotated[Path | None, typer.Option("--results", help="results folder [default: $STUDY_RESULTS or results]")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="data folder [default: $STUDY_DATA or data]")]
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=complete_sweep)
+]
+
+
+def results_folder(folder: Path | None) -> Path:
+    """The results folder that was named, or the default."""
+    from study.store.layout import default_results
+
+    return folder or default_results()
+
+
+def sweep_files(name: str, results: Path | None) -> SweepFiles:
+    """The files of a sweep that is named by its name, its results folder or its sweep file."""
+    from study.store.layout import SweepFiles
+
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        from study.launch.sweep import find_sweep_file
+        from study.spec.sweep import load
+
+        return SweepFiles(results_folder(results), load(find_sweep_file(name)).name)
+    if "/" in name.rstrip("/"):
+        return SweepFiles(path.parent, path.name)
+    return SweepFiles(results_folder(results), name.rstrip("/"))

@@ -1,0 +1,184 @@
+"""What each run came to, sorted for comparison: condition, network, depth, seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from study.errors import StudyError, nearest
+from study.spec.run import RunSpec
+from study.stats.naming import VARIANT, condition_words, distinguish, joined
+from study.stats.planned import CURVE_COLUMNS, planned, require
+
+TRAINING = ("train_clean", "train")  # splits that can stand for the training error
+COMPARED = ("network", "depth", "seed", "recipe", *VARIANT)  # the recipe is compared field by field
+EQUAL = tuple(name for name in RunSpec.model_fields if name not in COMPARED)  # what runs of one condition share
+MEASURES = ("train", "test", "gap")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: its errors at the last iteration, in percent.
+
+    Infinite for a run that diverged: worse than any number, and no number. NaN for a run that isn't through.
+    """
+
+    run_id: str
+    state: str
+    train: float = math.nan
+    test: float = math.nan
+
+    @property
+    def gap(self) -> float:
+        """Test error minus training error, in points; NaN for a run that diverged, which has no errors to subtract."""
+        return self.test - self.train
+
+    def value(self, measure: str) -> float:
+        """One of `MEASURES`."""
+        return float(getattr(self, measure))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One kind of network at all its depths; `outcomes[depth][seed]`, both in rising order."""
+
+    network: str
+    kind: tuple[tuple[str, Any], ...]  # the fields of VARIANT that are set
+    outcomes: Mapping[int, Mapping[int, Outcome]]
+    label: str = ""  # what tells it from others of its network in its condition
+
+    def name(self, depth: int) -> str:
+        """`plain-56`, or `residual-56 (B)` where the label is B."""
+        return f"{self.network}-{depth}" + (f" ({self.label})" if self.label else "")
+
+    @property
+    def title(self) -> str:
+        """`residual`, or `residual (B)`."""
+        return self.network + (f" ({self.label})" if self.label else "")
+
+    @property
+    def depths(self) -> list[int]:
+        """The depths at which some run has come to a result, which a divergence is too."""
+        return [d for d, seeds in self.outcomes.items() if any(not math.isnan(o.train) for o in seeds.values())]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A plain line and the residual lines that differ from it in the addition alone; one side may be missing."""
+
+    condition: str
+    plain: Line | None
+    residuals: tuple[Line, ...]
+    runs: pd.DataFrame = field(repr=False, compare=False)  # the planned runs of its lines, with `label`
+
+    @property
+    def lines(self) -> list[Line]:
+        """Plain first."""
+        return ([self.plain] if self.plain else []) + list(self.residuals)
+
+
+def groups(curves: pd.DataFrame, runs: pd.DataFrame | None, training: str = "train_clean") -> list[Group]:
+    """Sort the runs of one or several sweeps into what may be compared.
+
+    Runs are compared only where everything but network, depth, variant and seed is equal: data, all fields of the
+    recipe, training images, precision.
+
+    Parameters
+    ----------
+    curves, runs
+        As `study.read_curves` and `study.read_runs` give them; without `runs`, runs without a curve can't be named.
+    training
+        The split whose last value is the training error: `train_clean` (evaluation mode, no augmentation) or `train`
+        (running, augmented). He et al. 2015 don't say which of them theirs is.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, no curve at all, two runs that nothing tells apart, or an unknown split.
+    """
+    if training not in TRAINING:
+        raise StudyError(f"unknown training split '{training}'{nearest(training, TRAINING)}")
+    require(curves, [*CURVE_COLUMNS, "loss"], "curves")
+    if not curves["error"].notna().any():
+        count = len(runs) if runs is not None else curves["run_id"].nunique()
+        raise StudyError(f"nothing to judge: none of the {count} runs has been evaluated yet")
+    table = _labelled(curves, runs)
+    errors = _last_errors(curves[curves["run_id"].isin(table.loc[table["state"] == "done", "run_id"])])
+    sorted_out = []
+    for _, here in table.groupby("key", sort=False):
+        lines = list(_lines(here, errors, training))
+        for plain, residuals in _matched(lines):
+            kinds = {(line.network, line.kind) for line in [plain, *residuals] if line}
+            mine = [(n, k) in kinds for n, k in zip(here["network"], here["kind"], strict=True)]
+            sorted_out.append(Group(here["condition"].iloc[0], plain, residuals, here[mine]))
+    return sorted_out
+
+
+def _labelled(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
+    """The planned runs with `key` and `condition` (what is equal, and its name), `kind`, `line` and `label`."""
+    source = curves if runs is None else runs
+    recipe = [column for column in source.columns if column.startswith("recipe.")]
+    table = planned(curves, runs, (*EQUAL, *recipe))
+    words = condition_words(table)
+    equal = [*words.values(), *(table[field].map(str) for field in (*EQUAL, *recipe))]
+    table["key"] = list(zip(*equal, strict=True))
+    table["condition"] = joined(list(words.values()), table.index, ", ")
+    table["condition"] = _told_apart(table, recipe)
+    table["kind"] = pd.Series([_kind(row) for row in table[list(VARIANT)].to_dict("records")], table.index, object)
+    names = [distinguish(group, "kind") for _, group in table.groupby(["key", "network"])]
+    table["line"] = pd.concat(names).reindex(table.index)
+    bracketed = table["line"].map(lambda text: f"({text})" if text else "")
+    table["label"] = joined([table["depth"].map(str), bracketed], table.index, " ")
+    return table
+
+
+def _kind(fields: Mapping[Any, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((str(name), value) for name, value in fields.items() if not pd.isna(value))
+
+
+def _told_apart(table: pd.DataFrame, recipe: Sequence[str]) -> pd.Series:
+    """The conditions' names; two that read alike also say in which fields they differ."""
+    names = table["condition"].copy()
+    for _, alike in table.groupby("condition"):
+        if alike["key"].nunique() > 1:
+            differ = [f for f in (*EQUAL, *recipe) if alike[f].map(str).nunique() > 1]
+            more = [alike[f].map(lambda v, f=f: f"{f.removeprefix('recipe.')} {v}") for f in differ]
+            names[alike.index] = joined([alike["condition"], *more], alike.index, ", ")
+    return names
+
+
+def _last_errors(curves: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The error of each (run, split) at its last iteration."""
+    last = curves.sort_values("iteration", kind="stable").drop_duplicates(["run_id", "split"], keep="last")
+    keys = zip(last["run_id"], last["split"], strict=True)
+    return dict(zip(keys, last["error"].astype(float), strict=True))
+
+
+def _lines(here: pd.DataFrame, errors: Mapping[tuple[str, str], float], training: str) -> Iterator[Line]:
+    for _, runs in here.groupby(["network", "kind"], sort=False):
+        first = runs.iloc[0]
+        outcomes: dict[int, dict[int, Outcome]] = {}
+        for run_id, state, depth, seed in sorted(
+            zip(runs["run_id"], runs["state"], runs["depth"], runs["seed"], strict=True), key=lambda row: row[2:]
+        ):
+            lost = math.inf if state == "diverged" else math.nan
+            train, test = (errors.get((run_id, split), lost) for split in (training, "test"))
+            outcome = Outcome(run_id, state, train, test)
+            if (other := outcomes.setdefault(depth, {}).setdefault(seed, outcome)) is not outcome:
+                raise StudyError(f"no field of the frame tells the runs {other.run_id} and {run_id} apart")
+        yield Line(first["network"], first["kind"], outcomes, first["line"])
+
+
+def _matched(lines: Sequence[Line]) -> Iterator[tuple[Line | None, tuple[Line, ...]]]:
+    """Each plain line with the residual lines that have all its fields, then the residual lines that match none."""
+    left = [line for line in lines if line.network != "plain"]
+    for plain in (line for line in lines if line.network == "plain"):
+        mates = tuple(line for line in left if set(plain.kind) <= set(line.kind))
+        left = [line for line in left if line not in mates]
+        yield plain, mates
+    if left:
+        yield None, tuple(left)

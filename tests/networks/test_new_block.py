@@ -1,0 +1,62 @@
+"""docs/new-block.md, done as it says: a class, a line, a sweep."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import study
+
+PACKAGE = Path(study.__file__).parent
+PAGE = (PACKAGE.parent / "docs" / "new-block.md").read_text("utf-8")
+COUNT = """
+from study.networks.network import structure
+from study.networks.shape import parameters
+from tests.helpers import make_spec
+spec = make_spec(block="squeeze_excitation", depth=14)
+built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
+assert built == parameters(spec), (built, parameters(spec))
+print(built)
+"""
+
+
+def block_of(mark: str) -> str:
+    """The code below a mark of the page."""
+    found = re.search(rf"<!-- {re.escape(mark)} -->\n```\w+\n(.*?)```", PAGE, re.S)
+    assert found, f"docs/new-block.md has no code marked '{mark}'"
+    return found[1]
+
+
+def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
+    package = tmp_path / "study"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))
+    registry = package / "spec" / "registry.py"
+    line = "BLOCKS: dict[str, BlockEntry] = {\n"
+    assert line in registry.read_text()
+    registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS")))
+    (tmp_path / "mine.yaml").write_text(block_of("file: sweeps/squeeze_excitation.yaml"))
+    shorter = ["depth=8", "seed=0", "recipe.iterations=20", "recipe.evaluate_every=20"]
+    # The tests' own helpers come from here, the package from there.
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{PACKAGE.parent}", "STUDY_EXECUTOR": "local"}
+
+    def python(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    built = int(python("-c", COUNT))
+    described = python("-m", "study", "describe", "block=squeeze_excitation", "depth=14")
+    assert f"{built:,} parameters" in described
+    assert "[3x3, 64; 3x3, 64; pooled, 4; pooled, 64] x 2 /2" in described
+    out = python("-m", "study", "sweep", "mine.yaml", *shorter)
+    assert "squeeze_excitation" in out and out.count("residual ") == 2
+    assert len(list((tmp_path / "results").glob("*/runs/*/done.json"))) == 4
+    verdict = python("-m", "study", "verdict", "squeeze_excitation")
+    assert "squeeze_excitation" in verdict

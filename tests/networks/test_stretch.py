@@ -1,0 +1,124 @@
+"""Deeper networks that compute what a shallower one does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from study.errors import StudyError
+from study.networks.network import build
+from study.networks.stretch import stretch
+from study.spec.stretching import check
+from tests.helpers import make_spec
+from tests.networks.test_network import random_bn
+
+BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+
+
+def stretched(depth, deeper, **fields):
+    spec, larger = make_spec(depth=depth, **fields), make_spec(depth=deeper, **fields)
+    check(spec, larger)
+    small, large = build(spec, 1, 10), build(larger, 1, 10)
+    random_bn(small)
+    stretch(small, large, BATCHES)
+    return small.eval(), large.eval()
+
+
+@pytest.mark.parametrize(
+    "depth, deeper, fields",
+    [
+        (8, 26, {"network": "plain"}),
+        (20, 56, {"network": "plain"}),
+        (8, 17, {"network": "plain", "block": "single"}),
+        (18, 34, {"network": "plain", "family": "imagenet", "stem": "cifar"}),
+        (8, 26, {}),
+        (8, 20, {"shortcut": "B"}),
+        (8, 20, {"shortcut": "C"}),
+        (11, 29, {"block": "bottleneck"}),
+        (11, 29, {"block": "bottleneck", "order": "pre"}),
+        *((8, 20, {"order": order}) for order in ("bn_after_add", "relu_before_add", "relu_only_pre", "pre")),
+        (8, 8, {"network": "plain"}),
+    ],
+    ids=str,
+)
+def test_a_stretched_network_computes_the_same(depth, deeper, fields):
+    small, large = stretched(depth, deeper, **fields)
+    images = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        expected = small(images)
+        torch.testing.assert_close(large(images), expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+    assert len(list(large.blocks())) >= len(list(small.blocks()))
+
+
+@pytest.mark.parametrize("network", ["plain", "residual"])
+def test_every_new_layer_can_be_trained(network):
+    _, large = stretched(8, 20, network=network)
+    large.train()(BATCHES[0]).logsumexp(1).sum().backward()
+    new = large.stages[1][2]
+    reached = {name for name, p in new.named_parameters() if p.grad is not None and p.grad.any()}
+    # A branch whose last scale is zero hides what lies before it in the first step, and no longer.
+    assert reached >= ({"bn2.weight", "bn2.bias"} if network == "residual" else {"conv1.weight", "conv2.weight"})
+
+
+def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_gets():
+    small, large = stretched(8, 20, network="plain")
+    block = large.stages[0][1]
+    expected = torch.zeros(16, 16, 3, 3)
+    expected[range(16), range(16), 1, 1] = 1
+    assert torch.equal(block.conv1.weight, expected) and torch.equal(block.conv2.weight, expected)
+    with torch.no_grad():
+        seen = torch.cat([small.stages[0](small.stem(images)) for images in BATCHES])
+    torch.testing.assert_close(block.bn1.running_mean, seen.mean((0, 2, 3)))
+    torch.testing.assert_close(block.bn1.running_var, seen.var((0, 2, 3), correction=0))
+    torch.testing.assert_close(block.bn2.weight, (seen.var((0, 2, 3), correction=0) + 1e-5).sqrt())
+
+
+def test_in_training_mode_a_stretched_plain_network_is_near_the_identity_on_the_batch_it_was_made_for():
+    small = build(make_spec(network="plain", depth=8), 1, 10).eval()
+    large = build(make_spec(network="plain", depth=20), 1, 10)
+    stretch(small, large, [BATCHES[0]])
+    with torch.no_grad():
+        x = small.stages[0](small.stem(BATCHES[0]))
+        torch.testing.assert_close(large.stages[0][1].train()(x.clone()), x, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "small, large, message",
+    [
+        ({"depth": 20}, {"depth": 8}, "depth: 8 cannot start from 20"),
+        ({"depth": 8}, {"depth": 20, "network": "plain"}, "network: plain cannot start from residual"),
+        ({"depth": 8}, {"depth": 20, "width": 2}, "width: 2 cannot start from 1"),
+        (
+            {"depth": 8, "shortcut": "scaled"},
+            {"depth": 14, "shortcut": "scaled"},
+            "shortcut: scaled passes on something",
+        ),
+        (
+            {"depth": 11, "block": "bottleneck", "network": "plain"},
+            {"depth": 20, "block": "bottleneck", "network": "plain"},
+            "no plain bottleneck block passes on",
+        ),
+        (
+            {"depth": 11, "family": "vgg", "network": "plain"},
+            {"depth": 19, "family": "vgg", "network": "plain"},
+            "a VGG has no blocks",
+        ),
+    ],
+)
+def test_what_cannot_be_stretched_is_said(small, large, message):
+    with pytest.raises(StudyError, match=f"^{message}"):
+        check(make_spec(**small), make_spec(**large))
+
+
+def test_pass_through_bn_survives_a_map_that_is_always_zero():
+    small = build(make_spec(network="plain", depth=8), 1, 10).eval()
+    with torch.no_grad():
+        for module in (small.stages[0][-1].bn2,):
+            module.bias[3] = -100.0  # dead after ReLU
+    large = build(make_spec(network="plain", depth=14), 1, 10)
+    stretch(small, large, BATCHES)
+    images = torch.randn(4, 1, 8, 8)
+    torch.testing.assert_close(large.eval()(images), small(images), rtol=0, atol=1e-4)
+    assert all(torch.isfinite(p).all() for p in large.parameters())
+    assert isinstance(large.stages[0][-1].bn1, nn.BatchNorm2d)

@@ -1,0 +1,95 @@
+"""What is compared with what: conditions, lines, and what each run came to."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from study.errors import StudyError
+from study.stats.outcomes import Group, groups
+
+from .conftest import Frames, degrades, sweep
+
+
+def together(*frames: Frames) -> Frames:
+    return pd.concat([f[0] for f in frames], ignore_index=True), pd.concat([f[1] for f in frames], ignore_index=True)
+
+
+def test_the_last_iteration_counts_and_not_the_best() -> None:
+    (group,) = groups(*sweep(degrades, seeds=2))
+    assert group.plain is not None
+    found = group.plain.outcomes[56][1]
+    assert (found.train, found.test) == degrades("plain", 56, 1)
+    assert found.gap == found.test - found.train
+
+
+def test_the_running_error_can_stand_for_the_training_error() -> None:
+    (group,) = groups(*sweep(degrades, seeds=1), training="train")
+    assert group.residuals[0].outcomes[20][0].train == 50.0
+    with pytest.raises(StudyError, match="unknown training split 'tran'; did you mean 'train'"):
+        groups(*sweep(degrades, seeds=1), training="tran")
+
+
+def test_divergence_is_a_result_and_absence_is_none() -> None:
+    states = {("plain", 56, 0): "diverged", ("plain", 56, 1): "failed", ("plain", 56, 2): "running"}
+    (group,) = groups(*sweep(degrades, seeds=3, states=states))
+    assert group.plain is not None
+    errors = [group.plain.outcomes[56][seed].train for seed in range(3)]
+    assert errors[0] == math.inf and all(map(math.isnan, errors[1:]))
+    assert group.plain.depths == [20, 56]
+    (group,) = groups(*sweep(degrades, seeds=1, states={("plain", 56, 0): "failed"}))
+    assert group.plain is not None and group.plain.depths == [20]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dataset": "svhn", "data": "svhn"},
+        {"precision": "bf16"},
+        {"train_subset": 5000},
+        {"train_subset_seed": 1},
+        {"recipe_changes": "learning_rate", "recipe.learning_rate": 0.05},
+        {"recipe.learning_rate": 0.05},
+    ],
+)
+def test_only_what_is_else_equal_is_compared(fields: dict[str, object]) -> None:
+    found = groups(*together(sweep(degrades, seeds=1), sweep(degrades, seeds=1, **fields)))
+    assert len(found) == 2 and len({group.condition for group in found}) == 2
+
+
+def test_networks_match_that_differ_in_the_addition_alone() -> None:
+    frames = together(
+        sweep(degrades, seeds=1),
+        sweep(degrades, seeds=1, networks=["residual"], shortcut="B"),
+        sweep(degrades, seeds=1, width=4),
+        sweep(degrades, seeds=1, networks=["residual"], width=8),
+    )
+    assert [names(group) for group in groups(*frames)] == [
+        ["plain-20 (×1)", "residual-20 (A ×1)", "residual-20 (B ×1)"],
+        ["plain-20 (×4)", "residual-20 (A ×4)"],
+        ["residual-20 (A ×8)"],
+    ]
+
+
+def names(group: Group) -> list[str]:
+    return [line.name(20) for line in group.lines]
+
+
+def test_without_the_runs_frame_the_curves_tell() -> None:
+    curves, runs = sweep(degrades, seeds=2)
+    assert [g.plain for g in groups(curves, None)] == [g.plain for g in groups(curves, runs)]
+
+
+def test_two_runs_that_nothing_tells_apart_are_refused() -> None:
+    curves, runs = sweep(degrades, seeds=1)
+    twins = [frame.assign(run_id=frame["run_id"] + "-again") for frame in (curves, runs)]
+    with pytest.raises(StudyError, match="no field of the frame tells the runs"):
+        groups(*together((curves, runs), (twins[0], twins[1])))
+
+
+def test_without_a_curve_there_is_nothing_to_judge() -> None:
+    curves, runs = sweep(degrades, seeds=2)
+    with pytest.raises(StudyError, match="nothing to judge: none of the 8 runs has been evaluated yet"):
+        groups(curves[:0], runs)

@@ -1,0 +1,141 @@
+"""Differences by seed: who is paired with whom, what a diverged run does, and when a difference is established."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from study.stats.gaps import split
+from study.stats.intervals import Interval
+from study.stats.outcomes import Line, groups
+from study.stats.pairs import Contrast, Term, contrast
+
+from .conftest import Errors, degrades, nothing, overfits, sweep
+
+INF, NAN = math.inf, math.nan
+
+
+def plain(errors: Errors = degrades, **fields: object) -> Line:
+    line = groups(*sweep(errors, networks=["plain"], **fields))[0].plain  # type: ignore[arg-type]
+    assert line is not None
+    return line
+
+
+def rise(line: Line, measure: str = "train") -> Contrast:
+    return contrast([Term(1, line, 56), Term(-1, line, 20)], measure, 1)
+
+
+def of(*differences: float, expected: int = 1) -> Contrast:
+    return Contrast("deep − shallow", "train", expected, tuple(range(len(differences))), differences)
+
+
+def test_each_seed_is_compared_with_itself() -> None:
+    found = rise(plain())
+    wanted = [degrades("plain", 56, s)[0] - degrades("plain", 20, s)[0] for s in range(5)]
+    assert found.name == "plain-56 − plain-20" and found.seeds == (0, 1, 2, 3, 4)
+    assert found.differences == pytest.approx(wanted)
+    assert (found.mean, found.std) == pytest.approx((np.mean(wanted), np.std(wanted, ddof=1)))
+    assert found.median == pytest.approx(np.median(wanted))
+
+
+def test_a_difference_of_differences() -> None:
+    (group,) = groups(*sweep(degrades))
+    assert group.plain is not None
+    one, other = group.plain, group.residuals[0]
+    found = contrast([Term(1, one, 56), Term(-1, one, 20), Term(-1, other, 56), Term(1, other, 20)], "train", 1)
+    assert found.differences == pytest.approx([5.3] * 5)
+    assert found.name == "plain-56 − plain-20 − residual-56 + residual-20"
+
+
+def test_seeds_without_a_pair_are_named_with_the_reason() -> None:
+    states = {("plain", 56, 0): "failed", ("plain", 20, 1): "running", ("plain", 56, 2): "pending"}
+    found = rise(plain(states=states))
+    assert found.seeds == (3, 4) and found.n == 2
+    assert found.absent == (
+        "seed 0: plain-56 failed",
+        "seed 1: plain-20 is still running",
+        "seed 2: plain-56 is missing",
+    )
+
+
+def test_a_seed_that_one_side_lacks_is_named() -> None:
+    curves, runs = sweep(degrades, networks=["plain"], seeds=3)
+    gone = (runs["depth"] == 20) & (runs["seed"] == 1)
+    lacks = set(runs.loc[gone, "run_id"])
+    (group,) = groups(curves[~curves["run_id"].isin(lacks)], runs[~gone])
+    assert group.plain is not None
+    assert rise(group.plain).absent == ("seed 1: plain-20 is not in the sweep",)
+
+
+def test_divergence_counts_in_the_test_and_not_in_the_mean() -> None:
+    found = rise(plain(states={("plain", 56, 3): "diverged"}))
+    assert (found.n, len(found.numbers), found.worse, found.better) == (5, 4, 1, 0)
+    assert found.p == 2**-5 and found.established == 1
+    assert math.isfinite(found.mean) and math.isfinite(found.median)
+    against = rise(plain(states={("plain", 20, 3): "diverged"}))
+    assert (against.worse, against.better) == (0, 1)
+    assert against.p > 0.05 and against.established == 0
+
+
+def test_divergence_on_both_sides_decides_nothing() -> None:
+    found = rise(plain(states={("plain", 20, 3): "diverged", ("plain", 56, 3): "diverged"}))
+    assert math.isnan(found.differences[3]) and found.undecided == 1
+    assert found.p == 2**-4 and found.smallest_p == 2**-4
+
+
+def test_divergence_alone_can_establish() -> None:
+    found = rise(plain(states={("plain", 56, seed): "diverged" for seed in range(5)}))
+    assert found.established == 1 and found.p == 2**-5 and found.median == INF and math.isnan(found.mean)
+    assert found.needed.pairs is None
+    assert rise(plain(seeds=4, states={("plain", 56, s): "diverged" for s in range(4)})).established == 0
+
+
+def test_a_diverged_run_has_no_gap() -> None:
+    found = rise(plain(states={("plain", 56, 0): "diverged"}), "gap")
+    assert found.n == 5 and found.undecided == 1 and not found.absent
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected", "established"),
+    [
+        ((1.0, 1.1, 0.9, 1.2, 1.05), 1, 1),
+        ((1.0, 1.1, 0.9, 1.2), 1, 0),  # four seeds can't reach 0.05
+        ((-1.0, -1.1, -0.9, -1.2, -1.05), 1, 0),  # nor can five, against the expectation
+        ((-1.0, -1.1, -0.9, -1.2, -1.05, -0.8), 1, -1),
+        ((-1.0, -1.1, -0.9, -1.2, -1.05), -1, -1),
+        ((1.0, -1.1, 0.9, -1.2, 1.05), 1, 0),
+        ((1.0,) * 5, 1, 1),  # no interval, but all signs agree
+        ((1.0,), 1, 0),
+        ((), 1, 0),
+        ((0.0,) * 6, 1, 0),
+        ((INF, INF, INF, INF, INF, -3.0), 1, 0),  # the one number speaks against it
+    ],
+)
+def test_when_a_difference_is_established(differences: tuple[float, ...], expected: int, established: int) -> None:
+    assert of(*differences, expected=expected).established == established
+
+
+def test_p_alone_establishes_nothing() -> None:
+    found = of(1.0, 2.0, 3.0, 4.0, 5.0)
+    assert found.established == 1
+    found.__dict__["interval"] = Interval(-0.1, 3.0)
+    assert found.established == 0
+
+
+def test_p_is_one_sided_only_where_the_difference_was_expected() -> None:
+    ups = of(1.0, 2.0, 3.0, 4.0, 5.0)
+    downs = of(-1.0, -2.0, -3.0, -4.0, -5.0)
+    assert (ups.sides, ups.p, ups.smallest_p) == (1, 2**-5, 2**-5)
+    assert (downs.sides, downs.p, downs.smallest_p) == (2, 2**-4, 2**-4)
+
+
+@pytest.mark.parametrize("errors", [degrades, nothing, overfits])
+def test_the_test_error_is_the_training_error_and_the_gap(errors: Errors) -> None:
+    found = split(plain(errors), 20, 56)
+    whole = np.array(found.train.differences) + np.array(found.gap.differences)
+    np.testing.assert_allclose(found.test.differences, whole, rtol=0, atol=2e-10)
+    parts = [found.per_depth(part) for part in ("train", "gap", "test")]
+    assert parts[0] + parts[1] == pytest.approx(parts[2], abs=1e-9)
+    assert found.per_depth("test") == pytest.approx(found.test.mean / 3.6)

@@ -1,0 +1,112 @@
+"""Convergence times and their slope against depth, on curves whose rates are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from study.stats.outcomes import Group, groups
+from study.stats.rates import Rates, Times, iterations_to, rates, running
+
+from .conftest import Frames, degrades, rate, sweep
+
+DEPTHS = (20, 56, 110)
+
+
+def found(frames: Frames, level: float | None = None) -> Rates:
+    made = rates(group(frames), running(frames[0]), level)
+    assert made is not None
+    return made
+
+
+def group(frames: Frames) -> Group:
+    (only,) = groups(*frames)
+    return only
+
+
+def plain(frames: Frames, level: float | None = None) -> Times:
+    return found(frames, level).times[0]
+
+
+def test_the_time_is_exact_on_an_exponential() -> None:
+    steps = np.arange(10.0, 1001.0, 10.0)
+    assert iterations_to(0.5, steps, 2.3 * np.exp(-0.01 * steps)) == pytest.approx(math.log(2.3 / 0.5) / 0.01)
+
+
+def test_the_first_time_counts_and_never_is_infinite() -> None:
+    steps, loss = np.array([10.0, 20.0, 30.0]), np.array([2.0, 0.5, 1.0])
+    assert 10 < iterations_to(1.0, steps, loss) < 20
+    assert iterations_to(2.5, steps, loss) == 10.0  # below it from the start
+    assert iterations_to(0.4, steps, loss) == math.inf
+    assert iterations_to(0.0, steps, np.array([2.0, 0.0, 0.0])) == 20.0  # no logarithm of zero
+
+
+def test_the_level_is_half_way_to_the_drop_of_the_rate() -> None:
+    made = found(sweep(degrades))
+    first, last = (2.3 * math.exp(-0.01 * step) for step in (10, 600))
+    assert made.level == pytest.approx(math.sqrt(first * last)) and not made.given
+    assert made.reference == "plain-20"
+    assert found(sweep(degrades, networks=["residual"])).reference == "residual-20"
+    assert found(sweep(degrades), 1.0).level == 1.0
+
+
+def test_an_exponentially_low_rate_is_recovered() -> None:
+    times = plain(sweep(degrades, depths=DEPTHS, speed=lambda n, d: rate(n, 20 + (d - 20) // 4)), level=1.5)
+    assert not times.censored
+    slope = math.log(rate("plain", 20) / rate("plain", 42)) / (110 - 20)
+    assert times.slopes.mean == pytest.approx(slope, rel=0.02)  # (d - 20) // 4 rounds
+
+
+def test_a_rate_that_does_not_change_has_no_slope() -> None:
+    times = found(sweep(degrades, depths=DEPTHS)).times[1]
+    assert times.line.network == "residual"
+    assert times.slopes.differences == pytest.approx([0.0] * 5, abs=1e-12)
+    assert times.slopes.established == 0
+
+
+@pytest.mark.parametrize("shape", ["exponential", "power"])
+def test_the_shape_of_the_growth_is_told(shape: str) -> None:
+    def speed(network: str, depth: int) -> float:
+        return 0.02 * math.exp(-0.02 * (depth - 20)) if shape == "exponential" else 0.02 * 20 / depth
+
+    times = plain(sweep(degrades, depths=DEPTHS, speed=speed), level=1.5)
+    exponential, power = times.fits
+    better, worse = (exponential, power) if shape == "exponential" else (power, exponential)
+    assert better == pytest.approx(1.0) and worse < 0.99
+    if shape == "exponential":
+        assert times.factor == pytest.approx(math.exp(0.2))
+
+
+def test_two_depths_have_no_shape() -> None:
+    assert all(map(math.isnan, plain(sweep(degrades)).fits))
+
+
+def test_a_time_that_is_never_reached_makes_a_lower_bound() -> None:
+    frames = sweep(degrades, depths=DEPTHS)
+    censored, whole = plain(frames), plain(frames, level=2.1)
+    assert not whole.censored and not whole.lower_bound
+    assert censored.never(110) == 5 and censored.median(110) == math.inf
+    assert censored.censored and censored.lower_bound
+    assert 0 < censored.slopes.mean < whole.slopes.mean  # 1000 iterations stand for more
+    assert censored.slopes.established == 1
+    assert all(map(math.isnan, censored.fits))
+
+
+def test_shallow_networks_that_never_get_there_make_no_bound() -> None:
+    times = plain(sweep(degrades, depths=DEPTHS, speed=lambda n, d: 0.0001 if d == 20 else 0.01), level=0.5)
+    assert times.censored and not times.lower_bound
+
+
+def test_divergence_is_never_and_a_running_run_is_left_out() -> None:
+    states = {("plain", 56, 0): "diverged", ("plain", 56, 1): "running", ("plain", 20, 2): "failed"}
+    times = plain(sweep(degrades, states=states))
+    assert times.reached[56][0] == math.inf and 1 not in times.reached[56] and 2 not in times.reached[20]
+    assert times.slopes.seeds == (0, 3, 4)
+    assert times.length == 1000  # not the 300 after which it diverged
+
+
+def test_without_a_loss_that_falls_there_is_no_level() -> None:
+    frames = sweep(degrades, speed=lambda n, d: -0.001)
+    assert rates(group(frames), running(frames[0])) is None

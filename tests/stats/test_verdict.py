@@ -1,0 +1,240 @@
+"""The verdict on sweeps whose truth is known: its answers, its numbers, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import study
+from study.errors import StudyError
+from study.stats.report import as_data, render
+from study.stats.verdict import Verdict, verdict
+
+from .conftest import Frames, degrades, nothing, overfits, sweep
+
+ENOUGH = {"seeds": 6}  # six pairs reach 0.05 on two sides
+
+
+def answers(found: Verdict) -> dict[str, str]:
+    """Short answers by the number of the question and the line that they are about."""
+    (finding,) = as_data(found)["findings"]
+    return {f"{said['question'][0]} {said['about']}".strip(): said["answer"] for said in finding["answers"]}
+
+
+def judged(frames: Frames) -> dict[str, str]:
+    return answers(verdict(*frames))
+
+
+def test_degradation_that_the_shortcut_mends() -> None:
+    found = verdict(*sweep(degrades, **ENOUGH))
+    assert answers(found) == {
+        "1": "Yes",
+        "2": "Yes",
+        "3 plain": "Not shown: the training error rises, growth of the gap is not established",
+        "3 residual": "Cannot tell: p = 0.359",
+        "4 plain": "Yes",
+        "4 residual": "Cannot tell: all 6 seeds show no difference at all",
+    }
+    text = str(found)
+    rise = verdict(*sweep(degrades, **ENOUGH)).findings[0].degradation
+    assert rise is not None and rise.mean == pytest.approx(5.0, abs=0.2)
+    assert f"plain-56 − plain-20: +{rise.mean:.2f} ± {rise.std:.2f} points" in text
+    assert "p = 0.016, 6 seeds." in text
+    assert "Depth, plain: no more; 6 seeds showed it." in text
+
+
+def test_no_effect_is_no_verdict() -> None:
+    found = judged(sweep(nothing, speed=lambda network, depth: 0.01, **ENOUGH))
+    assert found.pop("1").startswith("Cannot tell: p = 0.")
+    assert set(found.values()) == {"Cannot tell: all 6 seeds show no difference at all"}
+
+
+def test_overfitting_alone() -> None:
+    found = judged(sweep(overfits, **ENOUGH))
+    assert found["1"].startswith("Cannot tell")
+    assert found["3 plain"] == "Yes: the gap grows, and the test error with it"
+
+
+def test_depth_that_helps_takes_six_seeds_to_say_so() -> None:
+    def helped(network: str, depth: int, seed: int) -> tuple[float, float]:
+        return 5 - 2 * (depth > 20) + 0.1 * seed * (depth > 20), 9.0
+
+    assert judged(sweep(helped, seeds=6))["1"] == "No, it lowers it"
+    assert judged(sweep(helped, seeds=5))["1"] == (
+        "Cannot tell: all 5 seeds say no, but fewer than six cannot reach p = 0.05"
+    )
+
+
+def mends(left: float, spread: float = 0.1) -> Callable[[str, int, int], tuple[float, float]]:
+    """Plain networks end about 5 points higher at 56 layers, residual ones about `left`; the gap grows by 2."""
+
+    def errors(network: str, depth: int, seed: int) -> tuple[float, float]:
+        rise = (5 if network == "plain" else left) + spread * (seed % 3 - 1)
+        return 1 + (depth > 20) * rise, 6 + (depth > 20) * (rise + 2 + 0.1 * seed)
+
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("left", "spread", "answer"),
+    [
+        (-1.0, 0.1, "Yes"),
+        (0.0, 0.1, "Yes"),
+        (2.0, 0.1, "In part"),
+        (1.0, 4.0, "At least in part: what is left is uncertain"),
+        (9.0, 0.1, "No, depth costs more with it"),
+    ],
+)
+def test_how_far_the_shortcut_mends(left: float, spread: float, answer: str) -> None:
+    def errors(network: str, depth: int, seed: int) -> tuple[float, float]:
+        return mends(left, spread if network == "residual" else 0.1)(network, depth, seed)
+
+    found = judged(sweep(errors, seeds=9))
+    assert (found["1"], found["2"]) == ("Yes", answer)
+
+
+def test_five_seeds_that_all_leave_a_rise_are_not_a_yes() -> None:
+    # Against the expectation p is two-sided, so five seeds don't establish the rest; but they show it.
+    assert judged(sweep(mends(2.0), seeds=5))["2"] == "In part"
+    states = {("residual", 56, 0): "diverged"}
+    assert judged(sweep(mends(0.0), seeds=9, states=states))["2"] == "In part"
+
+
+def test_optimisation_and_overfitting_together() -> None:
+    found = judged(sweep(mends(-1.0), **ENOUGH))
+    assert found["3 plain"] == "In part: training error and gap both rise"
+    assert found["3 residual"] == "Yes: the gap grows, and the test error with it"
+    helped = judged(sweep(mends(-4.0), **ENOUGH))
+    assert helped["3 residual"] == "The gap grows, but the test error is not shown to rise"
+
+
+def test_a_bound_that_points_down_says_nothing_of_the_speed() -> None:
+    speeds = {20: 0.001, 56: 0.02, 62: 0.0001}  # the deepest never gets there: it may be far slower
+    frames = sweep(mends(0.0), depths=speeds, speed=lambda network, depth: speeds[depth], **ENOUGH)
+    assert answers(verdict(*frames, level=1.0))["4 plain"] == "Cannot tell: too many never get there"
+
+
+def test_relief_without_a_rise_is_not_called_mending() -> None:
+    def relief(network: str, depth: int, seed: int) -> tuple[float, float]:
+        return (nothing if network == "plain" else degrades)(network, depth, seed)[0] - 3 * (
+            network == "residual" and depth > 20
+        ), 9.0
+
+    answer = judged(sweep(relief, **ENOUGH))["2"]
+    assert answer.startswith("Depth serves the training error better with it") and "not established" in answer
+
+
+def test_three_seeds_cannot_tell_and_are_told_how_many_could() -> None:
+    found = verdict(*sweep(degrades, seeds=3))
+    assert answers(found)["1"] == "Cannot tell: all 3 seeds say yes, but fewer than five cannot reach p = 0.05"
+    assert "Depth, plain: about 5 in all, 2 more." in str(found)
+    assert "an estimate" in str(found)
+
+
+def test_one_seed() -> None:
+    found = verdict(*sweep(degrades, seeds=1))
+    assert answers(found)["1"] == "Cannot tell: one seed says yes, but has no spread"
+    text = str(found)
+    assert "no estimate, as one seed has no spread; the fewest that can reach p = 0.05 are five" in text
+    assert "chance of 80 %" not in text and "±" not in text.split("How to read")[0]
+
+
+def test_only_plain_only_residual_and_one_depth() -> None:
+    assert judged(sweep(degrades, networks=["plain"]))["2"] == (
+        "Cannot tell: there are no residual networks here that match"
+    )
+    alone = judged(sweep(degrades, networks=["residual"]))
+    assert alone["1"] == "Cannot tell: there are no plain networks here"
+    assert alone["2"] == "Cannot tell: there are no plain networks here that match"
+    flat = verdict(*sweep(degrades, depths=[20]))
+    assert answers(flat)["1"] == "Cannot tell: the plain networks have results at one depth only (20)"
+    assert answers(flat)["2"] == "Cannot tell: the networks have one depth in common"
+    assert answers(flat)["3"] == "Cannot tell: no network has results at two depths"
+    assert "At 20 layers, plain-20 − residual-20" in str(flat)
+
+
+def test_plain_110_that_diverges_is_the_result() -> None:
+    states = {("plain", 110, seed): "diverged" for seed in range(5)}
+    found = verdict(*sweep(degrades, depths=(20, 56, 110), states=states))
+    assert answers(found)["1"] == "Yes" and answers(found)["2"] == "Yes"
+    assert answers(found)["3 plain"] == "Cannot tell: a diverged run has no such number"
+    text = " ".join(str(found).split())
+    assert "diverged (×): plain-110 seeds 0, 1, 2, 3, 4 at iteration 300." in text
+    assert "with 5 seeds a run diverged, which counts for the difference" in text
+    assert "plain-110 never (not in 5 of 5 runs)" in text
+
+
+def test_absent_runs_are_named() -> None:
+    states = {("plain", 56, 0): "failed", ("residual", 20, 1): "running", ("residual", 56, 2): "pending"}
+    text = " ".join(str(verdict(*sweep(degrades, states=states))).split())
+    assert "failed: plain-56 seed 0." in text
+    assert "running: residual-20 seed 1 at iteration 300." in text
+    assert "missing: residual-56 seed 2." in text
+    assert "unpaired: seed 0: plain-56 failed" in text
+    assert "17 of 20 runs done" in text
+
+
+def test_each_shortcut_has_its_answer() -> None:
+    one, other = sweep(degrades), sweep(degrades, networks=["residual"], shortcut="B")
+    frames = tuple(pd.concat(pair, ignore_index=True) for pair in zip(one, other, strict=True))
+    found = judged(frames)  # type: ignore[arg-type]
+    assert found["2 residual (A)"] == found["2 residual (B)"] == "Yes"
+
+
+def test_neighbours_in_depth_are_compared_too() -> None:
+    text = str(verdict(*sweep(degrades, depths=(20, 56, 110))))
+    for step in ("plain-56 − plain-20", "plain-110 − plain-56", "residual-110 − residual-56"):
+        assert any(line.startswith(f"  {step} ") for line in text.splitlines())
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    curves, runs = sweep(degrades)
+    shuffled = curves.sample(frac=1, random_state=0), runs.sample(frac=1, random_state=1)
+    assert str(verdict(*shuffled)) == str(verdict(curves, runs))
+
+
+def test_a_notebook_has_it_by_its_short_name() -> None:
+    curves, runs = sweep(degrades)
+    found = study.verdict(curves)
+    assert str(found) == str(study.verdict(curves, runs))
+    assert found._repr_markdown_().startswith("## cifar10, he2015_cifar\n")
+
+
+def test_the_table_has_a_row_for_every_comparison() -> None:
+    table = verdict(*sweep(degrades, depths=(20, 56, 110))).table()
+    assert set(table["question"]) == {"plain span", "plain step", "residual span", "residual step", "relief", "ends"}
+    row = table[(table["question"] == "plain step") & (table["contrast"] == "plain-110 − plain-56")]
+    assert row["measure"].tolist() == ["train", "gap", "test"]
+    assert row["mean"].iloc[0] == pytest.approx(4.0, abs=0.2) and row["n"].tolist() == [5, 5, 5]
+
+
+def test_json_has_no_number_that_is_none() -> None:
+    states = {("plain", 56, 0): "diverged", ("plain", 20, 1): "failed"}
+    text = render(verdict(*sweep(degrades, states=states)), "json")
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(f"{word} in JSON")
+
+    (finding,) = json.loads(text, parse_constant=refuse)["findings"]
+    rise = finding["contrasts"][0]
+    assert rise["differences"][0] == "diverged" and rise["diverged_for"] == 1
+    assert rise["absent"] == ["seed 1: plain-20 failed"]
+    assert finding["convergence"]["lines"][0]["iterations"]["56"]["0"] == "never"
+
+
+def test_markdown_tables_are_whole() -> None:
+    lines = render(verdict(*sweep(degrades, depths=(20, 56, 110))), "md").splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) > 10
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("|") and before.startswith("|"):
+            assert line.count("|") == before.count("|")
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(StudyError, match="unknown verdict format 'markdown'"):
+        render(verdict(*sweep(degrades, seeds=1)), "markdown")

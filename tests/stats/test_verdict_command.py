@@ -1,0 +1,58 @@
+"""`study verdict`, as a user has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from study.store.collect import RUNS
+from study.store.curves import CURVES, to_bytes
+from tests.launch.command import study
+from tests.stats.conftest import degrades, sweep
+
+ROOT = Path(__file__).parents[2]
+
+
+def collected(folder: Path, empty: bool = False) -> None:
+    """A sweep's two files in `results/known`, as `study collect` writes them."""
+    curves, runs = sweep(degrades, seeds=6)
+    curves = curves[:0] if empty else curves
+    (folder / "results" / "known").mkdir(parents=True)
+    for name, frame, schema in (("curves", curves, CURVES), ("runs", runs, RUNS)):
+        rows = frame.reindex(columns=schema.names).astype(object)
+        records = rows.where(rows.notna(), None).to_dict("records")
+        table = pa.Table.from_pylist(records, schema=schema)
+        (folder / "results" / "known" / f"{name}.parquet").write_bytes(to_bytes(table))
+
+
+def test_in_words(tmp_path: Path) -> None:
+    collected(tmp_path)
+    code, out, err = study(tmp_path, "verdict", "known")
+    assert (code, err) == (0, "")
+    assert "1. Does depth raise the training error of the plain networks? Yes.\n" in out
+    assert "2. Does the shortcut mend it? Yes.\n" in out
+    assert study(tmp_path, "verdict", "known", "--format", "md")[1].startswith("## cifar10, he2015_cifar\n")
+
+
+def test_for_programs_and_from_another_folder(tmp_path: Path) -> None:
+    collected(tmp_path)
+    code, out, _ = study(ROOT, "verdict", "known", "--format", "json", "--results", str(tmp_path / "results"))
+    assert code == 0
+    assert json.loads(out)["findings"][0]["answers"][0]["answer"] == "Yes"
+
+
+def test_without_curves_it_is_one_clear_line(tmp_path: Path) -> None:
+    collected(tmp_path, empty=True)
+    code, out, err = study(tmp_path, "verdict", "known")
+    assert (code, out) == (2, "")
+    assert err == "study: nothing to judge: none of the 24 runs has been evaluated yet\n"
+    code, _, err = study(tmp_path, "verdict", "unknown")
+    assert code == 2 and len(err.splitlines()) == 1
+
+
+def test_on_the_results_that_come_along() -> None:
+    for name in ("quickstart", "cifar10-jpeg_cpu"):
+        code, out, err = study(ROOT, "verdict", name)
+        assert (code, err) == (0, "") and "5. How many seeds would it take?" in out
