@@ -14,7 +14,9 @@ from study.options import DataRoot, Device, Results, complete_sweep, results_fol
 
 def probe(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)],
-    probes: Annotated[str | None, typer.Option(help="comma-separated, see `study list probes` [default: all]")] = None,
+    probes: Annotated[
+        str | None, typer.Option(help="comma-separated, see `study list probes` [default: all not costly]")
+    ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="training images [default: as in the run's spec]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
     results: Results = None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from study.data import ImageSet
 from study.data.images import image_set
@@ -39,6 +40,20 @@ def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 
     labels = np.arange(train + test, dtype=np.int64) % classes
     names = tuple(map(str, range(classes)))
     return image_set("noise", (images[:train], labels[:train]), (images[train:], labels[train:]), names)
+
+
+def make_folder(path: Path, train: int = 12, test: int = 6, classes: int = 3, held_out: str = "test") -> Path:
+    """A folder of JPEGs of various sizes, from 40x30 up: a gradient of the class's colour under noise."""
+    random = np.random.RandomState(11)
+    for split, count in (("train", train), (held_out, test)):
+        for i in range(count):
+            width, height = random.randint(40, 90), random.randint(30, 60)
+            slope = np.linspace(0, 160, width)[None, :, None] * np.eye(3)[i % 3]
+            image = np.clip(slope + random.randint(0, 80, (height, width, 3)), 0, 255).astype(np.uint8)
+            file = path / split / f"class{i % classes}" / f"{i}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(file, quality=90)
+    return path
 
 
 def read_rows(path: Path) -> list[Row]:

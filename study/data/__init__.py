@@ -1,6 +1,7 @@
 """Data sets, as NumPy arrays: `load` one by its name, `prepare` it beforehand, or ask what is `missing`.
 
-Nothing here imports torch, except where torchvision's classes download or read their own formats.
+An `ImageSet` is in memory; `ImageFiles` are decoded as they are needed. Nothing here imports torch, except where
+torchvision's classes download or read their own formats.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from study.data.images import ImageSet
+from study.data.images import ImageFiles, ImageSet
 from study.data.source import Source
 from study.data.subset import with_train_subset
 from study.errors import StudyError, nearest
 from study.spec.registry import DATA
 
-__all__ = ["ImageSet", "default_root", "load", "missing", "prepare"]
+__all__ = ["ImageFiles", "ImageSet", "default_root", "load", "missing", "prepare"]
 
 
 def load(
@@ -25,10 +26,10 @@ def load(
     image_size: int | None = None,
     train_subset: int | None = None,
     train_subset_seed: int = 0,
-) -> ImageSet:
+) -> ImageSet | ImageFiles:
     """Load a data set; one that is not ready is prepared first.
 
-    `root` holds all data sets; `folder` and `image_size` (pixels) belong to `image_folder` alone; `train_subset`
+    `root` holds all data sets; `folder` and `image_size` (pixels) belong to image folders alone; `train_subset`
     keeps that many training images, class-balanced and drawn from `train_subset_seed`. Raises `StudyError`.
     """
     data = _source(name, root, folder, image_size).load()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 
@@ -36,14 +36,7 @@ def decode(path: str, shape: tuple[int, int], crop: bool) -> Images:
     With `crop`, the shorter side is resized (bilinear) to fit and the centre is cut out; without, the image must
     have that shape already. Raises `StudyError` that names the file.
     """
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            image: Image.Image = opened
-    except Exception as error:  # on bad bytes Pillow's decoders raise whatever they run into
-        raise StudyError(f"{path}: not a readable image ({type(error).__name__}: {error})") from error
-    if image.mode[0] in "IF":
-        raise StudyError(f"{path}: has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    image = open_image(path)
     height, width = shape
     if crop:
         image = _resize_and_crop(image.convert("RGB"), height)
@@ -53,6 +46,28 @@ def decode(path: str, shape: tuple[int, int], crop: bool) -> Images:
             "set `image_size` to resize and crop all images to one size"
         )
     return np.asarray(image.convert("RGB"))
+
+
+def open_image(path: str, at_least: Callable[[int, int], tuple[int, int]] | None = None) -> Image.Image:
+    """An image with its pixels, of 8 bits a channel. Raises `StudyError` that names the file.
+
+    Parameters
+    ----------
+    at_least
+        From width and height in the file to those that will do: a JPEG much larger than that is decoded at a half, a
+        quarter or an eighth of its size, which is faster.
+    """
+    try:
+        with Image.open(path) as opened:
+            if at_least is not None:
+                opened.draft("RGB", at_least(*opened.size))
+            opened.load()
+            image: Image.Image = opened
+    except Exception as error:  # on bad bytes Pillow's decoders raise whatever they run into
+        raise StudyError(f"{path}: not a readable image ({type(error).__name__}: {error})") from error
+    if image.mode[0] in "IF":
+        raise StudyError(f"{path}: has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    return image
 
 
 def _resize_and_crop(image: Image.Image, size: int) -> Image.Image:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from study.data.images import ImageSet
+from study.data.images import ImageFiles, ImageSet
 from study.errors import StudyError
 
 
@@ -20,7 +20,7 @@ class Source(ABC):
 
     def __init__(self, name: str, root: Path, folder: str | None = None, image_size: int | None = None) -> None:
         if not self.takes_folder and (folder is not None or image_size is not None):
-            raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only 'image_folder' does")
+            raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only image folders do")
         self.name = name
         self.root = Path(root).expanduser().resolve()
         self.folder = folder
@@ -41,5 +41,5 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def load(self) -> ImageSet:
+    def load(self) -> ImageSet | ImageFiles:
         """The whole data set, prepared first where it is not ready. Raises `StudyError`, one line."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 
-from study.data.images import ImageSet, Labels
+from study.data.images import ImageFiles, ImageSet, Labels
 from study.errors import StudyError
 
 
-def with_train_subset(data: ImageSet, size: int, seed: int) -> ImageSet:
+def with_train_subset(data: ImageSet | ImageFiles, size: int, seed: int) -> ImageSet | ImageFiles:
     """`data` with `size` of its training images; the test set stays whole.
 
     The fingerprint is that of the whole set and the chosen indices, so that a memory map need not be read again.
@@ -21,12 +20,7 @@ def with_train_subset(data: ImageSet, size: int, seed: int) -> ImageSet:
     except ValueError as error:
         raise StudyError(f"train_subset: {size} of data '{data.name}' is impossible: {error}") from None
     digest = hashlib.sha256(data.fingerprint.encode() + indices.astype("<i8").tobytes())
-    return replace(
-        data,
-        train_images=data.train_images[indices],
-        train_labels=data.train_labels[indices],
-        fingerprint=digest.hexdigest()[:16],
-    )
+    return data.with_train(indices, digest.hexdigest()[:16])
 
 
 def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> Labels:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from study import data
-from study.data import ImageSet
+from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
 from study.launch import provenance
 from study.launch.heartbeat import Heartbeat
@@ -181,14 +181,14 @@ def _one_line(error: Exception) -> str:
     return text if isinstance(error, StudyError) else f"{type(error).__name__}: {text}"
 
 
-def load_data(spec: RunSpec, root: Path) -> ImageSet:
+def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
     """The data set of a run; as `study.data.load`."""
     keys = ("folder", "image_size", "train_subset", "train_subset_seed")
     return _load(root, name=spec.data, **{key: getattr(spec, key) for key in keys})
 
 
 @lru_cache(maxsize=1)  # a worker trains many runs on the same data set
-def _load(root: Path, **arguments: Any) -> ImageSet:
+def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
     return data.load(root=root, **arguments)
 
 

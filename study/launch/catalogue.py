@@ -10,7 +10,7 @@ from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
 from study.spec.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
-from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS
+from study.spec.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS
 from study.spec.sweep import load
 from study.store.runs import sweep_names
 
@@ -47,7 +47,7 @@ def _sweeps(results: Path) -> Lines:
 
 def _data(root: Path) -> Lines:
     for name, entry in DATA.items():
-        ready = "" if name == "image_folder" or data.missing(name, root) else " -- ready"
+        ready = "" if name in FOLDERS or data.missing(name, root) else " -- ready"
         yield name, entry.summary + ready
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from study import data
 from study.launch.provenance import cpu_model, package_version, usable_cores
 from study.spec.registry import DATA
+from study.spec.run import FOLDERS
 
 LOW_DISK = 5e9
 PROBE = """
@@ -40,7 +41,7 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
     yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
     yield _slurm()
     for name in DATA:
-        if name != "image_folder":
+        if name not in FOLDERS:
             lacking = data.missing(name, data_root)
             yield Finding("--" if lacking else "ok", name, lacking or "ready")
     yield _disk(results)

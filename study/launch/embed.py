@@ -25,7 +25,8 @@ from study.store import runs as store
 from study.store.curves import read_table
 from study.store.files import write_bytes, write_json
 from study.store.layout import RunFiles
-from study.training.images import Images
+from study.training.feed import Feed
+from study.training.feeds import open_feed
 from study.training.start import deeper, trained
 
 
@@ -79,7 +80,7 @@ def embed(name: str, depth: int, results: Path, data_root: Path, device: torch.d
     large = _deeper_spec(small, depth)
     stretching.check(small, large)
     prepare_data([small], data_root)
-    images = Images(load_data(small, data_root), device)
+    images = open_feed(small, load_data(small, data_root), device)
     shallow = trained(files, images)
     deep = deeper(shallow, large, images)
     certificate = _compare(files, small, large, shallow, deep, images)
@@ -97,7 +98,7 @@ def _deeper_spec(spec: RunSpec, depth: int) -> RunSpec:
 
 
 def _compare(
-    files: RunFiles, small: RunSpec, large: RunSpec, shallow: Network, deep: Network, images: Images
+    files: RunFiles, small: RunSpec, large: RunSpec, shallow: Network, deep: Network, images: Feed
 ) -> Certificate:
     sums = {split: torch.zeros(2, 2, dtype=torch.float64) for split in ("train", "test")}
     difference, largest, disagreements = 0.0, 0.0, 0
@@ -122,7 +123,7 @@ def _compare(
     )
 
 
-def _evaluation(sums: Mapping[str, torch.Tensor], which: int, images: Images) -> Evaluation:
+def _evaluation(sums: Mapping[str, torch.Tensor], which: int, images: Feed) -> Evaluation:
     facts: dict[str, float] = {}
     for split, total in sums.items():
         loss, wrong = (total[which] / images.count(split)).tolist()
@@ -132,7 +133,7 @@ def _evaluation(sums: Mapping[str, torch.Tensor], which: int, images: Images) ->
 
 @torch.no_grad()
 def _logits(
-    shallow: Network, deep: Network, images: Images, split: str
+    shallow: Network, deep: Network, images: Feed, split: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     first = 0
     for size in images.evaluation_sizes(split):

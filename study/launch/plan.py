@@ -70,19 +70,29 @@ def _action(run_id: str, now: RunStatus, queued: str | None, mode: Mode) -> Acti
 
 def cost(spec: RunSpec) -> float:
     """Arithmetic of a run, in multiply-adds: what packs are ordered by. Relative within one data set."""
-    return float(macs(spec)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
+    return float(macs(spec, size=spec.image_size or 32)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
     """Runs grouped into packs of at most `size` that can be trained side by side, the longest first.
 
-    The runs of a pack share data set and precision. Of these there are as few packs as hold them, but one for each of
-    `workers` where there are runs enough; the longest runs are dealt out first, each to the pack that has least to do.
+    The runs of a pack share data set and precision; one that decodes its images as it goes is alone. Of these there are
+    as few packs as hold them, but one for each of `workers` where there are runs enough; the longest runs are dealt out
+    first, each to the pack that has least to do.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):
         spec = specs[run_id]
-        key = (spec.data, spec.folder, spec.image_size, spec.train_subset, spec.train_subset_seed, spec.precision)
+        key: tuple[object, ...] = (
+            spec.data,
+            spec.folder,
+            spec.image_size,
+            spec.train_subset,
+            spec.train_subset_seed,
+            spec.precision,
+        )
+        if spec.data == "image_stream":
+            key = (*key, run_id)
         groups.setdefault(key, []).append(run_id)
     chunks = []
     for group in groups.values():

@@ -30,7 +30,8 @@ from study.store.collect import collect
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.training import checkpoint
-from study.training.images import Images
+from study.training.feed import Feed
+from study.training.feeds import open_feed
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,15 @@ class Order:
     """Training images to look at; None for as many as the run's spec says."""
     device: torch.device
     data_root: Path
-    _resident: Images | None = None
+    _before: tuple[object, Feed] | None = None
 
-    def data(self, spec: RunSpec) -> Images:
+    def data(self, spec: RunSpec) -> Feed:
         """A run's data set on the device; most often it is that of the run before."""
         content = load_data(spec, self.data_root)
-        if self._resident is None or self._resident.fingerprint != content.fingerprint:
-            self._resident = Images(content, self.device)
-        return self._resident
+        key = (content.fingerprint, spec.recipe.mean, spec.recipe.scales)
+        if self._before is None or self._before[0] != key:
+            self._before = key, open_feed(spec, content, self.device)
+        return self._before[1]
 
 
 def order(probes: str | None, images: int | None, device: str, data_root: Path) -> Order:
@@ -70,7 +72,7 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
         A probe is unknown, or there is no such device.
     """
     try:
-        names = tuple(PROBES) if probes is None else probe_names(probes.split(","))
+        names = tuple(n for n, e in PROBES.items() if e.usual) if probes is None else probe_names(probes.split(","))
     except ValueError as error:
         raise StudyError(f"--probes {probes}: {error}") from None
     return Order(names, images, chosen_device(device), data_root)

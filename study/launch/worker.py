@@ -13,7 +13,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,14 +28,15 @@ REPORT_SECONDS = 0.25
 class _Orders:
     """The parent's messages, read by a thread so that its death is noticed in mid-training."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: TextIO) -> None:
+        self.source = source
         self.stop = threading.Event()
         # SimpleQueue: `end` is called from a signal handler, perhaps in the midst of a `get`.
         self.queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="orders", daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin:
+        for line in self.source:
             with contextlib.suppress(json.JSONDecodeError):  # cut short by the parent's death
                 self.queue.put(json.loads(line))
         self.end()
@@ -82,6 +82,15 @@ class Warnings(logging.Handler):
             self.note(record.getMessage())
 
 
+def _own_stdin() -> TextIO:
+    """Keep standard input for orders. Processes that are forked close theirs, and would wait for ever for its lock, which
+    the thread that reads orders holds."""
+    source = os.fdopen(os.dup(0), encoding="utf-8")
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return source
+
+
 def _own_stdout() -> TextIO:
     """Keep standard output for events: whatever a library prints goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -97,7 +106,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, required=True)
     options = parser.parse_args()
-    orders = _Orders()
+    orders = _Orders(_own_stdin())
     signal.signal(signal.SIGTERM, orders.end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     reporter = _Reporter(_own_stdout())

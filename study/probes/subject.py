@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.networks.network import Network, build, loaded
 from study.spec.run import RunSpec
-from study.training.images import Images
+from study.training.feed import Feed
 
 
 class Value(NamedTuple):
@@ -34,12 +34,12 @@ class Subject:
 
     spec: RunSpec
     network: Network
-    images: Images
+    images: Feed
     count: int
     """How many training images a probe looks at."""
 
     @classmethod
-    def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Images, count: int) -> Subject:
+    def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
         """A subject from a network's state (of a checkpoint, or of a `Program`)."""
         network = loaded(spec, state, images.channels, images.classes)
         return cls(spec, _placed(network, images), images, count)
@@ -51,7 +51,7 @@ class Subject:
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Whole batches of `split`, not augmented, `count` images in all or a little less, but at least one batch.
 
-        Always the same images, drawn at random, for every network and at every iteration. Shapes as `Images.batch`.
+        Always the same images, drawn at random, for every network and at every iteration. Shapes as `Feed.batch`.
         """
         whole = self.looked_at(split, count)
         chosen = np.random.RandomState(0).permutation(self.images.count(split))[:whole]
@@ -76,5 +76,5 @@ class Subject:
         return F.cross_entropy(self.network(images), labels)
 
 
-def _placed(network: Network, images: Images) -> Network:
+def _placed(network: Network, images: Feed) -> Network:
     return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -19,6 +19,13 @@ SCHEMA = 1
 
 NEUTRAL: dict[str, Any] = {
     "recipe.bn_groups": 1,
+    "recipe.schedule": "milestones",
+    "recipe.plateau_patience": 5,
+    "recipe.plateau_improvement": 0.01,
+    "recipe.plateau_drops": 2,
+    "recipe.scales": None,
+    "recipe.colour": "none",
+    "recipe.mean": "pixel",
     "stride_in": None,
     "shortcut_scale": None,
     "branch_scale": None,

@@ -49,6 +49,13 @@ class BlockEntry(Entry):
 
 
 @dataclass(frozen=True)
+class ProbeEntry(Entry):
+    """A probe, and whether `study probe` takes it unless told otherwise."""
+
+    usual: bool = True
+
+
+@dataclass(frozen=True)
 class ShortcutEntry(Entry):
     """A shortcut, and where it has a 1x1 convolution."""
 
@@ -74,6 +81,9 @@ DATA: dict[str, DataEntry] = {
     "svhn": DataEntry("study.data.torchvision_sets:Svhn", "99,289 house-number digits, 32x32 colour", 32, 3, 10),
     "image_folder": DataEntry(
         "study.data.image_folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"
+    ),
+    "image_stream": DataEntry(
+        "study.data.image_stream:ImageStream", "as image_folder, but decoded as they are needed: for ImageNet's size"
     ),
 }
 
@@ -127,17 +137,25 @@ ORDERS: dict[str, Entry] = {
     "pre": Entry("study.networks.orders:pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation"),
 }
 
-PROBES: dict[str, Entry] = {
-    "responses": Entry("study.probes.responses:measure", "standard deviation of each 3x3 layer's responses, after BN"),
-    "gradients": Entry("study.probes.gradients:measure", "norm of the gradient of each layer's weights"),
-    "identity": Entry(
+PROBES: dict[str, ProbeEntry] = {
+    "responses": ProbeEntry(
+        "study.probes.responses:measure", "standard deviation of each 3x3 layer's responses, after BN"
+    ),
+    "gradients": ProbeEntry("study.probes.gradients:measure", "norm of the gradient of each layer's weights"),
+    "identity": ProbeEntry(
         "study.probes.identity:measure", "how far each block is from the identity, and what its ReLU cuts"
     ),
-    "weights": Entry("study.probes.weights:measure", "norm of each layer's weights, and their way from the start"),
-    "paths": Entry("study.probes.paths:measure", "effect of deleting each block; the gradient by length of path"),
-    "confusion": Entry("study.probes.confusion:measure", "whether mini-batches pull in the same direction"),
-    "batch_norm": Entry(
+    "weights": ProbeEntry("study.probes.weights:measure", "norm of each layer's weights, and their way from the start"),
+    "paths": ProbeEntry("study.probes.paths:measure", "effect of deleting each block; the gradient by length of path"),
+    "confusion": ProbeEntry("study.probes.confusion:measure", "whether mini-batches pull in the same direction"),
+    "batch_norm": ProbeEntry(
         "study.probes.batch_norm:measure", "errors with BN's running, recalibrated and folded statistics"
+    ),
+    "ten_crop": ProbeEntry(
+        "study.probes.views:ten_crop", "test errors over ten crops of each image; costly", usual=False
+    ),
+    "multi_scale": ProbeEntry(
+        "study.probes.views:multi_scale", "test errors over whole images at five scales; costly", usual=False
     ),
 }
 """In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""

@@ -24,6 +24,12 @@ VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3
 PROBE_IMAGES = 1024
 """Training images that a probe looks at, where nothing else is said."""
 
+FOLDERS = ("image_folder", "image_stream")
+"""Data sets that are a folder of the user's: resident in memory, or decoded as they are needed."""
+
+STREAM_SIZE = 224
+"""Height and width of what a network sees of a streamed image, unless told otherwise (He et al. 2015, section 3.4)."""
+
 _POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 _FOLDER = r"\w[\w.+\-]{0,49}"
 
@@ -143,6 +149,21 @@ class Recipe(_Model):
     milestones: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] = Field(
         description="iterations after which the rate is multiplied by gamma"
     )
+    schedule: Literal["milestones", "plateau"] = Field(
+        default="milestones",
+        description="what the rate drops by: given iterations, or a training error that falls no more",
+    )
+    plateau_patience: int = Field(
+        default=5,
+        ge=1,
+        description="evaluations in a row without improvement after which a `plateau` schedule drops the rate",
+    )
+    plateau_improvement: float = Field(
+        default=0.01, ge=0, lt=1, description="share of the best error so far that an improvement takes off at least"
+    )
+    plateau_drops: int = Field(
+        default=2, ge=1, le=10, description="how often a `plateau` schedule drops the rate at most"
+    )
     gamma: float = Field(default=0.1, gt=0, le=1)
     warmup: Literal["none", "iterations", "error"] = Field(
         default="none",
@@ -158,7 +179,17 @@ class Recipe(_Model):
         default=1, ge=1, le=1024, description="parts of each batch that BN sees one by one, as on so many devices"
     )
     pad: int = Field(default=4, ge=0, le=16, description="pixels of zero padding for the random crop; 0: no crop")
+    scales: Annotated[tuple[int, int] | None, BeforeValidator(_as_tuple)] = Field(
+        default=None,
+        description="with `data: image_stream`: range that an image's shorter side is drawn from; null: image_size",
+    )
     flip: bool = Field(default=True, description="mirror each image with probability 1/2")
+    colour: Literal["none", "pca"] = Field(
+        default="none", description="with `data: image_stream`: pca shifts each image's colour (Krizhevsky et al. 2012)"
+    )
+    mean: Literal["pixel", "channel"] = Field(
+        default="pixel", description="what is subtracted: the training images' mean at each pixel, or of each channel"
+    )
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
     log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
 
@@ -168,6 +199,30 @@ class Recipe(_Model):
         if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
             raise _wrong(f"must be positive and rise, not {list(milestones)}")
         return milestones
+
+    @field_validator("schedule")
+    @classmethod
+    def _one_schedule(cls, schedule: str, info: ValidationInfo) -> str:
+        if schedule == "plateau" and info.data.get("milestones"):
+            raise _wrong("plateau goes without milestones; set recipe.milestones: []")
+        return schedule
+
+    @field_validator("scales")
+    @classmethod
+    def _range(cls, scales: tuple[int, int] | None) -> tuple[int, int] | None:
+        if scales is not None and not 4 <= scales[0] <= scales[1] <= 2048:
+            raise _wrong(
+                f"must be two numbers of pixels that rise, from 4 to 2048, such as [256, 480], not {list(scales)}"
+            )
+        return scales
+
+    @field_validator("log_every")
+    @classmethod
+    def _seen_by_plateau(cls, log_every: int, info: ValidationInfo) -> int:
+        evaluate_every = info.data.get("evaluate_every", log_every)
+        if info.data.get("schedule") == "plateau" and log_every > evaluate_every:
+            raise _wrong(f"must be at most evaluate_every ({evaluate_every}) with schedule: plateau, not {log_every}")
+        return log_every
 
     @field_validator("bn_groups")
     @classmethod
@@ -231,13 +286,14 @@ class RunSpec(_Model):
         default=None,
         validate_default=True,
         json_schema_extra={"pattern": f"^{_FOLDER}$"},
-        description="with `data: image_folder`: the folder's name under the data root",
+        description="with `data: image_folder` or `image_stream`: the folder's name under the data root",
     )
     image_size: int | None = Field(
         default=None,
         ge=4,
         le=512,
-        description="with `data: image_folder`: resize and crop to this; default: as they are",
+        description="with `data: image_folder`: resize and crop to this, default: as they are; "
+        f"with `image_stream`: the crop, default: {STREAM_SIZE}",
     )
     train_subset: int | None = Field(default=None, ge=2, description="train on this many images, balanced over classes")
     train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
@@ -276,6 +332,8 @@ class RunSpec(_Model):
             values["stem"] = "imagenet" if family == "vgg" else family
         if values.get("block") is None:
             values["block"] = _usual_block(family, values.get("depth"))
+        if values.get("data") == "image_stream" and values.get("image_size") is None:
+            values["image_size"] = STREAM_SIZE
         if values.get("network") == "plain":
             _forget_shortcut(values)
         elif values.get("shortcut") is None:
@@ -346,18 +404,18 @@ class RunSpec(_Model):
 
     @field_validator("folder", "image_size")
     @classmethod
-    def _image_folder_only(cls, value: Any, above: ValidationInfo) -> Any:
+    def _folders_only(cls, value: Any, above: ValidationInfo) -> Any:
         data = above.data.get("data", "image_folder")
-        if data != "image_folder" and value is not None:
-            raise _wrong(f"goes with data: image_folder, not with {data}")
+        if data not in FOLDERS and value is not None:
+            raise _wrong(f"goes with data: {' or '.join(FOLDERS)}, not with {data}")
         return value
 
     @field_validator("folder")
     @classmethod
     def _folder_name(cls, folder: str | None, above: ValidationInfo) -> str | None:
         if folder is None:
-            if above.data.get("data") == "image_folder":
-                raise _wrong("is missing; data: image_folder needs the name of a folder under the data root")
+            if above.data.get("data") in FOLDERS:
+                raise _wrong(f"is missing; data: {above.data['data']} needs the name of a folder under the data root")
         elif not re.fullmatch(_FOLDER, folder):
             raise _wrong(
                 f"must be the name of a folder under the data root: at most 50 letters, digits and ._+-, not {folder!r:.80}"
@@ -377,6 +435,20 @@ class RunSpec(_Model):
         size = above.data.get("image_size")
         if size is not None and recipe.pad >= size:
             raise _wrong(f"pad ({recipe.pad}) must be smaller than image_size ({size})")
+        return recipe
+
+    @field_validator("recipe")
+    @classmethod
+    def _augmentation_fits(cls, recipe: Recipe, above: ValidationInfo) -> Recipe:
+        data, size = above.data.get("data"), above.data.get("image_size")
+        if data == "image_stream":
+            if recipe.pad:
+                raise _wrong(f"pad must be 0 with data: image_stream, not {recipe.pad}: its crops are of larger images")
+            if recipe.scales is not None and size is not None and recipe.scales[0] < size:
+                raise _wrong(f"scales ({list(recipe.scales)}) must not begin below image_size ({size})")
+        elif data is not None and (recipe.scales is not None or recipe.colour != "none"):
+            name = "scales" if recipe.scales is not None else "colour"
+            raise _wrong(f"{name} goes with data: image_stream, not with {data}")
         return recipe
 
     @property

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    if typing.get_origin(annotation) is tuple:
-        return pa.list_(_arrow_type(typing.get_args(annotation)[0]))
+    for kind in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(kind) is tuple:
+            return pa.list_(_arrow_type(typing.get_args(kind)[0]))
     for kind in typing.get_args(annotation) or (annotation,):
         if kind in kinds:
             return kinds[kind]

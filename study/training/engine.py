@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from study.training.images import EVALUATION_BATCH
+from study.training.feed import EVALUATION_BATCH
 from study.training.program import Program
 
 
@@ -27,6 +27,8 @@ class Tuning:
     """Compile each shape of block once with torch.compile, for all depths. Off until a GPU has shown that it pays."""
     deterministic: bool = True
     """Take only algorithms whose sums have a fixed order, so that a run repeats bit for bit."""
+    decoders: int | None = None
+    """Processes that decode streamed images, on any device; None: as many as torch has threads, a run's share of the cores."""
 
 
 class Engine(Protocol):
@@ -43,7 +45,7 @@ class Engine(Protocol):
 
 
 class Eager:
-    """One operation after another: the reference, the way of the CPU, and that of several ranks."""
+    """One operation after another: the reference, the way of the CPU, and that of several ranks and of streamed images."""
 
     stride = 1
 
@@ -177,8 +179,9 @@ def _repeat(work: Callable[[Program], None], program: Program, times: int) -> No
 
 
 def engine(programs: Sequence[Program], tuning: Tuning) -> Engine:
-    """The engine for a pack: graphs on a GPU, unless several ranks have to meet in each step."""
+    """The engine for a pack: graphs on a GPU, unless several ranks have to meet in each step, or images come from files."""
     first = programs[0]
-    if first.images.device.type == "cuda" and first.ranks.size == 1 and tuning.graphs:
+    recordable = all(program.images.recordable for program in programs)
+    if first.images.device.type == "cuda" and first.ranks.size == 1 and recordable and tuning.graphs:
         return Graphs(programs, tuning.steps_per_graph, Cuda(programs))
     return Eager(programs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,61 +11,27 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from study.data import ImageSet
-from study.networks.memory import EVALUATED
+from study.data.crops import scaled
+from study.training.feed import EVALUATION_BATCH, Feed
 from study.training.samples import Draws
 
-EVALUATION_BATCH = EVALUATED
-"""Images in a batch of an evaluation: a constant, so that sums are taken in the same order every time."""
 
+class Images(Feed):
+    """Training and test images on a device, as uint8 (N, H, W, C), with their labels; padding is zero, after the mean."""
 
-class Images:
-    """Training and test images on a device, as uint8 (N, H, W, C), with their labels.
-
-    The network's input is `(pixel - mean) / 255`, where `mean` is the per-pixel mean over the training images (He et
-    al. 2015, section 4.2); padding is zero after that. The division changes nothing that BN does not undo.
-    """
-
-    def __init__(self, data: ImageSet, device: torch.device) -> None:
-        self.device = device
-        self.fingerprint = data.fingerprint
-        self.classes = len(data.classes)
-        mean = np.zeros(data.train_images.shape[1:], np.float64)
+    def __init__(self, data: ImageSet, device: torch.device, mean: str = "pixel") -> None:
+        total = np.zeros(data.train_images.shape[1:], np.float64)
         for start in range(0, len(data.train_images), 5000):  # in parts: float64 copies are eight times the data
-            mean += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
-        # As a tensor: a GPU multiplies by the reciprocal of a plain number, and the samples would differ in their last bits.
-        self._scale = torch.tensor(255.0, device=device)
-        self.mean = torch.from_numpy((mean / len(data.train_images)).astype(np.float32)).to(device)
+            total += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
+        super().__init__(device, data.fingerprint, len(data.classes), total / len(data.train_images), mean)
         self._images = {"train": _upload(data.train_images, device), "test": _upload(data.test_images, device)}
         self._labels = {"train": _upload(data.train_labels, device), "test": _upload(data.test_labels, device)}
 
     def __len__(self) -> int:
-        """Images to train on."""
         return len(self._labels["train"])
 
-    @property
-    def channels(self) -> int:
-        """1 for grey images, 3 for colour."""
-        return int(self.mean.shape[2])
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / self._scale
-
     def batch(self, draws: Draws, pad: int) -> tuple[Tensor, Tensor]:
-        """One training batch.
-
-        Parameters
-        ----------
-        draws
-            Of this batch, each part (B,), on the device.
-        pad
-            Pixels of padding on each side.
-
-        Returns
-        -------
-        images, labels
-            float32 (B, C, H, W) in channels-last layout, and int64 (B,).
-        """
-        images = self._normalise(self._images["train"].index_select(0, draws.image))
+        images = self.normalise(self._images["train"].index_select(0, draws.image))
         if pad:
             images = F.pad(images, (0, 0, pad, pad, pad, pad))
         count, height, width, channels = images.shape
@@ -78,26 +45,36 @@ class Images:
         return crop.permute(0, 3, 1, 2), self._labels["train"].index_select(0, draws.image)
 
     def count(self, split: str) -> int:
-        """Images of `train` or `test`."""
         return len(self._labels[split])
 
     def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """`count` images of `train` or `test` from the number in `first` (int64, on the device) on, not augmented.
-
-        Shapes as in `batch`.
-        """
         return self.at(split, first + torch.arange(count, device=self.device))
 
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
-        """The images of `train` or `test` with these numbers, int64 (B,) on the device, not augmented. Shapes as in `batch`."""
-        images = self._normalise(self._images[split].index_select(0, number))
+        images = self.normalise(self._images[split].index_select(0, number))
         return images.permute(0, 3, 1, 2), self._labels[split].index_select(0, number)
 
-    def evaluation_sizes(self, split: str, first: int = 0, step: int = 1) -> list[int]:
-        """Images in each batch of an evaluation of `train` or `test`, of every `step`-th batch from `first` on."""
-        count = self.count(split)
-        starts = range(first * EVALUATION_BATCH, count, step * EVALUATION_BATCH)
-        return [min(EVALUATION_BATCH, count - start) for start in starts]
+    @property
+    def sides(self) -> tuple[int, int]:
+        side = min(self.native)
+        return side, side * 7 // 8  # 224 of 256, as for ImageNet
+
+    def views(self, split: str, side: int, square: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for start in range(0, self.count(split), EVALUATION_BATCH):
+            images = self._images[split][start : start + EVALUATION_BATCH]
+            numbers = torch.arange(start, start + len(images), device=self.device)
+            yield numbers, _view(images, side, square), self._labels[split][start : start + EVALUATION_BATCH]
+
+
+def _view(images: Tensor, side: int, square: bool) -> Tensor:
+    height, width = images.shape[1:3]
+    across, down = scaled(width, height, side)
+    if (down, across) != (height, width):
+        maps = images.permute(0, 3, 1, 2).float()
+        maps = F.interpolate(maps, (down, across), mode="bilinear", antialias=True, align_corners=False)
+        images = maps.permute(0, 2, 3, 1)
+    top, left = (down - side) // 2, (across - side) // 2
+    return images[:, top : top + side, left : left + side] if square else images
 
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:

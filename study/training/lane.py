@@ -14,7 +14,7 @@ from study.spec.run import RunSpec
 from study.store.curves import CURVES, Row, write_rows
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.images import Images
+from study.training.feed import Feed
 from study.training.program import Program
 from study.training.ranks import Ranks
 from study.training.samples import Samples
@@ -34,7 +34,7 @@ class Lane:
         self,
         spec: RunSpec,
         files: RunFiles,
-        images: Images,
+        images: Feed,
         ranks: Ranks | None = None,
         before_write: Callable[[], None] = lambda: None,
         compile_blocks: bool = False,
@@ -75,6 +75,7 @@ class Lane:
         if self.iteration not in self._window:
             draws = self.samples.window(self.iteration)
             self._window = range(self.iteration, self.iteration + len(draws.image))
+            self.images.expect(self.samples, self.iteration)
             self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
         recipe = self.recipe
         periods = [recipe.log_every, recipe.evaluate_every, self.spec.probe_every or recipe.iterations]
@@ -127,10 +128,13 @@ class Lane:
         program.wrong.zero_()
         self.logged = self.iteration
         if self.schedule.observe(error):
-            program.load_rates([self.schedule.rate(i) for i in self._window])
+            self._renew_rates()
         if not math.isfinite(loss):
             self.diverged = True
             log.warning("%s: the loss is %s at iteration %d: diverged", self.files.run_id, loss, self.iteration)
+
+    def _renew_rates(self) -> None:
+        self.program.load_rates([self.schedule.rate(i) for i in self._window])
 
     def log_evaluation(self, split: str, source: str) -> None:
         """Take the evaluation that the program made of `source` (`train` or `test`) as the point of a split."""
@@ -139,6 +143,18 @@ class Lane:
             clean, test = self.rows[-2]["error"], self.rows[-1]["error"]
             message = "iteration %d: training error %.2f %%, test error %.2f %%"
             log.info(message, self.iteration, clean, test)
+            if self.schedule.observe_evaluation(self.iteration, self._error_since_evaluation()):
+                log.info(
+                    "iteration %d: a plateau; the rate drops to %g", self.iteration, self.schedule.rate(self.iteration)
+                )
+                self._renew_rates()
+
+    def _error_since_evaluation(self) -> float:
+        """The running training error between the last evaluation and the one before, in percent."""
+        evaluated = [row["iteration"] for row in self.rows if row["split"] == "test"]
+        begin = evaluated[-2] if len(evaluated) > 1 else 0
+        running = [row["error"] for row in self.rows if row["split"] == "train" and row["iteration"] > begin]
+        return math.fsum(running) / len(running) if running else math.inf
 
     def forget_evaluation(self) -> None:
         """Leave out an evaluation that was cut short: it is due again."""
@@ -176,7 +192,7 @@ class Lane:
         state = {
             **self.program.state(),
             "logged": self.logged,
-            "warmed_up": self.schedule.warmed_up,
+            **self.schedule.state(),
             "seconds": self.seconds,
             "curves": _columns(self.rows),
             "fingerprint": self.images.fingerprint,
@@ -206,7 +222,7 @@ class Lane:
             )
         self.program.restore(state)
         self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
-        self.schedule.warmed_up = state["warmed_up"]
+        self.schedule.restore(state)
         self.rows = _rows(state["curves"])
         self._last = {row["split"]: row["error"] for row in self.rows}
         # The last attempt may have ended between this checkpoint and the seal.

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from study.data import ImageSet
+from study.data import ImageFiles, ImageSet
 from study.networks.memory import needed, parts
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import Engine, Tuning, engine
-from study.training.images import Images
+from study.training.feed import Feed
+from study.training.feeds import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
 from study.training.ranks import Ranks
@@ -43,7 +44,7 @@ class Progress(NamedTuple):
 
 def train_pack(
     runs: Sequence[_Run],
-    data: ImageSet,
+    data: ImageSet | ImageFiles,
     device: torch.device,
     *,
     stopped: Callable[[], bool] = lambda: False,
@@ -71,12 +72,17 @@ def train_pack(
     probe
         Measures a lane at the iterations that its spec asks for, and leaves it as it is; False when that was cut short.
     tuning
-        For a GPU; changes the speed, not what is trained.
+        Changes the speed, not what is trained.
 
     Returns
     -------
     bool
         True when all runs are sealed, False when it was stopped.
+
+    Raises
+    ------
+    StudyError
+        The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
     """
     todo = _fitting(runs, data, device)
     if len(todo) > 1:
@@ -85,8 +91,9 @@ def train_pack(
     while todo:
         part = todo.pop(0)
         try:
-            if not _train_together(part, Images(data, device), *arguments):
-                return False
+            with open_feeds([spec for spec, _ in part], data, device, ranks, tuning.decoders) as feeds:
+                if not _train_together(part, feeds, *arguments):
+                    return False
         except RuntimeError as error:
             if len(part) == 1 or not _out_of_memory(error):
                 raise
@@ -95,14 +102,17 @@ def train_pack(
     return True
 
 
-def _fitting(runs: Sequence[_Run], data: ImageSet, device: torch.device) -> list[Sequence[_Run]]:
+def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
     """The runs in parts that fit on the device one after another."""
     if device.type != "cuda":
         return [runs]
-    size, _, channels = data.train_images.shape[1:]
+    size, channels, resident = data.image_size if isinstance(data, ImageFiles) else 0, 3, 0
+    if isinstance(data, ImageSet):
+        size, _, channels = data.train_images.shape[1:]
+        resident = data.train_images.nbytes + data.test_images.nbytes
     torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
-    room = int(0.9 * free) - data.train_images.nbytes - data.test_images.nbytes
+    room = int(0.9 * free) - resident
     needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
     return [[runs[place] for place in part] for part in parts(needs, room)]
 
@@ -124,7 +134,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
 
 def _train_together(
     runs: Sequence[_Run],
-    images: Images,
+    feeds: Sequence[Feed],
     device: torch.device,
     tuning: Tuning,
     stopped: Callable[[], bool],
@@ -138,8 +148,8 @@ def _train_together(
     _set_threads(states, device)
     with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
         lanes = [
-            _open_lane(Lane(spec, files, images, ranks, partial(before_write, files), tuning.compile_blocks), state)
-            for (spec, files), state in zip(runs, states, strict=True)
+            _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files), tuning.compile_blocks), state)
+            for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
         ]
         return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks(), probe).run()
 

@@ -17,7 +17,7 @@ from torch.optim.sgd import sgd
 
 from study.networks.network import build
 from study.spec.run import RunSpec
-from study.training.images import EVALUATION_BATCH, Images
+from study.training.feed import EVALUATION_BATCH, Feed
 from study.training.ranks import Ranks
 from study.training.samples import Draws
 
@@ -30,7 +30,7 @@ class Program:
     autocast does, with two launches a step for all layers together instead of two for each.
     """
 
-    def __init__(self, spec: RunSpec, images: Images, ranks: Ranks | None = None, compile_blocks: bool = False) -> None:
+    def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None, compile_blocks: bool = False) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
         network = build(spec, images.channels, images.classes)

@@ -15,7 +15,7 @@ from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.images import Images
+from study.training.feed import Feed
 
 
 def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
@@ -48,7 +48,7 @@ def _state(files: RunFiles) -> dict[str, Tensor]:
     return state["network"]  # type: ignore[no-any-return]
 
 
-def trained(files: RunFiles, images: Images) -> Network:
+def trained(files: RunFiles, images: Feed) -> Network:
     """The network of a run that is done, in float32 on the device of the images, in evaluation mode.
 
     Raises
@@ -63,24 +63,24 @@ def trained(files: RunFiles, images: Images) -> Network:
     return _placed(network, images).eval()
 
 
-def deeper(small: Network, spec: RunSpec, images: Images) -> Network:
+def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:
     """The network of `spec` that computes what the trained `small` does; BN's new statistics are the training set's."""
     large = _placed(build(spec, images.channels, images.classes), images)
     stretch(small, large, _batches(images))
     return large.eval()
 
 
-def starting_weights(spec: RunSpec, files: RunFiles, images: Images) -> dict[str, Tensor]:
+def starting_weights(spec: RunSpec, files: RunFiles, images: Feed) -> dict[str, Tensor]:
     """The network's state that a run with `start_from` begins with. Raises as `origin` and `trained`."""
     return dict(deeper(trained(origin(spec, files), images), spec, images).state_dict())
 
 
-def _batches(images: Images) -> Iterator[Tensor]:
+def _batches(images: Feed) -> Iterator[Tensor]:
     first = 0
     for size in images.evaluation_sizes("train"):
         yield images.in_order("train", torch.tensor(first, device=images.device), size)[0]
         first += size
 
 
-def _placed(network: Network, images: Images) -> Network:
+def _placed(network: Network, images: Feed) -> Network:
     return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import queue
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from study.spec.identity import run_id
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
-from tests.helpers import make_spec, open_run
+from tests.helpers import make_folder, make_spec, open_run
 
 
 @pytest.fixture
@@ -93,15 +92,14 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_and_says_so(
     assert len(view.notes) == 2
 
 
-def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody() -> None:
     half = '{"event": "progress"}\n{"event": "en'
     dying = object.__new__(local._Worker)
     dying.process = subprocess.Popen(["printf", half], stdout=subprocess.PIPE, text=True)
     events: queue.Queue[Any] = queue.Queue()
     dying._read(events)
     assert [events.get_nowait()[1] for _ in range(2)] == [{"event": "progress"}, None]
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"folders": ["'))
-    assert list(worker._Orders()) == []  # and a worker whose parent died so ends
+    assert list(worker._Orders(io.StringIO('{"folders": ["'))) == []  # and a worker whose parent died so ends
 
 
 SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_every": 3}
@@ -190,3 +188,12 @@ def test_a_job_whose_attempts_get_nowhere_fails_and_says_so(tmp_path: Path) -> N
     assert "3 attempts made no progress at iteration 0; give its jobs more time" in store.status(files).message
     # `--mode retry` asks again, and three more attempts are granted.
     assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "done"}
+
+
+def test_a_worker_trains_on_images_that_processes_of_its_own_decode(tmp_path: Path) -> None:
+    make_folder(tmp_path / "toy")
+    stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
+    files = open_run(tmp_path, make_spec(**SHORT | stream))
+    # The worker's thread that reads orders must not be in the way of a fork: it would stand still.
+    outcomes, complete = local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), _View())
+    assert complete and outcomes == {files.run_id: "done"}

@@ -49,6 +49,11 @@ GOLDEN = [
         "residual-56-cifar10-785266f07908",
     ),
     ({"width": 4}, "plain-56-cifar10-s0-9ecd0090aeb7", "plain-56-cifar10-8e8b4e99f708"),
+    (
+        {"family": "imagenet", "depth": 34, "data": "image_stream", "folder": "imagenet", "recipe": "he2015_imagenet"},
+        "plain-34-imagenet-s0-39d35083b89f",
+        "plain-34-imagenet-b8526a9e775f",
+    ),
 ]
 
 CANONICAL = (
@@ -66,6 +71,13 @@ def test_ids_are_what_they_always_were(fields, run, point):
     spec = make_spec(**PAPER | fields)
     assert run_id(spec) == run
     assert point_id(spec) == point
+
+
+def test_what_streaming_added_is_neutral_until_it_is_used():
+    added = {"scales": None, "colour": "none", "mean": "pixel", "schedule": "milestones", "plateau_patience": 5}
+    aloud = make_spec(**PAPER, **{f"recipe__{field}": value for field, value in added.items()})
+    assert run_id(aloud) == GOLDEN[0][1]
+    assert run_id(make_spec(**PAPER, recipe__mean="channel")) != GOLDEN[0][1]
 
 
 def test_the_hashed_text_is_what_it_always_was():

@@ -21,6 +21,12 @@ PAPERS = {
         "weight_decay": 1e-4, "milestones": (32_000, 48_000), "gamma": 0.1, "warmup": "iterations",
         "warmup_rate": 0.01, "warmup_iterations": 400, "warmup_from_depth": 0, "pad": 4, "flip": True,
     },
+    # He et al. 2015, section 3.4
+    "he2015_imagenet": {
+        "iterations": 600_000, "batch_size": 256, "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
+        "weight_decay": 1e-4, "milestones": (), "schedule": "plateau", "gamma": 0.1, "warmup": "none", "pad": 0,
+        "scales": (256, 480), "flip": True, "colour": "pca", "mean": "pixel",
+    },
     # Li et al. 2018: 300 epochs of 50,000 images, rate / 10 at epochs 150, 225, 275
     "li2018_cifar": {
         "iterations": round(300 * 50_000 / 128), "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9,
@@ -32,7 +38,8 @@ PAPERS = {
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_papers_recipe_has_the_papers_numbers(name):
-    recipe = make_spec(data="cifar10", recipe=name).recipe
+    data = {"data": "image_stream", "folder": "mine"} if "imagenet" in name else {"data": "cifar10"}
+    recipe = make_spec(recipe=name, **data).recipe
     assert {field: getattr(recipe, field) for field in PAPERS[name]} == PAPERS[name]
 
 
@@ -42,7 +49,8 @@ def test_the_issued_recipes_are_there():
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_named_recipe_resolves_and_says_what_it_is(name):
-    assert make_spec(recipe=name).recipe.name == name
+    data = {"data": "image_stream", "folder": "mine"} if "imagenet" in name else {}
+    assert make_spec(recipe=name, **data).recipe.name == name
     assert 20 < len(recipes.summary(name)) < 120
 
 

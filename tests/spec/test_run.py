@@ -15,6 +15,8 @@ from tests.helpers import make_spec
     [
         ({"network": "residual"}, {"shortcut": "A", "stem": "cifar", "family": "cifar"}),
         ({"network": "plain"}, {"shortcut": None}),
+        ({"data": "image_stream", "folder": "mine", "recipe__pad": 0}, {"image_size": 224}),
+        ({"data": "image_stream", "folder": "mine", "recipe__pad": 0, "image_size": 64}, {"image_size": 64}),
         ({"network": "plain", "shortcut": "B"}, {"shortcut": None}),
         ({"family": "imagenet", "depth": 18}, {"stem": "imagenet"}),
         ({"family": "imagenet", "depth": 34, "stem": "cifar"}, {"stem": "cifar"}),
@@ -63,6 +65,7 @@ def test_what_hangs_on_another_field_is_made_explicit(fields, chosen):
 
 
 IMAGES = {"data": "image_folder", "folder": "mine"}
+STREAM = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
 
 
 @pytest.mark.parametrize(
@@ -113,14 +116,33 @@ IMAGES = {"data": "image_folder", "folder": "mine"}
         ({"block": "basics"}, "block: no block 'basics'; did you mean 'basic'"),
         ({"shortcut": "D"}, "shortcut: no shortcut 'D'; known: A, B, C"),
         ({"data": "image_folder"}, "folder: is missing"),
-        ({"folder": "mine"}, "folder: goes with data: image_folder, not with digits"),
-        ({"image_size": 32}, "image_size: goes with data: image_folder, not with digits"),
+        ({"folder": "mine"}, "folder: goes with data: image_folder or image_stream, not with digits"),
+        ({"image_size": 32}, "image_size: goes with data: image_folder or image_stream, not with digits"),
         (IMAGES | {"folder": "a/b"}, "folder: must be the name of a folder .* not 'a/b'"),
         (IMAGES | {"folder": ".."}, "folder: must be the name"),
         (IMAGES | {"folder": "a\0b"}, "folder: must be the name"),
         (IMAGES | {"folder": "a\n"}, "folder: must be the name"),
         (IMAGES | {"folder": "a" * 51}, "folder: must be the name"),
         (IMAGES | {"image_size": 4, "recipe__pad": 4}, r"recipe: pad \(4\) must be smaller than image_size \(4\)"),
+        ({"data": "image_stream"}, "folder: is missing; data: image_stream needs"),
+        (STREAM | {"recipe__pad": 4}, "recipe: pad must be 0 with data: image_stream, not 4"),
+        (STREAM | {"recipe__scales": [200, 480]}, r"recipe: scales \(\[200, 480\]\) must not begin below image_size"),
+        (STREAM | {"recipe__scales": [480, 256]}, r"recipe.scales: must be two numbers of pixels that rise"),
+        (STREAM | {"recipe__scales": [256, 480, 500]}, r"recipe.scales: .*at most 2 items"),
+        ({"recipe__scales": [256, 480]}, "recipe: scales goes with data: image_stream, not with digits"),
+        ({"recipe__colour": "pca"}, "recipe: colour goes with data: image_stream, not with digits"),
+        ({"recipe__colour": "hsv"}, "recipe.colour: must be 'none' or 'pca', not 'hsv'"),
+        ({"recipe__mean": "image"}, "recipe.mean: must be 'pixel' or 'channel'"),
+        (
+            {"recipe__schedule": "plateau"},
+            r"recipe.schedule: plateau goes without milestones; set recipe.milestones: \[\]",
+        ),
+        (
+            {"recipe__schedule": "plateau", "recipe__milestones": [], "recipe__log_every": 26},
+            r"recipe.log_every: must be at most evaluate_every \(25\) with schedule: plateau, not 26",
+        ),
+        ({"recipe__plateau_patience": 0}, "recipe.plateau_patience: must be greater than or equal to 1"),
+        ({"recipe__plateau_improvement": 1.0}, "recipe.plateau_improvement: must be less than 1"),
         ({"depth": "20"}, "depth: must be a valid integer, not '20'"),
         ({"depth": 20.0}, "depth: must be a valid integer, not 20.0"),
         ({"seed": True}, "seed: must be a valid integer, not True"),

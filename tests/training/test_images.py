@@ -52,6 +52,14 @@ def test_the_training_images_have_zero_mean_at_each_pixel() -> None:
     assert whole.mean(0).abs().max() < 1e-5
 
 
+def test_the_mean_may_be_that_of_each_channel() -> None:
+    data = tiny_images(train=300, channels=3)
+    images = Images(data, torch.device("cpu"), "channel")
+    first, _ = images.in_order("train", torch.tensor(0), 300)
+    expected = (data.train_images - data.train_images.mean((0, 1, 2), dtype=np.float64)) / 255
+    np.testing.assert_allclose(first.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)
+
+
 def test_read_only_data_are_taken_without_a_warning_and_without_a_copy(recwarn) -> None:  # type: ignore[no-untyped-def]
     data = tiny_images()
     data.train_images.flags.writeable = False

@@ -191,6 +191,67 @@ def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> 
     assert points(files) == whole
 
 
+PLATEAU = {
+    "recipe__schedule": "plateau", "recipe__milestones": [], "recipe__plateau_patience": 1,
+    "recipe__plateau_improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
+}  # fmt: skip
+
+
+def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT | PLATEAU)
+    files = open_run(tmp_path, spec)
+    train_pack([(spec, files)], tiny_images(train=200), CPU)  # one window for all steps
+    lr = {row["iteration"]: row["lr"] for row in read_rows(files.curves) if row["split"] == "train"}
+    first = spec.recipe.learning_rate
+    assert [lr[i] for i in range(1, 13)] == pytest.approx([first] * 6 + [first / 10] * 3 + [first / 100] * 3)
+
+
+def test_what_the_plateau_lowers_is_what_is_trained_at(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT | PLATEAU)
+    lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(train=200), CPU))
+    step(lane)
+    assert lane.schedule.plateau is not None
+    lane.rows = [{"iteration": 1, "split": split, "error": 50.0} for split in ("train", "train_clean")]
+    for expected in (1.0, 0.1):  # the first evaluation is the best so far, the second a plateau
+        lane.program.evaluation = lambda source: (1.0, 50.0)  # type: ignore[method-assign]
+        lane.log_evaluation("test", "test")
+        assert lane.program._rates[1].item() == pytest.approx(expected * spec.recipe.learning_rate)
+
+
+def test_a_plateau_is_of_the_running_training_error_between_evaluations(tmp_path: Path) -> None:
+    spec = make_spec(**SHORT)
+    lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
+    kinds = ["train", "train", "test", "train", "train", "train_clean", "test"]
+    iterations, errors = [2, 4, 4, 6, 8, 8, 8], [90.0, 80.0, 1.0, 60.0, 50.0, 2.0, 3.0]
+    lane.rows = [{"split": s, "iteration": i, "error": e} for s, i, e in zip(kinds, iterations, errors, strict=True)]
+    assert lane._error_since_evaluation() == 55.0
+
+
+@pytest.mark.parametrize("stop_at", [2, 3, 7, 9])
+def test_a_plateau_goes_on_after_a_resume_as_it_was(tmp_path: Path, stop_at: int) -> None:
+    whole = curve(tmp_path / "whole", **PLATEAU)
+    spec = make_spec(**SHORT | PLATEAU)
+    files = open_run(tmp_path / "parts", spec)
+    steps = [0]
+    train_pack(
+        [(spec, files)],
+        tiny_images(),
+        CPU,
+        stopped=lambda: steps[0] >= stop_at,
+        report=lambda progress: steps.__setitem__(0, progress.iteration),
+    )
+    train_pack([(spec, files)], tiny_images(), CPU)
+    assert points(files) == whole
+
+
+def test_a_mean_of_channels_is_a_choice_of_each_lane(tmp_path: Path) -> None:
+    alone = [curve(tmp_path / "alone", recipe__mean=mean) for mean in ("pixel", "channel")]
+    specs = [make_spec(**SHORT, recipe__mean=mean) for mean in ("pixel", "channel")]
+    pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
+    train_pack(pack, tiny_images(), CPU)
+    assert [points(files) for _, files in pack] == alone and alone[0] != alone[1]
+
+
 def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path: Path) -> None:
     spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup_error=0.001)
     files = open_run(tmp_path, spec)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from study import data
 from study.store.runs import status
+from study.training.engine import Tuning
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
-from tests.helpers import make_spec, open_run, read_rows, tiny_images
+from tests.helpers import make_folder, make_spec, open_run, read_rows, tiny_images
 
 FIELDS = {
     "recipe__iterations": 8,
@@ -23,32 +26,42 @@ FIELDS = {
     "recipe__learning_rate": 0.01,
     "shortcut": "dropout",  # its masks follow the images, wherever they are worked on
 }
+STREAM = {
+    "data": "image_stream",
+    "folder": "toy",
+    "image_size": 16,
+    "recipe__pad": 0,
+    "recipe__scales": [20, 28],
+    "recipe__colour": "pca",
+}
 CPU = torch.device("cpu")
 
 
-def _rank(rank: int, size: int, port: int, results: str, stop_at: int) -> None:
+def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed: bool) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    spec = make_spec(**FIELDS)
+    spec = make_spec(**FIELDS | (STREAM if streamed else {}))
+    images = data.load("image_stream", Path(results).parent, folder="toy", image_size=16) if streamed else tiny_images()
     taken = [0]
     train_pack(
         [(spec, open_run(Path(results), spec))],
-        tiny_images(),
+        images,
         CPU,
         ranks=Ranks(rank, size),
+        tuning=Tuning(decoders=rank),  # as unlike as can be
         stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, heeded by all
         report=lambda progress: taken.__setitem__(0, progress.iteration),
     )
     torch.distributed.destroy_process_group()
 
 
-def train(results: Path, size: int, stop_at: int = 100) -> None:
+def train(results: Path, size: int, stop_at: int = 100, streamed: bool = False) -> None:
     """Train the run with so many ranks; it is stopped at a step, if told so."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=_rank, args=(r, size, port, str(results), stop_at)) for r in range(size)]
+    ranks = [context.Process(target=_rank, args=(r, size, port, str(results), stop_at, streamed)) for r in range(size)]
     for process in ranks:
         process.start()
     for process in ranks:
@@ -56,9 +69,9 @@ def train(results: Path, size: int, stop_at: int = 100) -> None:
         assert process.exitcode == 0
 
 
-def curve(results: Path) -> dict[tuple[str, int], tuple[float, float]]:
+def curve(results: Path, **fields: Any) -> dict[tuple[str, int], tuple[float, float]]:
     """Loss and error at each point of the curve."""
-    rows = read_rows(open_run(results, make_spec(**FIELDS)).curves)
+    rows = read_rows(open_run(results, make_spec(**FIELDS | fields)).curves)
     return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
 
 
@@ -81,6 +94,18 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     assert status(files).state == "done"
     for point, (loss, _) in curve(tmp_path / "one").items():
         assert curve(tmp_path / "both")[point][0] == pytest.approx(loss, rel=1e-3)
+
+
+def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
+    make_folder(tmp_path / "toy", train=24, test=12)
+    train(tmp_path / "one", 1, streamed=True)
+    train(tmp_path / "two", 2, streamed=True, stop_at=5)
+    train(tmp_path / "two", 2, streamed=True)
+    one, two = curve(tmp_path / "one", **STREAM), curve(tmp_path / "two", **STREAM)
+    assert one.keys() == two.keys() and len(one) == 7
+    for point, (loss, error) in one.items():
+        assert two[point][0] == pytest.approx(loss, rel=1e-3)
+        assert two[point][1] == pytest.approx(error, abs=8.4)  # an image of 12 on the edge
 
 
 def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None:

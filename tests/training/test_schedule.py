@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
 from study.training.schedule import Schedule
 from tests.helpers import make_spec
@@ -37,6 +39,55 @@ def test_a_warm_up_that_never_ends_is_said_aloud() -> None:
     assert rates(schedule, 60_000) == [0.01]
     warning = schedule.warning()
     assert warning is not None and "never ended" in warning and "80 %" in warning
+
+
+PLATEAU = {"recipe__schedule": "plateau", "recipe__milestones": [], "recipe__learning_rate": 0.1}
+
+
+def test_the_rate_drops_after_so_many_evaluations_without_improvement() -> None:
+    few = {"recipe__plateau_patience": 2, "recipe__plateau_improvement": 0.1, "recipe__plateau_drops": 2}
+    schedule = Schedule(make_spec(**PLATEAU | few))
+    # Best so far 50, then 44; 41 takes less than a tenth off 44, 39 more.
+    errors = [50, 44, 41, 42, 39, 38, 60, 38, 37, 30, 30, 30, 30]
+    drops = [schedule.observe_evaluation(10 * i, error) for i, error in enumerate(errors, start=1)]
+    assert [i for i, drop in enumerate(drops) if drop] == [3, 6]  # the third plateau is one too many
+    assert rates(schedule, 0, 10**6) == [0.001, 0.001]
+
+
+@pytest.mark.parametrize("patience, improvement", [(2, 0.0), (2, 0.01), (3, 0.05)])
+def test_a_plateau_is_what_torch_calls_one(patience: int, improvement: float) -> None:
+    fields = {"recipe__plateau_patience": patience, "recipe__plateau_improvement": improvement}
+    schedule = Schedule(make_spec(**PLATEAU | fields, recipe__plateau_drops=10))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=patience - 1, threshold=improvement, threshold_mode="rel", eps=0.0
+    )
+    errors = 30 + 60 * np.exp(-np.arange(60) / 8) + np.random.RandomState(5).normal(0, 2, 60)
+    seen = set()
+    for i, error in enumerate(errors[:40]):
+        schedule.observe_evaluation(i + 1, error)
+        theirs.step(error)
+        assert schedule.rate(i + 1) == pytest.approx(optimizer.param_groups[0]["lr"])
+        seen.add(schedule.rate(i + 1))
+    assert len(seen) > 2
+
+
+def test_a_warm_up_has_no_plateau() -> None:
+    fields = {"recipe__warmup": "iterations", "recipe__warmup_iterations": 50, "recipe__plateau_patience": 1}
+    schedule = Schedule(make_spec(**PLATEAU | fields))
+    assert not any(schedule.observe_evaluation(i, 90.0) for i in (10, 30, 50))
+    assert not schedule.observe_evaluation(60, 90.0) and schedule.observe_evaluation(70, 90.0)
+
+
+def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none() -> None:
+    spec = make_spec(**PLATEAU, recipe__plateau_patience=2)
+    first, second, old = Schedule(spec), Schedule(spec), Schedule(spec)
+    for error in (50.0, 50.0):
+        first.observe_evaluation(10, error)
+    second.restore(first.state())
+    old.restore({"warmed_up": True})
+    assert second.observe_evaluation(20, 50.0) and not old.observe_evaluation(20, 50.0)
+    assert second.plateau is not None and second.plateau.state() == {"best": 50.0, "stale": 0, "drops": 1}
 
 
 def test_shallower_networks_do_not_warm_up() -> None:

@@ -1,0 +1,127 @@
+"""A folder that stays in its files: what is listed, what is refused, and the statistics of its colours."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study import data
+from study.data import ImageFiles, image_statistics
+from study.data.image_statistics import of_sums
+from study.errors import StudyError
+from tests.helpers import make_folder
+
+
+def load(root: Path, **options: object) -> ImageFiles:
+    files = data.load("image_stream", root, folder="toy", **({"image_size": 24} | options))  # type: ignore[arg-type]
+    assert isinstance(files, ImageFiles)
+    return files
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "toy").parent
+
+
+def test_files_are_listed_by_class_then_name(toy: Path) -> None:
+    files = load(toy)
+    assert files.classes == ("class0", "class1", "class2") and files.name == "toy" and files.image_size == 24
+    assert files.train_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and len(files.test_labels) == 6
+    assert files.path("train", 4) == str(toy / "toy/train/class1/1.jpg")
+    assert files.path("test", 5) == str(toy / "toy/test/class2/5.jpg")
+
+
+def test_val_will_do_for_test(tmp_path: Path) -> None:
+    make_folder(tmp_path / "toy", held_out="val")
+    as_val = load(tmp_path)
+    assert as_val.path("test", 0) == str(tmp_path / "toy/val/class0/0.jpg")
+    (tmp_path / "toy/test").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "toy/test/unlabelled.jpg")  # as ImageNet's own
+    assert load(tmp_path).path("test", 0) == as_val.path("test", 0)
+    shutil.rmtree(tmp_path / "toy/test")
+    (tmp_path / "toy/val").rename(tmp_path / "toy/test")
+    assert load(tmp_path).fingerprint == as_val.fingerprint
+
+
+def test_the_fingerprint_is_of_names_and_sizes(toy: Path) -> None:
+    before = load(toy).fingerprint
+    file = toy / "toy/train/class0/0.jpg"
+    file.touch()
+    assert load(toy).fingerprint == before
+    file.write_bytes(file.read_bytes() + b"\0")
+    longer = load(toy).fingerprint
+    file.rename(file.with_name("00.jpg"))
+    assert len({before, longer, load(toy).fingerprint}) == 3
+
+
+def test_a_subset_keeps_the_statistics(toy: Path) -> None:
+    whole, part = load(toy), load(toy, train_subset=6)
+    assert np.bincount(part.train_labels).tolist() == [2, 2, 2] and len(part.test_labels) == 6
+    assert set(part.train_files) < set(whole.train_files) and part.fingerprint != whole.fingerprint
+    assert np.array_equal(part.statistics.pixel_mean, whole.statistics.pixel_mean)
+
+
+@pytest.mark.parametrize("split, says", [("train/class1", "class1: no images"), ("test/class1", "class1: no images")])
+def test_a_class_without_images_is_an_error(toy: Path, split: str, says: str) -> None:
+    for file in (toy / "toy" / split).iterdir():
+        file.unlink()
+    with pytest.raises(StudyError, match=says):
+        load(toy)
+
+
+def test_a_folder_that_is_not_there_is_missing(toy: Path) -> None:
+    assert data.missing("image_stream", toy, folder="toy") is None
+    assert "is not there" in (data.missing("image_stream", toy, folder="other") or "")
+
+
+def test_the_mean_is_that_of_the_centre_squares(toy: Path) -> None:
+    squares = []
+    for path in sorted((toy / "toy/train").rglob("*.jpg")):
+        with Image.open(path) as image:
+            width, height = (max(24, round(side * 24 / min(image.size))) for side in image.size)
+            small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        top, left = (height - 24) // 2, (width - 24) // 2
+        squares.append(small[top : top + 24, left : left + 24].astype(np.float64))
+    found = load(toy).statistics
+    np.testing.assert_allclose(found.pixel_mean, np.mean(squares, 0), atol=1e-9)
+    covariance = np.cov(np.reshape(squares, (-1, 3)).T, bias=True) / 255**2
+    rebuilt = found.eigenvectors @ np.diag(found.eigenvalues) @ found.eigenvectors.T
+    np.testing.assert_allclose(rebuilt, covariance, atol=1e-12)
+
+
+def test_the_eigenvectors_of_a_known_covariance() -> None:
+    axes, _ = np.linalg.qr(np.random.RandomState(0).normal(size=(3, 3)))
+    axes *= np.where(axes.sum(0) < 0, -1, 1)
+    known = np.array([0.2, 0.02, 0.005])
+    mean = np.array([120.0, 110.0, 100.0])
+    covariance = axes @ np.diag(known) @ axes.T * 255**2
+    images, side = 7, 5
+    total = np.broadcast_to(mean, (side, side, 3)) * images
+    found = of_sums(total, (covariance + np.outer(mean, mean)) * images * side**2, images)
+    np.testing.assert_allclose(found.eigenvalues, known, atol=1e-9)
+    np.testing.assert_allclose(found.eigenvectors, axes, atol=1e-6)
+    np.testing.assert_allclose(found.pixel_mean, np.broadcast_to(mean, (side, side, 3)))
+
+
+def test_statistics_are_measured_once_of_a_sample(toy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[int] = []
+    original = image_statistics.decode_all
+
+    def counted(paths, *rest, **options):  # type: ignore[no-untyped-def]
+        seen.append(len(paths))
+        return original(paths, *rest, **options)
+
+    monkeypatch.setattr(image_statistics, "decode_all", counted)
+    first, second = load(toy).statistics, load(toy).statistics
+    assert seen == [12] and np.array_equal(first.pixel_mean, second.pixel_mean)
+    for entry in (tmp_path / "cache").glob("*.npz"):
+        entry.write_bytes(b"PK damaged")
+    assert np.array_equal(load(toy).statistics.pixel_mean, first.pixel_mean)
+    load(toy, image_size=16)
+    monkeypatch.setattr(image_statistics, "SAMPLE", 5)
+    load(toy)
+    assert seen == [12, 12, 12, 5]
