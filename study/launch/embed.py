@@ -19,7 +19,8 @@ from study.launch.sweep import prepare_data
 from study.networks.network import Network
 from study.spec import recipes, stretching
 from study.spec.identity import point_id
-from study.spec.run import Recipe, RunSpec
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
 from study.spec.sweep import NAME, Value, resolve
 from study.store import runs as store
 from study.store.curves import read_table

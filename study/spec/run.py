@@ -7,14 +7,15 @@ and has no place in this file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.errors import nearest
-from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, Entry
+from study.spec.fields import Model, listed, one_of, wrong
+from study.spec.recipe import Recipe
+from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS
 
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
@@ -40,11 +41,6 @@ BLOCK_OPTIONS, SHORTCUT_OPTIONS = (
 )
 """Fields that only some blocks or shortcuts take."""
 OPTIONS = (*BLOCK_OPTIONS, *SHORTCUT_OPTIONS)
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    """What a validator raises: a message that stands as it is, after the field's name."""
-    return PydanticCustomError("choice", "{message}", {"message": message})
 
 
 def _options(table: Mapping[str, Any], name: Any) -> Mapping[str, Any]:
@@ -78,28 +74,7 @@ def _check_cifar_depth(depth: int, block: str) -> None:
     near = f"{below}" if depth <= 2 + step else f"{below} or {below + step}"
     other = f"; for the {depth}-layer network of the ImageNet family set family: imagenet" * (depth in IMAGENET_BLOCKS)
     of_block = "" if block == "basic" else f" with {block} blocks"
-    raise _wrong(f"{depth} is not {step}n + 2, as the CIFAR family needs{of_block}; nearest: {near}{other}")
-
-
-def _listed(numbers: Iterable[object]) -> str:
-    """`11, 13 and 16`."""
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:
-    """A name that stands in a registry; an unknown one is answered with the nearest."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value not in table:
-            raise _wrong(f"no {noun} '{value}'{nearest(value, table)}")
-        return value
-
-    return BeforeValidator(check, json_schema_input_type=Literal[tuple(table)])
+    raise wrong(f"{depth} is not {step}n + 2, as the CIFAR family needs{of_block}; nearest: {near}{other}")
 
 
 def probe_names(value: Any) -> tuple[str, ...]:
@@ -112,12 +87,12 @@ def probe_names(value: Any) -> tuple[str, ...]:
     """
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise _wrong(f"must be names of {_listed(PROBES)}, not {value!r:.80}")
+        raise wrong(f"must be names of {listed(PROBES)}, not {value!r:.80}")
     for i, name in enumerate(names):
         if name not in PROBES:
-            raise _wrong(f"no probe '{name}'{nearest(name, PROBES)}")
+            raise wrong(f"no probe '{name}'{nearest(name, PROBES)}")
         if name in names[:i]:
-            raise _wrong(f"'{name}' is named twice")
+            raise wrong(f"'{name}' is named twice")
     return tuple(name for name in PROBES if name in names)
 
 
@@ -131,114 +106,12 @@ def _filled_probes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {field: default for field, default in defaults.items() if values.get(field) is None}
 
 
-class _Model(BaseModel):
-    # Strict: `depth: "20"` or `seed: true` is a slip of the pen, not a number.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Recipe(_Model):
-    """How a network is trained: SGD, its schedule, batch, augmentation and how often the curves are taken."""
-
-    name: str = Field(description="the named recipe that the other fields start from")
-    iterations: int = Field(ge=1, description="SGD steps in all")
-    batch_size: int = Field(ge=2, description="images in a step; every batch is full")
-    learning_rate: float = Field(gt=0, description="rate until the first milestone")
-    momentum: float = Field(ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(ge=0, description="on every parameter, as in the papers")
-    milestones: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] = Field(
-        description="iterations after which the rate is multiplied by gamma"
-    )
-    schedule: Literal["milestones", "plateau"] = Field(
-        default="milestones",
-        description="what the rate drops by: given iterations, or a training error that falls no more",
-    )
-    plateau_patience: int = Field(
-        default=5,
-        ge=1,
-        description="evaluations in a row without improvement after which a `plateau` schedule drops the rate",
-    )
-    plateau_improvement: float = Field(
-        default=0.01, ge=0, lt=1, description="share of the best error so far that an improvement takes off at least"
-    )
-    plateau_drops: int = Field(
-        default=2, ge=1, le=10, description="how often a `plateau` schedule drops the rate at most"
-    )
-    gamma: float = Field(default=0.1, gt=0, le=1)
-    warmup: Literal["none", "iterations", "error"] = Field(
-        default="none",
-        description="none; a fixed number of iterations (He et al. 2016); until the training error falls (He et al. 2015)",
-    )
-    warmup_rate: float = Field(default=0.01, gt=0, description="rate during the warm-up")
-    warmup_iterations: int = Field(default=400, ge=1, description="length of an `iterations` warm-up")
-    warmup_error: float = Field(
-        default=80.0, gt=0, le=100, description="an `error` warm-up ends when the running error (%) is below this"
-    )
-    warmup_from_depth: int = Field(default=0, ge=0, description="only networks at least this deep warm up")
-    bn_groups: int = Field(
-        default=1, ge=1, le=1024, description="parts of each batch that BN sees one by one, as on so many devices"
-    )
-    pad: int = Field(default=4, ge=0, le=16, description="pixels of zero padding for the random crop; 0: no crop")
-    scales: Annotated[tuple[int, int] | None, BeforeValidator(_as_tuple)] = Field(
-        default=None,
-        description="with `data: image_stream`: range that an image's shorter side is drawn from; null: image_size",
-    )
-    flip: bool = Field(default=True, description="mirror each image with probability 1/2")
-    colour: Literal["none", "pca"] = Field(
-        default="none", description="with `data: image_stream`: pca shifts each image's colour (Krizhevsky et al. 2012)"
-    )
-    mean: Literal["pixel", "channel"] = Field(
-        default="pixel", description="what is subtracted: the training images' mean at each pixel, or of each channel"
-    )
-    evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
-    log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
-
-    @field_validator("milestones")
-    @classmethod
-    def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
-        if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
-            raise _wrong(f"must be positive and rise, not {list(milestones)}")
-        return milestones
-
-    @field_validator("schedule")
-    @classmethod
-    def _one_schedule(cls, schedule: str, info: ValidationInfo) -> str:
-        if schedule == "plateau" and info.data.get("milestones"):
-            raise _wrong("plateau goes without milestones; set recipe.milestones: []")
-        return schedule
-
-    @field_validator("scales")
-    @classmethod
-    def _range(cls, scales: tuple[int, int] | None) -> tuple[int, int] | None:
-        if scales is not None and not 4 <= scales[0] <= scales[1] <= 2048:
-            raise _wrong(
-                f"must be two numbers of pixels that rise, from 4 to 2048, such as [256, 480], not {list(scales)}"
-            )
-        return scales
-
-    @field_validator("log_every")
-    @classmethod
-    def _seen_by_plateau(cls, log_every: int, info: ValidationInfo) -> int:
-        evaluate_every = info.data.get("evaluate_every", log_every)
-        if info.data.get("schedule") == "plateau" and log_every > evaluate_every:
-            raise _wrong(f"must be at most evaluate_every ({evaluate_every}) with schedule: plateau, not {log_every}")
-        return log_every
-
-    @field_validator("bn_groups")
-    @classmethod
-    def _divides(cls, groups: int, info: ValidationInfo) -> int:
-        batch = info.data.get("batch_size", groups)
-        if batch % groups:
-            raise _wrong(f"must divide the batch of {batch}, not {groups}")
-        return groups
-
-
 _PROBE: Any = Literal[tuple(PROBES)]
 _PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={"uniqueItems": True})]
 """What a sweep file may say; for its JSON schema."""
 
 
-class RunSpec(_Model):
+class RunSpec(Model):
     """One run, fully resolved. Field errors name the valid choices."""
 
     network: Literal["plain", "residual"] = Field(description="with or without the addition of the shortcut")
@@ -246,7 +119,7 @@ class RunSpec(_Model):
         default="cifar",
         description="three stages of 16, 32, 64 maps, or four of 64 to 512 (He et al. 2015); or VGG's five, plain alone",
     )
-    block: Annotated[str, _one_of("block", BLOCKS)] = Field(
+    block: Annotated[str, one_of("block", BLOCKS)] = Field(
         default="basic", description="what is repeated; default: bottleneck in the ImageNet family from 50 layers on"
     )
     depth: int = Field(
@@ -257,7 +130,7 @@ class RunSpec(_Model):
     stride_in: Literal["1x1", "3x3"] | None = Field(
         default=None, description="of a bottleneck: the convolution with the stride; default 1x1, torchvision's is 3x3"
     )
-    shortcut: Annotated[str, _one_of("shortcut", SHORTCUTS)] | None = Field(
+    shortcut: Annotated[str, one_of("shortcut", SHORTCUTS)] | None = Field(
         default=None, description="of a residual network, default A; a plain network has none"
     )
     shortcut_scale: float | None = Field(default=None, ge=0, le=10, description="of shortcut: scaled; default 0.5")
@@ -268,7 +141,7 @@ class RunSpec(_Model):
     dropout: float | None = Field(
         default=None, gt=0, lt=1, description="of shortcut: dropout: share of values dropped; default 0.5"
     )
-    order: Annotated[str, _one_of("order", ORDERS)] = Field(
+    order: Annotated[str, one_of("order", ORDERS)] = Field(
         default="original",
         description="of convolution, BN, ReLU and addition (He et al. 2016, figure 4); in a plain network all are one",
     )
@@ -277,11 +150,11 @@ class RunSpec(_Model):
         description="cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool; default: the family's own. "
         "Of a VGG: one linear layer, or three (the default)",
     )
-    initialisation: Annotated[str, _one_of("initialisation", INITIALISATIONS)] = Field(
+    initialisation: Annotated[str, one_of("initialisation", INITIALISATIONS)] = Field(
         default="he_fan_in", description="of the weights of convolutions and linear layers"
     )
     width: int = Field(default=1, ge=1, le=64, description="multiplies the maps of every stage")
-    data: Annotated[str, _one_of("data set", DATA)]
+    data: Annotated[str, one_of("data set", DATA)]
     folder: str | None = Field(
         default=None,
         validate_default=True,
@@ -350,14 +223,14 @@ class RunSpec(_Model):
     @classmethod
     def _vgg_is_plain(cls, family: str, above: ValidationInfo) -> str:
         if family == "vgg" and above.data.get("network") == "residual":
-            raise _wrong("a VGG has no shortcuts: with family: vgg set network: plain")
+            raise wrong("a VGG has no shortcuts: with family: vgg set network: plain")
         return family
 
     @field_validator("block")
     @classmethod
     def _block_of_family(cls, block: str, above: ValidationInfo) -> str:
         if above.data.get("family") == "vgg" and block != "single":
-            raise _wrong(f"a VGG is made of single convolutions; leave block out, not {block}")
+            raise wrong(f"a VGG is made of single convolutions; leave block out, not {block}")
         return block
 
     @field_validator("depth")
@@ -365,13 +238,13 @@ class RunSpec(_Model):
     def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
         family, block = above.data.get("family"), above.data.get("block")
         if family == "vgg" and depth not in VGG_CONVOLUTIONS:
-            raise _wrong(f"a VGG has {_listed(VGG_CONVOLUTIONS)} layers, not {depth}")
+            raise wrong(f"a VGG has {listed(VGG_CONVOLUTIONS)} layers, not {depth}")
         if family == "imagenet" and block is not None:
             layers = len(BLOCKS[block].kernels)
             known = [d for d, counts in IMAGENET_BLOCKS.items() if layers * sum(counts) + 2 == d]
             if depth not in known:
-                choice = f"has {_listed(known)} layers" if known else "has no network"
-                raise _wrong(f"the ImageNet family {choice} with {block} blocks, not {depth}")
+                choice = f"has {listed(known)} layers" if known else "has no network"
+                raise wrong(f"the ImageNet family {choice} with {block} blocks, not {depth}")
         if family == "cifar" and block is not None:
             _check_cifar_depth(depth, block)
         return depth
@@ -385,21 +258,21 @@ class RunSpec(_Model):
             owners = [name for name in table if above.field_name in _options(table, name)]
             if owners and above.data.get(field, owners[0]) not in owners:
                 chosen = above.data[field] or "a plain network"
-                raise _wrong(f"goes with {field}: {' or '.join(owners)}, not with {chosen}")
+                raise wrong(f"goes with {field}: {' or '.join(owners)}, not with {chosen}")
         return value + 0.0 if isinstance(value, float) else value  # -0.0 is 0.0
 
     @field_validator("probe_every", "probe_images")
     @classmethod
     def _with_probes_only(cls, value: int | None, above: ValidationInfo) -> int | None:
         if value is not None and not above.data.get("probes", True):
-            raise _wrong("goes with probes, and there are none")
+            raise wrong("goes with probes, and there are none")
         return value
 
     @field_validator("stem")
     @classmethod
     def _stem_of_family(cls, stem: str | None, above: ValidationInfo) -> str | None:
         if above.data.get("family") == "cifar" and stem != "cifar":
-            raise _wrong("the CIFAR family has the stem 'cifar'; for the other, set family: imagenet")
+            raise wrong("the CIFAR family has the stem 'cifar'; for the other, set family: imagenet")
         return stem
 
     @field_validator("folder", "image_size")
@@ -407,7 +280,7 @@ class RunSpec(_Model):
     def _folders_only(cls, value: Any, above: ValidationInfo) -> Any:
         data = above.data.get("data", "image_folder")
         if data not in FOLDERS and value is not None:
-            raise _wrong(f"goes with data: {' or '.join(FOLDERS)}, not with {data}")
+            raise wrong(f"goes with data: {' or '.join(FOLDERS)}, not with {data}")
         return value
 
     @field_validator("folder")
@@ -415,9 +288,9 @@ class RunSpec(_Model):
     def _folder_name(cls, folder: str | None, above: ValidationInfo) -> str | None:
         if folder is None:
             if above.data.get("data") in FOLDERS:
-                raise _wrong(f"is missing; data: {above.data['data']} needs the name of a folder under the data root")
+                raise wrong(f"is missing; data: {above.data['data']} needs the name of a folder under the data root")
         elif not re.fullmatch(_FOLDER, folder):
-            raise _wrong(
+            raise wrong(
                 f"must be the name of a folder under the data root: at most 50 letters, digits and ._+-, not {folder!r:.80}"
             )
         return folder
@@ -426,7 +299,7 @@ class RunSpec(_Model):
     @classmethod
     def _point(cls, point: str | None) -> str | None:
         if point is not None and not re.fullmatch(_POINT_ID, point):
-            raise _wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
+            raise wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
         return point
 
     @field_validator("recipe")
@@ -434,7 +307,7 @@ class RunSpec(_Model):
     def _pad_fits(cls, recipe: Recipe, above: ValidationInfo) -> Recipe:
         size = above.data.get("image_size")
         if size is not None and recipe.pad >= size:
-            raise _wrong(f"pad ({recipe.pad}) must be smaller than image_size ({size})")
+            raise wrong(f"pad ({recipe.pad}) must be smaller than image_size ({size})")
         return recipe
 
     @field_validator("recipe")
@@ -443,12 +316,12 @@ class RunSpec(_Model):
         data, size = above.data.get("data"), above.data.get("image_size")
         if data == "image_stream":
             if recipe.pad:
-                raise _wrong(f"pad must be 0 with data: image_stream, not {recipe.pad}: its crops are of larger images")
+                raise wrong(f"pad must be 0 with data: image_stream, not {recipe.pad}: its crops are of larger images")
             if recipe.scales is not None and size is not None and recipe.scales[0] < size:
-                raise _wrong(f"scales ({list(recipe.scales)}) must not begin below image_size ({size})")
+                raise wrong(f"scales ({list(recipe.scales)}) must not begin below image_size ({size})")
         elif data is not None and (recipe.scales is not None or recipe.colour != "none"):
             name = "scales" if recipe.scales is not None else "colour"
-            raise _wrong(f"{name} goes with data: image_stream, not with {data}")
+            raise wrong(f"{name} goes with data: image_stream, not with {data}")
         return recipe
 
     @property

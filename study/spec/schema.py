@@ -6,8 +6,9 @@ import copy
 from typing import Any
 
 from study.spec import recipes
+from study.spec.recipe import Recipe
 from study.spec.registry import FIGURES
-from study.spec.run import Recipe, RunSpec
+from study.spec.run import RunSpec
 
 
 def _fields() -> dict[str, Any]:

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from study.errors import StudyError, closest, nearest
 from study.spec import recipes
 from study.spec.identity import run_id
+from study.spec.recipe import Recipe
 from study.spec.registry import FIGURES
-from study.spec.run import SHORTCUT_OPTIONS, Recipe, RunSpec
+from study.spec.run import SHORTCUT_OPTIONS, RunSpec
 from study.spec.yaml import Document, Keys, read, scalar
 
 MAX_RUNS = 100_000

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from study.errors import StudyError
 from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
-from study.spec.run import Recipe, RunSpec
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
 from study.store.curves import CURVES, read_table, to_bytes
 from study.store.files import read_json, read_lines, write_bytes
 from study.store.layout import RunFiles, SweepFiles

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from study.spec.run import Recipe, RunSpec
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
 
 
 class Plateau:

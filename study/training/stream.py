@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.data import ImageFiles
-from study.spec.run import Recipe
+from study.spec.recipe import Recipe
 from study.training.decoding import CHUNK, Chunk, Random, Request, decoded
 from study.training.feed import EVALUATION_BATCH, Feed
 from study.training.ranks import Ranks

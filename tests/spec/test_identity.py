@@ -8,7 +8,8 @@ import pytest
 
 from study.spec import identity
 from study.spec.identity import canonical_json, point_id, run_id
-from study.spec.run import Recipe, RunSpec
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
 from tests.helpers import make_spec
 
 PAPER = {"network": "plain", "depth": 56, "data": "cifar10", "recipe": "he2015_cifar", "seed": 0}

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from study.errors import StudyError
 from study.spec import sweep
-from study.spec.run import Recipe, RunSpec
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
 from study.spec.schema import sweep_schema
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from study.errors import StudyError, nearest
-from study.spec.run import Recipe
+from study.spec.recipe import Recipe
 
 _FOLDER = Path(__file__).parent
 
