@@ -174,10 +174,14 @@ def _lines(here: pd.DataFrame, errors: Mapping[tuple[str, str], float], training
 
 
 def _matched(lines: Sequence[Line]) -> Iterator[tuple[Line | None, tuple[Line, ...]]]:
-    """Each plain line with the residual lines that have all its fields, then the residual lines that match none."""
+    """Each plain line with the residual lines that have all its fields, then the residual lines that match none.
+
+    A plain network is the same in every order of BN, ReLU and addition, so it matches them all.
+    """
     left = [line for line in lines if line.network != "plain"]
     for plain in (line for line in lines if line.network == "plain"):
-        mates = tuple(line for line in left if set(plain.kind) <= set(line.kind))
+        needed = {(name, value) for name, value in plain.kind if name != "order"}
+        mates = tuple(line for line in left if needed <= set(line.kind))
         left = [line for line in left if line not in mates]
         yield plain, mates
     if left:

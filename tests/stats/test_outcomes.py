@@ -73,6 +73,15 @@ def test_networks_match_that_differ_in_the_addition_alone() -> None:
     ]
 
 
+def test_a_plain_network_matches_residual_ones_of_every_order() -> None:
+    frames = together(
+        sweep(degrades, seeds=1, order="original"),
+        sweep(degrades, seeds=1, networks=["residual"], order="pre"),
+    )
+    (group,) = groups(*frames)
+    assert names(group) == ["plain-20", "residual-20 (original)", "residual-20 (pre)"]
+
+
 def names(group: Group) -> list[str]:
     return [line.name(20) for line in group.lines]
 
