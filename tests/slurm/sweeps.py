@@ -24,7 +24,7 @@ grid: {network: [plain, residual], depth: [8, 14], seed: [0, 1, 2]}
 """
 
 LONG = """
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 900, recipe.evaluate_every: 300}
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 3000, recipe.evaluate_every: 1000}
 grid: {network: [plain, residual], seed: [0]}
 """
 

@@ -55,7 +55,7 @@ def test_twelve_runs_on_two_nodes_equal_the_local_executors_bit_for_bit(cluster:
 def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     # The signal of a limit comes up to a minute early: 55 s before a limit of one minute is about at once.
     user = User(cluster, tmp_path, LONG, "{time: 1, signal_seconds: 45, max_requeues: 9}")
-    user.study("sweep", "tiny.yaml", "recipe.iterations=4000", "network=plain")
+    user.study("sweep", "tiny.yaml", "recipe.iterations=100000", "network=plain")
     [run] = user.runs()
     user.wait(
         lambda: len([x for x in read_lines(run.attempts) if x.get("outcome") == "interrupted"]) >= 1, "a time-out"
