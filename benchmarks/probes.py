@@ -34,6 +34,9 @@ from study.training.lane import Lane
 NETWORKS = [("residual", 20), ("plain", 56)]
 STEPS = 3
 
+USUAL = [name for name, entry in PROBES.items() if entry.usual]
+"""Without those that look at the whole test set many times."""
+
 
 def noise(count: int = 10_000) -> Images:
     """Images of CIFAR-10's shape."""
@@ -61,18 +64,18 @@ def compare(network: str, depth: int, images: Images, count: int, rounds: int, f
     spec = resolve({key: Value(value, "benchmark") for key, value in fields.items()})
     lane = Lane(spec, RunFiles(folder / run_id(spec)), images)
     step_seconds(lane)
-    seconds: dict[str, list[float]] = {name: [] for name in PROBES}
-    ratios: dict[str, list[float]] = {name: [] for name in PROBES}
+    seconds: dict[str, list[float]] = {name: [] for name in USUAL}
+    ratios: dict[str, list[float]] = {name: [] for name in USUAL}
     steps: list[float] = []
     for _ in range(rounds):
-        for name in PROBES:
+        for name in USUAL:
             steps.append(step_seconds(lane))
             subject = Subject.of(spec, lane.program.state()["network"], images, count)
             [taken] = measure([name], subject)
             seconds[name].append(taken.seconds)
             ratios[name].append(taken.seconds / steps[-1])
     print(f"{spec.title}: a step of {spec.recipe.batch_size} images takes {statistics.median(steps):.2f} s")
-    for name in PROBES:
+    for name in USUAL:
         cost, ratio = statistics.median(seconds[name]), statistics.median(ratios[name])
         print(f"  {name:<12} {cost:7.2f} s {ratio:7.2f} steps", flush=True)
 

@@ -99,7 +99,9 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     prepare_data(list(trained.values()), asked.data_root)
     for count, run in enumerate(runs, 1):
         if run.run_id not in trained:
-            yield Line(f"{run.run_id}: has no checkpoint to measure; train it first with `study sweep`", failed=True)
+            ended = store.status(run).state in store.ENDED
+            mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
+            yield Line(f"{run.run_id}: has no checkpoint to measure; {mend}", failed=True)
             continue
         place = f"{count} of {len(runs)}: {label(trained[run.run_id])}"
         yield from _measure(run, trained[run.run_id], asked, place, begin)

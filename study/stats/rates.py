@@ -137,7 +137,7 @@ def rates(group: Group, curves: Curves, level: float | None = None) -> Rates | N
         for depth in line.depths:
             found = _half_way([curves[o.run_id] for o in line.outcomes[depth].values() if o.run_id in curves])
             if found is not None:
-                aim, length = level or found, _length(group, curves)
+                aim, length = found if level is None else level, _length(group, curves)
                 times = tuple(_times(one, curves, aim, length) for one in group.lines)
                 return Rates(aim, level is not None, line.name(depth), times)
     return None
@@ -167,7 +167,8 @@ def _times(line: Line, curves: Curves, level: float, length: float) -> Times:
                 continue
             iteration, loss, _ = curves[outcome.run_id]
             time = iterations_to(level, iteration, loss)
-            if math.isfinite(time) or outcome.state in ("done", "diverged"):
+            # One under way would count only where it is fast enough to have come there already.
+            if outcome.state in ("done", "diverged"):
                 reached[depth][seed] = time
     return Times(line, {depth: seeds for depth, seeds in reached.items() if seeds}, length)
 

@@ -23,7 +23,9 @@ TRAINING = {
 CAVEATS = (
     "Differences are paired by seed, in points of error, mean ± standard deviation. Intervals: BCa bootstrap of the "
     "mean; with few seeds narrower than 95 %. p: sign-flip test, one-sided where a difference points the way that He et "
-    "al. (2015) found, else two-sided. Yes and no take both a p of at most 0.05 and an interval without zero."
+    "al. (2015) found, else two-sided. Yes and no take both a p of at most 0.05 and an interval without zero. The side "
+    "follows the data, and nothing is corrected for the number of answers: of ten where nothing is to be found, expect "
+    "one in two such verdicts to have a wrong one."
 )
 ESTIMATE = (
     "That many would have a chance of 80 % to show the difference, if mean and spread are as these seeds have them: an "

@@ -16,6 +16,9 @@ COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 Answer = tuple[str, list[str]]
 """The short answer, and the sentences that give its numbers."""
 
+BESIDE_DIVERGENCE = 5.0
+"""Points of error that may be left where every plain network diverged, so that its rise has no size."""
+
 
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
@@ -159,10 +162,11 @@ def _mended(finding: Finding, relief: Contrast, rest: Contrast) -> str:
 
 
 def _small(rest: Contrast, rise: Contrast) -> bool:
-    """Whether the interval of what is left ends below half of the rise of the plain networks; all of a divergence is."""
+    """Whether the interval of what is left ends below half of the rise of the plain networks."""
+    size = rise.mean if rise.numbers else 2 * BESIDE_DIVERGENCE
     if rest.interval.why:  # values that are all equal: they stand for themselves
-        return bool(rest.numbers) and len(rest.numbers) > 1 and not 2 * rest.mean > rise.mean
-    return not 2 * rest.interval.high > rise.mean
+        return bool(rest.numbers) and len(rest.numbers) > 1 and not 2 * rest.mean > size
+    return not 2 * rest.interval.high > size
 
 
 def overfitting(span: Split) -> Answer:

@@ -54,7 +54,9 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         table = pq.read_table(path, partitioning=None)
-    except pa.ArrowInvalid as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:  # the latter for damage to its inner parts
         raise StudyError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
     version = int((table.schema.metadata or {}).get(b"study_version", b"0"))
     if not 1 <= version <= VERSION:

@@ -130,7 +130,7 @@ def change_the_spec(files: RunFiles) -> None:
     "spoil, message",
     [
         (damage, "no sound checkpoint: passed over checkpoint-00000060-"),
-        (lose, "has no checkpoint to measure; train it first"),
+        (lose, "has no checkpoint to measure; train it again with --mode force"),
         (mistake_for_another, "it is of version 1 and run residual-8"),
         (change_the_spec, "it was changed by hand"),
     ],

@@ -238,3 +238,13 @@ def test_markdown_tables_are_whole() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(StudyError, match="unknown verdict format 'markdown'"):
         render(verdict(*sweep(degrades, seeds=1)), "markdown")
+
+
+def test_a_large_rest_is_not_small_beside_a_divergence() -> None:
+    def rests(network: str, depth: int, seed: int) -> tuple[float, float]:
+        rise = (-4.0, 5.0, 16.0, 31.0, 52.0, 8.0)[seed] if depth > 20 else 0.0
+        return 30.0 + rise, 31.0 + rise
+
+    states = {("plain", 56, seed): "diverged" for seed in range(6)}
+    found = verdict(*sweep(rests, seeds=6, states=states))
+    assert answers(found)["1"] == "Yes" and answers(found)["2"] != "Yes"
