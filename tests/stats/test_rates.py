@@ -107,6 +107,12 @@ def test_divergence_is_never_and_a_running_run_is_left_out() -> None:
     assert times.length == 1000  # not the 300 after which it diverged
 
 
+def test_a_run_under_way_does_not_count_though_it_is_there_already() -> None:
+    states = {("plain", 56, 1): "running"}
+    times = plain(sweep(degrades, states=states, speed=lambda network, depth: 0.02 if depth > 20 else 0.01))
+    assert 1 not in times.reached[56] and times.reached[56][0] < 300
+
+
 def test_without_a_loss_that_falls_there_is_no_level() -> None:
     frames = sweep(degrades, speed=lambda n, d: -0.001)
     assert rates(group(frames), running(frames[0])) is None

@@ -49,3 +49,12 @@ def test_a_newer_version_is_refused_by_its_number(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "c.parquet")
     with pytest.raises(StudyError, match="version 99; this program reads version 1"):
         read_rows(tmp_path / "c.parquet")
+
+
+def test_damage_to_the_inner_parts_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise OSError("Couldn't deserialize thrift")  # what pyarrow makes of a flipped byte
+
+    monkeypatch.setattr(pq, "read_table", broken)
+    with pytest.raises(StudyError, match="curves.parquet: is damaged: Couldn't deserialize"):
+        curves.read_table(tmp_path / "curves.parquet")
