@@ -56,5 +56,5 @@ def test_damage_to_the_inner_parts_names_the_file(tmp_path: Path, monkeypatch: p
         raise OSError("Couldn't deserialize thrift")  # what pyarrow makes of a flipped byte
 
     monkeypatch.setattr(pq, "read_table", broken)
-    with pytest.raises(StudyError, match="curves.parquet: is damaged: Couldn't deserialize"):
+    with pytest.raises(StudyError, match=r"curves\.parquet: is damaged: Couldn't deserialize"):
         curves.read_table(tmp_path / "curves.parquet")
