@@ -25,7 +25,7 @@ SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "figures"
 BLOCK_KEYS = ("fixed", "grid", "zip")
 FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
-LIST_FIELDS = ("recipe.milestones", "probes")
+LIST_FIELDS = ("recipe.milestones", "recipe.scales", "probes")
 """Those whose value is itself a list."""
 
 NAME = re.compile(r"\w[\w.\-]{0,59}")
