@@ -6,22 +6,24 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from study.errors import StudyError, closest, nearest
+from study.errors import StudyError, nearest
 from study.spec import recipes
 from study.spec.identity import run_id
 from study.spec.recipe import Recipe
 from study.spec.registry import FIGURES
 from study.spec.run import SHORTCUT_OPTIONS, RunSpec
+from study.spec.surface import Surface
+from study.spec.surfaces import expand as expand_surfaces
 from study.spec.yaml import Document, Keys, read, scalar
 
 MAX_RUNS = 100_000
-SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "figures")
+SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "surfaces", "figures")
 BLOCK_KEYS = ("fixed", "grid", "zip")
 FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
@@ -49,6 +51,8 @@ class Sweep:
     description: str
     runs: dict[str, RunSpec]
     figures: tuple[str, ...]
+    surfaces: dict[str, Surface] = field(default_factory=dict)
+    """To be measured once their runs are trained, by id."""
 
 
 @dataclass
@@ -86,7 +90,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     document = read(path)
     if not isinstance(document.data, dict):
         raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SWEEP_KEYS)}")
-    data = _known(document, document.data, (), SWEEP_KEYS)
+    data = document.known(document.data, (), SWEEP_KEYS)
     settings, fields = _split_overrides(document, overrides)
     name = _name(document, data, settings, path)
     description = _description(document, data)
@@ -95,8 +99,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     for field, values in fields.items():
         _override(blocks, field, values)
     runs = _expand(document, blocks, merge_duplicates=bool(fields))
+    surfaces = expand_surfaces(document, data.get("surfaces"), runs)
     document.check()
-    return Sweep(name, description, runs, figures)
+    return Sweep(name, description, runs, figures, surfaces)
 
 
 def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
@@ -172,20 +177,6 @@ def _short(value: Any) -> str:
 # -- reading the file: mistakes are noted in the document, and the reading goes on ------------------------------------
 
 
-def _known(document: Document, mapping: dict[str, Any], path: Keys, known: Sequence[str]) -> dict[str, Any]:
-    """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
-    hides another mistake nor breeds one."""
-    kept = {key: value for key, value in mapping.items() if key in known}
-    for key, value in mapping.items():
-        if key not in known:
-            document.wrong((*path, key), f"unknown key '{key}'{nearest(key, known)}")
-            meant = closest(key, known)
-            if meant is not None and meant not in kept:
-                kept[meant] = value
-                document.lines[(*path, meant)] = document.lines[(*path, key)]
-    return kept
-
-
 def _name(document: Document, data: dict[str, Any], settings: dict[str, str], path: Path) -> str:
     name = settings.get("name", data.get("name", path.stem))
     if isinstance(name, str) and NAME.fullmatch(name) and ".." not in name:
@@ -235,7 +226,7 @@ def _block(document: Document, entry: Any, path: Keys, shared: Point) -> _Block:
         document.wrong(path, f"a block is a mapping with {', '.join(BLOCK_KEYS)}")
         return _Block(document.place(path), {}, dict(_NOTHING), {})
     if path:
-        entry = _known(document, entry, path, BLOCK_KEYS)
+        entry = document.known(entry, path, BLOCK_KEYS)
     fixed = _point(document, entry.get("fixed"), (*path, "fixed"))
     grid = _axes(document, entry, (*path, "grid"))
     columns = _axes(document, entry, (*path, "zip"))
@@ -256,7 +247,7 @@ def _point(document: Document, mapping: Any, path: Keys) -> Point:
         document.wrong(path, f"{path[-1]}: must be a mapping of field: value")
         return {}
     point: Point = {}
-    for key, value in _known(document, mapping, path, FIELDS).items():
+    for key, value in document.known(mapping, path, FIELDS).items():
         point |= _spread(document, key, value, (*path, key))
     return point
 
@@ -265,7 +256,7 @@ def _spread(document: Document, key: str, value: Any, path: Keys) -> Point:
     place = document.place(path)
     if key != "recipe" or not isinstance(value, dict):
         return {key: Value(value, place)}
-    fields = _known(document, value, path, tuple(Recipe.model_fields))
+    fields = document.known(value, path, tuple(Recipe.model_fields))
     spread = {f"recipe.{k}": Value(v, document.place((*path, k))) for k, v in fields.items() if k != "name"}
     return spread | ({"recipe": Value(fields["name"], place)} if "name" in fields else {})
 
@@ -279,7 +270,7 @@ def _axes(document: Document, entry: dict[str, Any], path: Keys) -> dict[str, li
         document.wrong(path, f"{kind}: is empty; give it fields with lists, or leave it out")
         return dict(_NOTHING)
     axes: dict[str, list[Value]] = {}
-    for key, values in _known(document, mapping, path, FIELDS).items():
+    for key, values in document.known(mapping, path, FIELDS).items():
         here = (*path, key)
         if not isinstance(values, list):
             document.wrong(here, f"{kind}.{key}: must be a list such as [{'...' if values is None else values}]")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from study.errors import StudyError
+from study.errors import StudyError, closest, nearest
 
 Keys = tuple[str | int, ...]
 """The way to a part of a document: `("grid", "depth", 0)`."""
@@ -46,6 +47,19 @@ class Document:
     def wrong(self, path: Keys, message: str) -> None:
         """Note a mistake, and let the reading go on to find the others."""
         self.mistakes[f"{self.place(path)}: {message}"] = None
+
+    def known(self, mapping: dict[str, Any], path: Keys, known: Sequence[str]) -> dict[str, Any]:
+        """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
+        hides another mistake nor breeds one."""
+        kept = {key: value for key, value in mapping.items() if key in known}
+        for key, value in mapping.items():
+            if key not in known:
+                self.wrong((*path, key), f"unknown key '{key}'{nearest(key, known)}")
+                meant = closest(key, known)
+                if meant is not None and meant not in kept:
+                    kept[meant] = value
+                    self.lines[(*path, meant)] = self.lines.get((*path, key), 1)
+        return kept
 
     def check(self) -> None:
         """Raise StudyError with every mistake that was noted, one a line."""
