@@ -25,7 +25,7 @@ from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.files import sweep_away_temporaries
-from study.store.layout import RunFiles
+from study.store.layout import RunFiles, TaskFiles
 from study.store.lease import Lease, LeaseLost, claim
 from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
@@ -79,7 +79,7 @@ def attempt(
             leases[files.run_id] = lease
             pack.append((store.read_spec(files), files))
         if ranks.any(bool(pack), torch.device(device)):
-            heartbeat = stack.enter_context(Heartbeat(pack, leases))
+            heartbeat = stack.enter_context(Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack}))
 
             def observe(progress: Progress) -> None:
                 heartbeat.latest[progress.run_id] = progress
@@ -116,7 +116,7 @@ def _refuse(files: RunFiles, executor: str) -> str | None:
             origin(spec, files)  # here, so that no other run of the pack fails with this one
     except (StudyError, ValueError) as error:
         log.error("%s", error)
-        store.write_failed(files, _one_line(error))
+        store.write_failed(files, one_line(error))
         store.end_attempt(files, "failed", store.checkpointed(files))
         return "failed"
     return None
@@ -157,7 +157,7 @@ def _train(
         for _, files in pack:
             if not files.done.exists():
                 log.exception("the attempt failed")
-                store.write_failed(files, _one_line(error), traceback.format_exc())
+                store.write_failed(files, one_line(error), traceback.format_exc())
         if raise_errors:
             raise
     return {files.run_id: _outcome(files) for _, files in pack}
@@ -176,7 +176,8 @@ def _outcome(files: RunFiles) -> str:
     return outcome
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a failed task's last words are."""
     text = " ".join(str(error).split())
     return text if isinstance(error, StudyError) else f"{type(error).__name__}: {text}"
 
@@ -193,8 +194,8 @@ def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
 
 
 @contextmanager
-def log_into(files: RunFiles) -> Iterator[None]:
-    """Send this package's log messages into the run's log."""
+def log_into(files: TaskFiles) -> Iterator[None]:
+    """Send this package's log messages into the task's log."""
     handler = logging.FileHandler(files.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("study")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from study.errors import StudyError
-from study.spec.run import RunSpec
-from study.store.layout import RunFiles
 from study.store.lease import Lease
 from study.training.pack import Progress
 
@@ -19,11 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread that keeps the leases of a pack alive and publishes where its runs are."""
+    """A thread that keeps leases alive and publishes how far their holder is.
 
-    def __init__(self, pack: Sequence[tuple[RunSpec, RunFiles]], leases: dict[str, Lease]) -> None:
-        self.leases = leases
-        self.batch = {files.run_id: spec.recipe.batch_size for spec, files in pack}
+    Parameters
+    ----------
+    images
+        Images in a step of each, where its speed is to be told.
+    """
+
+    def __init__(self, leases: Mapping[str, Lease], images: Mapping[str, int] | None = None) -> None:
+        self.leases, self.images = leases, images or {}
         self.latest: dict[str, Progress] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -58,6 +61,6 @@ class Heartbeat:
             "iteration": now.iteration,
             "iterations": now.iterations,
             "error": now.error,
-            "images_per_second": speed and speed * self.batch[now.run_id],
+            "images_per_second": speed and now.run_id in self.images and speed * self.images[now.run_id] or None,
             "seconds_left": speed and (now.iterations - now.iteration) / speed,
         }

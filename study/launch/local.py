@@ -24,7 +24,7 @@ from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
 from study.launch.provenance import usable_cores
 from study.store import runs as store
-from study.store.layout import RunFiles
+from study.store.layout import task_files
 
 MAX_FRUITLESS = 3
 """Times that a worker may die on a run without bringing it forward before the run counts as failed."""
@@ -260,7 +260,7 @@ class _Run:
         words = worker.last_words()
         again = []
         for folder in worker.folders:
-            files = RunFiles(folder)
+            files = task_files(folder)
             now = store.status(files)
             at, deaths = self.fruitless.get(folder.name, (-1, 0))
             deaths = deaths + 1 if now.iteration <= at else 1
@@ -322,7 +322,7 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
     """The debug executor: one pack after another in this very process; an exception in training comes through."""
     import torch
 
-    from study.launch.attempt import attempt
+    from study.launch.work import work
     from study.launch.worker import Warnings
 
     outcomes: dict[str, str] = {}
@@ -331,7 +331,7 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
             torch.set_num_threads(shape.threads)
             for folder in folders:
                 view.started(folder.name)
-            part = attempt(
+            part = work(
                 folders,
                 job.data_root,
                 shape.devices[0],

@@ -130,7 +130,7 @@ def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Ca
             return
         stack.callback(lease.release)
         stack.enter_context(log_into(files))
-        stack.enter_context(Heartbeat([(spec, files)], {files.run_id: lease}))
+        stack.enter_context(Heartbeat({files.run_id: lease}))
         if store.status(files).state == "diverged":
             yield Line(f"{files.run_id}: has diverged: there is no network to measure")
             return

@@ -30,7 +30,7 @@ from study.launch.allocator import ALLOCATOR
 from study.launch.profile import Profile
 from study.store import runs as store
 from study.store.files import read_json, write_json
-from study.store.layout import RunFiles, SweepFiles
+from study.store.layout import SweepFiles, task_files
 
 if TYPE_CHECKING:
     from study.training.ranks import Ranks
@@ -52,14 +52,14 @@ class PackJob:
         signals = _Signals()
         import torch
 
-        from study.launch.attempt import attempt
+        from study.launch.work import work
 
         torch.set_num_threads(self.threads)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         ranks = _join(device)
         if ranks.size > 1 and device == "cuda":
             device = f"cuda:{os.environ['SLURM_LOCALID']}"
-        outcomes = attempt(
+        outcomes = work(
             [Path(folder) for folder in self.folders],
             Path(self.data_root),
             device,
@@ -83,7 +83,7 @@ class PackJob:
             command = shlex.join(error.cmd)
             sys.exit(f"the job could not requeue itself (`{command}` failed); `study sweep` submits its runs again")
         except UncompletedJobError as error:
-            for files in map(RunFiles, map(Path, self.folders)):
+            for files in map(task_files, map(Path, self.folders)):
                 if store.status(files).state not in store.ENDED:
                     store.write_failed(files, f"{error} Raise time or max_requeues in the profile, then --mode retry")
             raise

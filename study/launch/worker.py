@@ -114,13 +114,13 @@ def main() -> None:
 
     import torch  # late: the handlers above are in place while this takes its seconds
 
-    from study.launch.attempt import attempt
+    from study.launch.work import work
 
     for order in orders:
         # Set for each pack: a resumed run sets the number of threads that it began with.
         torch.set_num_threads(options.threads)
         folders = [Path(folder) for folder in order["folders"]]
-        outcomes = attempt(
+        outcomes = work(
             folders,
             options.data_root,
             options.device,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -27,7 +27,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     on recalibrated ("precise") statistics. Cost: seven forward passes of the probe's images, of training and test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), subject)
+    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), _parts(subject))
     with torch.no_grad():
         for split in ("train", "test"):
             for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
@@ -49,18 +49,24 @@ def _evaluate(network: Network, subject: Subject, split: str) -> tuple[float, fl
     return loss / count, 100.0 * wrong / count
 
 
-@torch.no_grad()
-def recalibrate(network: Network, subject: Subject) -> Network:
-    """Have BN's statistics be the means of those of the probe's batches; in place, in evaluation mode afterwards."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # torch's word for a plain mean over all batches
-    network.train()
+def _parts(subject: Subject) -> Iterator[Tensor]:
+    """The probe's images as BN sees them in training."""
     for images, _ in subject.batches():
-        for part in images.chunk(subject.spec.recipe.bn_groups):
-            network.set_keys(torch.arange(len(part), device=part.device))
-            network(part)
+        yield from images.chunk(subject.spec.recipe.bn_groups)
+
+
+@torch.no_grad()
+def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
+    """Have BN's statistics be the means of those of these batches (N, C, H, W); in place, in evaluation mode afterwards."""
+    modules = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in modules:
+        module.reset_running_stats()
+    network.train()
+    for count, images in enumerate(batches, 1):
+        for module in modules:
+            module.momentum = 1 / count  # a plain mean over all batches, without torch's counter, which the host waits for
+        network.set_keys(torch.arange(len(images), device=images.device))
+        network(images)
     return network.eval()
 
 

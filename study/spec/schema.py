@@ -9,6 +9,8 @@ from study.spec import recipes
 from study.spec.recipe import Recipe
 from study.spec.registry import FIGURES
 from study.spec.run import RunSpec
+from study.spec.surface import Surface
+from study.spec.surfaces import SETTINGS
 
 
 def _fields() -> dict[str, Any]:
@@ -27,6 +29,24 @@ def _fields() -> dict[str, Any]:
     for value in (*run.values(), *dotted.values()):
         value.pop("default", None)  # a sweep file leaves out what it does not mean to set
     return {**run, **dotted}
+
+
+def _surface() -> dict[str, Any]:
+    """Schema of an entry of `surfaces`: its settings, which runs, and how many planes."""
+    fields = {k: v for k, v in Surface.model_json_schema()["properties"].items() if k in SETTINGS}
+    for value in fields.values():
+        value.pop("default", None)
+    number, pair = {"type": "number"}, {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    fields["points"] |= {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+    fields["range"] |= {"anyOf": [number, pair, {"type": "array", "items": pair}]}
+    for name in ("points", "range"):
+        fields[name] = {key: value for key, value in fields[name].items() if key in ("anyOf", "description")}
+    some_fields = {"type": "object", "minProperties": 1}
+    fields["of"] = {**some_fields, "description": "fields of runs, with a value or a list: which runs; default: all"}
+    changed = "of each run: the others that it is joined with, by the fields in which they differ"
+    fields["to"] = {"type": "array", "items": some_fields, "maxItems": 2, "description": changed}
+    fields["planes"] = {"type": "integer", "minimum": 1, "description": "how many random planes; default 1"}
+    return {"type": "object", "properties": fields, "additionalProperties": False}
 
 
 def sweep_schema() -> dict[str, Any]:
@@ -51,6 +71,11 @@ def sweep_schema() -> dict[str, Any]:
                 "minItems": 1,
                 "description": "the sweep is the union of its blocks",
                 "items": {"type": "object", "properties": block, "additionalProperties": False},
+            },
+            "surfaces": {
+                "type": "array",
+                "description": "error surfaces around the trained networks (docs/surfaces.md)",
+                "items": _surface(),
             },
             "figures": {"type": "array", "items": {"enum": sorted(FIGURES)}},
         },

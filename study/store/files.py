@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -36,6 +37,30 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def digest(content: bytes) -> str:
+    """The first 16 hex digits of the SHA-256, which the names of checkpoints carry."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def read_checked(path: Path) -> bytes:
+    """The content of a file whose name ends with its digest.
+
+    Raises
+    ------
+    ValueError
+        It is damaged. It is out of the way then, renamed: or it would count as the newest, and be kept in place of a
+        sound one.
+    OSError
+        It cannot be read.
+    """
+    content = path.read_bytes()
+    if digest(content) != path.stem.rpartition("-")[2]:
+        with contextlib.suppress(OSError):  # another process was quicker
+            path.rename(path.with_name(f"damaged-{path.name}"))
+        raise ValueError("its content does not match the checksum in its name")
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,21 +12,32 @@ def default_results() -> Path:
     return Path(os.environ.get("STUDY_RESULTS") or "results")
 
 
-class RunFiles:
-    """The files of one run: `<results>/<sweep>/runs/<run_id>/`."""
+class TaskFiles:
+    """What one process at a time works on: a run, or a chunk of a surface. Its folder's name is its id."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_id = folder.name
-        self.spec = folder / "spec.json"
-        self.curves = folder / "curves.parquet"
-        self.probes = folder / "probes.parquet"
         self.attempts = folder / "attempts.jsonl"
         self.lease = folder / "lease"
         self.heartbeat = folder / "heartbeat"
         self.done = folder / "done.json"
         self.failed = folder / "failed.json"
         self.log = folder / "log"
+
+    def checkpoints(self) -> list[Path]:
+        """What it can go on from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
+        raise NotImplementedError
+
+
+class RunFiles(TaskFiles):
+    """The files of one run: `<results>/<sweep>/runs/<run_id>/`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.spec = folder / "spec.json"
+        self.curves = folder / "curves.parquet"
+        self.probes = folder / "probes.parquet"
 
     @property
     def results(self) -> Path:
@@ -46,8 +57,66 @@ class RunFiles:
         return self.folder / f"checkpoint-{iteration:08d}-{digest}.pt"
 
     def checkpoints(self) -> list[Path]:
-        """All checkpoints, newest first."""
         return sorted(self.folder.glob("checkpoint-*-*.pt"), reverse=True)
+
+    def surface(self, surface_id: str) -> SurfaceFiles:
+        """A surface around this run's network."""
+        return SurfaceFiles(self.folder.parent.parent / "surfaces" / surface_id)
+
+    def surfaces(self) -> list[SurfaceFiles]:
+        """All surfaces in the folder of this run's sweep, of whatever run."""
+        return [SurfaceFiles(path.parent) for path in sorted(self.folder.parent.parent.glob("surfaces/*/spec.json"))]
+
+
+class SurfaceFiles(TaskFiles):
+    """The files of one surface: `<results>/<sweep>/surfaces/<surface_id>/`, where the sweep is that of its centre."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.spec = folder / "spec.json"
+        self.table = folder / "surface.parquet"
+
+    def plane(self, digest: str) -> Path:
+        """The centre and the directions."""
+        return self.folder / f"plane-{digest}.pt"
+
+    def planes(self) -> list[Path]:
+        """That file, where it is there."""
+        return sorted(self.folder.glob("plane-*.pt"))
+
+    def chunk(self, key: str) -> ChunkFiles:
+        """A part of the points, by its key such as `c003`."""
+        return ChunkFiles(self.folder / "chunks" / f"{self.run_id}-{key}")
+
+    def chunks(self) -> list[ChunkFiles]:
+        """All parts that were begun."""
+        return [ChunkFiles(path) for path in sorted(self.folder.glob("chunks/*")) if path.is_dir()]
+
+
+class ChunkFiles(TaskFiles):
+    """The files of a part of a surface: `<surface>/chunks/<surface_id>-<key>/`."""
+
+    @property
+    def key(self) -> str:
+        """Its name within its surface."""
+        return self.run_id.rpartition("-")[2]
+
+    @property
+    def surface(self) -> SurfaceFiles:
+        """The surface that it is a part of."""
+        return SurfaceFiles(self.folder.parent.parent)
+
+    def points(self, count: int, digest: str) -> Path:
+        """What was measured at its first `count` points; the name carries its SHA-256 as that of a checkpoint does."""
+        return self.folder / f"points-{count:08d}-{digest}.parquet"
+
+    def checkpoints(self) -> list[Path]:
+        return sorted(self.folder.glob("points-*-*.parquet"), reverse=True)
+
+
+def task_files(folder: Path) -> RunFiles | ChunkFiles:
+    """The files of what an executor was given: a run or a chunk."""
+    return ChunkFiles(folder) if folder.parent.name == "chunks" else RunFiles(folder)
 
 
 class SweepFiles:
@@ -60,6 +129,7 @@ class SweepFiles:
         self.sweep = self.folder / "sweep.json"
         self.curves = self.folder / "curves.parquet"
         self.probes = self.folder / "probes.parquet"
+        self.surfaces_table = self.folder / "surfaces.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files

@@ -19,7 +19,7 @@ from typing import Any
 
 from study.errors import StudyError
 from study.store.files import read_json, write_json
-from study.store.layout import RunFiles
+from study.store.layout import TaskFiles
 
 STALE = 90.0
 """Seconds without a heartbeat after which a lease is void."""
@@ -69,7 +69,7 @@ def _known_dead(holder: dict[str, Any]) -> bool:
     return _started(pid) != holder.get("started")
 
 
-def holder(files: RunFiles) -> dict[str, Any] | None:
+def holder(files: TaskFiles) -> dict[str, Any] | None:
     """The living holder of a run's lease with its last heartbeat merged in, or None."""
     try:
         lease = read_json(files.lease)
@@ -96,7 +96,7 @@ class LeaseLost(Exception):  # noqa: N818 -- an event more than an error
 class Lease:
     """A held lease. `beat` says where the run is; `release` gives it back."""
 
-    def __init__(self, files: RunFiles, token: str) -> None:
+    def __init__(self, files: TaskFiles, token: str) -> None:
         self.files, self.token = files, token
 
     def beat(self, **progress: Any) -> None:
@@ -120,7 +120,7 @@ class Lease:
             self.files.heartbeat.unlink(missing_ok=True)
 
 
-def claim(files: RunFiles) -> Lease | None:
+def claim(files: TaskFiles) -> Lease | None:
     """Take a run's lease, or None where a living process holds it."""
     token = uuid.uuid4().hex
     draft = files.folder / f".lease.{token}.tmp"
@@ -142,7 +142,7 @@ def _link(draft: Path, target: Path) -> bool:
     return True
 
 
-def _take_over(files: RunFiles, draft: Path) -> bool:
+def _take_over(files: TaskFiles, draft: Path) -> bool:
     """Put a lease in the place of a void one; False where somebody else does.
 
     One process at a time: a second one would remove what the first has just put there.

@@ -11,9 +11,9 @@ from study.errors import StudyError, nearest
 from study.spec.identity import point_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
-from study.store import lease
+from study.store import lease, surfaces
 from study.store.files import append_line, read_json, read_lines, write_json
-from study.store.layout import RunFiles, SweepFiles
+from study.store.layout import RunFiles, SweepFiles, TaskFiles
 
 State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
 """done and diverged are results; interrupted runs go on where their checkpoint is; pending ones were never started."""
@@ -36,7 +36,7 @@ class RunStatus:
     """Last heartbeat of a running run: host, pid, iteration, error, images_per_second, seconds_left."""
 
 
-def status(files: RunFiles) -> RunStatus:
+def status(files: TaskFiles) -> RunStatus:
     """The state of one run."""
     done = read_json(files.done)
     attempts = sum(line.get("event") == "start" for line in read_lines(files.attempts))
@@ -79,13 +79,13 @@ def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
     return None
 
 
-def start_attempt(files: RunFiles, provenance: dict[str, Any]) -> None:
+def start_attempt(files: TaskFiles, provenance: dict[str, Any]) -> None:
     """Record that a process starts to train a run; what an earlier attempt failed of no longer holds."""
     append_line(files.attempts, {"event": "start", "time": time.time(), "from": checkpointed(files), **provenance})
     files.failed.unlink(missing_ok=True)
 
 
-def fruitless_attempts(files: RunFiles) -> int:
+def fruitless_attempts(files: TaskFiles) -> int:
     """How many attempts in a row, the newest ones since it last failed, began where the run still is."""
     iteration, count = checkpointed(files), 0
     for line in reversed(read_lines(files.attempts)):
@@ -96,29 +96,29 @@ def fruitless_attempts(files: RunFiles) -> int:
     return count
 
 
-def checkpointed(files: RunFiles) -> int:
+def checkpointed(files: TaskFiles) -> int:
     """The iteration of a run's newest checkpoint; 0 without one."""
     newest = files.checkpoints()
     return int(newest[0].name.split("-")[1]) if newest else 0
 
 
-def end_attempt(files: RunFiles, outcome: str, iteration: int) -> None:
+def end_attempt(files: TaskFiles, outcome: str, iteration: int) -> None:
     """Record how an attempt ended: finished, diverged, interrupted or failed."""
     append_line(files.attempts, {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration})
 
 
-def write_done(files: RunFiles, **facts: Any) -> None:
+def write_done(files: TaskFiles, **facts: Any) -> None:
     """Seal a run. Whoever finds `done.json` finds all other files whole."""
     write_json(files.done, {"time": time.time(), **facts})
 
 
-def write_failed(files: RunFiles, message: str, traceback: str = "") -> None:
+def write_failed(files: TaskFiles, message: str, traceback: str = "") -> None:
     """Keep a failed run's last words."""
     write_json(files.failed, {"time": time.time(), "message": message, "traceback": traceback})
 
 
 def reset(files: RunFiles) -> None:
-    """Forget a run's result and checkpoints, to train it from the start; its attempts and log stay.
+    """Forget a run's result, checkpoints and surfaces, to train it from the start; its attempts and log stay.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def reset(files: RunFiles) -> None:
     """
     if lease.holder(files) is not None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
+    surfaces.forget(files)
     # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
     for path in (files.done, files.failed, *files.checkpoints(), files.curves, files.probes, *files.certificates()):
         path.unlink(missing_ok=True)
@@ -144,12 +145,14 @@ def write_sweep(files: SweepFiles, sweep: Sweep) -> None:
         "figures": list(sweep.figures),
         "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.runs.items()},
     }
+    if sweep.surfaces:
+        content["surfaces"] = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()}
     if read_json(files.sweep) != content:
         write_json(files.sweep, content)
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
-    """What `write_sweep` recorded, as plain data: `name`, `description`, `figures`, `runs`.
+    """What `write_sweep` recorded, as plain data: `name`, `description`, `figures`, `runs`, and `surfaces` where it names any.
 
     Raises
     ------

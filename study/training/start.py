@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,17 +36,17 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
     return found
 
 
-def _state(files: RunFiles) -> dict[str, Tensor]:
-    """The network's state at the end of a run."""
+def _state(files: RunFiles) -> dict[str, Any]:
+    """The checkpoint at the end of a run."""
     now = store.status(files)
     if now.state == "diverged":
-        raise StudyError(f"{files.run_id} has diverged, so nothing can start from it")
+        raise StudyError(f"{files.run_id} has diverged: there is no network to go by")
     if now.state != "done":
         raise StudyError(f"{files.run_id} is not trained to its end ({now.state}); train it first with `study sweep`")
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"{files.run_id} has no sound checkpoint any more; train it again with --mode force")
-    return state["network"]  # type: ignore[no-any-return]
+    return state
 
 
 def trained(files: RunFiles, images: Feed) -> Network:
@@ -54,10 +55,15 @@ def trained(files: RunFiles, images: Feed) -> Network:
     Raises
     ------
     StudyError
-        The run is not done, or has no sound checkpoint of its network.
+        The run is not done, or has no sound checkpoint of its network; the images are not those that it was trained on.
     """
+    spec, state = store.read_spec(files), _state(files)
+    if state["fingerprint"] != images.fingerprint:
+        raise StudyError(
+            f"{files.run_id}: the data set {spec.dataset} is not the one that it was trained on; put the old data back"
+        )
     try:
-        network = loaded(store.read_spec(files), _state(files), images.channels, images.classes)
+        network = loaded(spec, state["network"], images.channels, images.classes)
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
     return _placed(network, images).eval()

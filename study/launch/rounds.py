@@ -1,0 +1,45 @@
+"""How far a surface is: the chunks that are known so far, and its seal. Reads the disk, and needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from study.spec.surface import Surface
+from study.store.layout import SurfaceFiles
+from study.store.surfaces import chunk_seconds, load_points, read_spec, seal
+from study.surface.lattice import Place, Point, chunks
+
+
+def known(files: SurfaceFiles, surface: Surface) -> tuple[dict[str, list[Point]], bool]:
+    """The chunks of a surface that can be named so far, by key, and whether these are all.
+
+    A refinement's chunks hang on what was measured before: they are known once all of that is.
+    """
+    found: dict[str, list[Point]] = {}
+    waiting = False
+
+    def losses(level: int) -> Mapping[Place, float] | None:
+        nonlocal waiting
+        waiting = not all(files.chunk(key).done.exists() for key in found)
+        return None if waiting else _losses(files, surface, found)
+
+    for key, points in chunks(surface, losses):
+        found[key] = points
+    return found, not waiting
+
+
+def _losses(files: SurfaceFiles, surface: Surface, keys: Mapping[str, list[Point]]) -> dict[Place, float]:
+    split = surface.splits[0]
+    rows = [row for key in keys for row in load_points(files.chunk(key))[1]]
+    return {(row["i"], row["j"]): row["loss"] for row in rows if row["split"] == split and row["iteration"] is None}
+
+
+def finish(files: SurfaceFiles) -> bool:
+    """Seal a surface whose chunks are all sealed; says whether it is sealed."""
+    if files.done.exists():
+        return True
+    found, complete = known(files, read_spec(files))
+    if not complete or not all(files.chunk(key).done.exists() for key in found):
+        return False
+    seal(files, chunk_seconds(files))
+    return True

@@ -1,0 +1,218 @@
+"""Surfaces on disk: their specs, the points of their chunks, and the table that they end as."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.errors import StudyError
+from study.spec.surface import Surface, surface_id
+from study.store import lease
+from study.store.curves import read_table, to_bytes
+from study.store.files import digest, read_checked, read_json, write_bytes, write_json
+from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
+
+log = logging.getLogger(__name__)
+
+POINTS = pa.schema(
+    [
+        ("i", pa.int64()),  # place along the first axis, on the finest lattice; of a trajectory's point its number
+        ("j", pa.int64()),  # along the second; 0 on a line
+        ("level", pa.int64()),  # 0: the lattice that was asked for; n: added by the n-th refinement
+        ("alpha", pa.float64()),  # coordinates, in units of the directions
+        ("beta", pa.float64()),
+        ("iteration", pa.int64()),  # of a snapshot of the training; null for a point of the plane itself
+        ("residual", pa.float64()),  # of a snapshot: its distance from the plane
+        ("split", pa.string()),  # train or test
+        ("loss", pa.float64()),  # mean cross-entropy, nats; NaN and infinity as they are
+        ("error", pa.float64()),  # percent
+        ("images", pa.int64()),
+        ("lambda_max", pa.float64()),  # of the Hessian of the training loss, where it was asked for
+        ("lambda_min", pa.float64()),
+    ]
+)
+"""What is measured at a point: a row a split."""
+
+SETTINGS = pa.schema(
+    [
+        ("surface_id", pa.string()),
+        ("run_id", pa.string()),  # of the centre
+        ("plane", pa.string()),
+        ("to", pa.list_(pa.string())),
+        ("number", pa.int64()),
+        ("dims", pa.int64()),
+        ("points_a", pa.int64()),  # of the lattice that was asked for, along each axis
+        ("points_b", pa.int64()),  # 1 on a line
+        ("normalisation", pa.string()),
+        ("orthogonal", pa.bool_()),
+        ("subset", pa.int64()),
+        ("bn", pa.string()),
+        ("bn_images", pa.int64()),
+        ("precision", pa.string()),
+        ("refine", pa.int64()),
+        ("curvature_images", pa.int64()),
+    ]
+)
+
+SURFACES = pa.schema([*SETTINGS, *POINTS])
+"""Key: (surface_id, iteration, i, j, split)."""
+
+KEY = ["surface_id", "iteration", "i", "j", "split"]
+
+Row = dict[str, Any]
+
+
+def write_spec(files: SurfaceFiles, surface: Surface) -> None:
+    """Put a surface's spec into its folder, once."""
+    if not files.spec.exists():
+        write_json(files.spec, surface.model_dump(mode="json"))
+
+
+def read_spec(files: SurfaceFiles) -> Surface:
+    """The stored spec of a surface.
+
+    Raises
+    ------
+    StudyError
+        It is missing, damaged, or not the one that the surface was named for.
+    """
+    content = read_json(files.spec)
+    if content is None:
+        raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
+    try:
+        surface = Surface.model_validate(content)
+    except ValueError:
+        raise StudyError(f"{files.spec}: is not the spec of a surface") from None
+    if surface_id(surface) != files.run_id:
+        raise StudyError(f"{files.spec} is not the spec that this surface was named for; it was changed by hand")
+    return surface
+
+
+# -- the points of a chunk ----------------------------------------------------------------------------------------------
+
+
+def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 2) -> None:
+    """Write what was measured at a chunk's first `count` points, as one act; older files go, but for the newest `keep`."""
+    content = to_bytes(pa.Table.from_pylist(list(rows), schema=POINTS))
+    path = files.points(count, digest(content))
+    write_bytes(path, content)
+    for old in [p for p in files.checkpoints() if p != path][keep - 1 :]:
+        old.unlink(missing_ok=True)
+
+
+def load_points(files: ChunkFiles) -> tuple[int, list[Row]]:
+    """At how many points a chunk was measured, and the rows; damaged files are passed over, and said so."""
+    for path in files.checkpoints():
+        try:
+            table = pq.read_table(io.BytesIO(read_checked(path))).cast(POINTS)
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            log.warning("passed over %s: %s", path.name, error)
+            continue
+        return int(path.name.split("-")[1]), table.to_pylist()
+    return 0, []
+
+
+# -- whole surfaces -------------------------------------------------------------------------------------------------------
+
+
+def gather(files: SurfaceFiles) -> pa.Table:
+    """What was measured of a surface so far, sorted by its key."""
+    if files.table.exists():
+        return read_table(files.table).cast(SURFACES)
+    rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
+    points = pa.Table.from_pylist(rows, schema=POINTS)
+    settings = _settings(files.run_id, read_spec(files))
+    columns = [pa.repeat(pa.scalar(settings[field.name], field.type), len(points)) for field in SETTINGS]
+    return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
+
+
+def ordered(table: pa.Table) -> pa.Table:
+    """The rows in the order of their key."""
+    return table.sort_by([(name, "ascending") for name in KEY])
+
+
+def _settings(name: str, surface: Surface) -> Row:
+    fields = surface.model_dump()
+    first, second = (*surface.points, 1)[:2]
+    return fields | {
+        "surface_id": name,
+        "run_id": surface.run,
+        "to": list(surface.to),
+        "points_a": first,
+        "points_b": second,
+    }
+
+
+def seal(files: SurfaceFiles, seconds: float) -> None:
+    """Write the table of a surface that is measured, and then that it is done."""
+    table = gather(files)
+    write_bytes(files.table, to_bytes(table))
+    write_json(files.done, {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds})
+
+
+def chunk_seconds(files: SurfaceFiles) -> float:
+    """Seconds that were spent on a surface's sealed chunks."""
+    return sum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
+
+
+def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
+    """The surfaces around these runs' networks, those that can be told, by id."""
+    wanted = {run.run_id for run in runs}
+    folders = {files.folder.parent.parent: files for files in runs}
+    found = {}
+    for files in folders.values():
+        for surface in files.surfaces():
+            with contextlib.suppress(StudyError):  # `study surface` says what is wrong with it
+                if read_spec(surface).run in wanted:
+                    found[surface.run_id] = surface
+    return [found[name] for name in sorted(found)]
+
+
+def run_folder(files: SurfaceFiles, name: str) -> RunFiles:
+    """A run that a surface names, wherever under the same results folder.
+
+    Raises
+    ------
+    StudyError
+        It is not there.
+    """
+    results = files.folder.parent.parent.parent
+    for path in sorted(results.glob(f"*/runs/{name}/spec.json")):
+        return RunFiles(path.parent)
+    raise StudyError(f"no run {name} under {results}/")
+
+
+def reset(files: SurfaceFiles) -> None:
+    """Forget all that was measured of a surface.
+
+    Raises
+    ------
+    StudyError
+        Another process is measuring it.
+    """
+    busy = [task.run_id for task in (files, *files.chunks()) if lease.holder(task) is not None]
+    if busy:
+        raise StudyError(f"{busy[0]} is being measured; it cannot start over")
+    files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
+    for path in (files.table, files.failed, *files.planes()):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(files.folder / "chunks", ignore_errors=True)
+
+
+def forget(run: RunFiles) -> None:
+    """Forget what was measured around a run's network, which is to be trained anew. Raises as `reset`."""
+    for files in run.surfaces():
+        try:
+            spec = read_spec(files)
+        except StudyError:
+            continue
+        if run.run_id in (spec.run, *spec.to):
+            reset(files)

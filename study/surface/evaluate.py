@@ -1,0 +1,221 @@
+"""Loss and error of one network at many settings of its weights: the data stay where they are, the weights are set anew.
+
+BN's statistics are those of the point (`frozen`: the centre's, moved along the directions where these move them), those of
+training images at the point (`recalibrated`), or each batch's own (`batch`). With the first two, a convolution and the BN
+after it are one operation; see `study.networks.fused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks.fused import Fused
+from study.networks.network import Network, structure
+from study.probes.batch_norm import recalibrate
+from study.spec.run import RunSpec
+from study.spec.surface import Surface
+from study.surface.flat import Flat
+from study.surface.plane import Plane
+from study.training.engine import Cuda
+from study.training.feed import Feed
+
+BATCH = {"cpu": 128, "cuda": 2500}
+"""Images in a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache."""
+
+RESIDENT = 2 << 30
+"""Bytes of images that are kept as the network takes them; more are made anew at each point."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Measured(NamedTuple):
+    """What was found at a point, of one split."""
+
+    loss: float
+    """Mean cross-entropy, nats; NaN and infinity as they come."""
+    error: float
+    """Percent. A prediction whose loss is no number is wrong."""
+
+
+class Evaluator:
+    """Measures the points of one plane after another, on the device of `feed`.
+
+    Equal coordinates give equal numbers, bit for bit, whatever was measured before.
+    """
+
+    def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
+        self.surface, self.spec, self.feed = surface, spec, feed
+        device = feed.device
+        self.network = structure(spec, feed.channels, feed.classes).eval()
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.flat = Flat(self.network)
+        self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
+        self._vector = self.centre.clone()
+        self.flat.bind(self.network, self._vector)
+        self._coordinates = torch.zeros(surface.dims, device=device)
+        dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
+        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else _Fixed(self.network, dtype)
+        self._calibration = self._calibrating() if surface.bn == "recalibrated" else []
+        self._sums = {split: _Sums(device) for split in surface.splits}
+        self._batches = {split: self._made(split, dtype) for split in surface.splits}
+        self._work: Callable[[], None] = self._eager
+        self._resident = all(isinstance(batches, list) for batches in self._batches.values())
+        self._recorded = False
+
+    def images(self, split: str) -> int:
+        """How many images of a split are looked at."""
+        there = self.feed.count(split)
+        return min(there, self.surface.subset or there) if split == "train" else there
+
+    # -- points -------------------------------------------------------------------------------------------------------
+
+    def at(self, coordinates: tuple[float, ...]) -> dict[str, Measured]:
+        """Loss and error of each split at a point of the plane."""
+        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        if self.feed.device.type == "cuda" and self._resident and not self._recorded:
+            self._work()  # as it will be recorded, so that libraries choose their algorithms
+            self._work, self._recorded = Cuda([]).record(self._eager), True
+        self._work()
+        return self._found()
+
+    def of(self, vector: Tensor) -> dict[str, Measured]:
+        """The same of a network that need not lie in the plane, as a `Flat` vector."""
+        self._vector.copy_(vector)
+        self._evaluate()
+        return self._found()
+
+    @torch.no_grad()
+    def move(self, coordinates: tuple[float, ...]) -> Network:
+        """The network at a point, to be measured in other ways; in float32, and the same object each time."""
+        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._place()
+        if self._calibration:
+            recalibrate(self.network, self._calibration)
+        return self.network
+
+    def _eager(self) -> None:
+        self._place()
+        self._evaluate()
+
+    @torch.no_grad()
+    def _place(self) -> None:
+        torch.addmv(self.centre, self.directions.T, self._coordinates, out=self._vector)
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        if self._calibration:
+            recalibrate(self.network, self._calibration)
+        self._forward.renew()
+        for split, sums in self._sums.items():
+            sums.clear()
+            for images, labels in self._batches[split]:
+                sums.add(self._forward(images), labels)
+
+    def _found(self) -> dict[str, Measured]:
+        return {split: sums.means(self.images(split)) for split, sums in self._sums.items()}
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    def _calibrating(self) -> list[Tensor]:
+        """Training images for BN's statistics, in batches such as it saw in training."""
+        chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
+        size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
+        return [self.feed.at("train", numbers)[0] for numbers in _split(chosen, size, self.feed.device)]
+
+    def _made(self, split: str, dtype: torch.dtype) -> list[Batch] | _Anew:
+        """The batches of an evaluation, kept where there is room for them."""
+        count, device = self.images(split), self.feed.device
+        if self.surface.bn == "batch":
+            # In a random order: files often come class by class, and a batch of one class has other statistics.
+            chosen, size = _drawn(self.feed.count(split), count), self.spec.recipe.batch_size
+            size //= self.spec.recipe.bn_groups
+        else:
+            whole = count == self.feed.count(split)
+            chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
+            size = BATCH["cuda" if device.type == "cuda" else "cpu"]
+        batches = _Anew(self.feed, split, _split(chosen, size, device), dtype)
+        height, width = self.feed.native
+        room = count * self.feed.channels * height * width * dtype.itemsize
+        return list(batches) if room <= RESIDENT else batches
+
+
+class _Anew:
+    """Batches that are made each time they are asked for."""
+
+    def __init__(self, feed: Feed, split: str, numbers: list[Tensor], dtype: torch.dtype) -> None:
+        self.feed, self.split, self.numbers, self.dtype = feed, split, numbers, dtype
+
+    def __iter__(self) -> Iterator[Batch]:
+        for numbers in self.numbers:
+            images, labels = self.feed.at(self.split, numbers)
+            yield images.to(self.dtype, memory_format=torch.channels_last), labels
+
+
+class _Sums:
+    """The loss and the errors of an evaluation, on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
+
+    def clear(self) -> None:
+        self.loss.zero_()
+        self.right.zero_()
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        self.loss += losses.sum(dtype=torch.float64)
+        self.right += ((logits.argmax(1) == labels) & ~losses.isnan()).sum()
+
+    def means(self, count: int) -> Measured:
+        return Measured(float(self.loss) / count, 100.0 * (count - int(self.right)) / count)
+
+
+class _Fixed:
+    """The network with BN's running statistics."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        self._fused = Fused(network, dtype)
+        self.renew = self._fused.renew
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._fused(images)  # type: ignore[no-any-return]
+
+
+class _Batchwise:
+    """The network with each batch's own statistics; dropout and the like as in evaluation."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        self._network, self._dtype = network, dtype
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.forward = partial(_of_batch, module)  # type: ignore[method-assign]
+
+    def renew(self) -> None:
+        """The weights are the network's own."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            return self._network(images).float()  # type: ignore[no-any-return]
+
+
+def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return F.batch_norm(x, None, None, module.weight, module.bias, training=True, eps=module.eps)
+
+
+def _drawn(there: int, count: int | None) -> np.ndarray:
+    """Numbers of `count` images, always the same for a data set."""
+    return np.random.RandomState(0).permutation(there)[: min(there, count or there)]
+
+
+def _split(numbers: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
+    """In as many parts as batches of `size` need, of equal sizes to within one."""
+    parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
+    return [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts]

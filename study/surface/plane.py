@@ -1,0 +1,182 @@
+"""A plane of weights around a trained network: its centre, its directions, and what goes with them on disk."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from study.errors import StudyError
+from study.networks.network import Network
+from study.probes.curvature import Hessian, extremes
+from study.probes.subject import Subject
+from study.spec.run import PROBE_IMAGES
+from study.spec.surface import Surface
+from study.store import runs as store
+from study.store.files import digest, read_checked, write_bytes
+from study.store.layout import RunFiles, SurfaceFiles
+from study.surface import directions as spanning
+from study.surface.flat import Flat
+from study.training import checkpoint
+from study.training.feed import Feed
+from study.training.start import trained
+
+VERSION = 1
+
+log = logging.getLogger(__name__)
+
+MARGIN = 0.15
+"""Of a trajectory's extent, left free at each side of it."""
+
+
+class Snapshot(NamedTuple):
+    """A point of a trajectory in the plane: coordinates are distances, and so is `residual`, from the plane."""
+
+    iteration: int
+    alpha: float
+    beta: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Plane:
+    """All that a point needs besides the data."""
+
+    centre: Tensor
+    """The network's weights and BN statistics as a `Flat` vector, float32 (size,)."""
+    directions: Tensor
+    """float32 (dims, size)."""
+    ranges: tuple[tuple[float, float], ...]
+    """Lowest and highest coordinate of each axis."""
+    fingerprint: str
+    """Of the data set on which the network was trained."""
+    threads: int
+    """With which all points are measured on a CPU: sums are taken in another order with more."""
+    facts: dict[str, float] = field(default_factory=dict)
+    """What is to be known of the directions: `cosine` between them, `eigenvalue_1`, `explained_1`, ..."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """The training's way, with `plane: pca`."""
+
+    def save(self, files: SurfaceFiles) -> None:
+        """Write it as one act."""
+        buffer = io.BytesIO()
+        fields = asdict(self) | {"ranges": [list(pair) for pair in self.ranges]}
+        fields["snapshots"] = [list(snapshot) for snapshot in self.snapshots]
+        torch.save({"version": VERSION, "surface_id": files.run_id, **fields}, buffer)
+        write_bytes(files.plane(digest(buffer.getvalue())), buffer.getvalue())
+
+
+def load(files: SurfaceFiles) -> Plane | None:
+    """The plane of a surface, on the CPU, or None where it is not made yet, or damaged."""
+    for path in files.planes():
+        try:
+            content = torch.load(io.BytesIO(read_checked(path)), map_location="cpu", weights_only=True)
+            if (content.pop("version"), content.pop("surface_id")) != (VERSION, files.run_id):
+                raise ValueError("it is of another version or surface")
+            content["ranges"] = tuple((low, high) for low, high in content["ranges"])
+            content["snapshots"] = tuple(Snapshot(*snapshot) for snapshot in content["snapshots"])
+            return Plane(**content)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+            log.warning("passed over %s: %s", path.name, error)
+    return None
+
+
+def make(
+    surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = lambda: False
+) -> Plane:
+    """Span the plane of a surface.
+
+    Parameters
+    ----------
+    run, others
+        The centre, and the runs that `surface.to` names.
+
+    Raises
+    ------
+    StudyError
+        A run is not trained, or has no sound checkpoint; the networks do not go together; there are too few snapshots.
+    """
+    network = trained(run, feed)
+    flat = Flat(network)
+    centre = flat.pack(network.state_dict()).cpu()
+    facts: dict[str, float] = {}
+    snapshots: tuple[Snapshot, ...] = ()
+    if surface.plane == "random":
+        kind = surface.normalisation or "filter"
+        directions = spanning.random(flat, centre, surface.number, surface.dims, kind, surface.orthogonal)
+    elif surface.plane == "interpolate":
+        directions = spanning.towards(centre, [_packed(flat, other, feed) for other in others])
+    elif surface.plane == "hessian":
+        directions, facts = _leading(surface, run, network, flat, feed, stopped)
+    else:
+        directions, snapshots, facts = _trajectory(surface, run, flat, centre)
+    if surface.dims == 2:
+        a, b = directions.double()
+        facts["cosine"] = float(a @ b / (a.norm() * b.norm()))
+    ranges = surface.range or _around(snapshots, surface.dims)
+    return Plane(centre, directions, ranges, feed.fingerprint, torch.get_num_threads(), facts, snapshots)
+
+
+def _packed(flat: Flat, run: RunFiles, feed: Feed) -> Tensor:
+    try:
+        return flat.pack(trained(run, feed).state_dict()).cpu()
+    except ValueError:
+        raise StudyError(f"{run.run_id} has other layers than the centre; there is no line between them") from None
+
+
+def _leading(
+    surface: Surface, run: RunFiles, network: Network, flat: Flat, feed: Feed, stopped: Callable[[], bool]
+) -> tuple[Tensor, dict[str, float]]:
+    """The eigenvectors of the largest eigenvalues of the Hessian, unit vectors, and these eigenvalues."""
+    batches = hessian_batches(surface, run, network, feed)
+    (values, vectors), _ = extremes(Hessian(network, batches, stopped), largest=surface.dims, smallest=0)
+    if not all(map(math.isfinite, values)):
+        raise StudyError(f"{run.run_id}: the Hessian's leading eigenvalues could not be found")
+    directions = torch.zeros(surface.dims, flat.size)
+    directions[:, : flat.weights] = torch.from_numpy(vectors)
+    return directions, {f"eigenvalue_{rank}": float(value) for rank, value in enumerate(values, 1)}
+
+
+def hessian_batches(surface: Surface, run: RunFiles, network: Network, feed: Feed) -> list[tuple[Tensor, Tensor]]:
+    """The training images of which the Hessian is."""
+    spec = store.read_spec(run)
+    return list(Subject(spec, network, feed, surface.curvature_images or PROBE_IMAGES).batches())
+
+
+def _trajectory(
+    surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
+) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
+    """The principal directions of a run's snapshots, and where these lie."""
+    states = [state for path in run.snapshots() if (state := checkpoint.load_snapshot(run, path)) is not None]
+    if len(states) <= surface.dims:
+        raise StudyError(
+            f"{run.run_id} has {len(states)} snapshots of its training, too few for a plane; train it with "
+            "snapshot_every: epoch"
+        )
+    try:
+        rows = torch.stack([flat.pack(state["network"]) for state in states])
+        found = spanning.principal(flat, centre, rows, surface.dims)
+    except ValueError as error:
+        raise StudyError(f"{run.run_id}: {error}") from None
+    snapshots = []
+    for state, place, residual in zip(states, found.coordinates.tolist(), found.residuals.tolist(), strict=True):
+        snapshots.append(Snapshot(state["iteration"], *(*place, 0.0)[:2], residual))
+    facts = {f"explained_{rank}": share for rank, share in enumerate(found.explained, 1)}
+    return found.directions, tuple(snapshots), facts
+
+
+def _around(snapshots: tuple[Snapshot, ...], dims: int) -> tuple[tuple[float, float], ...]:
+    """A range for each axis that holds the centre and all snapshots, and some room around them."""
+    ranges = []
+    for axis in range(dims):
+        places = [0.0, *(snapshot[1 + axis] for snapshot in snapshots)]
+        room = MARGIN * (max(places) - min(places))
+        ranges.append((min(places) - room, max(places) + room))
+    return tuple(ranges)
