@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +12,17 @@ import typer
 
 from study import measuring
 from study.errors import StudyError
-from study.options import DataRoot, Device, Results, SweepName, complete_sweep, results_folder, sweep_files
+from study.options import (
+    DataRoot,
+    Device,
+    Executor,
+    Mode,
+    Results,
+    SweepName,
+    complete_sweep,
+    results_folder,
+    sweep_files,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,23 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Mode(StrEnum):
-    """What to do about runs that were started before."""
-
-    missing = "missing"
-    retry = "retry"
-    force = "force"
-
-
-class Executor(StrEnum):
-    """Who trains."""
-
-    auto = "auto"
-    slurm = "slurm"
-    local = "local"
-    debug = "debug"
 
 
 def _complete_sweep_file(incomplete: str) -> list[str]:
@@ -129,7 +120,7 @@ def sweep(
             raise typer.Exit(1)
     elif not _train(planned, machine):
         print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
-        print(f"  {_again()}", file=sys.stderr)
+        print(f"  {measuring.again()}", file=sys.stderr)
         raise typer.Exit(130)
     raise typer.Exit(_show_results(planned, figures))
 
@@ -143,13 +134,7 @@ def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
         print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
     print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
     print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
-    print(f"  {_again()}    # again, when they are through: what is missing, table, figures")
-
-
-def _again() -> str:
-    """The command that goes on where this one ends: itself, without a `--mode force`, which would start over."""
-    words = shlex.join(sys.argv[1:])
-    return "study " + re.sub(r" --mode[ =]force\b", "", words)
+    print(f"  {measuring.again()}    # again, when they are through: what is missing, table, figures")
 
 
 def _print_plan(planned: Planned) -> None:
@@ -404,6 +389,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 
 app.command()(measuring.probe)
+app.command()(measuring.surface)
 app.command()(measuring.embed)
 app.command()(measuring.bench)
 

@@ -20,6 +20,23 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Mode(StrEnum):
+    """What to do about runs that were started before."""
+
+    missing = "missing"
+    retry = "retry"
+    force = "force"
+
+
+class Executor(StrEnum):
+    """Who trains."""
+
+    auto = "auto"
+    slurm = "slurm"
+    local = "local"
+    debug = "debug"
+
+
 def complete_sweep(incomplete: str) -> list[str]:
     """The sweeps that were started and whose name begins so."""
     from study.store.layout import default_results

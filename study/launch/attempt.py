@@ -79,7 +79,9 @@ def attempt(
             leases[files.run_id] = lease
             pack.append((store.read_spec(files), files))
         if ranks.any(bool(pack), torch.device(device)):
-            heartbeat = stack.enter_context(Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack}))
+            heartbeat = stack.enter_context(
+                Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack})
+            )
 
             def observe(progress: Progress) -> None:
                 heartbeat.latest[progress.run_id] = progress

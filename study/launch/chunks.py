@@ -75,6 +75,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
+        self._plane: tuple[list[Path], Plane] | None = None
         self._evaluator: tuple[object, Evaluator] | None = None
 
     def feed(self, spec: RunSpec, session: _Session) -> Feed:
@@ -86,8 +87,16 @@ class _Kept:
             self._evaluator, self._feed = None, (key, open_feed(spec, content, session.device))
         return self._feed[1]
 
-    def evaluator(self, name: str, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        key = (name, plane.directions.data_ptr())
+    def plane(self, files: SurfaceFiles) -> Plane | None:
+        """As on disk; None where it is not made yet."""
+        paths = files.planes()
+        if self._plane is None or self._plane[0] != paths or not paths:
+            found = planes.load(files)
+            self._plane = (files.planes(), found) if found is not None else None
+        return self._plane and self._plane[1]
+
+    def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
+        key = (id(plane), id(feed))
         if self._evaluator is None or self._evaluator[0] != key:
             self._evaluator = None  # its memory is wanted for the next one
             self._evaluator = key, Evaluator(surface, spec, plane, feed)
@@ -150,7 +159,7 @@ def _measure(
         torch.set_num_threads(plane.threads)
         if surface.precision == "bf16" and (warning := slow_bf16()):
             log.warning("%s", warning)
-    evaluator = _kept.evaluator(files.surface.run_id, surface, spec, plane, feed)
+    evaluator = _kept.evaluator(surface, spec, plane, feed)
     points, _ = known(files.surface, surface)
     chunk = Chunk(files, surface, points.get(files.key, []), plane, run)
     chunk.measure(
@@ -164,7 +173,7 @@ def _measure(
 
 def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: _Session) -> Plane:
     """The plane that all chunks of a surface share; made by the first that comes here, waited for by the others."""
-    while (plane := planes.load(files)) is None:
+    while (plane := _kept.plane(files)) is None:
         if session.stopped():
             raise Stopped
         lease = claim(files)

@@ -57,10 +57,11 @@ class Heartbeat:
         steps = now.iteration - (before.iteration if before else now.iteration)
         seconds = now.seconds - (before.seconds if before else now.seconds)
         speed = steps / seconds if steps and seconds else None
+        images = self.images.get(now.run_id)
         return {
             "iteration": now.iteration,
             "iterations": now.iterations,
             "error": now.error,
-            "images_per_second": speed and now.run_id in self.images and speed * self.images[now.run_id] or None,
+            "images_per_second": speed * images if speed and images else None,
             "seconds_left": speed and (now.iterations - now.iteration) / speed,
         }

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.launch import local
 from study.launch.attempt import load_data, log_into
 from study.launch.heartbeat import Heartbeat
-from study.launch.status import find_run
+from study.launch.status import one_run
 from study.launch.sweep import prepare_data
 from study.launch.view import label
 from study.launch.worker import Warnings
@@ -94,7 +94,7 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
         Nothing is called so, or a data set cannot be had.
     """
     whole = files.sweep.exists()
-    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [_one(files)]
+    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
     trained = {run.run_id: store.read_spec(run) for run in runs if run.checkpoints()}
     prepare_data(list(trained.values()), asked.data_root)
     for count, run in enumerate(runs, 1):
@@ -110,15 +110,6 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     path = files.probes if whole else runs[0].probes
     if path.exists():
         yield Line(f"probes: {path}")
-
-
-def _one(files: SweepFiles) -> RunFiles:
-    try:
-        return find_run(files.results, files.name)
-    except StudyError as error:
-        raise StudyError(
-            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results))}"
-        ) from None
 
 
 def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Callable[[str], None]) -> Iterator[Line]:

@@ -145,6 +145,16 @@ def find_run(results: Path, text: str) -> RunFiles:
     raise StudyError(f"no run '{text}' under {results}/{nearest(text, folders) if folders else ''}")
 
 
+def one_run(files: SweepFiles) -> RunFiles:
+    """The run that is called as a sweep would be. Raises as `find_run`, with the nearest sweep too."""
+    try:
+        return find_run(files.results, files.name)
+    except StudyError as error:
+        raise StudyError(
+            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results))}"
+        ) from None
+
+
 def follow_log(files: RunFiles, follow: bool) -> Iterator[str]:
     """The text of a run's log; with `follow`, on and on as it grows."""
     if not files.log.exists() and not follow:

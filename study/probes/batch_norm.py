@@ -64,7 +64,9 @@ def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
     network.train()
     for count, images in enumerate(batches, 1):
         for module in modules:
-            module.momentum = 1 / count  # a plain mean over all batches, without torch's counter, which the host waits for
+            module.momentum = (
+                1 / count
+            )  # a plain mean over all batches, without torch's counter, which the host waits for
         network.set_keys(torch.arange(len(images), device=images.device))
         network(images)
     return network.eval()

@@ -57,7 +57,8 @@ class Surface(Model):
         default=None, description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1]"
     )
     normalisation: Literal["filter", "layer", "model"] | None = Field(
-        default=None, description="with plane: random: what has the norm of the weights (Li et al. 2018); default filter"
+        default=None,
+        description="with plane: random: what has the norm of the weights (Li et al. 2018); default filter",
     )
     orthogonal: bool = Field(default=False, description="with plane: random: the second direction at right angles")
     data: Literal["train", "test", "both"] = Field(default="both", description="whose loss and error")

@@ -23,10 +23,23 @@ RUN_FIELDS = (*RunSpec.model_fields, *(f"recipe.{field}" for field in Recipe.mod
 MAX_PLANES = 1000
 
 
-def expand(document: Document, entries: Any, runs: Mapping[str, RunSpec]) -> dict[str, Surface]:
+def expand(
+    document: Document,
+    entries: Any,
+    runs: Mapping[str, RunSpec],
+    to: tuple[str, ...] = (),
+    others: Mapping[str, RunSpec] | None = None,
+) -> dict[str, Surface]:
     """The surfaces that the `surfaces` of a sweep file names, by id; mistakes are noted in the document.
 
     Where the runs have mistakes, the settings alone are checked.
+
+    Parameters
+    ----------
+    to
+        Ids of the other runs, for entries that do not say in which fields these differ.
+    others
+        The runs among which those are looked for that `to` of an entry tells; default: `runs`.
     """
     runs = {} if document.mistakes else runs
     if entries is None:
@@ -41,12 +54,13 @@ def expand(document: Document, entries: Any, runs: Mapping[str, RunSpec]) -> dic
             document.wrong(path, f"a surface is a mapping with {', '.join(ENTRY_KEYS)}")
             continue
         entry = document.known(entry, path, ENTRY_KEYS)
-        if _settings_fit(document, entry, path):
-            found |= {surface_id(surface): surface for surface in _of_entry(document, entry, path, runs)}
+        if _settings_fit(document, entry, path, to):
+            of_entry = _of_entry(document, entry, path, runs, to, runs if others is None else others)
+            found |= {surface_id(surface): surface for surface in of_entry}
     return found
 
 
-def _settings_fit(document: Document, entry: dict[str, Any], path: Keys) -> bool:
+def _settings_fit(document: Document, entry: dict[str, Any], path: Keys, ids: tuple[str, ...]) -> bool:
     """Whether the settings go together, whatever the runs."""
     planes, to = entry.get("planes", 1), entry.get("to", [])
     if not isinstance(planes, int) or isinstance(planes, bool) or not 1 <= planes <= MAX_PLANES:
@@ -56,7 +70,8 @@ def _settings_fit(document: Document, entry: dict[str, Any], path: Keys) -> bool
         document.wrong((*path, "to"), "to: must be a list of mappings of a run's field: value, such as [{seed: 1}]")
         return False
     try:
-        _surface(entry, "any-000000000000", tuple(f"any-{place:012x}" for place in range(1, len(to) + 1)), planes - 1)
+        any_runs = tuple(f"any-{place:012x}" for place in range(1, len(to or ids) + 1))
+        _surface(entry, "any-000000000000", any_runs, planes - 1)
     except ValidationError as error:
         _explain(document, error, entry, path)
         return False
@@ -68,9 +83,19 @@ def _surface(entry: dict[str, Any], run: str, to: tuple[str, ...], number: int) 
     return Surface.model_validate({"run": run, "to": to, "number": number, **settings})
 
 
-def _of_entry(document: Document, entry: dict[str, Any], path: Keys, runs: Mapping[str, RunSpec]) -> Iterator[Surface]:
+def _of_entry(
+    document: Document,
+    entry: dict[str, Any],
+    path: Keys,
+    runs: Mapping[str, RunSpec],
+    ids: tuple[str, ...],
+    others: Mapping[str, RunSpec],
+) -> Iterator[Surface]:
     for name in _chosen(document, entry.get("of"), (*path, "of"), runs):
-        to = _others(document, entry.get("to", []), (*path, "to"), runs[name], runs)
+        to = _others(document, entry["to"], (*path, "to"), runs[name], others) if entry.get("to") else ids
+        if to is not None and name in to:
+            document.wrong((*path, "to"), f"to: {name} is the centre itself; name another run")
+            return
         for number in range(entry.get("planes", 1) if to is not None else 0):
             yield _surface(entry, name, to or (), number)
 
@@ -91,7 +116,7 @@ def _chosen(document: Document, of: Any, path: Keys, runs: Mapping[str, RunSpec]
 
 
 def _field(spec: RunSpec, name: str) -> Any:
-    value = spec.recipe.name if name == "recipe" else spec
+    value: Any = spec.recipe.name if name == "recipe" else spec
     for part in () if name == "recipe" else name.split("."):
         value = getattr(value, part)
     return list(value) if isinstance(value, tuple) else value

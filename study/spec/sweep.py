@@ -96,8 +96,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     description = _description(document, data)
     figures = _figures(document, data)
     blocks = _blocks(document, data)
-    for field, values in fields.items():
-        _override(blocks, field, values)
+    for key, values in fields.items():
+        _override(blocks, key, values)
     runs = _expand(document, blocks, merge_duplicates=bool(fields))
     surfaces = expand_surfaces(document, data.get("surfaces"), runs)
     document.check()

@@ -1,4 +1,4 @@
-"""All runs of a sweep in Parquet: `curves.parquet`, `runs.parquet` and, where any was measured, `probes.parquet`."""
+"""All of a sweep in Parquet: `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` where there are any."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
+from study.store import surfaces
 from study.store.curves import CURVES, read_table, to_bytes
 from study.store.files import read_json, read_lines, write_bytes
 from study.store.layout import RunFiles, SweepFiles
@@ -124,16 +125,22 @@ def gather_probes(files: SweepFiles) -> pa.Table:
     return ordered(pa.concat_tables(found))
 
 
+def gather_surfaces(files: SweepFiles) -> pa.Table:
+    """The surfaces around a sweep's runs, as far as they are measured now."""
+    runs = [files.run(run_id) for run_id in read_sweep(files)["runs"]]
+    found = [surfaces.gather(surface) for surface in surfaces.of_runs(runs)]
+    return surfaces.ordered(pa.concat_tables([surfaces.SURFACES.empty_table(), *found]))
+
+
 def collect(files: SweepFiles) -> list[Path]:
     """Write a sweep's Parquet files; returns their paths. What has not changed is not written.
 
-    `curves.parquet` and `runs.parquet`, and `probes.parquet` where something was measured.
+    `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` where something was measured.
     """
     curves, runs = gather(files)
-    probes = gather_probes(files)
     tables = {files.curves: curves, files.runs_table: runs}
-    if probes.num_rows or files.probes.exists():
-        tables[files.probes] = probes
+    measured = {files.probes: gather_probes(files), files.surfaces_table: gather_surfaces(files)}
+    tables |= {path: table for path, table in measured.items() if table.num_rows or path.exists()}
     for path, table in tables.items():
         content = to_bytes(table)
         if not path.exists() or path.read_bytes() != content:

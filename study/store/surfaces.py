@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -160,7 +160,7 @@ def seal(files: SurfaceFiles, seconds: float) -> None:
 
 def chunk_seconds(files: SurfaceFiles) -> float:
     """Seconds that were spent on a surface's sealed chunks."""
-    return sum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
+    return math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
 
 
 def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:

@@ -80,9 +80,7 @@ class Chunk:
     def _progress(self, done: int, began: float) -> Progress:
         return Progress(self.files.run_id, done, len(self.points), None, time.perf_counter() - began)
 
-    def _measure(
-        self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]
-    ) -> list[Row] | None:
+    def _measure(self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> list[Row] | None:
         """The rows of a point; None when it was cut short."""
         if isinstance(point, Snapshot):
             return list(self._of_snapshot(point, evaluator))

@@ -46,6 +46,9 @@ class Flat:
 
     def bind(self, network: Network, vector: Tensor) -> None:
         """Have a network's tensors be views of a vector: what is written into it is what the network computes with."""
-        tensors: dict[str, nn.Parameter | Tensor] = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        tensors: dict[str, nn.Parameter | Tensor] = {
+            **dict(network.named_parameters()),
+            **dict(network.named_buffers()),
+        }
         for name, view in self.parts(vector):
             tensors[name].data = view

@@ -39,7 +39,7 @@ def base(surface: Surface) -> list[Point]:
 
 def coordinate(surface: Surface, axis: int, place: int, low: float, high: float) -> float:
     """The coordinate of a place along an axis: exactly `low`, `high` and, in the middle of -r to r, exactly 0."""
-    last = (surface.points[axis] - 1) * 2**surface.refine
+    last: int = (surface.points[axis] - 1) * 2**surface.refine
     if place in (0, last):
         return low if place == 0 else high
     return (low * (last - place) + high * place) / last
@@ -89,7 +89,9 @@ def _corners(place: Place, step: int, dims: int, count: int = 2) -> list[Place]:
     return [(place[0] + a * step, place[1] + b * step) for a, b in ways]
 
 
-def chunks(surface: Surface, losses: Callable[[int], Mapping[Place, float] | None]) -> Iterator[tuple[str, list[Point]]]:
+def chunks(
+    surface: Surface, losses: Callable[[int], Mapping[Place, float] | None]
+) -> Iterator[tuple[str, list[Point]]]:
     """The chunks that are known so far, as key and points; that of a trajectory has no points here.
 
     Parameters

@@ -32,12 +32,18 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
     if found is None:
         raise StudyError(f"starts from {point} with seed {spec.seed}, which is not under {files.results}/")
     stretching.check(store.read_spec(found), spec)
-    _state(found)
+    final(found)
     return found
 
 
-def _state(files: RunFiles) -> dict[str, Any]:
-    """The checkpoint at the end of a run."""
+def final(files: RunFiles) -> dict[str, Any]:
+    """The checkpoint at the end of a run, on the CPU.
+
+    Raises
+    ------
+    StudyError
+        It is not trained to its end, or has no sound checkpoint of its network any more.
+    """
     now = store.status(files)
     if now.state == "diverged":
         raise StudyError(f"{files.run_id} has diverged: there is no network to go by")
@@ -46,7 +52,17 @@ def _state(files: RunFiles) -> dict[str, Any]:
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"{files.run_id} has no sound checkpoint any more; train it again with --mode force")
+    _check_network(files, state["network"])
     return state
+
+
+def _check_network(files: RunFiles, state: dict[str, Tensor]) -> None:
+    """The state must be of the network that the spec names, for whatever images it was trained on."""
+    first, last = next(iter(state.values())), list(state.values())[-1]
+    try:
+        loaded(store.read_spec(files), state, first.shape[1], last.shape[0])
+    except (ValueError, IndexError) as error:
+        raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
 
 
 def trained(files: RunFiles, images: Feed) -> Network:
@@ -57,7 +73,7 @@ def trained(files: RunFiles, images: Feed) -> Network:
     StudyError
         The run is not done, or has no sound checkpoint of its network; the images are not those that it was trained on.
     """
-    spec, state = store.read_spec(files), _state(files)
+    spec, state = store.read_spec(files), final(files)
     if state["fingerprint"] != images.fingerprint:
         raise StudyError(
             f"{files.run_id}: the data set {spec.dataset} is not the one that it was trained on; put the old data back"

@@ -1,0 +1,233 @@
+"""Surfaces from plan to table: which are asked for, what has to be done, having it done, and what is said of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from study.errors import StudyError
+from study.launch import local
+from study.launch.plan import WORK, Mode
+from study.launch.rounds import finish
+from study.launch.status import one_run
+from study.launch.surface_plan import SurfaceAction, all_runs, plan_surfaces
+from study.launch.sweep import Machine, places, prepare_data
+from study.spec.run import RunSpec
+from study.spec.surface import Surface
+from study.spec.surfaces import expand
+from study.spec.yaml import Document, scalar
+from study.store import runs as store
+from study.store import surfaces as surface_store
+from study.store.curves import read_table
+from study.store.layout import RunFiles, SweepFiles
+from study.surface.lattice import chunks
+
+if TYPE_CHECKING:
+    from study.launch.profile import Profile
+    from study.launch.slurm import Submission
+
+CHUNKS_PER_JOB = 8
+"""On a cluster, unless told otherwise: 512 points."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Surfaces that somebody wants, and the runs that they name."""
+
+    files: SweepFiles
+    surfaces: Mapping[str, Surface]
+    specs: Mapping[str, RunSpec]
+    runs: Mapping[str, RunFiles]
+
+    def plan(self, mode: Mode = "missing") -> list[SurfaceAction]:
+        """What has to be done about each."""
+        queued = {name: str(place) for name, place in places(self.files.results).items() if place.waiting}
+        return plan_surfaces(self.surfaces, self.specs, self.runs, mode, queued)
+
+
+class _CommandLine(Document):
+    """Settings that were given as options: they have no lines."""
+
+    def place(self, path: tuple[str | int, ...]) -> str:
+        return "study surface"
+
+
+def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> Asked:
+    """The surfaces of a sweep's runs, or of the one run that is called so.
+
+    Parameters
+    ----------
+    settings
+        As an entry of a sweep file's `surfaces`; without any, those that the sweep itself names, where it does.
+    to
+        The other runs of `plane: interpolate`: their ids, or `field=value` in which they differ from each centre.
+
+    Raises
+    ------
+    StudyError
+        Nothing is called so; a setting is wrong; there is no such other run.
+    """
+    sweep = store.read_sweep(files) if files.sweep.exists() else None
+    there = all_runs(files.results)
+    if sweep is None:
+        run = one_run(files)
+        specs = {run.run_id: store.read_spec(run)}
+        files = SweepFiles(files.results, run.folder.parent.parent.name)
+    else:
+        specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
+        if not settings and not to and sweep.get("surfaces"):
+            return of_sweep(files, {k: Surface.model_validate(v) for k, v in sweep["surfaces"].items()}, specs)
+    document = _CommandLine("study surface")
+    ids = tuple(one_run(SweepFiles(files.results, text)).run_id for text in to if "=" not in text)
+    changes = [_changes(text) for text in to if "=" in text]
+    known = specs if not changes else specs | {name: store.read_spec(run) for name, run in there.items()}
+    entry = {**settings, **({"to": changes} if changes else {})}
+    surfaces = expand(document, [entry], specs, ids, known)
+    document.check()
+    return of_sweep(files, surfaces, specs)
+
+
+def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> Asked:
+    """Surfaces of a sweep's runs, some of which may not be on disk yet."""
+    return Asked(files, surfaces, specs, {name: files.run(name) for name in specs} | all_runs(files.results))
+
+
+def _changes(text: str) -> dict[str, Any]:
+    """`seed=1`, or `seed=1 depth=20`."""
+    changes = {}
+    for word in text.split():
+        field, equals, value = word.partition("=")
+        if not equals:
+            raise StudyError(f"--to {text}: write it as field=value, e.g. seed=1, or name a run")
+        changes[field] = scalar(value)
+    return changes
+
+
+# -- before anything is started -----------------------------------------------------------------------------------------
+
+
+def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> list[str]:
+    """Have the data sets ready; a line for each run whose network is not to be had.
+
+    Raises
+    ------
+    StudyError
+        A data set cannot be had.
+    """
+    work = [action for action in actions if action.verb in WORK]
+    prepare_data([asked.specs[action.surface.run] for action in work], data_root)
+    if not work:
+        return []
+    from study.training.start import final  # late: torch
+
+    wrong = []
+    for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
+        try:
+            final(asked.runs[name])
+        except StudyError as error:
+            wrong.append(str(error))
+    return wrong
+
+
+def sound(actions: Sequence[SurfaceAction], wrong: Sequence[str]) -> list[SurfaceAction]:
+    """The actions without those that name a run of which `check` had something to say."""
+    bad = {line.partition(" ")[0].rstrip(":") for line in wrong}
+    return [action for action in actions if not bad & {action.surface.run, *action.surface.to}]
+
+
+# -- having it done -------------------------------------------------------------------------------------------------------
+
+
+def _opened(actions: Sequence[SurfaceAction]) -> list[SurfaceAction]:
+    """Have a folder with its spec for each surface that is to be measured; these surfaces."""
+    work = [action for action in actions if action.verb in WORK]
+    for action in work:
+        if action.verb == "redo":
+            surface_store.reset(action.files)
+        surface_store.write_spec(action.files, action.surface)
+    return work
+
+
+View = Callable[[Sequence[SurfaceAction]], AbstractContextManager[local.View]]
+
+
+def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, view: View) -> bool:
+    """Measure on this machine, round after round; False when interrupted."""
+    total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
+    shape = local.pool(total, machine.device, machine.workers, machine.threads)
+    job = local.Job(machine.data_root, machine.checkpoint_seconds)
+    run = local.train_here if machine.executor == "debug" else local.train
+    while work := _opened(actions):
+        for action in work:
+            if not action.chunks:
+                finish(action.files)
+        batches = [[chunk.folder] for action in work for chunk in action.chunks]
+        if batches:
+            with view(work) as shown:
+                _, complete = run(batches, shape, job, shown)
+            if not complete:
+                return False
+        names = {action.files.run_id for action in work}  # what could not be begun is not tried again
+        actions = [action for action in asked.plan() if action.files.run_id in names]
+    return True
+
+
+def submit(
+    asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, profile: Profile, jobs: int | None
+) -> Iterator[Submission]:
+    """Hand chunks to the cluster; yields each array as it is accepted. The chunks of a job are of one surface.
+
+    Parameters
+    ----------
+    jobs
+        For each surface; None: one for every eight chunks.
+
+    Raises
+    ------
+    StudyError
+        The cluster refused.
+    """
+    from study.launch import slurm
+
+    batches = []
+    for action in _opened(actions):
+        folders = [chunk.folder for chunk in action.chunks]
+        size = -(-len(folders) // jobs) if jobs else CHUNKS_PER_JOB
+        batches += [folders[start : start + size] for start in range(0, len(folders), size)]
+    yield from slurm.submit(asked.files, batches, profile, machine.data_root, machine.checkpoint_seconds)
+
+
+# -- what is said of them -------------------------------------------------------------------------------------------------
+
+
+def summary(action: SurfaceAction, run: RunFiles) -> str:
+    """A line on a surface that is done: its losses at the centre, the lowest and the highest, of the training set as a rule."""
+    table = read_table(action.files.table)
+    split = action.surface.splits[0]
+    plane = table.filter(pc.and_(pc.equal(table["split"], split), pc.is_null(table["iteration"])))
+    losses = plane["loss"].to_pylist()
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
+    if len(finite) < len(losses):
+        words.append(f"no number at {len(losses) - len(finite)} points")
+    centre = [row["loss"] for row in plane.to_pylist() if row["alpha"] == row["beta"] == 0.0]
+    if centre:
+        words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
+    return f"{action.title}: {', '.join(words)}"
+
+
+def _beside(action: SurfaceAction, run: RunFiles, split: str) -> str:
+    """What the run itself recorded, where that is the same quantity."""
+    surface = action.surface
+    if surface.subset is not None or surface.bn == "batch":
+        return ""
+    curve = read_table(run.curves)
+    name = "train_clean" if split == "train" else "test"
+    recorded = curve.filter(pc.equal(curve["split"], name))["loss"].to_pylist()
+    return f" (in training: {recorded[-1]:.4g})" if recorded else ""
