@@ -12,11 +12,11 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
 
-from study.probes.subject import Subject, Value
+from study.probes.subject import Stopped, Subject, Value
 from study.spec.registry import PROBES
 from study.training.precision import backends
 
-__all__ = ["Measured", "Subject", "Value", "measure"]
+__all__ = ["Measured", "Stopped", "Subject", "Value", "measure"]
 
 
 class Measured(NamedTuple):
@@ -42,12 +42,15 @@ def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] 
 
 
 def _take(name: str, subject: Subject, stopped: Callable[[], bool]) -> list[Value] | None:
-    own = replace(subject, network=deepcopy(subject.network).eval())
+    own = replace(subject, network=deepcopy(subject.network).eval(), stopped=stopped)
     values: list[Value] = []
     with backends({"fp32"}, subject.images.device, deterministic=True):
         measuring = iter(PROBES[name].load()(own))
         while not stopped():
-            value = next(measuring, None)
+            try:
+                value = next(measuring, None)
+            except Stopped:
+                break
             if value is None:
                 return values
             values.append(value)

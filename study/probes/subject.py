@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +28,10 @@ class Value(NamedTuple):
     value: float
 
 
+class Stopped(Exception):  # noqa: N818 -- no error: it unwinds a measurement
+    """What measures was told to stop."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A network to be measured: a copy in float32, so that nothing that is done to it reaches the training."""
@@ -37,6 +41,8 @@ class Subject:
     images: Feed
     count: int
     """How many training images a probe looks at."""
+    stopped: Callable[[], bool] = lambda: False
+    """For a probe that takes minutes to a value: whether it is to give up, by raising `Stopped`."""
 
     @classmethod
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
