@@ -49,6 +49,14 @@ class RunFiles:
         """All checkpoints, newest first."""
         return sorted(self.folder.glob("checkpoint-*-*.pt"), reverse=True)
 
+    def snapshot(self, iteration: int, digest: str) -> Path:
+        """The network at an iteration, kept for good (`snapshot_every`); its name is made as a checkpoint's is."""
+        return self.folder / f"snapshot-{iteration:08d}-{digest}.pt"
+
+    def snapshots(self) -> list[Path]:
+        """All snapshots, oldest first."""
+        return sorted(self.folder.glob("snapshot-*-*.pt"))
+
 
 class SweepFiles:
     """The files of one sweep: `<results>/<sweep>/`."""
