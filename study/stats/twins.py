@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,8 @@ def without_twins(runs: pd.DataFrame) -> pd.DataFrame:
     kept = _texts(runs, fields)
     if kept.nunique() < 2:
         return runs
-    same = [f for f in runs if (f in RunSpec.model_fields or f.startswith("recipe.")) and f not in (*KEPT, "seed")]
+    spec = [f for f in map(str, runs.columns) if f in RunSpec.model_fields or f.startswith("recipe.")]
+    same = [field for field in spec if field not in (*KEPT, "seed")]
     ended = runs["state"].isin(ENDED)
     reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else pd.Series(0, runs.index)
     table = pd.DataFrame({
@@ -40,7 +42,7 @@ def without_twins(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(point_id=plainest.reindex(runs.index))[kept == first]
 
 
-def _texts(runs: pd.DataFrame, fields: list[Any]) -> pd.Series:
+def _texts(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     """The values of some fields of each run, to compare; nothing is nothing in every type of column."""
     columns = [runs[field].map(lambda value: "" if _is_none(value) else str(value)) for field in fields]
     rows = zip(*columns, strict=True) if columns else ((),) * len(runs)

@@ -24,11 +24,11 @@ VERSION = 1
 log = logging.getLogger(__name__)
 
 
-class _Damaged(ValueError):
+class _DamagedError(ValueError):
     """A file is not what was written."""
 
 
-_UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError)
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError)
 """What reading raises of a file that is damaged, another run's, or gone."""
 
 
@@ -47,7 +47,7 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
         try:
             return _read(files, path, device)
         except _UNUSABLE as error:
-            if isinstance(error, _Damaged):
+            if isinstance(error, _DamagedError):
                 # Out of the way, or it would count as the run's newest, and be kept in place of a sound one.
                 with contextlib.suppress(OSError):  # another rank was quicker
                     path.rename(path.with_name(f"damaged-{path.name}"))
@@ -101,7 +101,7 @@ def _read(files: RunFiles, path: Path, device: torch.device) -> dict[str, Any]:
     """What `_bytes` made, from a file with the digest in its name. Raises one of `_UNUSABLE`."""
     content = path.read_bytes()
     if _digest(content) != path.stem.rpartition("-")[2]:
-        raise _Damaged("its content does not match the checksum in its name")
+        raise _DamagedError("its content does not match the checksum in its name")
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     if state["version"] != VERSION or state["run_id"] != files.run_id:
         raise ValueError(f"it is of version {state['version']} and run {state['run_id']}")
