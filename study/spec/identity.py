@@ -37,6 +37,7 @@ NEUTRAL: dict[str, Any] = {
     "probes": [],
     "probe_every": None,
     "probe_images": None,
+    "snapshot_every": None,
 }
 """Fields added since schema 1, named as in a sweep file (`field` or `recipe.field`), each with the value under which
 older runs were trained."""

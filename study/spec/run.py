@@ -106,6 +106,19 @@ def _filled_probes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {field: default for field, default in defaults.items() if values.get(field) is None}
 
 
+def snapshot_period(value: Any) -> Any:
+    """A number of iterations, `epoch`, or None.
+
+    Raises
+    ------
+    ValueError
+        It is anything else, `true` and 1.0 included.
+    """
+    if value is None or value == "epoch" or (type(value) is int and value > 0):
+        return value
+    raise wrong(f"must be 'epoch' or a number of iterations from 1 on, not {value!r:.80}")
+
+
 _PROBE: Any = Literal[tuple(PROBES)]
 _PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={"uniqueItems": True})]
 """What a sweep file may say; for its JSON schema."""
@@ -184,6 +197,14 @@ class RunSpec(Model):
     )
     probe_images: int | None = Field(
         default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
+    )
+    snapshot_every: Annotated[
+        int | Literal["epoch"] | None,
+        BeforeValidator(snapshot_period, json_schema_input_type=Annotated[int, Field(ge=1)] | Literal["epoch"] | None),
+    ] = Field(
+        default=None,
+        description="keep the network's weights and BN statistics at these iterations, for `study surface --plane pca`: "
+        "every so many, or `epoch`, after the step that completes each; before the first step and after the last one, too",
     )
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
     start_from: str | None = Field(

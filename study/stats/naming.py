@@ -14,6 +14,8 @@ CONDITION = ("dataset", "recipe", "train_subset", "precision")  # runs that shar
 VARIANT = ("family", "block", *BLOCK_OPTIONS, "shortcut", *SHORTCUT_OPTIONS, "order", "stem", "width", "initialisation",
            "start_from")  # fmt: skip
 """What tells networks of one depth apart."""
+KEPT = ("snapshot_every",)
+"""What is kept of a run, and changes nothing of it: runs that differ in these alone are the same experiment."""
 WORDS = {
     "family": "{} family",
     "stride_in": "stride in {}",

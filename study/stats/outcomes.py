@@ -11,12 +11,14 @@ import pandas as pd
 
 from study.errors import StudyError, nearest
 from study.spec.run import RunSpec
-from study.stats.naming import VARIANT, condition_words, distinguish, joined
+from study.stats.naming import KEPT, VARIANT, condition_words, distinguish, joined
 from study.stats.planned import CURVE_COLUMNS, planned, require
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
 COMPARED = ("network", "depth", "seed", "recipe", *VARIANT)  # the recipe is compared field by field
-EQUAL = tuple(name for name in RunSpec.model_fields if name not in COMPARED)  # what runs of one condition share
+EQUAL = tuple(
+    name for name in RunSpec.model_fields if name not in (*COMPARED, *KEPT)
+)  # what runs of one condition share
 MEASURES = ("train", "test", "gap")
 
 

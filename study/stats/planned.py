@@ -8,6 +8,7 @@ import pandas as pd
 
 from study.errors import StudyError
 from study.stats.naming import VARIANT
+from study.stats.twins import without_twins
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
 RUN_COLUMNS = (
@@ -17,7 +18,7 @@ RUN_COLUMNS = (
 
 
 def planned(curves: pd.DataFrame, runs: pd.DataFrame | None, further: Sequence[str] = ()) -> pd.DataFrame:
-    """One row per run, also for a run that has a curve but is not in the plan.
+    """One row per run, also for a run that has a curve but is not in the plan; of twins (`study.stats.twins`) one alone.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ def planned(curves: pd.DataFrame, runs: pd.DataFrame | None, further: Sequence[s
             raise StudyError(f"curves of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
-    table = known.drop_duplicates("run_id").reindex(columns=list(wanted)).astype(object)
+    distinct = without_twins(known.drop_duplicates("run_id"))
+    table = distinct.reindex(columns=list(wanted)).astype(object)
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)

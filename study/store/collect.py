@@ -32,10 +32,9 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     for kind in (annotation, *typing.get_args(annotation)):
         if typing.get_origin(kind) is tuple:
             return pa.list_(_arrow_type(typing.get_args(kind)[0]))
-    for kind in typing.get_args(annotation) or (annotation,):
-        if kind in kinds:
-            return kinds[kind]
-    return pa.string()
+    said = [kind for kind in typing.get_args(annotation) or (annotation,) if kind is not type(None)]
+    found = {kinds.get(kind, pa.string()) for kind in said}
+    return found.pop() if len(found) == 1 else pa.string()  # text, where a field is a number or a word
 
 
 def _spec_columns() -> list[tuple[str, pa.DataType]]:
@@ -82,7 +81,7 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "point_id": point_id(spec),
         "dataset": spec.dataset,
         "recipe_changes": ", ".join(recipes.changes(fields["recipe"])),
-        **{key: value for key, value in fields.items() if key != "recipe"},
+        **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
         "recipe": recipe["name"],
         **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
         "state": now.state,
@@ -96,6 +95,11 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "threads": last.get("threads"),
         **{name: last.get(name) for name in ATTEMPT_COLUMNS},
     }
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A field's value as its column holds it: a number as text where it might have been a word."""
+    return str(value) if isinstance(value, int) and RUNS.field(name).type == pa.string() else value
 
 
 def _milliseconds(seconds: float | None) -> int | None:

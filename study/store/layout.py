@@ -59,6 +59,14 @@ class RunFiles(TaskFiles):
     def checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*-*.pt"), reverse=True)
 
+    def snapshot(self, iteration: int, digest: str) -> Path:
+        """The network at an iteration, kept for good (`snapshot_every`); its name is made as a checkpoint's is."""
+        return self.folder / f"snapshot-{iteration:08d}-{digest}.pt"
+
+    def snapshots(self) -> list[Path]:
+        """All snapshots, oldest first."""
+        return sorted(self.folder.glob("snapshot-*-*.pt"))
+
     def surface(self, surface_id: str) -> SurfaceFiles:
         """A surface around this run's network."""
         return SurfaceFiles(self.folder.parent.parent / "surfaces" / surface_id)

@@ -118,7 +118,7 @@ def write_failed(files: TaskFiles, message: str, traceback: str = "") -> None:
 
 
 def reset(files: RunFiles) -> None:
-    """Forget a run's result, checkpoints and surfaces, to train it from the start; its attempts and log stay.
+    """Forget a run's result, checkpoints, snapshots and surfaces, to train it from the start; its attempts and log stay.
 
     Raises
     ------
@@ -129,7 +129,8 @@ def reset(files: RunFiles) -> None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
     surfaces.forget(files)
     # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    for path in (files.done, files.failed, *files.checkpoints(), files.curves, files.probes, *files.certificates()):
+    found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+    for path in (files.done, files.failed, *found, files.curves, files.probes):
         path.unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from study.errors import StudyError
@@ -107,10 +108,11 @@ class Chunk:
 
     def _state(self, iteration: int) -> Mapping[str, Tensor]:
         for path in self.run.snapshots():
-            state = checkpoint.load_snapshot(self.run, path)
-            if state is not None and state["iteration"] == iteration:
-                network: Mapping[str, Tensor] = state["network"]
-                return network
+            if f"-{iteration:08d}-" in path.name:
+                state = checkpoint.load_snapshot(path, torch.device("cpu"))
+                if state is not None:
+                    network: Mapping[str, Tensor] = state["network"]
+                    return network
         raise StudyError(f"{self.run.run_id}: its snapshot of iteration {iteration:,} is not there any more")
 
     def _curvature(

@@ -154,20 +154,21 @@ def _trajectory(
     surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
 ) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
     """The principal directions of a run's snapshots, and where these lie."""
-    states = [state for path in run.snapshots() if (state := checkpoint.load_snapshot(run, path)) is not None]
+    states = [(s["iteration"], flat.pack(s["network"])) for s in checkpoint.load_snapshots(run, torch.device("cpu"))]
     if len(states) <= surface.dims:
         raise StudyError(
             f"{run.run_id} has {len(states)} snapshots of its training, too few for a plane; train it with "
             "snapshot_every: epoch"
         )
     try:
-        rows = torch.stack([flat.pack(state["network"]) for state in states])
-        found = spanning.principal(flat, centre, rows, surface.dims)
+        found = spanning.principal(flat, centre, torch.stack([vector for _, vector in states]), surface.dims)
     except ValueError as error:
         raise StudyError(f"{run.run_id}: {error}") from None
     snapshots = []
-    for state, place, residual in zip(states, found.coordinates.tolist(), found.residuals.tolist(), strict=True):
-        snapshots.append(Snapshot(state["iteration"], *(*place, 0.0)[:2], residual))
+    places = zip(states, found.coordinates.tolist(), found.residuals.tolist(), strict=True)
+    for (iteration, _), place, residual in places:
+        alpha, beta = (*place, 0.0)[:2]
+        snapshots.append(Snapshot(iteration, alpha, beta, residual))
     facts = {f"explained_{rank}": share for rank, share in enumerate(found.explained, 1)}
     return found.directions, tuple(snapshots), facts
 

@@ -19,6 +19,7 @@ from study.training.program import Program
 from study.training.ranks import Ranks
 from study.training.samples import Samples
 from study.training.schedule import Schedule
+from study.training.trajectory import next_snapshot, snapshot_at
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Lane:
         self.seconds = 0.0
         self.diverged = False
         self.probed: int | None = None  # iteration of the last measurement by the probes
+        self.kept: int | None = None  # iteration of the last snapshot
         self.rows: list[Row] = []
         self._last: dict[str, float] = {}  # error of the newest row of each split
         self._window = range(0)  # iterations whose batches are on the device
@@ -65,8 +67,8 @@ class Lane:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is taken, evaluated and measured, or the loss is no longer a number."""
-        return self.diverged or (self._ended and self._evaluated() and not self.probe_due)
+        """Whether the last step is taken, evaluated, measured and kept, or the loss is no longer a number."""
+        return self.diverged or (self._ended and self._evaluated() and not self.probe_due and not self.snapshot_due)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -80,6 +82,9 @@ class Lane:
         recipe = self.recipe
         periods = [recipe.log_every, recipe.evaluate_every, self.spec.probe_every or recipe.iterations]
         due = [every - self.iteration % every for every in periods]
+        if self.spec.snapshot_every is not None:
+            following = next_snapshot(self.spec.snapshot_every, self.iteration, recipe.batch_size, len(self.images))
+            due.append(following - self.iteration)
         return min(*due, recipe.iterations - self.iteration, self._window.stop - self.iteration)
 
     def advance(self, steps: int) -> None:
@@ -112,6 +117,13 @@ class Lane:
         every = self.spec.probe_every
         due = every is not None and (self._ended or self.iteration % every == 0)
         return due and not self.diverged and self.probed != self.iteration
+
+    @property
+    def snapshot_due(self) -> bool:
+        """Whether the network is to be kept; once an attempt at each iteration."""
+        recipe, every = self.recipe, self.spec.snapshot_every
+        due = snapshot_at(every, self.iteration, recipe.iterations, recipe.batch_size, len(self.images))
+        return due and not self.diverged and self.kept != self.iteration
 
     def _evaluated(self) -> bool:
         return any(row["split"] == "test" and row["iteration"] == self.iteration for row in self.rows[-3:])
@@ -199,6 +211,25 @@ class Lane:
             "threads": torch.get_num_threads(),
         }
         checkpoint.save(self.files, self.iteration, state, keep)
+
+    def keep(self) -> None:
+        """Write a snapshot of the network."""
+        if self.ranks.first:
+            network = self.program.state()["network"]
+            self.before_write()
+            checkpoint.save_snapshot(self.files, self.iteration, network)
+        self.kept = self.iteration
+
+    def forget_snapshots(self) -> None:
+        """Remove the snapshots from here on, which are due again: an attempt took them that got further than its checkpoint.
+
+        On the same machine they come back as they were. On another they would stand beside those of another way.
+        """
+        later = [path for path in self.files.snapshots() if int(path.name.split("-")[1]) >= self.iteration]
+        if self.spec.snapshot_every is not None and later and self.ranks.first:
+            self.before_write()
+            for path in later:
+                path.unlink(missing_ok=True)
 
     def _gather(self) -> None:
         """Bring the counters of all ranks together on the first, for a checkpoint that any number of them can go on from."""

@@ -161,6 +161,7 @@ def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
     elif lane.spec.start_from is not None:
         lane.program.load(starting_weights(lane.spec, lane.files, lane.images))
         log.info("%s: starts from %s", lane.files.run_id, lane.spec.start_from)
+    lane.forget_snapshots()
     return lane
 
 
@@ -217,13 +218,15 @@ class _Pack:
         self.ticked = now
 
     def _observe(self) -> None:
-        """Take the points of the curves and the measurements that are due; seal lanes that are through, and go on without."""
+        """Take the points of the curves, measurements and snapshots that are due; seal lanes that are through, and go on
+        without."""
         logged = [lane for lane in self.active if lane.log_due]
         for lane in logged:
             lane.log_running()
         evaluated = [lane for lane in self.active if lane.evaluation_due]
         self._evaluate(evaluated)
         self._measure([lane for lane in self.active if lane.probe_due])
+        self._keep([lane for lane in self.active if lane.snapshot_due])
         for lane in self.active:
             if lane in logged or lane in evaluated:
                 lane.write()
@@ -253,6 +256,14 @@ class _Pack:
             for lane in lanes:
                 if self.probe(lane):
                     lane.probed = lane.iteration
+            self.ticked = time.perf_counter()
+
+    def _keep(self, lanes: list[Lane]) -> None:
+        """Write snapshots of lanes; the time that takes is not theirs, as with probes."""
+        if lanes:
+            self._tick()
+            for lane in lanes:
+                lane.keep()
             self.ticked = time.perf_counter()
 
     def _save(self) -> None:

@@ -81,6 +81,15 @@ def test_what_streaming_added_is_neutral_until_it_is_used():
     assert run_id(make_spec(**PAPER, recipe__mean="channel")) != GOLDEN[0][1]
 
 
+def test_keeping_snapshots_is_part_of_what_a_run_is_and_not_keeping_them_is_neutral():
+    kept = [make_spec(**PAPER, snapshot_every=every) for every in (None, "epoch", 391, 1)]
+    assert run_id(kept[0]) == GOLDEN[0][1] and "snapshot" not in canonical_json(kept[0])
+    assert len({run_id(spec) for spec in kept}) == len({point_id(spec) for spec in kept}) == 4
+    # Pinned, as the ids above.
+    assert run_id(kept[1]) == "plain-56-cifar10-s0-854839f28697"
+    assert all(RunSpec.model_validate_json(spec.model_dump_json()) == spec for spec in kept)
+
+
 def test_the_hashed_text_is_what_it_always_was():
     assert canonical_json(make_spec(**PAPER)) == CANONICAL
 

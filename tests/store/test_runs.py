@@ -54,6 +54,32 @@ def test_a_reset_run_starts_over_unless_it_is_being_trained(tmp_path: Path) -> N
     assert store.status(files).state == "pending"
 
 
+def test_a_reset_run_keeps_none_of_its_networks(tmp_path: Path) -> None:
+    files = open_run(tmp_path, make_spec(snapshot_every="epoch"))
+    for path in (files.checkpoint(30, "0" * 16), files.snapshot(0, "1" * 16), files.snapshot(30, "2" * 16)):
+        path.touch()
+    assert [path.name for path in files.snapshots()] == [
+        f"snapshot-{i:08d}-{d * 16}.pt" for i, d in ((0, "1"), (30, "2"))
+    ]
+    store.reset(files)
+    assert [path.name for path in files.folder.iterdir()] == ["spec.json"]
+
+
+def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
+    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+    files = SweepFiles(tmp_path, "test")
+    store.write_sweep(files, Sweep("test", "", {run_id(s): s for s in specs}, ()))
+    for spec in specs:
+        write_rows(open_run(tmp_path, spec).curves, [ROW | {"run_id": run_id(spec)}])
+    collect(files)
+    assert RUNS.field("snapshot_every").type == pa.string()
+    for frame in (read_runs(files.folder), read_curves(files.folder)):
+        found = dict(zip(frame["run_id"], frame["snapshot_every"].fillna(""), strict=True))
+        assert [found[run_id(spec)] for spec in specs] == ["", "epoch", "500"]
+    files.sweep.unlink()  # as collected, elsewhere
+    assert sorted(read_runs(files.folder)["snapshot_every"].dropna()) == ["500", "epoch"]
+
+
 def test_fruitless_attempts_are_those_that_ended_where_the_run_still_is(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec())
     for _ in range(3):  # trained to its end and reset, three times
@@ -118,7 +144,7 @@ def test_an_unknown_sweep_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_tables_that_were_collected_before_a_field_was_there_have_its_neutral_value(tmp_path: Path) -> None:
     files = SweepFiles(tmp_path, "old")
     row = dict.fromkeys(RUNS.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain", "width": 1}
-    later = ["order", "probes", "recipe.bn_groups", "initialisation", "dropout"]
+    later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "dropout"]
     table = pa.Table.from_pylist([row], schema=RUNS).drop_columns(later)
     write_bytes(files.runs_table, to_bytes(table))
     write_rows(files.curves, [])

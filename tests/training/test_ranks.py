@@ -12,6 +12,7 @@ import torch
 
 from study import data
 from study.store.runs import status
+from study.training import checkpoint
 from study.training.engine import Tuning
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
@@ -24,6 +25,7 @@ FIELDS = {
     "recipe__log_every": 3,
     "recipe__bn_groups": 2,
     "recipe__learning_rate": 0.01,
+    "snapshot_every": 3,
     "shortcut": "dropout",  # its masks follow the images, wherever they are worked on
 }
 STREAM = {
@@ -83,6 +85,12 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
     for point, (loss, error) in one.items():
         assert two[point][0] == pytest.approx(loss, rel=1e-3)
         assert two[point][1] == pytest.approx(error, abs=5.1)  # an image of 20 or two on the edge
+    ways = [list(checkpoint.load_snapshots(open_run(tmp_path / n, make_spec(**FIELDS)), CPU)) for n in ("one", "two")]
+    # Written by the first rank alone: the statistics of the other are others, and would be another file.
+    assert [[state["iteration"] for state in way] for way in ways] == [[0, 3, 6, 8]] * 2
+    for ours, theirs in zip(*ways, strict=True):
+        for name, tensor in ours["network"].items():
+            torch.testing.assert_close(theirs["network"][name], tensor, atol=1e-3, rtol=1e-2)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
@@ -90,8 +98,10 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     train(tmp_path / "both", 2, stop_at=5)
     files = open_run(tmp_path / "both", make_spec(**FIELDS))
     assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000005"]
+    assert [path.name.split("-")[1] for path in files.snapshots()] == ["00000000", "00000003"]
     train(tmp_path / "both", 1)
     assert status(files).state == "done"
+    assert [int(path.name.split("-")[1]) for path in files.snapshots()] == [0, 3, 6, 8]
     for point, (loss, _) in curve(tmp_path / "one").items():
         assert curve(tmp_path / "both")[point][0] == pytest.approx(loss, rel=1e-3)
 
