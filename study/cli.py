@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study import measuring
+from study import measuring, surfacing
 from study.errors import StudyError
 from study.options import (
     DataRoot,
@@ -113,16 +113,30 @@ def sweep(
         adopt_orphans(planned.files.results)
         if planned.work:
             _submit(planned, machine, cluster)
-            return
+    elif planned.work and not _train(planned, machine):
+        print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
+        print(f"  {again()}", file=sys.stderr)
+        raise typer.Exit(130)
     if not planned.work:
         print(_nothing_to_do(planned))
         if planned.count("hold"):
             raise typer.Exit(1)
-    elif not _train(planned, machine):
-        print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
-        print(f"  {measuring.again()}", file=sys.stderr)
-        raise typer.Exit(130)
-    raise typer.Exit(_show_results(planned, figures))
+    code = _surfaces(planned, machine, cluster, mode)
+    if code == 130:
+        raise typer.Exit(code)
+    if code is not None and not (planned.work and chosen == "slurm"):
+        raise typer.Exit(max(code, _show_results(planned, figures)))
+
+
+def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
+    """Have the surfaces measured that the sweep names, as far as their runs are trained; as `study.surfacing.measure`."""
+    if not planned.sweep.surfaces:
+        return 0
+    from study.launch.surfaces import of_sweep
+
+    asked = of_sweep(planned.files, planned.sweep.surfaces, planned.sweep.runs)
+    # Those of a run that starts over are forgotten with it.
+    return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
 
 
 def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -134,7 +148,7 @@ def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
         print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
     print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
     print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
-    print(f"  {measuring.again()}    # again, when they are through: what is missing, table, figures")
+    print(f"  {again()}    # again, when they are through: what is missing, table, figures")
 
 
 def _print_plan(planned: Planned) -> None:
@@ -148,8 +162,10 @@ def _print_plan(planned: Planned) -> None:
         print(f"{action.verb:<7} {label(spec):<{width}} {spec.dataset}  {_recipe(spec)}  {action.run_id}{reason}")
     work = planned.work
     arithmetic = 2 * sum(map(cost, work.values()))
+    surfaces = f", {len(planned.sweep.surfaces)} surfaces (see `study surface`)" if planned.sweep.surfaces else ""
     print(
-        f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP); nothing was done"
+        f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; "
+        "nothing was done"
     )
 
 
@@ -183,7 +199,10 @@ def _nothing_to_do(planned: Planned) -> str:
         others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
-    return f"{planned.sweep.name}: nothing is left to do; " + ", ".join([f"{kept} of {total} runs are there", *others])
+    left = "do" if not planned.sweep.surfaces else "train"
+    return f"{planned.sweep.name}: nothing is left to {left}; " + ", ".join(
+        [f"{kept} of {total} runs are there", *others]
+    )
 
 
 def _show_results(planned: Planned, figures: Path) -> int:
@@ -220,21 +239,28 @@ def _show_results(planned: Planned, figures: Path) -> int:
 def status(
     sweep: SweepName,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="refresh until Ctrl-C")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for programs: a list with an object a run")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs: an object a run, then one a surface")] = False,
     results: Results = None,
 ) -> None:
     """Show each run of a sweep: state, iteration, error, speed, time left, attempts. Reads only."""
-    from study.launch.status import picture, report
+    from rich.console import Console, Group
+    from rich.text import Text
+
+    from study.launch.status import picture, report, surfaces, surfaces_picture
 
     files = sweep_files(sweep, results)
     if as_json:
-        print(json.dumps(report(files), indent=1))
+        print(json.dumps([*report(files), *surfaces(files)], indent=1))
         return
-    from rich.console import Console
+
+    def now() -> Group:
+        measured = surfaces(files)
+        runs = picture(report(files))
+        return Group(runs, Text(), surfaces_picture(measured)) if measured else runs
 
     console = Console()
     if not watch:
-        console.print(picture(report(files)))
+        console.print(now())
         return
     import time
 
@@ -242,7 +268,7 @@ def status(
 
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
-            live.update(picture(report(files)), refresh=True)
+            live.update(now(), refresh=True)
             time.sleep(2)
 
 
@@ -389,7 +415,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 
 app.command()(measuring.probe)
-app.command()(measuring.surface)
+app.command()(surfacing.surface)
 app.command()(measuring.embed)
 app.command()(measuring.bench)
 

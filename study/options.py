@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,3 +75,8 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
     if "/" in name.rstrip("/"):
         return SweepFiles(path.parent, path.name)
     return SweepFiles(results_folder(results), name.rstrip("/"))
+
+
+def again() -> str:
+    """The command that goes on where this one ends: itself, without a `--mode force`, which would start over."""
+    return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))

@@ -10,6 +10,7 @@ from study.launch.status import find_run
 from study.launch.sweep import places
 from study.store.layout import SweepFiles
 from study.store.runs import read_sweep, sweep_names
+from study.store.surfaces import of_runs
 
 
 def cancel(results: Path, what: str) -> list[str]:
@@ -25,12 +26,13 @@ def cancel(results: Path, what: str) -> list[str]:
     else:
         wanted = {find_run(results, what).run_id}
     jobs: dict[str, list[str]] = {}
-    for run_id, place in places(results).items():
-        if place.waiting and run_id in wanted:
-            jobs.setdefault(place.job.job_id, []).append(run_id)
+    around = {surface.run_id for surface in of_runs(SweepFiles(results, "").run(name) for name in wanted)}
+    for task, place in places(results).items():
+        if place.waiting and (task in wanted or task.rpartition("-")[0] in around):
+            jobs.setdefault(place.job.job_id, []).append(task)
     if not jobs:
         raise StudyError(
-            f"{what}: none of its runs is in the queue; a sweep that runs in a terminal ends with Ctrl-C there"
+            f"{what}: nothing of it is in the queue; a sweep that runs in a terminal ends with Ctrl-C there"
         )
     queue.cancel(list(jobs))
     return [f"job {job_id}: cancelled ({', '.join(runs)})" for job_id, runs in jobs.items()]

@@ -16,8 +16,11 @@ from study.errors import StudyError, nearest
 from study.launch.sweep import places
 from study.launch.view import duration
 from study.spec.run import RunSpec
+from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.layout import RunFiles, SweepFiles
+from study.store.surfaces import of_runs
+from study.store.surfaces import read_spec as read_surface
 
 if TYPE_CHECKING:
     from study.launch.slurm import Place
@@ -93,6 +96,48 @@ def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, troubl
         "message": message,
         "folder": str(files.folder),
     }
+
+
+def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
+    """One plain record a surface: those that the sweep names, and those that were measured besides."""
+    from study.launch.surfaces import of_sweep  # not above: that module looks for runs here
+
+    files = SweepFiles(files.results, files.name)
+    sweep = store.read_sweep(files)
+    specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
+    named = {name: Surface.model_validate(fields) for name, fields in sweep.get("surfaces", {}).items()}
+    there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
+    try:
+        actions = of_sweep(files, named | there, specs).plan()
+    except StudyError:  # the controller is down: `report` says so
+        actions = of_sweep(files, named | there, specs).plan(ask_queue=False)
+    return [
+        {
+            "surface_id": action.files.run_id,
+            "run_id": action.surface.run,
+            "title": action.title,
+            "state": action.state,
+            "points_sealed": action.sealed,
+            "points": action.points,
+            "message": "" if action.verb in ("start", "keep") else action.reason,
+            "folder": str(action.files.folder),
+        }
+        for action in actions
+    ]
+
+
+def surfaces_picture(records: list[dict[str, Any]]) -> Group:
+    """As `picture`, of surfaces."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("surface", "state", "points", "message"):
+        table.add_column(name, justify="right" if name == "points" else "left", no_wrap=name != "message")
+    for record in records:
+        points = f"{record['points_sealed']:,}/{record['points']:,}" if record["points"] else ""
+        state = Text(record["state"], COLOURS[record["state"]])
+        table.add_row(Text(record["title"]), state, Text(points), Text(record["message"]))
+    counts = Counter(record["state"] for record in records)
+    head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
+    return Group(table, Text(f"{len(records)} surfaces: {head}"))
 
 
 def picture(records: list[dict[str, Any]]) -> Group:

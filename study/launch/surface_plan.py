@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class SurfaceAction:
     """Of the chunks that are known so far."""
     sealed: int = 0
     """Of these, the points whose chunks are through."""
+    state: str = "pending"
+    """As of a run (`study.store.runs.State`); `queued` where a scheduler holds the rest."""
 
 
 def plan_surfaces(
@@ -70,11 +72,12 @@ def _decided(
     for name in (action.surface.run, *action.surface.to):
         state = store.status(runs[name]).state
         if state == "diverged":
-            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network")
+            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="failed")
         if state != "done":
             return replace(action, verb="hold", reason=f"{name} is not trained yet")
     if action.files.done.exists() and mode != "force":
-        return replace(action, verb="keep", reason="done")
+        points = sum(map(len, known(action.files, action.surface)[0].values()))
+        return replace(action, verb="keep", reason="done", points=points, sealed=points, state="done")
     if mode == "force" and action.files.spec.exists():
         fresh = _unsealed(replace(action, verb="redo", reason="--mode force starts over"))
         return replace(fresh, sealed=0)
@@ -91,26 +94,29 @@ def _unsealed(action: SurfaceAction) -> SurfaceAction:
 
 
 def _to_go_on(action: SurfaceAction, mode: Mode, queued: Mapping[str, str]) -> SurfaceAction:
-    work, waiting, failed = [], "", ""
-    begun = action.sealed > 0
-    for files in action.chunks:
-        now = store.status(files)
-        begun = begun or now.state != "pending"
+    work, reasons = [], {}
+    states = {files: store.status(files) for files in action.chunks}
+    for files, now in states.items():
         if now.state == "running":
-            waiting = f"being measured on {now.progress.get('host', 'another machine')}"
+            reasons["running"] = f"being measured on {now.progress.get('host', 'another machine')}"
         elif files.run_id in queued:
-            waiting = queued[files.run_id]
+            reasons["queued"] = queued[files.run_id]
         elif now.state == "failed" and mode != "retry":
-            failed = now.message
+            reasons["failed"] = now.message
         else:
             work.append(files)
-    verb: Verb = "leave" if failed else "wait"
+    begun = action.sealed > 0 or any(now.state != "pending" for now in states.values())
+    state = next((state for state in ("running", "failed", "queued") if state in reasons), "")
+    state = state or ("interrupted" if begun else "pending")
     if work or not action.chunks:  # all through, and only to be sealed
-        verb = "retry" if mode == "retry" and begun else "resume" if begun else "start"
-    reason = f"{action.sealed:,} of {action.points:,} points are there" if verb in ("resume", "retry") else ""
-    return replace(action, verb=verb, reason=failed or reason or waiting, chunks=tuple(work))
+        verb: Verb = "start" if not begun else "retry" if mode == "retry" else "resume"
+        reason = f"{action.sealed:,} of {action.points:,} points are there" if begun else ""
+    else:
+        verb = "leave" if "failed" in reasons else "wait"
+        reason = next(reasons[state] for state in ("failed", "running", "queued") if state in reasons)
+    return replace(action, verb=verb, reason=reason, chunks=tuple(work), state=state)
 
 
-def count(actions: list[SurfaceAction], *verbs: Verb) -> int:
+def count(actions: Sequence[SurfaceAction], *verbs: Verb) -> int:
     """How many surfaces have one of these verbs; without any, those to be measured."""
     return sum(action.verb in (verbs or WORK) for action in actions)

@@ -45,9 +45,16 @@ class Asked:
     specs: Mapping[str, RunSpec]
     runs: Mapping[str, RunFiles]
 
-    def plan(self, mode: Mode = "missing") -> list[SurfaceAction]:
-        """What has to be done about each."""
-        queued = {name: str(place) for name, place in places(self.files.results).items() if place.waiting}
+    def plan(self, mode: Mode = "missing", *, ask_queue: bool = True) -> list[SurfaceAction]:
+        """What has to be done about each.
+
+        Raises
+        ------
+        StudyError
+            Something was submitted, and the cluster's controller does not answer.
+        """
+        held = places(self.files.results) if ask_queue else {}
+        queued = {name: str(place) for name, place in held.items() if place.waiting}
         return plan_surfaces(self.surfaces, self.specs, self.runs, mode, queued)
 
 
@@ -225,7 +232,7 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
 def _beside(action: SurfaceAction, run: RunFiles, split: str) -> str:
     """What the run itself recorded, where that is the same quantity."""
     surface = action.surface
-    if surface.subset is not None or surface.bn == "batch":
+    if surface.subset is not None or surface.bn != "frozen":
         return ""
     curve = read_table(run.curves)
     name = "train_clean" if split == "train" else "test"

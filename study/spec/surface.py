@@ -20,8 +20,9 @@ SCHEMA = 1
 NEUTRAL: dict[str, Any] = {}
 """Fields added since schema 1, each with the value under which older surfaces were measured; as for runs."""
 
-POINTS = 51
-"""Along each axis, unless told otherwise (Li et al. 2018, section 5)."""
+POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
+"""Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
+unless told otherwise: 0 is one of them, and so are the other networks."""
 RANGES = {"random": (-1.0, 1.0), "hessian": (-1.0, 1.0), "interpolate": (-0.5, 1.5)}
 """Of each axis, unless told otherwise; that of `pca` is what the trajectory needs."""
 TOLERANCE = 0.02
@@ -51,7 +52,8 @@ class Surface(Model):
     number: int = Field(default=0, ge=0, description="which of the random planes: each has directions of its own")
     dims: Literal[1, 2] = Field(default=2, description="a line or a plane; default: 2, or the number of other runs")
     points: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(
-        default=(), description=f"a number, or one for each axis; default {POINTS}. Odd ones hold the centre"
+        default=(),
+        description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
     )
     range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs)] = Field(
         default=None, description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1]"
@@ -98,7 +100,8 @@ class Surface(Model):
         dims = values.get("dims") or (len(to) if plane == "interpolate" and len(to) in (1, 2) else 2)
         values["dims"] = dims
         if dims in (1, 2):
-            values["points"] = _each(values.get("points") or POINTS, dims)
+            usual = LINE_POINTS if dims == 1 else BETWEEN if plane == "interpolate" else POINTS
+            values["points"] = _each(values.get("points") or usual, dims)
             span = values.get("range")
             values["range"] = _ranges(RANGES.get(str(plane)) if span is None else span, dims)
         for field, when, default in (
