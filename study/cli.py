@@ -19,6 +19,7 @@ from study.options import (
     Mode,
     Results,
     SweepName,
+    again,
     complete_sweep,
     results_folder,
     sweep_files,
