@@ -50,14 +50,17 @@ def content(files: ChunkFiles) -> bytes:
     return files.checkpoints()[0].read_bytes()
 
 
-def test_a_chunk_holds_each_point_with_its_splits(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_a_chunk_holds_each_point_with_its_splits(trained: dict[str, RunFiles], digits: Images, tmp_path: Path) -> None:
     bench = Bench(tmp_path, trained["plain"], digits, range=[[-1, 1], [0, 2]])
     files = bench.measure()
     count, rows = load_points(files)
     assert count == 9 and len(rows) == 18 and files.done.exists() and len(files.checkpoints()) == 1
-    assert [(r["i"], r["j"], r["split"]) for r in rows[:4]] == [(0, 0, "train"), (0, 0, "test"), (0, 1, "train"), (0, 1, "test")]
+    assert [(r["i"], r["j"], r["split"]) for r in rows[:4]] == [
+        (0, 0, "train"),
+        (0, 0, "test"),
+        (0, 1, "train"),
+        (0, 1, "test"),
+    ]
     assert [(r["alpha"], r["beta"]) for r in rows[::2]] == [(a, b) for a in (-1.0, 0.0, 1.0) for b in (0.0, 1.0, 2.0)]
     assert {r["images"] for r in rows} == {1437, 360} and {r["iteration"] for r in rows} == {None}
     centre = [r for r in rows if r["alpha"] == r["beta"] == 0 and r["split"] == "train"]
@@ -150,9 +153,7 @@ def test_curvature_at_each_point_is_that_of_the_network_there(
     assert {row["lambda_max"] for row in rows if row["split"] == "test"} == {None}
 
 
-def test_points_without_a_finite_loss_are_kept(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_points_without_a_finite_loss_are_kept(trained: dict[str, RunFiles], digits: Images, tmp_path: Path) -> None:
     bench = Bench(tmp_path, trained["residual"], digits, range=1e20)
     rows = load_points(bench.measure())[1]
     assert len(rows) == 18

@@ -134,7 +134,9 @@ def test_the_matrix_is_not_centred() -> None:
     found = principal(flat, torch.zeros(3), points, 1)
     assert abs(float(found.directions[0, 0])) > 0.999
     assert torch.allclose(found.coordinates[:, 0].abs(), torch.full((4,), 10.0, dtype=torch.float64), rtol=1e-3)
-    torch.testing.assert_close(found.residuals, torch.tensor([1.0, 0.5, 0.5, 1.0], dtype=torch.float64), rtol=0.01, atol=0)
+    torch.testing.assert_close(
+        found.residuals, torch.tensor([1.0, 0.5, 0.5, 1.0], dtype=torch.float64), rtol=0.01, atol=0
+    )
 
 
 def test_snapshots_on_a_line_span_no_plane() -> None:
@@ -146,7 +148,7 @@ def test_snapshots_on_a_line_span_no_plane() -> None:
 
 
 def test_statistics_of_bn_have_no_part_in_principal_directions() -> None:
-    network, flat, vector = centre()
+    _network, flat, vector = centre()
     random_state = torch.Generator().manual_seed(0)
     points = vector + 0.1 * torch.randn(4, flat.size, generator=random_state)
     points[:, flat.weights :] += 100

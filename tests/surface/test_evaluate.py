@@ -199,9 +199,7 @@ def test_a_prediction_without_a_loss_is_wrong() -> None:
     assert sums.means(4) == pytest.approx(Measured(math.nan, 75.0), nan_ok=True)
 
 
-def test_other_vectors_and_points_do_not_get_into_each_others_way(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
+def test_other_vectors_and_points_do_not_get_into_each_others_way(trained: dict[str, RunFiles], digits: Images) -> None:
     made = evaluator(trained["plain"], digits)
     before = at(made, 0.1, 0.2)
     other = made.flat.pack(final(trained["other"])["network"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ def test_ends_and_centre_are_exact(refine: int) -> None:
     assert coordinate(surface, 0, last // 2, -1.0, 1.0) == 0.0
     assert coordinate(surface, 1, 6 * 2**refine, 0.1, 0.7) == 0.7
     places = [coordinate(surface, 0, place, -0.3, 1.7) for place in range(last + 1)]
-    assert all(a < b for a, b in zip(places, places[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(places))
 
 
 def test_a_place_keeps_its_coordinate_when_the_lattice_is_refined() -> None:

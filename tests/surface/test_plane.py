@@ -133,9 +133,7 @@ def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
 
 
 @pytest.mark.parametrize("spoil", ["missing", "truncated", "foreign", "unfinished", "diverged", "other images"])
-def test_no_network_to_go_by_is_said_in_one_line(
-    spoil: str, copies: dict[str, RunFiles], digits: Images
-) -> None:
+def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, RunFiles], digits: Images) -> None:
     run, images, expected = copies["plain"], digits, "no sound checkpoint"
     [path] = run.checkpoints()
     if spoil == "missing":
@@ -164,5 +162,5 @@ def test_no_network_to_go_by_is_said_in_one_line(
 def test_a_trajectory_needs_snapshots(copies: dict[str, RunFiles], digits: Images) -> None:
     for path in copies["plain"].snapshots()[1:]:
         path.unlink()
-    with pytest.raises(StudyError, match="has 1 snapshots .* snapshot_every: epoch"):
+    with pytest.raises(StudyError, match=r"has 1 snapshots .* snapshot_every: epoch"):
         plane.make(surface_of(copies["plain"], plane="pca"), copies["plain"], [], digits)

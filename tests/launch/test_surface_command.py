@@ -1,0 +1,257 @@
+"""`study surface`, and `study sweep` with surfaces: the real commands, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+import study as package
+from study.store.curves import read_table
+from study.store.layout import RunFiles, SurfaceFiles
+from tests.helpers import read_rows
+from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
+
+FILE = """
+name: tiny
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.milestones: [30]}
+grid: {network: [plain, residual], seed: [0]}
+surfaces:
+  - {points: [5, 3], data: both}
+  - {plane: random, points: 5, dims: 1, bn: recalibrated, bn_images: 128, of: {network: plain}}
+"""
+
+
+def surfaces(folder: Path) -> dict[str, SurfaceFiles]:
+    """The surfaces below a folder's results, by id."""
+    return {path.name: SurfaceFiles(path) for path in sorted(folder.glob("results/*/surfaces/*"))}
+
+
+def named(folder: Path, beginning: str) -> RunFiles:
+    [path] = folder.glob(f"results/*/runs/{beginning}*")
+    return RunFiles(path)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """The bytes of every surface's table."""
+    return {name: files.table.read_bytes() for name, files in surfaces(folder).items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished sweep with its surfaces, and what its call printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = study(folder, "sweep", sweep_file(folder, FILE))
+    assert code == 0, err
+    return folder, out
+
+
+@pytest.fixture
+def copy(finished: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    shutil.copytree(finished[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_sweep_measures_the_surfaces_that_its_file_names(finished: tuple[Path, str]) -> None:
+    folder, out = finished
+    assert "tiny: 3 of 3 surfaces to measure" in out and "surfaces: results/tiny/surfaces.parquet" in out
+    frame = package.read_surfaces(folder / "results/tiny")
+    assert set(frame["network"]) == {"plain", "residual"} and set(frame["bn"]) == {"frozen", "recalibrated"}
+    assert not frame.duplicated(["surface_id", "i", "j", "split"]).any()
+    assert len(frame) == 2 * 15 * 2 + 5 * 2
+    for name in ("plain", "residual"):
+        part = frame[(frame["network"] == name) & (frame["dims"] == 2)]
+        assert (part["points_a"] == 5).all() and (part["points_b"] == 3).all() and part["j"].max() == 2
+        last = {row["split"]: row for row in read_rows(named(folder, f"{name}-8").curves)}
+        centre = part[(part["alpha"] == 0) & (part["beta"] == 0)].set_index("split")
+        assert centre["loss"]["train"] == pytest.approx(last["train_clean"]["loss"], rel=1e-5)
+        assert centre["error"]["test"] == last["test"]["error"]
+        assert f"{centre['loss']['train']:.4g} at the centre (in training: {last['train_clean']['loss']:.4g})" in out
+
+
+def test_what_is_there_is_not_measured_again(copy: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in copy.glob("results/tiny/surfaces/**/*.parquet")}
+    code, out, err = study(copy, "sweep", "tiny.yaml")
+    assert code == 0 and "nothing is left to train" in out and "to measure" not in out, err
+    code, out, _ = study(copy, "surface", "tiny")
+    assert code == 0 and "to measure" not in out and out.count("at the centre") == 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_status_shows_surfaces(copy: Path) -> None:
+    code, out, _ = study(copy, "status", "tiny")
+    assert code == 0 and "3 surfaces: 3 done" in out and "plain-8 seed 0: random, 5 x 3" in out
+    chosen = next(files for name, files in surfaces(copy).items() if "recalibrated" in name)
+    chosen.done.unlink()
+    chosen.table.unlink()
+    shutil.rmtree(chosen.folder / "chunks")
+    code, out, _ = study(copy, "status", "tiny", "--json")
+    states = {record["surface_id"]: record["state"] for record in json.loads(out) if "surface_id" in record}
+    assert sorted(states.values()) == ["done", "done", "pending"] and states[chosen.run_id] == "pending"
+
+
+def test_a_dry_run_does_nothing(copy: Path) -> None:
+    before = sorted(copy.rglob("*"))
+    code, out, _ = study(copy, "surface", "tiny", "--points", "4", "--planes", "2", "-n")
+    assert code == 0 and "4 surfaces, 4 to measure; nothing was done" in out
+    assert out.count("random 1, 4 x 4") == 2
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
+    words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
+    code, out, err = study(copy, "surface", "tiny", *words)
+    assert code == 0 and "2 of 2 surfaces to measure" in out, err
+    frame = package.read_surfaces(copy / "results/tiny")
+    part = frame[frame["orthogonal"]]
+    assert set(part["images"]) == {64} and set(part["split"]) == {"train"} and len(part) == 12
+    assert sorted(set(part["beta"])) == [0.0, 0.5] and sorted(set(part["alpha"])) == [-1.0, 0.0, 1.0]
+    assert part["surface_id"].nunique() == 2 and frame["surface_id"].nunique() == 5
+
+
+def test_refinements_are_measured_round_after_round(copy: Path) -> None:
+    code, _, err = study(copy, "surface", "plain-8", "--line", "--points", "5", "--refine", "2", "--data", "train")
+    assert code == 0, err
+    frame = package.read_surfaces(copy / "results/tiny")
+    line = frame[frame["refine"] == 2].sort_values("i")
+    assert set(line["level"]) == {0, 1, 2} and len(line) > 5
+    assert line["alpha"].is_monotonic_increasing and not line["i"].duplicated().any()
+    # The coarse points are those of the surface that is not refined, bit for bit.
+    study(copy, "surface", "plain-8", "--line", "--points", "5", "--data", "train")
+    frame = package.read_surfaces(copy / "results/tiny")
+    coarse = frame[(frame["refine"] == 0) & (frame["dims"] == 1) & (frame["bn"] == "frozen")].sort_values("i")
+    assert list(coarse["loss"]) == list(line[line["level"] == 0]["loss"])
+
+
+def test_a_line_to_another_run(copy: Path) -> None:
+    code, _, err = study(copy, "surface", "plain-8", "--plane", "interpolate", "--to", "residual-8", "--points", "5")
+    assert code == 0, err
+    frame = package.read_surfaces(copy / "results/tiny")
+    line = frame[(frame["plane"] == "interpolate") & (frame["split"] == "test")].set_index("alpha")
+    # Range -0.5 to 1.5: the ends of the way are on it.
+    assert list(line.index) == [-0.5, 0.0, 0.5, 1.0, 1.5]
+    last = [row for row in read_rows(named(copy, "plain-8").curves) if row["split"] == "test"][-1]
+    assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, copy: Path) -> None:
+    words = ["surface", "tiny", "--points", "13", "--subset", "300", "--bn", "recalibrated", "--planes", "1"]
+    code, _, err = study(copy, *words)
+    assert code == 0, err
+    expected = tables(copy)
+    assert len(expected) == 5
+    for name, files in surfaces(copy).items():
+        if json.loads(files.spec.read_text())["points"] == [13, 13]:
+            shutil.rmtree(files.folder)
+            expected.setdefault(name, b"")
+    for count in (1, 3):  # chunks that are begun
+        process = start(copy, *words)
+        wait_for(lambda: len(list(copy.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 3)  # noqa: B023
+        if ending == signal.SIGKILL:
+            kill_tree(process)
+        else:
+            os.kill(process.pid, ending)
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 130 and "give the same command again" in err
+    code, _out, err = study(copy, *words)
+    assert code == 0, err
+    assert tables(copy) == expected
+    assert not list(copy.glob("results/tiny/surfaces/**/*.tmp")) and not list(copy.glob("results/**/lease"))
+
+
+def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:
+    before = tables(copy)
+    code, _, err = study(copy, "surface", "tiny", "--mode", "force", "--workers", "1", "--threads", "1")
+    assert code == 0, err
+    assert tables(copy) == before
+
+
+def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path, FILE)
+    code, out, _ = study(tmp_path, "sweep", file, "-n")
+    assert code == 0 and "3 surfaces" in out and not (tmp_path / "results").exists()
+    process = start(tmp_path, "sweep", file)
+    wait_for(lambda: list(tmp_path.glob("results/tiny/runs/*/attempts.jsonl")))
+    kill_tree(process)
+    code, out, _ = study(tmp_path, "surface", "tiny", "-n")
+    assert code == 0 and out.count("hold") >= 1 and "is not trained yet" in out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [("missing", "has no sound checkpoint any more"), ("truncated", "has no sound checkpoint any more")],
+)
+def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
+    spoil: str, says: str, copy: Path
+) -> None:
+    run = named(copy, "plain-8")
+    [path] = run.checkpoints()
+    if spoil == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:1000])
+    before = set(surfaces(copy))
+    code, out, err = study(copy, "surface", "plain-8", "--points", "3")
+    lines = [line for line in err.splitlines() if "passed over" not in line]
+    assert code == 2 and len(lines) == 1 and says in lines[0] and run.run_id in lines[0]
+    assert set(surfaces(copy)) == before
+    # Of a whole sweep the others are measured all the same.
+    code, out, err = study(copy, "surface", "tiny", "--points", "3")
+    assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
+
+
+def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
+    before = tables(copy)
+    code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force")
+    assert code == 0 and "3 of 3 surfaces to measure" in out, err
+    assert tables(copy) == before  # the same weights, so the same surfaces
+
+
+def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) -> None:
+    words = ["surface", "residual-8", "--plane", "pca", "--points", "3"]
+    code, out, err = study(copy, *words)
+    assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
+    code, out, err = study(copy, *words)
+    assert code == 1 and "to measure" not in out
+    code, out, err = study(copy, *words, "--mode", "retry")
+    assert code == 1 and "1 of 1 surfaces to measure" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nothing"], "no run 'nothing'"),
+        (["tiny", "--points", "1"], "points: must be a number from 2"),
+        (["tiny", "--points", "3by3"], "--points 3by3: write it as 51, or as 51x31"),
+        (["tiny", "--range", "1:0"], "range: must be [low, high]"),
+        (["tiny", "--range", "one"], "--range one: write it as 1, as 0:2"),
+        (["tiny", "--plane", "interpolate"], "interpolate needs one or two other runs"),
+        (
+            ["tiny", "--plane", "interpolate", "--to", "seed=5"],
+            "to: no run of this sweep is as plain-8 seed 0 with seed: 5",
+        ),
+        (["plain-8", "--plane", "interpolate", "--to", "plain-8"], "is the centre itself"),
+        (["tiny", "--plane", "pca", "--planes", "2"], "planes: goes with plane: random"),
+        (["tiny", "--plane", "spiral"], "'spiral' is not one of"),
+        (["tiny", "--line", "--orthogonal"], "orthogonal: needs two directions"),
+    ],
+)
+def test_mistakes_cost_one_line_and_start_nothing(words: list[str], says: str, finished: tuple[Path, str]) -> None:
+    before = sorted(finished[0].rglob("*"))
+    code, _, err = study(finished[0], "surface", *words)
+    assert code == 2 and says in err and "Traceback" not in err
+    assert sorted(finished[0].rglob("*")) == before
+
+
+def test_a_damaged_table_is_said(copy: Path) -> None:
+    chosen = next(iter(surfaces(copy).values()))
+    chosen.table.write_bytes(chosen.table.read_bytes()[:-20])
+    code, _, err = study(copy, "collect", "tiny")
+    assert code == 2 and str(chosen.table.relative_to(copy)) in err and "damaged" in err
+    assert read_table(next(reversed(surfaces(copy).values())).table).num_rows
