@@ -190,7 +190,8 @@ def _restarts(seed: int) -> dict[str, Any]:
 def _signed(vectors: Array) -> Array:
     """Rows with the sign that has their component of largest magnitude positive, the first of equal ones."""
     places = np.abs(vectors).argmax(1)
-    return vectors * np.sign(vectors[np.arange(len(vectors)), places])[:, None]
+    signs: Array = np.sign(vectors[np.arange(len(vectors)), places])
+    return vectors * signs[:, None]
 
 
 # -- trace and density ----------------------------------------------------------------------------------------------------
