@@ -77,7 +77,7 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         # Detached, so that networks of frozen weights have a Hessian too; as copies would be, but without their memory.
         weights = {name: weight.detach().requires_grad_() for name, weight in self.network.named_parameters()}
         direction = _split(vector, list(weights.values()))
-        total = torch.zeros(len(self), dtype=torch.float64, device=direction[0].device)
+        total = torch.zeros(self.shape[0], dtype=torch.float64, device=direction[0].device)
         for images, labels in self.batches:
             if self.stopped():
                 raise Stopped
@@ -98,10 +98,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
 
     def _adjoint(self) -> Hessian:
         return self
-
-    def __len__(self) -> int:
-        """P, the number of parameters."""
-        return int(self.shape[0])
 
 
 def _split(vector: Array, like: Sequence[Tensor]) -> list[Tensor]:
