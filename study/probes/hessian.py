@@ -28,7 +28,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     Weight decay isn't part of it: it adds its factor to each eigenvalue.
 
     Source: Li et al. 2018 (arXiv 1712.09913), section 6 and figure 7, for `ratio`; Hutchinson 1990 for the trace;
-    Ghorbani et al. 2019 (arXiv 1901.10159), section 2, for the density. Cost: 130 to 170 products with H, each some
+    Ghorbani et al. 2019 (arXiv 1901.10159), section 2, for the density. Cost: 130 to 200 products with H, each some
     four to five times a forward and a backward pass of the images; keeps 30 vectors of all parameters, in float64.
     """
     hessian = Hessian(subject.network.eval(), list(subject.batches()), subject.stopped)
