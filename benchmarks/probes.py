@@ -2,6 +2,7 @@
 
     python benchmarks/probes.py
     python benchmarks/probes.py --rounds 5 --images 1024
+    python benchmarks/probes.py --rounds 1 --images 128 --probes hessian
 
 On ResNet-20 and plain-56, on noise of CIFAR-10's shape, on one thread. In each round every probe measures once, after some
 steps of training that it is compared with: what else the machine does slows both. Prints the median over the rounds of
@@ -35,7 +36,7 @@ NETWORKS = [("residual", 20), ("plain", 56)]
 STEPS = 3
 
 USUAL = [name for name, entry in PROBES.items() if entry.usual]
-"""Without those that look at the whole test set many times."""
+"""Without those that take minutes."""
 
 
 def noise(count: int = 10_000) -> Images:
@@ -58,24 +59,24 @@ def step_seconds(lane: Lane) -> float:
     return (time.perf_counter() - began) / STEPS
 
 
-def compare(network: str, depth: int, images: Images, count: int, rounds: int, folder: Path) -> None:
+def compare(network: str, depth: int, probes: list[str], images: Images, count: int, rounds: int, folder: Path) -> None:
     """Print a line for each probe of one network."""
     fields = {"network": network, "depth": depth, "data": "cifar10", "recipe": "he2015_cifar", "seed": 0}
     spec = resolve({key: Value(value, "benchmark") for key, value in fields.items()})
     lane = Lane(spec, RunFiles(folder / run_id(spec)), images)
     step_seconds(lane)
-    seconds: dict[str, list[float]] = {name: [] for name in USUAL}
-    ratios: dict[str, list[float]] = {name: [] for name in USUAL}
+    seconds: dict[str, list[float]] = {name: [] for name in probes}
+    ratios: dict[str, list[float]] = {name: [] for name in probes}
     steps: list[float] = []
     for _ in range(rounds):
-        for name in USUAL:
+        for name in probes:
             steps.append(step_seconds(lane))
             subject = Subject.of(spec, lane.program.state()["network"], images, count)
             [taken] = measure([name], subject)
             seconds[name].append(taken.seconds)
             ratios[name].append(taken.seconds / steps[-1])
     print(f"{spec.title}: a step of {spec.recipe.batch_size} images takes {statistics.median(steps):.2f} s")
-    for name in USUAL:
+    for name in probes:
         cost, ratio = statistics.median(seconds[name]), statistics.median(ratios[name])
         print(f"  {name:<12} {cost:7.2f} s {ratio:7.2f} steps", flush=True)
 
@@ -84,12 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--probes", default=",".join(USUAL), help="names, with commas between them")
     options = parser.parse_args()
     torch.set_num_threads(1)
     images = noise()
     with tempfile.TemporaryDirectory() as folder:
         for network, depth in NETWORKS:
-            compare(network, depth, images, options.images, options.rounds, Path(folder))
+            compare(network, depth, options.probes.split(","), images, options.images, options.rounds, Path(folder))
 
 
 if __name__ == "__main__":

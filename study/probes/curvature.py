@@ -24,7 +24,7 @@ from study.probes.subject import Stopped
 Array = NDArray[np.float64]
 
 LIMIT = 1000
-"""Products after which the search for eigenvalues at one end is given up."""
+"""Products after which a search for eigenvalues is given up."""
 
 
 # -- the operator ---------------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         # Detached, so that networks of frozen weights have a Hessian too; as copies would be, but without their memory.
         weights = {name: weight.detach().requires_grad_() for name, weight in self.network.named_parameters()}
         direction = _split(vector, list(weights.values()))
-        total = torch.zeros(len(self), dtype=torch.float64, device=direction[0].device)
+        total = torch.zeros(self.shape[0], dtype=torch.float64, device=direction[0].device)
         for images, labels in self.batches:
             if self.stopped():
                 raise Stopped
@@ -99,16 +99,13 @@ class Hessian(LinearOperator):  # type: ignore[misc]
     def _adjoint(self) -> Hessian:
         return self
 
-    def __len__(self) -> int:
-        """P, the number of parameters."""
-        return int(self.shape[0])
-
 
 def _split(vector: Array, like: Sequence[Tensor]) -> list[Tensor]:
     """A vector in parts of the shape, precision and device of these tensors."""
     whole = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64).reshape(-1))
     whole = whole.to(like[0].device, like[0].dtype)
-    return [part.view_as(one) for part, one in zip(whole.split([one.numel() for one in like]), like, strict=True)]
+    parts = torch.split(whole, [one.numel() for one in like])
+    return [part.view_as(one) for part, one in zip(parts, like, strict=True)]
 
 
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
@@ -130,25 +127,28 @@ def extremes(
 ) -> tuple[Pairs, Pairs]:
     """The algebraically largest eigenvalues from the largest down, and the smallest ones from the smallest up.
 
-    By ARPACK's restarted Lanczos, each end for itself. Each vector's component of largest magnitude is positive. An
-    end is NaN throughout where the products aren't finite, or where it does not converge within `limit` products:
-    of eigenvalues that converge alone nobody knows which ones they are.
+    By ARPACK's restarted Lanczos. Each vector's component of largest magnitude is positive. All are NaN where the
+    products aren't finite, and those of a search that does not converge within `limit` products: of eigenvalues that
+    converge alone nobody knows which ones they are. Each end has a search of its own, unless as many are asked of both.
 
     Parameters
     ----------
     hessian
-        Symmetric; larger than `largest` and `smallest`, each of which may be 0.
+        Symmetric; larger than `largest` and `smallest` together, each of which may be 0.
     tolerance
         Of each eigenvalue, relative: the norm of its residual Hv - lambda v is at most that times |lambda|, and so
         is its distance from a true eigenvalue.
     """
-    return (
-        _end(hessian, largest, "LA", tolerance, limit, seed),
-        _end(hessian, smallest, "SA", tolerance, limit, seed),
-    )
+    if largest == smallest:  # measured: 21 to 54 products for one of each, 42 to 92 in two searches
+        both = _search(hessian, 2 * largest, "BE", tolerance, limit, seed)
+        return Pairs(*(part[largest:][::-1] for part in both)), Pairs(*(part[:largest] for part in both))
+    # For 5 and 2 one search is as dear as two: "BE" can't have other than as many of both.
+    top = _search(hessian, largest, "LA", tolerance, limit, seed)
+    return Pairs(*(part[::-1] for part in top)), _search(hessian, smallest, "SA", tolerance, limit, seed)
 
 
-def _end(hessian: LinearOperator, count: int, which: str, tolerance: float, limit: int, seed: int) -> Pairs:
+def _search(hessian: LinearOperator, count: int, which: str, tolerance: float, limit: int, seed: int) -> Pairs:
+    """The `count` eigenvalues that SciPy calls `which`, in rising order."""
     size = hessian.shape[0]
     if not count:
         return Pairs(np.empty(0), np.empty((0, size)))
@@ -157,7 +157,7 @@ def _end(hessian: LinearOperator, count: int, which: str, tolerance: float, limi
         found = eigsh(_guarded(hessian, limit), count, which=which, v0=start, tol=tolerance, **_restarts(seed))
     except (_GaveUp, ArpackError):
         return Pairs(np.full(count, np.nan), np.full((count, size), np.nan))
-    order = np.argsort(found[0])[:: -1 if which == "LA" else 1]
+    order = np.argsort(found[0])
     return Pairs(found[0][order], _signed(found[1].T[order]))
 
 
@@ -167,11 +167,13 @@ def _guarded(hessian: LinearOperator, limit: int) -> LinearOperator:
 
     def product(vector: Array) -> Array:
         nonlocal left
-        result = hessian.matvec(vector) if left else np.full(1, np.nan)
+        if not left:
+            raise _GaveUp
         left -= 1
+        result: Array = hessian.matvec(vector)
         if not np.isfinite(result).all():
             raise _GaveUp
-        return result  # type: ignore[no-any-return]
+        return result
 
     return LinearOperator(hessian.shape, matvec=product, dtype=np.float64)
 
@@ -184,7 +186,8 @@ def _restarts(seed: int) -> dict[str, Any]:
 def _signed(vectors: Array) -> Array:
     """Rows with the sign that has their component of largest magnitude positive, the first of equal ones."""
     places = np.abs(vectors).argmax(1)
-    return vectors * np.sign(vectors[np.arange(len(vectors)), places])[:, None]
+    signs: Array = np.sign(vectors[np.arange(len(vectors)), places])
+    return vectors * signs[:, None]
 
 
 # -- trace and density ----------------------------------------------------------------------------------------------------
@@ -211,17 +214,18 @@ def density(hessian: LinearOperator, steps: int, samples: int, seed: int = 0) ->
     """
     for start in _signs(hessian, samples, seed):
         diagonal, beside = lanczos(hessian, start, steps)
-        if np.isfinite(diagonal).all() and np.isfinite(beside).all():
+        if np.isnan(diagonal[-1]):
+            yield np.full(1, np.nan), np.full(1, np.nan)
+        else:
             nodes, vectors = eigh_tridiagonal(diagonal, beside)
             yield nodes, vectors[0] ** 2
-        else:
-            yield np.full(1, np.nan), np.full(1, np.nan)
 
 
 def lanczos(hessian: LinearOperator, start: Array, steps: int) -> tuple[Array, Array]:
     """Diagonal, (M,), and off-diagonal, (M - 1,), of the tridiagonal matrix that `hessian` is in M <= `steps` vectors.
 
-    `start` is the first of these, up to its norm. Ends early where the next would be zero, or is no number.
+    `start` is the first of these, up to its norm. Ends early where the next would be zero; and with NaN on the diagonal
+    where a product isn't finite.
     """
     # Ours, with full reorthogonalisation: curvlinops has it, but brings backpack, linear_operator, einops and einconv.
     basis = np.zeros((steps, len(start)))
@@ -230,11 +234,13 @@ def lanczos(hessian: LinearOperator, start: Array, steps: int) -> tuple[Array, A
     for step in range(steps):
         product = hessian.matvec(basis[step])
         size = np.linalg.norm(product)
-        diagonal.append(basis[step] @ product)
+        diagonal.append(basis[step] @ product if np.isfinite(size) else np.nan)
+        if not np.isfinite(size):
+            break
         for _ in range(2):  # once leaves what rounding has kept
             product = product - basis[: step + 1].T @ (basis[: step + 1] @ product)
         length = np.linalg.norm(product)
-        if step + 1 == steps or not length > 1e-10 * size:
+        if step + 1 == steps or length <= 1e-10 * size:
             break
         beside.append(length)
         basis[step + 1] = product / length

@@ -151,6 +151,11 @@ PROBES: dict[str, ProbeEntry] = {
     "batch_norm": ProbeEntry(
         "study.probes.batch_norm:measure", "errors with BN's running, recalibrated and folded statistics"
     ),
+    "hessian": ProbeEntry(
+        "study.probes.hessian:measure",
+        "extreme eigenvalues, trace and spectral density of the loss's Hessian; costly",
+        usual=False,
+    ),
     "ten_crop": ProbeEntry(
         "study.probes.views:ten_crop", "test errors over ten crops of each image; costly", usual=False
     ),
