@@ -60,6 +60,7 @@ class SweepFiles:
         self.sweep = self.folder / "sweep.json"
         self.curves = self.folder / "curves.parquet"
         self.probes = self.folder / "probes.parquet"
+        self.surfaces_table = self.folder / "surfaces.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files

@@ -45,7 +45,7 @@ def test_runs_may_be_left_out(small: Frames) -> None:
 def test_unknown_names_are_refused_with_the_nearest(call: dict[str, str], message: str, small: Frames) -> None:
     options = {"name": "degradation"} | call
     with pytest.raises(StudyError) as caught:
-        study.plotting.figure(curves=small[0], runs=small[1], **options)
+        study.plotting.figure(frame=small[0], runs=small[1], **options)
     assert str(caught.value) == message
 
 
