@@ -72,7 +72,7 @@ def shown(
     StudyError
         A frame that lacks columns, or nothing in it that could be shown.
     """
-    every = _each(frame)
+    every = each(frame)
     points = frame[frame["iteration"].isna() & frame["split"].isin(list(splits))]
     fitting = every[every["dims"] == dims]
     if fitting.empty:
@@ -94,7 +94,7 @@ def shown(
     return Shown(points, surfaces, *places, title, subtitle, notes)
 
 
-def _each(frame: pd.DataFrame) -> pd.DataFrame:
+def each(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a surface, with the fields of its run and its network's `label`."""
     if frame.empty:
         raise StudyError("nothing to draw: no surface has been measured; `study surface SWEEP` measures them")
