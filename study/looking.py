@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.errors import StudyError
 from study.options import Results, complete_sweep, sweep_files
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def figure(
     words = [word.partition("=") for word in sweeps]
     options = {key: scalar(text) for key, equals, text in words if equals}
     named = [word for word, equals, _ in words if not equals]
+    if not named:
+        raise StudyError("no sweep was named")
     frame, runs = _frames(named, results, check(name, options).needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
     for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):

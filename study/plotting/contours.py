@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -157,8 +159,19 @@ MINIMUM: dict[str, Any] = {
 def _surface(axes: Axes, points: pd.DataFrame, of: str) -> ContourSet | None:
     """Fill and lines where every corner is finite; hatching where one was measured and is not."""
     finite = is_finite(points[of]).to_numpy()
-    fill = {"levels": LEVELS[of], "colors": colours(of), "extend": "both", "zorder": 1, "antialiased": False}
-    line = {"levels": LEVELS[of], "colors": colours(of, lines=True)[1:], "linewidths": 0.45, "zorder": 2}
+    fill: dict[str, Any] = {
+        "levels": LEVELS[of],
+        "colors": colours(of),
+        "extend": "both",
+        "zorder": 1,
+        "antialiased": False,
+    }
+    line: dict[str, Any] = {
+        "levels": LEVELS[of],
+        "colors": colours(of, lines=True)[1:],
+        "linewidths": 0.45,
+        "zorder": 2,
+    }
     if refined(points):
         corners = triangles(points)
         whole = finite[corners].all(axis=1)
@@ -205,14 +218,11 @@ def _hatch(axes: Axes, points: pd.DataFrame, polygons: Ints) -> None:
 
 def colours(of: str, lines: bool = False) -> list[tuple[float, float, float]]:
     """One for each band of values, from below the first level to above the last, by the logarithm of a loss."""
-    import matplotlib
-
     levels = LEVELS[of]
-    scale = (lambda value: math.log(value / levels[0]) / math.log(levels[-1] / levels[0])) if of == "loss" else (
-        lambda value: (value - levels[0]) / (levels[-1] - levels[0])
-    )
-    middles = [(low + high) / 2 for low, high in zip(levels[:-1], levels[1:], strict=True)]
-    places = [0.0, *(0.06 + 0.88 * scale(middle) for middle in middles), 1.0]
+    heights = [math.log(level) if of == "loss" else level for level in levels]
+    middles = [(low + high) / 2 for low, high in pairwise(heights)]
+    shares = [(middle - heights[0]) / (heights[-1] - heights[0]) for middle in middles]
+    places = [0.0, *(0.06 + 0.88 * share for share in shares), 1.0]
     found = [to_rgb(matplotlib.colormaps["viridis"](place)) for place in places]
     if lines:
         return [(0.72 * r, 0.72 * g, 0.72 * b) for r, g, b in found]

@@ -126,7 +126,7 @@ def relief(surface: pd.DataFrame, split: str) -> Relief:
     """The points of a surface and their heights."""
     points = surface[surface["iteration"].isna()]
     values = points.pivot(index=["i", "j"], columns="split", values=["loss", "error"])
-    values.columns = [f"{name}_{value}" for value, name in values.columns]
+    values.columns = ["_".join(reversed(pair)) for pair in values.columns.to_list()]  # train_loss, ...
     rest = points.drop_duplicates(["i", "j"]).drop(columns=["split", "loss", "error", "images"])
     wide = rest.merge(values.reset_index(), on=["i", "j"]).sort_values(["i", "j"], ignore_index=True)
     for name in VALUES:
@@ -145,7 +145,11 @@ def _vts(shape: Relief) -> bytes:
     there = grid.measured & shape.finite[grid.place]
     up = np.where(grid.measured, shape.height[grid.place], shape.height.max())
     across = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
-    data = {"height": up, **{name: grid.values(shape.points, name) for name in VALUES}, "finite": there.astype(np.uint8)}
+    data = {
+        "height": up,
+        **{name: grid.values(shape.points, name) for name in VALUES},
+        "finite": there.astype(np.uint8),
+    }
 
     def solid(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values[:, :, None])  # (A, B, 1), the first index fastest in the file

@@ -122,7 +122,9 @@ def _panel(
         lost = line.loc[~is_finite(line["loss"]), "alpha"].to_numpy(float)
         top = np.ones(len(lost))
         look: dict[str, Any] = {"color": style.SPLIT_COLOURS[str(split)], "markersize": 3, "linestyle": "none"}
-        axes.plot(lost, top, marker="x", clip_on=False, gid=f"{split} lost", transform=axes.get_xaxis_transform(), **look)
+        axes.plot(
+            lost, top, marker="x", clip_on=False, gid=f"{split} lost", transform=axes.get_xaxis_transform(), **look
+        )
     axes.set_xlim(first["range_a_low"], first["range_a_high"])
     canvas.few_ticks(axes.xaxis)
     axes.set_xlabel("α", labelpad=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,8 +90,9 @@ def shown(
         *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
         *_without(every, runs),
     ]  # fmt: skip
-    places = (list(dict.fromkeys(surfaces.sort_values(key)[name])) for key, name in (("row_order", "row"), ("order", "column")))
-    return Shown(points, surfaces, *places, title, subtitle, notes)
+    rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
+    columns = list(dict.fromkeys(surfaces["column"]))
+    return Shown(points, surfaces, rows, columns, title, subtitle, notes)
 
 
 def each(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,8 +105,10 @@ def each(frame: pd.DataFrame) -> pd.DataFrame:
     whole = ["number", "dims", "refine", "points_a", "points_b", "depth", "seed"]
     table[whole] = table[whole].astype(int)
     table["normalisation"] = table["normalisation"].fillna("")
-    table["points"] = [f"{a}" if d == 1 else f"{a}×{b}" for a, b, d in table[["points_a", "points_b", "dims"]].to_numpy()]
-    return table.assign(label=network_labels(table))
+    table["points"] = [
+        f"{a}" if d == 1 else f"{a}×{b}" for a, b, d in table[["points_a", "points_b", "dims"]].to_numpy()
+    ]
+    return table.assign(label=network_labels(table)).sort_values(["network", "depth", "surface_id"], ignore_index=True)
 
 
 def network_labels(table: pd.DataFrame) -> pd.Series:
@@ -143,7 +146,7 @@ def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
         "points": -surfaces["points_a"] * surfaces["points_b"],
         "surface_id": surfaces["surface_id"],
     })  # fmt: skip
-    return surfaces.loc[keys.sort_values(list(keys)).index]
+    return surfaces.loc[keys.sort_values(list(keys.columns)).index]
 
 
 def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
@@ -166,9 +169,7 @@ def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
     return placed.assign(row_order=by_row, order=by_column * (by_row.max() + 1) + by_row)
 
 
-def _header(
-    points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]
-) -> tuple[str, str, list[str]]:
+def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> tuple[str, str, list[str]]:
     """The title, the subtitle of what holds for all surfaces, and notes on what holds for some."""
     words = {**dict(_images(points, surfaces, splits)), **_words(surfaces)}
     common = {key: texts.iloc[0] for key, texts in words.items() if texts.nunique() == 1}
@@ -201,7 +202,9 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
         return f"{shape}: {PLANES.get(row.plane, row.plane)}{number}" + (f", {how}" if how else "") + turned
 
     words = condition_words(surfaces)
-    finer = surfaces["refine"].map(lambda levels: f", refined in {levels} level{'s' if levels > 1 else ''}" if levels else "")
+    finer = surfaces["refine"].map(
+        lambda levels: f", refined in {levels} level{'s' if levels > 1 else ''}" if levels else ""
+    )
     return {
         "plane": pd.Series([plane(row) for row in surfaces.itertuples()], index=surfaces.index, dtype=object),
         "bn": surfaces["bn"].map(lambda name: BN.get(name, name)),
@@ -253,17 +256,18 @@ def _not_shown(ranked: pd.DataFrame, surfaces: pd.DataFrame, wanted: Mapping[str
         return
     differing = {}
     for field in RIVALS:
-        more = [value for value in others[field].map(_plain).unique() if value not in set(surfaces[field].map(_plain))]
+        here = {"", *surfaces[field].map(_plain)}
+        more = [value for value in others[field].map(_plain).unique() if value not in here]
         if more:
             differing[field] = f"{field} {_listed(sorted(more, key=str))}"
     chosen = [f"{field}=" for field in wanted if field in differing]
-    how = f"; {' and '.join(chosen)} choose{'s' if len(chosen) == 1 else ''}" if chosen else ""
+    how = f"; {', '.join(chosen)} to choose" if chosen else ""
     count = f"{len(others)} more surface{'s' if len(others) > 1 else ''} of these networks"
     yield f"not shown: {count}" + (f" ({'; '.join(differing.values())})" if differing else "") + how
 
 
 def _plain(value: Any) -> Any:
-    return "none" if value is None or value is pd.NA or value != value else value
+    return "" if value is None or value is pd.NA or value != value else value
 
 
 def _left_out(every: pd.DataFrame, fitting: pd.DataFrame, valued: pd.DataFrame) -> Iterator[str]:
@@ -282,11 +286,13 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None) -> Iterator[str]:
     require(runs, RUN_COLUMNS, "runs")
     absent = runs[~runs["point_id"].isin(every["point_id"])]
     if not absent.empty:
-        table = absent.reindex(columns=list(dict.fromkeys([*RUN_COLUMNS, *VARIANT]))).sort_values(["network", "depth", "point_id"])
+        table = absent.reindex(columns=list(dict.fromkeys([*RUN_COLUMNS, *VARIANT]))).sort_values(
+            ["network", "depth", "point_id"]
+        )
         lost = table.groupby(network_labels(table), sort=False)["state"].unique()
         names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
         yield f"without a surface: {', '.join(names)}"
 
 
-def _listed(values: Sequence[Any]) -> str:
+def _listed(values: Iterable[Any]) -> str:
     return ", ".join(map(str, values))

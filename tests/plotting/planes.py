@@ -45,7 +45,9 @@ def surface(
     step = 2**refine
     spaces = [(np.arange((count - 1) * step + 1), count - 1) for count in shape]
     i, j = (grid.ravel() for grid in np.meshgrid(spaces[0][0], spaces[1][0], indexing="ij"))
-    alpha, beta = ((2 * k / max(1, cells * step) - 1) * span for k, (_, cells), span in zip((i, j), spaces, spans, strict=True))
+    alpha, beta = (
+        (2 * k / max(1, cells * step) - 1) * span for k, (_, cells), span in zip((i, j), spaces, spans, strict=True)
+    )
     if line:
         beta = np.zeros_like(alpha)
     level = np.zeros(len(i), dtype=int)
@@ -68,7 +70,9 @@ def surface(
         "range_b_high": 0.0 if line else spans[1], "lambda_max": np.nan, "lambda_min": np.nan,
         "residual": np.nan, **fields,
     }  # fmt: skip
-    own["surface_id"] = "-".join(str(own[k]) for k in ("run_id", "plane", "number", "bn", "dims", "normalisation", "refine", "precision"))
+    own["surface_id"] = "-".join(
+        str(own[k]) for k in ("run_id", "plane", "number", "bn", "dims", "normalisation", "refine", "precision")
+    )
     frames = []
     for split, more, images in (("train", 0.0, 50_000), ("test", 0.25, 10_000)):
         losses = loss(network, depth, alpha, beta) * {"frozen": 1.0, "recalibrated": 0.8}.get(bn, 0.6) + more

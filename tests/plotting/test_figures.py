@@ -82,9 +82,7 @@ def test_curves_that_no_run_accounts_for_are_refused(small: Frames) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_equal_input_gives_equal_bytes(
-    name: str, fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_input_gives_equal_bytes(name: str, fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame, runs = fed(name)
     first = study.plotting.save(name, frame, runs, tmp_path / "first")
     real = time.time()
