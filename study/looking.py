@@ -35,7 +35,7 @@ def figure(
     sweeps: Annotated[
         list[str],
         typer.Argument(
-            metavar="SWEEP... [OPTION=VALUE]...",
+            metavar="SWEEP [OPTION=VALUE]",
             help="sweeps, and options of the figure, e.g. of=error seed=1",
             autocompletion=complete_sweep,
         ),

@@ -92,7 +92,8 @@ def prepare(evidence: Shown, of: str) -> pd.DataFrame:
 def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:
     """The picture of what `prepare` gives."""
     lost = not is_finite(data[of]).all()
-    notes = [*surfaces.without_value(evidence.points, of), *evidence.notes]
+    notes = [note for value in dict.fromkeys([of, "loss"]) for note in surfaces.without_value(evidence.points, value)]
+    notes += evidence.notes
     head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(of, lost)))
     across = columns_of(len(evidence.columns))
     lines = -(-len(evidence.columns) // across)

@@ -237,7 +237,8 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
             surfaces = read_table(files.surfaces_table)
             fields = [name for name in runs.column_names if name not in surfaces.column_names or name == "run_id"]
             frames.append(_frame(surfaces).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
-    return pd.concat(frames, ignore_index=True)
+    key = ["surface_id", "i", "j", "iteration", "split"] if len(frames) > 1 else None  # shared runs count once
+    return pd.concat(frames, ignore_index=True).drop_duplicates(key, ignore_index=True)
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -108,6 +108,10 @@ def test_points_without_a_finite_loss_are_hatched_and_never_bridged() -> None:
     assert not len(hatched(contours.plot(surface(shape=(5, 5))).figure.axes[0]))
 
 
+def test_the_figure_of_the_error_says_where_there_is_no_loss(planes: pd.DataFrame) -> None:
+    assert "no finite loss: plain-56 at 7 of 121 points" in texts(contours.plot(planes, of="error").figure)
+
+
 def test_missing_points_are_neither_filled_nor_hatched() -> None:
     frame = surface(shape=(5, 5))
     figure = contours.plot(frame[~((frame["i"] == 2) & (frame["j"] == 2))]).figure

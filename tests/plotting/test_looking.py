@@ -51,6 +51,7 @@ def test_read_surfaces_joins_the_fields_of_the_runs(sweep: SweepFiles) -> None:
     assert len(frame) == len(rows) and {"point_id", "network", "depth", "dataset", "recipe", "seed"} <= set(frame)
     assert str(frame["iteration"].dtype) == str(frame["subset"].dtype) == "Int64"
     assert frame["loss"].isna().sum() == rows["loss"].isna().sum()
+    assert len(package.read_surfaces([sweep.folder, sweep.folder])) == len(rows)  # two sweeps that share their runs
     pd.testing.assert_series_equal(frame["alpha"], rows["alpha"], check_index=False)
 
 
