@@ -105,12 +105,13 @@ def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:
     filled = None
     for row, title in enumerate(evidence.rows):
         panels = [axes for line in page.panels[row * lines : (row + 1) * lines] for axes in line]
-        for place, axes in enumerate(panels):
-            name = evidence.columns[place] if place < len(evidence.columns) else ""
-            marks = data[(data["row"] == title) & (data["column"] == name)]
-            filled = _panel(axes, name, marks, evidence, of) or filled
-            axes.tick_params(labelleft=place % across == 0)
-            axes.set_ylabel("β" if place % across == 0 else "", rotation=0, va="center", labelpad=4)
+        here = data[data["row"] == title]
+        for name, axes, (first, _) in zip(evidence.columns, panels, ends(evidence.columns, here, across), strict=False):
+            filled = _panel(axes, name, here[here["column"] == name], evidence, of) or filled
+            axes.tick_params(labelleft=first)
+            axes.set_ylabel("β" if first else "", rotation=0, va="center", labelpad=4)
+        for axes in panels[len(evidence.columns) :]:
+            axes.set_axis_off()
     if filled is not None:
         _bar(page, filled, of)
     return page.figure
@@ -122,6 +123,13 @@ def columns_of(networks: int, most: int = 4) -> int:
     return -(-networks // rows)
 
 
+def ends(names: list[str], row: pd.DataFrame, across: int) -> list[tuple[bool, bool]]:
+    """For each panel whether it is the first and the last of its line of those that show something."""
+    there = [place for place, name in enumerate(names) if (row["column"] == name).any()]
+    lines = [[place for place in there if place // across == line] for line in range(-(-len(names) // across))]
+    return [(place in lines[place // across][:1], place in lines[place // across][-1:]) for place in range(len(names))]
+
+
 def _aspect(planes: pd.DataFrame) -> float:
     a, b = (planes[f"range_{axis}_high"].astype(float) - planes[f"range_{axis}_low"].astype(float) for axis in "ab")
     return float(np.clip((b / a).max(), 0.4, 2))
@@ -131,8 +139,7 @@ def _panel(axes: Axes, name: str, marks: pd.DataFrame, evidence: Shown, of: str)
     axes.grid(False)
     if marks.empty:
         axes.set_axis_off()
-        if name:
-            axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
+        axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
         return None
     points = evidence.points[evidence.points["surface_id"] == marks["surface_id"].iloc[0]].reset_index(drop=True)
     filled = _surface(axes, points, of)

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from study.errors import StudyError, nearest
 from study.plotting import canvas, style, surfaces
 from study.plotting.canvas import Plot
-from study.plotting.contours import columns_of
+from study.plotting.contours import columns_of, ends
 from study.plotting.lattice import Floats
 from study.plotting.surfaces import SPLITS, Shown, is_finite, shown
 
@@ -83,11 +83,11 @@ def draw(data: pd.DataFrame, evidence: Shown, scale: str) -> Figure:
     limits = _limits(data["loss"], scale)
     for row, title in enumerate(evidence.rows):
         panels = [axes for line in page.panels[row * lines : (row + 1) * lines] for axes in line]
-        for place, axes in enumerate(panels):
-            name = evidence.columns[place] if place < len(evidence.columns) else ""
-            points = evidence.points[(data["row"] == title) & (data["column"] == name)]
-            last = (place + 1) % across == 0 or place + 1 == len(evidence.columns)
-            _panel(axes, name, points, (scale, limits), (place % across == 0, last))
+        here = evidence.points[data["row"] == title]
+        for name, axes, labelled in zip(evidence.columns, panels, ends(evidence.columns, here, across), strict=False):
+            _panel(axes, name, here[here["column"] == name], (scale, limits), labelled)
+        for axes in panels[len(evidence.columns) :]:
+            axes.set_axis_off()
     return page.figure
 
 
@@ -106,8 +106,7 @@ def _panel(
     """One network's lines; `labelled` says whether the panel is the first and the last of its row."""
     if points.empty:
         axes.set_axis_off()
-        if name:
-            axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
+        axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
         return
     first = points.iloc[0]
     errors = axes.twinx()
