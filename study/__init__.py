@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "table", "verdict"]
+__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "read_surfaces", "table", "verdict"]
 
 if TYPE_CHECKING:
     from study.errors import StudyError
     from study.plotting import figure, table
     from study.stats.verdict import verdict
-    from study.store.collect import read_curves, read_probes, read_runs
+    from study.store.collect import read_curves, read_probes, read_runs, read_surfaces
 
 _HOMES = {
     "StudyError": "study.errors",
@@ -27,6 +27,7 @@ _HOMES = {
     "read_curves": "study.store.collect",
     "read_probes": "study.store.collect",
     "read_runs": "study.store.collect",
+    "read_surfaces": "study.store.collect",
 }
 
 

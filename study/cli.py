@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study import measuring, surfacing
+from study import looking, measuring, surfacing
 from study.errors import StudyError
 from study.options import (
     DataRoot,
@@ -26,8 +26,6 @@ from study.options import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from study.launch.profile import Profile
     from study.launch.sweep import Machine, Planned
     from study.spec.run import RunSpec
@@ -47,12 +45,6 @@ def _complete_sweep_file(incomplete: str) -> list[str]:
     from study.launch.sweep import ready_sweeps
 
     return [f"{name}.yaml" for name in ready_sweeps() if name.startswith(incomplete)]
-
-
-def _complete_figure(incomplete: str) -> list[str]:
-    from study.spec.registry import FIGURES
-
-    return [name for name in FIGURES if name.startswith(incomplete)]
 
 
 # -- sweep ------------------------------------------------------------------------------------------------------------
@@ -225,8 +217,8 @@ def _show_results(planned: Planned, figures: Path) -> int:
     print()
     print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
-        for path in refresh(planned.files, planned.sweep.figures, curves, runs, figures / planned.sweep.name):
-            print(f"figure: {path}")
+        for line in refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name):
+            print(line)
     if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
         print(f"note: {left} runs are not through; the same command goes on with them")
         return 1
@@ -306,58 +298,6 @@ def collect(sweep: SweepName, results: Results = None) -> None:
         print(path)
 
 
-def _frames(sweeps: list[str], results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from study.store.collect import read_frames
-
-    return read_frames([sweep_files(name, results).folder for name in sweeps])
-
-
-@app.command()
-def figure(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
-    ],
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
-    formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
-) -> None:
-    """Draw a figure from the collected curves, with the CSV of exactly what it shows beside it."""
-    from study.plotting import save
-
-    curves, runs = _frames(sweeps, results)
-    folder = out or Path("figures") / sweep_files(sweeps[0], results).name
-    for path in save(name, curves, runs, folder, formats=tuple(formats.split(","))):
-        print(path)
-
-
-@app.command()
-def table(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
-    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
-    results: Results = None,
-) -> None:
-    """Print a table of one or several sweeps, for a terminal, a README or a paper."""
-    from study.plotting import table as make
-    from study.plotting.tables import render
-
-    print(render(make(name, *_frames(sweeps, results)), fmt), end="")
-
-
-@app.command()
-def verdict(
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)],
-    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
-    results: Results = None,
-) -> None:
-    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
-    from study.stats.report import render
-    from study.stats.verdict import verdict as judge
-
-    print(render(judge(*_frames(sweeps, results)), fmt), end="")
-
-
 class Listing(StrEnum):
     """What `study list` can list."""
 
@@ -415,6 +355,10 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     raise typer.Exit(0 if sound else 1)
 
 
+app.command()(looking.figure)
+app.command()(looking.table)
+app.command()(looking.verdict)
+app.command()(looking.export)
 app.command()(measuring.probe)
 app.command()(surfacing.surface)
 app.command()(measuring.embed)

@@ -25,6 +25,7 @@ FLOORS = [
     "stats",
     "plotting",
     "options",
+    "looking",
     "measuring",
     "cli",
 ]
@@ -72,6 +73,7 @@ def test_imports_point_down(path: Path) -> None:
         "import study.launch.slurm, study.launch.cancel, study.launch.profile",
         "import study.stats.verdict, study.stats.words, study.stats.report",
         "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
+        "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
     ],
 )
 def test_what_plans_looks_and_draws_imports_no_torch(statement: str) -> None:

@@ -1,19 +1,19 @@
 """Figures and tables: pure functions of data frames, drawn without torch.
 
 A figure is one module here and one line of `study.spec.registry.FIGURES`. Its target takes
-`(curves, runs, **options)` and returns a `study.plotting.canvas.Plot`: the picture, and the tidy frame of exactly
-what it shows.
+`(frame, runs, *, **options)`, where its registry entry says which frame, and returns a `study.plotting.canvas.Plot`: the
+picture, and the tidy frame of exactly what it shows.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError, nearest
-from study.spec.registry import FIGURES, TABLES
+from study.spec.registry import FIGURES, TABLES, FigureEntry
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
     import pandas as pd
@@ -21,20 +21,21 @@ if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figur
 
     from study.plotting.canvas import Plot
 
-__all__ = ["figure", "save", "table"]
+__all__ = ["check", "figure", "save", "table"]
 
 
-def figure(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
+def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
     """Draw a figure by its registered name.
 
     Parameters
     ----------
     name
         A name in `study list figures`.
-    curves
-        One row per (run_id, iteration, split), as `study.read_curves` gives it; errors in percent.
+    frame
+        What the figure is drawn from, with the fields of its run on each row: curves as `study.read_curves` gives them
+        (one row per (run_id, iteration, split), errors in percent), or surfaces as `study.read_surfaces` does.
     runs
-        One row per planned run; without it, runs that have no curve yet can't be named on the figure.
+        One row per planned run; without it, runs of which nothing is in the frame can't be named on the figure.
     options
         What the figure itself takes, and `style`.
 
@@ -43,12 +44,12 @@ def figure(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None, **
     StudyError
         An unknown name, option or style, or a frame that can't feed the figure.
     """
-    return _plot(name, curves, runs, **options).figure
+    return _plot(name, frame, runs, **options).figure
 
 
 def save(
     name: str,
-    curves: pd.DataFrame,
+    frame: pd.DataFrame,
     runs: pd.DataFrame | None,
     out: Path,
     *,
@@ -67,7 +68,7 @@ def save(
     from study.plotting import output
 
     output.check(formats)
-    return output.write(_plot(name, curves, runs, style=style, **options), name, Path(out), formats, style)
+    return output.write(_plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
 
 
 def table(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -81,15 +82,24 @@ def table(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> 
     return made
 
 
-def _plot(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
+def check(name: str, options: Collection[str] = ()) -> FigureEntry:
+    """A figure's entry in the registry. Raises StudyError for an unknown figure, or an option that it does not take."""
     if name not in FIGURES:
         raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
+    entry = FIGURES[name]
+    if options:  # only then is the figure's module imported
+        parameters = inspect.signature(entry.load()).parameters.values()
+        known = {"style", *(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)}
+        for option in options:
+            if option not in known:
+                raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
+    return entry
+
+
+def _plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
+    entry = check(name, options)
     from study.plotting.style import styled
 
-    draw: Callable[..., Plot] = FIGURES[name].load()
-    known = set(inspect.signature(draw).parameters) - {"curves", "runs"}
-    for option in options:
-        if option not in known:
-            raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
+    draw: Callable[..., Plot] = entry.load()
     with styled(style):
-        return draw(curves, runs, **options)
+        return draw(frame, runs, **options)

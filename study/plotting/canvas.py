@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -52,27 +53,41 @@ class Head(NamedTuple):
     handles: Sequence[Artist]
 
 
-def sheet(rows: Sequence[str], columns: int, head: Head, notes: Sequence[str], *, gap: float, right: float) -> Sheet:
+def sheet(
+    rows: Sequence[str],
+    columns: int,
+    head: Head,
+    notes: Sequence[str],
+    *,
+    gap: float,
+    right: float,
+    width: float | None = None,
+    aspect: float | None = None,
+    share: bool = True,
+) -> Sheet:
     """A sheet with its header and notes, and an empty row of panels for each title in `rows`.
 
-    The panels of a row share their y axis. `gap` (between panels) and `right` (of the last) are in inches.
+    `gap` (between panels), `right` (of the last) and `width` (of the sheet) are in inches, `aspect` is a panel's height
+    over its width; by default panels are of one size on a sheet that grows with them. The panels of a row `share` their
+    y axis.
     """
-    width = WIDTHS.get(columns, 3.1 * columns)
+    width = width or WIDTHS.get(columns, 3.1 * columns)
+    panel = (width - LEFT - right - gap * (columns - 1)) / columns
+    tall = panel * aspect if aspect else PANEL
     lines = [line for note in notes for line in _wrapped(note, width, NOTE_SIZE)]
     foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)
     above, legend_columns = _head_size(head, width)
     titled = ROW_TITLE if any(rows) else 0.0
-    height = above + len(rows) * (PANEL + titled) + (len(rows) - 1) * ROW_GAP + BELOW + foot
+    height = above + len(rows) * (tall + titled) + (len(rows) - 1) * ROW_GAP + BELOW + foot
     figure = Figure(figsize=(width, height), facecolor="white")
-    panel = (width - LEFT - right - gap * (columns - 1)) / columns
     panels: list[list[Axes]] = []
     for row, title in enumerate(rows):
-        bottom = height - above - PANEL - titled - row * (PANEL + titled + ROW_GAP)
+        bottom = height - above - tall - titled - row * (tall + titled + ROW_GAP)
         axes: list[Axes] = []
         for column in range(columns):
-            box = (LEFT + column * (panel + gap), bottom, panel, PANEL)
+            box = (LEFT + column * (panel + gap), bottom, panel, tall)
             relative = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-            axes.append(figure.add_axes(relative, sharey=axes[0] if axes else None))
+            axes.append(figure.add_axes(relative, sharey=axes[0] if axes and share else None))
             _plain_panel(axes[-1])
         axes[0].annotate(title, (0, 1), (0, 18), "axes fraction", "offset points", weight="bold")
         panels.append(axes)
@@ -81,6 +96,12 @@ def sheet(rows: Sequence[str], columns: int, head: Head, notes: Sequence[str], *
         figure.text(EDGE / width, y, line, size=NOTE_SIZE, color=MUTED, va="top")
     _write_head(figure, head, legend_columns)
     return Sheet(figure, panels)
+
+
+def few_ticks(axis: Axis) -> None:
+    """At most five ticks, written as short as can be, lest those of neighbouring panels meet."""
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
 
 
 def _plain_panel(axes: Axes) -> None:

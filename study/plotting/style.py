@@ -30,6 +30,7 @@ MARKERS = {"plain": ("s", "D", "v", "P"), "residual": ("o", "^", "X", "p")}  # o
 SPLITS = ("train_clean", "train", "test")
 SPLIT_LINES: dict[str, Literal["-", "--"]] = {"train": "--", "train_clean": "--", "test": "-"}  # as in R15 figure 6
 SPLIT_NAMES = {"train": "training error (running)", "train_clean": "training error", "test": "test error"}
+SPLIT_COLOURS = {"train": "#2b2b2b", "test": "#2a7fb8"}  # where colour does not tell depth
 
 INK = "#222222"
 MUTED = "#6b6b6b"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class ProbeEntry(Entry):
     """A probe, and whether `study probe` takes it unless told otherwise."""
 
     usual: bool = True
+
+
+@dataclass(frozen=True)
+class FigureEntry(Entry):
+    """A figure, and which frame it is drawn from."""
+
+    needs: Literal["curves", "surfaces", "probes"] = "curves"
+    """The frame is what `study.store.collect.read_<needs>` gives; the figure's target takes it as its first argument."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +181,15 @@ INITIALISATIONS: dict[str, Entry] = {
     "glorot": Entry("study.networks.initialise:glorot", "normal, variance 2 / (fan_in + fan_out)"),
 }
 
-FIGURES: dict[str, Entry] = {
-    "degradation": Entry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
-    "depth_error": Entry("study.plotting.depth_error:plot", "final training and test error against depth"),
+FIGURES: dict[str, FigureEntry] = {
+    "degradation": FigureEntry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
+    "depth_error": FigureEntry("study.plotting.depth_error:plot", "final training and test error against depth"),
+    "contours": FigureEntry(
+        "study.plotting.contours:plot", "contours of the loss over planes of weights", needs="surfaces"
+    ),
+    "line1d": FigureEntry(
+        "study.plotting.line1d:plot", "loss and error along lines through the weights", needs="surfaces"
+    ),
 }
 
 TABLES: dict[str, Entry] = {

@@ -230,11 +230,44 @@ def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).drop_duplicates(KEY, ignore_index=True)
 
 
+def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """The surfaces of a sweep, in long form, with the fields of its run on each row. See `read_curves`.
+
+    Returns
+    -------
+    DataFrame
+        One row per (surface_id, i, j, iteration, split). Empty where nothing was measured. `precision` is that of the
+        measurement.
+    """
+    import pandas as pd
+
+    frames = []
+    for files in [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]:
+        runs, measured = read_tables(files)[1], _surface_table(files)
+        fields = [name for name in runs.column_names if name not in measured.column_names or name == "run_id"]
+        frames.append(_frame(measured).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
+    return pd.concat(frames, ignore_index=True).drop_duplicates(surfaces.KEY, ignore_index=True)  # of shared runs, too
+
+
+def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `read_<needs>` (curves, surfaces or probes) and `read_runs` return."""
+    if needs == "curves":
+        return read_frames(folders)
+    return {"surfaces": read_surfaces, "probes": read_probes}[needs](folders), read_runs(folders)
+
+
 def _probe_table(files: SweepFiles) -> pa.Table:
     """As `read_tables`: afresh where it was trained, else as collected there."""
     if files.sweep.exists():
         return gather_probes(files)
     return read_table(files.probes) if files.probes.exists() else PROBES.empty_table()
+
+
+def _surface_table(files: SweepFiles) -> pa.Table:
+    """As `read_tables`: afresh where it was trained, else as collected there."""
+    if files.sweep.exists():
+        return gather_surfaces(files)
+    return read_table(files.surfaces_table) if files.surfaces_table.exists() else surfaces.SURFACES.empty_table()
 
 
 def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:

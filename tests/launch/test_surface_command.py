@@ -157,7 +157,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, copy: Pat
             kill_tree(process)
         else:
             os.kill(process.pid, ending)
-            out, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=60)
             assert process.returncode == 130 and "give the same command again" in err
     code, _out, err = study(copy, *words)
     assert code == 0, err

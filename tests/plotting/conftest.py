@@ -114,6 +114,23 @@ def absences() -> Frames:
     return with_absences()
 
 
+@pytest.fixture(scope="session")
+def planes() -> pd.DataFrame:
+    """Four networks' surfaces of two dimensions and of one; see `tests.plotting.planes`."""
+    from .planes import four, together
+
+    return together(four(), four(shape=(21, 1)))
+
+
+@pytest.fixture(scope="session")
+def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+    """From a figure's name to frames that it can be drawn from."""
+    from study.spec.registry import FIGURES
+
+    feeds = {"curves": absences, "surfaces": (planes, None)}
+    return lambda name: feeds[FIGURES[name].needs]
+
+
 @pytest.fixture
 def make() -> Callable[..., Frames]:
     """`study`, for tests that need a sweep of their own."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -21,11 +22,14 @@ from study.spec.registry import FIGURES
 from .conftest import Frames
 
 ALL = sorted(FIGURES)
+OF_CURVES = sorted(name for name, entry in FIGURES.items() if entry.needs == "curves")
+OF_SURFACES = sorted(name for name, entry in FIGURES.items() if entry.needs == "surfaces")
+Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_registered_figure_draws(name: str, small: Frames) -> None:
-    assert isinstance(study.plotting.figure(name, *small), Figure)
+def test_every_registered_figure_draws(name: str, fed: Fed) -> None:
+    assert isinstance(study.plotting.figure(name, *fed(name)), Figure)
 
 
 def test_runs_may_be_left_out(small: Frames) -> None:
@@ -45,7 +49,7 @@ def test_runs_may_be_left_out(small: Frames) -> None:
 def test_unknown_names_are_refused_with_the_nearest(call: dict[str, str], message: str, small: Frames) -> None:
     options = {"name": "degradation"} | call
     with pytest.raises(StudyError) as caught:
-        study.plotting.figure(curves=small[0], runs=small[1], **options)
+        study.plotting.figure(frame=small[0], runs=small[1], **options)
     assert str(caught.value) == message
 
 
@@ -55,7 +59,7 @@ def test_unknown_format_is_refused_before_anything_is_written(small: Frames, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OF_CURVES)
 def test_a_frame_that_lacks_columns_is_refused(name: str, small: Frames) -> None:
     curves, runs = small
     with pytest.raises(StudyError, match="the curves frame lacks split, error"):
@@ -66,7 +70,7 @@ def test_a_frame_that_lacks_columns_is_refused(name: str, small: Frames) -> None
         study.plotting.figure(name, curves.drop(columns="depth"))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OF_CURVES)
 def test_empty_curves_are_refused(name: str, small: Frames) -> None:
     with pytest.raises(StudyError, match="none of the 12 runs has been evaluated"):
         study.plotting.figure(name, small[0].iloc[:0], small[1])
@@ -78,14 +82,13 @@ def test_curves_that_no_run_accounts_for_are_refused(small: Frames) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_equal_input_gives_equal_bytes(
-    name: str, absences: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    curves, runs = absences
-    first = study.plotting.save(name, curves, runs, tmp_path / "first")
+def test_equal_input_gives_equal_bytes(name: str, fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, runs = fed(name)
+    first = study.plotting.save(name, frame, runs, tmp_path / "first")
     real = time.time()
     monkeypatch.setattr(time, "time", lambda: real + 86_400)  # a day later, and the rows in another order
-    again = study.plotting.save(name, curves.sample(frac=1, random_state=0), runs.iloc[::-1], tmp_path / "again")
+    turned = None if runs is None else runs.iloc[::-1]
+    again = study.plotting.save(name, frame.sample(frac=1, random_state=0), turned, tmp_path / "again")
     assert [path.name for path in first] == [f"{name}.{ending}" for ending in ("pdf", "png", "svg", "csv")]
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
@@ -112,26 +115,28 @@ def test_a_failed_write_leaves_the_old_file(small: Frames, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_callers_settings_neither_change_nor_leak_in(name: str, small: Frames, tmp_path: Path) -> None:
-    plain = study.plotting.save(name, *small, tmp_path / "plain", formats=("png",))[0].read_bytes()
+def test_the_callers_settings_neither_change_nor_leak_in(name: str, fed: Fed, tmp_path: Path) -> None:
+    plain = study.plotting.save(name, *fed(name), tmp_path / "plain", formats=("png",))[0].read_bytes()
     own = {"lines.linewidth": 7.0, "font.size": 20.0, "axes.facecolor": "red", "savefig.dpi": 20.0}
     with matplotlib.rc_context(own):
         before = dict(matplotlib.rcParams)
-        assert study.plotting.save(name, *small, tmp_path / "own", formats=("png",))[0].read_bytes() == plain
+        assert study.plotting.save(name, *fed(name), tmp_path / "own", formats=("png",))[0].read_bytes() == plain
         assert dict(matplotlib.rcParams) == before
 
 
-def test_importing_is_light_and_drawing_needs_no_torch(small: Frames, tmp_path: Path) -> None:
-    small[0].to_pickle(tmp_path / "curves")
-    small[1].to_pickle(tmp_path / "runs")
+def test_importing_is_light_and_drawing_needs_no_torch(small: Frames, planes: pd.DataFrame, tmp_path: Path) -> None:
+    names = ("curves", "runs", "planes")
+    for name, frame in zip(names, (*small, planes), strict=True):
+        frame.to_pickle(tmp_path / name)
     code = (
         "import sys, study.plotting; print([m for m in ('pandas', 'matplotlib', 'torch') if m in sys.modules]);"
-        "import pandas as pd; curves, runs = (pd.read_pickle(p) for p in sys.argv[1:]);"
-        f"[study.plotting.figure(name, curves, runs) for name in {ALL}];"
+        "import pandas as pd; curves, runs, planes = (pd.read_pickle(p) for p in sys.argv[1:]);"
+        f"[study.plotting.figure(name, curves, runs) for name in {OF_CURVES}];"
+        f"[study.plotting.figure(name, planes) for name in {OF_SURFACES}];"
         "import study.plotting.tables as t; t.final_errors(curves, runs);"
         "print([m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules])"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "curves"), str(tmp_path / "runs")]
+    command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in names)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.split("\n")[:2] == ["[]", "[]"]
 

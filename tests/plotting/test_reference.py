@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
@@ -14,8 +16,7 @@ from study.plotting import figure
 from study.plotting.style import styled
 from study.spec.registry import FIGURES
 
-from .conftest import Frames
-
+Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 REFERENCE = Path(__file__).parent / "reference"
 TOLERANCE = 0.02  # root mean square of the difference, of a range of 1
 
@@ -31,23 +32,23 @@ def rms(one: Path, other: Path) -> float:
     return float(np.sqrt(np.mean(np.square(pictures[0] - pictures[1]))))
 
 
-def draw(name: str, frames: Frames, path: Path) -> Path:
+def draw(name: str, frames: tuple[pd.DataFrame, pd.DataFrame | None], path: Path) -> Path:
     with styled("paper"):
         figure(name, *frames).savefig(path, dpi=72)
     return path
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
-def test_looks_as_it_did(name: str, absences: Frames, tmp_path: Path) -> None:
+def test_looks_as_it_did(name: str, fed: Fed, tmp_path: Path) -> None:
     reference = REFERENCE / f"{name}.png"
     if os.environ.get("STUDY_REDRAW"):
-        draw(name, absences, reference)
-    assert rms(draw(name, absences, tmp_path / "now.png"), reference) < TOLERANCE
+        draw(name, fed(name), reference)
+    assert rms(draw(name, fed(name), tmp_path / "now.png"), reference) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
-def test_the_tolerance_sees_other_data(name: str, absences: Frames, tmp_path: Path) -> None:
-    curves, runs = absences
-    plain20 = curves["run_id"].str.contains("plain-20")
-    other = curves.assign(error=curves["error"].where(~plain20, curves["error"] * 1.1))
+def test_the_tolerance_sees_other_data(name: str, fed: Fed, tmp_path: Path) -> None:
+    frame, runs = fed(name)
+    plain20 = frame["run_id"].str.contains("plain-20")
+    other = frame.assign(**{value: frame[value].where(~plain20, frame[value] * 1.1) for value in ("loss", "error")})
     assert rms(draw(name, (other, runs), tmp_path / "now.png"), REFERENCE / f"{name}.png") > TOLERANCE

@@ -65,7 +65,7 @@ BAD = {
     "empty name": (GOOD + "name: ''\n", ":3: name: '' must be"),
     "description that is no text": (GOOD + "description: [a]\n", ":3: description: must be text"),
     "unknown figure": (GOOD + "figures: [degredation]\n", ":3: no figure 'degredation'; did you mean 'degradation'?"),
-    "figure that is a list": (GOOD + "figures: [[a]]\n", ":3: no figure ['a']; known: degradation, depth_error"),
+    "figure that is a list": (GOOD + "figures: [[a]]\n", ":3: no figure ['a']; known: contours, degradation,"),
     "figures that are no list": (GOOD + "figures: degradation\n", ":3: figures: must be a list of names: degradation"),
     "unknown recipe": (GOOD.replace("quick", "quik"), ":1: recipe: no recipe 'quik'; did you mean 'quick'?"),
     "recipe that is a number": (GOOD.replace("quick", "3"), ":1: recipe: must be a name, not 3; known: he2015_cifar"),

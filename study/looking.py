@@ -1,0 +1,101 @@
+"""The verbs that draw, tabulate and judge what was collected. As in `study.cli`, heavy imports are inside the verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.errors import StudyError
+from study.options import Results, complete_sweep, sweep_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)]
+
+
+def _complete_figure(incomplete: str) -> list[str]:
+    from study.spec.registry import FIGURES
+
+    return [name for name in FIGURES if name.startswith(incomplete)]
+
+
+def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame]:
+    from study.store.collect import read_frame
+
+    return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
+
+
+def figure(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
+    ],
+    sweeps: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SWEEP [OPTION=VALUE]",
+            help="sweeps, and options of the figure, e.g. of=error seed=1",
+            autocompletion=complete_sweep,
+        ),
+    ],
+    formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
+    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Draw a figure from what was collected, with the CSV of exactly what it shows beside it."""
+    from study.plotting import check, save
+    from study.spec.yaml import scalar
+
+    words = [word.partition("=") for word in sweeps]
+    options = {key: scalar(text) for key, equals, text in words if equals}
+    named = [word for word, equals, _ in words if not equals]
+    if not named:
+        raise StudyError("no sweep was named")
+    frame, runs = _frames(named, results, check(name, options).needs)
+    folder = out or Path("figures") / sweep_files(named[0], results).name
+    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
+        print(path)
+
+
+def table(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
+    sweeps: Sweeps,
+    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
+    results: Results = None,
+) -> None:
+    """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    from study.plotting import table as make
+    from study.plotting.tables import render
+
+    print(render(make(name, *_frames(sweeps, results)), fmt), end="")
+
+
+def verdict(
+    sweeps: Sweeps,
+    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    results: Results = None,
+) -> None:
+    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    from study.stats.report import render
+    from study.stats.verdict import verdict as judge
+
+    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+
+
+def export(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    formats: Annotated[str, typer.Option("--format", help="comma-separated: vts (ParaView), stl, glb (glTF)")] = "vts",
+    split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
+    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Write each 2-D surface of a sweep as a 3-D file: log10 of the loss over the plane of weights."""
+    from study.plotting.export import export_all
+    from study.store.collect import read_surfaces
+
+    files = sweep_files(sweep, results)
+    folder = out or Path("figures") / files.name
+    for line in export_all(read_surfaces(files.folder), folder, tuple(formats.split(",")), split):
+        print(line)

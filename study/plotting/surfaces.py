@@ -1,0 +1,298 @@
+"""Which of the surfaces that were measured a figure shows, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from study.errors import StudyError, nearest
+from study.plotting.frames import in_order
+from study.stats.naming import VARIANT, condition_words, distinguish, joined
+from study.stats.planned import RUN_COLUMNS, require
+
+PLANES = {
+    "random": "random",
+    "pca": "principal components",
+    "hessian": "eigenvectors of the Hessian",
+    "interpolate": "interpolation",
+}  # the first that is there is shown
+NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "none": "not normalised"}
+BN = {
+    "frozen": "BN with the statistics of training (frozen)",
+    "recalibrated": "BN recalibrated at each point",
+    "batch": "BN with each batch's own statistics",
+}
+SPLITS = {"train": "training", "test": "test"}
+GEOMETRY = ("range_a_low", "range_a_high", "range_b_low", "range_b_high")
+FIELDS = (
+    "surface_id", "plane", "number", "dims", "bn", "precision", "normalisation", "orthogonal", "subset", "refine",
+    "points_a", "points_b", *GEOMETRY,
+)  # fmt: skip
+POINT = ("i", "j", "level", "alpha", "beta", "iteration", "split", "loss", "error", "images")
+RIVALS = ("seed", "plane", "number", "normalisation", "orthogonal", "precision", "subset", "refine", "points")
+"""What tells apart surfaces of one network and kind of BN statistics; a panel shows one of them."""
+SWEEP_FIELDS = ("dataset", "recipe", "train_subset")  # with `bn`, surfaces that share these share a row of panels
+
+
+class Shown(NamedTuple):
+    """What a figure shows.
+
+    `surfaces` has a row a surface that is shown, with `row` and `column`: the titles of its place; `row` is empty where
+    there is one only. `points` has a row a (measured point of their lattices, split), with the fields of its surface.
+    """
+
+    points: pd.DataFrame
+    surfaces: pd.DataFrame
+    rows: list[str]
+    columns: list[str]
+    title: str
+    subtitle: str
+    notes: list[str]
+
+
+def shown(
+    frame: pd.DataFrame, runs: pd.DataFrame | None, dims: int, splits: Mapping[str, str], **wanted: str | int | None
+) -> Shown:
+    """Choose the surfaces of so many dimensions that a figure shows: one for each network and kind of BN statistics.
+
+    Parameters
+    ----------
+    frame, runs
+        As `study.plotting.figure` takes them.
+    splits
+        The splits that are shown, and for each what the header says of it; `{}` stands for the number of images.
+    wanted
+        Values of `plane`, `number` and `seed`; None takes the first that is there.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or nothing in it that could be shown.
+    """
+    every = each(frame)
+    points = frame[frame["iteration"].isna() & frame["split"].isin(list(splits))]
+    fitting = every[every["dims"] == dims]
+    if fitting.empty:
+        other = {1: "contours", 2: "line1d"}[dims]
+        raise StudyError(f"nothing to draw: no surface has {dims} dimensions; the figure {other} draws the others")
+    valued = fitting[fitting["surface_id"].isin(points["surface_id"])]
+    if valued.empty:
+        raise StudyError(f"nothing to draw: the surfaces have no values of split {' or '.join(map(repr, splits))}")
+    ranked = _placed(_ranked(_wanted(valued, wanted)))
+    surfaces = ranked.drop_duplicates(["row", "column"]).sort_values("order")
+    points = points.drop(columns=[c for c in surfaces if c in points and c != "surface_id"])
+    points = points.merge(surfaces, on="surface_id").sort_values(["order", "split", "i", "j"], ignore_index=True)
+    title, subtitle, differing = _header(points, surfaces, splits)
+    notes = [
+        *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
+        *_without(every, runs),
+    ]  # fmt: skip
+    rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
+    columns = list(dict.fromkeys(surfaces["column"]))
+    return Shown(points, surfaces, rows, columns, title, subtitle, notes)
+
+
+def each(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a surface, with the fields of its run and its network's `label`."""
+    if frame.empty:
+        raise StudyError("nothing to draw: no surface has been measured; `study surface SWEEP` measures them")
+    require(frame, (*FIELDS, *POINT, *RUN_COLUMNS), "surfaces")
+    wanted = list(dict.fromkeys([*FIELDS, *RUN_COLUMNS, *VARIANT, "recipe_changes"]))
+    table = frame.drop_duplicates("surface_id").reindex(columns=wanted).astype(object)
+    whole = ["number", "dims", "refine", "points_a", "points_b", "depth", "seed"]
+    table[whole] = table[whole].astype(int)
+    table["normalisation"] = table["normalisation"].fillna("")
+    table["points"] = [
+        f"{a}" if d == 1 else f"{a}×{b}" for a, b, d in table[["points_a", "points_b", "dims"]].to_numpy()
+    ]
+    return table.assign(label=network_labels(table)).sort_values(["network", "depth", "surface_id"], ignore_index=True)
+
+
+def network_labels(table: pd.DataFrame) -> pd.Series:
+    """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
+    names = table["network"].map(lambda network: "ResNet" if network == "residual" else network)
+    names = names.where(table["family"] != "vgg", "VGG") + "-" + table["depth"].map(str)
+    groups = table.assign(name=names).groupby(["name", *SWEEP_FIELDS], dropna=False)
+    more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(table.index)
+    return joined([names, more], table.index, " ")
+
+
+def _wanted(surfaces: pd.DataFrame, wanted: Mapping[str, str | int | None]) -> pd.DataFrame:
+    for field, value in wanted.items():
+        if value is None:
+            continue
+        there = sorted(surfaces[field].unique())
+        if value not in there:
+            near = nearest(value, there) if isinstance(value, str) else ""
+            raise StudyError(f"no surface has {field} {value!r}{near or f'; there are {_listed(there)}'}")
+        surfaces = surfaces[surfaces[field] == value]
+    return surfaces
+
+
+def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
+    """Those that a figure would rather show come first: low seeds and numbers, most images, most points."""
+    kinds, norms = list(PLANES), ["", *NORMALISATIONS]
+    keys = pd.DataFrame({
+        "seed": surfaces["seed"],
+        "plane": surfaces["plane"].map(lambda name: kinds.index(name) if name in kinds else len(kinds)),
+        "number": surfaces["number"],
+        "normalisation": surfaces["normalisation"].map(lambda name: norms.index(name) if name in norms else len(norms)),
+        "precision": surfaces["precision"].map(lambda name: (name != "fp32", name)),
+        "images": -pd.to_numeric(surfaces["subset"]).astype("Float64").fillna(np.inf),
+        "refine": -surfaces["refine"],
+        "points": -surfaces["points_a"] * surfaces["points_b"],
+        "surface_id": surfaces["surface_id"],
+    })  # fmt: skip
+    return surfaces.loc[keys.sort_values(list(keys.columns)).index]
+
+
+def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
+    """With the titles of their places, and their order: networks by kind and depth, then rows."""
+    words = condition_words(surfaces)
+    rows = [words[field] for field in SWEEP_FIELDS if words[field].nunique() > 1]
+    if surfaces["bn"].nunique() > 1:
+        rows.append(surfaces["bn"].map(lambda name: BN.get(name, name)))
+    placed = surfaces.assign(row=joined(rows, surfaces.index), column=surfaces["label"])
+    networks, modes = in_order(surfaces["network"]), list(BN)
+    order = pd.DataFrame({
+        **{field: words[field] for field in SWEEP_FIELDS},
+        "bn": surfaces["bn"].map(lambda name: modes.index(name) if name in modes else len(modes)),
+        "network": surfaces["network"].map(networks.index),
+        "depth": surfaces["depth"],
+        "label": surfaces["label"],
+    })  # fmt: skip
+    by_row = order.groupby([*SWEEP_FIELDS, "bn"]).ngroup()
+    by_column = order.groupby(["network", "depth", "label"]).ngroup()
+    return placed.assign(row_order=by_row, order=by_column * (by_row.max() + 1) + by_row)
+
+
+def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> tuple[str, str, list[str]]:
+    """The title, the subtitle of what holds for all surfaces, and notes on what holds for some."""
+    words = {**dict(_images(points, surfaces, splits)), **_words(surfaces)}
+    common = {key: texts.iloc[0] for key, texts in words.items() if texts.nunique() == 1}
+    notes = []
+    for key, texts in words.items():
+        if key not in common and key not in ("bn", *SWEEP_FIELDS):  # those are titles of rows
+            groups = surfaces.assign(text=texts).groupby("text")["column"].unique()
+            notes.append("; ".join(f"{text or 'otherwise'}: {_listed(names)}" for text, names in groups.items()))
+    title = common.pop("dataset", "")
+    return title, " · ".join(text for text in common.values() if text), notes
+
+
+def _images(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> Iterator[tuple[str, pd.Series]]:
+    counts = points.groupby(["split", "surface_id"])["images"].max()
+    for split, says in splits.items():
+        if split in counts.index:
+            here = counts[split].reindex(surfaces["surface_id"])
+            texts = ["" if pd.isna(count) else says.format(f"{int(count):,}") for count in here]
+            yield split, pd.Series(texts, index=surfaces.index, dtype=object)
+
+
+def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
+    """What a header says of each surface, field by field."""
+    shape = "line" if (surfaces["dims"] == 1).all() else "plane"
+
+    def plane(row: Any) -> str:
+        number = f" {row.number}" if row.plane == "random" else ""
+        turned = ", orthogonal" if row.orthogonal is True or row.orthogonal == 1 else ""
+        how = NORMALISATIONS.get(row.normalisation, row.normalisation)
+        return f"{shape}: {PLANES.get(row.plane, row.plane)}{number}" + (f", {how}" if how else "") + turned
+
+    words = condition_words(surfaces)
+    finer = surfaces["refine"].map(
+        lambda levels: f", refined in {levels} level{'s' if levels > 1 else ''}" if levels else ""
+    )
+    return {
+        "plane": pd.Series([plane(row) for row in surfaces.itertuples()], index=surfaces.index, dtype=object),
+        "bn": surfaces["bn"].map(lambda name: BN.get(name, name)),
+        "points": surfaces["points"] + " points" + finer,
+        "precision": surfaces["precision"].map(str),
+        "seed": surfaces["seed"].map(lambda seed: f"seed {seed}"),
+        **{field: words[field] for field in SWEEP_FIELDS},
+    }
+
+
+def _gaps(points: pd.DataFrame) -> Iterator[str]:
+    """Which surfaces lack points of their lattice."""
+    lacking = []
+    for (row, column, split), group in points.groupby(["row", "column", "split"], sort=False):
+        first = group.iloc[0]
+        count, whole = int((group["level"] == 0).sum()), first["points_a"] * first["points_b"]
+        if count < whole:
+            where = f" ({row})" if row else ""
+            lacking.append(f"{column}{where} has {count:,} of {whole:,} points{_of_split(points, split)}")
+    if lacking:
+        yield f"incomplete: {'; '.join(lacking)}; `study surface` goes on with them"
+
+
+def without_value(points: pd.DataFrame, column: str) -> Iterator[str]:
+    """A note on which surfaces have points whose value is no finite number."""
+    lost = []
+    for (row, name, split), group in points.groupby(["row", "column", "split"], sort=False):
+        count = int((~is_finite(group[column])).sum())
+        if count:
+            where = f" ({row})" if row else ""
+            lost.append(f"{name}{where} at {count:,} of {len(group):,} points{_of_split(points, split)}")
+    if lost:
+        yield f"no finite {column}: {'; '.join(lost)}"
+
+
+def _of_split(points: pd.DataFrame, split: Any) -> str:
+    return f" of split {split}" if points["split"].nunique() > 1 else ""
+
+
+def is_finite(values: pd.Series) -> pd.Series:
+    """Whether each value is a number other than NaN and infinity."""
+    return values.astype(float).abs() < float("inf")
+
+
+def _not_shown(ranked: pd.DataFrame, surfaces: pd.DataFrame, wanted: Mapping[str, Any]) -> Iterator[str]:
+    """What else there is of the networks that are shown."""
+    others = ranked[~ranked["surface_id"].isin(surfaces["surface_id"])]
+    if others.empty:
+        return
+    differing = {}
+    for field in RIVALS:
+        here = {"", *surfaces[field].map(_plain)}
+        more = [value for value in others[field].map(_plain).unique() if value not in here]
+        if more:
+            differing[field] = f"{field} {_listed(sorted(more, key=str))}"
+    chosen = [f"{field}=" for field in wanted if field in differing]
+    how = f"; {', '.join(chosen)} to choose" if chosen else ""
+    count = f"{len(others)} more surface{'s' if len(others) > 1 else ''} of these networks"
+    yield f"not shown: {count}" + (f" ({'; '.join(differing.values())})" if differing else "") + how
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None or value is pd.NA or value != value else value
+
+
+def _left_out(every: pd.DataFrame, fitting: pd.DataFrame, valued: pd.DataFrame) -> Iterator[str]:
+    others = every.drop(fitting.index)
+    for dims, group in others.groupby("dims"):
+        yield f"left out, with {dims} dimension{'s' if dims != 1 else ''}: {_listed(group['label'].unique())}"
+    empty = fitting[~fitting["label"].isin(valued["label"])]
+    if not empty.empty:
+        yield f"left out, without values of this split: {_listed(empty['label'].unique())}"
+
+
+def _without(every: pd.DataFrame, runs: pd.DataFrame | None) -> Iterator[str]:
+    """Which networks of the sweep have no surface."""
+    if runs is None:
+        return
+    require(runs, RUN_COLUMNS, "runs")
+    absent = runs[~runs["point_id"].isin(every["point_id"])]
+    if not absent.empty:
+        table = absent.reindex(columns=list(dict.fromkeys([*RUN_COLUMNS, *VARIANT]))).sort_values(
+            ["network", "depth", "point_id"]
+        )
+        lost = table.groupby(network_labels(table), sort=False)["state"].unique()
+        names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
+        yield f"without a surface: {', '.join(names)}"
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,96 @@
+"""The verbs that draw and export surfaces, on a collected sweep with synthetic surfaces beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import study as package
+from study.plotting.refresh import refresh
+from study.store.curves import to_bytes
+from study.store.layout import SweepFiles
+from tests.launch.command import study
+
+from .planes import surface, together
+
+COLLECTED = Path(package.__file__).parent.parent / "results" / "quickstart"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepFiles:
+    """The collected files of `results/quickstart`."""
+    files = SweepFiles(tmp_path / "results", "quickstart")
+    files.folder.mkdir(parents=True)
+    for path in (files.curves, files.runs_table):
+        path.write_bytes((COLLECTED / path.name).read_bytes())
+    return files
+
+
+def measured(files: SweepFiles) -> pd.DataFrame:
+    """Write `surfaces.parquet`: a plane and a line for the first run of each point; returns its rows."""
+    runs = package.read_runs(files.folder)
+    frames = []
+    for run in runs.drop_duplicates("point_id").to_dict("records"):
+        for shape in ((5, 3), (7, 1)):
+            own = surface(run["network"], run["depth"], shape=shape, run_id=run["run_id"])
+            frames.append(
+                own.drop(columns=[c for c in own if c in runs and c not in ("run_id", "precision", "iteration")])
+            )
+    table = together(*frames).drop(columns=["point_id"], errors="ignore").astype({"subset": "Int64"})
+    files.surfaces_table.write_bytes(to_bytes(pa.Table.from_pandas(table, preserve_index=False)))
+    return table
+
+
+def test_read_surfaces_joins_the_fields_of_the_runs(sweep: SweepFiles) -> None:
+    assert package.read_surfaces(sweep.folder).empty
+    rows = measured(sweep)
+    frame = package.read_surfaces([sweep.folder])
+    assert len(frame) == len(rows) and {"point_id", "network", "depth", "dataset", "recipe", "seed"} <= set(frame)
+    assert str(frame["iteration"].dtype) == str(frame["subset"].dtype) == "Int64"
+    assert frame["loss"].isna().sum() == rows["loss"].isna().sum()
+    assert len(package.read_surfaces([sweep.folder, sweep.folder])) == len(rows)  # two sweeps that share their runs
+    pd.testing.assert_series_equal(frame["alpha"], rows["alpha"], check_index=False)
+
+
+def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path: Path) -> None:
+    measured(sweep)
+    code, out, err = study(tmp_path, "figure", "contours", "quickstart", "of=error", "split=test", "--formats", "png")
+    assert code == 0 and "figures/quickstart/contours.png" in out, err
+    drawn = pd.read_csv(tmp_path / "figures/quickstart/contours.csv")
+    assert set(drawn["split"]) == {"test"} and "error" in drawn
+    code, out, err = study(tmp_path, "export", "quickstart", "--format", "vts,glb", "--out", "shapes")
+    assert code == 0 and "have no shape" in out, err
+    written = sorted(path.suffix for path in (tmp_path / "shapes").iterdir())
+    assert written and written == [".glb"] * (len(written) // 2) + [".vts"] * (len(written) // 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("figure", "contours", "quickstart"), "no surface has been measured; `study surface SWEEP` measures them"),
+        (("export", "quickstart"), "no surface has been measured; `study surface SWEEP` measures them"),
+        (
+            ("figure", "contours", "quickstart", "off=loss"),
+            "unknown option 'off' of figure 'contours'; did you mean 'of'?",
+        ),
+        (("figure", "contours", "of=loss"), "no sweep was named"),
+    ],
+)
+def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: SweepFiles, tmp_path: Path) -> None:
+    code, _, err = study(tmp_path, *words)
+    assert code == 2 and message in err and len(err.splitlines()) == 1
+
+
+def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(sweep: SweepFiles, tmp_path: Path) -> None:
+    names = ["degradation", "contours"]
+    lines = list(refresh(sweep, names, tmp_path / "out"))
+    assert lines[0] == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"
+    assert lines[1].startswith("note: no figure contours: nothing to draw: no surface has been measured")
+    measured(sweep)
+    assert list(refresh(sweep, names, tmp_path / "out"))[1] == f"figure: {tmp_path / 'out' / 'contours'}.pdf"
+    before = (tmp_path / "out" / "contours.csv").stat().st_mtime_ns
+    list(refresh(sweep, names, tmp_path / "out"))
+    assert (tmp_path / "out" / "contours.csv").stat().st_mtime_ns == before
