@@ -51,6 +51,10 @@ SETTINGS = pa.schema(
         ("dims", pa.int64()),
         ("points_a", pa.int64()),  # of the lattice that was asked for, along each axis
         ("points_b", pa.int64()),  # 1 on a line
+        ("range_a_low", pa.float64()),
+        ("range_a_high", pa.float64()),
+        ("range_b_low", pa.float64()),  # 0 on a line, and so is the highest
+        ("range_b_high", pa.float64()),
         ("normalisation", pa.string()),
         ("orthogonal", pa.bool_()),
         ("subset", pa.int64()),
@@ -129,7 +133,7 @@ def gather(files: SurfaceFiles) -> pa.Table:
         return read_table(files.table).cast(SURFACES)
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
     points = pa.Table.from_pylist(rows, schema=POINTS)
-    settings = _settings(files.run_id, read_spec(files))
+    settings = _settings(files.run_id, read_spec(files), rows)
     columns = [pa.repeat(pa.scalar(settings[field.name], field.type), len(points)) for field in SETTINGS]
     return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
 
@@ -139,16 +143,24 @@ def ordered(table: pa.Table) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in KEY])
 
 
-def _settings(name: str, surface: Surface) -> Row:
-    fields = surface.model_dump()
-    first, second = (*surface.points, 1)[:2]
-    return fields | {
+def _settings(name: str, surface: Surface, rows: Sequence[Row]) -> Row:
+    points = (*surface.points, 1)[:2]
+    ranges = (*(surface.range or _extent(rows)), (0.0, 0.0))[:2]
+    return surface.model_dump() | {
         "surface_id": name,
         "run_id": surface.run,
         "to": list(surface.to),
-        "points_a": first,
-        "points_b": second,
-    }
+        **dict(zip(("points_a", "points_b"), points, strict=True)),
+        **{f"range_{axis}_{end}": value for axis, pair in zip("ab", ranges, strict=True)
+           for end, value in zip(("low", "high"), pair, strict=True)},
+    }  # fmt: skip
+
+
+def _extent(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """The range of each axis that has one, where the spec leaves it to the trajectory."""
+    plane = [row for row in rows if row["iteration"] is None]
+    ends = [(min(values), max(values)) for axis in ("alpha", "beta") if (values := [row[axis] for row in plane])]
+    return [(low, high) for low, high in ends if low < high] or [(0.0, 0.0)]
 
 
 def seal(files: SurfaceFiles, seconds: float) -> None:
