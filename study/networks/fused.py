@@ -73,7 +73,8 @@ class Fused(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) of any floating type to float32 logits (N, classes); the images stay as they are."""
-        x = images.to(self._dtype, memory_format=torch.channels_last)
+        # The images themselves where they are of that kind, unless a block comes first that writes into what it gets.
+        x = images.to(self._dtype, memory_format=torch.channels_last, copy=isinstance(self.steps[0], Residual))
         return self.head(self._pool(self.steps(x)).float())  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> Fused:
