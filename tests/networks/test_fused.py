@@ -1,0 +1,431 @@
+"""The fused network computes what its source does in evaluation mode, at the source's present weights."""
+
+from __future__ import annotations
+
+import sys
+import types
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.networks import fused as module
+from study.networks import network as networks
+from study.networks.blocks import BasicBlock, Block
+from study.networks.fused import Convolution, Fused, Residual
+from study.networks.network import Network, structure
+from study.networks.shortcuts import Shortcut
+from study.spec.registry import BLOCKS, BlockEntry
+from tests.helpers import make_spec
+from tests.networks.test_new_block import block_of
+
+ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
+SHORTCUTS = [None, "A", "B", "C", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
+DEPTHS = {"basic": 8, "bottleneck": 11, "single": 8}
+FAMILIES = [
+    {"family": "vgg", "depth": 11, "network": "plain", "block": "single"},
+    {"family": "vgg", "depth": 11, "network": "plain", "block": "single", "stem": "imagenet"},
+    {"family": "imagenet", "depth": 18, "stem": "imagenet"},
+    {"family": "imagenet", "depth": 18, "network": "plain", "stem": "imagenet"},
+    {"family": "imagenet", "depth": 50, "block": "bottleneck", "stem": "cifar", "shortcut": "B", "stride_in": "3x3"},
+    {"family": "imagenet", "depth": 18, "stem": "imagenet", "width": 2, "order": "pre", "shortcut": "shortcut_gate"},
+]
+needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
+
+
+def randomised(network: Network, seed: int = 0) -> Network:
+    """The network with weights of He's variance, and BN that no layer could do without; in evaluation mode."""
+    random = torch.Generator().manual_seed(seed)
+
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return torch.rand(like.shape, generator=random) * (high - low) + low
+
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.copy_(uniform(layer.weight, 0.5, 1.5))
+                layer.bias.copy_(uniform(layer.bias, -0.5, 0.5))
+                layer.running_mean.copy_(uniform(layer.bias, -0.5, 0.5))
+                layer.running_var.copy_(uniform(layer.bias, 0.3, 2.0))
+            elif isinstance(layer, nn.Conv2d | nn.Linear):
+                fan_in = layer.weight[0].numel()
+                layer.weight.copy_(torch.randn(layer.weight.shape, generator=random) * (2 / fan_in) ** 0.5)
+                if layer.bias is not None:
+                    layer.bias.copy_(uniform(layer.bias, -0.5, 0.5))
+    return network.eval()
+
+
+def made(channels: int = 3, **fields: object) -> Network:
+    """A network of that spec, randomised."""
+    return randomised(structure(make_spec(**fields), channels, 10))
+
+
+def made_with_shortcut(shortcut: str | None, **fields: object) -> Network:
+    return made(**({"network": "plain"} if shortcut is None else {"shortcut": shortcut}), **fields)
+
+
+def pictures(count: int = 4, channels: int = 3, size: int = 8, seed: int = 1) -> Tensor:
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def expected(network: Network, images: Tensor) -> Tensor:
+    """The logits in float64."""
+    return deepcopy(network).double().eval()(images.double())
+
+
+def off(logits: Tensor, exact: Tensor) -> float:
+    """The largest difference over the largest logit."""
+    assert logits.dtype == torch.float32 and logits.shape == exact.shape
+    return float((logits - exact).abs().max() / exact.abs().max())
+
+
+def assert_equal(network: Network, images: Tensor) -> None:
+    exact = expected(network, images)
+    assert off(Fused(network)(images), exact) < 1e-5
+    assert off(Fused(network, torch.bfloat16)(images), exact) < 0.06
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("block", DEPTHS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_it_is_the_network_in_evaluation_mode(
+    shortcut: str | None, order: str, block: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = made_with_shortcut(shortcut, block=block, depth=DEPTHS[block], order=order)
+    assert_equal(network, pictures(size=size))
+    monkeypatch.setattr(module, "ONEDNN", False)
+    assert_equal(network, pictures(size=size))
+
+
+@pytest.mark.parametrize("fields", FAMILIES, ids=lambda fields: "-".join(map(str, fields.values())))
+def test_so_it_is_in_every_family(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "VGG_HEAD", (3, 24))  # a hundred million weights less
+    assert_equal(made(**fields), pictures(2, size=17))
+
+
+@pytest.mark.parametrize("count, channels, size", [(1, 1, 8), (1, 3, 1), (2, 3, 3), (130, 1, 5), (2, 3, 33)])
+def test_so_it_is_for_any_number_and_size_of_images(count: int, channels: int, size: int) -> None:
+    assert_equal(made(channels), pictures(count, channels, size))
+
+
+def test_a_rounding_of_bf16_is_there_and_the_head_has_none() -> None:
+    """The bound above is for bfloat16, not for a float32 that is taken for it."""
+    network = made(depth=20)
+    low = Fused(network, torch.bfloat16)
+    assert off(low(pictures()), expected(network, pictures())) > 1e-4
+    assert torch.equal(low.head.weight, network.head.weight)
+    assert {part.weight.dtype for part in low.modules() if isinstance(part, Convolution)} == {torch.bfloat16}
+
+
+# -- what is fused -----------------------------------------------------------------------------------------------------
+
+
+def kinds(network: nn.Module) -> list[type[nn.Module]]:
+    return [type(part) for part in network.modules()]
+
+
+@pytest.mark.parametrize("shortcut", [None, "A", "B", "C", "dropout"])
+def test_in_the_original_order_nothing_is_left_but_convolutions(shortcut: str | None) -> None:
+    fused = Fused(made_with_shortcut(shortcut, depth=14))
+    assert not {nn.BatchNorm2d, nn.ReLU, nn.Conv2d} & set(kinds(fused))
+    residual = [part for part in fused.modules() if isinstance(part, Residual)]
+    assert len(residual) == (0 if shortcut is None else 6)
+    assert all(part.adding is not None and part.relu and not part.after for part in residual)
+
+
+def test_in_a_plain_network_bn_joins_the_convolution_of_the_block_before() -> None:
+    assert not {nn.BatchNorm2d, nn.ReLU} & set(kinds(Fused(made(network="plain", order="pre", depth=14))))
+
+
+def test_bn_on_a_sum_stays() -> None:
+    """One at the begin of each block but the first, and one in the tail."""
+    assert kinds(Fused(made(order="pre", depth=14))).count(nn.BatchNorm2d) == 6
+
+
+@needs_onednn
+def test_onednn_is_called_where_there_is_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"_pointwise": 0, "_pointwise_add": 0}
+
+    def counted(name: str):
+        original = getattr(module, name)
+
+        def call(*arguments):
+            calls[name] += 1
+            return original(*arguments)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(module, name, counted(name))
+    network = made(depth=8)
+    Fused(network)(pictures())
+    assert calls == {"_pointwise": 4, "_pointwise_add": 3}
+    monkeypatch.setattr(module, "ONEDNN", False)
+    Fused(network)(pictures())
+    assert calls == {"_pointwise": 4, "_pointwise_add": 3}
+
+
+# -- blocks with code of their own -------------------------------------------------------------------------------------
+
+
+class Twice(BasicBlock):
+    """BN does not get what the convolution gives, though it follows it in the order's text."""
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(F.relu(self.bn1(2 * self.conv1(x)))) - 1)
+
+
+class Doubled(BasicBlock):
+    """An addition of its own."""
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        return super().join(x, 2 * branch)
+
+
+class Leaky(BasicBlock):
+    """No ReLU after the addition."""
+
+    def after(self, y: Tensor) -> Tensor:
+        return F.leaky_relu(y, 0.1)
+
+
+class Halved(BasicBlock):
+    """More after the block."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 2
+
+
+class Circular(BasicBlock):
+    """A convolution that oneDNN has not."""
+
+    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+        return [
+            nn.Conv2d(in_maps, maps, 3, stride, padding=1, padding_mode="circular", bias=False),
+            nn.Conv2d(maps, maps, 3, padding="same"),
+        ]
+
+
+@pytest.mark.parametrize("shortcut", [None, "A", "B"])
+@pytest.mark.parametrize("kind", [Twice, Doubled, Leaky, Halved, Circular])
+def test_a_block_with_code_of_its_own_keeps_it(
+    kind: type[Block], shortcut: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BLOCKS, "basic", BlockEntry(f"{__name__}:{kind.__name__}", "", (3, 3)))
+    network = made_with_shortcut(shortcut)
+    assert sum(type(part) is kind for part in network.modules()) == 3
+    assert_equal(network, pictures())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("shortcut", [None, "A", "C"])
+def test_squeeze_and_excitation_gets_fused_convolutions(
+    shortcut: str | None, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = squeeze_and_excitation(monkeypatch, shortcut, order)
+    assert_equal(network, pictures())
+    if order == "original":
+        for block in Fused(network).steps:
+            if not isinstance(block, Convolution):
+                assert [type(getattr(block, name)) for name in block._branch] == [Convolution, Convolution]
+
+
+def squeeze_and_excitation(monkeypatch: pytest.MonkeyPatch, shortcut: str | None, order: str = "original") -> Network:
+    """A network of the block that docs/new-block.md adds."""
+    page = types.ModuleType("study.networks.squeeze_excitation")
+    exec(block_of("file: study/networks/squeeze_excitation.py"), page.__dict__)
+    monkeypatch.setitem(sys.modules, page.__name__, page)
+    exec("from study.spec.registry import BlockEntry\nLINE = {\n" + block_of("line: BLOCKS") + "}", page.__dict__)
+    monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"]["squeeze_excitation"])
+    return made_with_shortcut(shortcut, block="squeeze_excitation", depth=8, order=order)
+
+
+class Kept(Shortcut):
+    """Carries a tensor that it needs again; not one of ours, so nothing may be written into it."""
+
+    def __init__(self, maps: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.full((1, maps, size, size), 0.7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kept
+
+
+def test_nothing_is_written_into_what_an_unknown_shortcut_carries() -> None:
+    network = made()
+    network.stages[0][0].shortcut = Kept(16, 8)
+    fused = Fused(network)
+    exact = expected(network, pictures(1))
+    assert off(fused(pictures(1)), exact) < 1e-5
+    assert off(fused(pictures(1)), exact) < 1e-5
+
+
+def test_a_bias_before_bn_is_folded_too() -> None:
+    network = made()
+    network.stem[0] = nn.Conv2d(3, 16, 3, padding=1)
+    nn.init.uniform_(network.stem[0].bias, -1, 1)
+    assert_equal(network, pictures())
+
+
+def test_bn_that_has_nothing_of_its_own_stays() -> None:
+    network = made()
+    network.stem[1] = nn.BatchNorm2d(16, affine=False)
+    network.stages[1][0].bn1 = nn.BatchNorm2d(32, track_running_stats=False)
+    fused = Fused(network)
+    assert kinds(fused).count(nn.BatchNorm2d) == 2
+    assert_equal(network, pictures())
+
+
+# -- renewal -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shortcut, order", [(None, "original"), ("B", "original"), ("A", "pre"), ("scaled", "pre")])
+def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, shortcut: str | None, order: str) -> None:
+    network, images = made_with_shortcut(shortcut, order=order), pictures()
+    fused = Fused(network, dtype)
+    before, places = fused(images), where(fused)
+    randomised(network, seed=5)
+    assert torch.equal(fused(images), before)  # not before it is told
+    fused.renew()
+    assert where(fused) == places
+    assert torch.equal(fused(images), Fused(network, dtype)(images))
+    assert off(fused(images), expected(network, images)) < (1e-5 if dtype is torch.float32 else 0.06)
+    network.load_state_dict(made_with_shortcut(shortcut, order=order).state_dict())
+    fused.renew()
+    assert torch.equal(fused(images), before)
+
+
+def where(fused: Fused) -> list[int]:
+    return [tensor.data_ptr() for tensor in (*fused.parameters(), *fused.buffers())]
+
+
+def test_renewal_reaches_a_block_with_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = squeeze_and_excitation(monkeypatch, "A")
+    fused, images = Fused(network), pictures()
+    randomised(network, seed=5)
+    fused.renew()
+    assert off(fused(images), expected(network, images)) < 1e-5
+
+
+@pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
+@pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.bn1", "stages.1.0.shortcut.1", "stages.2.0.bn2"])
+def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
+    network, images = made(shortcut="B"), pictures()
+    fused = Fused(network)
+    getattr(network.get_submodule(layer), part).data.mul_(1.5)
+    assert off(fused(images), expected(network, images)) > 1e-4
+    fused.renew()
+    assert off(fused(images), expected(network, images)) < 1e-5
+
+
+def test_a_variance_below_zero_is_taken_for_zero() -> None:
+    network = made()
+    network.stages[0][0].bn1.running_var[3] = -0.25
+    fused = Fused(network)
+    network.stages[0][0].bn1.running_var[3] = 0.0
+    assert off(fused(pictures()), expected(network, pictures())) < 1e-5
+
+
+def test_weights_are_folded_in_float32_and_then_rounded() -> None:
+    network = made()
+    conv, bn = network.stem[0], network.stem[1]
+    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
+    exact = conv.weight.double() * scale.view(-1, 1, 1, 1)
+    error = (Fused(network, torch.bfloat16).steps[0].weight - exact).abs() / exact.abs()
+    assert float(error.detach().max()) < 2**-8 * 1.001  # half a unit of the last place: one rounding
+
+
+@pytest.mark.parametrize("fields", [{}, {"order": "pre"}, {"shortcut": "B", "block": "bottleneck", "depth": 11}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dtype) -> None:
+    """Tensors without values: whoever asks for one raises."""
+    fused = Fused(made(**fields).to("meta"), dtype)
+    fused.renew()
+    assert fused(pictures().to("meta")).shape == (4, 10)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
+    network, images = made().cuda(), pictures().cuda()
+    fused, graph = Fused(network, dtype), torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        fused(images)
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph):
+        fused.renew()
+        logits = fused(images)
+    randomised(network, seed=5)
+    graph.replay()
+    assert off(logits, expected(network, images)) < (1e-3 if dtype is torch.float32 else 0.06)  # TF32
+
+
+# -- what it leaves alone ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stem", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"network": "plain"}, {"order": "relu_only_pre"}, {"block": "single"}, {"shortcut": "C"}],
+    ids=lambda fields: "-".join(map(str, fields.values())),
+)
+def test_images_stay_and_passes_are_equal(
+    fields: dict[str, object], stem: bool, dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ONEDNN", onednn)
+    network = made(**fields)
+    if not stem:  # as VGG, whose first block gets the images
+        network.stem = nn.Sequential()
+    images = pictures(channels=3 if stem else 16).to(dtype, memory_format=torch.channels_last)
+    before, fused = images.clone(), Fused(network, dtype)
+    first = fused(images)
+    kept = first.clone()
+    assert torch.equal(fused(images), kept)
+    assert torch.equal(images, before)
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_source_stays_as_it_is(dtype: torch.dtype) -> None:
+    network = made(shortcut="B", order="pre").train()
+    before = {name: (tensor.clone(), tensor.data_ptr()) for name, tensor in network.state_dict().items()}
+    names = [name for name, _ in network.named_modules()]
+    fused = Fused(network, dtype)
+    fused.renew()
+    fused(pictures())
+    assert network.training and all(part.training for part in network.modules())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
+    assert [name for name, _ in network.named_modules()] == names
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name][0]) and tensor.data_ptr() == before[name][1]
+    assert not set(where(fused)) & {place for _, place in before.values()}
+
+
+def test_it_is_for_evaluation_alone() -> None:
+    network, images = made(shortcut="dropout"), pictures()
+    fused = Fused(network.train())
+    before = fused(images)
+    assert not any(part.training for part in fused.train().modules())
+    assert torch.equal(fused(images), before)
+    assert not fused(images.requires_grad_()).requires_grad
+    assert not any(parameter.requires_grad for parameter in fused.parameters())
+
+
+def test_it_says_what_it_cannot_do() -> None:
+    class Other(Network):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    with pytest.raises(ValueError, match=r"not in torch\.float16"):
+        Fused(made(), torch.float16)
+    with pytest.raises(ValueError, match="Other has a way of its own"):
+        Fused(Other())
