@@ -21,12 +21,14 @@ FLOORS = [
     "networks",
     "training",
     "probes",
+    "surface",
     "launch",
     "stats",
     "plotting",
     "options",
     "looking",
     "measuring",
+    "surfacing",
     "cli",
 ]
 """From the ground up. data and networks share a floor: neither may import the other."""

@@ -1,6 +1,6 @@
 """The fastest network for evaluation alone: one network at thousands of settings of its weights, without gradients.
 
-With BN's statistics fixed, a BN that follows a convolution is a part of it, and on a CPU so are a ReLU and the addition of
+With BN's statistics fixed, a BN that follows a convolution is a part of it, and on a CPU so are a ReLU or the addition of
 the shortcut: oneDNN does them while the values are at hand. Weights are renewed in place from the ordinary network.
 
 Measured on one thread of an AMD EPYC with AVX-512 and bfloat16: 98 % of a pass is oneDNN's convolutions, so nothing else is
@@ -31,6 +31,10 @@ if ONEDNN:
     # The overloads are named: to look for the one that fits takes time at every call.
     _pointwise: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise.default
     _pointwise_add: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise_.binary
+
+SLOPE = torch.finfo(torch.float32).tiny
+"""Of the ReLU in a convolution, below zero: oneDNN's own makes zeros of NaN, and so finite losses of networks that have
+none. With a slope, however small, NaN stays; of what is finite not a bit that matters changes."""
 
 OVERWRITABLE = (Identity, ZeroPad, Projection, ShortcutGate, Dropout)
 """Shortcuts that are added as they are, and whose value is new, or the block's input, which nothing needs after it."""
@@ -105,20 +109,19 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); `x` stays as it is."""
         if self._onednn:
-            attribute = "relu" if self.relu else "none"
-            return _pointwise(x, self.weight, self.bias, *self._how, self._groups, attribute, [], "")
+            attribute, scalars = ("leaky_relu", [SLOPE]) if self.relu else ("none", [])
+            return _pointwise(x, self.weight, self.bias, *self._how, self._groups, attribute, scalars, "")
         padding, stride, dilation = self._how
         out = F.conv2d(x, self.weight, self.bias, stride, padding, dilation, self._groups)
         return F.relu(out, inplace=True) if self.relu else out
 
-    def add_to(self, other: Tensor, x: Tensor, relu: bool) -> Tensor:
-        """`forward(x) + other`, and its ReLU where told; `other` is overwritten, and may not lie where `x` does."""
-        if self._onednn and not self.relu:  # oneDNN has a ReLU after the addition alone
+    def add_to(self, other: Tensor, x: Tensor) -> Tensor:
+        """`forward(x) + other`; `other` is overwritten, and may not lie where `x` does."""
+        if self._onednn and not self.relu:
             other = other.contiguous(memory_format=torch.channels_last)  # a padded shortcut of odd size is not
-            last = "relu" if relu else None
-            return _pointwise_add(other, x, self.weight, self.bias, *self._how, self._groups, "add", 1.0, last, [], "")
-        out: Tensor = self(x).add_(other)
-        return F.relu(out, inplace=True) if relu else out
+            how = (*self._how, self._groups, "add", 1.0, None, [], "")
+            return _pointwise_add(other, x, self.weight, self.bias, *how)
+        return self(x).add_(other)  # type: ignore[no-any-return]
 
 
 class Residual(nn.Module):
@@ -134,11 +137,12 @@ class Residual(nn.Module):
         if isinstance(last, Convolution) and type(block.shortcut) in OVERWRITABLE:
             self.adding = last
             steps.pop()
-        self.relu = self.adding is not None and bool(after) and isinstance(after[0], nn.ReLU)
-        """Whether it does the ReLU after the addition, too."""
         self.branch = nn.Sequential(*steps)
         self.shortcut = _shortcut(block.shortcut, ties)
-        self.after = nn.Sequential(*after[1 if self.relu else 0 :])
+        self.after = nn.Sequential(*after)
+        for step in after:
+            if isinstance(step, nn.ReLU):
+                step.inplace = True  # the sum is nobody else's; in the convolution it would make zeros of NaN
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); may overwrite `x`."""
@@ -148,7 +152,7 @@ class Residual(nn.Module):
         other = self.shortcut(x)
         if other is y:  # a single convolution, of what it is added to
             other = other.clone()
-        return self.after(self.adding.add_to(other, y, self.relu))  # type: ignore[no-any-return]
+        return self.after(self.adding.add_to(other, y))  # type: ignore[no-any-return]
 
 
 class Carried(Shortcut, nn.Sequential):
