@@ -93,10 +93,12 @@ def principal(flat: Flat, centre: Tensor, snapshots: Tensor, dims: int) -> Traje
     Raises
     ------
     ValueError
-        The snapshots do not span as many dimensions.
+        The snapshots do not span as many dimensions, or one is not finite.
     """
     ways = snapshots[:, : flat.weights] - centre[: flat.weights]
     inner = products(ways)
+    if not inner.isfinite().all():
+        raise ValueError("a snapshot of the training is not finite")
     squares, vectors = torch.linalg.eigh(inner)  # rising
     squares, vectors = squares.flip(0)[:dims], vectors.flip(1)[:, :dims]
     total = float(inner.diagonal().sum())

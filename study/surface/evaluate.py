@@ -7,6 +7,7 @@ after it are one operation; see `study.networks.fused`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -26,8 +27,9 @@ from study.surface.plane import Plane
 from study.training.engine import Cuda
 from study.training.feed import Feed
 
-BATCH = {"cpu": 128, "cuda": 2500}
-"""Images in a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache."""
+PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
+GPU_PIXELS = 2500 << 10
+"""Pixels of a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache (measured)."""
 
 RESIDENT = 2 << 30
 """Bytes of images that are kept as the network takes them; more are made anew at each point."""
@@ -139,7 +141,7 @@ class Evaluator:
         else:
             whole = count == self.feed.count(split)
             chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
-            size = BATCH["cuda" if device.type == "cuda" else "cpu"]
+            size = max(1, PIXELS.get((device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
         batches = _Anew(self.feed, split, _split(chosen, size, device), dtype)
         height, width = self.feed.native
         room = count * self.feed.channels * height * width * dtype.itemsize

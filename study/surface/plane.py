@@ -140,7 +140,7 @@ def _leading(
     if not all(map(math.isfinite, values)):
         raise StudyError(f"{run.run_id}: the Hessian's leading eigenvalues could not be found")
     directions = torch.zeros(surface.dims, flat.size)
-    directions[:, : flat.weights] = torch.from_numpy(vectors)
+    directions[:, : flat.weights] = torch.from_numpy(vectors.copy())  # its rows were turned round
     return directions, {f"eigenvalue_{rank}": float(value) for rank, value in enumerate(values, 1)}
 
 

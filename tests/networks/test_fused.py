@@ -129,12 +129,37 @@ def kinds(network: nn.Module) -> list[type[nn.Module]]:
 
 
 @pytest.mark.parametrize("shortcut", [None, "A", "B", "C", "dropout"])
-def test_in_the_original_order_nothing_is_left_but_convolutions(shortcut: str | None) -> None:
+def test_in_the_original_order_little_is_left_but_convolutions(shortcut: str | None) -> None:
+    """A ReLU after each addition: in the convolution that adds it would make zeros of NaN."""
     fused = Fused(made_with_shortcut(shortcut, depth=14))
-    assert not {nn.BatchNorm2d, nn.ReLU, nn.Conv2d} & set(kinds(fused))
+    assert not {nn.BatchNorm2d, nn.Conv2d} & set(kinds(fused))
+    assert kinds(fused).count(nn.ReLU) == (0 if shortcut is None else 6)
     residual = [part for part in fused.modules() if isinstance(part, Residual)]
     assert len(residual) == (0 if shortcut is None else 6)
-    assert all(part.adding is not None and part.relu and not part.after for part in residual)
+    assert all(part.adding is not None and len(part.after) == 1 for part in residual)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shortcut", [None, "A", "B", "exclusive_gate"])
+def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) -> None:
+    """oneDNN's ReLU makes zeros of NaN: a network whose loss is no number would get a finite one."""
+    network = made_with_shortcut(shortcut, depth=14)
+    images = torch.randn(2, 3, 8, 8)
+    fused = Fused(network, dtype)
+    assert fused(images).isfinite().all()
+    for layer in ("stem.0", "stages.1.0.conv1", "stages.2.1.conv2"):
+        weight = network.get_submodule(layer).weight
+        before = weight.detach().clone()
+        for value in (float("nan"), 3e38):  # the second overflows, and infinities meet
+            with torch.no_grad():
+                weight.copy_(before).fill_(value) if value != value else weight.copy_(before * 0 + value)
+            fused.renew()
+            assert not network(images).isfinite().all()
+            assert not fused(images).isfinite().any(), (layer, value)
+        with torch.no_grad():
+            weight.copy_(before)
+    fused.renew()
+    assert fused(images).isfinite().all()
 
 
 def test_in_a_plain_network_bn_joins_the_convolution_of_the_block_before() -> None:
