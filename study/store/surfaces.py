@@ -134,7 +134,7 @@ def gather(files: SurfaceFiles) -> pa.Table:
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
     points = pa.Table.from_pylist(rows, schema=POINTS)
     settings = _settings(files.run_id, read_spec(files), rows)
-    columns = [pa.repeat(pa.scalar(settings[field.name], field.type), len(points)) for field in SETTINGS]
+    columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
     return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
 
 
