@@ -67,9 +67,9 @@ class Evaluator:
         self._calibration = self._calibrating() if surface.bn == "recalibrated" else []
         self._sums = {split: _Sums(device) for split in surface.splits}
         self._batches = {split: self._made(split, dtype) for split in surface.splits}
-        self._work: Callable[[], None] = self._eager
-        self._resident = all(isinstance(batches, list) for batches in self._batches.values())
-        self._recorded = False
+        self.recording = device.type == "cuda" and all(isinstance(batches, list) for batches in self._batches.values())
+        """Whether points are played from one CUDA graph: that needs images that stay in their places."""
+        self._work: Callable[[], None] | None = None
 
     def images(self, split: str) -> int:
         """How many images of a split are looked at."""
@@ -81,9 +81,10 @@ class Evaluator:
     def at(self, coordinates: tuple[float, ...]) -> dict[str, Measured]:
         """Loss and error of each split at a point of the plane."""
         self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
-        if self.feed.device.type == "cuda" and self._resident and not self._recorded:
-            self._work()  # as it will be recorded, so that libraries choose their algorithms
-            self._work, self._recorded = Cuda([]).record(self._eager), True
+        if self._work is None:
+            if self.recording:
+                self._eager()  # as it will be recorded, so that libraries choose their algorithms
+            self._work = Cuda([]).record(self._eager) if self.recording else self._eager
         self._work()
         return self._found()
 
