@@ -76,7 +76,7 @@ class _Kept:
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
         self._plane: tuple[list[Path], Plane] | None = None
-        self._evaluator: tuple[object, Evaluator] | None = None
+        self._evaluator: Evaluator | None = None
 
     def feed(self, spec: RunSpec, session: _Session) -> Feed:
         content = load_data(spec, session.data_root)
@@ -91,16 +91,16 @@ class _Kept:
         """As on disk; None where it is not made yet."""
         paths = files.planes()
         if self._plane is None or self._plane[0] != paths or not paths:
+            self._evaluator = None
             found = planes.load(files)
             self._plane = (files.planes(), found) if found is not None else None
         return self._plane and self._plane[1]
 
     def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        key = (id(plane), id(feed))
-        if self._evaluator is None or self._evaluator[0] != key:
-            self._evaluator = None  # its memory is wanted for the next one
-            self._evaluator = key, Evaluator(surface, spec, plane, feed)
-        return self._evaluator[1]
+        """Of the plane and the images that were asked for last."""
+        if self._evaluator is None:
+            self._evaluator = Evaluator(surface, spec, plane, feed)
+        return self._evaluator
 
 
 _kept = _Kept()

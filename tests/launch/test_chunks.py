@@ -1,0 +1,77 @@
+"""One process at the chunks of several surfaces, one after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.launch import chunks
+from study.spec.surface import Surface, surface_id
+from study.store import surfaces as surface_store
+from study.store.layout import RunFiles, SurfaceFiles
+from study.surface.lattice import chunks as keys
+from tests.surface.conftest import _one_thread, trained  # noqa: F401
+
+
+def opened(run: RunFiles, **fields: object) -> SurfaceFiles:
+    surface = Surface.model_validate({"run": run.run_id, "points": 3, "data": "train", **fields})
+    files = run.surface(surface_id(surface))
+    surface_store.write_spec(files, surface)
+    return files
+
+
+def folders(*surfaces: SurfaceFiles) -> list[Path]:
+    return [s.chunk(key).folder for s in surfaces for key, _ in keys(surface_store.read_spec(s), lambda level: None)]
+
+
+def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
+    return chunks.measure(paths, tmp_path, "cpu", "local", checkpoint_seconds=60)
+
+
+def test_what_is_kept_of_one_surface_never_serves_another(
+    trained: dict[str, RunFiles],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+) -> None:
+    asked = [
+        opened(trained["plain"]),
+        opened(trained["plain"], number=1),
+        opened(trained["plain"], number=1, bn="batch"),
+        opened(trained["residual"]),
+        opened(trained["plain"], subset=50),
+    ]
+    outcomes = measured(folders(*asked), tmp_path)
+    assert set(outcomes.values()) == {"done"}
+    together = [files.table.read_bytes() for files in asked]
+    assert len(set(together)) == len(asked)
+    for files in asked:
+        surface_store.reset(files)
+    for files in reversed(asked):
+        monkeypatch.setattr(chunks, "_kept", chunks._Kept())
+        measured(folders(files), tmp_path)
+    assert [files.table.read_bytes() for files in asked] == together
+
+
+def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
+    trained: dict[str, RunFiles],
+    tmp_path: Path,  # noqa: F811
+) -> None:
+    files = opened(trained["plain"], number=5, points=9)
+    first, *rest = folders(files)
+    torch.set_num_threads(1)
+    measured([first], tmp_path)
+    torch.set_num_threads(2)
+    measured(rest, tmp_path)
+    assert torch.get_num_threads() == 1 and files.done.exists()
+
+
+def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_path: Path) -> None:  # noqa: F811
+    files = opened(trained["plain"], number=6)
+    assert set(measured(folders(files), tmp_path).values()) == {"done"}
+    before = files.table.stat().st_mtime_ns
+    assert set(measured(folders(files), tmp_path).values()) == {"done"}
+    assert files.table.stat().st_mtime_ns == before
+    [chunk] = files.chunks()
+    assert len(chunk.attempts.read_text().splitlines()) == 2
