@@ -12,7 +12,12 @@ from study.spec.surface import Surface, surface_id
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.surface.lattice import chunks as keys
-from tests.surface.conftest import _one_thread, trained  # noqa: F401
+from tests.surface.conftest import _one_thread, train_three  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
+    return train_three(tmp_path_factory.mktemp("trained"))
 
 
 def opened(run: RunFiles, **fields: object) -> SurfaceFiles:
@@ -33,7 +38,7 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
 def test_what_is_kept_of_one_surface_never_serves_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = [
         opened(trained["plain"]),
@@ -56,7 +61,7 @@ def test_what_is_kept_of_one_surface_never_serves_another(
 
 def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     trained: dict[str, RunFiles],
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     files = opened(trained["plain"], number=5, points=9)
     first, *rest = folders(files)
@@ -67,7 +72,7 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     assert torch.get_num_threads() == 1 and files.done.exists()
 
 
-def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_path: Path) -> None:  # noqa: F811
+def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_path: Path) -> None:
     files = opened(trained["plain"], number=6)
     assert set(measured(folders(files), tmp_path).values()) == {"done"}
     before = files.table.stat().st_mtime_ns

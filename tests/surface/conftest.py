@@ -13,10 +13,8 @@ from tests.training.conftest import _one_thread  # noqa: F401
 SHORT = {"recipe__iterations": 40, "recipe__milestones": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
+def train_three(folder: Path) -> dict[str, RunFiles]:
     """plain-8 (`plain`, and `other` of another seed) and ResNet-8 (`residual`), trained on digits for 40 iterations."""
-    folder = tmp_path_factory.mktemp("trained")
     torch.set_num_threads(1)
     specs = {
         "plain": make_spec(network="plain", **SHORT),
@@ -24,10 +22,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
         "residual": make_spec(**SHORT),
     }
     runs = {name: open_run(folder / "results", spec) for name, spec in specs.items()}
-    images = data.load("digits", folder)
     pairs = [(specs[name], runs[name]) for name in specs]
-    assert train_pack(pairs, images, torch.device("cpu"))
+    assert train_pack(pairs, data.load("digits", folder), torch.device("cpu"))
     return runs
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
+    """Three networks, for all tests: whoever spoils them copies them first."""
+    return train_three(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")
