@@ -351,9 +351,9 @@ def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
 @pytest.mark.parametrize("order", ["original", "pre"])  # BN that is folded, and BN that stays
 def test_a_variance_below_zero_has_no_logits_as_in_the_network(order: str) -> None:
     network = made(order=order)
-    network.stages[0][0].bn1.running_var[3] = -0.25
+    network.stages[1][0].bn1.running_var[3] = -0.25
     assert expected(network, pictures()).isnan().all() and Fused(network)(pictures()).isnan().all()
-    network.stages[0][0].bn1.running_var[3] = -0.5e-5  # with epsilon above zero
+    network.stages[1][0].bn1.running_var[3] = -0.5e-5  # with epsilon above zero
     assert off(Fused(network)(pictures()), expected(network, pictures())) < 1e-5
 
 
