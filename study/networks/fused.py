@@ -204,8 +204,8 @@ class Ties:
     def _fold(self) -> None:
         """Weight and shift of each convolution with its BN: as `fuse_conv_bn_eval`, for all of them together."""
         fused, convs, bns = zip(*self._folds, strict=True)
-        deviations = torch._foreach_clamp_min([_float(bn.running_var) for bn in bns], 0.0)
-        torch._foreach_add_(deviations, [bn.eps for bn in bns])
+        # NaN of a variance below zero, as BN has it: beyond the ends of a line between two networks there are such.
+        deviations = torch._foreach_add([_float(bn.running_var) for bn in bns], [bn.eps for bn in bns])
         torch._foreach_sqrt_(deviations)
         scales = torch._foreach_div([_float(bn.weight) for bn in bns], deviations)
         columns = [scale.view(-1, 1, 1, 1) for scale in scales]

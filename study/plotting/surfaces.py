@@ -19,7 +19,7 @@ PLANES = {
     "hessian": "eigenvectors of the Hessian",
     "interpolate": "interpolation",
 }  # the first that is there is shown
-NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "none": "not normalised"}
+NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole"}
 BN = {
     "frozen": "BN with the statistics of training (frozen)",
     "recalibrated": "BN recalibrated at each point",

@@ -43,10 +43,14 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield Value("confusion", "", 0, float(opposed))
 
 
+AT_ONCE = 1 << 23
+"""Values that are there in float64 at a time: 64 MB."""
+
+
 def products(rows: Tensor) -> Tensor:
-    """Inner products of the rows of (M, P) with each other, float64 (M, M), a million columns at a time."""
+    """Inner products of the rows of (M, P) with each other, float64 (M, M), up to a million columns at a time."""
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
-    for part in torch.split(rows, 1 << 20, dim=1):
+    for part in torch.split(rows, min(1 << 20, AT_ONCE // len(rows)), dim=1):
         wide = part.double()
         total += wide @ wide.T
     return total.cpu()

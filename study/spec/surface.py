@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,8 @@ RANGES = {"random": (-1.0, 1.0), "hessian": (-1.0, 1.0), "interpolate": (-0.5, 1
 """Of each axis, unless told otherwise; that of `pca` is what the trajectory needs."""
 TOLERANCE = 0.02
 MAX_POINTS = 1_000_000
+FARTHEST = 1e30
+"""Of the ends of an axis: what is computed of them stays a number in float32."""
 
 _RUN_ID = re.compile(r"\w[\w.+\-]{0,119}-[0-9a-f]{12}")
 
@@ -56,7 +59,9 @@ class Surface(Model):
         description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
     )
     range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs)] = Field(
-        default=None, description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1]"
+        default=None,
+        description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
+        "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
     )
     normalisation: Literal["filter", "layer", "model"] | None = Field(
         default=None,
@@ -97,11 +102,12 @@ class Surface(Model):
             return given
         values = dict(given)
         plane, to = values.get("plane", "random"), values.get("to") or ()
-        dims = values.get("dims") or (len(to) if plane == "interpolate" and len(to) in (1, 2) else 2)
-        values["dims"] = dims
-        if dims in (1, 2):
+        if (dims := values.get("dims")) is None:
+            dims = values["dims"] = len(to) if plane == "interpolate" and len(to) in (1, 2) else 2
+        if type(dims) is int and dims in (1, 2):  # 1.0 and true are refused
             usual = LINE_POINTS if dims == 1 else BETWEEN if plane == "interpolate" else POINTS
-            values["points"] = _each(values.get("points") or usual, dims)
+            points = values.get("points")
+            values["points"] = _each(usual if points is None or points in ((), []) else points, dims)
             span = values.get("range")
             values["range"] = _ranges(RANGES.get(str(plane)) if span is None else span, dims)
         for field, when, default in (
@@ -141,6 +147,13 @@ class Surface(Model):
             raise wrong(f"goes with plane: random, not with {above.data['plane']}")
         return value
 
+    @field_validator("dims", mode="before")
+    @classmethod
+    def _whole(cls, dims: Any) -> Any:
+        if type(dims) is not int:  # to a Literal 1.0 and true are 1
+            raise wrong(f"must be 1 or 2, not {dims!r:.80}")
+        return dims
+
     @field_validator("dims")
     @classmethod
     def _axes(cls, dims: int, above: ValidationInfo) -> int:
@@ -165,9 +178,26 @@ class Surface(Model):
         dims = above.data.get("dims", 2)
         if ranges is None:
             return None
-        if len(ranges) != dims or not all(low < high for low, high in ranges):
-            raise wrong(f"must be [low, high] with low < high, or one such pair for each of {dims} axes")
+        if len(ranges) != dims or not all(-FARTHEST <= low < high <= FARTHEST for low, high in ranges):
+            raise wrong(
+                f"must be [low, high] with low < high, both within {FARTHEST:g} of 0, or one such pair for each of "
+                f"{dims} axes"
+            )
         return tuple((low + 0.0, high + 0.0) for low, high in ranges)  # -0.0 is 0.0
+
+    @field_validator("subset")
+    @classmethod
+    def _of_training_images(cls, subset: int | None, above: ValidationInfo) -> int | None:
+        if subset is not None and above.data.get("data") == "test":
+            raise wrong("is of the training images, and data: test takes none of their losses")
+        return subset
+
+    @field_validator("bn")
+    @classmethod
+    def _more_than_one(cls, bn: str, above: ValidationInfo) -> str:
+        if bn == "batch" and above.data.get("subset") == 1:
+            raise wrong("batch needs a subset of at least 2 images: one alone has no variance")
+        return bn
 
     @field_validator("orthogonal")
     @classmethod
@@ -220,13 +250,18 @@ def _each(value: Any, dims: int) -> Any:
 
 def _ranges(value: Any, dims: int) -> Any:
     """`1`, `[0, 2]` and `[[0, 2], [-1, 1]]` as a pair for each axis; what is none of these stays, to be refused."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is_number(value):
         value = [-float(value), float(value)]
-    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(x, int | float) for x in value):
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
         value = [list(value)] * dims
     if isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) for pair in value):
-        return [[float(x) if isinstance(x, int) else x for x in pair] for pair in value]
+        return [[float(x) if _is_number(x) else x for x in pair] for pair in value]
     return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that can be a float; `true` is none."""
+    return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def surface_id(surface: Surface) -> str:

@@ -145,7 +145,7 @@ def ordered(table: pa.Table) -> pa.Table:
 
 def _settings(name: str, surface: Surface, rows: Sequence[Row]) -> Row:
     points = (*surface.points, 1)[:2]
-    ranges = (*(surface.range or _extent(rows)), (0.0, 0.0))[:2]
+    ranges = (*(surface.range or _extent(surface, rows)), (0.0, 0.0))[:2]
     return surface.model_dump() | {
         "surface_id": name,
         "run_id": surface.run,
@@ -156,11 +156,22 @@ def _settings(name: str, surface: Surface, rows: Sequence[Row]) -> Row:
     }  # fmt: skip
 
 
-def _extent(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """The range of each axis that has one, where the spec leaves it to the trajectory."""
+def _extent(surface: Surface, rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """The range of each axis, where the spec leaves it to the trajectory: from the points, of which some may be missing."""
     plane = [row for row in rows if row["iteration"] is None]
-    ends = [(min(values), max(values)) for axis in ("alpha", "beta") if (values := [row[axis] for row in plane])]
-    return [(low, high) for low, high in ends if low < high] or [(0.0, 0.0)]
+    ends = []
+    for place, coordinate, points in zip("ij", ("alpha", "beta"), surface.points, strict=False):
+        known = {row[place]: row[coordinate] for row in plane}
+        if not known:
+            ends.append((0.0, 0.0))
+            continue
+        first, last, whole = min(known), max(known), (points - 1) * 2**surface.refine
+        low, high = known[first], known[last]
+        step = (high - low) / (last - first or 1)
+        ends.append(
+            (low if first == 0 else low - first * step, high if last == whole else high + (whole - last) * step)
+        )
+    return ends
 
 
 def seal(files: SurfaceFiles, seconds: float) -> None:

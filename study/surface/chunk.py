@@ -83,25 +83,26 @@ class Chunk:
 
     def _measure(self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> list[Row] | None:
         """The rows of a point; None when it was cut short."""
-        if isinstance(point, Snapshot):
-            return list(self._of_snapshot(point, evaluator))
+        try:
+            if isinstance(point, Snapshot):
+                return list(self._of_snapshot(point, evaluator, stopped))
+            return list(self._of_point(point, evaluator, stopped))
+        except Stopped:
+            return None
+
+    def _of_point(self, point: Point, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
         place = (point.i, point.j)
         coordinates = tuple(
             coordinate(self.surface, axis, place[axis], *self.plane.ranges[axis]) for axis in range(self.surface.dims)
         )
-        found = evaluator.at(coordinates)
-        curvature: dict[str, float] = {}
-        if self.surface.curvature:
-            try:
-                curvature = self._curvature(evaluator, coordinates, stopped)
-            except Stopped:
-                return None
+        found = evaluator.at(coordinates, stopped)
+        curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
         alpha, beta = (*coordinates, 0.0)[:2]
         common = {**point._asdict(), "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
-        return list(self._rows(common | curvature, evaluator, found))
+        yield from self._rows(common | curvature, evaluator, found)
 
-    def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator) -> Iterator[Row]:
-        found = evaluator.of(evaluator.flat.pack(self._state(snapshot.iteration)).to(evaluator.feed.device))
+    def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
+        found = evaluator.of(evaluator.flat.pack(self._state(snapshot.iteration)).to(evaluator.feed.device), stopped)
         number = self.plane.snapshots.index(snapshot)
         common = {"i": number, "j": 0, "level": 0, **snapshot._asdict()}
         yield from self._rows(common, evaluator, found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from study.probes.confusion import products
+from study.probes.confusion import AT_ONCE, products
 from study.surface.flat import Flat
 
 
@@ -86,16 +86,15 @@ class Trajectory:
     """Share of the squared distances to the centre that lies along each direction."""
 
 
-def principal(flat: Flat, centre: Tensor, snapshots: Tensor, dims: int) -> Trajectory:
-    """Principal directions of the snapshots' differences to the centre, (n, size); the matrix is not centred, for its
-    origin is the centre (Li et al. 2018, section 7.1). BN's statistics have no part in it.
+def principal(flat: Flat, ways: Tensor, dims: int) -> Trajectory:
+    """Principal directions of the differences of snapshots' weights to the centre's, (n, weights); the matrix is not
+    centred, for its origin is the centre (Li et al. 2018, section 7.1). BN's statistics have no part in it.
 
     Raises
     ------
     ValueError
         The snapshots do not span as many dimensions, or one is not finite.
     """
-    ways = snapshots[:, : flat.weights] - centre[: flat.weights]
     inner = products(ways)
     if not inner.isfinite().all():
         raise ValueError("a snapshot of the training is not finite")
@@ -108,12 +107,10 @@ def principal(flat: Flat, centre: Tensor, snapshots: Tensor, dims: int) -> Traje
     vectors = vectors * strongest.sign()  # an eigenvector's sign means nothing: this one repeats
     lengths = squares.sqrt()
     directions = torch.zeros(dims, flat.size)
-    for start in range(0, flat.weights, _COLUMNS):
-        part = ways[:, start : start + _COLUMNS].double()
+    width = AT_ONCE // len(ways)
+    for start in range(0, flat.weights, width):
+        part = ways[:, start : start + width].double()
         directions[:, start : start + part.shape[1]] = (vectors / lengths).T @ part
     coordinates = vectors * lengths
     residuals = (inner.diagonal() - coordinates.square().sum(1)).clamp(min=0).sqrt()
     return Trajectory(directions, coordinates, residuals, (squares / total).tolist())
-
-
-_COLUMNS = 1 << 20

@@ -8,7 +8,7 @@ after it are one operation; see `study.networks.fused`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.networks.fused import Fused
 from study.networks.network import Network, structure
 from study.probes.batch_norm import recalibrate
+from study.probes.subject import Stopped
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.surface.flat import Flat
@@ -32,7 +33,9 @@ GPU_PIXELS = 2500 << 10
 """Pixels of a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache (measured)."""
 
 RESIDENT = 2 << 30
-"""Bytes of images that are kept as the network takes them; more are made anew at each point."""
+"""Bytes of images that are kept as the network takes them, on a GPU and of streams; more are made anew at each point. So are
+all that are resident on a CPU: that takes 0.1 % of a point's time (measured), where each worker's copy of CIFAR-10 would
+take 0.7 GB."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -64,12 +67,13 @@ class Evaluator:
         self._coordinates = torch.zeros(surface.dims, device=device)
         dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
         self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else _Fixed(self.network, dtype)
-        self._calibration = self._calibrating() if surface.bn == "recalibrated" else []
+        self._calibration = self._calibrating() if surface.bn == "recalibrated" else None
         self._sums = {split: _Sums(device) for split in surface.splits}
         self._batches = {split: self._made(split, dtype) for split in surface.splits}
-        self.recording = device.type == "cuda" and all(isinstance(batches, list) for batches in self._batches.values())
+        resident = all(isinstance(made, list) for made in (self._calibration or [], *self._batches.values()))
+        self.recording = device.type == "cuda" and resident
         """Whether points are played from one CUDA graph: that needs images that stay in their places."""
-        self._work: Callable[[], None] | None = None
+        self._replay: Callable[[], None] | None = None
 
     def images(self, split: str) -> int:
         """How many images of a split are looked at."""
@@ -78,20 +82,28 @@ class Evaluator:
 
     # -- points -------------------------------------------------------------------------------------------------------
 
-    def at(self, coordinates: tuple[float, ...]) -> dict[str, Measured]:
-        """Loss and error of each split at a point of the plane."""
+    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+        """Loss and error of each split at a point of the plane.
+
+        Raises
+        ------
+        Stopped
+            `stopped`, which is asked before each batch, says so. A GPU takes seconds for a point, and is not asked.
+        """
         self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
-        if self._work is None:
-            if self.recording:
-                self._eager()  # as it will be recorded, so that libraries choose their algorithms
-            self._work = Cuda([]).record(self._eager) if self.recording else self._eager
-        self._work()
+        if self.recording and self._replay is None:
+            self._eager()  # as it will be recorded, so that libraries choose their algorithms
+            self._replay = Cuda([]).record(self._eager)
+        if self._replay is not None:
+            self._replay()
+        else:
+            self._eager(stopped)
         return self._found()
 
-    def of(self, vector: Tensor) -> dict[str, Measured]:
+    def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
         """The same of a network that need not lie in the plane, as a `Flat` vector."""
         self._vector.copy_(vector)
-        self._evaluate()
+        self._evaluate(stopped)
         return self._found()
 
     @torch.no_grad()
@@ -99,26 +111,30 @@ class Evaluator:
         """The network at a point, to be measured in other ways; in float32, and the same object each time."""
         self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
         self._place()
-        if self._calibration:
-            recalibrate(self.network, self._calibration)
+        self._recalibrate()
         return self.network
 
-    def _eager(self) -> None:
+    def _eager(self, stopped: Callable[[], bool] = lambda: False) -> None:
         self._place()
-        self._evaluate()
+        self._evaluate(stopped)
 
     @torch.no_grad()
     def _place(self) -> None:
         torch.addmv(self.centre, self.directions.T, self._coordinates, out=self._vector)
 
+    def _recalibrate(self) -> None:
+        if self._calibration is not None:
+            recalibrate(self.network, (images for images, _ in self._calibration))
+
     @torch.no_grad()
-    def _evaluate(self) -> None:
-        if self._calibration:
-            recalibrate(self.network, self._calibration)
+    def _evaluate(self, stopped: Callable[[], bool]) -> None:
+        self._recalibrate()
         self._forward.renew()
         for split, sums in self._sums.items():
             sums.clear()
             for images, labels in self._batches[split]:
+                if stopped():
+                    raise Stopped
                 sums.add(self._forward(images), labels)
 
     def _found(self) -> dict[str, Measured]:
@@ -126,14 +142,14 @@ class Evaluator:
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
-    def _calibrating(self) -> list[Tensor]:
+    def _calibrating(self) -> Iterable[Batch]:
         """Training images for BN's statistics, in batches such as it saw in training."""
         chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
         size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
-        return [self.feed.at("train", numbers)[0] for numbers in _split(chosen, size, self.feed.device)]
+        return self._kept(_Anew(self.feed, "train", _split(chosen, size, self.feed.device), torch.float32))
 
-    def _made(self, split: str, dtype: torch.dtype) -> list[Batch] | _Anew:
-        """The batches of an evaluation, kept where there is room for them."""
+    def _made(self, split: str, dtype: torch.dtype) -> Iterable[Batch]:
+        """The batches of an evaluation."""
         count, device = self.images(split), self.feed.device
         if self.surface.bn == "batch":
             # In a random order: files often come class by class, and a batch of one class has other statistics.
@@ -143,10 +159,12 @@ class Evaluator:
             whole = count == self.feed.count(split)
             chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
             size = max(1, PIXELS.get((device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
-        batches = _Anew(self.feed, split, _split(chosen, size, device), dtype)
-        height, width = self.feed.native
-        room = count * self.feed.channels * height * width * dtype.itemsize
-        return list(batches) if room <= RESIDENT else batches
+        return self._kept(_Anew(self.feed, split, _split(chosen, size, device), dtype))
+
+    def _kept(self, batches: _Anew) -> Iterable[Batch]:
+        """The batches as a list, where that saves time and there is room for it."""
+        dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
+        return list(batches) if dear and batches.bytes <= RESIDENT else batches
 
 
 class _Anew:
@@ -154,10 +172,10 @@ class _Anew:
 
     def __init__(self, feed: Feed, split: str, numbers: list[Tensor], dtype: torch.dtype) -> None:
         self.feed, self.split, self.numbers, self.dtype = feed, split, numbers, dtype
+        self.bytes = sum(map(len, numbers)) * feed.channels * math.prod(feed.native) * dtype.itemsize
 
     def __iter__(self) -> Iterator[Batch]:
-        for numbers in self.numbers:
-            images, labels = self.feed.at(self.split, numbers)
+        for images, labels in self.feed.batches(self.split, self.numbers):
             yield images.to(self.dtype, memory_format=torch.channels_last), labels
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -88,6 +88,11 @@ class Feed(ABC):
 
         Numbers count what an evaluation takes, from 0 to `count(split)`.
         """
+
+    def batches(self, split: str, numbers: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `at` of each of these, one after another; where images have to be decoded, that is done ahead for all."""
+        for number in numbers:
+            yield self.at(split, number)
 
     def evaluation_sizes(self, split: str, first: int = 0, step: int = 1) -> list[int]:
         """Images in each batch of an evaluation of `train` or `test`, of every `step`-th batch from `first` on."""

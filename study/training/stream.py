@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -127,10 +128,18 @@ class Stream(Feed):
         return self.normalise(images).permute(0, 3, 1, 2), labels
 
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
-        numbers = self._evaluated[split][number.cpu().numpy()]
-        chunks = self._decoded(_in_chunks(split, numbers, self.scales[0], self.size))
-        labels = self._labels[split].index_select(0, self._on_device(numbers))
-        return self.normalise(self._uploaded(list(chunks))).permute(0, 3, 1, 2), labels
+        [found] = self.batches(split, [number])
+        return found
+
+    def batches(self, split: str, numbers: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        # One set of processes for all: to start them takes longer than to decode a batch.
+        parts = [self._evaluated[split][number.cpu().numpy()] for number in numbers]
+        chunks = self._decoded(r for part in parts for r in _in_chunks(split, part, self.scales[0], self.size))
+        with closing(chunks):
+            for part in parts:
+                images = self._uploaded([next(chunks) for _ in range(-(-len(part) // CHUNK))])
+                labels = self._labels[split].index_select(0, self._on_device(part))
+                yield self.normalise(images).permute(0, 3, 1, 2), labels
 
     def _evaluation_wanted(self, split: str, first: int) -> Iterator[Request]:
         numbers = self._evaluated[split]

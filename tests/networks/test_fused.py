@@ -348,12 +348,13 @@ def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
     assert off(fused(images), expected(network, images)) < 1e-5
 
 
-def test_a_variance_below_zero_is_taken_for_zero() -> None:
-    network = made()
-    network.stages[0][0].bn1.running_var[3] = -0.25
-    fused = Fused(network)
-    network.stages[0][0].bn1.running_var[3] = 0.0
-    assert off(fused(pictures()), expected(network, pictures())) < 1e-5
+@pytest.mark.parametrize("order", ["original", "pre"])  # BN that is folded, and BN that stays
+def test_a_variance_below_zero_has_no_logits_as_in_the_network(order: str) -> None:
+    network = made(order=order)
+    network.stages[1][0].bn1.running_var[3] = -0.25
+    assert expected(network, pictures()).isnan().all() and Fused(network)(pictures()).isnan().all()
+    network.stages[1][0].bn1.running_var[3] = -0.5e-5  # with epsilon above zero
+    assert off(Fused(network)(pictures()), expected(network, pictures())) < 1e-5
 
 
 def test_weights_are_folded_in_float32_and_then_rounded() -> None:

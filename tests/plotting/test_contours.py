@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,8 @@ from study.errors import StudyError
 from study.plotting import contours
 from study.plotting.lattice import lattice, triangles
 from study.plotting.style import styled
-from study.plotting.surfaces import shown
+from study.plotting.surfaces import NORMALISATIONS, shown
+from study.spec.surface import Surface
 
 from .planes import four, surface, together
 
@@ -293,3 +296,8 @@ def test_no_text_overlaps_or_is_cut_off(count: int) -> None:
             across = min(box.x1, other.x1) - max(box.x0, other.x0)
             along = min(box.y1, other.y1) - max(box.y0, other.y0)
             assert across <= 0 or along <= 0.3 * box.height
+
+
+def test_every_normalisation_has_its_words() -> None:
+    known = get_args(get_args(Surface.model_fields["normalisation"].annotation)[0])
+    assert set(NORMALISATIONS) == set(known) == {"filter", "layer", "model"}

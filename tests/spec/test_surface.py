@@ -128,6 +128,17 @@ def test_ids_are_what_they_were() -> None:
         ({"range": [0, float("inf")]}, ""),
         ({"subset": 0}, "greater than or equal to 1"),
         ({"pints": 5}, "Extra inputs"),
+        ({"dims": 1.0}, ""),
+        ({"dims": 0}, ""),
+        ({"dims": True}, ""),
+        ({"points": 0}, ""),
+        ({"points": False}, ""),
+        ({"range": [False, True]}, ""),
+        ({"range": 1e308}, ""),  # coordinates would be no numbers
+        ({"range": 10**400}, ""),
+        ({"range": [[0, 10**400], [0, 1]]}, ""),
+        ({"data": "test", "subset": 100}, ""),  # it would be a second id of the surface without it
+        ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
 )
 def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None:

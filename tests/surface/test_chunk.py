@@ -82,6 +82,22 @@ def test_stopped_at_any_point_it_ends_with_the_same_bytes(
         assert content(files) == whole and files.done.exists()
 
 
+@pytest.mark.parametrize(("key", "fields"), [("c000", {}), (PATH, {"plane": "pca"})])
+def test_stopped_within_a_point_it_does_not_wait_for_its_end(
+    key: str, fields: dict[str, str], trained: dict[str, RunFiles], digits: Images, tmp_path: Path
+) -> None:
+    """A point of a deep network takes a CPU minutes; a scheduler that wants the machine back does not wait that long."""
+    bench = Bench(tmp_path, trained["residual"], digits, **fields)
+    files, asked = bench.files.chunk(key), []
+    chunk = Chunk(files, bench.surface, base(bench.surface), bench.plane, bench.run)
+    assert not chunk.measure(
+        bench.evaluator, checkpoint_seconds=1e9, stopped=lambda: asked.append(1) or len(asked) == 3
+    )
+    assert len(asked) == 3 and load_points(files)[0] == 0 and not files.done.exists()
+    whole = content(Bench(tmp_path / "whole", trained["residual"], digits, **fields).measure(key))
+    assert content(bench.measure(key)) == whole
+
+
 def test_a_kill_costs_no_more_than_what_was_not_written_yet(
     trained: dict[str, RunFiles], digits: Images, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.networks.network import Network, loaded, structure
 from study.probes.batch_norm import recalibrate
+from study.probes.subject import Stopped
 from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.layout import RunFiles
@@ -168,14 +171,46 @@ def test_bf16_is_near(trained: dict[str, RunFiles], digits: Images) -> None:
         assert low != wide and low == pytest.approx(wide, abs=1e-2)
 
 
-def test_images_that_are_made_anew_give_the_same(
-    trained: dict[str, RunFiles], digits: Images, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bn", MODES)
+def test_images_that_are_kept_give_the_same_as_those_made_anew(
+    bn: str, trained: dict[str, RunFiles], digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = at(evaluator(trained["residual"], digits), 0.3, 0.1)
+    anew = evaluator(trained["residual"], digits, bn=bn)
+    assert not any(isinstance(batches, list) for batches in anew._batches.values())  # no copy in each worker of a CPU
+    monkeypatch.setattr(digits, "recordable", False)  # as of a stream, whose images are decoded
+    kept = evaluator(trained["residual"], digits, bn=bn)
+    assert all(isinstance(batches, list) for batches in (kept._calibration or [], *kept._batches.values()))
+    assert at(kept, 0.3, 0.1) == at(anew, 0.3, 0.1)
     monkeypatch.setattr(evaluate, "RESIDENT", 0)
-    made = evaluator(trained["residual"], digits)
-    assert not any(isinstance(batches, list) for batches in made._batches.values())
-    assert at(made, 0.3, 0.1) == kept
+    dear = evaluator(trained["residual"], digits, bn=bn)
+    assert not any(isinstance(batches, list) for batches in (dear._calibration, *dear._batches.values()))
+
+
+@pytest.mark.parametrize("bn", MODES)
+def test_memory_is_free_as_soon_as_an_evaluator_is_let_go(
+    bn: str, trained: dict[str, RunFiles], digits: Images
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        made = evaluator(trained["residual"], digits, bn=bn)
+        made.at((0.1, 0.1))
+        left = weakref.ref(made)
+        del made
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_a_point_is_left_at_its_next_batch(trained: dict[str, RunFiles], digits: Images) -> None:
+    made = evaluator(trained["residual"], digits, bn="batch")
+    expected = at(made, 0.1, 0.1)
+    for measure in (lambda stopped: made.at((0.3, 0.0), stopped), lambda stopped: made.of(made.centre, stopped)):
+        answers = [False, False, True]
+        with pytest.raises(Stopped):
+            measure(lambda: answers.pop(0))  # noqa: B023
+        assert not answers
+    assert at(made, 0.1, 0.1) == expected
 
 
 def test_no_number_is_a_value(trained: dict[str, RunFiles], digits: Images) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,40 @@ def test_three_networks_span_a_plane(trained: dict[str, RunFiles], digits: Image
     last = {row["split"]: row for row in read_rows(others[0].curves)}
     assert evaluator.at((1.0, 0.0))["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
     assert -1 < made.facts["cosine"] < 1 and made.ranges == ((-0.5, 1.5), (-0.5, 1.5))
+
+
+def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
+    copies: dict[str, RunFiles], digits: Images, tmp_path: Path
+) -> None:
+    """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
+    other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
+    surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
+    with pytest.raises(StudyError, match=r"was trained with recipe\.mean channel, the centre with pixel"):
+        plane.make(surface, copies["plain"], [other], digits)
+
+
+def test_beyond_the_ends_of_a_line_statistics_that_cannot_be_have_no_loss(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run, others = trained["plain"], [trained["other"]]
+    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
+    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
+    network = made.move((40.0,))
+    assert any(bool((values < 0).any()) for name, values in network.named_buffers() if name.endswith("running_var"))
+    assert math.isnan(made.at((40.0,))["train"].loss)
+
+
+@pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
+def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(
+    bn: str, sizes: list[int], digits: Images, tmp_path: Path
+) -> None:
+    run = open_run(tmp_path / "results", make_spec(recipe__batch_size=32, recipe__bn_groups=4))
+    network = build(store.read_spec(run), 1, 10)
+    surface = surface_of(run, bn=bn, curvature=True, curvature_images=64)
+    batches = plane.hessian_batches(surface, run, network, digits)
+    assert [len(labels) for _, labels in batches] == sizes == [len(images) for images, _ in batches]
+    whole = plane.hessian_batches(surface_of(run, curvature=True, curvature_images=64), run, network, digits)
+    assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
 
 
 def test_networks_of_other_layers_have_no_line_between_them(

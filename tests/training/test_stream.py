@@ -179,6 +179,24 @@ def test_images_are_had_by_their_numbers_too(files: ImageFiles, workers: int) ->
 
 
 @pytest.mark.usefixtures("_small_batches")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_by_their_numbers_share_their_processes(
+    workers: int, files: ImageFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, started = Stream(files, spec().recipe, CPU, workers=workers), []
+    decoded = decoding.decoded
+    monkeypatch.setattr(
+        "study.training.stream.decoded", lambda *args, **more: started.append(1) or decoded(*args, **more)
+    )
+    numbers = [torch.tensor(part) for part in ([7, 0, 11], [3], [1, 2, 4, 5, 6])]
+    batches = list(stream.batches("train", numbers))
+    assert len(started) == 1
+    for number, (images, labels) in zip(numbers, batches, strict=True):
+        alone = stream.at("train", number)
+        assert torch.equal(images, alone[0]) and torch.equal(labels, alone[1])
+
+
+@pytest.mark.usefixtures("_small_batches")
 def test_an_evaluation_that_was_cut_short_begins_anew(files: ImageFiles) -> None:
     stream = Stream(files, spec().recipe, CPU)
     whole, _ = evaluated(stream, "test")
