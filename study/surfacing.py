@@ -97,7 +97,7 @@ def surface(
     from study.data import default_root
     from study.launch import surfaces
     from study.launch.profile import load_profile
-    from study.launch.sweep import Machine, choose_executor
+    from study.launch.sweep import Machine, adopt_orphans, choose_executor
 
     given = {
         "plane": plane,
@@ -118,6 +118,8 @@ def surface(
     }
     asked = surfaces.asked(sweep_files(what, results), settings, to or ())
     machine = Machine(data_root or default_root(), choose_executor(executor.value), device.value, workers, threads)
+    if machine.executor == "slurm" and not dry_run:
+        adopt_orphans(asked.files.results)
     raise typer.Exit(measure(asked, machine, load_profile(profile), mode.value, jobs, dry_run) or 0)
 
 
@@ -157,16 +159,16 @@ def measure(
         print("\n".join(plan_lines(actions)))
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
-    wrong = surfaces.check(actions, asked, machine.data_root)
+    wrong = surfaces.check(actions, asked, machine)
     usable = surfaces.sound(actions, wrong)
     if wrong and not count(usable):
         raise StudyError("\n".join(wrong))
     for line in wrong:
         print(f"study: {line}", file=sys.stderr)
-    if machine.executor == "slurm" and count(usable):
-        _submit(asked, usable, machine, profile, jobs)
-        return None
-    if count(usable) and not _measure_here(asked, usable, machine):
+    if machine.executor == "slurm":
+        if _submit(asked, usable, machine, profile, jobs):
+            return 1 if wrong else None
+    elif count(usable) and not _measure_here(asked, usable, machine):
         print("interrupted; what is measured is kept. To go on, give the same command again:", file=sys.stderr)
         print(f"  {again()}", file=sys.stderr)
         return 130
@@ -184,15 +186,20 @@ def plan_lines(actions: Sequence[SurfaceAction]) -> list[str]:
 
 def _submit(
     asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, profile: Profile, jobs: int | None
-) -> None:
+) -> int:
+    """Hand to the cluster what is to be measured; the number of jobs, 0 where nothing was left for it."""
     from study.launch import surfaces
-    from study.launch.sweep import adopt_orphans
 
-    adopt_orphans(asked.files.results)
+    name, accepted = asked.files.name, 0
     for submission in surfaces.submit(asked, actions, machine, profile, jobs):
-        print(f"{asked.files.name}: job {submission.job_id}: {len(submission.packs)} packs of chunks accepted")
-    print(f"Next:\n  study status {asked.files.name} --watch")
-    print(f"  {again()}    # again, when they are through: what is missing, and the table")
+        accepted += len(submission.packs)
+        print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs of chunks accepted")
+    if accepted:
+        handed = sum(bool(action.chunks) for action in actions)
+        print(f"{handed} of {len(asked.surfaces)} surfaces are in the queue, in {accepted} jobs. Next:")
+        print(f"  study status {name} --watch\n  study cancel {name}")
+        print(f"  {again()}    # again, when they are through: what is missing, and the table")
+    return accepted
 
 
 def _measure_here(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine) -> bool:

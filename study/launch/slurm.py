@@ -237,9 +237,19 @@ def places(results: Path) -> dict[str, Place]:
 
 
 def submit(
-    files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, data_root: Path, checkpoint_seconds: float
+    files: SweepFiles,
+    packs: Sequence[list[Path]],
+    profile: Profile,
+    data_root: Path,
+    checkpoint_seconds: float,
+    content: str,
 ) -> Iterator[Submission]:
     """Give packs to the cluster, in arrays of at most its MaxArraySize; yields each as it is accepted.
+
+    Parameters
+    ----------
+    content
+        What a job holds, in words, for its comment in the queue.
 
     Raises
     ------
@@ -260,12 +270,13 @@ def submit(
         name, limits = f"study-{files.name}-{token}", [profile.time, profile.max_requeues]
         submission = Submission(files.slurm.resolve() / token, name, chunk, job, limits, time.time(), None)
         submission.write()
-        yield _sbatch(submission, profile, code, files.name)
+        comment = f"study: sweep {files.name}, {len(chunk)} jobs of {content}"
+        yield _sbatch(submission, profile, code, comment)
 
 
-def _sbatch(submission: Submission, profile: Profile, code: Path, sweep: str) -> Submission:
+def _sbatch(submission: Submission, profile: Profile, code: Path, comment: str) -> Submission:
     executor = submitit.SlurmExecutor(submission.folder, max_num_timeout=profile.max_requeues, python=profile.python)
-    executor.update_parameters(**_parameters(submission, profile, code, sweep))
+    executor.update_parameters(**_parameters(submission, profile, code, comment))
     jobs = [PackJob(pack, **submission.job) for pack in submission.packs]
     try:
         first = executor.submit_array(jobs)[0]
@@ -283,7 +294,7 @@ def _sbatch_words(text: str) -> str:
     return "; ".join(line.rpartition("sbatch: ")[2] for line in lines) or " ".join(text.split())
 
 
-def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str) -> dict[str, Any]:
+def _parameters(submission: Submission, profile: Profile, code: Path, comment: str) -> dict[str, Any]:
     """The profile in submitit's words."""
     path, ranks = shlex.quote(str(code)), profile.ranks
     optional = {
@@ -300,7 +311,7 @@ def _parameters(submission: Submission, profile: Profile, code: Path, sweep: str
     }
     return {
         "job_name": submission.name,
-        "comment": f"study: sweep {sweep}, {len(submission.packs)} jobs of up to {profile.runs_per_gpu} runs",
+        "comment": comment,
         "time": profile.time,
         "cpus_per_task": profile.cpus,
         "array_parallelism": profile.max_parallel,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.errors import StudyError, nearest
+from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
 from study.spec.run import RunSpec
@@ -24,6 +25,7 @@ from study.store.surfaces import read_spec as read_surface
 
 if TYPE_CHECKING:
     from study.launch.slurm import Place
+    from study.launch.surface_plan import SurfaceAction
 
 COLOURS = {
     "done": "green",
@@ -50,12 +52,16 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     """
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     sweep = store.read_sweep(files)
-    try:
-        where = places(files.results)
-        trouble = ""
-    except StudyError as error:  # the disk can still be read while the controller is down
-        where, trouble = {}, str(error)
+    where, trouble = _places(files)
     return [_record(files.run(run_id), fields, where.get(run_id), trouble) for run_id, fields in sweep["runs"].items()]
+
+
+def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
+    """What the queue says, or nothing and why: the disk can still be read while the controller is down."""
+    try:
+        return places(files.results), ""
+    except StudyError as error:
+        return {}, str(error)
 
 
 def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tuple[str, str]:
@@ -107,23 +113,38 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
     named = {name: Surface.model_validate(fields) for name, fields in sweep.get("surfaces", {}).items()}
     there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
-    try:
-        actions = of_sweep(files, named | there, specs).plan()
-    except StudyError:  # the controller is down: `report` says so
-        actions = of_sweep(files, named | there, specs).plan(ask_queue=False)
-    return [
-        {
-            "surface_id": action.files.run_id,
-            "run_id": action.surface.run,
-            "title": action.title,
-            "state": action.state,
-            "points_sealed": action.sealed,
-            "points": action.points,
-            "message": "" if action.verb in ("start", "keep") else action.reason,
-            "folder": str(action.files.folder),
-        }
-        for action in actions
-    ]
+    where, trouble = _places(files)
+    actions = of_sweep(files, named | there, specs).plan(where=where)
+    return [_surface_record(action, where, trouble) for action in actions]
+
+
+def _surface_record(action: SurfaceAction, where: Mapping[str, Place], trouble: str) -> dict[str, Any]:
+    state, message = _surface_with_queue(action, where, trouble)
+    return {
+        "surface_id": action.files.run_id,
+        "run_id": action.surface.run,
+        "title": action.title,
+        "state": state,
+        "points_sealed": action.sealed,
+        "points": action.points,
+        "message": message,
+        "folder": str(action.files.folder),
+    }
+
+
+def _surface_with_queue(action: SurfaceAction, where: Mapping[str, Place], trouble: str) -> tuple[str, str]:
+    """As `_with_queue`: where the queue has, or had, the chunks of a surface that nobody measures."""
+    message = "" if action.verb in ("start", "keep") else action.reason
+    if action.verb not in WORK or action.state not in ("pending", "interrupted"):
+        return action.state, message
+    if trouble:
+        return "unknown", trouble
+    lost = [where[chunk.run_id] for chunk in action.chunks if chunk.run_id in where]
+    if not lost:
+        return action.state, message
+    state = "unknown" if any(place.job.state == "UNKNOWN" for place in lost) else action.state
+    words = next((f"{place}: {place.last_words()}" for place in lost if place.last_words()), str(lost[0]))
+    return state, f"{message}; {words}" if message else words
 
 
 def surfaces_picture(records: list[dict[str, Any]]) -> Group:

@@ -78,7 +78,8 @@ def _decided(
     if action.files.done.exists() and mode != "force":
         points = sum(map(len, known(action.files, action.surface)[0].values()))
         return replace(action, verb="keep", reason="done", points=points, sealed=points, state="done")
-    if mode == "force" and action.files.spec.exists():
+    waiting = any(name.rpartition("-")[0] == action.files.run_id for name in queued)
+    if mode == "force" and action.files.spec.exists() and not waiting:  # what is queued is measured first, as of a run
         fresh = _unsealed(replace(action, verb="redo", reason="--mode force starts over"))
         return replace(fresh, sealed=0)
     return _to_go_on(_unsealed(action), mode, queued)

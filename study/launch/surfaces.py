@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -25,12 +24,13 @@ from study.spec.yaml import Document, scalar
 from study.store import runs as store
 from study.store import surfaces as surface_store
 from study.store.curves import read_table
+from study.store.files import read_checked
 from study.store.layout import RunFiles, SweepFiles
 from study.surface.lattice import chunks
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
-    from study.launch.slurm import Submission
+    from study.launch.slurm import Place, Submission
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
@@ -45,16 +45,21 @@ class Asked:
     specs: Mapping[str, RunSpec]
     runs: Mapping[str, RunFiles]
 
-    def plan(self, mode: Mode = "missing", *, ask_queue: bool = True) -> list[SurfaceAction]:
+    def plan(self, mode: Mode = "missing", where: Mapping[str, Place] | None = None) -> list[SurfaceAction]:
         """What has to be done about each.
+
+        Parameters
+        ----------
+        where
+            What the queue says of chunks; None: ask it.
 
         Raises
         ------
         StudyError
             Something was submitted, and the cluster's controller does not answer.
         """
-        held = places(self.files.results) if ask_queue else {}
-        queued = {name: str(place) for name, place in held.items() if place.waiting}
+        where = places(self.files.results) if where is None else where
+        queued = {name: str(place) for name, place in where.items() if place.waiting}
         return plan_surfaces(self.surfaces, self.specs, self.runs, mode, queued)
 
 
@@ -119,8 +124,10 @@ def _changes(text: str) -> dict[str, Any]:
 # -- before anything is started -----------------------------------------------------------------------------------------
 
 
-def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> list[str]:
+def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> list[str]:
     """Have the data sets ready; a line for each run whose network is not to be had.
+
+    Where a cluster measures, the network's bytes are looked at, and no more: a login node imports no torch.
 
     Raises
     ------
@@ -128,18 +135,29 @@ def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> li
         A data set cannot be had.
     """
     work = [action for action in actions if action.verb in WORK]
-    prepare_data([asked.specs[action.surface.run] for action in work], data_root)
-    if not work:
-        return []
-    from study.training.start import final  # late: torch
-
+    prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
+    look = _kept if machine.executor == "slurm" else _final
     wrong = []
     for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
         try:
-            final(asked.runs[name])
+            look(asked.runs[name])
         except StudyError as error:
             wrong.append(str(error))
     return wrong
+
+
+def _final(run: RunFiles) -> None:
+    from study.training.start import final  # late: torch
+
+    final(run)
+
+
+def _kept(run: RunFiles) -> None:
+    for path in run.checkpoints():
+        with suppress(OSError, ValueError):  # damaged: there may be one before it
+            read_checked(path)
+            return
+    raise StudyError(f"{run.run_id} has no sound checkpoint any more; train it again with --mode force")
 
 
 def sound(actions: Sequence[SurfaceAction], wrong: Sequence[str]) -> list[SurfaceAction]:
@@ -152,12 +170,14 @@ def sound(actions: Sequence[SurfaceAction], wrong: Sequence[str]) -> list[Surfac
 
 
 def _opened(actions: Sequence[SurfaceAction]) -> list[SurfaceAction]:
-    """Have a folder with its spec for each surface that is to be measured; these surfaces."""
+    """Have a folder with its spec for each surface that is to be measured, and the seal of those that are; these surfaces."""
     work = [action for action in actions if action.verb in WORK]
     for action in work:
         if action.verb == "redo":
             surface_store.reset(action.files)
         surface_store.write_spec(action.files, action.surface)
+        if not action.chunks:
+            finish(action.files)
     return work
 
 
@@ -171,9 +191,6 @@ def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, vi
     job = local.Job(machine.data_root, machine.checkpoint_seconds)
     run = local.train_here if machine.executor == "debug" else local.train
     while work := _opened(actions):
-        for action in work:
-            if not action.chunks:
-                finish(action.files)
         batches = [[chunk.folder] for action in work for chunk in action.chunks]
         if batches:
             with view(work) as shown:
@@ -189,6 +206,8 @@ def submit(
     asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, profile: Profile, jobs: int | None
 ) -> Iterator[Submission]:
     """Hand chunks to the cluster; yields each array as it is accepted. The chunks of a job are of one surface.
+
+    Nothing is yielded where nothing but seals was missing.
 
     Parameters
     ----------
@@ -207,7 +226,18 @@ def submit(
         folders = [chunk.folder for chunk in action.chunks]
         size = -(-len(folders) // jobs) if jobs else CHUNKS_PER_JOB
         batches += [folders[start : start + size] for start in range(0, len(folders), size)]
-    yield from slurm.submit(asked.files, batches, profile, machine.data_root, machine.checkpoint_seconds)
+    if batches:
+        content = f"up to {max(map(len, batches))} chunks of surfaces"
+        alone = _alone(profile)
+        yield from slurm.submit(asked.files, batches, alone, machine.data_root, machine.checkpoint_seconds, content)
+
+
+def _alone(profile: Profile) -> Profile:
+    """A profile whose jobs have one task: chunks are shared out between jobs, never within one."""
+    if profile.ranks == 1:
+        return profile
+    gpus = profile.gpus or int(profile.device != "cpu" and profile.gres is None)
+    return profile.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
 
 
 # -- what is said of them -------------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
     batches = [
         [folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, profile.runs_per_gpu)
     ]
-    yield from slurm.submit(planned.files, batches, profile, machine.data_root, machine.checkpoint_seconds)
+    content = f"up to {profile.runs_per_gpu} runs"
+    yield from slurm.submit(planned.files, batches, profile, machine.data_root, machine.checkpoint_seconds, content)
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:

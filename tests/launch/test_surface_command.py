@@ -112,6 +112,7 @@ def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
     assert set(part["images"]) == {64} and set(part["split"]) == {"train"} and len(part) == 12
     assert sorted(set(part["beta"])) == [0.0, 0.5] and sorted(set(part["alpha"])) == [-1.0, 0.0, 1.0]
     assert part["surface_id"].nunique() == 2 and frame["surface_id"].nunique() == 5
+    assert "5 surfaces: 5 done" in study(copy, "status", "tiny")[1]
 
 
 def test_refinements_are_measured_round_after_round(copy: Path) -> None:
