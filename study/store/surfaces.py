@@ -177,8 +177,9 @@ def chunk_seconds(files: SurfaceFiles) -> float:
 
 def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
     """The surfaces around these runs' networks, those that can be told, by id."""
-    wanted = {run.run_id for run in runs}
-    folders = {files.folder.parent.parent: files for files in runs}
+    centres = list(runs)
+    wanted = {run.run_id for run in centres}
+    folders = {files.folder.parent.parent: files for files in centres}
     found = {}
     for files in folders.values():
         for surface in files.surfaces():

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import study as package
+from study.launch import cancel as cancelling
+from study.launch.queue import Job
+from study.launch.slurm import Place
 from study.store.curves import read_table
 from study.store.layout import RunFiles, SurfaceFiles
 from tests.helpers import read_rows
@@ -93,6 +96,21 @@ def test_status_shows_surfaces(copy: Path) -> None:
     code, out, _ = study(copy, "status", "tiny", "--json")
     states = {record["surface_id"]: record["state"] for record in json.loads(out) if "surface_id" in record}
     assert sorted(states.values()) == ["done", "done", "pending"] and states[chosen.run_id] == "pending"
+
+
+def test_what_was_measured_besides_is_in_status_and_can_be_cancelled(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study(copy, "surface", "plain-8", "--points", "2", "--data", "test")
+    code, out, _ = study(copy, "status", "tiny")
+    assert code == 0 and "4 surfaces: 4 done" in out and "plain-8 seed 0: random, 2 x 2" in out
+    chunk = surfaces(copy)[next(reversed(surfaces(copy)))].chunks()[0].run_id
+    place = Place(Job("17_3", "study-tiny-0", "PENDING", "", ""), True, copy / "log")
+    monkeypatch.setattr(cancelling, "places", lambda results: {chunk: place, "another": place})
+    gone: list[list[str]] = []
+    monkeypatch.setattr(cancelling.queue, "cancel", gone.append)
+    assert cancelling.cancel(copy / "results", "tiny") == [f"job 17_3: cancelled ({chunk})"]
+    assert gone == [["17_3"]]
 
 
 def test_a_dry_run_does_nothing(copy: Path) -> None:
