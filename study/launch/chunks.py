@@ -161,7 +161,9 @@ def _measure(
             log.warning("%s", warning)
     evaluator = _kept.evaluator(surface, spec, plane, feed)
     points, _ = known(files.surface, surface)
-    chunk = Chunk(files, surface, points.get(files.key, []), plane, run)
+    if files.key not in points:  # a surface that was begun anew since; without points it would count as measured
+        raise StudyError(f"the points of {files.key} hang on some that are not measured yet; start it with the others")
+    chunk = Chunk(files, surface, points[files.key], plane, run)
     chunk.measure(
         evaluator,
         checkpoint_seconds=session.checkpoint_seconds,

@@ -12,10 +12,12 @@ import pytest
 
 import study as package
 from study.launch import cancel as cancelling
+from study.launch.chunks import measure
 from study.launch.queue import Job
 from study.launch.slurm import Place
 from study.store.curves import read_table
 from study.store.layout import RunFiles, SurfaceFiles
+from study.store.lease import claim
 from tests.helpers import read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
 
@@ -144,6 +146,45 @@ def test_refinements_are_measured_round_after_round(copy: Path) -> None:
     frame = package.read_surfaces(copy / "results/tiny")
     coarse = frame[(frame["refine"] == 0) & (frame["dims"] == 1) & (frame["bn"] == "frozen")].sort_values("i")
     assert list(coarse["loss"]) == list(line[line["level"] == 0]["loss"])
+
+
+def test_a_refined_surface_begun_anew_has_its_refinements_again(copy: Path) -> None:
+    words = ["surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test"]
+    study(copy, *words)
+    before = tables(copy)
+    code, out, _ = study(copy, *words, "--mode", "force", "-n")
+    assert code == 0 and "redo" in out
+    code, _, err = study(copy, *words, "--mode", "force")
+    assert code == 0, err
+    assert tables(copy) == before
+    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
+    assert all(json.loads(chunk.done.read_text())["iteration"] > 0 for chunk in chosen.chunks())
+
+
+def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
+    before = tables(copy)
+    chosen = next(iter(surfaces(copy).values()))
+    chosen.done.unlink()
+    [chunk] = chosen.chunks()
+    chunk.done.unlink()
+    lease = claim(chunk)
+    assert lease is not None
+    code, out, err = study(copy, "surface", "tiny", "--mode", "force")
+    assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
+    lease.release()
+    study(copy, "surface", "tiny")
+    assert tables(copy) == before
+
+
+def test_a_chunk_whose_points_are_not_known_is_not_sealed(copy: Path) -> None:
+    """As in a job that waited in the queue while the surface was begun anew."""
+    study(copy, "surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test")
+    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
+    refined = next(chunk for chunk in chosen.chunks() if chunk.key.startswith("r1"))
+    shutil.rmtree(chosen.chunk("c000").folder)
+    shutil.rmtree(refined.folder)
+    outcome = measure([refined.folder], copy / "data", "cpu", "debug", checkpoint_seconds=60)
+    assert outcome == {refined.run_id: "failed"} and not refined.done.exists()
 
 
 def test_a_line_to_another_run(copy: Path) -> None:
