@@ -71,12 +71,14 @@ def _decided(
     action: SurfaceAction, runs: Mapping[str, RunFiles], mode: Mode, queued: Mapping[str, str]
 ) -> SurfaceAction:
     for name in (action.surface.run, *action.surface.to):
+        if name not in runs:
+            return replace(action, reason=f"{name} is not there any more")
         state = store.status(runs[name]).state
         if state == "diverged":
             return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="failed")
         if state != "done":
             return replace(action, verb="hold", reason=f"{name} is not trained yet")
-    if action.files.done.exists() and mode != "force":
+    if action.files.sealed and mode != "force":
         points = sum(map(len, known(action.files, action.surface)[0].values()))
         return replace(action, verb="keep", reason="done", points=points, sealed=points, state="done")
     if mode == "force" and action.files.spec.exists():
