@@ -76,7 +76,7 @@ class _Kept:
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
         self._plane: tuple[list[Path], Plane] | None = None
-        self._evaluator: tuple[object, Evaluator] | None = None
+        self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
 
     def feed(self, spec: RunSpec, session: _Session) -> Feed:
         content = load_data(spec, session.data_root)
@@ -96,11 +96,11 @@ class _Kept:
         return self._plane and self._plane[1]
 
     def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        key = (id(plane), id(feed))
-        if self._evaluator is None or self._evaluator[0] != key:
+        # Its plane and feed are kept with it, not their ids, which later ones may have again.
+        if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
             self._evaluator = None  # its memory is wanted for the next one
-            self._evaluator = key, Evaluator(surface, spec, plane, feed)
-        return self._evaluator[1]
+            self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
+        return self._evaluator[2]
 
 
 _kept = _Kept()
