@@ -160,8 +160,8 @@ def measure(
     wrong = surfaces.check(actions, asked, machine.data_root)
     usable = surfaces.sound(actions, wrong)
     if wrong and not count(usable):
-        raise StudyError("\n".join(wrong))
-    for line in wrong:
+        raise StudyError("\n".join(wrong.values()))
+    for line in wrong.values():
         print(f"study: {line}", file=sys.stderr)
     if machine.executor == "slurm" and count(usable):
         _submit(asked, usable, machine, profile, jobs)

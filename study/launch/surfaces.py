@@ -102,7 +102,8 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
 
 def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> Asked:
     """Surfaces of a sweep's runs, some of which may not be on disk yet."""
-    return Asked(files, surfaces, specs, {name: files.run(name) for name in specs} | all_runs(files.results))
+    # A sweep's own runs have the last word: a copy of its folder, kept beside it, has runs of the same ids.
+    return Asked(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -119,8 +120,8 @@ def _changes(text: str) -> dict[str, Any]:
 # -- before anything is started -----------------------------------------------------------------------------------------
 
 
-def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> list[str]:
-    """Have the data sets ready; a line for each run whose network is not to be had.
+def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> dict[str, str]:
+    """Have the data sets ready; by id, a line for each run whose network is not to be had.
 
     Raises
     ------
@@ -130,22 +131,21 @@ def check(actions: Sequence[SurfaceAction], asked: Asked, data_root: Path) -> li
     work = [action for action in actions if action.verb in WORK]
     prepare_data([asked.specs[action.surface.run] for action in work], data_root)
     if not work:
-        return []
+        return {}
     from study.training.start import final  # late: torch
 
-    wrong = []
+    wrong = {}
     for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
         try:
             final(asked.runs[name])
         except StudyError as error:
-            wrong.append(str(error))
+            wrong[name] = str(error)
     return wrong
 
 
-def sound(actions: Sequence[SurfaceAction], wrong: Sequence[str]) -> list[SurfaceAction]:
+def sound(actions: Sequence[SurfaceAction], wrong: Mapping[str, str]) -> list[SurfaceAction]:
     """The actions without those that name a run of which `check` had something to say."""
-    bad = {line.partition(" ")[0].rstrip(":") for line in wrong}
-    return [action for action in actions if not bad & {action.surface.run, *action.surface.to}]
+    return [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
 
 
 # -- having it done -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ import study as package
 from study.launch import cancel as cancelling
 from study.launch.chunks import measure
 from study.launch.queue import Job
+from study.launch.rounds import finish
 from study.launch.slurm import Place
+from study.launch.surfaces import asked, check, sound
 from study.store.curves import read_table
-from study.store.layout import RunFiles, SurfaceFiles
+from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim
+from study.store.surfaces import gather, run_folder
 from tests.helpers import read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
 
@@ -169,7 +173,7 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     chunk.done.unlink()
     lease = claim(chunk)
     assert lease is not None
-    code, out, err = study(copy, "surface", "tiny", "--mode", "force")
+    _code, out, err = study(copy, "surface", "tiny", "--mode", "force")
     assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
     lease.release()
     study(copy, "surface", "tiny")
@@ -265,6 +269,30 @@ def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
     assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
 
 
+def test_a_copy_of_a_sweep_beside_it_is_left_alone(copy: Path) -> None:
+    for name in ("a_copy", "z_copy"):
+        shutil.copytree(copy / "results/tiny", copy / "results" / name)
+    [action, _] = asked(SweepFiles(copy / "results", "tiny"), {"points": 2}).plan()
+    assert action.files.folder.parent == copy / "results/tiny/surfaces"
+    assert run_folder(action.files, action.surface.run).folder.parent == copy / "results/tiny/runs"
+
+
+def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
+    wanted = asked(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
+    gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
+    [action] = gone.plan()
+    assert action.verb == "hold" and action.reason.endswith("is not there any more")
+
+
+def test_a_damaged_spec_of_a_run_keeps_no_others_from_it(copy: Path) -> None:
+    wanted = asked(SweepFiles(copy / "results", "tiny"), {"points": 2})
+    named(copy, "plain-8").spec.write_text("{")
+    actions = wanted.plan()
+    wrong = check(actions, wanted, copy / "data")
+    assert len(wrong) == 1 and "spec.json: is damaged" in wrong[named(copy, "plain-8").run_id]
+    assert [action.surface.run for action in sound(actions, wrong)] == [named(copy, "residual-8").run_id]
+
+
 def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
     before = tables(copy)
     code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force")
@@ -306,6 +334,23 @@ def test_mistakes_cost_one_line_and_start_nothing(words: list[str], says: str, f
     code, _, err = study(finished[0], "surface", *words)
     assert code == 2 and says in err and "Traceback" not in err
     assert sorted(finished[0].rglob("*")) == before
+
+
+def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
+    before = tables(copy)
+    torn, bare, *_ = surfaces(copy).values()
+    [chunk] = torn.chunks()
+    [points] = chunk.checkpoints()
+    points.write_bytes(points.read_bytes()[:100])
+    for files in (torn, bare):
+        files.table.unlink()
+    torn.done.unlink()
+    seen = sorted(copy.rglob("*"))
+    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # who only looks changes nothing
+    assert not finish(torn) and not chunk.done.exists() and not torn.table.exists()
+    code, _, err = study(copy, "surface", "tiny")
+    assert code == 0, err
+    assert tables(copy) == before
 
 
 def test_a_damaged_table_is_said(copy: Path) -> None:
