@@ -101,7 +101,8 @@ class Surface(Model):
         values["dims"] = dims
         if dims in (1, 2):
             usual = LINE_POINTS if dims == 1 else BETWEEN if plane == "interpolate" else POINTS
-            values["points"] = _each(values.get("points") or usual, dims)
+            points = values.get("points")
+            values["points"] = _each(usual if points in (None, (), []) else points, dims)
             span = values.get("range")
             values["range"] = _ranges(RANGES.get(str(plane)) if span is None else span, dims)
         for field, when, default in (
