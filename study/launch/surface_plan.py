@@ -75,7 +75,7 @@ def _decided(
             return replace(action, reason=f"{name} is not there any more")
         state = store.status(runs[name]).state
         if state == "diverged":
-            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="failed")
+            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="diverged")
         if state != "done":
             return replace(action, verb="hold", reason=f"{name} is not trained yet")
     if action.files.sealed and mode != "force":

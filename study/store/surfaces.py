@@ -75,9 +75,11 @@ Row = dict[str, Any]
 
 
 def write_spec(files: SurfaceFiles, surface: Surface) -> None:
-    """Put a surface's spec into its folder, once."""
-    if not files.spec.exists():
-        write_json(files.spec, surface.model_dump(mode="json"))
+    """Put a surface's spec into its folder, where a sound one is not there already."""
+    with contextlib.suppress(StudyError):
+        read_spec(files)
+        return
+    write_json(files.spec, surface.model_dump(mode="json"))
 
 
 def read_spec(files: SurfaceFiles) -> Surface:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import study as package
 from study.launch import cancel as cancelling
@@ -17,11 +18,14 @@ from study.launch.chunks import measure
 from study.launch.queue import Job
 from study.launch.rounds import finish
 from study.launch.slurm import Place
+from study.launch.surface_plan import SurfaceAction
+from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check, sound
+from study.spec.surface import Surface
 from study.store.curves import read_table
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim
-from study.store.surfaces import gather, run_folder
+from study.store.surfaces import gather, read_spec, run_folder, write_spec
 from tests.helpers import read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
 
@@ -293,6 +297,43 @@ def test_a_damaged_spec_of_a_run_keeps_no_others_from_it(copy: Path) -> None:
     assert [action.surface.run for action in sound(actions, wrong)] == [named(copy, "residual-8").run_id]
 
 
+def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
+    chosen = next(iter(surfaces(copy).values()))
+    spec = read_spec(chosen)
+    for text in ("{", "{}", chosen.spec.read_text().replace("5", "7", 1)):
+        chosen.spec.write_text(text)
+        write_spec(chosen, spec)
+        assert read_spec(chosen) == spec
+
+
+def test_a_run_that_diverged_has_no_surface_which_is_no_failure(copy: Path) -> None:
+    run = named(copy, "plain-8")
+    done = json.loads(run.done.read_text())
+    run.done.write_text(json.dumps(done | {"outcome": "diverged"}))
+    code, out, err = study(copy, "surface", "plain-8", "--points", "2")
+    assert code == 0 and "has diverged: there is no network" in out, err
+
+
+def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path) -> None:
+    for files in surfaces(copy).values():
+        shutil.rmtree(files.folder)
+    for path in copy.glob("results/tiny/runs/*/checkpoint-*"):
+        path.unlink()
+    code, out, err = study(copy, "sweep", "tiny.yaml")
+    assert code == 2 and err.count("has no sound checkpoint any more") == 2 and "training error" in out
+
+
+def test_the_points_of_a_trajectory_are_not_counted_as_those_of_its_plane() -> None:
+    surface = Surface.model_validate({"run": "plain-8-digits-s0-000000000000", "plane": "pca", "points": 3})
+    files = SurfaceFiles(Path("surfaces/x"))
+    chunks = (files.chunk("path"), files.chunk("c000"))
+    view = SurfaceTerminal([SurfaceAction(surface, files, "x", "start", "", chunks, 9)], Console(quiet=True))
+    for chunk, count in zip(chunks, (40, 9), strict=True):
+        view.started(chunk.run_id)
+        view.progress({"run_id": chunk.run_id, "iteration": count})
+    assert sum(view.reached.values()) == 9
+
+
 def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
     before = tables(copy)
     code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force")
@@ -315,6 +356,10 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     [
         (["nothing"], "no run 'nothing'"),
         (["tiny", "--points", "1"], "points: must be a number from 2"),
+        (["tiny", "--points", "0"], "points: must be a number from 2"),
+        (["tiny", "--range=-1:1,0"], "range: must be r, [low, high], or one such pair for each axis"),
+        (["plain-8", "--plane", "interpolate", "--to", "seed=0", "--to", "seed=0"], "is the centre itself"),
+        (["plain-8", "--plane", "interpolate", "--to", "residual-8", "--to", "residual-8"], "is named twice"),
         (["tiny", "--points", "3by3"], "--points 3by3: write it as 51, or as 51x31"),
         (["tiny", "--range", "1:0"], "range: must be [low, high]"),
         (["tiny", "--range", "one"], "--range one: write it as 1, as 0:2"),
