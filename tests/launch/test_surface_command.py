@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from study.launch.chunks import measure
 from study.launch.queue import Job
 from study.launch.rounds import finish
 from study.launch.slurm import Place
+from study.launch.status import surfaces_picture
 from study.launch.surface_plan import SurfaceAction
 from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check, sound
@@ -121,6 +123,15 @@ def test_what_was_measured_besides_is_in_status_and_can_be_cancelled(
     monkeypatch.setattr(cancelling.queue, "cancel", gone.append)
     assert cancelling.cancel(copy / "results", "tiny") == [f"job 17_3: cancelled ({chunk})"]
     assert gone == [["17_3"]]
+
+
+def test_status_has_room_for_states_beside_long_titles() -> None:
+    title = "plain-8 seed 0: random, 21 x 21, recalibrated BN, 5,000 images, refined 1 times"
+    record = {"title": title, "state": "interrupted", "points_sealed": 100, "points": 441, "message": ""}
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(surfaces_picture([record]))
+    text = console.export_text()
+    assert "interrupted" in text and "100/441" in text and "refined 1 times" in text
 
 
 def test_a_dry_run_does_nothing(copy: Path) -> None:
