@@ -129,7 +129,11 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
 
     asked = of_sweep(planned.files, planned.sweep.surfaces, planned.sweep.runs)
     # Those of a run that starts over are forgotten with it.
-    return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
+    try:
+        return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
+    except StudyError as error:  # the runs' own results are there all the same, and shown
+        _complain(str(error))
+        return 2
 
 
 def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:

@@ -162,8 +162,8 @@ def measure(
     wrong = surfaces.check(actions, asked, machine)
     usable = surfaces.sound(actions, wrong)
     if wrong and not count(usable):
-        raise StudyError("\n".join(wrong))
-    for line in wrong:
+        raise StudyError("\n".join(wrong.values()))
+    for line in wrong.values():
         print(f"study: {line}", file=sys.stderr)
     if machine.executor == "slurm":
         if _submit(asked, usable, machine, profile, jobs):
@@ -172,7 +172,7 @@ def measure(
         print("interrupted; what is measured is kept. To go on, give the same command again:", file=sys.stderr)
         print(f"  {again()}", file=sys.stderr)
         return 130
-    return max(_show(asked), int(bool(wrong)))
+    return max(_show(asked, count(usable) > 0), int(bool(wrong)))
 
 
 def plan_lines(actions: Sequence[SurfaceAction]) -> list[str]:
@@ -214,9 +214,10 @@ def _measure_here(asked: Asked, actions: Sequence[SurfaceAction], machine: Machi
     return surfaces.execute(asked, actions, machine, lambda work: SurfaceTerminal(work, console))
 
 
-def _show(asked: Asked) -> int:
-    """Print a line for each surface, and the table's path; 1 where one failed."""
+def _show(asked: Asked, worked: bool) -> int:
+    """Print a line for each surface, and the table's path; 1 where one failed, or is not through after work on it."""
     from study.launch import surfaces
+    from study.launch.plan import WORK
     from study.launch.surface_plan import count
     from study.store.collect import collect
 
@@ -225,12 +226,20 @@ def _show(asked: Asked) -> int:
         if action.verb == "keep":
             print(surfaces.summary(action, asked.runs[action.surface.run]))
         elif action.verb != "hold":
-            failed = action.verb == "leave"
-            print(f"{action.title}: {action.reason or 'not measured'}", file=sys.stderr if failed else sys.stdout)
+            told = sys.stderr if action.state == "failed" else sys.stdout
+            print(f"{action.title}: {action.reason or 'not measured'}", file=told)
+    if failed := [action for action in actions if action.state == "failed"]:
+        print(
+            f"{len(failed)} failed; --mode retry tries again. See {failed[0].files.folder}/chunks/*/log",
+            file=sys.stderr,
+        )
+    left = count(actions, "wait", *WORK)
+    if left and worked:
+        print(f"note: {left} surfaces are not through; the same command goes on with them")
     if held := count(actions, "hold"):
         print(f"{held} surfaces are held back until their runs are trained")
     if asked.files.sweep.exists():
         collect(asked.files)
         if asked.files.surfaces_table.exists():
             print(f"surfaces: {asked.files.surfaces_table}; draw them with `study figure contours {asked.files.name}`")
-    return int(count(actions, "leave") > 0)
+    return int(bool(failed) or (worked and left > 0))

@@ -76,7 +76,7 @@ class _Kept:
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
         self._plane: tuple[list[Path], Plane] | None = None
-        self._evaluator: Evaluator | None = None
+        self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
 
     def feed(self, spec: RunSpec, session: _Session) -> Feed:
         content = load_data(spec, session.data_root)
@@ -97,10 +97,11 @@ class _Kept:
         return self._plane and self._plane[1]
 
     def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        """Of the plane and the images that were asked for last."""
-        if self._evaluator is None:
-            self._evaluator = Evaluator(surface, spec, plane, feed)
-        return self._evaluator
+        # Its plane and feed are kept with it, not their ids, which later ones may have again.
+        if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
+            self._evaluator = None  # its memory is wanted for the next one
+            self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
+        return self._evaluator[2]
 
 
 _kept = _Kept()
@@ -161,7 +162,9 @@ def _measure(
             log.warning("%s", warning)
     evaluator = _kept.evaluator(surface, spec, plane, feed)
     points, _ = known(files.surface, surface)
-    chunk = Chunk(files, surface, points.get(files.key, []), plane, run)
+    if files.key not in points:  # a surface that was begun anew since; without points it would count as measured
+        raise StudyError(f"the points of {files.key} hang on some that are not measured yet; start it with the others")
+    chunk = Chunk(files, surface, points[files.key], plane, run)
     chunk.measure(
         evaluator,
         checkpoint_seconds=session.checkpoint_seconds,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from study.spec.surface import Surface
 from study.store.layout import SurfaceFiles
-from study.store.surfaces import chunk_seconds, load_points, read_spec, seal
+from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal, unseal
 from study.surface.lattice import Place, Point, chunks
 
 
@@ -21,7 +21,9 @@ def known(files: SurfaceFiles, surface: Surface) -> tuple[dict[str, list[Point]]
     def losses(level: int) -> Mapping[Place, float] | None:
         nonlocal waiting
         waiting = not all(files.chunk(key).done.exists() for key in found)
-        return None if waiting else _losses(files, surface, found)
+        there = {} if waiting else _losses(files, surface, found)
+        waiting = waiting or len(there) < sum(map(len, found.values()))  # damaged since; `finish` sees to it
+        return None if waiting else there
 
     for key, points in chunks(surface, losses):
         found[key] = points
@@ -35,11 +37,20 @@ def _losses(files: SurfaceFiles, surface: Surface, keys: Mapping[str, list[Point
 
 
 def finish(files: SurfaceFiles) -> bool:
-    """Seal a surface whose chunks are all sealed; says whether it is sealed."""
-    if files.done.exists():
+    """Seal a surface whose chunks are all sealed; says whether it is sealed.
+
+    Chunks whose points were damaged meanwhile are to be measured again: a surface is never sealed with holes.
+    """
+    if files.sealed:
         return True
     found, complete = known(files, read_spec(files))
-    if not complete or not all(files.chunk(key).done.exists() for key in found):
+    chunks = [files.chunk(key) for key in found]
+    if not all(chunk.done.exists() for chunk in chunks):
+        return False
+    torn = [chunk for chunk in chunks if not intact(chunk)]
+    for chunk in torn:
+        unseal(chunk)
+    if torn or not complete:
         return False
     seal(files, chunk_seconds(files))
     return True

@@ -150,8 +150,8 @@ def _surface_with_queue(action: SurfaceAction, where: Mapping[str, Place], troub
 def surfaces_picture(records: list[dict[str, Any]]) -> Group:
     """As `picture`, of surfaces."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("surface", "state", "points", "message"):
-        table.add_column(name, justify="right" if name == "points" else "left", no_wrap=name != "message")
+    for name in ("surface", "state", "points", "message"):  # a long title goes on below, not over the rest
+        table.add_column(name, justify="right" if name == "points" else "left", no_wrap=name in ("state", "points"))
     for record in records:
         points = f"{record['points_sealed']:,}/{record['points']:,}" if record["points"] else ""
         state = Text(record["state"], COLOURS[record["state"]])

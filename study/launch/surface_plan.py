@@ -13,6 +13,7 @@ from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
+from study.surface.lattice import chunks
 
 
 @dataclass(frozen=True)
@@ -70,28 +71,43 @@ def _decided(
     action: SurfaceAction, runs: Mapping[str, RunFiles], mode: Mode, queued: Mapping[str, str]
 ) -> SurfaceAction:
     for name in (action.surface.run, *action.surface.to):
+        if name not in runs:
+            return replace(action, reason=f"{name} is not there any more")
         state = store.status(runs[name]).state
         if state == "diverged":
-            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="failed")
+            return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="diverged")
         if state != "done":
             return replace(action, verb="hold", reason=f"{name} is not trained yet")
-    if action.files.done.exists() and mode != "force":
+    if action.files.sealed and mode != "force":
         points = sum(map(len, known(action.files, action.surface)[0].values()))
         return replace(action, verb="keep", reason="done", points=points, sealed=points, state="done")
-    waiting = any(name.rpartition("-")[0] == action.files.run_id for name in queued)
-    if mode == "force" and action.files.spec.exists() and not waiting:  # what is queued is measured first, as of a run
-        fresh = _unsealed(replace(action, verb="redo", reason="--mode force starts over"))
-        return replace(fresh, sealed=0)
+    if mode == "force" and action.files.spec.exists():
+        begun = _to_go_on(_unsealed(action), "missing", queued)
+        if begun.state in ("running", "queued"):  # what others are at must not be taken from them
+            return replace(begun, verb="wait", reason=f"{begun.state}; --mode force starts over what nobody is at")
+        return _over_again(action)
     return _to_go_on(_unsealed(action), mode, queued)
 
 
 def _unsealed(action: SurfaceAction) -> SurfaceAction:
     """With the chunks that are not through, and how many points there are."""
-    chunks, _ = known(action.files, action.surface)
-    left = {key: action.files.chunk(key) for key in chunks}
-    left = {key: files for key, files in left.items() if action.verb == "redo" or not files.done.exists()}
-    sealed = sum(len(points) for key, points in chunks.items() if key not in left)
-    return replace(action, chunks=tuple(left.values()), points=sum(map(len, chunks.values())), sealed=sealed)
+    there, _ = known(action.files, action.surface)
+    left = {key: action.files.chunk(key) for key in there}
+    left = {key: files for key, files in left.items() if not files.done.exists()}
+    sealed = sum(len(points) for key, points in there.items() if key not in left)
+    return replace(action, chunks=tuple(left.values()), points=sum(map(len, there.values())), sealed=sealed)
+
+
+def _over_again(action: SurfaceAction) -> SurfaceAction:
+    """With the chunks of a surface of which nothing is measured: its refinements are not known then."""
+    fresh = dict(chunks(action.surface, lambda level: None))
+    return replace(
+        action,
+        verb="redo",
+        reason="--mode force starts over",
+        chunks=tuple(map(action.files.chunk, fresh)),
+        points=sum(map(len, fresh.values())),
+    )
 
 
 def _to_go_on(action: SurfaceAction, mode: Mode, queued: Mapping[str, str]) -> SurfaceAction:
@@ -107,7 +123,7 @@ def _to_go_on(action: SurfaceAction, mode: Mode, queued: Mapping[str, str]) -> S
         else:
             work.append(files)
     begun = action.sealed > 0 or any(now.state != "pending" for now in states.values())
-    state = next((state for state in ("running", "failed", "queued") if state in reasons), "")
+    state = next((state for state in ("running", "queued", "failed") if state in reasons), "")
     state = state or ("interrupted" if begun else "pending")
     if work or not action.chunks:  # all through, and only to be sealed
         verb: Verb = "start" if not begun else "retry" if mode == "retry" else "resume"

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from study.launch.surface_plan import SurfaceAction
 from study.launch.view import FILE_SECONDS, duration
+from study.surface.lattice import PATH
 
 
 class SurfaceTerminal:
@@ -50,6 +51,8 @@ class SurfaceTerminal:
             self._bars[id(action)] = self._live.add_task(action.title, total=total or None, completed=done)
 
     def progress(self, facts: dict[str, Any]) -> None:
+        if facts["run_id"].endswith(f"-{PATH}"):  # snapshots, which are no points of the lattice
+            return
         action = self.owner[facts["run_id"]]
         before = self.reached.get(facts["run_id"], 0)
         self.reached[facts["run_id"]] = facts["iteration"]

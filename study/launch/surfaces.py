@@ -107,7 +107,8 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
 
 def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> Asked:
     """Surfaces of a sweep's runs, some of which may not be on disk yet."""
-    return Asked(files, surfaces, specs, {name: files.run(name) for name in specs} | all_runs(files.results))
+    # A sweep's own runs have the last word: a copy of its folder, kept beside it, has runs of the same ids.
+    return Asked(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -124,8 +125,8 @@ def _changes(text: str) -> dict[str, Any]:
 # -- before anything is started -----------------------------------------------------------------------------------------
 
 
-def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> list[str]:
-    """Have the data sets ready; a line for each run whose network is not to be had.
+def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> dict[str, str]:
+    """Have the data sets ready; by id, a line for each run whose network is not to be had.
 
     Where a cluster measures, the network's bytes are looked at, and no more: a login node imports no torch.
 
@@ -137,12 +138,12 @@ def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> l
     work = [action for action in actions if action.verb in WORK]
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
     look = _kept if machine.executor == "slurm" else _final
-    wrong = []
+    wrong = {}
     for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
         try:
             look(asked.runs[name])
         except StudyError as error:
-            wrong.append(str(error))
+            wrong[name] = str(error)
     return wrong
 
 
@@ -160,10 +161,9 @@ def _kept(run: RunFiles) -> None:
     raise StudyError(f"{run.run_id} has no sound checkpoint any more; train it again with --mode force")
 
 
-def sound(actions: Sequence[SurfaceAction], wrong: Sequence[str]) -> list[SurfaceAction]:
+def sound(actions: Sequence[SurfaceAction], wrong: Mapping[str, str]) -> list[SurfaceAction]:
     """The actions without those that name a run of which `check` had something to say."""
-    bad = {line.partition(" ")[0].rstrip(":") for line in wrong}
-    return [action for action in actions if not bad & {action.surface.run, *action.surface.to}]
+    return [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
 
 
 # -- having it done -------------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Surface(Model):
         if type(dims) is int and dims in (1, 2):  # 1.0 and true are refused
             usual = LINE_POINTS if dims == 1 else BETWEEN if plane == "interpolate" else POINTS
             points = values.get("points")
-            values["points"] = _each(usual if points is None or points in ((), []) else points, dims)
+            values["points"] = _each(usual if points in (None, (), []) else points, dims)
             span = values.get("range")
             values["range"] = _ranges(RANGES.get(str(plane)) if span is None else span, dims)
         for field, when, default in (

@@ -93,11 +93,18 @@ def _of_entry(
 ) -> Iterator[Surface]:
     for name in _chosen(document, entry.get("of"), (*path, "of"), runs):
         to = _others(document, entry["to"], (*path, "to"), runs[name], others) if entry.get("to") else ids
-        if to is not None and name in to:
-            document.wrong((*path, "to"), f"to: {name} is the centre itself; name another run")
+        if to is not None and len({name, *to}) <= len(to):
+            mistake = "is the centre itself" if name in to else "is named twice"
+            word = name if name in to else to[0]
+            document.wrong((*path, "to"), f"to: {word} {mistake}; name another run{_all_but(name, to, entry)}")
             return
         for number in range(entry.get("planes", 1) if to is not None else 0):
             yield _surface(entry, name, to or (), number)
+
+
+def _all_but(name: str, to: tuple[str, ...], entry: Mapping[str, Any]) -> str:
+    """How to leave out the run that the others are compared with, where all of a sweep are centres."""
+    return ", or one run as the centre" if name in to and not entry.get("of") else ""
 
 
 def _chosen(document: Document, of: Any, path: Keys, runs: Mapping[str, RunSpec]) -> list[str]:
@@ -154,6 +161,8 @@ def _explain(document: Document, error: ValidationError, entry: dict[str, Any], 
             given = item["input"]
             hint = nearest(given, re.findall(r"'(\w+)'", item["ctx"]["expected"])) if isinstance(given, str) else ""
             message = f"must be {item['ctx']['expected']}, not {given!r:.80}{hint}"
+        elif field == "range" and item["type"] in ("missing", "too_long", "tuple_type"):
+            message = f"must be r, [low, high], or one such pair for each axis, not {entry['range']!r:.80}"
         elif item["type"] != "choice":
             message = f"{message}, not {item['input']!r:.80}"
         field = "planes" if field == "number" else field

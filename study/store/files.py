@@ -44,21 +44,27 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def read_checked(path: Path) -> bytes:
+def read_checked(path: Path, *, aside: bool = False) -> bytes:
     """The content of a file whose name ends with its digest.
+
+    Parameters
+    ----------
+    aside
+        Rename one that is damaged, or it would count as the newest, and be kept in place of a sound one. For those who
+        write such files: who only looks changes nothing.
 
     Raises
     ------
     ValueError
-        It is damaged. It is out of the way then, renamed: or it would count as the newest, and be kept in place of a
-        sound one.
+        It is damaged.
     OSError
         It cannot be read.
     """
     content = path.read_bytes()
     if digest(content) != path.stem.rpartition("-")[2]:
         with contextlib.suppress(OSError):  # another process was quicker
-            path.rename(path.with_name(f"damaged-{path.name}"))
+            if aside:
+                path.rename(path.with_name(f"damaged-{path.name}"))
         raise ValueError("its content does not match the checksum in its name")
     return content
 

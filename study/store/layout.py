@@ -84,6 +84,11 @@ class SurfaceFiles(TaskFiles):
         self.spec = folder / "spec.json"
         self.table = folder / "surface.parquet"
 
+    @property
+    def sealed(self) -> bool:
+        """Whether it is done, and its table still there; else that is made again of its chunks."""
+        return self.done.exists() and self.table.exists()
+
     def plane(self, digest: str) -> Path:
         """The centre and the directions."""
         return self.folder / f"plane-{digest}.pt"

@@ -75,9 +75,11 @@ Row = dict[str, Any]
 
 
 def write_spec(files: SurfaceFiles, surface: Surface) -> None:
-    """Put a surface's spec into its folder, once."""
-    if not files.spec.exists():
-        write_json(files.spec, surface.model_dump(mode="json"))
+    """Put a surface's spec into its folder, where a sound one is not there already."""
+    with contextlib.suppress(StudyError):
+        read_spec(files)
+        return
+    write_json(files.spec, surface.model_dump(mode="json"))
 
 
 def read_spec(files: SurfaceFiles) -> Surface:
@@ -112,16 +114,34 @@ def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 
         old.unlink(missing_ok=True)
 
 
-def load_points(files: ChunkFiles) -> tuple[int, list[Row]]:
-    """At how many points a chunk was measured, and the rows; damaged files are passed over, and said so."""
+def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Row]]:
+    """At how many points a chunk was measured, and the rows; damaged files are passed over, and said so.
+
+    `aside` as of `read_checked`.
+    """
     for path in files.checkpoints():
         try:
-            table = pq.read_table(io.BytesIO(read_checked(path))).cast(POINTS)
+            table = pq.read_table(io.BytesIO(read_checked(path, aside=aside))).cast(POINTS)
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             log.warning("passed over %s: %s", path.name, error)
             continue
         return int(path.name.split("-")[1]), table.to_pylist()
     return 0, []
+
+
+def intact(files: ChunkFiles) -> bool:
+    """Whether a sealed chunk still has all the points of which its seal speaks."""
+    try:
+        sealed = read_json(files.done)["iteration"]
+    except (StudyError, KeyError, TypeError):
+        return False
+    return bool(load_points(files)[0] == sealed)
+
+
+def unseal(files: ChunkFiles) -> None:
+    """Have a chunk measured again as far as its points are gone."""
+    log.warning("%s has lost points since it was measured; they are measured again", files.run_id)
+    files.done.unlink(missing_ok=True)
 
 
 # -- whole surfaces -------------------------------------------------------------------------------------------------------
@@ -201,14 +221,17 @@ def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
 
 
 def run_folder(files: SurfaceFiles, name: str) -> RunFiles:
-    """A run that a surface names, wherever under the same results folder.
+    """A run that a surface names: in the folder of its own sweep, or wherever under the same results folder.
 
     Raises
     ------
     StudyError
         It is not there.
     """
-    results = files.folder.parent.parent.parent
+    sweep = files.folder.parent.parent
+    own, results = RunFiles(sweep / "runs" / name), sweep.parent
+    if own.spec.exists():
+        return own
     for path in sorted(results.glob(f"*/runs/{name}/spec.json")):
         return RunFiles(path.parent)
     raise StudyError(f"no run {name} under {results}/")

@@ -56,7 +56,7 @@ class Chunk:
             A snapshot of the trajectory is not there any more.
         """
         began = saved = time.perf_counter()
-        done, rows = load_points(self.files)
+        done, rows = load_points(self.files, aside=True)
         whole = True
         for number, point in enumerate(self.points[done:], done + 1):
             report(self._progress(number - 1, began))

@@ -77,7 +77,7 @@ def load(files: SurfaceFiles) -> Plane | None:
     """The plane of a surface, on the CPU, or None where it is not made yet, or damaged."""
     for path in files.planes():
         try:
-            content = torch.load(io.BytesIO(read_checked(path)), map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(read_checked(path, aside=True)), map_location="cpu", weights_only=True)
             if (content.pop("version"), content.pop("surface_id")) != (VERSION, files.run_id):
                 raise ValueError("it is of another version or surface")
             content["ranges"] = tuple((low, high) for low, high in content["ranges"])

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import study as package
+from study.launch import cancel as cancelling
+from study.launch.chunks import measure
+from study.launch.queue import Job
+from study.launch.rounds import finish
+from study.launch.slurm import Place
+from study.launch.status import surfaces_picture
+from study.launch.surface_plan import SurfaceAction
+from study.launch.surface_view import SurfaceTerminal
+from study.launch.surfaces import asked, check, sound
+from study.spec.surface import Surface
 from study.store.curves import read_table
-from study.store.layout import RunFiles, SurfaceFiles
+from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
+from study.store.lease import claim
+from study.store.surfaces import gather, read_spec, run_folder, write_spec
 from tests.helpers import read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
 
@@ -95,6 +110,30 @@ def test_status_shows_surfaces(copy: Path) -> None:
     assert sorted(states.values()) == ["done", "done", "pending"] and states[chosen.run_id] == "pending"
 
 
+def test_what_was_measured_besides_is_in_status_and_can_be_cancelled(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study(copy, "surface", "plain-8", "--points", "2", "--data", "test")
+    code, out, _ = study(copy, "status", "tiny")
+    assert code == 0 and "4 surfaces: 4 done" in out and "plain-8 seed 0: random, 2 x 2" in out
+    chunk = surfaces(copy)[next(reversed(surfaces(copy)))].chunks()[0].run_id
+    place = Place(Job("17_3", "study-tiny-0", "PENDING", "", ""), True, copy / "log")
+    monkeypatch.setattr(cancelling, "places", lambda results: {chunk: place, "another": place})
+    gone: list[list[str]] = []
+    monkeypatch.setattr(cancelling.queue, "cancel", gone.append)
+    assert cancelling.cancel(copy / "results", "tiny") == [f"job 17_3: cancelled ({chunk})"]
+    assert gone == [["17_3"]]
+
+
+def test_status_has_room_for_states_beside_long_titles() -> None:
+    title = "plain-8 seed 0: random, 21 x 21, recalibrated BN, 5,000 images, refined 1 times"
+    record = {"title": title, "state": "interrupted", "points_sealed": 100, "points": 441, "message": ""}
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(surfaces_picture([record]))
+    text = console.export_text()
+    assert "interrupted" in text and "100/441" in text and "refined 1 times" in text
+
+
 def test_a_dry_run_does_nothing(copy: Path) -> None:
     before = sorted(copy.rglob("*"))
     code, out, _ = study(copy, "surface", "tiny", "--points", "4", "--planes", "2", "-n")
@@ -127,6 +166,45 @@ def test_refinements_are_measured_round_after_round(copy: Path) -> None:
     frame = package.read_surfaces(copy / "results/tiny")
     coarse = frame[(frame["refine"] == 0) & (frame["dims"] == 1) & (frame["bn"] == "frozen")].sort_values("i")
     assert list(coarse["loss"]) == list(line[line["level"] == 0]["loss"])
+
+
+def test_a_refined_surface_begun_anew_has_its_refinements_again(copy: Path) -> None:
+    words = ["surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test"]
+    study(copy, *words)
+    before = tables(copy)
+    code, out, _ = study(copy, *words, "--mode", "force", "-n")
+    assert code == 0 and "redo" in out
+    code, _, err = study(copy, *words, "--mode", "force")
+    assert code == 0, err
+    assert tables(copy) == before
+    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
+    assert all(json.loads(chunk.done.read_text())["iteration"] > 0 for chunk in chosen.chunks())
+
+
+def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
+    before = tables(copy)
+    chosen = next(iter(surfaces(copy).values()))
+    chosen.done.unlink()
+    [chunk] = chosen.chunks()
+    chunk.done.unlink()
+    lease = claim(chunk)
+    assert lease is not None
+    _code, out, err = study(copy, "surface", "tiny", "--mode", "force")
+    assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
+    lease.release()
+    study(copy, "surface", "tiny")
+    assert tables(copy) == before
+
+
+def test_a_chunk_whose_points_are_not_known_is_not_sealed(copy: Path) -> None:
+    """As in a job that waited in the queue while the surface was begun anew."""
+    study(copy, "surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test")
+    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
+    refined = next(chunk for chunk in chosen.chunks() if chunk.key.startswith("r1"))
+    shutil.rmtree(chosen.chunk("c000").folder)
+    shutil.rmtree(refined.folder)
+    outcome = measure([refined.folder], copy / "data", "cpu", "debug", checkpoint_seconds=60)
+    assert outcome == {refined.run_id: "failed"} and not refined.done.exists()
 
 
 def test_a_line_to_another_run(copy: Path) -> None:
@@ -207,6 +285,67 @@ def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
     assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
 
 
+def test_a_copy_of_a_sweep_beside_it_is_left_alone(copy: Path) -> None:
+    for name in ("a_copy", "z_copy"):
+        shutil.copytree(copy / "results/tiny", copy / "results" / name)
+    [action, _] = asked(SweepFiles(copy / "results", "tiny"), {"points": 2}).plan()
+    assert action.files.folder.parent == copy / "results/tiny/surfaces"
+    assert run_folder(action.files, action.surface.run).folder.parent == copy / "results/tiny/runs"
+
+
+def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
+    wanted = asked(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
+    gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
+    [action] = gone.plan()
+    assert action.verb == "hold" and action.reason.endswith("is not there any more")
+
+
+def test_a_damaged_spec_of_a_run_keeps_no_others_from_it(copy: Path) -> None:
+    wanted = asked(SweepFiles(copy / "results", "tiny"), {"points": 2})
+    named(copy, "plain-8").spec.write_text("{")
+    actions = wanted.plan()
+    wrong = check(actions, wanted, copy / "data")
+    assert len(wrong) == 1 and "spec.json: is damaged" in wrong[named(copy, "plain-8").run_id]
+    assert [action.surface.run for action in sound(actions, wrong)] == [named(copy, "residual-8").run_id]
+
+
+def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
+    chosen = next(iter(surfaces(copy).values()))
+    spec = read_spec(chosen)
+    for text in ("{", "{}", chosen.spec.read_text().replace("5", "7", 1)):
+        chosen.spec.write_text(text)
+        write_spec(chosen, spec)
+        assert read_spec(chosen) == spec
+
+
+def test_a_run_that_diverged_has_no_surface_which_is_no_failure(copy: Path) -> None:
+    run = named(copy, "plain-8")
+    done = json.loads(run.done.read_text())
+    run.done.write_text(json.dumps(done | {"outcome": "diverged"}))
+    code, out, err = study(copy, "surface", "plain-8", "--points", "2")
+    assert code == 0 and "has diverged: there is no network" in out, err
+
+
+def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path) -> None:
+    for files in surfaces(copy).values():
+        shutil.rmtree(files.folder)
+    for path in copy.glob("results/tiny/runs/*/checkpoint-*"):
+        path.unlink()
+    code, out, err = study(copy, "sweep", "tiny.yaml")
+    assert code == 2 and err.count("has no sound checkpoint any more") == 2 and "training error" in out
+
+
+def test_the_points_of_a_trajectory_are_not_counted_as_those_of_its_plane() -> None:
+    surface = Surface.model_validate({"run": "plain-8-digits-s0-000000000000", "plane": "pca", "points": 3})
+    files = SurfaceFiles(Path("surfaces/x"))
+    chunks = (files.chunk("path"), files.chunk("c000"))
+    view = SurfaceTerminal([SurfaceAction(surface, files, "x", "start", "", chunks, 9)], Console(quiet=True))
+    for chunk, count in zip(chunks, (40, 9), strict=True):
+        view.started(chunk.run_id)
+        view.progress({"run_id": chunk.run_id, "iteration": count})
+    assert sum(view.reached.values()) == 9
+
+
 def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
     before = tables(copy)
     code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force")
@@ -229,6 +368,10 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     [
         (["nothing"], "no run 'nothing'"),
         (["tiny", "--points", "1"], "points: must be a number from 2"),
+        (["tiny", "--points", "0"], "points: must be a number from 2"),
+        (["tiny", "--range=-1:1,0"], "range: must be r, [low, high], or one such pair for each axis"),
+        (["plain-8", "--plane", "interpolate", "--to", "seed=0", "--to", "seed=0"], "is the centre itself"),
+        (["plain-8", "--plane", "interpolate", "--to", "residual-8", "--to", "residual-8"], "is named twice"),
         (["tiny", "--points", "3by3"], "--points 3by3: write it as 51, or as 51x31"),
         (["tiny", "--range", "1:0"], "range: must be [low, high]"),
         (["tiny", "--range", "one"], "--range one: write it as 1, as 0:2"),
@@ -248,6 +391,23 @@ def test_mistakes_cost_one_line_and_start_nothing(words: list[str], says: str, f
     code, _, err = study(finished[0], "surface", *words)
     assert code == 2 and says in err and "Traceback" not in err
     assert sorted(finished[0].rglob("*")) == before
+
+
+def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
+    before = tables(copy)
+    torn, bare, *_ = surfaces(copy).values()
+    [chunk] = torn.chunks()
+    [points] = chunk.checkpoints()
+    points.write_bytes(points.read_bytes()[:100])
+    for files in (torn, bare):
+        files.table.unlink()
+    torn.done.unlink()
+    seen = sorted(copy.rglob("*"))
+    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # who only looks changes nothing
+    assert not finish(torn) and not chunk.done.exists() and not torn.table.exists()
+    code, _, err = study(copy, "surface", "tiny")
+    assert code == 0, err
+    assert tables(copy) == before
 
 
 def test_a_damaged_table_is_said(copy: Path) -> None:
