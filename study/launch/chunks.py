@@ -29,6 +29,7 @@ from study.surface import plane as planes
 from study.surface.chunk import Chunk
 from study.surface.evaluate import Evaluator
 from study.surface.plane import Plane
+from study.training import decoding
 from study.training.feed import Feed
 from study.training.feeds import open_feed
 from study.training.pack import Progress
@@ -137,8 +138,9 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             return "busy"
         except Stopped:
             log.info("stopped while its plane was made")
-        except Exception as error:
+        except Exception as raised:
             log.exception("the attempt failed")
+            error = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
             store.write_failed(files, one_line(error), traceback.format_exc())
             if session.raise_errors and not isinstance(error, StudyError):
                 raise

@@ -252,17 +252,25 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
     finite = [loss for loss in losses if math.isfinite(loss)]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
     if len(finite) < len(losses):
-        words.append(f"no number at {len(losses) - len(finite)} points")
+        words.append(f"no number at {len(losses) - len(finite)} points{_why(action.surface)}")
     centre = [row["loss"] for row in plane.to_pylist() if row["alpha"] == row["beta"] == 0.0]
     if centre:
         words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
     return f"{action.title}: {', '.join(words)}"
 
 
+def _why(surface: Surface) -> str:
+    """Where a surface has no number by nature."""
+    if surface.plane != "interpolate" or surface.bn != "frozen":
+        return ""
+    return " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
+
+
 def _beside(action: SurfaceAction, run: RunFiles, split: str) -> str:
     """What the run itself recorded, where that is the same quantity."""
     surface = action.surface
-    if surface.subset is not None or surface.bn != "frozen":
+    other = surface.subset is not None or surface.bn != "frozen"
+    if other or surface.precision != store.read_spec(run).precision:
         return ""
     curve = read_table(run.curves)
     name = "train_clean" if split == "train" else "test"

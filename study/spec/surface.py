@@ -45,7 +45,7 @@ class Surface(Model):
     plane: Literal["random", "interpolate", "pca", "hessian"] = Field(
         default="random",
         description="random directions; differences to other runs' networks; principal directions of the trajectory; "
-        "eigenvectors of the Hessian's largest eigenvalues",
+        "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
     )
     to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
         default=(),
@@ -233,6 +233,8 @@ class Surface(Model):
         """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
         number = f" {self.number}" if self.number else ""
         words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
+        if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
+            words.append(" x ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(self.range)))
         words += [] if self.bn == "frozen" else [f"{self.bn} BN"]
         words += [] if self.normalisation in (None, "filter") else [f"normalised by {self.normalisation}"]
         words += [] if not self.orthogonal else ["orthogonal"]
