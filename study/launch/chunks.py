@@ -140,9 +140,9 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             log.info("stopped while its plane was made")
         except Exception as raised:
             log.exception("the attempt failed")
-            error = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
-            store.write_failed(files, one_line(error), traceback.format_exc())
-            if session.raise_errors and not isinstance(error, StudyError):
+            told = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
+            store.write_failed(files, one_line(told), traceback.format_exc())
+            if session.raise_errors and not isinstance(told, StudyError):
                 raise
         return _outcome(files)
 
