@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from study.launch.attempt import attempt
 from study.launch.chunks import measure
 from study.store.layout import ChunkFiles, task_files
-from study.training.pack import Progress
 from study.training.ranks import Ranks
 
 
-def work(
-    folders: Sequence[Path],
-    data_root: Path,
-    device: str,
-    executor: str,
-    *,
-    checkpoint_seconds: float,
-    stopped: Callable[[], bool] = lambda: False,
-    report: Callable[[Progress], None] = lambda progress: None,
-    raise_errors: bool = False,
-    ranks: Ranks | None = None,
-) -> dict[str, str]:
-    """Do what is left of these tasks, all runs or all chunks. Arguments and result as of `study.launch.attempt.attempt`."""
+def work(folders: Sequence[Path], *where: Any, ranks: Ranks | None = None, **how: Any) -> dict[str, str]:
+    """Do what is left of these tasks, all runs or all chunks. Arguments and result as of `study.launch.attempt.attempt`.
+
+    The chunks of a surface are shared out between processes, never within ranks.
+    """
     if isinstance(task_files(folders[0]), ChunkFiles):
-        return measure(
-            folders,
-            data_root,
-            device,
-            executor,
-            checkpoint_seconds=checkpoint_seconds,
-            stopped=stopped,
-            report=report,
-            raise_errors=raise_errors,
-        )
-    return attempt(
-        folders,
-        data_root,
-        device,
-        executor,
-        checkpoint_seconds=checkpoint_seconds,
-        stopped=stopped,
-        report=report,
-        raise_errors=raise_errors,
-        ranks=ranks,
-    )
+        return measure(folders, *where, **how)
+    return attempt(folders, *where, ranks=ranks, **how)
