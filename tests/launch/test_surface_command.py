@@ -410,6 +410,19 @@ def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
     assert tables(copy) == before
 
 
+def test_what_the_killed_left_is_swept_away(copy: Path) -> None:
+    before = tables(copy)
+    chosen = next(iter(surfaces(copy).values()))
+    [chunk] = chosen.chunks()
+    for path in (chosen.done, chosen.table, *chosen.planes()):
+        path.unlink()
+    shutil.rmtree(chunk.folder)
+    for name in (".plane-0.pt.0.tmp", ".lease.0.tmp"):
+        (chosen.folder / name).touch()
+    assert measure([chunk.folder], copy / "data", "cpu", "debug", checkpoint_seconds=60) == {chunk.run_id: "done"}
+    assert not list(chosen.folder.glob(".*")) and tables(copy).keys() == before.keys()
+
+
 def test_a_damaged_table_is_said(copy: Path) -> None:
     chosen = next(iter(surfaces(copy).values()))
     chosen.table.write_bytes(chosen.table.read_bytes()[:-20])
