@@ -135,7 +135,7 @@ def random(size, seed=3):
 # -- products -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block, order, join", TINY, ids=str)
+@pytest.mark.parametrize("block, order, join", TINY, ids=lambda part: getattr(part, "__name__", str(part)))
 def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, join):
     network, batches = tiny(block, order, join), noise()
     matrix, hessian = dense(network, batches), Hessian(network, batches)
