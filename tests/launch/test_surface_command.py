@@ -23,6 +23,7 @@ from study.launch.status import surfaces_picture
 from study.launch.surface_plan import SurfaceAction
 from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check, sound
+from study.launch.sweep import Machine
 from study.spec.surface import Surface
 from study.store.curves import read_table
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
@@ -304,7 +305,7 @@ def test_a_damaged_spec_of_a_run_keeps_no_others_from_it(copy: Path) -> None:
     wanted = asked(SweepFiles(copy / "results", "tiny"), {"points": 2})
     named(copy, "plain-8").spec.write_text("{")
     actions = wanted.plan()
-    wrong = check(actions, wanted, copy / "data")
+    wrong = check(actions, wanted, Machine(copy / "data", "local"))
     assert len(wrong) == 1 and "spec.json: is damaged" in wrong[named(copy, "plain-8").run_id]
     assert [action.surface.run for action in sound(actions, wrong)] == [named(copy, "residual-8").run_id]
 
