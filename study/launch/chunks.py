@@ -186,9 +186,9 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
             time.sleep(WAIT)
             continue
         try:
+            sweep_away_temporaries(files.folder)  # of who was killed while it wrote the plane
             with Heartbeat({files.run_id: lease}):
                 if planes.load(files) is None:
-                    sweep_away_temporaries(files.folder)  # of who was killed while it wrote the plane
                     others = [run_folder(files, name) for name in surface.to]
                     made = planes.make(surface, run, others, feed, session.stopped)
                     lease.check()

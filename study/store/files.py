@@ -117,5 +117,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def sweep_away_temporaries(folder: Path) -> None:
     """Remove what writers that were killed left in a folder; only for the one who holds its lease."""
     for path in folder.glob(".*.tmp"):
-        if not path.name.startswith(".lease"):  # somebody else may be asking for the lease just now
+        # Somebody else may be asking for the lease just now; a draft that is being written has two dots.
+        if not path.name.lstrip(".").startswith("lease"):
             path.unlink(missing_ok=True)

@@ -197,9 +197,7 @@ def _extent(surface: Surface, rows: Sequence[Row]) -> list[tuple[float, float]]:
 def seal(files: SurfaceFiles, seconds: float) -> None:
     """Write the table of a surface that is measured, and then that it is done."""
     table = gather(files)
-    for draft in files.folder.glob(
-        ".lease*.tmp"
-    ):  # of some who were killed in asking for the plane; nobody does any more
+    for draft in files.folder.glob(".*lease*.tmp"):  # of those killed in asking for the plane; nobody does any more
         draft.unlink(missing_ok=True)
     write_bytes(files.table, to_bytes(table))
     write_json(files.done, {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds})

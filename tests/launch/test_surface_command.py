@@ -26,8 +26,8 @@ from study.launch.surfaces import asked, check, sound
 from study.launch.sweep import Machine
 from study.spec.surface import Surface
 from study.store.curves import read_table
-from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
-from study.store.lease import claim
+from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
+from study.store.lease import claim, holder
 from study.store.surfaces import gather, read_spec, run_folder, write_spec
 from tests.helpers import read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
@@ -242,7 +242,9 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, copy: Pat
     code, _out, err = study(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected
-    assert not list(copy.glob("results/tiny/surfaces/**/*.tmp")) and not list(copy.glob("results/**/lease"))
+    assert not list(copy.glob("results/tiny/surfaces/**/*.tmp"))
+    # One that is killed between its chunk's seal and the lease's release leaves a lease that is void.
+    assert not [path for path in copy.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
 
 
 def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:

@@ -85,3 +85,10 @@ def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{half")
     with pytest.raises(StudyError, match=r"x\.json: is damaged"):
         files.read_json(tmp_path / "x.json")
+
+
+def test_what_asks_for_a_lease_is_never_swept_away(tmp_path: Path) -> None:
+    for name in (".lease.1.tmp", "..lease.1.tmp.2.tmp", ".points.1.tmp"):
+        (tmp_path / name).touch()
+    files.sweep_away_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["..lease.1.tmp.2.tmp", ".lease.1.tmp"]
