@@ -189,6 +189,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
             sweep_away_temporaries(files.folder)  # of who was killed while it wrote the plane
             with Heartbeat({files.run_id: lease}):
                 if planes.load(files) is None:
+                    _refuse_another(files, surface)
                     others = [run_folder(files, name) for name in surface.to]
                     made = planes.make(surface, run, others, feed, session.stopped)
                     lease.check()
@@ -198,6 +199,13 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
     if plane.fingerprint != feed.fingerprint:
         raise StudyError("the data set is not the one that this surface was begun with; put the old data back")
     return plane
+
+
+def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
+    """A plane that was lost is made again where that gives the same: sums of a Hessian's or a trajectory's may differ in
+    their last digits on another machine, and points of two planes must not mix."""
+    if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
+        raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")
 
 
 def _outcome(files: ChunkFiles) -> str:

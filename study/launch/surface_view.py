@@ -29,6 +29,7 @@ class SurfaceTerminal:
         self.reached: dict[str, int] = {}
         self.failed: set[int] = set()
         self._bars: dict[int, TaskID] = {}
+        self._under_way: set[int] = set()
         self._told = self.began
         columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("points"))
         self._live = Progress(
@@ -47,13 +48,17 @@ class SurfaceTerminal:
     def started(self, run_id: str) -> None:
         action = self.owner[run_id]
         if id(action) not in self._bars:
-            done, total = action.sealed, action.points
-            self._bars[id(action)] = self._live.add_task(action.title, total=total or None, completed=done)
+            # The bar pulses until the first point is begun: a plane of eigenvectors takes minutes.
+            self._bars[id(action)] = self._live.add_task(f"{action.title}: making its plane", total=None)
 
     def progress(self, facts: dict[str, Any]) -> None:
+        action = self.owner[facts["run_id"]]
+        if id(action) not in self._under_way:
+            self._under_way.add(id(action))
+            bar, total = self._bars[id(action)], action.points or None
+            self._live.update(bar, description=action.title, total=total, completed=action.sealed)
         if facts["run_id"].endswith(f"-{PATH}"):  # snapshots, which are no points of the lattice
             return
-        action = self.owner[facts["run_id"]]
         before = self.reached.get(facts["run_id"], 0)
         self.reached[facts["run_id"]] = facts["iteration"]
         if action.points:

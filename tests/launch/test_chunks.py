@@ -80,3 +80,20 @@ def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_
     assert files.table.stat().st_mtime_ns == before
     [chunk] = files.chunks()
     assert len(chunk.attempts.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("plane", ["random", "pca"])
+def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles], tmp_path: Path) -> None:
+    files = opened(trained["plain"], plane=plane, points=9, number=7 if plane == "random" else 0)
+    *most, last = folders(files)
+    measured(most, tmp_path)
+    [path] = files.planes()
+    path.write_bytes(path.read_bytes()[:-50])
+    monkey = chunks._kept = chunks._Kept()
+    assert monkey.plane(files) is None
+    outcomes = set(measured([last], tmp_path).values())
+    if plane == "random":  # made again, it is the same
+        assert outcomes == {"done"} and files.done.exists()
+    else:
+        assert outcomes == {"failed"} and not files.done.exists()
+        assert "its plane is damaged or gone" in files.chunk(last.name.rpartition("-")[2]).failed.read_text()
