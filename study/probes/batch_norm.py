@@ -27,7 +27,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     on recalibrated ("precise") statistics. Cost: seven forward passes of the probe's images, of training and test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), _parts(subject))
+    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), parts(subject))
     with torch.no_grad():
         for split in ("train", "test"):
             for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
@@ -49,7 +49,7 @@ def _evaluate(network: Network, subject: Subject, split: str) -> tuple[float, fl
     return loss / count, 100.0 * wrong / count
 
 
-def _parts(subject: Subject) -> Iterator[Tensor]:
+def parts(subject: Subject) -> Iterator[Tensor]:
     """The probe's images as BN sees them in training."""
     for images, _ in subject.batches():
         yield from images.chunk(subject.spec.recipe.bn_groups)

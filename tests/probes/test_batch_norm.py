@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.probes.batch_norm import fold, measure, recalibrate
+from study.probes.batch_norm import fold, measure, parts, recalibrate
 from study.spec.registry import ORDERS
 from tests.probes.test_paths import subject
 
@@ -40,7 +40,7 @@ def test_recalibrated_statistics_are_the_means_of_the_batches():
         first = [tested.network.stem[0](images) for images, _ in tested.batches()]
         means = torch.stack([x.mean((0, 2, 3)) for x in first]).mean(0)
         variances = torch.stack([x.var((0, 2, 3)) for x in first]).mean(0)
-    network = recalibrate(tested.network, tested)
+    network = recalibrate(tested.network, parts(tested))
     assert not network.training
     torch.testing.assert_close(network.stem[1].running_mean, means)
     torch.testing.assert_close(network.stem[1].running_var, variances)
@@ -48,7 +48,7 @@ def test_recalibrated_statistics_are_the_means_of_the_batches():
 
 def test_the_three_agree_where_the_averages_are_right():
     tested = subject()
-    recalibrate(tested.network, tested)
+    recalibrate(tested.network, parts(tested))
     found = named(measure(tested))
     for split in ("train", "test"):
         for name in ("recalibrated", "folded"):
