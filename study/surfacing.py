@@ -92,7 +92,8 @@ def surface(
     """Measure the loss over planes of weights around the trained networks of a sweep, or of one run.
 
     Without any setting, the surfaces that the sweep's file names, or else a random plane of 51 x 51 points for each run.
-    Stop it with Ctrl-C at any time: the same command goes on where it was.
+    Stop it with Ctrl-C at any time: the same command goes on where it was. A sweep file's `surfaces` has a few settings more
+    (docs/surfaces.md).
     """
     from study.data import default_root
     from study.launch import surfaces
