@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import shutil
@@ -11,12 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from study.errors import StudyError
 from study.spec.surface import Surface, surface_id
 from study.store import lease
-from study.store.curves import read_table, to_bytes
+from study.store.curves import parse, read_table, to_bytes
 from study.store.files import digest, read_checked, read_json, write_bytes, write_json
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 
@@ -121,7 +119,7 @@ def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Ro
     """
     for path in files.checkpoints():
         try:
-            table = pq.read_table(io.BytesIO(read_checked(path, aside=aside))).cast(POINTS)
+            table = parse(read_checked(path, aside=aside)).cast(POINTS)
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             log.warning("passed over %s: %s", path.name, error)
             continue

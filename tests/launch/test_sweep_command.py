@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import study as package
-from study import cli
+from study import options
 from study.launch.allocator import ALLOCATOR
 from study.launch.worker import Warnings
 from study.store.files import read_json, read_lines
@@ -270,7 +270,7 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
 def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
-    assert cli._again() == "study sweep 'my file.yaml' seed=0"
+    assert options.again() == "study sweep 'my file.yaml' seed=0"
 
 
 def test_the_command_alone_is_its_help(tmp_path: Path) -> None:

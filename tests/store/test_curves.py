@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +57,18 @@ def test_damage_to_the_inner_parts_names_the_file(tmp_path: Path, monkeypatch: p
     def broken(*arguments: object, **options: object) -> None:
         raise OSError("Couldn't deserialize thrift")  # what pyarrow makes of a flipped byte
 
-    monkeypatch.setattr(pq, "read_table", broken)
+    curves.write_rows(tmp_path / "curves.parquet", [])
+    monkeypatch.setattr(pq, "ParquetFile", broken)
     with pytest.raises(StudyError, match=r"curves\.parquet: is damaged: Couldn't deserialize"):
         curves.read_table(tmp_path / "curves.parquet")
+
+
+def test_reading_starts_no_thread(tmp_path: Path) -> None:
+    """One that has just begun aborts a process that ends."""
+    path = tmp_path / "curves.parquet"
+    curves.write_rows(path, [])
+    code = (
+        "import os, sys, pathlib; from study.store.curves import read_table; count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = count(); read_table(pathlib.Path(sys.argv[1])); assert count() == before"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
