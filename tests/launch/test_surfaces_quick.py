@@ -13,7 +13,7 @@ from tests.launch.command import study as command
 
 def test_surfaces_quick_shows_what_it_says(tmp_path: Path) -> None:
     text = find_sweep_file("surfaces_quick.yaml").read_text()
-    (tmp_path / "quick.yaml").write_text(text.replace("points: 15", "points: 5"))
+    (tmp_path / "quick.yaml").write_text(text.replace("points: 15", "points: 3"))
     code, out, err = command(tmp_path, "sweep", "quick.yaml")
     assert code == 0, err
     assert out.count("at the centre") == 8 and "figure: figures/surfaces_quick/contours.pdf" in out
