@@ -4,9 +4,10 @@
     python benchmarks/surface.py --run results/SWEEP/runs/RUN --data-root data
     python benchmarks/surface.py --device cuda --images 50000
 
-The obvious way sets the weights of a point with `load_state_dict`, then loops over a DataLoader with 2 workers, in eager
-float32, on all cores. `study` is as many workers as there are cores, of one thread each, as `study surface` has them; on a
-GPU one worker, with a CUDA graph of a point and without. `vmapped` is eager, four points at once on one core.
+The obvious way sets the weights of a point with `load_state_dict`, then loops over a DataLoader with 2 workers over images as
+torchvision's CIFAR-10 holds and transforms them, in eager float32, on all cores. `study` is as many workers as there are
+cores, of one thread each, as `study surface` has them; on a GPU one worker, with a CUDA graph of a point and without. With
+`--many`, `vmapped` is eager, four points at once on one core.
 
 Contenders are processes that stand still while another one has its turn; each turn measures a point or a few. Prints the
 median over the rounds of each rate, its ratio to the obvious way, and by how much the losses differ. Without `--run`, the
@@ -28,10 +29,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from textbook import Cifar
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F  # noqa: N812
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
+from torchvision import transforms
 
 from study.data.images import ImageSet, image_set
 from study.launch.allocator import ALLOCATOR
@@ -101,12 +104,11 @@ def _trained(options: argparse.Namespace) -> tuple[RunSpec, ImageSet, dict[str, 
 
 
 def obvious(case: Case, precision: str) -> Iterator[Any]:
-    """Set the weights, loop over a DataLoader."""
+    """Set the weights, loop over a DataLoader of images as torchvision's CIFAR-10 holds them."""
     count = min(case.count, len(case.feed))
-    mean, scale = case.feed.mean.cpu(), 255.0
-    images = torch.from_numpy(case.data.train_images[:count].copy())
-    images = ((images.float() - mean) / scale).permute(0, 3, 1, 2).contiguous()
-    data = TensorDataset(images, torch.from_numpy(case.data.train_labels[:count].copy()))
+    mean = case.feed.mean.cpu().permute(2, 0, 1) / 255
+    transform = transforms.Compose([transforms.ToTensor(), lambda image: image - mean])
+    data = Cifar(case.data.train_images[:count], case.data.train_labels[:count], transform)
     loader = DataLoader(data, batch_size=128, num_workers=2)
     point, losses = (yield), None
     while True:
@@ -217,7 +219,8 @@ def compare(options: argparse.Namespace) -> None:
     lineup = [("obvious", "fp32", 1, cores), ("study", "fp32", copies, 1), ("study", "bf16", copies, 1)]
     if gpu:
         lineup += [("study", "tf32", 1, 1), ("eager", "bf16", 1, 1)]
-    lineup.append(("vmapped", "fp32", 1, 1))
+    if options.many:
+        lineup.append(("vmapped", "fp32", 1, 1))
     servers = [Server(options, *entry) for entry in lineup]
     rates: dict[str, list[float]] = {server.name: [] for server in servers}
     worst: dict[str, float] = dict.fromkeys(rates, 0.0)
@@ -250,6 +253,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--many", action="store_true", help="several points at once, too")
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--precision", default="fp32", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
