@@ -256,6 +256,9 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
     centre = [row["loss"] for row in plane.to_pylist() if row["alpha"] == row["beta"] == 0.0]
     if centre:
         words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
+    known = table.select(surface_store.FACTS).slice(0, 1).to_pylist()[0]
+    for name, text in (("explained", "{:.0%} of the way explained"), ("eigenvalue", "eigenvalue {:.3g}")):
+        words += [text.format(value) for axis in "ab" if (value := known[f"{name}_{axis}"]) is not None]
     return f"{action.title}: {', '.join(words)}"
 
 

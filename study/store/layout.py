@@ -83,6 +83,7 @@ class SurfaceFiles(TaskFiles):
         super().__init__(folder)
         self.spec = folder / "spec.json"
         self.table = folder / "surface.parquet"
+        self.facts = folder / "plane.json"
 
     @property
     def sealed(self) -> bool:

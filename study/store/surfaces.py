@@ -61,8 +61,16 @@ SETTINGS = pa.schema(
         ("precision", pa.string()),
         ("refine", pa.int64()),
         ("curvature_images", pa.int64()),
+        ("cosine", pa.float64()),  # of the angle between the two directions
+        ("eigenvalue_a", pa.float64()),  # of the Hessian, where its eigenvectors are the directions
+        ("eigenvalue_b", pa.float64()),
+        ("explained_a", pa.float64()),  # share of a trajectory's squared distances that lies along a direction
+        ("explained_b", pa.float64()),
     ]
 )
+
+FACTS = ("cosine", "eigenvalue_a", "eigenvalue_b", "explained_a", "explained_b")
+"""What is known of a plane once it is made; null where it does not apply."""
 
 SURFACES = pa.schema([*SETTINGS, *POINTS])
 """Key: (surface_id, iteration, i, j, split)."""
@@ -151,7 +159,8 @@ def gather(files: SurfaceFiles) -> pa.Table:
         return read_table(files.table).cast(SURFACES)
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
     points = pa.Table.from_pylist(rows, schema=POINTS)
-    settings = _settings(files.run_id, read_spec(files), rows)
+    facts = read_json(files.facts) or {}
+    settings = _settings(files.run_id, read_spec(files), rows) | {name: facts.get(name) for name in FACTS}
     columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
     return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
 
@@ -249,7 +258,7 @@ def reset(files: SurfaceFiles) -> None:
     if busy:
         raise StudyError(f"{busy[0]} is being measured; it cannot start over")
     files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
-    for path in (files.table, files.failed, *files.planes()):
+    for path in (files.table, files.failed, files.facts, *files.planes()):
         path.unlink(missing_ok=True)
     shutil.rmtree(files.folder / "chunks", ignore_errors=True)
 

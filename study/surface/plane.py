@@ -20,7 +20,7 @@ from study.probes.subject import Subject
 from study.spec.run import PROBE_IMAGES
 from study.spec.surface import Surface
 from study.store import runs as store
-from study.store.files import digest, read_checked, write_bytes
+from study.store.files import digest, read_checked, write_bytes, write_json
 from study.store.layout import RunFiles, SurfaceFiles
 from study.surface import directions as spanning
 from study.surface.flat import Flat
@@ -60,12 +60,13 @@ class Plane:
     threads: int
     """With which all points are measured on a CPU: sums are taken in another order with more."""
     facts: dict[str, float] = field(default_factory=dict)
-    """What is to be known of the directions: `cosine` between them, `eigenvalue_1`, `explained_1`, ..."""
+    """What is to be known of the directions, as the surface's table has it (`study.store.surfaces.FACTS`)."""
     snapshots: tuple[Snapshot, ...] = ()
     """The training's way, with `plane: pca`."""
 
     def save(self, files: SurfaceFiles) -> None:
-        """Write it as one act."""
+        """Write it as one act, after what is to be known of it."""
+        write_json(files.facts, {name: value for name, value in self.facts.items() if math.isfinite(value)})
         buffer = io.BytesIO()
         fields = asdict(self) | {"ranges": [list(pair) for pair in self.ranges]}
         fields["snapshots"] = [list(snapshot) for snapshot in self.snapshots]
@@ -120,7 +121,8 @@ def make(
         directions, snapshots, facts = _trajectory(surface, run, flat, centre)
     if surface.dims == 2:
         a, b = directions.double()
-        facts["cosine"] = float(a @ b / (a.norm() * b.norm()))
+        # Without the digits that hang on the number of threads: a surface's table has the same bytes with any.
+        facts["cosine"] = round(float(a @ b / (a.norm() * b.norm())), 9)
     ranges = surface.range or _around(snapshots, surface.dims)
     return Plane(centre, directions, ranges, feed.fingerprint, torch.get_num_threads(), facts, snapshots)
 
@@ -162,7 +164,7 @@ def _leading(
         raise StudyError(f"{run.run_id}: the Hessian's leading eigenvalues could not be found")
     directions = torch.zeros(surface.dims, flat.size)
     directions[:, : flat.weights] = torch.from_numpy(vectors.copy())  # its rows were turned round
-    return directions, {f"eigenvalue_{rank}": float(value) for rank, value in enumerate(values, 1)}
+    return directions, {f"eigenvalue_{axis}": float(value) for axis, value in zip("ab", values, strict=False)}
 
 
 def hessian_batches(surface: Surface, run: RunFiles, network: Network, feed: Feed) -> list[tuple[Tensor, Tensor]]:
@@ -196,7 +198,7 @@ def _trajectory(
     for iteration, place, residual in places:
         alpha, beta = (*place, 0.0)[:2]
         snapshots.append(Snapshot(iteration, alpha, beta, residual))
-    facts = {f"explained_{rank}": share for rank, share in enumerate(found.explained, 1)}
+    facts = {f"explained_{axis}": share for axis, share in zip("ab", found.explained, strict=False)}
     return found.directions, tuple(snapshots), facts
 
 

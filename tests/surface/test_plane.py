@@ -149,7 +149,7 @@ def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], di
     for axis, (low, high) in enumerate(made.ranges):
         places = [snapshot[1 + axis] for snapshot in made.snapshots]
         assert low < min(places) and max(places) < high
-    assert 0.5 < made.facts["explained_1"] + made.facts["explained_2"] <= 1
+    assert 0.5 < made.facts["explained_a"] + made.facts["explained_b"] <= 1
 
 
 def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
@@ -163,7 +163,7 @@ def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
     # The Hessian is of whole batches alone, and the kinks of ReLUs bend the loss, too: neither is much.
     step = 0.02
     below, centre, above = (evaluator.at((place,))["train"].loss for place in (-step, 0.0, step))
-    assert (below - 2 * centre + above) / step**2 == pytest.approx(made.facts["eigenvalue_1"], rel=0.1)
+    assert (below - 2 * centre + above) / step**2 == pytest.approx(made.facts["eigenvalue_a"], rel=0.1)
     assert float(made.directions[0].norm()) == pytest.approx(1, rel=1e-5)
 
 
