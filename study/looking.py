@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)]
 
 
+StyleName = Annotated[str, typer.Option("--style", help="paper, or talk: larger text and lines")]
+Formats = Annotated[str, typer.Option("--formats", help="comma-separated: pdf, png, svg")]
+
+
 def _complete_figure(incomplete: str) -> list[str]:
     from study.spec.registry import FIGURES
 
@@ -40,11 +44,12 @@ def figure(
             autocompletion=complete_sweep,
         ),
     ],
-    formats: Annotated[str, typer.Option(help="comma-separated: pdf, png, svg")] = "pdf,png,svg",
+    style: StyleName = "paper",
+    formats: Formats = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
-    """Draw a figure from what was collected, with the CSV of exactly what it shows beside it."""
+    """Draw a figure from what was collected; beside it its caption, and the CSV of exactly what it shows."""
     from study.plotting import check, save
     from study.spec.yaml import scalar
 
@@ -55,8 +60,24 @@ def figure(
         raise StudyError("no sweep was named")
     frame, runs = _frames(named, results, check(name, options).needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
-    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
+    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), style=style, **options):
         print(path)
+
+
+def figures(
+    sweeps: Sweeps,
+    style: StyleName = "paper",
+    formats: Formats = "pdf,png,svg",
+    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Draw every figure that the data of a sweep can feed, and say of each other one why not."""
+    from study.plotting.every import draw_all
+
+    named = [sweep_files(name, results) for name in sweeps]
+    folder = out or Path("figures") / named[0].name
+    for line in draw_all([files.folder for files in named], folder, tuple(formats.split(",")), style):
+        print(line, flush=True)
 
 
 def table(

@@ -2,7 +2,7 @@
 
 A figure is one module here and one line of `study.spec.registry.FIGURES`. Its target takes
 `(frame, runs, *, **options)`, where its registry entry says which frame, and returns a `study.plotting.canvas.Plot`: the
-picture, and the tidy frame of exactly what it shows.
+picture, the tidy frame of exactly what it shows, and the text to write under it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def save(
     style: str = "paper",
     **options: Any,
 ) -> list[Path]:
-    """Write `out/<name>.<format>` for each format, and `out/<name>.csv` with exactly what was drawn.
+    """Write `out/<name>.<format>` for each format, its caption `out/<name>.txt`, and `out/<name>.csv`: what was drawn.
 
     Every write is atomic, and equal input gives equal bytes. Arguments and errors as for `figure`.
 

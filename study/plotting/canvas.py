@@ -16,9 +16,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from study.plotting.style import FAINT, MUTED
+from study.plotting.style import FAINT, MUTED, sheet_width
 
-WIDTHS = {1: 3.5, 2: 6.8}  # one column, two columns of a paper
+LEAST_PANEL = 1.1  # inches: a sheet that would have narrower ones grows
 EDGE = 0.06
 LEFT = 0.5
 HEADER = 0.66  # title, legend, panel titles
@@ -32,10 +32,11 @@ NOTE_LINE = 0.118
 
 
 class Plot(NamedTuple):
-    """A picture, and the tidy frame of exactly what it shows."""
+    """A picture, the tidy frame of exactly what it shows, and what to write under it (`study.plotting.caption`)."""
 
     figure: Figure
     data: pd.DataFrame
+    caption: str
 
 
 class Sheet(NamedTuple):
@@ -68,11 +69,11 @@ def sheet(
     """A sheet with its header and notes, and an empty row of panels for each title in `rows`.
 
     `gap` (between panels), `right` (of the last) and `width` (of the sheet) are in inches, `aspect` is a panel's height
-    over its width; by default panels are of one size on a sheet that grows with them. The panels of a row `share` their
-    y axis.
+    over its width; by default panels are of one height. The panels of a row `share` their y axis.
     """
-    width = width or WIDTHS.get(columns, 3.1 * columns)
-    panel = (width - LEFT - right - gap * (columns - 1)) / columns
+    around = LEFT + right + gap * (columns - 1)
+    width = width or max(sheet_width(columns), around + LEAST_PANEL * columns)
+    panel = (width - around) / columns
     tall = panel * aspect if aspect else PANEL
     lines = [line for note in notes for line in _wrapped(note, width, NOTE_SIZE)]
     foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)

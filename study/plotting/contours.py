@@ -78,7 +78,15 @@ def plot(
     says = {split: f"{SPLITS[split]} {of} of {{}} images"}
     evidence = shown(frame, runs, 2, says, plane=plane, number=number, seed=seed)
     data = prepare(evidence, of)
-    return Plot(draw(data, evidence, of), data)
+    shows = (
+        f"{SPLITS[split].capitalize()} {UNITS[of]} over planes through the weights of each network, which stands at (0, 0). "
+        f"Contour levels: {_levels(of)}. Star: the smallest value that was measured. Hatched: no finite value."
+    )
+    return Plot(draw(data, evidence, of), data, surfaces.caption_of(shows, evidence))
+
+
+def _levels(of: str) -> str:
+    return "0.1 to 9.6 in steps of 0.5" if of == "loss" else ", ".join(f"{level}" for level in LEVELS[of]) + " %"
 
 
 def prepare(evidence: Shown, of: str) -> pd.DataFrame:
@@ -100,7 +108,7 @@ def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:
     rows = [title if line == 0 else "" for title in evidence.rows for line in range(lines)]
     page = canvas.sheet(
         rows, across, head, notes, gap=0.14, right=BAR + 0.08, share=False,
-        width=canvas.WIDTHS[1 if across == 1 else 2], aspect=_aspect(evidence.surfaces),
+        width=style.sheet_width(across), aspect=_aspect(evidence.surfaces),
     )  # fmt: skip
     filled = None
     for row, title in enumerate(evidence.rows):

@@ -14,12 +14,19 @@ from matplotlib.lines import Line2D
 from study.errors import StudyError, nearest
 from study.plotting import canvas, labels, style
 from study.plotting.canvas import Plot
-from study.plotting.frames import Tidy, in_order, tidy
+from study.plotting.caption import caption
+from study.plotting.frames import Tidy, in_order, named, tidy
 from study.plotting.labels import EndLabel
+from study.plotting.papers import R15
+from study.plotting.phrases import listed
 
 LINE = ["condition", "network", "label", "split"]
 COLUMNS = ["kind", *LINE, "depth", "run_id", "seed", "state", "n", "iteration", "error"]
 HEADING = "depth"
+MEASURED = {
+    "train_clean": "training error in evaluation mode, without augmentation",
+    "train": "training error as it runs, in training mode, on augmented images",
+}
 HEADROOM = 1.4  # the y axis ends here, in units of the largest final error, so that the tail fills the panel
 MANY_DROPS = 8  # more than that is a smooth schedule, and marks would be a hatching
 
@@ -50,11 +57,22 @@ def plot(
     StudyError
         A frame that can't feed the figure, or an unknown split.
     """
-    if training not in ("train_clean", "train"):
-        raise StudyError(f"unknown training split '{training}'{nearest(training, ('train_clean', 'train'))}")
+    if training not in MEASURED:
+        raise StudyError(f"unknown training split '{training}'{nearest(training, MEASURED)}")
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
-    return Plot(draw(data, evidence, ymax), data)
+    return Plot(draw(data, evidence, ymax), data, _caption(evidence, training))
+
+
+def _caption(evidence: Tidy, training: str) -> str:
+    networks = listed(in_order(evidence.curves["network"]))
+    shows = (
+        f"Error in percent over iterations, {networks}. Solid: test error; dashed: {MEASURED[training]}. Pale lines are "
+        "single seeds, bold ones their mean; at each line's end its depth. Dotted: where the learning rate falls."
+    )
+    return caption(
+        shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=evidence.notes, paper=R15
+    )
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:

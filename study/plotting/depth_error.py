@@ -13,7 +13,9 @@ from matplotlib.patheffects import withStroke
 from study.errors import StudyError, nearest
 from study.plotting import canvas, style
 from study.plotting.canvas import Plot
-from study.plotting.frames import Tidy, final_values, in_order, tidy
+from study.plotting.caption import caption
+from study.plotting.frames import Tidy, final_values, in_order, named, tidy
+from study.plotting.papers import R15
 from study.stats.intervals import RESAMPLES, SEED, bca_interval
 from study.stats.naming import VARIANT, distinguish
 
@@ -35,7 +37,13 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
         raise StudyError(f"unknown training split '{training}'{nearest(training, MEASURED)}")
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
-    return Plot(draw(data, evidence, training), data)
+    shows = (
+        f"Final error in percent against depth, at the last iteration. {MEASURED[training]} Small points are single seeds, large "
+        f"ones their means with {BOOTSTRAP}."
+    )
+    protocol = (evidence.title, evidence.subtitle)
+    text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)
+    return Plot(draw(data, evidence, training), data, text)
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:

@@ -63,6 +63,11 @@ def _labels(runs: pd.DataFrame) -> pd.Series:
     return joined([runs["depth"].map(str), more], runs.index, " ")
 
 
+def named(runs: pd.DataFrame) -> pd.DataFrame:
+    """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
+    return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))
+
+
 def in_order(networks: Iterable[str]) -> list[str]:
     """Networks in the order of panels: plain first, unknown ones last."""
     present = set(networks)

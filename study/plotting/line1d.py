@@ -63,7 +63,11 @@ def plot(
     data = evidence.points[COLUMNS]
     if scale == "auto":
         scale = "log" if data["loss"][is_finite(data["loss"])].max() > TALL else "linear"
-    return Plot(draw(data, evidence, scale), data)
+    shows = (
+        "Loss in nats (solid) and error in percent (dashed) along lines through the weights of each network, on training and "
+        "test images. Crosses: no finite loss."
+    )
+    return Plot(draw(data, evidence, scale), data, surfaces.caption_of(shows, evidence))
 
 
 def draw(data: pd.DataFrame, evidence: Shown, scale: str) -> Figure:
@@ -78,7 +82,7 @@ def draw(data: pd.DataFrame, evidence: Shown, scale: str) -> Figure:
     across = columns_of(len(evidence.columns), MOST)
     lines = -(-len(evidence.columns) // across)
     rows = [title if line == 0 else "" for title in evidence.rows for line in range(lines)]
-    width = canvas.WIDTHS[1 if across == 1 else 2]
+    width = style.sheet_width(across)
     page = canvas.sheet(rows, across, head, notes, gap=0.18, right=0.5, width=width, aspect=0.75, share=False)
     limits = _limits(data["loss"], scale)
     for row, title in enumerate(evidence.rows):

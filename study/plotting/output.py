@@ -1,4 +1,4 @@
-"""Writing a plot: the picture in each format, and the CSV of what it shows. Equal input gives equal bytes."""
+"""Writing a plot: the picture in each format, its caption, and the CSV of what it shows. Equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(formats: Sequence[str]) -> None:
 
 
 def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) -> list[Path]:
-    """Write the picture and its CSV into `out`, made where it is missing; the files, the CSV last."""
+    """Write picture, caption and CSV into `out`, made where it is missing; the files, the CSV last."""
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     with styled(style):
@@ -33,6 +33,8 @@ def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) 
             paths.append(out / f"{name}.{extension}")
             picture = partial(plot.figure.savefig, format=extension, metadata=METADATA[extension])
             _replace(paths[-1], picture)
+    paths.append(out / f"{name}.txt")
+    _replace(paths[-1], lambda path: path.write_text(plot.caption, encoding="utf-8"))
     paths.append(out / f"{name}.csv")
     _replace(paths[-1], partial(plot.data.to_csv, index=False, lineterminator="\n"))
     return paths

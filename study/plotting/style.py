@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Literal
 
@@ -36,41 +37,45 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 FAINT = "#d9d9d9"
 
-STYLES: dict[str, dict[str, object]] = {
-    "paper": {
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-        "font.size": 7.5,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "axes.linewidth": 0.6,
-        "axes.titlesize": 8,
-        "axes.labelsize": 7.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-        "xtick.major.size": 2.5,
-        "ytick.major.size": 2.5,
-        "legend.fontsize": 7,
-        "legend.frameon": False,
-        "legend.borderpad": 0.0,
-        "legend.borderaxespad": 0.0,
-        "legend.handlelength": 2.2,
-        "legend.handletextpad": 0.6,
-        "legend.columnspacing": 1.6,
-        "lines.dash_capstyle": "butt",
-        "lines.solid_capstyle": "round",
-        "savefig.dpi": 300,
-        "pdf.fonttype": 42,
-        "svg.fonttype": "path",
-        "svg.hashsalt": "study",  # else every save draws new random ids
-    },
+_PAPER: dict[str, object] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 7.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.borderpad": 0.0,
+    "legend.borderaxespad": 0.0,
+    "legend.handlelength": 2.2,
+    "legend.handletextpad": 0.6,
+    "legend.columnspacing": 1.6,
+    "lines.dash_capstyle": "butt",
+    "lines.solid_capstyle": "round",
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "study",  # else every save draws new random ids
 }
+STYLES: dict[str, dict[str, object]] = {"paper": _PAPER, "talk": _PAPER | {"savefig.dpi": 400}}
+WIDTHS = {"paper": (3.5, 6.8), "talk": (3.0, 5.2)}
+"""Inches of a sheet of one and of two columns. `talk` draws the same on narrower sheets, to be enlarged: text, lines and marks
+are a third larger beside the panels, and nothing else changes."""
+
+_widths = ContextVar("widths", default=WIDTHS["paper"])
 
 
 @contextmanager
@@ -78,8 +83,17 @@ def styled(name: str) -> Iterator[None]:
     """Draw and save in this style; the caller's matplotlib settings neither leak in nor change."""
     if name not in STYLES:
         raise StudyError(f"unknown style '{name}'{nearest(name, STYLES)}")
-    with matplotlib.style.context(["default", STYLES[name]]):
-        yield
+    before = _widths.set(WIDTHS[name])
+    try:
+        with matplotlib.style.context(["default", STYLES[name]]):
+            yield
+    finally:
+        _widths.reset(before)
+
+
+def sheet_width(columns: int) -> float:
+    """Inches of a sheet with so many panels side by side, in the style that is drawn in."""
+    return _widths.get()[columns > 1]
 
 
 def depth_colour(depth: int) -> str:

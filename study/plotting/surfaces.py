@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from study.errors import StudyError, nearest
+from study.plotting.caption import caption
 from study.plotting.frames import in_order
+from study.plotting.papers import L18
 from study.stats.naming import VARIANT, condition_words, distinguish, joined
 from study.stats.planned import RUN_COLUMNS, require
 
@@ -93,6 +95,12 @@ def shown(
     rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
     columns = list(dict.fromkeys(surfaces["column"]))
     return Shown(points, surfaces, rows, columns, title, subtitle, notes)
+
+
+def caption_of(shows: str, evidence: Shown) -> str:
+    """The caption of a figure of surfaces; L18's are of networks that it trained, with BN frozen."""
+    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name"})
+    return caption(shows, runs, protocol=(evidence.title, evidence.subtitle), notes=evidence.notes, paper=L18)
 
 
 def each(frame: pd.DataFrame) -> pd.DataFrame:

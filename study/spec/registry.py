@@ -59,7 +59,7 @@ class ProbeEntry(Entry):
 class FigureEntry(Entry):
     """A figure, and which frame it is drawn from."""
 
-    needs: Literal["curves", "surfaces", "probes"] = "curves"
+    needs: Literal["curves", "surfaces", "probes", "attempts", "bench"] = "curves"
     """The frame is what `study.store.collect.read_<needs>` gives; the figure's target takes it as its first argument."""
 
 

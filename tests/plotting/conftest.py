@@ -127,8 +127,9 @@ def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.Data
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
-    feeds = {"curves": absences, "surfaces": (planes, None)}
-    return lambda name: feeds[FIGURES[name].needs]
+    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
+    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
+    return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 
 @pytest.fixture
