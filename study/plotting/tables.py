@@ -73,11 +73,16 @@ def render(table: pd.DataFrame, fmt: str = "md") -> str:
         raise StudyError(f"unknown table format '{fmt}'{nearest(fmt, [*RENDERERS, 'csv'])}")
     if fmt == "csv":
         return str(table.to_csv(index=False, lineterminator="\n"))
+    return RENDERERS[fmt](*laid_out(table))
+
+
+def laid_out(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
+    """The table for people: its heads, its rows as text, and which columns are numbers."""
     table = _for_people(table)
     heads = [HEADS.get(column, column.replace("_", " ")) for column in table.columns]
     rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
     numeric = [all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return RENDERERS[fmt](heads, rows, numeric or [False] * len(heads))
+    return heads, rows, numeric or [False] * len(heads)
 
 
 def _for_people(table: pd.DataFrame) -> pd.DataFrame:
