@@ -11,11 +11,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyError", "figure", "read_curves", "read_probes", "read_runs", "read_surfaces", "table", "verdict"]
+__all__ = [
+    "StudyError",
+    "figure",
+    "read_curves",
+    "read_probes",
+    "read_runs",
+    "read_surfaces",
+    "report",
+    "table",
+    "verdict",
+]
 
 if TYPE_CHECKING:
     from study.errors import StudyError
     from study.plotting import figure, table
+    from study.reporting import report
     from study.stats.verdict import verdict
     from study.store.collect import read_curves, read_probes, read_runs, read_surfaces
 
@@ -23,6 +34,7 @@ _HOMES = {
     "StudyError": "study.errors",
     "figure": "study.plotting",
     "table": "study.plotting",
+    "report": "study.reporting",
     "verdict": "study.stats.verdict",
     "read_curves": "study.store.collect",
     "read_probes": "study.store.collect",

@@ -29,4 +29,6 @@ def report(sweep: str | Path, out: str | Path | None = None) -> Path:
 
     folder = Path(sweep)
     files = SweepFiles(folder.parent, folder.name)
-    return write(files, Path(out) if out is not None else place(files.name))
+    path = Path(out) if out is not None else place(files.name)
+    write(files, path)
+    return path

@@ -63,7 +63,9 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
         found.append({**places, "state": str(first["state"]), "grid": grid, **values})
     notes = list(evidence.notes)
     if step > 1:
-        notes.append(f"of the {len(lines):,} points of all curves, every {_nth(step)} is drawn here, and the last of each")
+        notes.append(
+            f"of the {len(lines):,} points of all curves, every {_nth(step)} is drawn here, and the last of each"
+        )
     return {
         "conditions": conditions,
         "networks": networks,

@@ -47,6 +47,17 @@ class Table(NamedTuple):
     csv: bytes
 
 
+class Part(NamedTuple):
+    """A part of the verdict that stays together: what comes before the questions, or one of them with its answer.
+
+    Questions stand in columns: `spread` is the first of a row of them, `joined` the last.
+    """
+
+    blocks: list[Block]
+    spread: bool
+    joined: bool
+
+
 def page(found: Evidence, pictures: Sequence[Picture | Undrawn], reload: int = 0) -> str:
     """The page.
 
@@ -64,7 +75,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn], reload: int = 0
     """
     lines, planned = found.read("curves")[0], found.runs
     surfaces = surface.payload(found.read("surfaces")[0])
-    data = {"name": found.name, "reload": reload, "curves": None, "surfaces": surfaces}
+    data: dict[str, Any] = {"name": found.name, "reload": reload, "curves": None, "surfaces": surfaces}
     data["runs"] = runs.payload(lines, planned)
     nothing = ""
     try:
@@ -156,17 +167,28 @@ def plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise StudyError("the report's surfaces are drawn by plotly, which is not installed: pip install plotly") from None
+        raise StudyError("plotly draws the surfaces of a report, and is not installed: pip install plotly") from None
     text: str = get_plotlyjs()
     return text
 
 
-def _verdict(found: Evidence) -> tuple[list[Block], str]:
+def _verdict(found: Evidence) -> tuple[list[Part], str]:
     """What the verdict says, or why there is none."""
     try:
-        return blocks(verdict(*found.read("curves"))), ""
+        said = blocks(verdict(*found.read("curves")))
     except StudyError as error:
         return [], str(error)
+    parts: list[list[Block]] = []
+    for block in said:
+        if not parts or block.kind in ("title", "head"):
+            parts.append([])
+        parts[-1].append(block)
+    heads = [False, *(part[0].kind == "head" for part in parts), False]
+    ends = zip(heads, heads[1:], heads[2:], strict=False)
+    return [
+        Part(part, here and not before, here and not after)
+        for part, (before, here, after) in zip(parts, ends, strict=True)
+    ], ""
 
 
 def _tables(found: Evidence) -> tuple[list[Table], list[Undrawn]]:

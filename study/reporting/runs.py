@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -101,35 +101,37 @@ def _values(column: pd.Series, most: int = 4) -> str:
 def _last_errors(curves: pd.DataFrame) -> pd.DataFrame:
     """(run, split) -> the error where its curve ends."""
     valued = curves[curves["error"].notna()].sort_values("iteration", kind="stable")
-    return valued.drop_duplicates(["run_id", "split"], keep="last").pivot(index="run_id", columns="split", values="error")
+    last = valued.drop_duplicates(["run_id", "split"], keep="last")
+    return last.pivot(index="run_id", columns="split", values="error")
 
 
 def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Iterable[Any]]]:
     """Name, kind and cells of each column; what is the same for all runs, and goes without saying, has none."""
     yield ("run", "text"), table["label"]
-    yield ("seed", "number"), _numbers(table["seed"], "{:.0f}")
+    yield ("seed", "number"), _numbers(table["seed"], "{:.0f}".format)
     for name in ("dataset", "recipe", "precision", "device", "host"):
         if name in table and table[name].nunique(dropna=False) > 1:
             yield (name, "text"), table[name].map(text)
     yield ("state", "text"), table["state"].map(text)
     if "iteration" in table:
-        yield ("iteration", "number"), _numbers(table["iteration"], "{:,.0f}")
+        yield ("iteration", "number"), _numbers(table["iteration"], "{:,.0f}".format)
     training = next((split for split in ("train_clean", "train") if split in errors), "train_clean")
     for split, name in ((training, "training error (%)"), ("test", "test error (%)")):
         if split in errors:
-            yield (name, "number"), _numbers(table["run_id"].map(errors[split]), "{:.2f}")
+            yield (name, "number"), _numbers(table["run_id"].map(errors[split]), "{:.2f}".format)
     if "seconds" in table:
-        yield ("training time", "number"), [[s, duration(s)] if np.isfinite(s) else [None, "–"] for s in _floats(table["seconds"])]  # fmt: skip
+        yield ("training time", "number"), _numbers(table["seconds"], duration)
     if "message" in table and table["message"].fillna("").ne("").any():
         yield ("message", "text"), table["message"].fillna("").map(str)
 
 
-def _numbers(column: pd.Series, how: str) -> list[list[Any]]:
-    return [[value, how.format(value)] if np.isfinite(value) else [None, "–"] for value in _floats(column)]
+def _numbers(column: pd.Series, how: Callable[[float], str]) -> list[list[Any]]:
+    return [[value, how(value)] if np.isfinite(value) else [None, "–"] for value in _floats(column)]
 
 
 def _floats(column: pd.Series) -> list[float]:
-    return [float(value) for value in pd.to_numeric(column).astype("Float64").fillna(np.nan)]
+    numbers: list[float] = pd.to_numeric(column).astype("Float64").to_numpy(float, na_value=np.nan).tolist()
+    return numbers
 
 
 def _group(name: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from study.plotting.contours import LEVELS
 from study.plotting.frames import in_order
 from study.plotting.lattice import lattice, refined, triangles
 from study.plotting.surfaces import BN, PLANES, SPLITS, each
@@ -27,8 +26,7 @@ def payload(frame: pd.DataFrame, most: int = MOST_POINTS) -> dict[str, Any] | No
 
     Returns
     -------
-    `values`: what can be the height, by name. `colours`: from where to where they run, as in the figure `contours`.
-    `surfaces`: each with its `title`, `network` and `depth`; a lattice with
+    `values`: what can be the height, by name. `surfaces`: each with its `title`, `network` and `depth`; a lattice with
     `alpha` (A,), `beta` (B,) and rows of values (B, A), or, where it was refined, `alpha` and `beta` (N,), `triangles`
     (T, 3) and values (N,). None for what is no finite number. `notes`: sentences on what is left out.
 
@@ -62,24 +60,22 @@ def payload(frame: pd.DataFrame, most: int = MOST_POINTS) -> dict[str, Any] | No
         return None
     there = [name for name in VALUES if any(name in surface["values"] for surface in found)]
     notes = [f"left out here, since they have too many points: {'; '.join(left_out)}"] * bool(left_out)
-    colours = {of: [levels[0], levels[-1]] for of, levels in LEVELS.items()}
-    return {"values": {name: VALUES[name] for name in there}, "colours": colours, "surfaces": found, "notes": notes}
+    return {"values": {name: VALUES[name] for name in there}, "surfaces": found, "notes": notes}
 
 
 def _shape(rows: pd.DataFrame) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     splits = {str(split): part.reset_index(drop=True) for split, part in rows.groupby("split") if split in SPLITS}
     first = next(iter(splits.values()))
     if refined(first):
         first = first.sort_values(["i", "j"], ignore_index=True)
         corners = triangles(first)
-        values = {}
         for split, part in splits.items():
             ordered = first[["i", "j"]].merge(part, on=["i", "j"], how="left")
             values |= {f"{split}_{of}": rounded(ordered[of], DIGITS) for of in ("loss", "error")}
         places = {name: rounded(first[name], DIGITS) for name in ("alpha", "beta")}
         return {**places, "triangles": corners.tolist(), "values": values}
     grid = lattice(first)
-    values = {}
     for split, part in splits.items():
         own = lattice(part)
         for of in ("loss", "error"):

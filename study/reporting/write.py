@@ -9,6 +9,7 @@ from pathlib import Path
 from study.reporting.album import Album
 from study.reporting.evidence import THROUGH, Evidence, evidence
 from study.reporting.page import page
+from study.reporting.runs import state_line
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
 
@@ -27,9 +28,12 @@ def place(sweep: str) -> Path:
     return Path("figures") / sweep / "report.html"
 
 
-def write(files: SweepFiles, out: Path, say: Say = lambda text: None) -> Path:
-    """Write the report; `say` is told what takes its time. Raises StudyError as `study.reporting.report` does."""
-    return _write(out, _content(evidence(files), Album(), 0, say))
+def write(files: SweepFiles, out: Path, say: Say = lambda text: None) -> str:
+    """Write the report; a line on what was written. `say` is told what takes its time.
+
+    Raises StudyError as `study.reporting.report` does.
+    """
+    return _write(out, evidence(files), Album(), 0, say)
 
 
 def watch(files: SweepFiles, out: Path, say: Say, note: Say) -> bool:
@@ -41,23 +45,22 @@ def watch(files: SweepFiles, out: Path, say: Say, note: Say) -> bool:
     -------
     Whether nothing was left to do.
     """
-    album, before = Album(), b""
+    album = Album()
     try:
         while True:
             began = time.monotonic()
             found = evidence(SweepFiles(files.results, files.name))  # afresh: it knows where runs lie
             if not left(files, found):
                 break
-            content = _content(found, album, RELOAD, say)
-            if content != before:
-                note(said(_write(out, content), found))
-            before = content
-            time.sleep(max(EVERY, REST * (time.monotonic() - began)))
+            if line := _write(out, found, album, RELOAD, say):
+                note(line)
+            rest = max(EVERY, REST * (time.monotonic() - began))
+            say(f"looks at the sweep again every {rest:.0f} s")
+            time.sleep(rest)
     except KeyboardInterrupt:
-        found = evidence(SweepFiles(files.results, files.name))
-        note(said(_write(out, _content(found, album, 0, say)), found))
+        note(_write(out, evidence(SweepFiles(files.results, files.name)), album, 0, say))
         return False
-    note(said(_write(out, _content(found, album, 0, say)), found))
+    note(_write(out, found, album, 0, say))
     return True
 
 
@@ -76,17 +79,10 @@ def left(files: SweepFiles, found: Evidence) -> bool:
     )  # fmt: skip
 
 
-def said(out: Path, found: Evidence) -> str:
-    """A line on what was written."""
-    from study.reporting.runs import state_line
-
-    return f"{out} ({out.stat().st_size / 1e6:.1f} MB): {state_line(found.runs)}"
-
-
-def _content(found: Evidence, album: Album, reload: int, say: Say) -> bytes:
-    return page(found, album.pictures(found, say), reload).encode("utf-8", "replace")
-
-
-def _write(out: Path, content: bytes) -> Path:
+def _write(out: Path, found: Evidence, album: Album, reload: int, say: Say) -> str:
+    """Write a page that is not there yet; a line on it, or nothing."""
+    content = page(found, album.pictures(found, say), reload).encode("utf-8", "replace")
+    if reload and out.exists() and out.read_bytes() == content:
+        return ""
     write_bytes(out, content)
-    return out
+    return f"{out} ({len(content) / 1e6:.1f} MB): {state_line(found.runs)}"
