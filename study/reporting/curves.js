@@ -142,7 +142,7 @@ if (data.curves) (() => {
       });
       const pale = !line.mean && behind.has(`${line.label} ${line.split}`) && line.state === "done";
       const element = make("path", {
-        class: "line", d: path, stroke: paint(line.label), "stroke-width": line.mean ? 2.4 : 1.2,
+        class: "line", d: path, stroke: paint(line.label), "stroke-width": line.mean ? 2.4 : pale ? 1.2 : 1.8,
         "stroke-opacity": pale ? 0.4 : 1, "stroke-dasharray": DASHES[splits[line.split].name],
         "data-run": `${title}-${labels[line.label].text} ${line.mean ? "mean" : seeds[line.seed]} ${splits[line.split].name}`,
       });
@@ -173,7 +173,7 @@ if (data.curves) (() => {
       return [event.clientX - frame.left, event.clientY - frame.top];
     };
     const unmark = () => {
-      marked?.element.setAttribute("stroke-width", marked.line.mean ? 2.4 : 1.2);
+      marked?.element.setAttribute("stroke-width", marked.width);
       dot.setAttribute("visibility", "hidden");
       marked = null;
     };
@@ -195,7 +195,7 @@ if (data.curves) (() => {
       }
       unmark();
       if (!found) return;
-      marked = found;
+      marked = { ...found, width: found.element.getAttribute("stroke-width") };
       const { line, element, index, value } = found, iteration = grids[line.grid][index];
       element.setAttribute("stroke-width", 3.2);
       for (const [key, number] of Object.entries({ cx: at.x(iteration), cy: at.y(value), fill: paint(line.label), visibility: "visible" })) dot.setAttribute(key, number);
