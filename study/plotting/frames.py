@@ -36,7 +36,7 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
         A frame that lacks columns, or no curve at all.
     """
     runs = planned(curves, runs)
-    values = curves.loc[curves["error"].notna(), [*CURVE_COLUMNS]]
+    values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
     if values.empty:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     words = condition_words(runs)

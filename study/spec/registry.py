@@ -183,6 +183,24 @@ INITIALISATIONS: dict[str, Entry] = {
 
 FIGURES: dict[str, FigureEntry] = {
     "degradation": FigureEntry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
+    "fig1": FigureEntry(
+        "study.plotting.he2015:fig1", "He et al. 2015, figure 1: training and test error, plain-20 and -56"
+    ),
+    "fig4": FigureEntry(
+        "study.plotting.he2015:fig4", "He et al. 2015, figure 4: 18 and 34 layers, plain beside residual"
+    ),
+    "fig6": FigureEntry(
+        "study.plotting.he2015:fig6", "He et al. 2015, figure 6: plain, residual, and the deepest networks"
+    ),
+    "shortcuts": FigureEntry(
+        "study.plotting.he2016:shortcuts", "He et al. 2016, figure 3: each shortcut against the identity"
+    ),
+    "orders": FigureEntry(
+        "study.plotting.he2016:orders", "He et al. 2016, figure 6: each order against the original one"
+    ),
+    "preactivation": FigureEntry(
+        "study.plotting.he2016:preactivation", "He et al. 2016, figure 1: full pre-activation"
+    ),
     "depth_error": FigureEntry("study.plotting.depth_error:plot", "final training and test error against depth"),
     "contours": FigureEntry(
         "study.plotting.contours:plot", "contours of the loss over planes of weights", needs="surfaces"
