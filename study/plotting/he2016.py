@@ -237,20 +237,14 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     axes.set_xlabel(name)
     axes.set_title(title, loc="left", pad=14, size=7.5)
     axes.annotate(_finals(lines, top), (0, 1), (0, 4), "axes fraction", "offset points", size=6.3, color=style.MUTED)
+    return right
 
 
-def _top(lines: pd.DataFrame) -> float:
-    """20 %, or where a failing network's curve would be; a panel in which all end below a quarter of that has its own."""
-    ends = (
-        lines[(lines["kind"] == "mean") & lines["error"].notna() & (lines["split"] == "test")]
-        .groupby("role")["error"]
-        .last()
-    )
-    return (
-        FAILS
-        if len(ends) and ends.min() <= FAILS
-        else overtime.top_of(lines[lines["split"] == "test"], ["panel", "role"])
-    )
+def _top(data: pd.DataFrame) -> float:
+    """20 %, as in the paper; where not even one usual network gets below it, where the data have it."""
+    test = data[(data["split"] == "test") & data["kind"].isin(["seed", "mean"])]
+    ends = test[(test["kind"] == "mean") & (test["role"] == "usual")].groupby("panel")["error"].last()
+    return FAILS if (ends <= FAILS).any() else overtime.top_of(test, ["panel", "role"])
 
 
 def _finals(lines: pd.DataFrame, top: float) -> str:
