@@ -87,10 +87,11 @@ def table(
     results: Results = None,
 ) -> None:
     """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    from study.plotting import check_table
     from study.plotting import table as make
-    from study.plotting.tables import render
+    from study.plotting.render import render
 
-    print(render(make(name, *_frames(sweeps, results)), fmt), end="")
+    print(render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt), end="")
 
 
 def verdict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -208,16 +208,9 @@ def _panel(axes: Axes, data: pd.DataFrame, title: str, unit: int, layout: Layout
     axes.set_title(title + overtime.count_of(mine), loc="left", pad=5)
     if not mine.empty:
         labels.end_labels(axes, list(overtime.end_labels_of(mine)), overtime.HEADING)
-    for mark in data[data["panel"].eq(title) & data["kind"].isin(LOOKS)].to_dict("records"):
+    for mark in data[data["panel"].eq(title) & data["kind"].isin(style.VALUE_MARKS)].to_dict("records"):
         at, colour = mark["iteration"] / unit, style.depth_colour(mark["depth"])
-        axes.plot(at, mark["error"], color=colour, gid=mark["kind"], **LOOKS[mark["kind"]])
-
-
-LOOKS: dict[str, dict[str, Any]] = {
-    kind: {"marker": marker, "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "clip_on": False,
-           "zorder": 5, "linestyle": "none"}
-    for kind, marker in (("reported", "D"), ("digitised", "s"))
-}  # fmt: skip
+        axes.plot(at, mark["error"], color=colour, gid=mark["kind"], **style.VALUE_MARKS[mark["kind"]])
 
 
 def _beside(lines: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value]) -> pd.DataFrame:
@@ -255,4 +248,4 @@ def _legend(data: pd.DataFrame, layout: Layout) -> Iterator[Artist]:
         yield from overtime.legend(splits, layout.looks)
     for kind, name in (("reported", REPORTED), ("digitised", READ_OFF)):
         if (data["kind"] == kind).any():
-            yield Line2D([], [], color=style.INK, label=name, **LOOKS[kind])
+            yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])

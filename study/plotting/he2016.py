@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -17,7 +17,7 @@ from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import Tidy, named, tidy
 from study.plotting.overtime import Look
-from study.plotting.papers import I16, I16_CIFAR100, VALUES, Value, match
+from study.plotting.papers import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
 from study.spec.run import SHORTCUT_OPTIONS
 from study.stats.naming import VARIANT, absences, distinguish, joined
 from study.stats.planned import CURVE_COLUMNS, require
@@ -31,21 +31,6 @@ LOOKS = {"train": Look("--", 1.0), "train_clean": Look("--", 1.0), "test": Look(
 LOSSES = {
     "train_clean": "training loss in evaluation mode, without augmentation",
     "train": "training loss as it runs, in training mode, on augmented images",
-}
-ORDERS = {
-    "original": "original",
-    "bn_after_add": "BN after addition",
-    "relu_before_add": "ReLU before addition",
-    "relu_only_pre": "ReLU-only pre-activation",
-    "pre": "full pre-activation",
-}
-SHORTCUTS = {
-    "B": "1×1 conv between stages",
-    "C": "1×1 conv",
-    "scaled": "scaled",
-    "exclusive_gate": "exclusive gate",
-    "shortcut_gate": "shortcut-only gate",
-    "dropout": "dropout",
 }
 
 
@@ -225,7 +210,13 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
         for value in data[(data["kind"] == "reported") & (data["role"] == role)].to_dict("records"):
             fill = colour or style.depth_colour(value["depth"])
             if math.isfinite(value["error"]):
-                right.plot(value["iteration"] / unit, value["error"], color=fill, gid="reported", **REPORTED)
+                right.plot(
+                    value["iteration"] / unit,
+                    value["error"],
+                    color=fill,
+                    gid="reported",
+                    **style.VALUE_MARKS["reported"],
+                )
             else:
                 right.annotate(
                     "fails in the paper", (0.98, 0.9), xycoords="axes fraction", ha="right", size=6.3, color=fill
@@ -261,12 +252,6 @@ def _finals(lines: pd.DataFrame, top: float) -> str:
     return " → ".join(said) + " %"
 
 
-REPORTED: dict[str, Any] = {
-    "marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "clip_on": False, "zorder": 5,
-    "linestyle": "none",
-}  # fmt: skip
-
-
 def _legend(data: pd.DataFrame, versus: Versus, training: str) -> Iterator[Artist]:
     colour = style.depth_colour(int(data["depth"].dropna().max()))
     yield Line2D([], [], color=GREY, linewidth=1.3, label=versus.name)
@@ -275,4 +260,4 @@ def _legend(data: pd.DataFrame, versus: Versus, training: str) -> Iterator[Artis
     yield Line2D([], [], color=style.INK, linewidth=1.0, linestyle="--", label="training loss (left)")
     yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
     if (data["kind"] == "reported").any():
-        yield Line2D([], [], color=style.INK, label="He et al. 2016", **REPORTED)
+        yield Line2D([], [], color=style.INK, label="He et al. 2016", **style.VALUE_MARKS["reported"])

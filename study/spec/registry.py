@@ -64,6 +64,14 @@ class FigureEntry(Entry):
 
 
 @dataclass(frozen=True)
+class TableEntry(Entry):
+    """A table, and which frame it is made of."""
+
+    needs: Literal["curves", "probes"] = "curves"
+    """As a figure's."""
+
+
+@dataclass(frozen=True)
 class ShortcutEntry(Entry):
     """A shortcut, and where it has a 1x1 convolution."""
 
@@ -210,8 +218,24 @@ FIGURES: dict[str, FigureEntry] = {
     ),
 }
 
-TABLES: dict[str, Entry] = {
-    "errors": Entry(
-        "study.plotting.tables:final_errors", "final training and test errors: mean, spread, median over seeds"
+TABLES: dict[str, TableEntry] = {
+    "errors": TableEntry(
+        "study.plotting.tables:errors", "final errors: mean, spread, median; difference from the plain twin"
+    ),
+    "table6": TableEntry(
+        "study.plotting.paper_tables:table6", "He et al. 2015, table 6: ResNets on CIFAR-10, beside ours"
+    ),
+    "imagenet": TableEntry(
+        "study.plotting.paper_tables:imagenet", "He et al. 2015, tables 2 to 4: ImageNet, beside ours", needs="probes"
+    ),
+    "i16_table1": TableEntry(
+        "study.plotting.paper_tables:i16_table1", "He et al. 2016, table 1: shortcuts, beside ours"
+    ),
+    "i16_table2": TableEntry("study.plotting.paper_tables:i16_table2", "He et al. 2016, table 2: orders, beside ours"),
+    "i16_table3": TableEntry(
+        "study.plotting.paper_tables:i16_table3", "He et al. 2016, table 3: pre-activation, beside ours"
+    ),
+    "l18_fig5": TableEntry(
+        "study.plotting.paper_tables:l18_fig5", "Li et al. 2018, figure 5: test errors, beside ours"
     ),
 }
