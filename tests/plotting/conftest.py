@@ -12,7 +12,7 @@ import pytest
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
     "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
-    "recipe": "he2015_cifar", "precision": "fp32",
+    "recipe": "he2015_cifar", "precision": "fp32", "order": "original", "initialisation": "he_fan_in", "recipe_changes": "",
 }  # fmt: skip
 
 
@@ -127,8 +127,17 @@ def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.Data
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
+    from . import variants
+
     feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
-    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
+    own: dict[
+        str, tuple[pd.DataFrame, pd.DataFrame | None]
+    ] = {  # figures that need other networks than their kind's frames
+        "fig4": study(depths=(18, 34), seeds=2),
+        "shortcuts": variants.shortcuts(),
+        "orders": variants.orders(),
+        "preactivation": variants.orders(),
+    }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 
