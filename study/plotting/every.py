@@ -26,8 +26,9 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: 
     from study.plotting.style import styled
 
     output.check(formats)
-    with styled(style):
-        read = cache(lambda needs: read_frame(needs, folders))  # once for all figures that need it
+    with styled(style):  # an unknown one is refused before anything is written
+        pass
+    read = cache(lambda needs: read_frame(needs, folders))  # once for all figures that need it
     drawn: set[str] = set()
     for name, entry in FIGURES.items():
         if entry.target in drawn:

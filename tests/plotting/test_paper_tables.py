@@ -152,11 +152,12 @@ def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> No
     from study.spec.run import RunSpec
 
     for value in (value for values in VALUES.values() for value in values):
+        name = value.protocol.recipe
         data = {"imagenet": {"data": "image_stream", "folder": "imagenet"}}.get(
             value.protocol.dataset, {"data": value.protocol.dataset}
         )
         spec = RunSpec.model_validate(
-            {"network": value.network, "depth": value.depth, "seed": 0, "recipe": preset(value.protocol.recipe), **data}
+            {"network": value.network, "depth": value.depth, "seed": 0, "recipe": preset(name) | {"name": name}, **data}
             | dict(value.fields)
         )
         row = spec.model_dump(mode="json") | {"dataset": spec.dataset, "recipe": spec.recipe.name, "recipe_changes": ""}

@@ -49,6 +49,9 @@ def test_looks_as_it_did(name: str, fed: Fed, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_the_tolerance_sees_other_data(name: str, fed: Fed, tmp_path: Path) -> None:
     frame, runs = fed(name)
-    plain20 = frame["run_id"].str.contains("plain-20")
-    other = frame.assign(**{value: frame[value].where(~plain20, frame[value] * 1.1) for value in ("loss", "error")})
+    mine = frame["run_id"].isin(
+        sorted(frame["run_id"].unique())[::2]
+    )  # half of the runs, so that no axis just grows along
+    values = [column for column in ("loss", "error", "value") if column in frame]
+    other = frame.assign(**{column: frame[column].where(~mine, frame[column] * 1.25) for column in values})
     assert rms(draw(name, (other, runs), tmp_path / "now.png"), REFERENCE / f"{name}.png") > TOLERANCE
