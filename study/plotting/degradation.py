@@ -129,7 +129,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     for row, condition in zip(page.panels, conditions, strict=True):
         here = lines[lines["condition"] == condition]
         drops = data[(data["kind"] == "lr_drop") & (data["condition"] == condition)]["iteration"]
-        unit, name = _unit(here["iteration"].max())
+        unit, name = iteration_unit(here["iteration"].max())
         row[0].set_ylim(0, tops[condition])
         row[0].set_ylabel("error (%)")
         for axes, network in zip(row, networks, strict=True):
@@ -184,7 +184,7 @@ def _top(data: pd.DataFrame) -> float:
     return float(max(0.5, min(HEADROOM * ends.max(), 1.04 * data["error"].max())))
 
 
-def _unit(last: int) -> tuple[int, str]:
+def iteration_unit(last: int) -> tuple[int, str]:
     """What the x axis counts in, as R15 does for long training, and its name."""
     return (10_000, "iterations (×10⁴)") if last >= 10_000 else (1, "iterations")
 

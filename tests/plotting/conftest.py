@@ -123,11 +123,23 @@ def planes() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+def probes() -> Frames:
+    """See `tests.plotting.probed.with_lacks`."""
+    from .probed import with_lacks
+
+    return with_lacks()
+
+
+@pytest.fixture(scope="session")
+def fed(absences: Frames, planes: pd.DataFrame, probes: Frames) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
-    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
+    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {
+        "curves": absences,
+        "surfaces": (planes, None),
+        "probes": probes,
+    }
     own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
