@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,6 +21,11 @@ from study.plotting.probe_lines import Looks
 MEASURES = ("error", "deleted_error", "path_share", "effective_depth")
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
 LINE = 0.115  # inches, of a line that writes an effective depth
+MARKS: dict[str, dict[str, Any]] = {
+    "seed": {"marker": "^", "alpha": 0.4, "ms": 3, "mew": 0, "ls": "none", "clip_on": False, "zorder": 5},
+    "mean": {"marker": "^", "ms": 5, "mec": "white", "mew": 0.5, "ls": "none", "clip_on": False, "zorder": 5},
+}
+"""Of the effective depths, on the x axis."""
 NONE = "nothing to draw: no run of the probe 'paths' has errors with a block deleted"
 
 
@@ -41,7 +48,12 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
     """
     evidence = measured.at(measured.measured(frame, runs, "paths", MEASURES), iteration)
     data = prepare(evidence.rows)
-    notes = [_whole(data), *evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *probe_lines.uneven(data)]
+    notes = [
+        _whole(data),
+        *evidence.notes,
+        *measured.not_finite(evidence.rows, evidence.runs),
+        *probe_lines.uneven(data),
+    ]
     paths = (
         " Right: share of the gradient to the first block's input that goes through k of the blocks' branches, residual "
         "networks alone; triangles mark the mean k, and the effective depth is that in weighted layers, with those of stem "
@@ -60,6 +72,8 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """Every line and mark of the figure: `kind` is seed or mean; `panel` says what `value` and `place` are.
 
+    `rows` are of one iteration a run.
+
     `deleted`: points of error, and the block. `paths`: share of the gradient, and the number of branches.
     `depth`: effective depth in layers, and the mean number of branches, at which its mark stands. `whole`: the error in
     percent of the whole network, which a note has.
@@ -68,9 +82,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     intact = rows[rows["measure"] == "error"].assign(place=np.nan)
     if deleted.empty or intact.empty:
         raise StudyError(NONE)
-    whole = intact.set_index(["run_id", "iteration"])["value"]
-    before = deleted.set_index(["run_id", "iteration"]).index.map(whole)
-    deleted = deleted.assign(value=deleted["value"].to_numpy(float) - before.to_numpy(float))
+    deleted = deleted.assign(value=deleted["value"] - deleted["run_id"].map(intact.set_index("run_id")["value"]))
     branches = (shares["place"] * shares["value"]).groupby(shares["run_id"]).sum(min_count=1)
     depths = depths.assign(place=depths["run_id"].map(branches))
     middle = measured.means(depths.assign(value=depths["place"]), []).rename(columns={"value": "place"})
@@ -89,21 +101,21 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
 def _whole(data: pd.DataFrame) -> str:
     """A note: a network that errs everywhere can lose nothing with a block."""
     means = data[(data["panel"] == "whole") & (data["kind"] == "mean")]
-    names = [
-        f"{network}-{label}{f' ({condition})' if condition else ''} {value:.1f}"
-        for condition, network, label, value in means[["condition", "network", "label", "value"]].to_numpy()
-    ]
-    return f"error of the whole networks, mean over seeds (%): {', '.join(names)}"
+    return f"error of the whole networks, mean over seeds (%): {probe_lines.each_point(means, 'value', '.1f')}"
 
 
 def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
     """The picture of what `prepare` gives."""
-    conditions, networks, every = measured.conditions(evidence, data), in_order(data["network"]), probe_lines.looks(data)
+    conditions, networks, every = (
+        measured.conditions(evidence, data),
+        in_order(data["network"]),
+        probe_lines.looks(data),
+    )
     paths = bool((data["panel"] == "paths").any())
     legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
     head = canvas.Head(evidence.title, evidence.subtitle, legend)
     columns = len(networks) + paths
-    page = canvas.sheet(conditions, columns, head, evidence.notes, gap=0.44, right=0.08, share=False)
+    page = canvas.sheet(conditions, columns, head, evidence.notes, gap=0.47, right=0.08, share=False)
     for row, condition in zip(page.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
         deleted = here[here["panel"] == "deleted"]
@@ -141,7 +153,8 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
     finite = shares.loc[is_finite(shares["value"]), "value"]
     axes.set_ylim(0, (finite.max() if len(finite) else 1) * 1.08 / (1 - room))
     axes.set_xlim(0, max(1, shares["place"].max()))
-    canvas.few_ticks(axes.xaxis)
+    for axis in (axes.xaxis, axes.yaxis):
+        canvas.few_ticks(axis)
     axes.set_xlabel("branches on the path")
     axes.set_ylabel("share of the gradient", labelpad=2)
     axes.set_title("paths" + probe_lines.counts(shares), loc="left", pad=5)
@@ -150,11 +163,9 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
         _write(axes, text, number, look["color"])
     for (network, label), look in every.items():
         marks = depths[(depths["network"] == network) & (depths["label"] == label)]
-        for kind, more in (("seed", {"alpha": 0.4, "ms": 3, "mew": 0}), ("mean", {"ms": 5, "mec": "white", "mew": 0.5})):
+        for kind, mark in MARKS.items():
             at = marks.loc[marks["kind"] == kind, "place"]
-            axes.plot(
-                at, [0] * len(at), "^", color=look["color"], clip_on=False, zorder=5, gid=f"{network}-{label} {kind} depth", **more
-            )
+            axes.plot(at, [0] * len(at), color=look["color"], gid=f"{network}-{label} {kind} depth", **mark)
 
 
 def _depth_text(depths: pd.DataFrame, key: tuple[str, str]) -> str:

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from study.errors import StudyError
 from study.plotting import canvas, measured, probe_lines, style
@@ -26,7 +26,10 @@ from study.plotting.probe_lines import Looks
 
 MEASURES = {
     "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", "Norm of the gradient of the mean loss to each layer's weights"),
-    "relative": ("‖∂L/∂w‖ / ‖w‖\n(nats per unit of weight²)", "Norm of the gradient of the mean loss to each layer's weights, over the weights' norm"),
+    "relative": (
+        "‖∂L/∂w‖ / ‖w‖\n(nats per unit of weight²)",
+        "Norm of the gradient of the mean loss to each layer's weights, over the weights' norm",
+    ),
 }
 """Of the colour bar, and of the caption."""
 COLUMNS = ["kind", *POINT, "column", "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
@@ -34,7 +37,8 @@ DECADES = 8  # of the colour scale at most: where gradients have vanished, the o
 NOTHING = "#d8d8d8"
 COLOURS = "viridis"
 GAP, RIGHT, TALL = 0.4, 0.7, 1.3  # inches: between panels, right of the last, a panel's height
-FEW = 4  # ticks
+LETTER = 0.066  # inches, of a title
+FEW = 5  # ticks
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str = "norm") -> Plot:
@@ -107,10 +111,20 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:
         evidence.title, evidence.subtitle, list(_legend(looks, lost=not is_finite(cells["value"]).all()))
     )
     titles = [" · ".join([*([condition] if condition else []), f"depth {depth}"]) for condition, depth in rows]
-    width = max(style.sheet_width(2), canvas.LEFT + RIGHT + (GAP + canvas.LEAST_PANEL) * (len(columns) + 1) - GAP)
-    panel = (width - canvas.LEFT - RIGHT - GAP * len(columns)) / (len(columns) + 1)
+    around = canvas.LEFT + RIGHT + GAP * len(columns)
+    least = max(canvas.LEAST_PANEL, LETTER * (max(map(len, columns)) + len("  (n = 5)")) - GAP)
+    width = max(style.sheet_width(2), around + least * (len(columns) + 1))
+    panel = (width - around) / (len(columns) + 1)
     page = canvas.sheet(
-        titles, len(columns) + 1, head, evidence.notes, gap=GAP, right=RIGHT, width=width, aspect=TALL / panel, share=False
+        titles,
+        len(columns) + 1,
+        head,
+        evidence.notes,
+        gap=GAP,
+        right=RIGHT,
+        width=width,
+        aspect=TALL / panel,
+        share=False,
     )
     limits = _limits(data.loc[data["kind"] != "cell", "value"])
     for axes, (condition, depth) in zip(page.panels, rows, strict=True):
@@ -119,7 +133,7 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:
         for place, name in enumerate(columns, 1):
             _heat(axes[place], name, here[(here["kind"] == "cell") & (here["column"] == name)], scale)
         axes[1].set_ylabel("layer", labelpad=2)
-    _bar(page, scale, unit, under=bool((cells["value"] < scale.vmin).any()))
+    _bar(page, scale, unit, under=bool((cells["value"] < scale[0]).any()))
     return page.figure
 
 
@@ -148,13 +162,13 @@ def _looks(columns: dict[str, str]) -> Looks:
     return looks
 
 
-def _scale(values: pd.Series) -> LogNorm:
-    """The scale of the colours, the same for all panels."""
+def _scale(values: pd.Series) -> tuple[float, float]:
+    """The ends of the scale of colours, the same for all panels."""
     positive = values[is_finite(values) & (values > 0)]
     if positive.empty:
-        return LogNorm(0.1, 10)
+        return 0.1, 10.0
     low, high = max(positive.min(), positive.max() / 10**DECADES), positive.max()
-    return LogNorm(low, high if high > low else 10 * low)
+    return low, high if high > low else 10 * low
 
 
 def _limits(ratios: pd.Series) -> tuple[float, float]:
@@ -165,38 +179,36 @@ def _limits(ratios: pd.Series) -> tuple[float, float]:
 
 
 def _ratio(axes: Axes, lines: pd.DataFrame, looks: Looks, limits: tuple[float, float]) -> None:
-    last = lines["iteration"].max()
-    unit, name = iteration_unit(last)
+    unit = probe_lines.iteration_axis(axes, lines["iteration"].max())
     axes.set_yscale("log", nonpositive="clip")
     axes.set_ylim(*limits)
     probe_lines.log_ticks(axes.yaxis)
     axes.axhline(1, color=style.MUTED, linewidth=0.5, zorder=1, gid="one")
     probe_lines.draw_lines(axes, lines.assign(label=lines["column"]), "iteration", looks, unit)
-    axes.set_xlim(0, last / unit or 1)
-    canvas.few_ticks(axes.xaxis)
-    axes.set_xlabel(name)
     axes.set_title("first ÷ last conv.", loc="left", pad=5)
 
 
-def _heat(axes: Axes, name: str, cells: pd.DataFrame, scale: LogNorm) -> None:
+def _heat(axes: Axes, name: str, cells: pd.DataFrame, scale: tuple[float, float]) -> None:
     """One network's layers and iterations; grey where a value is not finite."""
     axes.grid(False)
     if cells.empty:
         axes.set_axis_off()
         axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
         return
-    table = cells.pivot(index="place", columns="iteration", values="value").sort_index()
+    table = cells.pivot(index="place", columns="iteration", values="value")
+    table = table.reindex(range(1, int(table.index.max()) + 1))
     values = np.ma.masked_invalid(table.to_numpy(float))
     axes.set_facecolor(NOTHING)
     image = axes.imshow(
-        values.clip(scale.vmin), norm=scale, cmap=COLOURS, aspect="auto", interpolation="nearest", gid=name,
+        values.clip(scale[0]), norm=LogNorm(*scale), cmap=COLOURS, aspect="auto", interpolation="nearest", gid=name,
         extent=(-0.5, values.shape[1] - 0.5, len(values) + 0.5, 0.5),
     )  # fmt: skip
     image.set_rasterized(True)
     axes.set_title(name + probe_lines.counts(cells), loc="left", pad=5)
-    unit, text = iteration_unit(int(table.columns[-1]))
-    places = _ticks([int(iteration) for iteration in table.columns])
-    axes.set_xticks(places, [f"{table.columns[place] / unit:g}" for place in places])
+    iterations = [int(str(iteration)) for iteration in table.columns]
+    unit, text = iteration_unit(iterations[-1])
+    places = _ticks(iterations)
+    axes.set_xticks(places, [f"{iterations[place] / unit:g}" for place in places])
     axes.set_xlabel(text)
     axes.set_yticks(_layers(len(table)))
 
@@ -212,21 +224,20 @@ def _ticks(iterations: list[int]) -> list[int]:
 
 def _layers(count: int) -> list[int]:
     """The first layer, and round ones below it."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if count / step <= FEW + 2)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if count / step <= FEW + 1)
     return [1, *range(step, count + 1, step)] if step > 1 else list(range(1, count + 1))
 
 
-def _bar(page: canvas.Sheet, scale: LogNorm, unit: str, under: bool) -> None:
+def _bar(page: canvas.Sheet, scale: tuple[float, float], unit: str, under: bool) -> None:
     """The colour bar, beside the first row of panels."""
     figure, box = page.figure, page.panels[0][-1].get_position()
     width = figure.get_size_inches()[0]
     place = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height), label="colour bar")
     bar = figure.colorbar(
-        ScalarMappable(scale, COLOURS), cax=place, extend="min" if under else "neither", extendfrac=0.06
+        ScalarMappable(LogNorm(*scale), COLOURS), cax=place, extend="min" if under else "neither", extendfrac=0.06
     )
     bar.outline.set_linewidth(0.5)
-    place.yaxis.set_major_locator(LogLocator(numticks=6))
-    place.yaxis.set_minor_locator(NullLocator())
+    probe_lines.log_ticks(place.yaxis)
     place.tick_params(labelsize=6.3, pad=1.5, length=2, width=0.5)
     place.set_ylabel(unit, size=6.5, labelpad=2)
 

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from study.plotting import canvas, measured, probe_lines
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.degradation import iteration_unit
 from study.plotting.frames import in_order, named
 from study.plotting.measured import POINT, Measured
 from study.plotting.probe_lines import Looks
@@ -91,7 +90,11 @@ def prepare(end: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, evidence: Measured, unit: str, scale: str) -> Figure:
     """The picture of what `prepare` gives; `unit` names the y axis."""
-    conditions, networks, every = measured.conditions(evidence, data), in_order(data["network"]), probe_lines.looks(data)
+    conditions, networks, every = (
+        measured.conditions(evidence, data),
+        in_order(data["network"]),
+        probe_lines.looks(data),
+    )
     legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
     head = canvas.Head(evidence.title, evidence.subtitle, legend)
     page = canvas.sheet(conditions, len(networks) + 1, head, evidence.notes, gap=0.2, right=0.14)
@@ -112,10 +115,6 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str, scale: str) -> Figur
 
 
 def _training(axes: Axes, lines: pd.DataFrame, every: Looks) -> None:
-    last = lines["iteration"].max()
-    unit, name = iteration_unit(last)
+    unit = probe_lines.iteration_axis(axes, lines["iteration"].max())
     probe_lines.draw_lines(axes, lines, "iteration", every, unit)
-    axes.set_xlim(0, last / unit or 1)
-    canvas.few_ticks(axes.xaxis)
-    axes.set_xlabel(name)
     axes.set_title("mean over blocks", loc="left", pad=5)

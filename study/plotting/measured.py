@@ -1,4 +1,4 @@
-"""From the frame of probes to what their figures need: labelled values of the runs that were measured, and what to say of the rest."""
+"""From the frame of probes to what their figures need: labelled values of the runs measured, and what to say of the rest."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def at(evidence: Measured, iteration: int | None) -> Measured:
     if chosen.empty:
         there = sorted(rows["iteration"].unique())
         some = listed(f"{i:,}" for i in ([*there[:3], *there[-2:]] if len(there) > 5 else there))
-        raise StudyError(f"nothing to draw: no run was measured {when(iteration)}; there are iterations such as {some}: iteration=")
+        raise StudyError(f"nothing to draw: no run was measured {when(iteration)}; iteration= takes {some}")
     known = rows.loc[~rows["run_id"].isin(chosen["run_id"]), "run_id"]
     late = runs[runs["run_id"].isin(known) & ((runs["state"] == "done") | (iteration is not None))]
     notes = [f"not measured {when(iteration)}: {'; '.join(run_names(late))}"] if not late.empty else []

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting import canvas, style
+from study.plotting.degradation import iteration_unit
 from study.plotting.frames import in_order
 from study.plotting.measured import POINT, is_finite
 
@@ -34,7 +35,7 @@ def looks(data: pd.DataFrame) -> Looks:
         for depth, same in points[points["network"] == network].groupby("depth"):
             for number, label in enumerate(same["label"]):
                 found[network, label] = {
-                    "color": style.depth_colour(int(depth)), "linestyle": style.NETWORK_LINES.get(network, ":"),
+                    "color": style.depth_colour(int(str(depth))), "linestyle": style.NETWORK_LINES.get(network, ":"),
                 } | mark(number)  # fmt: skip
     return found
 
@@ -91,14 +92,21 @@ def counts(data: pd.DataFrame) -> str:
 
 
 def uneven(data: pd.DataFrame) -> Iterator[str]:
-    """A note on the number of seeds of each point, where they differ."""
+    """A note on the number of seeds of each point, where the points of a panel may differ in it."""
     points = data[data["kind"] == "mean"].drop_duplicates(POINT)
-    if points["n"].nunique() > 1:
-        names = [
-            f"{network}-{label}{f' ({condition})' if condition else ''} {n}"
-            for condition, network, label, n in points[["condition", "network", "label", "n"]].to_numpy()
-        ]
-        yield f"n: {', '.join(names)}"
+    differ = points.groupby("condition")["n"].transform("nunique") > 1
+    if differ.any():
+        yield f"n: {each_point(points[differ], 'n', 'd')}"
+
+
+def each_point(points: pd.DataFrame, column: str, form: str) -> str:
+    """`plain-20 5, plain-56 4`: the value of each point, in this format, by condition where there are several."""
+    parts = []
+    for condition, group in points.groupby("condition", sort=False):
+        values = group[["network", "label", column]].to_numpy()
+        text = ", ".join(f"{network}-{label} {format(value, form)}" for network, label, value in values)
+        parts.append(": ".join(part for part in (str(condition), text) if part))
+    return "; ".join(parts)
 
 
 def by_point(every: Looks) -> list[Line2D]:
@@ -168,3 +176,13 @@ def place_axis(axes: Axes, last: int, name: str) -> None:
     axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
     canvas.few_ticks(axes.xaxis)
     axes.set_xlabel(name)
+
+
+def iteration_axis(axes: Axes, last: int) -> int:
+    """The x axis over iterations 0 to `last`; the unit that it counts in."""
+    unit, name = iteration_unit(last)
+    room = 0.02 * (last or 1)  # for marks at the ends
+    axes.set_xlim(-room / unit, (last + room) / unit)
+    canvas.few_ticks(axes.xaxis)
+    axes.set_xlabel(name)
+    return unit

@@ -131,7 +131,9 @@ def probes() -> Frames:
 
 
 @pytest.fixture(scope="session")
-def fed(absences: Frames, planes: pd.DataFrame, probes: Frames) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+def fed(
+    absences: Frames, planes: pd.DataFrame, probes: Frames
+) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 

@@ -33,7 +33,7 @@ def rows(network: str, depth: int, seed: int, iterations: Sequence[int]) -> Iter
             std = (0.9 if network == "plain" else 0.5) + (3 * np.exp(-place / 9) * share if wild else 0.1 * share)
             yield iteration, "responses", "std", layer(place, depth), place, std * rng.uniform(0.9, 1.1)
         for place in range(1, depth + 1):
-            steep = 4.0 * (1 - place / depth) * (1 - share) - 3 * share if wild else 0.3 - share
+            steep = 1.6 * (1 - place / depth) * (1 - share) - 1.2 * share if wild else 0.3 - 0.8 * share
             norm = 10**steep * rng.uniform(0.8, 1.25)
             yield iteration, "gradients", "norm", layer(place, depth), place, norm
             yield iteration, "gradients", "relative", layer(place, depth), place, norm / 5
@@ -52,7 +52,9 @@ def rows(network: str, depth: int, seed: int, iterations: Sequence[int]) -> Iter
             k = np.arange(blocks + 1)
             weights = np.exp(-0.5 * ((k - 2 - 0.4 * blocks**0.5 - 0.2 * seed) / 1.8) ** 2)
             shares = weights / weights.sum()
-            yield from ((iteration, "paths", "path_share", "", int(n), float(s)) for n, s in zip(k, shares, strict=True))
+            yield from (
+                (iteration, "paths", "path_share", "", int(n), float(s)) for n, s in zip(k, shares, strict=True)
+            )
             yield iteration, "paths", "effective_depth", "", 0, float(2 + 2 * (k * shares).sum())
 
 

@@ -52,5 +52,7 @@ def test_the_tolerance_sees_other_data(name: str, fed: Fed, tmp_path: Path) -> N
     frame, runs = fed(name)
     plain20 = frame["run_id"].str.contains("plain-20")
     changed = {name: factor for name, factor in OTHER.items() if name in frame}
-    other = frame.assign(**{name: frame[name].where(~plain20, frame[name] * factor) for name, factor in changed.items()})
+    other = frame.assign(
+        **{name: frame[name].where(~plain20, frame[name] * factor) for name, factor in changed.items()}
+    )
     assert rms(draw(name, (other, runs), tmp_path / "now.png"), REFERENCE / f"{name}.png") > TOLERANCE
