@@ -57,7 +57,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     page = canvas.sheet(conditions, len(networks), head, evidence.notes, gap=room + 0.08, right=room)
     for row, condition in zip(page.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
-        unit, name = overtime.unit_of(lines.loc[lines["condition"] == condition, "iteration"].max())
+        unit, name = overtime.iteration_unit(lines.loc[lines["condition"] == condition, "iteration"].max())
         row[0].set_ylim(0, tops[condition])
         row[0].set_ylabel("error (%)")
         for axes, network in zip(row, networks, strict=True):

@@ -179,7 +179,7 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
     page = canvas.sheet(conditions, len(titles), head, evidence.notes, gap=room + 0.08, right=room)
     for row, condition in zip(page.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
-        unit, name = overtime.unit_of(drawn.loc[drawn["condition"] == condition, "iteration"].max())
+        unit, name = overtime.iteration_unit(drawn.loc[drawn["condition"] == condition, "iteration"].max())
         row[0].set_ylim(*limits[condition])
         row[0].set_ylabel("error (%)")
         for axes, title in zip(row, titles, strict=True):

@@ -197,7 +197,7 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     right.spines["right"].set_visible(True)
     right.set_zorder(axes.get_zorder() + 1)
     lines = data[data["kind"].isin(["seed", "mean"])]
-    unit, name = overtime.unit_of(lines["iteration"].max())
+    unit, name = overtime.iteration_unit(lines["iteration"].max())
     right.set_ylim(0, top)
     canvas.few_ticks(right.yaxis)
     axes.set_yscale("log")

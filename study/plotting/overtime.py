@@ -164,7 +164,7 @@ def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
     return float(max(0.5, min(HEADROOM * ends.max(), 1.04 * data["error"].max())))
 
 
-def unit_of(last: int) -> tuple[int, str]:
+def iteration_unit(last: int) -> tuple[int, str]:
     """What the x axis counts in, as R15 does for long training, and its name."""
     return (10_000, "iterations (×10⁴)") if last >= 10_000 else (1, "iterations")
 

@@ -26,6 +26,7 @@ RAMP = {
 IMAGENET_FAMILY = {18: "#52bdb0", 34: "#1b7f8c", 50: "#0f6a86", 101: "#0b4468", 152: "#08243d"}
 
 NETWORK_COLOURS = {"plain": "#d9662b", "residual": "#0b4a7a"}
+NETWORK_LINES = {"plain": "--", "residual": "-"}  # where a panel has both, and dashes do not tell training from test
 MARKERS = {"plain": ("s", "D", "v", "P"), "residual": ("o", "^", "X", "p")}  # one per line of that network
 
 VALUE_MARKS: dict[str, dict[str, Any]] = {

@@ -216,6 +216,25 @@ FIGURES: dict[str, FigureEntry] = {
     "line1d": FigureEntry(
         "study.plotting.line1d:plot", "loss and error along lines through the weights", needs="surfaces"
     ),
+    "responses": FigureEntry(
+        "study.plotting.responses:plot",
+        "how strongly each 3x3 layer responds: He et al. 2015, figure 7",
+        needs="probes",
+    ),
+    "fig7": FigureEntry("study.plotting.responses:plot", "the same as responses", needs="probes"),
+    "gradients": FigureEntry(
+        "study.plotting.gradients:plot", "gradient of each layer over iterations, plain beside residual", needs="probes"
+    ),
+    "identity_ness": FigureEntry(
+        "study.plotting.identity_ness:plot",
+        "how far each block is from the identity, and over training",
+        needs="probes",
+    ),
+    "effective_depth": FigureEntry(
+        "study.plotting.effective_depth:plot",
+        "what each block is worth, and the gradient by length of path",
+        needs="probes",
+    ),
 }
 
 TABLES: dict[str, TableEntry] = {

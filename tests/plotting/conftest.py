@@ -123,16 +123,25 @@ def planes() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+def probes() -> Frames:
+    """See `tests.plotting.probed.with_lacks`."""
+    from .probed import with_lacks
+
+    return with_lacks()
+
+
+@pytest.fixture(scope="session")
+def fed(
+    absences: Frames, planes: pd.DataFrame, probes: Frames
+) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
     from . import variants
 
-    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
-    own: dict[
-        str, tuple[pd.DataFrame, pd.DataFrame | None]
-    ] = {  # figures that need other networks than their kind's frames
+    Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
+    feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
+    own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
