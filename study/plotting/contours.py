@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from study.plotting import canvas, planes, style, surfaces
+from study.plotting import canvas, planes, surfaces
 from study.plotting.canvas import Plot
 from study.plotting.planes import Place
 from study.plotting.surfaces import SPLITS, Shown, is_finite, shown
@@ -87,7 +87,7 @@ def _panel(place: Place, marks: pd.DataFrame, evidence: Shown, of: str) -> Conto
     planes.framed(place, points)
     for low in marks[marks["kind"] == "minimum"].to_dict("records"):
         axes.plot(low["alpha"], low["beta"], zorder=5, gid="minimum", clip_on=False, **planes.MINIMUM)
-        axes.set_title(f"min {low[of]:.2g}", loc="right", pad=4, size=6.3, color=style.MUTED)
+        planes.remark(place, "min", f"{low[of]:.2g}")
     return filled
 
 

@@ -139,8 +139,19 @@ def framed(place: Place, points: pd.DataFrame) -> None:
     axes.set_ylabel("β" if place.first else "", rotation=0, va="center", labelpad=4)
 
 
-def bands(axes: Axes, points: pd.DataFrame, of: str) -> ContourSet | None:
-    """Fill and lines where every corner is finite; hatching where one was measured and is not."""
+def remark(place: Place, name: str, value: str) -> None:
+    """A value at the right of a panel's title, as far as there is room."""
+    room = place.axes.get_position().width * place.axes.figure.get_figure(root=True).get_figwidth()
+    room -= 0.077 * len(place.column)
+    text = next((text for text in (f"{name} {value}", value) if 0.055 * len(text) < room), "")
+    place.axes.set_title(text, loc="right", pad=4, size=6.3, color=style.MUTED)
+
+
+def bands(axes: Axes, points: pd.DataFrame, of: str, **place: Any) -> ContourSet | None:
+    """Fill and lines where every corner is finite; hatching where one was measured and is not.
+
+    `place` may have the `transform` of a plane that is not the axes' own.
+    """
     finite = is_finite(points[of]).to_numpy()
     fill: dict[str, Any] = {
         "levels": LEVELS[of],
@@ -148,17 +159,19 @@ def bands(axes: Axes, points: pd.DataFrame, of: str) -> ContourSet | None:
         "extend": "both",
         "zorder": 1,
         "antialiased": False,
+        **place,
     }
     line: dict[str, Any] = {
         "levels": LEVELS[of],
         "colors": colours(of, lines=True)[1:],
         "linewidths": 0.45,
         "zorder": 2,
+        **place,
     }
     if refined(points):
         corners = triangles(points)
         whole = finite[corners].all(axis=1)
-        hatch(axes, points, corners[~whole])
+        hatch(axes, points, corners[~whole], **place)
         if not whole.any():
             return None
         mesh = Triangulation(points["alpha"], points["beta"], corners[whole])
@@ -167,7 +180,7 @@ def bands(axes: Axes, points: pd.DataFrame, of: str) -> ContourSet | None:
         return axes.tricontourf(mesh, values, **fill)
     grid = lattice(points)
     values = grid.values(points, of)
-    hatch(axes, points, _lost_cells(grid.place, finite))
+    hatch(axes, points, _lost_cells(grid.place, finite), **place)
     if not drawable(values):
         return None
     masked = np.ma.masked_invalid(values.T)
@@ -194,12 +207,12 @@ def whole_cells(place: Ints) -> Ints:
     return cells[(cells >= 0).all(axis=1)]
 
 
-def hatch(axes: Axes, points: pd.DataFrame, polygons: Ints) -> None:
+def hatch(axes: Axes, points: pd.DataFrame, polygons: Ints, **place: Any) -> None:
     """Hatch polygons between points: one path for all, since each of many would begin its own hatching."""
     if not len(polygons):
         return
     corners = points[["alpha", "beta"]].to_numpy(float)[polygons]
-    axes.add_patch(PathPatch(closed(corners), zorder=0, gid="no finite value", **HATCH))
+    axes.add_patch(PathPatch(closed(corners), zorder=0, gid="no finite value", **HATCH, **place))
 
 
 def closed(corners: Floats) -> Path:
@@ -222,13 +235,15 @@ def colours(of: str, lines: bool = False) -> list[tuple[float, float, float]]:
     return [(SOFT + (1 - SOFT) * r, SOFT + (1 - SOFT) * g, SOFT + (1 - SOFT) * b) for r, g, b in found]
 
 
-def bar(page: canvas.Sheet, filled: ContourSet | ScalarMappable, ticks: Sequence[float], label: str) -> None:
+def bar(page: canvas.Sheet, filled: ScalarMappable, ticks: Sequence[float], label: str, **more: Any) -> None:
     """The colour bar, beside the first row of panels, or beside more where that is low."""
     figure, box = page.figure, page.panels[0][-1].get_position()
     width, height = figure.get_size_inches()
     low = max(page.panels[-1][-1].get_position().y0, min(box.y0, box.y1 - LEAST / height))
     place = figure.add_axes((box.x1 + 0.12 / width, low, 0.1 / width, box.y1 - low), label="colour bar")
-    drawn = figure.colorbar(filled, cax=place, ticks=ticks, extendfrac=0.06)
+    drawn = figure.colorbar(filled, cax=place, ticks=ticks, extendfrac=0.06, **more)
     drawn.outline.set_linewidth(0.5)
+    drawn.ax.minorticks_off()
+    drawn.ax.yaxis.set_major_formatter("{x:g}")
     place.tick_params(labelsize=6.3, pad=1.5, length=2, width=0.5)
     place.set_ylabel(label, size=7, labelpad=2)

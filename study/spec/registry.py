@@ -190,6 +190,7 @@ FIGURES: dict[str, FigureEntry] = {
     "line1d": FigureEntry(
         "study.plotting.line1d:plot", "loss and error along lines through the weights", needs="surfaces"
     ),
+    "surface3d": FigureEntry("study.plotting.surface3d:plot", "the loss over planes of weights, as relief", needs="surfaces"),
 }
 
 TABLES: dict[str, Entry] = {
