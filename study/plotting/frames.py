@@ -42,7 +42,7 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     words = condition_words(runs)
     common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
     runs["condition"] = joined([texts for field, texts in words.items() if field not in common], runs.index)
-    runs["label"] = _labels(runs)
+    runs["label"] = labels_of(runs)
     fields = [column for column in runs.columns if column not in ("iteration", "iterations")]
     merged = values.merge(runs[fields], on="run_id").sort_values(["run_id", "split", "iteration"])
     title = common.pop("dataset", "")
@@ -56,7 +56,7 @@ def final_values(evidence: Tidy) -> pd.DataFrame:
     return done.sort_values("iteration", kind="stable").groupby(["run_id", "split"], as_index=False).tail(1)
 
 
-def _labels(runs: pd.DataFrame) -> pd.Series:
+def labels_of(runs: pd.DataFrame) -> pd.Series:
     """The depth, and where several points of a panel share it, the fewest further fields that tell them apart."""
     groups = runs.groupby(["condition", "network", "depth"])
     more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(runs.index)

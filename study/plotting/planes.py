@@ -143,7 +143,7 @@ def remark(place: Place, name: str, value: str) -> None:
     """A value at the right of a panel's title, as far as there is room."""
     room = place.axes.get_position().width * place.axes.figure.get_figure(root=True).get_figwidth()
     room -= 0.077 * len(place.column)
-    text = next((text for text in (f"{name} {value}", value) if 0.055 * len(text) < room), "")
+    text = next((text for text in (f"{name} {value}".strip(), value) if 0.055 * len(text) < room), "")
     place.axes.set_title(text, loc="right", pad=4, size=6.3, color=style.MUTED)
 
 

@@ -85,6 +85,8 @@ def plot(
     if scale == "auto":
         scale = "log" if of == "loss" and heights(evidence.points[of], "linear", top).max() > TALL else "linear"
     evidence = evidence._replace(points=evidence.points.assign(height=heights(evidence.points[of], scale, top)))
+    notes = [*surfaces.without_value(evidence.points, of), *_moved(evidence.points, of, scale), *evidence.notes]
+    evidence = evidence._replace(notes=notes)
     data = prepare(evidence, of)
     shows = (
         f"{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each network, which stands at "
@@ -125,7 +127,6 @@ def prepare(evidence: Shown, of: str) -> pd.DataFrame:
 def draw(data: pd.DataFrame, evidence: Shown, of: str, scale: str, view: View) -> Figure:
     """The picture of what `prepare` gives."""
     points = evidence.points
-    notes = [*surfaces.without_value(points, of), *_moved(points, of, scale), *evidence.notes]
     lost = not is_finite(points[of]).all()
     head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(of, lost)))
     spans = {row: _span(points.loc[points["row"] == row, "height"], scale) for row in evidence.rows}
@@ -133,7 +134,9 @@ def draw(data: pd.DataFrame, evidence: Shown, of: str, scale: str, view: View) -
         name: _box(own.iloc[0], spans[own["row"].iloc[0]], view)
         for name, own in points.groupby("surface_id", sort=False)
     }
-    page, places = planes.laid_out(evidence, head, notes, aspect=max(box.aspect for box in boxes.values()) - HANG)
+    page, places = planes.laid_out(
+        evidence, head, evidence.notes, aspect=max(box.aspect for box in boxes.values()) - HANG
+    )
     for place in places:
         _lowered(place.axes, page.figure)
         here = data[(data["row"] == place.row) & (data["column"] == place.column)]

@@ -127,8 +127,13 @@ def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.Data
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
+    from . import bends
+
     feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
     own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
+    own["trajectory"] = bends.four(bends.way), None
+    own["hessian_ratio"] = bends.four(bends.curved), None
+    own["spectrum"] = bends.spectra()
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 
