@@ -99,6 +99,11 @@ def sheet(
     return Sheet(figure, panels)
 
 
+def few(low: float, high: float) -> list[float]:
+    """At most five round numbers between two."""
+    return [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= x <= high]
+
+
 def few_ticks(axis: Axis) -> None:
     """At most five ticks, written as short as can be, lest those of neighbouring panels meet."""
     axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

@@ -50,7 +50,7 @@ def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
     words = condition_words(runs)
     common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
     differing = [texts for field, texts in words.items() if field not in common]
-    runs = runs.assign(condition=joined(differing, runs.index), label=_labels)
+    runs = runs.assign(condition=joined(differing, runs.index), label=labels_of)
     title = common.pop("dataset", "")
     return runs, title, " · ".join(text for text in common.values() if text)
 
@@ -61,7 +61,7 @@ def final_values(evidence: Tidy) -> pd.DataFrame:
     return done.sort_values("iteration", kind="stable").groupby(["run_id", "split"], as_index=False).tail(1)
 
 
-def _labels(runs: pd.DataFrame) -> pd.Series:
+def labels_of(runs: pd.DataFrame) -> pd.Series:
     """The depth, and where several points of a panel share it, the fewest further fields that tell them apart."""
     groups = runs.groupby(["condition", "network", "depth"])
     more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(runs.index)

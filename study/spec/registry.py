@@ -235,6 +235,20 @@ FIGURES: dict[str, FigureEntry] = {
         "what each block is worth, and the gradient by length of path",
         needs="probes",
     ),
+    "surface3d": FigureEntry(
+        "study.plotting.surface3d:plot", "the loss over planes of weights, as a relief", needs="surfaces"
+    ),
+    "trajectory": FigureEntry(
+        "study.plotting.trajectory:plot",
+        "the way of a training over the loss, in its principal plane",
+        needs="surfaces",
+    ),
+    "hessian_ratio": FigureEntry(
+        "study.plotting.hessian_ratio:plot", "how far from convex the loss is over planes of weights", needs="surfaces"
+    ),
+    "spectrum": FigureEntry(
+        "study.plotting.spectrum:plot", "density of the Hessian's eigenvalues, plain beside residual", needs="probes"
+    ),
 }
 
 TABLES: dict[str, TableEntry] = {

@@ -137,7 +137,7 @@ def fed(
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
-    from . import variants
+    from . import bends, variants
 
     Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
     feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
@@ -146,6 +146,9 @@ def fed(
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
         "preactivation": variants.orders(),
+        "trajectory": (bends.four(bends.way), None),
+        "hessian_ratio": (bends.four(bends.curved), None),
+        "spectrum": bends.spectra(),
     }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 

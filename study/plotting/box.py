@@ -1,0 +1,180 @@
+"""A box in space, drawn flat: where in the picture a point of it is. Seen from afar (orthographic), so that lengths compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import Affine2D
+
+from study.plotting import canvas, style
+from study.plotting.lattice import Floats
+
+Span = tuple[float, float]
+Marks = Iterable[tuple[float, str]]
+TEXT = 6.3  # points
+TICK = 0.02  # lengths of the box
+
+
+class View(NamedTuple):
+    """Whence something is seen: `elev` above the ground and `azim` around it, from the first axis to the second; degrees."""
+
+    elev: float
+    azim: float
+
+    @property
+    def right(self) -> Floats:
+        """(3,) what is to the right in the picture."""
+        a = math.radians(self.azim)
+        return np.array([-math.sin(a), math.cos(a), 0.0])
+
+    @property
+    def up(self) -> Floats:
+        """(3,) what is up in the picture."""
+        e, a = math.radians(self.elev), math.radians(self.azim)
+        return np.array([-math.sin(e) * math.cos(a), -math.sin(e) * math.sin(a), math.cos(e)])
+
+    @property
+    def near(self) -> Floats:
+        """(2,) where, on the ground, the viewer is."""
+        a = math.radians(self.azim)
+        return np.array([math.cos(a), math.sin(a)])
+
+
+class Box:
+    """What lies within three spans of data, scaled to a box on the ground whose longer side is 1.
+
+    Parameters
+    ----------
+    spans
+        Of the two axes of the ground and of the height; the lowest height is on the ground.
+    tall
+        The box's height.
+    view
+        Whence it is seen.
+    """
+
+    def __init__(self, spans: tuple[Span, Span, Span], tall: float, view: View) -> None:
+        self.spans = spans
+        self.view = view
+        lengths = np.array([high - low for low, high in spans])
+        self.sizes = np.append(lengths[:2] / lengths[:2].max(), tall)
+        self._start = np.array([low for low, _ in spans])
+        self._scale = self.sizes / lengths
+
+    def within(self, points: Floats) -> Floats:
+        """(..., 3) data in the box's coordinates."""
+        inside: Floats = (points - self._start) * self._scale
+        return inside
+
+    def seen(self, points: Floats) -> Floats:
+        """(..., 2) where data (..., 3) are in the picture, in lengths of the box."""
+        inside = self.within(points)
+        return np.stack([inside @ self.view.right, inside @ self.view.up], axis=-1)
+
+    def nearness(self, points: Floats) -> Floats:
+        """(...) how near the viewer data (..., 3) stand, on the ground: what is nearer hides what is behind it."""
+        found: Floats = self.within(points)[..., :2] @ self.view.near
+        return found
+
+    @property
+    def ground(self) -> Affine2D:
+        """From data on the ground, (..., 2), to the picture."""
+        origin, first, second = self.seen(self._start + np.vstack([np.zeros(3), np.eye(3)[:2]]))
+        (a, b), (c, d), (e, f) = first - origin, second - origin, origin
+        x, y = self._start[:2]
+        return Affine2D.from_values(a, b, c, d, e - a * x - c * y, f - b * x - d * y)
+
+    @cached_property
+    def corners(self) -> Floats:
+        """(2, 2, 2, 3) data at the corners, by whether each axis is at its low or its high end."""
+        return np.stack(np.meshgrid(*self.spans, indexing="ij"), axis=-1)
+
+    @property
+    def extent(self) -> tuple[Span, Span]:
+        """How far the box reaches across and up in the picture."""
+        x, y = np.moveaxis(self.seen(self.corners), -1, 0)
+        return (float(x.min()), float(x.max())), (float(y.min()), float(y.max()))
+
+    @property
+    def front(self) -> tuple[int, int]:
+        """Which end of each ground axis is nearer the viewer: 0 is the low one."""
+        return int(self.view.near[0] > 0), int(self.view.near[1] > 0)
+
+    @property
+    def aspect(self) -> float:
+        """Its height over its width in the picture."""
+        (left, right), (bottom, top) = self.extent
+        return (top - bottom) / (right - left)
+
+
+def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: float, name: str) -> None:
+    """Draw what stands around the data: the edges of the ground and of the walls behind, ticks and names.
+
+    Parameters
+    ----------
+    axes
+        Flat, of which nothing else is left.
+    marks
+        From two heights to the heights between that get a line, and what is written there.
+    floor
+        The lowest share of the box, which has no marks.
+    name
+        Of the height; where it is empty, its marks are not written.
+    """
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    corners, (i, j) = box.corners, box.front
+    behind = corners[[1 - i, 1 - i, i], [j, 1 - j, 1 - j]]  # along both walls
+    ground = corners[[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], 0]
+    for edge in (ground, behind[:, 1], *behind):
+        axes.plot(*box.seen(edge).T, color=style.INK, linewidth=0.4, alpha=0.5, zorder=0.5, clip_on=False)
+    for axis, letter in enumerate("αβ"):
+        low, high = box.spans[axis]
+        for tick in canvas.few(low, high):
+            if 0.04 < (tick - low) / (high - low) < 0.96:  # those at a corner meet
+                _beside(axes, box, axis, tick, f"{tick:g}".replace("-", "−"), tick=True)
+        ends = (low, high) if (i, j)[axis] else (high, low)
+        _beside(
+            axes, box, axis, 0.08 * ends[0] + 0.92 * ends[1], letter, tick=False
+        )  # near the viewer, beyond the ticks
+    low, high = box.spans[2]
+    for height, text in marks(low + floor * (high - low), high):
+        wall = behind[:, 0].copy()
+        wall[:, 2] = height
+        x, y = line = box.seen(wall).T
+        axes.plot(*line, color=style.FAINT, linewidth=0.4, zorder=0.4, clip_on=False)
+        if name:
+            end = np.argmin(x)
+            axes.annotate(
+                text, (x[end], y[end]), (-3, 0), textcoords="offset points", ha="right", va="center", size=TEXT
+            )
+    x, y = box.seen(behind).reshape(-1, 2).T  # of the leftmost edge, where the height's marks are
+    axes.annotate(
+        name, (x.min(), y[x == x.min()].mean()), (-25, 0), textcoords="offset points", ha="right", va="center", size=7,
+        rotation=90,
+    )  # fmt: skip
+
+
+def _beside(axes: Axes, box: Box, axis: int, place: float, text: str, *, tick: bool) -> None:
+    """Text beside the nearer edge along an axis of the ground: what is at a tick, or the axis's name."""
+    edge = box.corners[*box.front, 0].copy()
+    edge[axis] = place
+    outside = edge.copy()
+    outside[1 - axis] += edge[1 - axis] - sum(box.spans[1 - axis]) / 2
+    (x, y), (right, up) = box.seen(edge), box.seen(outside) - box.seen(edge)
+    far = math.hypot(right, up)
+    if tick:
+        length = TICK / far
+        axes.plot(
+            [x, x + right * length], [y, y + up * length], color=style.INK, linewidth=0.4, alpha=0.5, clip_on=False
+        )
+    away = (8.0 if tick else 11.0) / far  # points
+    axes.annotate(
+        text, (x, y), (right * away, up * away), textcoords="offset points", ha="center", va="center",
+        size=TEXT if tick else 7.5,
+    )  # fmt: skip
