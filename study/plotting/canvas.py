@@ -62,16 +62,17 @@ def sheet(
     *,
     gap: float,
     right: float,
+    left: float = LEFT,
     width: float | None = None,
     aspect: float | None = None,
     share: bool = True,
 ) -> Sheet:
     """A sheet with its header and notes, and an empty row of panels for each title in `rows`.
 
-    `gap` (between panels), `right` (of the last) and `width` (of the sheet) are in inches, `aspect` is a panel's height
-    over its width; by default panels are of one height. The panels of a row `share` their y axis.
+    `gap` (between panels), `left` (of the first), `right` (of the last) and `width` (of the sheet) are in inches, `aspect`
+    is a panel's height over its width; by default panels are of one height. The panels of a row `share` their y axis.
     """
-    around = LEFT + right + gap * (columns - 1)
+    around = left + right + gap * (columns - 1)
     width = width or max(sheet_width(columns), around + LEAST_PANEL * columns)
     panel = (width - around) / columns
     tall = panel * aspect if aspect else PANEL
@@ -86,7 +87,7 @@ def sheet(
         bottom = height - above - tall - titled - row * (tall + titled + ROW_GAP)
         axes: list[Axes] = []
         for column in range(columns):
-            box = (LEFT + column * (panel + gap), bottom, panel, tall)
+            box = (left + column * (panel + gap), bottom, panel, tall)
             relative = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
             axes.append(figure.add_axes(relative, sharey=axes[0] if axes and share else None))
             _plain_panel(axes[-1])
