@@ -14,6 +14,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from study.plotting.style import FAINT, MUTED, sheet_width
@@ -114,8 +116,15 @@ def _plain_panel(axes: Axes) -> None:
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:
-    """Lines that fit a width in inches: a letter is about half as wide as the font's size in points."""
-    return textwrap.wrap(text, int((width - 2 * EDGE) * 72 / size / 0.53))
+    """Lines that fit a width in inches: a letter is about half as wide as the font's size in points, seldom more."""
+    room, font = (width - 2 * EDGE) * 72, FontProperties(size=size)
+    letters = int(room / size / 0.53)
+    while True:
+        lines = textwrap.wrap(text, letters)
+        wide = (text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in lines)
+        if letters < 12 or max(wide, default=0.0) <= room:
+            return lines
+        letters -= 1
 
 
 def _title_width(title: str) -> float:

@@ -81,7 +81,7 @@ def _count(strip: Axes, steps: pd.DataFrame, unit: float, last: float) -> None:
     most = int(steps["at_once"].max())
     x, y = steps["begin"].to_numpy(float) / unit, steps["at_once"].to_numpy(float)
     strip.fill_between([*x, last / unit], [*y, y[-1]], step="post", color="#b9c9d9", linewidth=0.4, gid="at_once")
-    strip.set_ylim(0, most * 1.08)
+    strip.set_ylim(0, most * 1.08 or 1)
     strip.set_yticks([])
     strip.tick_params(labelbottom=False, length=2)
     strip.set_title(f"in training at once (at most {most:,})", loc="left", pad=3, size=7)

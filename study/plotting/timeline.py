@@ -111,7 +111,9 @@ def _known(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _tries(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The attempts of known runs, oldest first; of a run that has none recorded, the one that its row tells of."""
-    recorded = frame[[*ATTEMPT]].drop_duplicates(["run_id", "attempt"]).assign(kind="attempt")
+    recorded = (
+        frame[[*ATTEMPT]].sort_values(["start", "end"]).drop_duplicates(["run_id", "attempt"]).assign(kind="attempt")
+    )
     others = known[~known["run_id"].isin(recorded["run_id"])]
     told = others.rename(columns={"started": "start", "finished": "end", "state": "outcome"}).assign(kind="run")
     tries = pd.concat([part.reindex(columns=[*ATTEMPT, "kind"]).astype(object) for part in (recorded, told)])
@@ -194,7 +196,11 @@ def _notes(table: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     for word in ABSENT:
         here = runs[states == word]
         for line in absences(here):
-            yield line if len(line) < LONG else f"{line.partition(':')[0]}: {counted(len(here), 'run')}, too many to name here"
+            yield (
+                line
+                if len(line) < LONG
+                else f"{line.partition(':')[0]}: {counted(len(here), 'run')}, too many to name here"
+            )
 
 
 def _where(table: pd.DataFrame) -> Iterator[str]:

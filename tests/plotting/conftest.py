@@ -127,8 +127,14 @@ def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.Data
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
+    from .benched import bench
+    from .settings import sensitivity
+    from .tried import eventful
+
     feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
+    feeds |= {"attempts": eventful(), "bench": (bench(), None)}
     own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
+    own |= {"sensitivity": sensitivity()}
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 
