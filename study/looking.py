@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.errors import StudyError
-from study.options import Results, complete_sweep, sweep_files
+from study.options import Results, complete_sweep, results_folder, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,12 @@ def _complete_figure(incomplete: str) -> list[str]:
     return [name for name in FIGURES if name.startswith(incomplete)]
 
 
-def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame]:
+def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
     from study.store.collect import read_frame
+    from study.store.measurements import read_bench
 
+    if needs == "bench" and not sweeps:  # what was measured of the machine
+        return read_bench(results_folder(results)), None
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
 
 
@@ -37,13 +40,13 @@ def figure(
         str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
     ],
     sweeps: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SWEEP [OPTION=VALUE]",
             help="sweeps, and options of the figure, e.g. of=error seed=1",
             autocompletion=complete_sweep,
         ),
-    ],
+    ] = None,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
@@ -53,13 +56,14 @@ def figure(
     from study.plotting import check, save
     from study.spec.yaml import scalar
 
-    words = [word.partition("=") for word in sweeps]
+    words = [word.partition("=") for word in sweeps or ()]
     options = {key: scalar(text) for key, equals, text in words if equals}
     named = [word for word, equals, _ in words if not equals]
-    if not named:
+    needs = check(name, options).needs
+    if not named and needs != "bench":
         raise StudyError("no sweep was named")
-    frame, runs = _frames(named, results, check(name, options).needs)
-    folder = out or Path("figures") / sweep_files(named[0], results).name
+    frame, runs = _frames(named, results, needs)
+    folder = out or Path("figures") / (sweep_files(named[0], results).name if named else needs)
     for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), style=style, **options):
         print(path)
 

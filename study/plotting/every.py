@@ -34,8 +34,8 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: 
         if entry.target in drawn:
             continue
         drawn.add(entry.target)
-        frame, runs = read(entry.needs)
         try:
+            frame, runs = read(entry.needs)
             paths = save(name, frame, runs, out, formats=formats, style=style)
         except StudyError as error:
             yield f"not drawn: {name}: {error}"

@@ -249,6 +249,16 @@ FIGURES: dict[str, FigureEntry] = {
     "spectrum": FigureEntry(
         "study.plotting.spectrum:plot", "density of the Hessian's eigenvalues, plain beside residual", needs="probes"
     ),
+    "sensitivity": FigureEntry(
+        "study.plotting.sensitivity:plot", "final error of one network over learning rate, initialisation, warm-up"
+    ),
+    "verdict": FigureEntry("study.plotting.verdict:plot", "the paired differences behind the verdict, a row each"),
+    "throughput": FigureEntry(
+        "study.plotting.throughput:plot", "images per second by way of training, from `study bench`", needs="bench"
+    ),
+    "timeline": FigureEntry(
+        "study.plotting.timeline:plot", "when each run was trained, and what cut it short", needs="attempts"
+    ),
 }
 
 TABLES: dict[str, TableEntry] = {

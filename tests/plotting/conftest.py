@@ -138,9 +138,13 @@ def fed(
     from study.spec.registry import FIGURES
 
     from . import bends, variants
+    from .benched import bench
+    from .settings import sensitivity
+    from .tried import eventful
 
     Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
     feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
+    feeds |= {"attempts": eventful(), "bench": (bench(), None)}
     own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),
@@ -149,6 +153,7 @@ def fed(
         "trajectory": (bends.four(bends.way), None),
         "hessian_ratio": (bends.four(bends.curved), None),
         "spectrum": bends.spectra(),
+        "sensitivity": sensitivity(),
     }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
