@@ -151,7 +151,7 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
     room = min(0.6, (len(texts) + 1.7) * LINE / canvas.PANEL)  # above the curves, for the texts
     probe_lines.draw_lines(axes, shares, "place", every)
     finite = shares.loc[is_finite(shares["value"]), "value"]
-    axes.set_ylim(0, (finite.max() if len(finite) else 1) * 1.08 / (1 - room))
+    axes.set_ylim(0, (finite.max() or 1.0 if len(finite) else 1.0) * 1.08 / (1 - room))
     axes.set_xlim(0, max(1, shares["place"].max()))
     for axis in (axes.xaxis, axes.yaxis):
         canvas.few_ticks(axis)
@@ -160,7 +160,7 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
     axes.set_title("paths" + probe_lines.counts(shares), loc="left", pad=5)
     _write(axes, "effective depth (layers)", 0, style.MUTED)
     for number, (look, text) in enumerate(texts, 1):
-        _write(axes, text, number, look["color"])
+        _write(axes, text, number, style.INK)
     for (network, label), look in every.items():
         marks = depths[(depths["network"] == network) & (depths["label"] == label)]
         for kind, mark in MARKS.items():

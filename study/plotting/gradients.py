@@ -36,7 +36,7 @@ COLUMNS = ["kind", *POINT, "column", "run_id", "seed", "state", "n", "iteration"
 DECADES = 8  # of the colour scale at most: where gradients have vanished, the others must still be told apart
 NOTHING = "#d8d8d8"
 COLOURS = "viridis"
-GAP, RIGHT, TALL = 0.4, 0.7, 1.3  # inches: between panels, right of the last, a panel's height
+GAP, RIGHT, TALL = 0.4, 0.74, 1.3  # inches: between panels, right of the last, a panel's height
 LETTER = 0.066  # inches, of a title
 FEW = 5  # ticks
 
@@ -199,11 +199,10 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, scale: tuple[float, float]
     table = table.reindex(range(1, int(table.index.max()) + 1))
     values = np.ma.masked_invalid(table.to_numpy(float))
     axes.set_facecolor(NOTHING)
-    image = axes.imshow(
+    axes.imshow(
         values.clip(scale[0]), norm=LogNorm(*scale), cmap=COLOURS, aspect="auto", interpolation="nearest", gid=name,
         extent=(-0.5, values.shape[1] - 0.5, len(values) + 0.5, 0.5),
     )  # fmt: skip
-    image.set_rasterized(True)
     axes.set_title(name + probe_lines.counts(cells), loc="left", pad=5)
     iterations = [int(str(iteration)) for iteration in table.columns]
     unit, text = iteration_unit(iterations[-1])

@@ -140,7 +140,7 @@ def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> 
     """
     values = rows["value"].where(is_finite(rows["value"]))
     if geometric:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log(values)  # of 0, minus infinity: the mean is 0
     table = rows.assign(value=values).groupby([*POINT, *by])["value"].agg(["mean", "count", "size"]).reset_index()
     table = table.merge(rows.groupby(POINT)["run_id"].nunique().rename("n").reset_index(), on=POINT)

@@ -58,7 +58,7 @@ def planned(
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
-    distinct = without_twins(known.drop_duplicates("run_id"), preferred)
+    distinct = without_twins(known.drop_duplicates("run_id", ignore_index=True), preferred)
     table = distinct.reindex(columns=list(wanted)).astype(object)
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
