@@ -31,7 +31,7 @@ BELOW = 0.42  # ticks and the label of the x axis
 HEAD_LINE = 0.15
 TITLE_SIZE, SUBTITLE_SIZE, NOTE_SIZE = 9, 7.5, 6.3  # points
 NOTE_LINE = 0.118
-DIGITS = 0.95  # of the width is what notes are wrapped to: many have lists of numbers, and digits are wider than letters
+NOTE_WIDTH = 0.95  # of the sheet: many notes are lists of numbers, and digits are wider than letters
 
 
 class Plot(NamedTuple):
@@ -79,7 +79,7 @@ def sheet(
     width = width or max(sheet_width(columns), around + LEAST_PANEL * columns)
     panel = (width - around) / columns
     tall = panel * aspect if aspect else PANEL
-    lines = [line for note in notes for line in _wrapped(note, DIGITS * width, NOTE_SIZE)]
+    lines = [line for note in notes for line in _wrapped(note, NOTE_WIDTH * width, NOTE_SIZE)]
     foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)
     above, legend_columns = _head_size(head, width)
     titled = ROW_TITLE if any(rows) else 0.0

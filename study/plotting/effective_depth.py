@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
     data = prepare(evidence.rows)
     notes = [
         _whole(data),
+        *_longer(data),
         *evidence.notes,
         *measured.not_finite(evidence.rows, evidence.runs),
         *probe_lines.uneven(data),
@@ -104,13 +106,17 @@ def _whole(data: pd.DataFrame) -> str:
     return f"error of the whole networks, mean over seeds (%): {probe_lines.each_point(means, 'value', '.1f')}"
 
 
+def _longer(data: pd.DataFrame) -> Iterator[str]:
+    """A note, where the probe has taken long paths together."""
+    last = data.groupby(["network", "label", "panel"])["place"].max().unstack()
+    if "paths" in last and (last["paths"] < last["deleted"]).any():
+        yield "of a deep network, the last point of the paths is of all longer ones together"
+
+
 def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
     """The picture of what `prepare` gives."""
-    conditions, networks, every = (
-        measured.conditions(evidence, data),
-        in_order(data["network"]),
-        probe_lines.looks(data),
-    )
+    conditions = measured.conditions(evidence, data)
+    networks, every = in_order(data["network"]), probe_lines.looks(data)
     paths = bool((data["panel"] == "paths").any())
     legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
     head = canvas.Head(evidence.title, evidence.subtitle, legend)
@@ -146,8 +152,7 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "residual networks\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
         return
-    texts = [(look, _depth_text(depths, key)) for key, look in every.items() if key[0] == "residual"]
-    texts = [(look, text) for look, text in texts if text]
+    texts = [text for key in every if (text := _depth_text(depths, key))]
     room = min(0.6, (len(texts) + 1.7) * LINE / canvas.PANEL)  # above the curves, for the texts
     probe_lines.draw_lines(axes, shares, "place", every)
     finite = shares.loc[is_finite(shares["value"]), "value"]
@@ -159,7 +164,7 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
     axes.set_ylabel("share of the gradient", labelpad=2)
     axes.set_title("paths" + probe_lines.counts(shares), loc="left", pad=5)
     _write(axes, "effective depth (layers)", 0, style.MUTED)
-    for number, (look, text) in enumerate(texts, 1):
+    for number, text in enumerate(texts, 1):
         _write(axes, text, number, style.INK)
     for (network, label), look in every.items():
         marks = depths[(depths["network"] == network) & (depths["label"] == label)]

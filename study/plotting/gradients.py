@@ -95,7 +95,7 @@ def _ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """The first convolution's value over the last one's, a row per (run, iteration); shortcuts and head left out."""
     layers = rows["layer"].map(str)
     convs = rows[~layers.str.startswith("head") & ~layers.str.contains("shortcut", regex=False)]
-    groups = convs.sort_values("place").groupby(["run_id", "iteration"])
+    groups = convs.sort_values("place", kind="stable").groupby(["run_id", "iteration"])
     first, last = groups.head(1).set_index(["run_id", "iteration"]), groups.tail(1).set_index(["run_id", "iteration"])
     with np.errstate(divide="ignore", invalid="ignore"):
         value = first["value"] / last["value"].reindex(first.index)
@@ -116,16 +116,8 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:
     width = max(style.sheet_width(2), around + least * (len(columns) + 1))
     panel = (width - around) / (len(columns) + 1)
     page = canvas.sheet(
-        titles,
-        len(columns) + 1,
-        head,
-        evidence.notes,
-        gap=GAP,
-        right=RIGHT,
-        width=width,
-        aspect=TALL / panel,
-        share=False,
-    )
+        titles, len(columns) + 1, head, evidence.notes, gap=GAP, right=RIGHT, width=width, aspect=TALL / panel, share=False,
+    )  # fmt: skip
     limits = _limits(data.loc[data["kind"] != "cell", "value"])
     for axes, (condition, depth) in zip(page.panels, rows, strict=True):
         here = data[(data["condition"] == condition) & (data["depth"] == depth)]

@@ -90,11 +90,8 @@ def prepare(end: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, evidence: Measured, unit: str, scale: str) -> Figure:
     """The picture of what `prepare` gives; `unit` names the y axis."""
-    conditions, networks, every = (
-        measured.conditions(evidence, data),
-        in_order(data["network"]),
-        probe_lines.looks(data),
-    )
+    conditions = measured.conditions(evidence, data)
+    networks, every = in_order(data["network"]), probe_lines.looks(data)
     legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
     head = canvas.Head(evidence.title, evidence.subtitle, legend)
     page = canvas.sheet(conditions, len(networks) + 1, head, evidence.notes, gap=0.2, right=0.14)

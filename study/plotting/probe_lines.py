@@ -19,7 +19,7 @@ from study.plotting.measured import POINT, is_finite
 from study.plotting.overtime import iteration_unit
 
 MARKS = ("o", "s", "^", "D")
-"""Of the second and later points of one network and depth, on some of the line's points."""
+"""Of the second and later labels of one depth, on some of the line's points."""
 MEAN: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
 SEED: dict[str, Any] = {"linewidth": 0.6, "zorder": 2, "alpha": 0.35}
 SCALES = ("auto", "linear", "log")
@@ -32,13 +32,13 @@ Looks = dict[tuple[str, str], Look]
 def looks(data: pd.DataFrame) -> Looks:
     """How the lines of each (network, label) look: colours tell depths, dashes networks, marks what else differs."""
     points = data[["network", "depth", "label"]].drop_duplicates().sort_values(["depth", "label"])
+    labels = points.drop_duplicates("label")
+    numbers = dict(zip(labels["label"], labels.groupby("depth").cumcount(), strict=True))
     found = {}
     for network in in_order(points["network"]):
-        for depth, same in points[points["network"] == network].groupby("depth"):
-            for number, label in enumerate(same["label"]):
-                found[network, label] = {
-                    "color": style.depth_colour(int(str(depth))), "linestyle": style.NETWORK_LINES.get(network, ":"),
-                } | mark(number)  # fmt: skip
+        for _, depth, label in points[points["network"] == network].to_numpy():
+            dashes = style.NETWORK_LINES.get(network, ":")
+            found[network, label] = {"color": style.depth_colour(depth), "linestyle": dashes} | mark(numbers[label])
     return found
 
 
@@ -118,9 +118,9 @@ def by_point(every: Looks) -> list[Line2D]:
 
 def by_depth(every: Looks) -> list[Line2D]:
     """Legend entries for depths, whatever the network."""
-    first = {label: look for (_, label), look in sorted(every.items(), key=lambda item: item[0][1], reverse=True)}
-    order = list(dict.fromkeys(label for _, label in sorted(every, key=lambda key: (int(key[1].split()[0]), key[1]))))
-    return [_entry(f"depth {label}", first[label] | {"linestyle": "-"} | MEAN) for label in order]
+    labels = {label: look for (_, label), look in every.items()}
+    order = sorted(labels, key=lambda label: (int(label.split()[0]), label))
+    return [_entry(f"depth {label}", labels[label] | {"linestyle": "-"} | MEAN) for label in order]
 
 
 def by_network(every: Looks) -> list[Line2D]:

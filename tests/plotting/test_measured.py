@@ -16,7 +16,7 @@ from study.plotting.probe_lines import looks
 from study.plotting.style import depth_colour, styled
 
 from .conftest import Frames
-from .probed import ended, probed
+from .probed import probed
 
 ALL = ("responses", "gradients", "identity_ness", "effective_depth")
 PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
@@ -128,7 +128,9 @@ def test_at_an_iteration_of_ones_choice_runs_count_whatever_became_of_them(probe
     assert early.subtitle.endswith("at iteration 16,000")
     late = at(evidence, 48_000)
     assert "not measured at iteration 48,000: residual-20 seed 1; plain-56 seed 3" in late.notes
-    with pytest.raises(StudyError, match="no run was measured at iteration 7; iteration= takes 0, 16,000, 32,000, 48,000"):
+    with pytest.raises(
+        StudyError, match="no run was measured at iteration 7; iteration= takes 0, 16,000, 32,000, 48,000"
+    ):
         at(evidence, 7)
 
 
@@ -145,7 +147,9 @@ def test_means_are_of_one_set_of_seeds() -> None:
 
 
 def test_runs_under_way_are_averaged_while_none_is_done_and_lost_ones_never() -> None:
-    rows = pd.DataFrame({"condition": "", "network": "plain", "depth": 20, "label": [*"ttttuuu"], "run_id": [*"abcdefg"]})
+    rows = pd.DataFrame(
+        {"condition": "", "network": "plain", "depth": 20, "label": [*"ttttuuu"], "run_id": [*"abcdefg"]}
+    )
     rows["state"] = ["done", "done", "running", "diverged", "running", "diverged", "failed"]
     assert averaged(rows)["run_id"].tolist() == ["a", "b", "e"]
 
@@ -195,4 +199,4 @@ def test_depths_have_their_colours_networks_their_dashes_and_variants_marks() ->
         ("plain", "20"): (depth_colour(20), "--"), ("residual", "20 A"): (depth_colour(20), "-"),
         ("residual", "20 B"): (depth_colour(20), "-"), ("residual", "56"): (depth_colour(56), "-"),
     }  # fmt: skip
-    assert [look.get("marker") for look in found.values()] == [None, None, "o", None]
+    assert [look.get("marker") for look in found.values()] == [None, "o", "s", None]
