@@ -18,6 +18,7 @@ Span = tuple[float, float]
 Marks = Iterable[tuple[float, str]]
 TEXT = 6.3  # points
 TICK = 0.02  # lengths of the box
+LONG = 0.6  # inches of an edge that has room for more than a tick or two
 
 
 class View(NamedTuple):
@@ -112,7 +113,7 @@ class Box:
         return (top - bottom) / (right - left)
 
 
-def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: float, name: str) -> None:
+def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: float, name: str, size: float) -> None:
     """Draw what stands around the data: the edges of the ground and of the walls behind, ticks and names.
 
     Parameters
@@ -125,6 +126,8 @@ def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: fl
         The lowest share of the box, which has no marks.
     name
         Of the height; where it is empty, its marks are not written.
+    size
+        Inches to a length of the box.
     """
     axes.set_axis_off()
     axes.set_aspect("equal")
@@ -135,12 +138,13 @@ def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: fl
         axes.plot(*box.seen(edge).T, color=style.INK, linewidth=0.4, alpha=0.5, zorder=0.5, clip_on=False)
     for axis, letter in enumerate("αβ"):
         low, high = box.spans[axis]
-        for tick in canvas.few(low, high):
+        length = size * float(np.hypot(*np.ptp(box.seen(_edge(box, axis, [low, high])), axis=0)))
+        for tick in canvas.few(low, high, 4 if length > LONG else 2):
             if 0.04 < (tick - low) / (high - low) < 0.96:  # those at a corner meet
                 _beside(axes, box, axis, tick, f"{tick:g}".replace("-", "−"), tick=True)
         ends = (low, high) if (i, j)[axis] else (high, low)
         _beside(
-            axes, box, axis, 0.08 * ends[0] + 0.92 * ends[1], letter, tick=False
+            axes, box, axis, 0.03 * ends[0] + 0.97 * ends[1], letter, tick=False
         )  # near the viewer, beyond the ticks
     low, high = box.spans[2]
     for height, text in marks(low + floor * (high - low), high):
@@ -160,10 +164,16 @@ def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: fl
     )  # fmt: skip
 
 
+def _edge(box: Box, axis: int, places: list[float]) -> Floats:
+    """(N, 3) places along the nearer edge of the ground, by their coordinate on an axis."""
+    found = np.repeat(box.corners[*box.front, 0][None], len(places), axis=0)
+    found[:, axis] = places
+    return found
+
+
 def _beside(axes: Axes, box: Box, axis: int, place: float, text: str, *, tick: bool) -> None:
     """Text beside the nearer edge along an axis of the ground: what is at a tick, or the axis's name."""
-    edge = box.corners[*box.front, 0].copy()
-    edge[axis] = place
+    edge = _edge(box, axis, [place])[0]
     outside = edge.copy()
     outside[1 - axis] += edge[1 - axis] - sum(box.spans[1 - axis]) / 2
     (x, y), (right, up) = box.seen(edge), box.seen(outside) - box.seen(edge)

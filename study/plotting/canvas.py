@@ -103,9 +103,9 @@ def sheet(
     return Sheet(figure, panels)
 
 
-def few(low: float, high: float) -> list[float]:
-    """At most five round numbers between two."""
-    return [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= x <= high]
+def few(low: float, high: float, steps: int = 4) -> list[float]:
+    """Round numbers between two, at most so many steps apart."""
+    return [float(x) for x in MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= x <= high]
 
 
 def few_ticks(axis: Axis) -> None:

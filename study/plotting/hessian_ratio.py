@@ -161,8 +161,7 @@ def _colouring() -> tuple[Normalize, Colormap]:
     """Other colours than those of the loss."""
     base = matplotlib.colormaps["cividis"]
     colours = LinearSegmentedColormap.from_list("ratio", base(np.linspace(0, 0.92, 256)))
-    colours.set_extremes(over=base(1.0))
-    return Normalize(0, MOST), colours
+    return Normalize(0, MOST), colours.with_extremes(over=base(1.0))
 
 
 def _notes(points: pd.DataFrame) -> Iterator[str]:

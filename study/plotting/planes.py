@@ -39,8 +39,8 @@ MINIMUM: dict[str, Any] = {
     "marker": "*", "markersize": 6, "markerfacecolor": "white", "markeredgecolor": style.INK, "markeredgewidth": 0.6,
     "linestyle": "none",
 }  # fmt: skip
-BAR = 0.6  # inches at the right for the colour bar,
-LEAST = 1.4  # and how long it should be
+GAP, RIGHT = 0.14, 0.68  # inches between panels, and at the right for the colour bar,
+LEAST = 1.4  # and how long that should be
 
 
 class Place(NamedTuple):
@@ -77,8 +77,8 @@ def laid_out(
     notes: Sequence[str],
     *,
     most: int = 4,
-    gap: float = 0.14,
-    right: float = BAR + 0.08,
+    gap: float = GAP,
+    right: float = RIGHT,
     aspect: float | None = None,
 ) -> tuple[canvas.Sheet, list[Place]]:
     """A sheet with a panel for each surface, at `most` so many side by side; sizes as `canvas.sheet` takes them."""
@@ -103,6 +103,12 @@ def laid_out(
         for axes in panels[len(evidence.columns) :]:
             axes.set_axis_off()
     return page, places
+
+
+def panel_width(networks: int) -> float:
+    """Inches of a panel as `laid_out` has them where nothing else is asked for."""
+    across = columns_of(networks)
+    return (style.sheet_width(across) - canvas.LEFT - RIGHT - GAP * (across - 1)) / across
 
 
 def columns_of(networks: int, most: int = 4) -> int:

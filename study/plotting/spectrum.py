@@ -155,7 +155,7 @@ def _notes(values: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
 
 def _beyond(values: pd.DataFrame, reach: float) -> Iterator[str]:
     """Which eigenvalues a shorter axis does not show."""
-    far = values[values["measure"].isin(EXTREMES) & (values["value"].abs() > reach)]
+    far = values[values["measure"].isin(EXTREMES) & values["value"].abs().between(reach, math.inf, inclusive="neither")]
     if not far.empty:
         names = [f"{name} {len(group)}" for name, group in frames.named(far).groupby("name", sort=False)]
         yield f"eigenvalues beyond {reach:g} that were found: {', '.join(names)}"
@@ -175,8 +175,10 @@ def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
             continue
         least, most = float(where.min()), float(where.max())
         room = MARGIN * (most - least or 1.0)
-        far = math.inf if reach is None else reach
-        grid = np.linspace(max(least - room, -far), min(most + room, far), POINTS)
+        ends = (least - room, most + room)
+        if reach is not None:
+            ends = (max(min(ends[0], 0.0), -reach), min(max(ends[1], 0.0), reach))
+        grid = np.linspace(*ends, POINTS)
         for _, line in row.groupby(["network", "label"], sort=False):
             parts += list(_line(line, grid))
     if not parts:
@@ -291,7 +293,7 @@ def _ends(axes: Axes, data: pd.DataFrame, values: pd.DataFrame) -> None:
     axes.annotate("smallest to largest eigenvalue", (1, 1), (-2, -2), size=6, color=style.MUTED, **corner)
     uneven = data["n"].nunique() > 1
     for slot, (label, line) in enumerate(data.groupby("label", sort=False)):
-        own = values[values["label"] == label]
+        own = values[(values["label"] == label) & np.isfinite(values["value"].astype(float))]
         least, most = (own.loc[own["measure"] == kind, "value"].astype(float) for kind in reversed(EXTREMES))
         n = f" (n = {line['n'].max()})" if uneven and line["n"].notna().any() else ""
         ends = f"{least.min():.3g} to {most.max():.3g}".replace("-", "−").replace("nan", "?")

@@ -33,7 +33,7 @@ HEIGHT = 0.85  # of the box, over its longer side
 LIGHT = np.array([-0.45, -0.35, 0.82])  # where it comes from, in the box
 DARKEST = 0.5  # how bright a face is that turns away from it
 MESH = 0.72  # how bright the lines between points are, beside their faces
-HANG = 0.14  # how far boxes hang down, in widths of a panel
+HANG = 0.15  # inches that boxes hang down
 MANY = 4000  # faces beyond which they are pixels in PDF and SVG, lest files have megabytes
 TICKS = {"loss": [0.1, 0.2, 0.5, 1, 2, 5], "error": planes.LEVELS["error"]}
 
@@ -134,30 +134,35 @@ def draw(data: pd.DataFrame, evidence: Shown, of: str, scale: str, view: View) -
         name: _box(own.iloc[0], spans[own["row"].iloc[0]], view)
         for name, own in points.groupby("surface_id", sort=False)
     }
-    page, places = planes.laid_out(
-        evidence, head, evidence.notes, aspect=max(box.aspect for box in boxes.values()) - HANG
-    )
+    width = planes.panel_width(len(evidence.columns))
+    aspect = max(box.aspect for box in boxes.values()) - HANG / width
+    page, places = planes.laid_out(evidence, head, evidence.notes, aspect=aspect)
     for place in places:
         _lowered(place.axes, page.figure)
         here = data[(data["row"] == place.row) & (data["column"] == place.column)]
-        name = here["surface_id"].iloc[0]
-        own = points[points["surface_id"] == name].reset_index(drop=True)
-        label = f"{planes.UNITS[of]}, log scale" if scale == "log" else planes.UNITS[of]
-        marks = partial(_marks, scale=scale)
-        cage(place.axes, boxes[name], marks, FLOOR / (1 + FLOOR), label if place.first else "")
-        _panel(place, boxes[name], own, of, rasterised=len(points) > MANY)
+        box = boxes[here["surface_id"].iloc[0]]
+        _cage(place, box, of, scale, width)
+        own = points[points["surface_id"] == here["surface_id"].iloc[0]].reset_index(drop=True)
+        _panel(place, box, own, of, rasterised=len(points) > MANY)
         for low in here[here["kind"] == "minimum"].to_dict("records"):
-            x, y = boxes[name].seen(np.array([low["alpha"], low["beta"], boxes[name].spans[2][0]]))
+            x, y = box.seen(np.array([low["alpha"], low["beta"], box.spans[2][0]]))
             place.axes.plot(x, y, zorder=3, gid="minimum", clip_on=False, **planes.MINIMUM)
             planes.remark(place, "min", f"{low[of]:.2g}")
     planes.bar(page, ScalarMappable(*_colouring(of)), TICKS[of], planes.UNITS[of], extend="both")
     return page.figure
 
 
+def _cage(place: Place, box: Box, of: str, scale: str, width: float) -> None:
+    """What stands around the relief; `width` of the panel in inches."""
+    name = planes.UNITS[of] + (", log scale" if scale == "log" else "")
+    (left, right), _ = box.extent
+    marks = partial(_marks, scale=scale)
+    cage(place.axes, box, marks, FLOOR / (1 + FLOOR), name if place.first else "", width / (right - left))
+
+
 def _lowered(axes: Axes, figure: Figure) -> None:
     """Let a panel hang down into the room for labels of an axis: none are below the box's nearest corner."""
-    room, (width, height) = axes.get_position(), figure.get_size_inches()
-    down = HANG * room.width * width / height
+    room, down = axes.get_position(), HANG / figure.get_figheight()
     axes.set_position((room.x0, room.y0 - down, room.width, room.height + down))
 
 
@@ -220,8 +225,8 @@ def _colouring(of: str) -> tuple[Normalize, Colormap]:
     """The colours of `contours` without steps, over the range of its levels."""
     base = matplotlib.colormaps["viridis"]
     colours = LinearSegmentedColormap.from_list("bands", base(np.linspace(0.06, 0.94, 256)))
-    colours.set_extremes(under=base(0.0), over=base(1.0))
-    return (LogNorm if of == "loss" else Normalize)(planes.LEVELS[of][0], planes.LEVELS[of][-1]), colours
+    norm = (LogNorm if of == "loss" else Normalize)(planes.LEVELS[of][0], planes.LEVELS[of][-1])
+    return norm, colours.with_extremes(under=base(0.0), over=base(1.0))
 
 
 def _marks(low: float, high: float, scale: str) -> list[tuple[float, str]]:

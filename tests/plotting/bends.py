@@ -16,7 +16,11 @@ def curved(network: str = "plain", depth: int = 20, **fields: object) -> pd.Data
     square = alpha**2 + beta**2
     deep = network == "plain" and depth > 40
     largest = 20 * (1 + square)
-    smallest = -0.4 - (12 * square * (1 + np.sin(4 * alpha) * np.cos(3 * beta)) if deep else 1.5 * square * depth / 20)
+    smallest = -0.4 - (
+        12 * square * (1 + np.sin(4 * alpha) * np.cos(3 * beta))
+        if deep
+        else (1.5 if network == "residual" else 6) * square
+    )
     if deep:
         largest = np.where((alpha < -0.7) & (beta < -0.7), -0.1, largest)
         largest[frame["loss"].isna()] = np.nan
