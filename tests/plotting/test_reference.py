@@ -23,7 +23,7 @@ OTHER: dict[str, Callable[[pd.Series], pd.Series]] = {
     "loss": lambda values: values * 1.5,
     "error": lambda values: values * 1.5,
     "lambda_min": lambda values: values * 1.5,
-    "value": lambda values: values * 3,  # of probes, which are drawn to logarithmic scales, too
+    "value": lambda values: values * 30,  # of probes, which are drawn to logarithmic scales, too
     "images_per_second": lambda values: values * 1.25,
     "end": lambda times: times + pd.Timedelta(minutes=4),
 }
