@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.transforms import Affine2D
 
 from study.plotting import canvas, style
@@ -131,37 +132,47 @@ def cage(axes: Axes, box: Box, marks: Callable[[float, float], Marks], floor: fl
     """
     axes.set_axis_off()
     axes.set_aspect("equal")
-    corners, (i, j) = box.corners, box.front
-    behind = corners[[1 - i, 1 - i, i], [j, 1 - j, 1 - j]]  # along both walls
-    ground = corners[[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], 0]
-    for edge in (ground, behind[:, 1], *behind):
-        axes.plot(*box.seen(edge).T, color=style.INK, linewidth=0.4, alpha=0.5, zorder=0.5, clip_on=False)
-    for axis, letter in enumerate("αβ"):
-        low, high = box.spans[axis]
-        length = size * float(np.hypot(*np.ptp(box.seen(_edge(box, axis, [low, high])), axis=0)))
-        for tick in canvas.few(low, high, 4 if length > LONG else 2):
-            if 0.04 < (tick - low) / (high - low) < 0.96:  # those at a corner meet
-                _beside(axes, box, axis, tick, f"{tick:g}".replace("-", "−"), tick=True)
-        ends = (low, high) if (i, j)[axis] else (high, low)
-        _beside(
-            axes, box, axis, 0.03 * ends[0] + 0.97 * ends[1], letter, tick=False
-        )  # near the viewer, beyond the ticks
+    (i, j), corners = box.front, box.corners
+    behind = corners[[1 - i, 1 - i, i], [j, 1 - j, 1 - j]]  # (3, 2, 3): the upright edges of both walls
+    edges = [corners[[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], 0], behind[:, 1], *behind]
+    ticks = [tick for axis in (0, 1) for tick in _ground_axis(axes, box, axis, size)]
+    levels = _height_axis(axes, box, behind, marks, floor, name)
+    thin: dict[str, Any] = {"linewidths": 0.4, "clip_on": False}
+    dark = LineCollection(
+        [*(box.seen(edge) for edge in edges), *ticks], colors=style.INK, alpha=0.5, zorder=0.5, **thin
+    )
+    axes.add_collection(dark, autolim=False)
+    axes.add_collection(LineCollection(levels, colors=style.FAINT, zorder=0.4, **thin), autolim=False)
+
+
+def _ground_axis(axes: Axes, box: Box, axis: int, size: float) -> Iterator[Floats]:
+    """Write what is at the ticks of an axis of the ground, and its name beyond them; the ticks as lines (2, 2)."""
+    (low, high), near = box.spans[axis], box.front[axis]
+    length = size * float(np.hypot(*np.ptp(box.seen(_edge(box, axis, [low, high])), axis=0)))
+    for tick in canvas.few(low, high, 4 if length > LONG else 2):
+        if 0.04 < (tick - low) / (high - low) < 0.96:  # those at a corner meet
+            edge, away = _outwards(box, axis, tick)
+            yield np.stack([edge, edge + TICK * away])
+            _write(axes, f"{tick:g}".replace("-", "−"), edge, 8 * away, size=TEXT)
+    edge, away = _outwards(box, axis, low + (high - low) * (0.97 if near else 0.03))
+    _write(axes, "αβ"[axis], edge, 11 * away, size=7.5)
+
+
+def _height_axis(
+    axes: Axes, box: Box, behind: Floats, marks: Callable[[float, float], Marks], floor: float, name: str
+) -> list[Floats]:
+    """Write what is at heights, and what they are, beside the leftmost upright edge; lines (3, 2) along the walls."""
     low, high = box.spans[2]
+    start = int(np.argmin(box.seen(behind[:, 0])[:, 0]))
+    lines = []
     for height, text in marks(low + floor * (high - low), high):
         wall = behind[:, 0].copy()
         wall[:, 2] = height
-        x, y = line = box.seen(wall).T
-        axes.plot(*line, color=style.FAINT, linewidth=0.4, zorder=0.4, clip_on=False)
+        lines.append(box.seen(wall))
         if name:
-            end = np.argmin(x)
-            axes.annotate(
-                text, (x[end], y[end]), (-3, 0), textcoords="offset points", ha="right", va="center", size=TEXT
-            )
-    x, y = box.seen(behind).reshape(-1, 2).T  # of the leftmost edge, where the height's marks are
-    axes.annotate(
-        name, (x.min(), y[x == x.min()].mean()), (-25, 0), textcoords="offset points", ha="right", va="center", size=7,
-        rotation=90,
-    )  # fmt: skip
+            _write(axes, text, lines[-1][start], (-3, 0), size=TEXT, ha="right")
+    _write(axes, name, box.seen(behind[start]).mean(axis=0), (-25, 0), size=7, ha="right", rotation=90)
+    return lines
 
 
 def _edge(box: Box, axis: int, places: list[float]) -> Floats:
@@ -171,20 +182,18 @@ def _edge(box: Box, axis: int, places: list[float]) -> Floats:
     return found
 
 
-def _beside(axes: Axes, box: Box, axis: int, place: float, text: str, *, tick: bool) -> None:
-    """Text beside the nearer edge along an axis of the ground: what is at a tick, or the axis's name."""
+def _outwards(box: Box, axis: int, place: float) -> tuple[Floats, Floats]:
+    """(2,) where a place on the nearer edge along an axis is in the picture, and (2,) which way leads outwards, of length 1."""
     edge = _edge(box, axis, [place])[0]
     outside = edge.copy()
     outside[1 - axis] += edge[1 - axis] - sum(box.spans[1 - axis]) / 2
-    (x, y), (right, up) = box.seen(edge), box.seen(outside) - box.seen(edge)
-    far = math.hypot(right, up)
-    if tick:
-        length = TICK / far
-        axes.plot(
-            [x, x + right * length], [y, y + up * length], color=style.INK, linewidth=0.4, alpha=0.5, clip_on=False
-        )
-    away = (8.0 if tick else 11.0) / far  # points
+    here, there = box.seen(edge), box.seen(outside)
+    return here, (there - here) / np.linalg.norm(there - here)
+
+
+def _write(axes: Axes, text: str, at: Floats, away: Any, ha: str = "center", **look: Any) -> None:
+    """Text so many points away from a place."""
     axes.annotate(
-        text, (x, y), (right * away, up * away), textcoords="offset points", ha="center", va="center",
-        size=TEXT if tick else 7.5,
+        text, (at[0], at[1]), (away[0], away[1]), textcoords="offset points", annotation_clip=False, ha=ha, va="center",
+        **look,
     )  # fmt: skip
