@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -270,7 +271,7 @@ def _ordered(texts: pd.Series) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)) or hasattr(value, "tolist"):
+    if isinstance(value, list | tuple | np.ndarray):
         return "/".join(_text(item) for item in list(value))
     if value is None or pd.isna(value):
         return "none"

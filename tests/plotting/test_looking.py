@@ -113,6 +113,16 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: Swee
     assert code == 2 and message in err and len(err.splitlines()) == 1
 
 
+def test_throughput_needs_no_sweep(sweep: SweepFiles, tmp_path: Path) -> None:
+    code, _, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    assert code == 2 and "there is no results/bench.parquet; `study bench` measures it" in err
+    (sweep.results / "bench.parquet").write_bytes((COLLECTED.parent / "bench.parquet").read_bytes())
+    code, out, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    assert code == 0 and "figures/bench/throughput.png" in out, err
+    named = study(tmp_path, "figure", "throughput", "quickstart", "--formats", "png")
+    assert named[0] == 0 and "figures/quickstart/throughput.png" in named[1], named[2]
+
+
 def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(sweep: SweepFiles, tmp_path: Path) -> None:
     names = ["degradation", "contours"]
     lines = list(refresh(sweep, names, tmp_path / "out"))

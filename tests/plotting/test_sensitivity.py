@@ -102,8 +102,12 @@ def test_any_fields_that_vary(varied: tuple[str, ...]) -> None:
 
 
 def test_a_field_that_follows_from_another_is_no_axis() -> None:
-    parts = [cell(rate, "glorot", "none", seeds=1, **{"recipe.milestones": m, "recipe.weight_decay": d})
-             for rate, m, d in ((0.1, "a", 1e-4), (0.03, "b", 5e-4))]  # fmt: skip
+    parts = []
+    for rate, decay, milestones in ((0.1, 1e-4, [200, 300]), (0.03, 5e-4, [300])):
+        frames = cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
+        for frame in frames:  # a list is an array in a frame that was read from Parquet
+            frame["recipe.milestones"] = [np.array(milestones)] * len(frame)
+        parts.append(frames)
     plot = sensitivity.plot(*together(parts))
     assert len(plot.figure.axes) == 1 and plot.figure.axes[0].get_xlabel() == "learning rate"
     assert "what differs along with these: milestones and weight decay" in words(plot).replace("\n", " ")
