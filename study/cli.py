@@ -362,6 +362,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 app.command()(looking.figure)
 app.command()(looking.figures)
+app.command()(looking.report)
 app.command()(looking.table)
 app.command()(looking.verdict)
 app.command()(looking.export)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.errors import StudyError
-from study.options import Results, complete_sweep, results_folder, sweep_files
+from study.options import Results, again, complete_sweep, results_folder, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,42 @@ def figures(
     folder = out or Path("figures") / named[0].name
     for line in draw_all([files.folder for files in named], folder, tuple(formats.split(",")), style):
         print(line, flush=True)
+
+
+def report(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    out: Annotated[Path | None, typer.Option(help="file [default: figures/<sweep>/report.html]")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="write it anew as the sweep goes on, to its end")
+    ] = False,
+    results: Results = None,
+) -> None:
+    """Write one HTML page with all that is known of a sweep; it opens from disk."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from study.reporting import write
+
+    files = sweep_files(sweep, results)
+    path = out or write.place(files.name)
+    console = Console(stderr=True)
+    with console.status("reading the results") as shown:  # on a terminal alone
+        if not watch:
+            line = write.write(files, path, lambda text: shown.update(escape(text)))
+            print(line)
+            return
+        print(f"open {path} in a browser: it reloads itself. Ctrl-C ends this, and leaves the last page", flush=True)
+        through = write.watch(files, path, lambda text: shown.update(escape(text)), _stamped)
+    if not through:
+        print("the sweep is not through; to go on with its report, give the same command again:", file=sys.stderr)
+        print(f"  {again()}", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _stamped(line: str) -> None:
+    import time
+
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
 
 def table(

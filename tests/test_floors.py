@@ -25,6 +25,7 @@ FLOORS = [
     "launch",
     "stats",
     "plotting",
+    "reporting",
     "options",
     "looking",
     "measuring",
@@ -77,6 +78,7 @@ def test_imports_point_down(path: Path) -> None:
         "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
         "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
         "import study.plotting.surface3d, study.plotting.trajectory, study.plotting.hessian_ratio, study.plotting.spectrum",
+        "import study.reporting.page, study.reporting.write, study.launch.status",
     ],
 )
 def test_what_plans_looks_and_draws_imports_no_torch(statement: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figur
 
     from study.plotting.canvas import Plot
 
-__all__ = ["check", "check_table", "figure", "save", "table"]
+__all__ = ["check", "check_table", "figure", "plot", "save", "table"]
 
 
 def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
@@ -44,7 +44,7 @@ def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **o
     StudyError
         An unknown name, option or style, or a frame that can't feed the figure.
     """
-    return _plot(name, frame, runs, **options).figure
+    return plot(name, frame, runs, **options).figure
 
 
 def save(
@@ -68,7 +68,7 @@ def save(
     from study.plotting import output
 
     output.check(formats)
-    return output.write(_plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
+    return output.write(plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
 
 
 def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -101,7 +101,8 @@ def check(name: str, options: Collection[str] = ()) -> FigureEntry:
     return entry
 
 
-def _plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
+def plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
+    """As `figure`, with the frame of what is drawn, and the caption."""
     entry = check(name, options)
     from study.plotting.style import styled
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError, nearest
 from study.plotting.canvas import Plot
 from study.plotting.style import styled
+from study.store.files import write_bytes
 
 # What each format would stamp with the time of day is left out.
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
@@ -26,29 +25,26 @@ def check(formats: Sequence[str]) -> None:
 
 def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) -> list[Path]:
     """Write picture, caption and CSV into `out`, made where it is missing; the files, the CSV last."""
-    out.mkdir(parents=True, exist_ok=True)
     paths = []
-    with styled(style):
-        for extension in formats:
-            paths.append(out / f"{name}.{extension}")
-            picture = partial(plot.figure.savefig, format=extension, metadata=METADATA[extension])
-            _replace(paths[-1], picture)
+    for extension in formats:
+        paths.append(out / f"{name}.{extension}")
+        write_bytes(paths[-1], picture(plot, extension, style))
     paths.append(out / f"{name}.txt")
-    _replace(paths[-1], lambda path: path.write_text(plot.caption, encoding="utf-8"))
+    write_bytes(paths[-1], plot.caption.encode())
     paths.append(out / f"{name}.csv")
-    _replace(paths[-1], partial(plot.data.to_csv, index=False, lineterminator="\n"))
+    write_bytes(paths[-1], csv(plot))
     return paths
 
 
-def _replace(path: Path, fill: Callable[[Path], object]) -> None:
-    """Fill a temporary file in the same folder, then put it in the place of `path` in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(Path(temporary))
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes files that only their owner can read
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def picture(plot: Plot, extension: str, style: str = "paper") -> bytes:
+    """The picture as a file of this format."""
+    file = BytesIO()
+    with styled(style):
+        plot.figure.savefig(file, format=extension, metadata=METADATA[extension])
+    return file.getvalue()
+
+
+def csv(plot: Plot) -> bytes:
+    """The CSV of what the plot shows."""
+    content: str = plot.data.to_csv(index=False, lineterminator="\n")
+    return content.encode()

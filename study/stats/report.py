@@ -62,8 +62,13 @@ def render(verdict: Verdict, fmt: str = "text") -> str:
         return json.dumps(as_data(verdict), indent=1, ensure_ascii=False) + "\n"
     if fmt not in LAYOUTS:
         raise StudyError(f"unknown verdict format '{fmt}'{nearest(fmt, [*LAYOUTS, 'json'])}")
-    blocks = [block for finding in verdict.findings for block in _blocks(finding, verdict.training)]
-    return LAYOUTS[fmt]([*blocks, Block("head", "How to read this"), Block("text", CAVEATS)])
+    return LAYOUTS[fmt](blocks(verdict))
+
+
+def blocks(verdict: Verdict) -> list[Block]:
+    """What is said, in order, for a layout."""
+    found = [block for finding in verdict.findings for block in _blocks(finding, verdict.training)]
+    return [*found, Block("head", "How to read this"), Block("text", CAVEATS)]
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:

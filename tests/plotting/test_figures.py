@@ -13,7 +13,6 @@ import matplotlib
 import matplotlib.pyplot
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import study.plotting
@@ -105,11 +104,10 @@ def test_a_failed_write_leaves_the_old_file(small: Frames, tmp_path: Path, monke
     path = study.plotting.save("depth_error", *small, tmp_path, formats=("png",))[0]
     before = path.read_bytes()
 
-    def half(self: Figure, file: Path, **_: object) -> None:
-        Path(file).write_bytes(before[:100])
+    def full(descriptor: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Figure, "savefig", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         study.plotting.save("depth_error", *small, tmp_path, formats=("png",))
     assert path.read_bytes() == before

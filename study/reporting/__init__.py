@@ -1,0 +1,34 @@
+"""A sweep as one HTML page that opens from disk: verdict, curves, surfaces, figures, tables, and every run's spec.
+
+`page.py` is a pure function from frames and pictures to text. The page asks the network for nothing: its scripts are its
+own, named by their hashes in its content security policy, and what it says of runs is text wherever it goes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def report(sweep: str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a sweep, and say where.
+
+    Parameters
+    ----------
+    sweep
+        A sweep's results folder, such as `results/quickstart`.
+    out
+        The file; by default `figures/<sweep>/report.html`. A write is atomic, and equal input gives equal bytes.
+
+    Raises
+    ------
+    StudyError
+        There is no such sweep, its files are damaged, or it has surfaces and plotly is not installed.
+    """
+    from study.reporting.write import place, write
+    from study.store.layout import SweepFiles
+
+    folder = Path(sweep)
+    files = SweepFiles(folder.parent, folder.name)
+    path = Path(out) if out is not None else place(files.name)
+    write(files, path)
+    return path

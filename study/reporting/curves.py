@@ -1,0 +1,112 @@
+"""The curves of a sweep as plain data for the page: every run, every split, thinned only where there are too many points."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex, to_rgb
+
+from study.plotting.frames import in_order, tidy
+from study.plotting.style import SPLIT_NAMES, SPLITS, depth_colour
+
+MOST_POINTS = 60_000
+"""Of all curves together: beyond it each keeps as many as it is due, evenly, its last among them."""
+DIGITS = 5
+
+
+def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_POINTS) -> dict[str, Any]:
+    """What `curves.js` draws.
+
+    Returns
+    -------
+    `conditions`, `networks`, `labels` (a depth, what else tells its network apart, its colours), `seeds` and `splits` are
+    what can be switched; each of `curves` names its places in them, its iterations (a place in `grids`), and has `error`
+    in percent and, where it is there, `loss` in nats; None for what is no finite number. `notes` are sentences: which
+    runs have no final value, and what was thinned.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no curve at all.
+    """
+    evidence = tidy(curves, runs)
+    lines = evidence.curves
+    if "loss" in curves:
+        lines = lines.merge(curves[["run_id", "iteration", "split", "loss"]], on=["run_id", "iteration", "split"])
+    networks = in_order(evidence.runs["network"])
+    conditions = list(dict.fromkeys(evidence.runs["condition"]))
+    labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))
+    depths = dict(zip(evidence.runs["label"], evidence.runs["depth"], strict=True))
+    seeds = sorted(set(evidence.runs["seed"]))
+    splits = [name for name in SPLITS if name in set(lines["split"])]
+    step = -(-len(lines) // most)
+    grids: dict[tuple[int, ...], int] = {}
+    found = []
+    for _, line in lines.groupby(["run_id", "split"], sort=True):
+        first = line.iloc[0]
+        if first["split"] not in splits:
+            continue
+        kept = line.iloc[_thinned(len(line), step)]
+        grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
+        places = {
+            "condition": conditions.index(first["condition"]),
+            "network": networks.index(first["network"]),
+            "label": labels.index(first["label"]),
+            "seed": seeds.index(first["seed"]),
+            "split": splits.index(first["split"]),
+        }
+        values = {name: rounded(kept[name]) for name in ("error", "loss") if name in kept}
+        found.append({**places, "state": str(first["state"]), "grid": grid, **values})
+    notes = list(evidence.notes)
+    if step > 1:
+        notes.append(
+            f"of the {len(lines):,} points of all curves, every {_nth(step)} is drawn here, and the last of each"
+        )
+    return {
+        "conditions": conditions,
+        "networks": networks,
+        "labels": [_coloured(label, depths[label], _place(label, labels, depths)) for label in labels],
+        "seeds": [int(seed) for seed in seeds],
+        "splits": [{"name": name, "title": SPLIT_NAMES[name]} for name in splits],
+        "grids": [list(grid) for grid in grids],
+        "curves": found,
+        "notes": notes,
+    }
+
+
+def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float | None]:
+    """Numbers of so many digits; None for what JSON has no word for."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float)]
+
+
+def _thinned(count: int, step: int) -> list[int]:
+    """Every so many, from the first, and the last."""
+    return sorted({*range(0, count, step), count - 1})
+
+
+def _nth(step: int) -> str:
+    ending = "th" if 10 < step % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(step % 10, "th")
+    return f"{step}{ending}"
+
+
+def _place(label: str, labels: Sequence[str], depths: dict[str, int]) -> tuple[int, int]:
+    """Which of the labels of its depth it is, and of how many."""
+    same = [other for other in labels if depths[other] == depths[label]]
+    return same.index(label), len(same)
+
+
+def _coloured(label: str, depth: int, place: tuple[int, int]) -> dict[str, str]:
+    """The figures' colour of the depth, turned through the hues where several networks share it; and one for a dark page.
+
+    On white, colours darken with depth; on a dark page lightness is turned over, so that deep networks still stand out most.
+    """
+    number, many = place
+    hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(depth)))
+    hue, full = (hue + number / many) % 1, full if many == 1 else max(full, 0.55)
+    pale = min(max(1 - light, 0.5), 0.86)
+    bright = to_hex(colorsys.hls_to_rgb(hue, light if many == 1 else min(max(light, 0.32), 0.5), full))
+    return {"text": label, "colour": bright, "dark": to_hex(colorsys.hls_to_rgb(hue, pale, full))}
