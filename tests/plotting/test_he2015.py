@@ -95,6 +95,14 @@ def test_fig6_where_nearly_all_is_above_20(make: Callable[..., Frames]) -> None:
     assert he2015.fig6(curves, runs, ymax=30).figure.axes[0].get_ylim() == (0, 30)
 
 
+def test_nothing_ends_out_of_sight_but_by_the_papers_protocol(make: Callable[..., Frames]) -> None:
+    for recipe, top in (("he2015_cifar", 20), ("quick", 60)):
+        curves, runs = make(seeds=1, evaluations=8, recipe=recipe)
+        curves.loc[(curves["depth"] == 56) & (curves["network"] == "plain"), "error"] += 50
+        for plot in (he2015.fig1(curves, runs), he2015.fig6(curves, runs)):
+            assert (plot.figure.axes[0].get_ylim()[1] > top) == (recipe == "quick")
+
+
 def test_fig1_is_plain_20_and_56(whole: Frames) -> None:
     plot = he2015.fig1(*whole)
     assert titles(plot) == ["training error  (n = 3)", "test error  (n = 3)"]

@@ -82,7 +82,8 @@ def test_curves_are_switched_on_and_off(browser: Browser, pages: Pages) -> None:
 
     def box(text: str) -> Any:
         return browser.run(
-            "return [...document.querySelectorAll('#curve-controls fieldset label')].find((one) => one.textContent == arguments[0])",
+            "return [...document.querySelectorAll('#curve-controls fieldset label')]"
+            ".find((one) => one.textContent == arguments[0])",
             text,
         )
 
