@@ -100,8 +100,8 @@ def fig6(
 
     Of the CIFAR family of basic blocks with option A, up to 110 layers in the first two panels; deeper residual networks are
     in a third one, beside that of 110. Where runs follow the paper's protocol, its values stand at the end of their lines.
-    Arguments and errors as for `study.plotting.degradation.plot`; by default the y axis ends at 20 %, as there, unless networks end above it: of the paper's protocol
-    most of them.
+    Arguments and errors as for `study.plotting.degradation.plot`; by default the y axis ends at 20 %, as there, unless
+    networks end above it: of the paper's protocol most of them.
     """
     overtime.check_training(training)
     evidence = _only(
