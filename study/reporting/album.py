@@ -79,6 +79,6 @@ def _draw(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None) -> Picture 
 
 def _digest(frame: pd.DataFrame) -> str:
     """Equal for equal frames. Lists in cells can't be hashed, so what is neither number nor text is taken as text."""
-    plain = frame.astype(dict.fromkeys(frame.select_dtypes("object").columns, str))
+    plain = frame.astype({name: str for name, kind in frame.dtypes.items() if kind == "object"})
     values = pd.util.hash_pandas_object(plain, index=False).to_numpy()
     return hashlib.sha256(repr(list(frame.columns)).encode() + values.tobytes()).hexdigest()

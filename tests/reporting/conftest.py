@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from .chromium import Browser, lacking, started
 from .sweeps import strangers, usual, written
-
-FLAGS = (
-    "--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a graphics card
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-DESKTOP, PHONE = (800, 700), (375, 812)
-
-
-class Browser:
-    """A page in Chromium, and what it said and asked for."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
-        """Open a file afresh, with nothing remembered, in a window of this size."""
-        width, height = size
-        send = self.driver.execute_cdp_cmd
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
-        send("Emulation.setDeviceMetricsOverride", metrics)
-        wishes = {
-            "prefers-color-scheme": scheme,
-            "prefers-reduced-motion": "reduce",
-        }  # a page that glides is hard to hit
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
-        send("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(path.as_uri())
-        self.run("sessionStorage.clear(); memory.content = {}; memory.set = () => {}")  # nor written as it is left
-        self.said()
-        self.asked()
-        self.driver.get(path.as_uri())
-
-    def run(self, script: str, *arguments: object) -> Any:
-        """What a script returns."""
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector: str) -> Any:
-        """The first element."""
-        return self.driver.find_element("css selector", selector)
-
-    def texts(self, selector: str) -> list[str]:
-        """The texts of all elements."""
-        found: list[str] = self.run(
-            "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent.trim())", selector
-        )
-        return found
-
-    def wait(self, script: str, seconds: float = 30) -> Any:
-        """Until a script returns something."""
-        end = time.monotonic() + seconds
-        while not (value := self.run(script)):
-            assert time.monotonic() < end, f"never: {script}"
-            time.sleep(0.05)
-        return value
-
-    def said(self) -> list[str]:
-        """Errors and warnings on the console since the last call; those of the graphics driver are not the page's."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["source"] != "rendering"]
-
-    def asked(self) -> list[str]:
-        """The addresses that were asked for since the last call."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-
-    def keys(self, *keys: str) -> None:
-        """Press keys, one after another, on whatever has the focus."""
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests of a process."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("Debian's chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for flag in (*FLAGS, *(["--no-sandbox"] if os.getuid() == 0 else [])):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    yield Browser(driver)
-    driver.quit()
+    if why := lacking():
+        pytest.skip(why)
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture

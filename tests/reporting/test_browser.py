@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import PHONE, Browser
+from .chromium import PHONE, Browser
 from .sweeps import HOSTILE, usual, written
 
 pytestmark = pytest.mark.xdist_group("browser")

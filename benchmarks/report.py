@@ -1,0 +1,61 @@
+"""How long the report of 100 runs takes to make, and to open in a headless Chromium (Debian's chromium, chromium-driver).
+
+    python -m benchmarks.report [--runs 100]
+
+Opening is measured from the page's request to its content being there with its curves drawn, and from its surfaces coming
+into sight to their being drawn, by a graphics card in software. The median of five.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from study.reporting.album import Album
+from study.reporting.page import page
+from tests.plotting.planes import four
+from tests.reporting.chromium import Browser, started
+from tests.reporting.sweeps import found, many
+
+OPENINGS = 5
+DRAWN = "return document.querySelectorAll('#curve-panels path.line').length && performance.now()"
+READY = "return document.getElementById('surface-panels').dataset.ready == 'yes'"
+SHOW = "document.getElementById('surface-panels').scrollIntoView({ block: 'center', behavior: 'instant' })"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=100)
+    count = parser.parse_args().runs
+    curves, runs = many(count).read("curves")
+    evidence = found(curves, runs, four(shape=(51, 51)))
+    began = time.perf_counter()
+    pictures = Album().pictures(evidence)
+    drawn = time.perf_counter()
+    text = page(evidence, pictures)
+    print(f"{len(runs)} runs, {len(curves):,} points of curves, 4 surfaces of 51 x 51")
+    print(f"figures drawn          {drawn - began:6.2f} s")
+    print(f"page made              {time.perf_counter() - drawn:6.2f} s, {len(text) / 1e6:.1f} MB")
+    with tempfile.TemporaryDirectory() as name, started() as browser:
+        path = Path(name) / "report.html"
+        path.write_text(text, "utf-8")
+        opened, surfaces = zip(*(opening(browser, path) for _ in range(OPENINGS)), strict=True)
+    print(f"opened, curves drawn   {statistics.median(opened):6.2f} s")
+    print(f"surfaces drawn         {statistics.median(surfaces):6.2f} s after they come into sight")
+
+
+def opening(browser: Browser, path: Path) -> tuple[float, float]:
+    """Seconds until the curves are drawn, and until the surfaces are."""
+    browser.open(path)
+    curves = browser.wait(DRAWN) / 1000
+    began = time.perf_counter()
+    browser.run(SHOW)
+    browser.wait(READY, 120)
+    return curves, time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The page as text and data: what is in it is what was measured, escaped, and the same whatever the order of rows."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.errors import StudyError
+from study.plotting.style import depth_colour
+from study.reporting import curves, runs, surface
+from study.reporting.album import Album, Picture, Undrawn
+from study.reporting.page import csv_link, embedded, page, plotly
+from tests.plotting.conftest import cut, run_id, study, with_absences
+from tests.plotting.planes import four, together
+from tests.plotting.planes import surface as plane
+
+from .sweeps import HOSTILE, PICTURE, found, many, strangers, usual
+
+
+def data(text: str) -> Any:
+    """What the page's scripts read."""
+    block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert block
+    return json.loads(block[1])
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_equal_input_gives_an_equal_page_in_any_order_of_rows() -> None:
+    evidence = usual()
+    frames = {needs: evidence.read(needs) for needs in ("curves", "surfaces")}
+    turned = {
+        needs: (frame.sample(frac=1, random_state=1), None if known is None else known.iloc[::-1])
+        for needs, (frame, known) in frames.items()
+    }
+    other = found(turned["curves"][0], turned["curves"][1], turned["surfaces"][0])  # type: ignore[arg-type]
+    assert page(evidence, [PICTURE]) == page(usual(), [PICTURE]) == page(other, [PICTURE])
+
+
+def test_nothing_of_a_stranger_is_markup() -> None:
+    text = page(strangers(), [PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), Undrawn(HOSTILE, HOSTILE)])
+    assert "<script>alert" not in text and "<img src=x" not in text
+    assert text.count("</script>") == text.count("<script") == 3  # data, library, code
+    assert data(text)["name"] == HOSTILE
+    assert embedded(["</script><!--&"]) == r'["\u003c/script\u003e\u003c!--\u0026"]'
+
+
+def test_only_the_pages_own_scripts_are_allowed_by_hash() -> None:
+    text = page(usual(), [])
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    code = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert policy and code
+    hashes = re.findall(r"sha256-([^&]*)&#39;", policy[1])
+    digests = [hashlib.sha256(script.encode()).digest() for script in (code[1], plotly())]
+    assert hashes == [base64.b64encode(digest).decode() for digest in digests]
+    assert "default-src &#39;none&#39;" in policy[1] and "unsafe-eval" not in policy[1]
+
+
+def test_plotly_is_there_only_for_surfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    without, with_ = page(found(*study(seeds=1)), []), page(usual(), [])
+    assert len(without) < 200_000 and len(with_) > 2_000_000
+    packed = re.search(r'id="library">(.*?)</script>', with_, re.DOTALL)
+    assert packed and gzip.decompress(base64.b64decode(packed[1])).decode() == plotly()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    assert page(found(*study(seeds=1)), []) == without
+    with pytest.raises(StudyError, match="pip install plotly"):
+        page(usual(), [])
+
+
+def test_a_sweep_without_a_curve_has_a_page_that_says_so() -> None:
+    lines, known = study(seeds=1)
+    text = page(found(lines.iloc[:0], known.assign(state="pending")), [])
+    assert text.count("nothing to draw: none of the 4 runs has been evaluated yet") >= 2
+    assert data(text)["curves"] is None and len(data(text)["runs"]["rows"]) == 4
+    assert "0 of 4 runs done; 4 pending" in text
+
+
+def test_the_verdict_is_there_in_words() -> None:
+    from study.stats.report import blocks
+    from study.stats.verdict import verdict
+
+    evidence = usual()
+    text = page(evidence, [])
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text))
+    for block in blocks(verdict(*evidence.read("curves"))):
+        for words in (block.text, *(cell for row in block.rows for cell in row)):
+            for sentence in words.split("? "):
+                assert re.sub(r"\s+", " ", sentence) in shown.replace("&#39;", "'").replace("&lt;", "<")
+
+
+def test_figures_and_why_others_are_not_drawn(tmp_path: Path) -> None:
+    large = b"x,y\n" + b"1,2\n" * 20_000
+    text = page(found(*study(seeds=1)), [PICTURE._replace(csv=large), Undrawn("contours", "no <b> surface")])
+    assert f'src="data:image/svg+xml;base64,{base64.b64encode(PICTURE.image).decode()}"' in text
+    assert "Not drawn, and why (1)" in text and "no &lt;b&gt; surface" in text
+    assert '<p dir="auto">Of which runs.</p>' in text
+    link = csv_link(large, "degradation")
+    assert link.uri in text and link.file == "degradation.csv.gz"
+    file = tmp_path / link.file
+    file.write_bytes(base64.b64decode(link.uri.partition(",")[2]))
+    assert len(pd.read_csv(file)) == 20_000
+    assert csv_link(b"a\n", "n")[1:] == ("n.csv", "CSV, 1 kB")
+
+
+def test_an_album_draws_again_only_what_has_changed() -> None:
+    lines, known = study(seeds=2, iterations=400, evaluations=8)
+    told: list[str] = []
+    album = Album()
+    first = album.pictures(found(lines, known), told.append)
+    drawn = {one.name for one in first if isinstance(one, Picture)}
+    assert {"degradation", "depth_error"} <= drawn
+    assert {"contours", "line1d"} <= {one.name for one in first if isinstance(one, Undrawn)}
+    assert len(told) == len(first) and told[0].startswith("drawing figure 1 of ")
+    moved = album.pictures(found(lines, known.assign(iteration=7)))  # a heartbeat tells no figure anything
+    assert all(one is other for one, other in zip(first, moved, strict=True) if isinstance(one, Picture))
+    changed = album.pictures(found(lines.assign(error=lines["error"] / 2), known))
+    for one, other in zip(first, changed, strict=True):
+        if one.name in ("degradation", "depth_error"):
+            assert isinstance(one, Picture) and isinstance(other, Picture) and one.image != other.image
+
+
+# -- curves -----------------------------------------------------------------------------------------------------------
+
+
+def points(made: dict[str, Any], quantity: str) -> dict[tuple[Any, ...], float | None]:
+    """(network, label, seed, split, iteration) -> value."""
+    return {
+        (made["networks"][c["network"]], made["labels"][c["label"]]["text"], made["seeds"][c["seed"]],
+         made["splits"][c["split"]]["name"], iteration): value
+        for c in made["curves"]
+        for iteration, value in zip(made["grids"][c["grid"]], c[quantity], strict=True)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("quantity", ["error", "loss"])
+def test_every_point_of_every_curve_is_there(quantity: str) -> None:
+    lines, known = with_absences()
+    made = curves.payload(lines, known)
+    there = lines[lines["error"].notna()]
+    keys = zip(
+        there["network"], there["depth"].map(str), there["seed"], there["split"], there["iteration"], strict=True
+    )
+    expected = dict(zip(keys, there[quantity], strict=True))
+    assert points(made, quantity) == pytest.approx(expected, rel=1e-4)
+    assert [note.partition(":")[0] for note in made["notes"]] == ["diverged (×)", "running", "missing"]
+    assert {c["state"] for c in made["curves"]} == {"done", "diverged", "running"}
+
+
+def test_too_many_points_are_thinned_and_said_to_be() -> None:
+    lines, known = study(seeds=2)
+    made = curves.payload(lines, known, most=len(lines) // 3)
+    assert sum(len(c["error"]) for c in made["curves"]) <= len(lines) / 3 + 2 * len(made["curves"])
+    whole = curves.payload(lines, known)
+    assert set(points(made, "error").items()) < set(points(whole, "error").items())
+    assert all(made["grids"][c["grid"]][-1] == 64_000 for c in made["curves"])
+    assert made["notes"][-1].startswith(f"of the {len(lines):,} points of all curves, every 3rd") and not whole["notes"]
+
+
+def test_infinite_losses_are_none() -> None:
+    lines, known = study(seeds=1)
+    lines.loc[lines.index[:3], "loss"] = [np.inf, -np.inf, np.nan]
+    values = points(curves.payload(lines, known), "loss").values()
+    assert sum(value is None for value in values) == 3
+    json.dumps(list(values), allow_nan=False)
+
+
+def test_colours_are_the_figures_and_tell_networks_of_one_depth_apart() -> None:
+    made = curves.payload(*study(depths=(8, 20, 56, 110), seeds=1))
+    assert [label["colour"] for label in made["labels"]] == [depth_colour(depth) for depth in (8, 20, 56, 110)]
+    two = [study(depths=(110,), networks=("residual",), seeds=1, shortcut=kind) for kind in "AB"]
+    made = curves.payload(*(pd.concat(frames, ignore_index=True) for frames in zip(*two, strict=True)))
+    assert [label["text"] for label in made["labels"]] == ["110 A", "110 B"]
+    assert len({label["colour"] for label in made["labels"]}) == len({label["dark"] for label in made["labels"]}) == 2
+
+
+def test_several_conditions_stand_apart() -> None:
+    two = [study(seeds=1, dataset=name) for name in ("cifar10", "svhn")]
+    made = curves.payload(*(pd.concat(frames, ignore_index=True) for frames in zip(*two, strict=True)))
+    assert made["conditions"] == ["cifar10", "svhn"] and {c["condition"] for c in made["curves"]} == {0, 1}
+
+
+# -- surfaces ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lattice_is_what_was_measured() -> None:
+    frame = together(plane("residual", 20, shape=(7, 5)), plane("plain", 56, shape=(7, 5)))
+    made = surface.payload(frame)
+    assert made and [one["title"] for one in made["surfaces"]] == ["plain-56", "ResNet-20"]
+    for one, network in zip(made["surfaces"], ("plain", "residual"), strict=True):
+        for name, values in one["values"].items():
+            split, _, of = name.partition("_")
+            for row in frame[(frame["network"] == network) & (frame["split"] == split)].to_dict("records"):
+                value = values[row["j"]][row["i"]]
+                assert value == (pytest.approx(row[of], rel=1e-3) if np.isfinite(row[of]) else None)
+                assert one["alpha"][row["i"]] == pytest.approx(row["alpha"], abs=1e-4)
+                assert one["beta"][row["j"]] == pytest.approx(row["beta"], abs=1e-4)
+    json.dumps(made, allow_nan=False)
+
+
+def test_a_refined_surface_has_triangles() -> None:
+    frame = plane("residual", 20, shape=(5, 5), refine=1)
+    made = surface.payload(frame)
+    assert made
+    (one,) = made["surfaces"]
+    train = frame[frame["split"] == "train"].sort_values(["i", "j"])
+    assert one["values"]["train_loss"] == pytest.approx(train["loss"].to_list(), rel=1e-3)
+    assert one["alpha"] == pytest.approx(train["alpha"].to_list(), abs=1e-4)
+    assert len(one["triangles"]) > 32 and np.max(one["triangles"]) == len(train) - 1
+
+
+def test_points_that_are_missing_are_gaps() -> None:
+    frame = plane("residual", 20, shape=(5, 5))
+    made = surface.payload(frame[(frame["i"] != 2) | (frame["j"] != 3)].sample(frac=1, random_state=0))
+    assert made
+    values = np.array(made["surfaces"][0]["values"]["train_loss"], dtype=object)
+    assert [tuple(place) for place in np.argwhere(values == None)] == [(3, 2)]  # noqa: E711
+
+
+def test_lines_have_no_surface_and_too_many_points_are_left_out() -> None:
+    assert surface.payload(plane(shape=(11, 1))) is None
+    assert surface.payload(pd.DataFrame()) is None
+    made = surface.payload(four(shape=(5, 5)), most=60)
+    assert made and [one["title"] for one in made["surfaces"]] == ["plain-20", "plain-56"]
+    assert made["notes"] == ["left out here, since they have too many points: ResNet-20; ResNet-56"]
+
+
+def test_surfaces_of_one_network_are_told_apart() -> None:
+    made = surface.payload(together(*(plane(seed=seed, number=n, bn=bn, shape=(3, 3))
+                                      for seed in (0, 1) for n in (0, 1) for bn in ("frozen", "batch"))))  # fmt: skip
+    assert made and len({one["title"] for one in made["surfaces"]}) == 8
+    assert "plain-20 · seed 1 · plane 0 · BN batch" in {one["title"] for one in made["surfaces"]}
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_field_of_every_run_is_there() -> None:
+    lines, known = with_absences()
+    known = known.assign(seconds=1.5, started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"), message=None)
+    known["recipe.milestones"] = [[32_000, 48_000]] * len(known)
+    made = runs.payload(lines, known)
+    common = {name: text for _, name, text in made["common"]}
+    assert common["recipe.milestones"] == "32000, 48000" and common["started"] == "2026-01-02 03:04:05 UTC"
+    assert common["message"] == "–" and common["train_subset"] == "–" and common["width"] == "1"
+    rows = [
+        common | {name: text for (_, name), text in zip(made["fields"], row["fields"], strict=True)}
+        for row in made["rows"]
+    ]
+    assert all(set(row) == set(known.columns) for row in rows)
+    assert {row["run_id"]: row["state"] for row in rows} == dict(zip(known["run_id"], known["state"], strict=True))
+
+
+def test_columns_of_runs_are_text_or_numbers() -> None:
+    lines, known = with_absences()
+    made = runs.payload(lines, known.assign(seconds=[None, *range(1, len(known))]))
+    names = [one["name"] for one in made["columns"]]
+    assert names == ["run", "seed", "state", "iteration", "training error (%)", "test error (%)", "training time"]
+    for row in made["rows"]:
+        for one, cell in zip(made["columns"], row["cells"], strict=True):
+            assert isinstance(cell, str) if one["kind"] == "text" else (cell[0] is None) == (cell[1] == "–")
+    never = next(row for row in made["rows"] if row["cells"][2] == "pending")
+    assert never["cells"][4] == [None, "–"]
+    last = lines.query("network == 'plain' and depth == 20 and seed == 0 and split == 'test'").iloc[-1]
+    assert made["rows"][0]["cells"][5] == [pytest.approx(last["error"]), f"{last['error']:.2f}"]
+
+
+def test_the_state_in_a_line() -> None:
+    lines, known = study(seeds=2)
+    assert runs.state_line(known) == "8 of 8 runs done"
+    _, known = cut((lines, known), run_id(known, "plain", 56, 1), "diverged", 9_700)
+    assert runs.state_line(known) == "7 of 8 runs done; 1 diverged"
+
+
+def test_facts_say_on_what_and_how() -> None:
+    _, known = study(seeds=6)
+    found = dict(runs.facts(known.assign(seconds=60.0, commit="a" * 40)))
+    assert found["data"] == "cifar10" and found["seeds"] == "0, 1, 2, 3 and 2 more"
+    assert found["training time"] == "24:00 in all" and found["commit"] == "a" * 12 and "device" not in found
+
+
+def test_many_runs_stay_small() -> None:
+    assert len(page(many(100), [])) < 2_500_000
