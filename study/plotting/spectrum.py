@@ -157,8 +157,8 @@ def _beyond(values: pd.DataFrame, reach: float) -> Iterator[str]:
     """Which eigenvalues a shorter axis does not show."""
     far = values[values["measure"].isin(EXTREMES) & values["value"].abs().between(reach, math.inf, inclusive="neither")]
     if not far.empty:
-        names = [f"{name} {len(group)}" for name, group in frames.named(far).groupby("name", sort=False)]
-        yield f"eigenvalues beyond {reach:g} that were found: {', '.join(names)}"
+        names = [f"{name}: {len(group)}" for name, group in frames.named(far).groupby("name", sort=False)]
+        yield f"eigenvalues beyond {reach:g} that were found: {'; '.join(names)}"
 
 
 def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
@@ -307,4 +307,4 @@ def _legend(data: pd.DataFrame, dashes: dict[tuple[str, str], Any]) -> Iterator[
         yield Line2D([], [], linewidth=1.3, label=f"depth {label}", **look)
     yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
     mark: dict[str, Any] = {"marker": "|", "markersize": 6, "markeredgewidth": 0.7, "linestyle": "none"}
-    yield Line2D([], [], color=style.INK, label="largest and smallest eigenvalues", **mark)
+    yield Line2D([], [], color=style.INK, label="extreme eigenvalues", **mark)

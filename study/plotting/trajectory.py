@@ -184,7 +184,7 @@ def _notes(data: pd.DataFrame, evidence: Shown) -> Iterator[str]:
     if not far.empty:
         most = far.loc[far.groupby("surface_id", sort=False)["residual"].idxmax()]
         said = [
-            f"{surfaces.named(most[most['surface_id'] == row.surface_id])} {row.residual:.2g} at iteration {row.iteration:,}"
+            f"{surfaces.named(most[most['surface_id'] == row.surface_id])}: {row.residual:.2g} at iteration {row.iteration:,}"
             for row in most.itertuples()
         ]
         yield f"farthest off the plane, in the axes' unit: {'; '.join(said)}"

@@ -168,7 +168,7 @@ def test_a_shorter_axis_counts_what_lies_beyond(frames: Frames) -> None:
     last = frames[0][(frames[0]["iteration"] == 64_000) & frames[0]["measure"].isin(["largest", "smallest"])]
     far = last[last["value"].abs() > 40]
     count = int(((far["network"] == "plain") & (far["depth"] == 56)).sum())
-    assert "eigenvalues beyond 40 that were found:" in texts(plot.figure) and f"plain-56 {count}" in texts(plot.figure)
+    assert "eigenvalues beyond 40 that were found:" in texts(plot.figure) and f"plain-56: {count}" in texts(plot.figure)
     with pytest.raises(StudyError, match="reach must be a positive number, not -1"):
         spectrum.plot(*frames, reach=-1)
 

@@ -94,7 +94,7 @@ def test_axes_say_what_share_lies_along_them_and_the_note_what_lies_off() -> Non
     plot = trajectory.plot(small())
     axes = plot.figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("α (81.0 %)", "β (12.5 %)")
-    said = "farthest off the plane, in the axes' unit: plain-20 0.3 at iteration 32,000"
+    said = "farthest off the plane, in the axes' unit: plain-20: 0.3 at iteration 32,000"
     assert said in texts(plot.figure) and said[1:] in plot.caption
     unknown = small().assign(explained_a=np.nan, explained_b=np.nan)
     assert trajectory.plot(unknown).figure.axes[0].get_xlabel() == "α"
