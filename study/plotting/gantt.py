@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from study.plotting import canvas, style
+from study.plotting import canvas, style, timescale
+from study.plotting.timescale import Scale
 
 if TYPE_CHECKING:
     from study.plotting.timeline import Tries
@@ -33,8 +34,7 @@ ROW = 8.5  # points of a row, while there are few
 TALL = 4.4  # inches of all rows at most
 SIZE = 5.6  # points of seeds, causes and places
 NAME = 6.5  # points of a group's name
-STRIP, STRIP_GAP = 0.3, 0.08  # inches
-UNITS = ((180.0, 1.0, "s"), (3 * 3600.0, 60.0, "min"), (72 * 3600.0, 3600.0, "h"), (np.inf, 86_400.0, "days"))
+STRIP, STRIP_GAP, RIGHT = 0.3, 0.08, 0.16  # inches
 
 
 def draw(tries: Tries, by: str) -> Figure:
@@ -47,47 +47,58 @@ def draw(tries: Tries, by: str) -> Figure:
     seeds = most <= LETTERED
     left = 0.16 + 0.56 * NAME / 72 * bars["group"].map(len).max() + (0.22 if seeds else 0.0)
     width = max(style.sheet_width(1), left + 2.0)
-    panel = width - left - 0.12
+    panel = width - left - RIGHT
     tall = STRIP + STRIP_GAP + max(most * height / 72, 0.3)
     head = canvas.Head(tries.title, tries.subtitle, list(_legend(bars)))
     page = canvas.sheet(
-        conditions, 1, head, tries.notes, gap=0, right=0.12, left=left, width=width, aspect=tall / panel
+        conditions, 1, head, tries.notes, gap=0, right=RIGHT, left=left, width=width, aspect=tall / panel
     )
     last = float(bars[["begin", "finish", "until"]].max().max())
-    _, unit, name = next(entry for entry in UNITS if last < entry[0])
+    done = bars[bars["kind"] != "missing"]
+    times = timescale.scale(done["begin"].tolist(), done["finish"].tolist(), last)
+    end = float(times.place([last])[0])
     for (axes,), condition in zip(page.panels, conditions, strict=True):
         here = bars[bars["condition"] == condition]
-        strip = _strip(axes, tall)
-        _rows(axes, here, unit, height, seeds, by)
+        strip = _strip(axes, tall, condition, width - 2 * canvas.EDGE, left - canvas.EDGE)
+        _rows(axes, here, times, height, seeds, by)
         steps = data[(data["kind"] == "at_once") & (data["condition"] == condition)]
-        _count(strip, steps, unit, last)
+        _count(strip, steps, times)
         for part in (axes, strip):
-            part.set_xlim(0, last / unit * 1.02 or 1)
-        axes.set_xlabel(f"time since the first start ({name})")
+            timescale.mark(part, times, says=part is axes)
+            part.set_xlim(0, end * 1.02 or 1)
+        axes.set_xlabel(f"time since the first start ({times.name})")
     return page.figure
 
 
-def _strip(axes: Axes, tall: float) -> Axes:
-    """A low panel cut off the top of one that is so many inches high."""
+def _strip(axes: Axes, tall: float, title: str, room: float, left: float) -> Axes:
+    """A low panel cut off the top of one that is so many inches high.
+
+    The row's title moves to it, and as far to the left as the sheet goes, since it may be long; `room` and `left`, what there
+    is for it in all and left of the panel, are in inches.
+    """
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     box = axes.get_position()
     share = box.height / tall
     axes.set_position((box.x0, box.y0, box.width, box.height - (STRIP + STRIP_GAP) * share))
-    return figure.add_axes((box.x0, box.y1 - STRIP * share, box.width, STRIP * share))
+    strip = figure.add_axes((box.x0, box.y1 - STRIP * share, box.width, STRIP * share))
+    axes.texts[0].remove()
+    size = min(7.5, 72 * room / max(1, 0.62 * len(title)))
+    strip.annotate(title, (0, 1), (-72 * left, 18), "axes fraction", "offset points", weight="bold", size=size)
+    return strip
 
 
-def _count(strip: Axes, steps: pd.DataFrame, unit: float, last: float) -> None:
+def _count(strip: Axes, steps: pd.DataFrame, times: Scale) -> None:
     most = int(steps["at_once"].max())
-    x, y = steps["begin"].to_numpy(float) / unit, steps["at_once"].to_numpy(float)
-    strip.fill_between([*x, last / unit], [*y, y[-1]], step="post", color="#b9c9d9", linewidth=0.4, gid="at_once")
+    x, y = times.place([*steps["begin"], times.last]), steps["at_once"].to_numpy(float)
+    strip.fill_between(x, [*y, y[-1]], step="post", color="#b9c9d9", linewidth=0.4, gid="at_once")
     strip.set_ylim(0, most * 1.08 or 1)
     strip.set_yticks([])
     strip.tick_params(labelbottom=False, length=2)
     strip.set_title(f"in training at once (at most {most:,})", loc="left", pad=3, size=7)
 
 
-def _rows(axes: Axes, bars: pd.DataFrame, unit: float, height: float, seeds: bool, by: str) -> None:
+def _rows(axes: Axes, bars: pd.DataFrame, times: Scale, height: float, seeds: bool, by: str) -> None:
     rows = int(bars["row"].max()) + 1
     axes.set_ylim(rows - 0.5, -0.5)
     axes.grid(visible=False)
@@ -96,22 +107,22 @@ def _rows(axes: Axes, bars: pd.DataFrame, unit: float, height: float, seeds: boo
     for outcome, (colour, _) in LOOKS.items():
         here = bars[bars["outcome"] == outcome]
         if not here.empty:
-            _bars(axes, here, outcome, colour, unit, thick)
+            _bars(axes, here, outcome, colour, times, thick)
     _names(axes, bars, height, seeds, by)
     if seeds:
-        _marks(axes, bars, unit, by)
+        _marks(axes, bars, times, by)
 
 
-def _bars(axes: Axes, bars: pd.DataFrame, outcome: str, colour: str, unit: float, thick: float) -> None:
-    begin, finish, row = (bars[name].to_numpy(float) for name in ("begin", "finish", "row"))
-    x0, x1, y0, y1 = begin / unit, finish / unit, row - thick / 2, row + thick / 2
+def _bars(axes: Axes, bars: pd.DataFrame, outcome: str, colour: str, times: Scale, thick: float) -> None:
+    row = bars["row"].to_numpy(float)
+    x0, x1, y0, y1 = times.place(bars["begin"]), times.place(bars["finish"]), row - thick / 2, row + thick / 2
     corners = list(np.stack([np.stack([x0, x1, x1, x0]), np.stack([y0, y0, y1, y1])]).T)
     # An edge of their own keeps bars in sight that are shorter or lower than a dot.
     wide = 0.5 if outcome in ("failed", "diverged", "unknown") else 0.2
     shapes = PolyCollection(corners, facecolors=colour, edgecolors=colour, linewidths=wide, zorder=2, gid=outcome)
     shapes.set_zorder(3 if outcome in ("failed", "diverged") else 2)
     axes.add_collection(shapes, autolim=False)
-    until = bars["until"].to_numpy(float) / unit
+    until = times.place(bars["until"])
     tails = [((a, y), (b, y)) for a, b, y in zip(x1, until, row, strict=True) if b > a]
     if tails:
         dots = LineCollection(tails, colors=style.MUTED, linewidths=0.7, linestyles=[(0, (1, 1.5))], gid="until")
@@ -143,19 +154,19 @@ def _names(axes: Axes, bars: pd.DataFrame, height: float, seeds: bool, by: str) 
     )  # fmt: skip
 
 
-def _marks(axes: Axes, bars: pd.DataFrame, unit: float, by: str) -> None:
+def _marks(axes: Axes, bars: pd.DataFrame, times: Scale, by: str) -> None:
     """What rows that are high enough say at the ends of their bars: the number of a cause, and the letter of a place."""
     letters = places(bars) if by != "place" else {}
     look: dict[str, Any] = {"size": SIZE, "va": "center_baseline", "annotation_clip": False, "zorder": 5}
     halo = [withStroke(linewidth=1.1, foreground="white")]
     for bar in bars[bars["kind"] != "missing"].to_dict("records"):
-        at = (bar["finish"] / unit, bar["row"])
+        at = (times.place([bar["finish"]])[0], bar["row"])
         mark = {"diverged": "×", "running": "▸", "unknown": "?"}.get(bar["outcome"], "")
         mark = mark or ("" if pd.isna(bar["cause"]) or not bar["cause"] else str(int(bar["cause"])))
         if mark:
             axes.annotate(mark, at, (1.5, 0), textcoords="offset points", path_effects=halo, gid="cause", **look)
         if bar["place"] in letters:
-            begin = (bar["begin"] / unit, bar["row"])
+            begin = (times.place([bar["begin"]])[0], bar["row"])
             text = letters[bar["place"]]
             axes.annotate(text, begin, (1, 0), textcoords="offset points", path_effects=halo, gid="place", **look)
 

@@ -67,7 +67,8 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, by: str = "ne
     shows = (
         "When each run was trained, in time since the first start of any: a row a run, a bar an attempt, coloured by how it "
         "ended; above, how many were in training at once. The dotted tail of an attempt that left no word goes from its last "
-        "sign of life, where one is known, to the next attempt: it ended somewhere there."
+        "sign of life, where one is known, to the next attempt: it ended somewhere there. Long stretches in which nothing was "
+        "trained are cut out of the axis."
     )
     text = caption(shows, named(tries.runs), protocol=(tries.title, tries.subtitle), notes=tries.notes)
     return Plot(gantt.draw(tries, by), tries.data, text)

@@ -170,6 +170,23 @@ def test_conditions_have_panels_of_their_own() -> None:
     plot = timeline.plot(*frames([attempt(one, 1, 0, 10, "done"), attempt(other, 1, 20, 30, "done")], [one, other]))
     assert len(plot.figure.axes) == 4 and set(plot.data["condition"]) == {"cifar10", "cifar10-jpeg"}
     assert plot.figure.axes[0].get_xlim() == plot.figure.axes[1].get_xlim()
+    with styled("paper"):
+        assert unreadable(plot.figure) == []
+    assert words(plot).count("cifar10-jpeg") == 1
+
+
+def test_an_idle_week_is_cut_out() -> None:
+    table, runs = eventful()
+    table = table[table["outcome"] != "running"].copy()
+    late = table["attempt"] > 1
+    table.loc[late, ["start", "end"]] += pd.Timedelta(days=7)
+    with styled("paper"):
+        plot = timeline.plot(table, runs)
+    axes = plot.figure.axes[0]
+    assert axes.get_xlim()[1] < 100 and "6.98 days idle" in words(plot)  # minutes
+    assert plot.data["finish"].max() > 7 * 86_400  # the CSV has the times as they were
+    with styled("paper"):
+        assert unreadable(plot.figure) == []
 
 
 def test_many_runs_have_thin_rows_and_fewer_words() -> None:
