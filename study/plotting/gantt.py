@@ -64,7 +64,7 @@ def draw(tries: Tries, by: str) -> Figure:
         steps = data[(data["kind"] == "at_once") & (data["condition"] == condition)]
         _count(strip, steps, times)
         for part in (axes, strip):
-            timescale.mark(part, times, says=part is axes)
+            timescale.mark(part, times, says=part is strip)
             part.set_xlim(0, end * 1.02 or 1)
         axes.set_xlabel(f"time since the first start ({times.name})")
     return page.figure

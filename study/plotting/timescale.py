@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from study.plotting import style
@@ -89,5 +90,10 @@ def mark(axes: Axes, times: Scale, says: bool) -> None:
         if says:
             unit, name = _unit(cut.end - cut.begin)
             text = f"{(cut.end - cut.begin) / unit:.3g} {name} idle"
-            axes.annotate(text, ((begin + end) / 2, 0.5), xycoords=("data", "axes fraction"), rotation=90, size=5.5,
-                          color=style.MUTED, ha="center", va="center", zorder=5, annotation_clip=False)  # fmt: skip
+            middle, end = (begin + end) / 2, times.place([times.last])[0]
+            side = "right" if middle > 0.8 * end else "left" if middle < 0.2 * end else "center"
+            words = axes.annotate(
+                text, (middle, 0.5), xycoords=("data", "axes fraction"), size=5.5, ha=side, va="center"
+            )
+            words.set_path_effects([withStroke(linewidth=1.5, foreground="white")])
+            words.set_zorder(5)
