@@ -35,8 +35,6 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
     """
     evidence = tidy(curves, runs)
     lines = evidence.curves
-    if "loss" in curves:
-        lines = lines.merge(curves[["run_id", "iteration", "split", "loss"]], on=["run_id", "iteration", "split"])
     networks = in_order(evidence.runs["network"])
     conditions = list(dict.fromkeys(evidence.runs["condition"]))
     labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))

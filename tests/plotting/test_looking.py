@@ -115,7 +115,7 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: Swee
 
 def test_throughput_needs_no_sweep(sweep: SweepFiles, tmp_path: Path) -> None:
     code, _, err = study(tmp_path, "figure", "throughput", "--formats", "png")
-    assert code == 2 and "there is no results/bench.parquet; `study bench` measures it" in err
+    assert code == 2 and "there is no bench.parquet among the results; `study bench` measures it" in err
     (sweep.results / "bench.parquet").write_bytes((COLLECTED.parent / "bench.parquet").read_bytes())
     code, out, err = study(tmp_path, "figure", "throughput", "--formats", "png")
     assert code == 0 and "figures/bench/throughput.png" in out, err

@@ -259,7 +259,7 @@ def test_runs_are_searched_and_opened(browser: Browser, pages: Pages) -> None:
 
 def test_a_table_is_sorted(browser: Browser, pages: Pages) -> None:
     browser.open(pages("usual"))
-    cells = "#tables tbody tr td:nth-child(4)"
+    cells = "#tables > .wide:first-of-type tbody tr td:nth-child(4)"
     for way in (False, True):
         browser.run("document.querySelectorAll('#tables th button')[3].click()")
         means = [float(text.split()[0]) for text in browser.texts(cells)]

@@ -115,7 +115,7 @@ def test_collected_attempts_read_as_those_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_bench_is_read_from_a_results_folder(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"there is no .*bench.parquet; `study bench` measures it"):
+    with pytest.raises(StudyError, match=r"there is no bench.parquet among the results; `study bench` measures it"):
         read_bench(tmp_path)
     row = Measurement("ResNet-20", 1, "fp32", "bare", 500.0, 5, None, 0.5, 0.0)
     write_measurements(tmp_path / "bench.parquet", [row], {"device": "cpu", "threads": 2})
