@@ -16,6 +16,8 @@ from study.plotting.style import SPLIT_NAMES, SPLITS, depth_colour
 MOST_POINTS = 60_000
 """Of all curves together: beyond it each keeps as many as it is due, evenly, its last among them."""
 DIGITS = 5
+WHERE = ("condition", "network", "label", "seed", "split")
+"""What a curve is found by."""
 
 
 def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_POINTS) -> dict[str, Any]:
@@ -34,13 +36,15 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
         A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
-    lines = evidence.curves
+    known = ["run_id", *WHERE, "state", "iteration", "error", "loss"]
+    lines = evidence.curves[[name for name in known if name in evidence.curves]]
     networks = in_order(evidence.runs["network"])
     conditions = list(dict.fromkeys(evidence.runs["condition"]))
     labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))
     depths = dict(zip(evidence.runs["label"], evidence.runs["depth"], strict=True))
     seeds = sorted(set(evidence.runs["seed"]))
-    splits = [name for name in SPLITS if name in set(lines["split"])]
+    splits = [name for name in SPLITS if name in set(lines["split"].unique())]
+    known = (conditions, networks, labels, seeds, splits)
     step = -(-len(lines) // most)
     grids: dict[tuple[int, ...], int] = {}
     found = []
@@ -50,13 +54,7 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
             continue
         kept = line.iloc[_thinned(len(line), step)]
         grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
-        places = {
-            "condition": conditions.index(first["condition"]),
-            "network": networks.index(first["network"]),
-            "label": labels.index(first["label"]),
-            "seed": seeds.index(first["seed"]),
-            "split": splits.index(first["split"]),
-        }
+        places = {name: there.index(first[name]) for name, there in zip(WHERE, known, strict=True)}
         values = {name: rounded(kept[name]) for name in ("error", "loss") if name in kept}
         found.append({**places, "state": str(first["state"]), "grid": grid, **values})
     notes = list(evidence.notes)

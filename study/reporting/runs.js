@@ -63,10 +63,10 @@
 
   function details(one) {
     const all = [...fields.map(([group, field], place) => [group, field, one.fields[place]]), ...common];
-    const groups = [...new Set(["network", "recipe", "data", "result", "provenance"])].map((title) => {
+    const groups = ["network", "recipe", "data", "result", "provenance"].map((title) => {
       const own = all.filter(([group]) => group === title).map(([, field, text]) => [field, text]);
       const pairs = own.flatMap(([field, text]) => [make("dt", { dir: "auto" }, field.replace(/^recipe\./, "")), make("dd", { dir: "auto" }, text)]);
-      return own.length ? make("div", {}, make("h4", {}, title), make("dl", {}, ...pairs)) : "";
+      return own.length ? make("div", {}, make("h3", {}, title), make("dl", {}, ...pairs)) : "";
     });
     return make("tr", { class: "details" }, make("td", { colspan: columns.length }, make("div", { class: "groups" }, ...groups)));
   }

@@ -5,7 +5,8 @@ if (data.surfaces) (() => {
   const names = Object.keys(values);
   const form = byId("surface-controls"), parent = byId("surface-panels");
   const LINES = 12; // of equal height, less one
-  const START = { x: 1.35, y: -1.35, z: 0.95 };
+  const far = parent.clientWidth < 500 ? 1.45 : 1; // a narrow scene is seen whole from farther off
+  const START = { x: 1.35 * far, y: -1.35 * far, z: 0.95 * far };
   const panels = [];
   let eye = memory.get("eye", START), library = null;
 

@@ -13,10 +13,10 @@ from study.reporting.runs import state_line
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
 
-EVERY = 5.0
-"""Seconds between two looks at a sweep that is being trained,"""
-REST = 10
-"""and times as long as the last look took, lest the report take the processor from the training."""
+EVERY, RARELY = 5.0, 60.0
+"""Seconds between two looks at a sweep that is being trained, at least and at most;"""
+REST = 5
+"""between them so many times as long as the last look took, lest the report take the processor from the training."""
 RELOAD = 15
 """Seconds after which a page that is watched loads itself anew."""
 
@@ -54,7 +54,7 @@ def watch(files: SweepFiles, out: Path, say: Say, note: Say) -> bool:
                 break
             if line := _write(out, found, album, RELOAD, say):
                 note(line)
-            rest = max(EVERY, REST * (time.monotonic() - began))
+            rest = min(RARELY, max(EVERY, REST * (time.monotonic() - began)))
             say(f"looks at the sweep again every {rest:.0f} s")
             time.sleep(rest)
     except KeyboardInterrupt:
