@@ -10,8 +10,9 @@ import study as package
 from study.errors import StudyError
 from study.reporting import report, write
 from study.reporting.evidence import Evidence, evidence
+from study.spec.sweep import load
+from study.store import runs as store
 from study.store.layout import SweepFiles
-from tests.launch.command import runs as runs_of
 from tests.launch.command import study, sweep_file
 from tests.plotting.conftest import study as synthetic
 
@@ -99,19 +100,21 @@ def test_a_failed_write_leaves_the_old_page(
     assert path.read_bytes() == before and [one.name for one in tmp_path.glob("*page*")] == ["page.html"]
 
 
-def test_a_real_sweep_with_a_surface(tmp_path: Path) -> None:
+@pytest.mark.parametrize("surfaces", ["", "surfaces: [{plane: random, points: 3}]\n"])
+def test_what_a_sweep_has_left_to_do(surfaces: str, tmp_path: Path) -> None:
     name = sweep_file(
         tmp_path,
-        "description: Does <b>depth</b> hurt?\n"
-        "fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, recipe.milestones: [10]}\n"
-        "grid: {network: [plain], seed: [0]}\nsurfaces: [{plane: random, points: 3, subset: 50}]\n",
+        "description: Does <b>depth</b> hurt?\nfixed: {data: digits, recipe: quick, depth: 8, network: plain, seed: 0}\n"
+        + surfaces,
     )
-    assert study(tmp_path, "sweep", name, "--executor", "debug")[0] == 0
-    files = SweepFiles(tmp_path / "results", "tiny")
+    sweep, files = load(tmp_path / name), SweepFiles(tmp_path / "results", "tiny")
+    store.write_sweep(files, sweep)
     page = report(files.folder, tmp_path / "page.html").read_text("utf-8")
-    assert "Does &lt;b&gt;depth&lt;/b&gt; hurt?" in page and "1 of 1 run done" in page
-    assert runs_of(tmp_path)[0].run_id in page and 'id="surface"' in page
+    ((run_id, spec),) = sweep.runs.items()
+    assert "Does &lt;b&gt;depth&lt;/b&gt; hurt?" in page and "0 of 1 run done; 1 pending" in page and run_id in page
+    assert write.left(files, evidence(files))
+    store.write_spec(files.run(run_id), spec)
+    store.write_done(files.run(run_id), outcome="finished", iteration=200)
+    assert write.left(files, evidence(files)) == bool(surfaces)
+    store.write_done(files.run(run_id), outcome="diverged", iteration=7)  # which has no surface
     assert not write.left(files, evidence(files))
-    (measured,) = files.folder.glob("surfaces/*")
-    (measured / "done.json").unlink()
-    assert write.left(files, evidence(files))  # it will be sealed again
