@@ -36,8 +36,8 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
         A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
-    known = ["run_id", *WHERE, "state", "iteration", "error", "loss"]
-    lines = evidence.curves[[name for name in known if name in evidence.curves]]
+    wanted = ["run_id", *WHERE, "state", "iteration", "error", "loss"]
+    lines = evidence.curves[[name for name in wanted if name in evidence.curves]]
     networks = in_order(evidence.runs["network"])
     conditions = list(dict.fromkeys(evidence.runs["condition"]))
     labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))

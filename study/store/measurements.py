@@ -62,5 +62,7 @@ def read_bench(results: str | Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = read_table(path).to_pandas()
     except FileNotFoundError:
-        raise StudyError(f"nothing to draw: there is no {path.name} among the results; `study bench` measures it") from None
+        raise StudyError(
+            f"nothing to draw: there is no {path.name} among the results; `study bench` measures it"
+        ) from None
     return frame
