@@ -12,23 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "StudyError",
-    "figure",
-    "read_curves",
-    "read_probes",
-    "read_runs",
-    "read_surfaces",
-    "report",
-    "table",
-    "verdict",
-]
+    "StudyError", "figure", "read_attempts", "read_bench", "read_curves", "read_probes", "read_runs", "read_surfaces",
+    "report", "table", "verdict",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from study.errors import StudyError
     from study.plotting import figure, table
     from study.reporting import report
     from study.stats.verdict import verdict
-    from study.store.collect import read_curves, read_probes, read_runs, read_surfaces
+    from study.store.collect import read_attempts, read_curves, read_probes, read_runs, read_surfaces
+    from study.store.measurements import read_bench
 
 _HOMES = {
     "StudyError": "study.errors",
@@ -36,6 +30,8 @@ _HOMES = {
     "table": "study.plotting",
     "report": "study.reporting",
     "verdict": "study.stats.verdict",
+    "read_attempts": "study.store.collect",
+    "read_bench": "study.store.measurements",
     "read_curves": "study.store.collect",
     "read_probes": "study.store.collect",
     "read_runs": "study.store.collect",

@@ -205,7 +205,8 @@ def _nothing_to_do(planned: Planned) -> str:
 def _show_results(planned: Planned, figures: Path) -> int:
     """Print the table of final errors and the figures' paths; the exit code of the sweep."""
     from study.plotting.refresh import refresh
-    from study.plotting.tables import final_errors, render
+    from study.plotting.render import render
+    from study.plotting.tables import final_errors
     from study.store.collect import collect, read_frames
 
     collected = collect(planned.files)

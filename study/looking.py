@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.errors import StudyError
-from study.options import Results, again, complete_sweep, sweep_files
+from study.options import Results, again, complete_sweep, results_folder, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +27,12 @@ def _complete_figure(incomplete: str) -> list[str]:
     return [name for name in FIGURES if name.startswith(incomplete)]
 
 
-def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame]:
+def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
     from study.store.collect import read_frame
+    from study.store.measurements import read_bench
 
+    if needs == "bench" and not sweeps:  # what was measured of the machine
+        return read_bench(results_folder(results)), None
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
 
 
@@ -38,13 +41,13 @@ def figure(
         str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
     ],
     sweeps: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SWEEP [OPTION=VALUE]",
             help="sweeps, and options of the figure, e.g. of=error seed=1",
             autocompletion=complete_sweep,
         ),
-    ],
+    ] = None,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
@@ -54,13 +57,14 @@ def figure(
     from study.plotting import check, save
     from study.spec.yaml import scalar
 
-    words = [word.partition("=") for word in sweeps]
+    words = [word.partition("=") for word in sweeps or ()]
     options = {key: scalar(text) for key, equals, text in words if equals}
     named = [word for word, equals, _ in words if not equals]
-    if not named:
+    needs = check(name, options).needs
+    if not named and needs != "bench":
         raise StudyError("no sweep was named")
-    frame, runs = _frames(named, results, check(name, options).needs)
-    folder = out or Path("figures") / sweep_files(named[0], results).name
+    frame, runs = _frames(named, results, needs)
+    folder = out or Path("figures") / (sweep_files(named[0], results).name if named else needs)
     for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), style=style, **options):
         print(path)
 
@@ -124,10 +128,11 @@ def table(
     results: Results = None,
 ) -> None:
     """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    from study.plotting import check_table
     from study.plotting import table as make
-    from study.plotting.tables import render
+    from study.plotting.render import render
 
-    print(render(make(name, *_frames(sweeps, results)), fmt), end="")
+    print(render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt), end="")
 
 
 def verdict(

@@ -77,6 +77,7 @@ def test_imports_point_down(path: Path) -> None:
         "import study.stats.verdict, study.stats.words, study.stats.report",
         "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
         "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
+        "import study.plotting.surface3d, study.plotting.trajectory, study.plotting.hessian_ratio, study.plotting.spectrum",
         "import study.reporting.page, study.reporting.write, study.launch.status",
     ],
 )

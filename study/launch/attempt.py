@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -46,11 +46,17 @@ def attempt(
     *,
     checkpoint_seconds: float,
     stopped: Callable[[], bool] = lambda: False,
+    why: Callable[[], str] = lambda: "",
     report: Callable[[Progress], None] = lambda progress: None,
     raise_errors: bool = False,
     ranks: Ranks | None = None,
 ) -> dict[str, str]:
     """Train the runs in `folders` side by side until each is sealed, has failed, or `stopped` says True.
+
+    Parameters
+    ----------
+    why
+        What `stopped` says True for, in a few words: recorded with the attempt.
 
     Returns
     -------
@@ -97,7 +103,8 @@ def attempt(
                 # Several ranks stop together, at a step: the others do not know how far a measurement is.
                 probe=partial(during, stopped=stopped) if ranks.size == 1 else during,
             )
-            outcomes |= _train(pack, data_root, device, executor, train, raise_errors)
+            signs = {name: lease.before for name, lease in leases.items()}
+            outcomes |= _train(pack, data_root, device, executor, train, raise_errors, signs, why)
     return outcomes
 
 
@@ -141,12 +148,14 @@ def _train(
     executor: str,
     train: Callable[..., bool],
     raise_errors: bool,
+    signs: Mapping[str, float | None],
+    why: Callable[[], str],
 ) -> dict[str, str]:
     target = torch.device(device)
     name = torch.cuda.get_device_name(target) if target.type == "cuda" else "cpu"
     record = provenance.describe(name, executor, torch.get_num_threads())
     for _, files in pack:
-        store.start_attempt(files, record)
+        store.start_attempt(files, record, signs[files.run_id])
         log.info("attempt on %s, %s, %s threads, torch %s", record["host"], name, record["threads"], record["torch"])
     if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
         log.warning("%s", warning)
@@ -162,10 +171,10 @@ def _train(
                 store.write_failed(files, one_line(error), traceback.format_exc())
         if raise_errors:
             raise
-    return {files.run_id: _outcome(files) for _, files in pack}
+    return {files.run_id: _outcome(files, why) for _, files in pack}
 
 
-def _outcome(files: RunFiles) -> str:
+def _outcome(files: RunFiles, why: Callable[[], str]) -> str:
     """How the attempt left a run, from the files alone; recorded with the attempt."""
     if files.done.exists():
         now = store.status(files)
@@ -173,7 +182,7 @@ def _outcome(files: RunFiles) -> str:
     else:
         outcome = "failed" if files.failed.exists() else "interrupted"
         iteration = store.checkpointed(files)
-    store.end_attempt(files, outcome, iteration)
+    store.end_attempt(files, outcome, iteration, why() if outcome == "interrupted" else "")
     log.info("%s at iteration %d", outcome, iteration)
     return outcome
 

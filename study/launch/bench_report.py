@@ -13,6 +13,7 @@ from study.errors import StudyError
 from study.launch.bench import bench
 from study.launch.local import visible_gpus
 from study.launch.provenance import cpu_model, usable_cores
+from study.store.layout import bench_file
 from study.store.measurements import Measurement, write_measurements
 from study.training.ceilings import Ceilings
 from study.training.precision import bf16_gain
@@ -61,7 +62,7 @@ def report(results: Path, device: str, threads: int | None, quick: bool) -> Iter
             else:
                 measurements.append(item)
                 yield _line(item)
-    path = results / "bench.parquet"
+    path = bench_file(results)
     write_measurements(path, measurements, machine)
     yield WHAT
     yield str(path)

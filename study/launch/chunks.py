@@ -49,11 +49,14 @@ def measure(
     *,
     checkpoint_seconds: float,
     stopped: Callable[[], bool] = lambda: False,
+    why: Callable[[], str] = lambda: "",
     report: Callable[[Progress], None] = lambda progress: None,
     raise_errors: bool = False,
 ) -> dict[str, str]:
     """Measure chunks one after another. Arguments and result as of `study.launch.attempt.attempt`."""
-    session = _Session(data_root, torch.device(device), executor, checkpoint_seconds, stopped, report, raise_errors)
+    session = _Session(
+        data_root, torch.device(device), executor, checkpoint_seconds, stopped, why, report, raise_errors
+    )
     outcomes = {}
     for files in map(ChunkFiles, folders):
         outcomes[files.run_id] = "interrupted" if stopped() else _one(files, session)
@@ -67,6 +70,7 @@ class _Session:
     executor: str
     checkpoint_seconds: float
     stopped: Callable[[], bool]
+    why: Callable[[], str]
     report: Callable[[Progress], None]
     raise_errors: bool
 
@@ -121,7 +125,8 @@ def _one(files: ChunkFiles, session: _Session) -> str:
         heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}))
         gpu = session.device.type == "cuda"
         name = torch.cuda.get_device_name(session.device) if gpu else "cpu"
-        store.start_attempt(files, provenance.describe(name, session.executor, torch.get_num_threads()))
+        record = provenance.describe(name, session.executor, torch.get_num_threads())
+        store.start_attempt(files, record, lease.before)
 
         def observe(progress: Progress) -> None:
             heartbeat.latest[progress.run_id] = progress
@@ -144,7 +149,7 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             store.write_failed(files, one_line(told), traceback.format_exc())
             if session.raise_errors and not isinstance(told, StudyError):
                 raise
-        return _outcome(files)
+        return _outcome(files, session.why)
 
 
 def _measure(
@@ -208,11 +213,11 @@ def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
         raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")
 
 
-def _outcome(files: ChunkFiles) -> str:
+def _outcome(files: ChunkFiles, why: Callable[[], str]) -> str:
     """How the attempt left a chunk, from the files alone; the last chunk of a surface seals that."""
     done = files.done.exists()
     outcome = "done" if done else "failed" if files.failed.exists() else "interrupted"
-    store.end_attempt(files, outcome, store.checkpointed(files))
+    store.end_attempt(files, outcome, store.checkpointed(files), why() if outcome == "interrupted" else "")
     if done:
         finish(files.surface)
     return outcome

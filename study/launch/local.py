@@ -152,9 +152,10 @@ class _Worker:
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
 
-    def terminate(self) -> None:
+    def terminate(self, why: str) -> None:
         """Ask it to checkpoint what it trains, and end."""
         if self.process.poll() is None:
+            self._write({"stop": why})
             self.process.terminate()
 
     def close(self) -> None:
@@ -181,9 +182,11 @@ class _Interrupt:
 
     def __init__(self) -> None:
         self.count = 0
+        self.why = ""
 
     def __call__(self, number: int, frame: object) -> None:
         self.count += 1
+        self.why = self.why or {signal.SIGINT: "Ctrl-C"}.get(signal.Signals(number), signal.Signals(number).name)
 
     @contextmanager
     def installed(self) -> Iterator[_Interrupt]:
@@ -283,7 +286,7 @@ class _Run:
         if any(worker.folders for worker in self.workers):
             self.view.note("checkpointing; once more Ctrl-C leaves without")
         for worker in self.workers:
-            worker.terminate()
+            worker.terminate(interrupt.why)
         while any(worker.process.poll() is None for worker in self.workers):
             if interrupt.count > 1:
                 for worker in self.workers:
@@ -338,6 +341,7 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
                 "debug",
                 checkpoint_seconds=job.checkpoint_seconds,
                 stopped=lambda: interrupt.count > 0,
+                why=lambda: interrupt.why,
                 report=lambda progress: view.progress(progress._asdict()),
                 raise_errors=True,
             )

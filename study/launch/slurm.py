@@ -66,6 +66,7 @@ class PackJob:
             "slurm",
             checkpoint_seconds=self.checkpoint_seconds,
             stopped=lambda: signals.stop,
+            why=signals.why,
             ranks=ranks,
         )
         if ranks.size > 1 and {"failed", "busy"} & set(outcomes.values()):
@@ -126,6 +127,14 @@ class _Signals:
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         self.stop = True
+
+    def why(self) -> str:
+        """Which of them it was, for the record of the attempt."""
+        if self.requeue is None:
+            return "cancelled, or requeued by the scheduler (SIGTERM)" if self.stop else ""
+        # submitit knows how long the job may be: before the end of that comes near, it can only be preempted.
+        near_its_end = getattr(getattr(self._submitit, "__self__", None), "has_timed_out", lambda: True)()
+        return f"{'time limit or preemption' if near_its_end else 'preemption'} (SIGUSR2)"
 
     def hand_on(self) -> None:
         """Call submitit's own handler, which requeues the job and exits."""

@@ -1,6 +1,6 @@
 """A local worker: a process that trains the packs its parent sends, one after another.
 
-It reads one JSON message a line on standard input (`{"folders": [...]}`) and answers on standard output with
+It reads one JSON message a line on standard input (`{"folders": [...]}`, `{"stop": "why"}`) and answers on standard output with
 `progress`, `note` and `end` events. SIGTERM, or the end of its input (the parent died), checkpoints and ends it.
 """
 
@@ -31,6 +31,8 @@ class _Orders:
     def __init__(self, source: TextIO) -> None:
         self.source = source
         self.stop = threading.Event()
+        self.why = ""
+        """What it was asked to end for."""
         # SimpleQueue: `end` is called from a signal handler, perhaps in the midst of a `get`.
         self.queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="orders", daemon=True).start()
@@ -38,11 +40,17 @@ class _Orders:
     def _read(self) -> None:
         for line in self.source:
             with contextlib.suppress(json.JSONDecodeError):  # cut short by the parent's death
-                self.queue.put(json.loads(line))
+                message = json.loads(line)
+                if "stop" in message:  # a signal follows, or was quicker
+                    self.why = message["stop"]
+                else:
+                    self.queue.put(message)
+        self.why = self.why or "the process that started it died"
         self.end()
 
     def end(self, *signal_arguments: object) -> None:
         """Ask for a checkpoint and the end."""
+        self.why = self.why or "SIGTERM"
         self.stop.set()
         self.queue.put(None)
 
@@ -127,6 +135,7 @@ def main() -> None:
             "local",
             checkpoint_seconds=options.checkpoint_seconds,
             stopped=orders.stop.is_set,
+            why=lambda: orders.why,
             report=reporter,
         )
         reporter.send("end", outcomes=outcomes)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError, nearest
-from study.spec.registry import FIGURES, TABLES, FigureEntry
+from study.spec.registry import FIGURES, TABLES, FigureEntry, TableEntry
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
     import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figur
 
     from study.plotting.canvas import Plot
 
-__all__ = ["check", "figure", "plot", "save", "table"]
+__all__ = ["check", "check_table", "figure", "plot", "save", "table"]
 
 
 def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
@@ -71,15 +71,20 @@ def save(
     return output.write(plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
 
 
-def table(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Make a table by its registered name; `study.plotting.tables.render` writes it as text.
+def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Make a table by its registered name; `study.plotting.render.render` writes it as text.
 
-    Arguments and errors as for `figure`.
+    Arguments and errors as for `figure`; `attrs["notes"]` of the table are what to write below it.
     """
+    made: pd.DataFrame = check_table(name).load()(frame, runs)
+    return made
+
+
+def check_table(name: str) -> TableEntry:
+    """A table's entry in the registry. Raises StudyError for an unknown one."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES)}")
-    made: pd.DataFrame = TABLES[name].load()(curves, runs)
-    return made
+    return TABLES[name]
 
 
 def check(name: str, options: Collection[str] = ()) -> FigureEntry:

@@ -14,6 +14,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from study.plotting.style import FAINT, MUTED, sheet_width
@@ -29,6 +31,7 @@ BELOW = 0.42  # ticks and the label of the x axis
 HEAD_LINE = 0.15
 TITLE_SIZE, SUBTITLE_SIZE, NOTE_SIZE = 9, 7.5, 6.3  # points
 NOTE_LINE = 0.118
+NOTE_WIDTH = 0.95  # of the sheet: many notes are lists of numbers, and digits are wider than letters
 
 
 class Plot(NamedTuple):
@@ -62,20 +65,21 @@ def sheet(
     *,
     gap: float,
     right: float,
+    left: float = LEFT,
     width: float | None = None,
     aspect: float | None = None,
     share: bool = True,
 ) -> Sheet:
     """A sheet with its header and notes, and an empty row of panels for each title in `rows`.
 
-    `gap` (between panels), `right` (of the last) and `width` (of the sheet) are in inches, `aspect` is a panel's height
-    over its width; by default panels are of one height. The panels of a row `share` their y axis.
+    `gap` (between panels), `left` (of the first), `right` (of the last) and `width` (of the sheet) are in inches, `aspect`
+    is a panel's height over its width; by default panels are of one height. The panels of a row `share` their y axis.
     """
-    around = LEFT + right + gap * (columns - 1)
+    around = left + right + gap * (columns - 1)
     width = width or max(sheet_width(columns), around + LEAST_PANEL * columns)
     panel = (width - around) / columns
     tall = panel * aspect if aspect else PANEL
-    lines = [line for note in notes for line in _wrapped(note, width, NOTE_SIZE)]
+    lines = [line for note in notes for line in _wrapped(note, NOTE_WIDTH * width, NOTE_SIZE)]
     foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)
     above, legend_columns = _head_size(head, width)
     titled = ROW_TITLE if any(rows) else 0.0
@@ -86,7 +90,7 @@ def sheet(
         bottom = height - above - tall - titled - row * (tall + titled + ROW_GAP)
         axes: list[Axes] = []
         for column in range(columns):
-            box = (LEFT + column * (panel + gap), bottom, panel, tall)
+            box = (left + column * (panel + gap), bottom, panel, tall)
             relative = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
             axes.append(figure.add_axes(relative, sharey=axes[0] if axes and share else None))
             _plain_panel(axes[-1])
@@ -97,6 +101,11 @@ def sheet(
         figure.text(EDGE / width, y, line, size=NOTE_SIZE, color=MUTED, va="top")
     _write_head(figure, head, legend_columns)
     return Sheet(figure, panels)
+
+
+def few(low: float, high: float, steps: int = 4) -> list[float]:
+    """Round numbers between two, at most so many steps apart."""
+    return [float(x) for x in MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= x <= high]
 
 
 def few_ticks(axis: Axis) -> None:
@@ -113,8 +122,15 @@ def _plain_panel(axes: Axes) -> None:
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:
-    """Lines that fit a width in inches: a letter is about half as wide as the font's size in points."""
-    return textwrap.wrap(text, int((width - 2 * EDGE) * 72 / size / 0.53))
+    """Lines that fit a width in inches: a letter is about half as wide as the font's size in points, seldom more."""
+    room, font = (width - 2 * EDGE) * 72, FontProperties(size=size)
+    letters = int(room / size / 0.53)
+    while True:
+        lines = textwrap.wrap(text, letters)
+        wide = (text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in lines)
+        if letters < 12 or max(wide, default=0.0) <= room:
+            return lines
+        letters -= 1
 
 
 def _title_width(title: str) -> float:

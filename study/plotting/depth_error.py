@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -15,15 +16,17 @@ from study.plotting import canvas, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import Tidy, final_values, in_order, named, tidy
-from study.plotting.papers import R15
+from study.plotting.papers import R15, VALUES, match
 from study.stats.intervals import RESAMPLES, SEED, bca_interval
 from study.stats.naming import VARIANT, distinguish
 
 MARK = ["condition", "network", "line", "split", "depth"]
-COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high"]
+COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source"]
+SOURCES = ("fig6", "i16_table1", "i16_table2", "i16_table3", "l18_fig5")  # of `papers.VALUES`: the single view's errors
 SIDE = {"plain": -0.012, "residual": 0.012}  # of the panel's width, lest the networks hide each other,
 SEEDS = 2.8  # and the seeds stand this much further out, lest their mean hide them
 BOOTSTRAP = f"BCa bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED})"
+PAPERS = 4.4  # as SEEDS, for the papers' values
 SINGLE = "Pale points: single seeds. "
 MEASURED = {
     "train_clean": "Training error: evaluation mode, without augmentation.",
@@ -47,7 +50,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
-    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n, low, high) or diverged."""
+    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n, low, high), diverged, or reported and
+    digitised: what the papers have for networks and protocols that are here, with `source`."""
     finals = final_values(evidence)
     finals = finals[finals["split"].isin([training, "test"])]
     if finals.empty:
@@ -60,9 +64,21 @@ def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
         summary = {"n": len(group), "error": group["error"].mean(), "low": low, "high": high}
         means.append(group[MARK].iloc[0].to_dict() | summary)
     diverged = runs[runs["state"] == "diverged"].assign(kind="diverged")
-    frames = [seeds, pd.DataFrame(means).assign(kind="mean"), diverged]
+    frames = [seeds, pd.DataFrame(means).assign(kind="mean"), diverged, _of_papers(runs)]
     table = pd.concat([frame.reindex(columns=COLUMNS).astype(object) for frame in frames], ignore_index=True)
     return table.astype({"depth": int, "error": float, "low": float, "high": float})
+
+
+def _of_papers(runs: pd.DataFrame) -> pd.DataFrame:
+    """The papers' test errors of the networks that were trained by their protocols."""
+    rows: dict[tuple[object, ...], dict[str, object]] = {}
+    for value in (value for table in SOURCES for value in VALUES[table] if value.error is not None):
+        for run in runs[match(runs, value)].drop_duplicates(["condition", "line"]).to_dict("records"):
+            same = {name: run[name] for name in ("condition", "network", "line", "depth")}
+            kind = "digitised" if value.digitised else "reported"
+            row = {"kind": kind, **same, "split": "test", "error": value.error, "source": value.protocol.paper}
+            rows.setdefault(tuple(row.values()), row)  # a network stands in several tables
+    return pd.DataFrame(list(rows.values()), columns=COLUMNS)
 
 
 def _lines(runs: pd.DataFrame) -> pd.Series:
@@ -85,8 +101,8 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
     several = f"Lines: means over seeds with {BOOTSTRAP}. "
     caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + MEASURED[training]
     looks = _looks(data)
-    head = canvas.Head(evidence.title, evidence.subtitle, list(looks.values()))
-    page = canvas.sheet(conditions, len(splits), head, [*evidence.notes, caption], gap=0.3, right=0.08)
+    head = canvas.Head(evidence.title, evidence.subtitle, [*looks.values(), *_papers_legend(data)])
+    page = canvas.sheet(conditions, len(splits), head, [*evidence.notes, caption], gap=0.3, right=0.2)
     for row, condition in zip(page.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
         row[0].set_ylabel("error (%)")
@@ -115,6 +131,13 @@ def _looks(data: pd.DataFrame) -> dict[str, Line2D]:
     return looks
 
 
+def _papers_legend(data: pd.DataFrame) -> Iterator[Line2D]:
+    papers = data[data["kind"].isin(style.VALUE_MARKS)].drop_duplicates(["kind", "source"])
+    for kind, source in sorted(zip(papers["kind"], papers["source"], strict=True), reverse=True):
+        name = f"{source} (digitised, ±0.2)" if kind == "digitised" else source
+        yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])
+
+
 def _panel(axes: Axes, data: pd.DataFrame, depths: list[int], looks: dict[str, Line2D]) -> None:
     """Depths are spaced evenly: to scale, 18 and 20 would lie on each other beside 110."""
     place = {depth: x for x, depth in enumerate(depths)}
@@ -125,7 +148,7 @@ def _panel(axes: Axes, data: pd.DataFrame, depths: list[int], looks: dict[str, L
             _line(axes, name, line, line["depth"].map(place) + side, side, look)
             _counts(axes, line[line["n"] < data["n"].max()], place, SEEDS * side, look)
     axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
-    axes.set_xlim(-0.4, len(depths) - 0.6)
+    axes.set_xlim(-0.5, len(depths) - 0.5)
     axes.set_xlabel("depth (layers)")
 
 
@@ -139,6 +162,10 @@ def _line(axes: Axes, name: str, line: pd.DataFrame, at: pd.Series, side: float,
     axes.vlines(at[mean], line["low"][mean], line["high"][mean], colors=look.get_color(), linewidth=1, gid=name)
     dash = style.SPLIT_LINES[line["split"][mean].iloc[0]] if mean.any() else "-"
     axes.plot(at[mean], line["error"][mean], dash, zorder=3, gid=f"{name} mean", clip_on=False, **same)
+    for kind, look_of in style.VALUE_MARKS.items():
+        theirs = line["kind"] == kind
+        beside = at[theirs] + (PAPERS - 1) * side
+        axes.plot(beside, line["error"][theirs], color=look.get_color(), gid=f"{name} {kind}", **look_of)
     top = [1.0] * int(lost.sum())
     axes.plot(at[lost], top, marker="x", gid=f"{name} diverged", transform=axes.get_xaxis_transform(), **point)
 

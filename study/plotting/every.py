@@ -26,15 +26,16 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: 
     from study.plotting.style import styled
 
     output.check(formats)
-    with styled(style):
-        read = cache(lambda needs: read_frame(needs, folders))  # once for all figures that need it
+    with styled(style):  # an unknown one is refused before anything is written
+        pass
+    read = cache(lambda needs: read_frame(needs, folders))  # once for all figures that need it
     drawn: set[str] = set()
     for name, entry in FIGURES.items():
         if entry.target in drawn:
             continue
         drawn.add(entry.target)
-        frame, runs = read(entry.needs)
         try:
+            frame, runs = read(entry.needs)
             paths = save(name, frame, runs, out, formats=formats, style=style)
         except StudyError as error:
             yield f"not drawn: {name}: {error}"

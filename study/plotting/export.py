@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from study.errors import StudyError, nearest
-from study.plotting.contours import LEVELS
 from study.plotting.lattice import Floats, lattice, triangles
+from study.plotting.planes import LEVELS
 from study.plotting.surfaces import SPLITS, each
 from study.store.files import write_bytes
 

@@ -36,18 +36,23 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
         A frame that lacks columns, or no curve at all.
     """
     runs = planned(curves, runs)
-    values = curves.loc[curves["error"].notna(), [*CURVE_COLUMNS]]
+    values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
     if values.empty:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
-    words = condition_words(runs)
-    common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
-    runs["condition"] = joined([texts for field, texts in words.items() if field not in common], runs.index)
-    runs["label"] = _labels(runs)
+    runs, title, subtitle = labelled(runs)
     fields = [column for column in runs.columns if column not in ("iteration", "iterations")]
     merged = values.merge(runs[fields], on="run_id").sort_values(["run_id", "split", "iteration"])
-    title = common.pop("dataset", "")
-    subtitle = " · ".join(text for text in common.values() if text)
     return Tidy(merged.reset_index(drop=True), runs, title, subtitle, absences(runs))
+
+
+def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """The planned runs with `condition` and `label` (see `Tidy`), and the title and subtitle of what they share."""
+    words = condition_words(runs)
+    common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
+    differing = [texts for field, texts in words.items() if field not in common]
+    runs = runs.assign(condition=joined(differing, runs.index), label=labels_of)
+    title = common.pop("dataset", "")
+    return runs, title, " · ".join(text for text in common.values() if text)
 
 
 def final_values(evidence: Tidy) -> pd.DataFrame:
@@ -56,7 +61,7 @@ def final_values(evidence: Tidy) -> pd.DataFrame:
     return done.sort_values("iteration", kind="stable").groupby(["run_id", "split"], as_index=False).tail(1)
 
 
-def _labels(runs: pd.DataFrame) -> pd.Series:
+def labels_of(runs: pd.DataFrame) -> pd.Series:
     """The depth, and where several points of a panel share it, the fewest further fields that tell them apart."""
     groups = runs.groupby(["condition", "network", "depth"])
     more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(runs.index)

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from study.errors import StudyError, nearest
 from study.plotting import canvas, style, surfaces
 from study.plotting.canvas import Plot
-from study.plotting.contours import columns_of, ends
 from study.plotting.lattice import Floats
+from study.plotting.planes import columns_of, ends
 from study.plotting.surfaces import SPLITS, Shown, is_finite, shown
 
 SAYS = {"train": "loss and error of {} training images", "test": "{} test images"}

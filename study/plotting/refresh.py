@@ -10,7 +10,7 @@ from study.errors import StudyError
 from study.plotting import save
 from study.spec.registry import FIGURES
 from study.store.collect import read_frame
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, bench_file
 
 
 def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]:
@@ -19,7 +19,13 @@ def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]
     It is drawn where it is missing or older than the collected frames. What a figure needs may not be there yet, such
     as surfaces, which are measured after training; that is no error of the sweep.
     """
-    tables = {"curves": files.curves, "surfaces": files.surfaces_table, "probes": files.probes}
+    tables = {
+        "curves": files.curves,
+        "surfaces": files.surfaces_table,
+        "probes": files.probes,
+        "attempts": files.attempts,
+        "bench": bench_file(files.results),
+    }
     read = cache(lambda needs: read_frame(needs, [files.folder]))  # once for all figures that need it
     for name in names:
         needs = FIGURES[name].needs

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
@@ -26,7 +26,15 @@ RAMP = {
 IMAGENET_FAMILY = {18: "#52bdb0", 34: "#1b7f8c", 50: "#0f6a86", 101: "#0b4468", 152: "#08243d"}
 
 NETWORK_COLOURS = {"plain": "#d9662b", "residual": "#0b4a7a"}
+NETWORK_LINES = {"plain": "--", "residual": "-"}  # where a panel has both, and dashes do not tell training from test
 MARKERS = {"plain": ("s", "D", "v", "P"), "residual": ("o", "^", "X", "p")}  # one per line of that network
+
+VALUE_MARKS: dict[str, dict[str, Any]] = {
+    kind: {"marker": marker, "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "clip_on": False,
+           "zorder": 5, "linestyle": "none"}
+    for kind, marker in (("reported", "D"), ("digitised", "s"))
+}  # fmt: skip
+"""A number that a paper reports, and one that was read off its figure."""
 
 SPLITS = ("train_clean", "train", "test")
 SPLIT_LINES: dict[str, Literal["-", "--"]] = {"train": "--", "train_clean": "--", "test": "-"}  # as in R15 figure 6

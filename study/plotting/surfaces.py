@@ -56,7 +56,12 @@ class Shown(NamedTuple):
 
 
 def shown(
-    frame: pd.DataFrame, runs: pd.DataFrame | None, dims: int, splits: Mapping[str, str], **wanted: str | int | None
+    frame: pd.DataFrame,
+    runs: pd.DataFrame | None,
+    dims: int,
+    splits: Mapping[str, str],
+    what: str = "a surface",
+    **wanted: str | int | None,
 ) -> Shown:
     """Choose the surfaces of so many dimensions that a figure shows: one for each network and kind of BN statistics.
 
@@ -66,6 +71,8 @@ def shown(
         As `study.plotting.figure` takes them.
     splits
         The splits that are shown, and for each what the header says of it; `{}` stands for the number of images.
+    what
+        Whose networks are shown: those of `runs` that have none are named.
     wanted
         Values of `plane`, `number` and `seed`; None takes the first that is there.
 
@@ -90,7 +97,7 @@ def shown(
     title, subtitle, differing = _header(points, surfaces, splits)
     notes = [
         *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
-        *_without(every, runs),
+        *_without(every, runs, what),
     ]  # fmt: skip
     rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
     columns = list(dict.fromkeys(surfaces["column"]))
@@ -226,24 +233,28 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
 def _gaps(points: pd.DataFrame) -> Iterator[str]:
     """Which surfaces lack points of their lattice."""
     lacking = []
-    for (row, column, split), group in points.groupby(["row", "column", "split"], sort=False):
+    for (_, _, split), group in points.groupby(["row", "column", "split"], sort=False):
         first = group.iloc[0]
         count, whole = int((group["level"] == 0).sum()), first["points_a"] * first["points_b"]
         if count < whole:
-            where = f" ({row})" if row else ""
-            lacking.append(f"{column}{where} has {count:,} of {whole:,} points{_of_split(points, split)}")
+            lacking.append(f"{named(group)} has {count:,} of {whole:,} points{_of_split(points, split)}")
     if lacking:
         yield f"incomplete: {'; '.join(lacking)}; `study surface` goes on with them"
+
+
+def named(group: pd.DataFrame) -> str:
+    """What the network of these points is called, and which row of panels is meant."""
+    first = group.iloc[0]
+    return f"{first['column']} ({first['row']})" if first["row"] else str(first["column"])
 
 
 def without_value(points: pd.DataFrame, column: str) -> Iterator[str]:
     """A note on which surfaces have points whose value is no finite number."""
     lost = []
-    for (row, name, split), group in points.groupby(["row", "column", "split"], sort=False):
+    for (_, _, split), group in points.groupby(["row", "column", "split"], sort=False):
         count = int((~is_finite(group[column])).sum())
         if count:
-            where = f" ({row})" if row else ""
-            lost.append(f"{name}{where} at {count:,} of {len(group):,} points{_of_split(points, split)}")
+            lost.append(f"{named(group)} at {count:,} of {len(group):,} points{_of_split(points, split)}")
     if lost:
         yield f"no finite {column}: {'; '.join(lost)}"
 
@@ -287,8 +298,8 @@ def _left_out(every: pd.DataFrame, fitting: pd.DataFrame, valued: pd.DataFrame) 
         yield f"left out, without values of this split: {_listed(empty['label'].unique())}"
 
 
-def _without(every: pd.DataFrame, runs: pd.DataFrame | None) -> Iterator[str]:
-    """Which networks of the sweep have no surface."""
+def _without(every: pd.DataFrame, runs: pd.DataFrame | None, what: str) -> Iterator[str]:
+    """Which networks of the sweep have none."""
     if runs is None:
         return
     require(runs, RUN_COLUMNS, "runs")
@@ -299,7 +310,7 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None) -> Iterator[str]:
         )
         lost = table.groupby(network_labels(table), sort=False)["state"].unique()
         names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
-        yield f"without a surface: {', '.join(names)}"
+        yield f"without {what}: {', '.join(names)}"
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -1,27 +1,23 @@
-"""Tables of errors, and their rendering as text."""
+"""Tables of the final errors of any sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
 
 import pandas as pd
 
-from study.errors import StudyError, nearest
 from study.plotting.frames import final_values, tidy
 from study.stats.naming import CONDITION, VARIANT
+from study.stats.outcomes import groups
+from study.stats.pairs import Term, contrast
 
-HEADS = {"train_subset": "training images"}  # for people; a CSV keeps the columns' own names
-MEASURES = {"train_clean": "training error", "test": "test error"}
+MEASURES = {"train_clean": "train", "test": "test"}
+"""Splits, and what `study.stats.outcomes.Outcome` calls their errors."""
 COUNTS = ("diverged", "failed", "missing")
-LATEX = {c: rf"\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "–": "--",
-    "±": r"$\pm$",
-}
+PAIRED = (
+    "Errors at the last iteration. Differences are those of a residual network from its plain twin, paired by seed: the mean "
+    "over the pairs, with its BCa bootstrap 95 % interval, which is narrower than that with few seeds."
+)
 
 
 def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -51,99 +47,50 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     return table.sort_values(list(table.columns[: table.columns.get_loc("n")]))
 
 
+def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`final_errors`, and how far each residual network is from its plain twin, in points.
+
+    Further columns, before the counts: `pairs`, the seeds that both have a result of; for each split the mean difference over
+    them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair; a
+    pair with a diverged run is in no mean, and the verdict says what it decides.
+
+    Raises
+    ------
+    StudyError
+        As `final_errors`; also where nothing tells two runs apart.
+    """
+    table = final_errors(curves, runs)
+    found: dict[str, dict[str, float]] = {}
+    for group in groups(curves, runs):
+        point = dict(zip(group.runs["run_id"], group.runs["point_id"], strict=True))
+        if group.plain is None:
+            continue
+        for line in group.residuals:
+            for depth in (depth for depth in line.outcomes if depth in group.plain.outcomes):
+                run_id = next(iter(line.outcomes[depth].values())).run_id
+                found[point[run_id]] = _difference([Term(1, line, depth), Term(-1, group.plain, depth)])
+    names = ["pairs", *(f"{split}_{part}" for split in MEASURES for part in ("difference", "low", "high"))]
+    if not found:
+        return table
+    added = pd.DataFrame.from_dict(found, orient="index", columns=names).reindex(table.index)
+    added["pairs"] = added["pairs"].astype("Int64")
+    counts = [f"n_{kind}" for kind in COUNTS]
+    joined = pd.concat([table.drop(columns=counts), added, table[counts]], axis=1)
+    joined.attrs["notes"] = [PAIRED]
+    return joined
+
+
+def _difference(terms: list[Term]) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for split, measure in MEASURES.items():
+        one = contrast(terms, measure, -1)
+        row |= {"pairs": len(one.numbers), f"{split}_difference": one.mean if one.numbers else math.nan}
+        row |= {f"{split}_low": one.interval.low, f"{split}_high": one.interval.high}
+    return row
+
+
 def _varying(runs: pd.DataFrame) -> list[str]:
     """The fields that tell points apart; one that only sets plain from residual networks goes without saying."""
     fields = [f for f in CONDITION if runs[f].nunique(dropna=False) > 1]
     by_network = runs.groupby("network")
     return fields + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]
-
-
-def render(table: pd.DataFrame, fmt: str = "md") -> str:
-    """The table as text, its index left out: `md`, `latex` (booktabs), `text` (aligned), or `csv`.
-
-    A CSV is the table as it is. The others, which people read, round to 0.01, write mean and std as one column, and
-    leave out counts of what did not happen.
-
-    Raises
-    ------
-    StudyError
-        An unknown format.
-    """
-    if fmt not in RENDERERS and fmt != "csv":
-        raise StudyError(f"unknown table format '{fmt}'{nearest(fmt, [*RENDERERS, 'csv'])}")
-    if fmt == "csv":
-        return str(table.to_csv(index=False, lineterminator="\n"))
-    return RENDERERS[fmt](*laid_out(table))
-
-
-def laid_out(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
-    """The table for people: its heads, its rows as text, and which columns are numbers."""
-    table = _for_people(table)
-    heads = [HEADS.get(column, column.replace("_", " ")) for column in table.columns]
-    rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
-    numeric = [all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return heads, rows, numeric or [False] * len(heads)
-
-
-def _for_people(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.astype(object)
-    for split, name in MEASURES.items():
-        mean, std, median = (f"{split}_{statistic}" for statistic in ("mean", "std", "median"))
-        if mean in table and std in table:
-            pairs = zip(table[mean], table[std], strict=True)
-            table[mean] = [_text(m) if _is_none(s) else f"{_text(m)} ± {_text(s)}" for m, s in pairs]
-            table = table.drop(columns=std).rename(columns={mean: f"{name} (%)", median: f"{name}, median (%)"})
-    quiet = [f"n_{kind}" for kind in COUNTS if f"n_{kind}" in table and not table[f"n_{kind}"].any()]
-    return table.drop(columns=quiet).rename(columns={f"n_{kind}": kind for kind in COUNTS})
-
-
-def _is_none(value: object) -> bool:
-    return value is None or value is pd.NA or value != value  # NaN is not itself
-
-
-def _is_number(cell: str) -> bool:
-    return cell == "–" or cell[:1].isdigit() or cell[:1] == "-"
-
-
-def _text(value: object) -> str:
-    if _is_none(value):
-        return "–"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
-
-    rule = line(["---:" if right else "---" for right in numeric])
-    return line(heads) + rule + "".join(line(row) for row in rows)
-
-
-def _latex(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in cells) + r" \\" + "\n"
-
-    columns = "".join("r" if right else "l" for right in numeric)
-    top, middle, bottom = r"\toprule", r"\midrule", r"\bottomrule"
-    body = "".join(line(row) for row in rows)
-    return f"\\begin{{tabular}}{{{columns}}}\n{top}\n{line(heads)}{middle}\n{body}{bottom}\n\\end{{tabular}}\n"
-
-
-def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=True)
-        )
-        return "  ".join(padded).rstrip() + "\n"
-
-    return line(heads) + "".join(line(row) for row in rows)
-
-
-RENDERERS: dict[str, Callable[[Sequence[str], Sequence[Sequence[str]], Sequence[bool]], str]] = {
-    "md": _markdown,
-    "latex": _latex,
-    "text": _aligned,
-}

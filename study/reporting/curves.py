@@ -36,9 +36,8 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
         A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
-    lines = evidence.curves[["run_id", *WHERE, "state", "iteration", "error"]]
-    if "loss" in curves:
-        lines = lines.merge(curves[["run_id", "iteration", "split", "loss"]], on=["run_id", "iteration", "split"])
+    wanted = ["run_id", *WHERE, "state", "iteration", "error", "loss"]
+    lines = evidence.curves[[name for name in wanted if name in evidence.curves]]
     networks = in_order(evidence.runs["network"])
     conditions = list(dict.fromkeys(evidence.runs["condition"]))
     labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from study import __version__
 from study.errors import StudyError
 from study.plotting import table as make_table
-from study.plotting.tables import laid_out, render
+from study.plotting.render import Layout, laid_out, render
 from study.reporting import curves, runs, surface
 from study.reporting.album import Picture, Undrawn
 from study.reporting.evidence import Evidence
@@ -41,9 +41,7 @@ class Table(NamedTuple):
 
     name: str
     summary: str
-    heads: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
+    layout: Layout
     csv: bytes
 
 
@@ -196,9 +194,9 @@ def _tables(found: Evidence) -> tuple[list[Table], list[Undrawn]]:
     unmade = []
     for name, entry in TABLES.items():
         try:
-            table = make_table(name, *found.read("curves"))
+            table = make_table(name, *found.read(entry.needs))
         except StudyError as error:
             unmade.append(Undrawn(name, str(error)))
         else:
-            made.append(Table(name, entry.summary, *laid_out(table), render(table, "csv").encode()))
+            made.append(Table(name, entry.summary, laid_out(table), render(table, "csv").encode()))
     return made, unmade

@@ -64,6 +64,14 @@ class FigureEntry(Entry):
 
 
 @dataclass(frozen=True)
+class TableEntry(Entry):
+    """A table, and which frame it is made of."""
+
+    needs: Literal["curves", "probes"] = "curves"
+    """As a figure's."""
+
+
+@dataclass(frozen=True)
 class ShortcutEntry(Entry):
     """A shortcut, and where it has a 1x1 convolution."""
 
@@ -183,6 +191,24 @@ INITIALISATIONS: dict[str, Entry] = {
 
 FIGURES: dict[str, FigureEntry] = {
     "degradation": FigureEntry("study.plotting.degradation:plot", "error over iterations, plain beside residual"),
+    "fig1": FigureEntry(
+        "study.plotting.he2015:fig1", "He et al. 2015, figure 1: training and test error, plain-20 and -56"
+    ),
+    "fig4": FigureEntry(
+        "study.plotting.he2015:fig4", "He et al. 2015, figure 4: 18 and 34 layers, plain beside residual"
+    ),
+    "fig6": FigureEntry(
+        "study.plotting.he2015:fig6", "He et al. 2015, figure 6: plain, residual, and the deepest networks"
+    ),
+    "shortcuts": FigureEntry(
+        "study.plotting.he2016:shortcuts", "He et al. 2016, figure 3: each shortcut against the identity"
+    ),
+    "orders": FigureEntry(
+        "study.plotting.he2016:orders", "He et al. 2016, figure 6: each order against the original one"
+    ),
+    "preactivation": FigureEntry(
+        "study.plotting.he2016:preactivation", "He et al. 2016, figure 1: full pre-activation"
+    ),
     "depth_error": FigureEntry("study.plotting.depth_error:plot", "final training and test error against depth"),
     "contours": FigureEntry(
         "study.plotting.contours:plot", "contours of the loss over planes of weights", needs="surfaces"
@@ -190,10 +216,69 @@ FIGURES: dict[str, FigureEntry] = {
     "line1d": FigureEntry(
         "study.plotting.line1d:plot", "loss and error along lines through the weights", needs="surfaces"
     ),
+    "responses": FigureEntry(
+        "study.plotting.responses:plot",
+        "how strongly each 3x3 layer responds: He et al. 2015, figure 7",
+        needs="probes",
+    ),
+    "fig7": FigureEntry("study.plotting.responses:plot", "the same as responses", needs="probes"),
+    "gradients": FigureEntry(
+        "study.plotting.gradients:plot", "gradient of each layer over iterations, plain beside residual", needs="probes"
+    ),
+    "identity_ness": FigureEntry(
+        "study.plotting.identity_ness:plot",
+        "how far each block is from the identity, and over training",
+        needs="probes",
+    ),
+    "effective_depth": FigureEntry(
+        "study.plotting.effective_depth:plot",
+        "what each block is worth, and the gradient by length of path",
+        needs="probes",
+    ),
+    "surface3d": FigureEntry(
+        "study.plotting.surface3d:plot", "the loss over planes of weights, as a relief", needs="surfaces"
+    ),
+    "trajectory": FigureEntry(
+        "study.plotting.trajectory:plot",
+        "the way of a training over the loss, in its principal plane",
+        needs="surfaces",
+    ),
+    "hessian_ratio": FigureEntry(
+        "study.plotting.hessian_ratio:plot", "how far from convex the loss is over planes of weights", needs="surfaces"
+    ),
+    "spectrum": FigureEntry(
+        "study.plotting.spectrum:plot", "density of the Hessian's eigenvalues, plain beside residual", needs="probes"
+    ),
+    "sensitivity": FigureEntry(
+        "study.plotting.sensitivity:plot", "final error of one network over learning rate, initialisation, warm-up"
+    ),
+    "verdict": FigureEntry("study.plotting.verdict:plot", "the paired differences behind the verdict, a row each"),
+    "throughput": FigureEntry(
+        "study.plotting.throughput:plot", "images per second by way of training, from `study bench`", needs="bench"
+    ),
+    "timeline": FigureEntry(
+        "study.plotting.timeline:plot", "when each run was trained, and what cut it short", needs="attempts"
+    ),
 }
 
-TABLES: dict[str, Entry] = {
-    "errors": Entry(
-        "study.plotting.tables:final_errors", "final training and test errors: mean, spread, median over seeds"
+TABLES: dict[str, TableEntry] = {
+    "errors": TableEntry(
+        "study.plotting.tables:errors", "final errors: mean, spread, median; difference from the plain twin"
+    ),
+    "table6": TableEntry(
+        "study.plotting.paper_tables:table6", "He et al. 2015, table 6: ResNets on CIFAR-10, beside ours"
+    ),
+    "imagenet": TableEntry(
+        "study.plotting.paper_tables:imagenet", "He et al. 2015, tables 2 to 4: ImageNet, beside ours", needs="probes"
+    ),
+    "i16_table1": TableEntry(
+        "study.plotting.paper_tables:i16_table1", "He et al. 2016, table 1: shortcuts, beside ours"
+    ),
+    "i16_table2": TableEntry("study.plotting.paper_tables:i16_table2", "He et al. 2016, table 2: orders, beside ours"),
+    "i16_table3": TableEntry(
+        "study.plotting.paper_tables:i16_table3", "He et al. 2016, table 3: pre-activation, beside ours"
+    ),
+    "l18_fig5": TableEntry(
+        "study.plotting.paper_tables:l18_fig5", "Li et al. 2018, figure 5: test errors, beside ours"
     ),
 }

@@ -88,11 +88,12 @@ def absences(runs: pd.DataFrame) -> list[str]:
         absent = runs[states == word]
         if not absent.empty:
             mark = " (×)" if word == "diverged" else ""
-            lines.append(f"{word}{mark}: " + "; ".join(_named(absent, word not in ("failed", "missing"))))
+            lines.append(f"{word}{mark}: " + "; ".join(run_names(absent, word not in ("failed", "missing"))))
     return lines
 
 
-def _named(runs: pd.DataFrame, with_iteration: bool) -> Iterator[str]:
+def run_names(runs: pd.DataFrame, with_iteration: bool = False) -> Iterator[str]:
+    """`plain-20 seeds 0, 1` for each point; of the same columns as `absences`."""
     keys = ["condition", "network", "label", *(["iteration"] if with_iteration else [])]
     for _, group in runs.groupby(keys, sort=False):
         run = group.iloc[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -17,24 +17,37 @@ RUN_COLUMNS = (
 )  # fmt: skip
 
 
-def planned(curves: pd.DataFrame, runs: pd.DataFrame | None, further: Sequence[str] = ()) -> pd.DataFrame:
+def planned(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None,
+    further: Sequence[str] = (),
+    *,
+    columns: Sequence[str] = CURVE_COLUMNS,
+    name: str = "curves",
+    preferred: Collection[str] = (),
+) -> pd.DataFrame:
     """One row per run, also for a run that has a curve but is not in the plan; of twins (`study.stats.twins`) one alone.
 
     Parameters
     ----------
     curves
-        One row per (run_id, iteration, split); the runs' fields on each row where `runs` is not given.
+        One row per (run_id, iteration, split), or another frame with several rows a run; the runs' fields on each row
+        where `runs` is not given.
     runs
         One row per planned run, or None.
     further
         Columns to keep beside those that every figure needs, where the frames have them.
+    columns, name
+        What the frame `curves` must have, and what errors call it.
+    preferred
+        Of twins that have ended, these runs stay.
 
     Raises
     ------
     StudyError
         A frame that lacks columns, or a curve of a run that `runs` does not list.
     """
-    require(curves, CURVE_COLUMNS if runs is not None else CURVE_COLUMNS + RUN_COLUMNS, "curves")
+    require(curves, tuple(columns) + (() if runs is not None else RUN_COLUMNS), name)
     reached = curves.groupby("run_id")["iteration"].max()
     if runs is None:
         known = curves.drop(columns="iteration")
@@ -42,10 +55,10 @@ def planned(curves: pd.DataFrame, runs: pd.DataFrame | None, further: Sequence[s
         require(runs, RUN_COLUMNS, "runs")
         strangers = set(reached.index) - set(runs["run_id"])
         if strangers:
-            raise StudyError(f"curves of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
+            raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
-    distinct = without_twins(known.drop_duplicates("run_id"))
+    distinct = without_twins(known.drop_duplicates("run_id", ignore_index=True), preferred)
     table = distinct.reindex(columns=list(wanted)).astype(object)
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)

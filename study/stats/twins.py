@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,16 +13,19 @@ from study.stats.naming import KEPT
 ENDED = ("done", "diverged")
 
 
-def without_twins(runs: pd.DataFrame) -> pd.DataFrame:
+def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:
     """The runs, of which no two differ in the fields of `KEPT` alone.
 
-    Of several the one stays that has ended, else that got furthest. How a run ended has no say, or divergences would be
-    chosen away. What is left of one experiment has one `point_id`, though some seeds were kept and others not.
+    Of several the one stays that has ended, else that got furthest; of several that have ended, one of `preferred`. How a
+    run ended has no say, or divergences would be chosen away. What is left of one experiment has one `point_id`, though
+    some seeds were kept and others not.
 
     Parameters
     ----------
     runs
         One row per run, with the fields of its spec.
+    preferred
+        Ids of runs, such as those that were measured.
     """
     fields = [field for field in KEPT if field in runs]
     kept = _texts(runs, fields)
@@ -34,9 +37,10 @@ def without_twins(runs: pd.DataFrame) -> pd.DataFrame:
     reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else pd.Series(0, runs.index)
     table = pd.DataFrame({
         "point": _texts(runs, same), "seed": runs["seed"], "kept": kept, "ended": ended, "reached": reached,
-        "point_id": runs["point_id"], "run_id": runs["run_id"],
+        "preferred": runs["run_id"].isin(list(preferred)) & ended, "point_id": runs["point_id"], "run_id": runs["run_id"],
     })  # fmt: skip
-    ranked = table.sort_values(["ended", "reached", "kept", "run_id"], ascending=[False, False, True, True])
+    order = ["ended", "preferred", "reached", "kept", "run_id"]
+    ranked = table.sort_values(order, ascending=[False, False, False, True, True])
     first = ranked.groupby(["point", "seed"])["kept"].transform("first").reindex(runs.index)
     plainest = table.sort_values(["kept", "point_id"]).groupby("point")["point_id"].transform("first")
     return runs.assign(point_id=plainest.reindex(runs.index))[kept == first]

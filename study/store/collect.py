@@ -1,10 +1,10 @@
-"""All of a sweep in Parquet: `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` where there are any."""
+"""All of a sweep in Parquet: `curves.parquet` and `runs.parquet`; attempts, probes and surfaces where there are any."""
 
 from __future__ import annotations
 
 import contextlib
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,11 @@ from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
-from study.store import surfaces
+from study.store import attempts, surfaces
 from study.store.curves import CURVES, read_table, to_bytes
 from study.store.files import read_json, read_lines, write_bytes
 from study.store.layout import RunFiles, SweepFiles
+from study.store.measurements import read_bench
 from study.store.probes import KEY, PROBES, ordered
 from study.store.runs import read_sweep, status
 
@@ -72,8 +73,8 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
     """One row of `runs.parquet`; `fields` is the spec as plain data."""
     spec = RunSpec.model_validate(fields)
     now = status(files)
-    attempts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
-    last = attempts[-1] if attempts else {}
+    starts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
+    last = starts[-1] if starts else {}
     done = read_json(files.done) or {}
     recipe = fields["recipe"]
     return {
@@ -90,7 +91,7 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "attempts": now.attempts,
         "seconds": done.get("seconds"),
         "message": now.message,
-        "started": _milliseconds(attempts[0]["time"]) if attempts else None,
+        "started": _milliseconds(starts[0].get("time")) if starts else None,
         "finished": _milliseconds(done.get("time")),
         "threads": last.get("threads"),
         **{name: last.get(name) for name in ATTEMPT_COLUMNS},
@@ -129,6 +130,11 @@ def gather_probes(files: SweepFiles) -> pa.Table:
     return ordered(pa.concat_tables(found))
 
 
+def gather_attempts(files: SweepFiles) -> pa.Table:
+    """The attempts at a sweep's runs, as recorded on disk now; those at chunks of surfaces are no part of it."""
+    return attempts.table([row for run_id in read_sweep(files)["runs"] for row in attempts.rows(files.run(run_id))])
+
+
 def gather_surfaces(files: SweepFiles) -> pa.Table:
     """The surfaces around a sweep's runs, as far as they are measured now."""
     runs = [files.run(run_id) for run_id in read_sweep(files)["runs"]]
@@ -139,12 +145,17 @@ def gather_surfaces(files: SweepFiles) -> pa.Table:
 def collect(files: SweepFiles) -> list[Path]:
     """Write a sweep's Parquet files; returns their paths. What has not changed is not written.
 
-    `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` where something was measured.
+    `curves.parquet` and `runs.parquet`; `attempts.parquet` where a run was started; `probes.parquet` and
+    `surfaces.parquet` where something was measured.
     """
     curves, runs = gather(files)
     tables = {files.curves: curves, files.runs_table: runs}
-    measured = {files.probes: gather_probes(files), files.surfaces_table: gather_surfaces(files)}
-    tables |= {path: table for path, table in measured.items() if table.num_rows or path.exists()}
+    further = {
+        files.attempts: gather_attempts(files),
+        files.probes: gather_probes(files),
+        files.surfaces_table: gather_surfaces(files),
+    }
+    tables |= {path: table for path, table in further.items() if table.num_rows or path.exists()}
     for path, table in tables.items():
         content = to_bytes(table)
         if not path.exists() or path.read_bytes() != content:
@@ -226,8 +237,25 @@ def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     import pandas as pd
 
     folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
-    frames = [_joined(_probe_table(files), read_tables(files)[1]) for files in folders]
+    frames = [_joined(_table(files, files.probes, gather_probes, PROBES), read_tables(files)[1]) for files in folders]
     return pd.concat(frames, ignore_index=True).drop_duplicates(KEY, ignore_index=True)
+
+
+def read_attempts(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """The attempts at a sweep's runs, with the fields of its run on each row. See `read_curves`.
+
+    Returns
+    -------
+    DataFrame
+        One row per (run_id, attempt): `start`, `end`, `outcome`, `why`, host, device; `study.store.attempts.ATTEMPTS` says
+        what they are. Empty where nothing was started, and for a sweep that was collected before attempts were.
+    """
+    import pandas as pd
+
+    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
+    tables = [_table(files, files.attempts, gather_attempts, attempts.ATTEMPTS) for files in folders]
+    frames = [_joined(table, read_tables(files)[1]) for table, files in zip(tables, folders, strict=True)]
+    return pd.concat(frames, ignore_index=True).drop_duplicates(attempts.KEY, ignore_index=True)
 
 
 def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -243,31 +271,29 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
     frames = []
     for files in [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]:
-        runs, measured = read_tables(files)[1], _surface_table(files)
+        runs = read_tables(files)[1]
+        measured = _table(files, files.surfaces_table, gather_surfaces, surfaces.SURFACES)
         fields = [name for name in runs.column_names if name not in measured.column_names or name == "run_id"]
         frames.append(_frame(measured).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
     return pd.concat(frames, ignore_index=True).drop_duplicates(surfaces.KEY, ignore_index=True)  # of shared runs, too
 
 
-def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `read_<needs>` (curves, surfaces or probes) and `read_runs` return."""
+def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """What `read_<needs>` (curves, surfaces, probes or attempts) and `read_runs` return; for bench, of the first sweep's
+    results folder, and no runs."""
     if needs == "curves":
         return read_frames(folders)
-    return {"surfaces": read_surfaces, "probes": read_probes}[needs](folders), read_runs(folders)
+    if needs == "bench":
+        return read_bench(folders[0].parent), None
+    read = {"surfaces": read_surfaces, "probes": read_probes, "attempts": read_attempts}[needs]
+    return read(folders), read_runs(folders)
 
 
-def _probe_table(files: SweepFiles) -> pa.Table:
+def _table(files: SweepFiles, path: Path, gather: Callable[[SweepFiles], pa.Table], schema: pa.Schema) -> pa.Table:
     """As `read_tables`: afresh where it was trained, else as collected there."""
     if files.sweep.exists():
-        return gather_probes(files)
-    return read_table(files.probes) if files.probes.exists() else PROBES.empty_table()
-
-
-def _surface_table(files: SweepFiles) -> pa.Table:
-    """As `read_tables`: afresh where it was trained, else as collected there."""
-    if files.sweep.exists():
-        return gather_surfaces(files)
-    return read_table(files.surfaces_table) if files.surfaces_table.exists() else surfaces.SURFACES.empty_table()
+        return gather(files)
+    return read_table(path) if path.exists() else schema.empty_table()
 
 
 def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -102,15 +102,17 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole JSON lines of a file; a last line that a crash cut short is left out."""
+    """All whole JSON objects of a file, a line each; what a crash cut short or damaged is left out."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     result = []
     for line in lines:
         with contextlib.suppress(json.JSONDecodeError):
-            result.append(json.loads(line))
+            content = json.loads(line)
+            if isinstance(content, dict):
+                result.append(content)
     return result
 
 

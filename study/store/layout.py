@@ -12,6 +12,11 @@ def default_results() -> Path:
     return Path(os.environ.get("STUDY_RESULTS") or "results")
 
 
+def bench_file(results: Path) -> Path:
+    """What `study bench` measured last."""
+    return results / "bench.parquet"
+
+
 class TaskFiles:
     """What one process at a time works on: a run, or a chunk of a surface. Its folder's name is its id."""
 
@@ -143,6 +148,7 @@ class SweepFiles:
         self.sweep = self.folder / "sweep.json"
         self.curves = self.folder / "curves.parquet"
         self.probes = self.folder / "probes.parquet"
+        self.attempts = self.folder / "attempts.parquet"
         self.surfaces_table = self.folder / "surfaces.parquet"
         self.runs_table = self.folder / "runs.parquet"
         self.runs = self.folder / "runs"

@@ -96,8 +96,10 @@ class LeaseLost(Exception):  # noqa: N818 -- an event more than an error
 class Lease:
     """A held lease. `beat` says where the run is; `release` gives it back."""
 
-    def __init__(self, files: TaskFiles, token: str) -> None:
+    def __init__(self, files: TaskFiles, token: str, before: float | None = None) -> None:
         self.files, self.token = files, token
+        self.before = before
+        """When a holder that died without giving the run back was last heard of, in seconds since 1970."""
 
     def beat(self, **progress: Any) -> None:
         """Renew, and publish the run's progress (iteration, error, speed) to `study status`."""
@@ -126,8 +128,9 @@ def claim(files: TaskFiles) -> Lease | None:
     draft = files.folder / f".lease.{token}.tmp"
     write_json(draft, {"token": token, "time": time.time(), **_identity()})
     try:
+        before = _changed(files.heartbeat) or None  # who gives a run back removes it
         if _link(draft, files.lease) or (holder(files) is None and _take_over(files, draft)):
-            return Lease(files, token)
+            return Lease(files, token, before)
         return None
     finally:
         draft.unlink(missing_ok=True)

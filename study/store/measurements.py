@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from study.store.curves import to_bytes
+from study.errors import StudyError
+from study.store.curves import read_table, to_bytes
 from study.store.files import write_bytes
+from study.store.layout import bench_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,26 @@ def write_measurements(path: Path, measurements: Sequence[Measurement], machine:
     """Replace the file as one act; each row carries the facts of the machine, its ceilings among them."""
     rows = [asdict(measurement) | machine for measurement in measurements]
     write_bytes(path, to_bytes(pa.Table.from_pylist(rows)))
+
+
+def read_bench(results: str | Path) -> pd.DataFrame:
+    """What `study bench` measured last: a row a way of training, with the fields of `Measurement` and the machine's.
+
+    Parameters
+    ----------
+    results
+        A results folder, such as `results`.
+
+    Raises
+    ------
+    StudyError
+        Nothing was measured there, or the file is damaged.
+    """
+    path = bench_file(Path(results))
+    try:
+        frame: pd.DataFrame = read_table(path).to_pandas()
+    except FileNotFoundError:
+        raise StudyError(
+            f"nothing to draw: there is no {path.name} among the results; `study bench` measures it"
+        ) from None
+    return frame

@@ -79,10 +79,20 @@ def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
     return None
 
 
-def start_attempt(files: TaskFiles, provenance: dict[str, Any]) -> None:
-    """Record that a process starts to train a run; what an earlier attempt failed of no longer holds."""
-    append_line(files.attempts, {"event": "start", "time": time.time(), "from": checkpointed(files), **provenance})
+def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float | None = None) -> None:
+    """Record that a process starts to train a run; what an earlier attempt failed of no longer holds.
+
+    `last_sign` is when the attempt before last showed its heart beating, where it died without a word (`Lease.before`).
+    """
+    begun = {"event": "start", "time": time.time(), "from": checkpointed(files)}
+    heard = {} if last_sign is None else {"last_sign": last_heard(files, last_sign)}
+    append_line(files.attempts, begun | heard | provenance)
     files.failed.unlink(missing_ok=True)
+
+
+def last_heard(files: TaskFiles, beat: float) -> float:
+    """When a task that nobody works on was last heard of, in seconds since 1970: its last heartbeat or checkpoint."""
+    return max([beat, *(path.stat().st_mtime for path in files.checkpoints()[:1])])
 
 
 def fruitless_attempts(files: TaskFiles) -> int:
@@ -102,9 +112,16 @@ def checkpointed(files: TaskFiles) -> int:
     return int(newest[0].name.split("-")[1]) if newest else 0
 
 
-def end_attempt(files: TaskFiles, outcome: str, iteration: int) -> None:
-    """Record how an attempt ended: finished, diverged, interrupted or failed."""
-    append_line(files.attempts, {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration})
+def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -> None:
+    """Record how an attempt ended: done, diverged, interrupted or failed; and why, where that is known.
+
+    Without `why` a failed one is told by the run's last words.
+    """
+    if outcome == "failed" and not why:
+        why = (read_json(files.failed) or {}).get("message", "")
+    told = {"why": why} if why else {}
+    end = {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration}
+    append_line(files.attempts, end | told)
 
 
 def write_done(files: TaskFiles, **facts: Any) -> None:

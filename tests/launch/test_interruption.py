@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from study.store import attempts
 from study.store.files import read_lines
 from study.store.runs import status
 from tests.launch.command import curves, descendants, kill_tree, runs, start, study, sweep_file, wait_for
@@ -57,7 +58,10 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
         now = status(files)
         assert now.state in ("interrupted", "pending")
         if now.state == "interrupted":
-            assert read_lines(files.attempts)[-1]["outcome"] == "interrupted"
+            end = read_lines(files.attempts)[-1]
+            assert end["outcome"] == "interrupted" and end["why"] == (
+                "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+            )
             assert now.iteration > 0 or files.run_id not in under_way  # another worker may not have come to a step
     go_on(tmp_path, undisturbed)
 
@@ -68,6 +72,8 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
     kill_tree(process)
     wait_for(lambda: any(status(f).state == "interrupted" and status(f).iteration for f in runs(tmp_path)), 5)
     go_on(tmp_path, undisturbed)
+    killed = [row for files in runs(tmp_path) for row in attempts.rows(files) if row["end"] is None]
+    assert killed and all(row["last_sign"] >= row["start"] for row in killed)
 
 
 def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
@@ -78,6 +84,10 @@ def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Pa
     process.communicate(timeout=30)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     assert all(files.done.exists() or files.checkpoints() for files in runs(tmp_path) if files.curves.exists())
+    whys = {
+        line.get("why") for files in runs(tmp_path) for line in read_lines(files.attempts) if line["event"] == "end"
+    }
+    assert "the process that started it died" in whys
     go_on(tmp_path, undisturbed)
 
 

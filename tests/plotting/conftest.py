@@ -12,7 +12,7 @@ import pytest
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
     "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
-    "recipe": "he2015_cifar", "precision": "fp32",
+    "recipe": "he2015_cifar", "precision": "fp32", "order": "original", "initialisation": "he_fan_in", "recipe_changes": "",
 }  # fmt: skip
 
 
@@ -123,12 +123,38 @@ def planes() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def fed(absences: Frames, planes: pd.DataFrame) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+def probes() -> Frames:
+    """See `tests.plotting.probed.with_lacks`."""
+    from .probed import with_lacks
+
+    return with_lacks()
+
+
+@pytest.fixture(scope="session")
+def fed(
+    absences: Frames, planes: pd.DataFrame, probes: Frames
+) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
     """From a figure's name to frames that it can be drawn from."""
     from study.spec.registry import FIGURES
 
-    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {"curves": absences, "surfaces": (planes, None)}
-    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}  # figures that need more than their kind's frames
+    from . import bends, variants
+    from .benched import bench
+    from .settings import sensitivity
+    from .tried import eventful
+
+    Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
+    feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
+    feeds |= {"attempts": eventful(), "bench": (bench(), None)}
+    own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
+        "fig4": study(depths=(18, 34), seeds=2),
+        "shortcuts": variants.shortcuts(),
+        "orders": variants.orders(),
+        "preactivation": variants.orders(),
+        "trajectory": (bends.four(bends.way), None),
+        "hessian_ratio": (bends.four(bends.curved), None),
+        "spectrum": bends.spectra(),
+        "sensitivity": sensitivity(),
+    }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 

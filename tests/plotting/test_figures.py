@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot
 import pandas as pd
 import pytest
 from matplotlib.text import Text
@@ -147,3 +148,14 @@ def test_a_changed_recipe_is_said_to_be_changed(small: Frames) -> None:
     changed = runs.assign(recipe_changes="iterations, batch_size")
     words = [text.get_text() for text in study.plotting.figure("degradation", curves, changed).findobj(Text)]
     assert any("(changed: iterations, batch_size)" in word for word in words)
+
+
+def test_seaborn_takes_the_frames_as_they_are(small: Frames) -> None:
+    """The README's line."""
+    import seaborn
+
+    words = {"x": "iteration", "y": "error", "hue": "depth", "col": "network", "style": "split"}
+    grid = seaborn.relplot(small[0], kind="line", errorbar=None, **words)
+    lines = [line for axes in grid.axes.flat for line in axes.lines if len(line.get_xdata())]
+    assert len(lines) == 12  # 2 networks, 2 depths, 3 splits
+    matplotlib.pyplot.close(grid.figure)

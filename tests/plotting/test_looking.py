@@ -10,6 +10,7 @@ import pytest
 
 import study as package
 from study.plotting.refresh import refresh
+from study.spec.registry import FIGURES
 from study.store.curves import to_bytes
 from study.store.layout import SweepFiles
 from tests.launch.command import study
@@ -67,6 +68,25 @@ def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path:
     assert written and written == [".glb"] * (len(written) // 2) + [".vts"] * (len(written) // 2)
 
 
+def test_all_figures_that_the_data_can_feed(sweep: SweepFiles, tmp_path: Path) -> None:
+    measured(sweep)
+    code, out, err = study(tmp_path, "figures", "quickstart", "--formats", "png", "--style", "talk", "--out", "all")
+    assert code == 0, err
+    drawn = {line.partition(":")[0] for line in out.splitlines() if not line.startswith("not drawn")}
+    said = {line.split(":")[1].strip() for line in out.splitlines() if line.startswith("not drawn")}
+    assert drawn >= {"degradation", "depth_error", "fig1", "fig6", "contours", "line1d"} and said >= {"fig4", "orders"}
+    endings = {f"{name}.{ending}" for name in drawn for ending in ("png", "txt", "csv")}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == endings
+    first = {FIGURES[name].target: name for name in reversed(FIGURES)}
+    assert drawn | said == set(first.values()), "a figure of two names is drawn once"
+
+
+def test_a_table_in_each_format(sweep: SweepFiles, tmp_path: Path) -> None:
+    for fmt, begin in (("md", "| network"), ("latex", "% Errors"), ("csv", "network,"), ("text", "network")):
+        code, out, err = study(tmp_path, "table", "errors", "quickstart", "--format", fmt)
+        assert code == 0 and out.startswith(begin), err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -77,11 +97,30 @@ def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path:
             "unknown option 'off' of figure 'contours'; did you mean 'of'?",
         ),
         (("figure", "contours", "of=loss"), "no sweep was named"),
+        (("figure", "fig1", "quickstart", "--style", "papr"), "unknown style 'papr'; did you mean 'paper'?"),
+        (("figures", "quickstart", "--style", "papr"), "unknown style 'papr'; did you mean 'paper'?"),
+        (("figures", "quickstart", "--formats", "pgn"), "unknown figure format 'pgn'; did you mean 'png'?"),
+        (("table", "tabel6", "quickstart"), "unknown table 'tabel6'; did you mean 'table6'?"),
+        (
+            ("table", "table6", "quickstart"),
+            "nothing to set beside He et al. 2015, table 6: the runs have data set digits",
+        ),
+        (("table", "imagenet", "quickstart"), "no run was tested with ten crops"),
     ],
 )
 def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: SweepFiles, tmp_path: Path) -> None:
     code, _, err = study(tmp_path, *words)
     assert code == 2 and message in err and len(err.splitlines()) == 1
+
+
+def test_throughput_needs_no_sweep(sweep: SweepFiles, tmp_path: Path) -> None:
+    code, _, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    assert code == 2 and "there is no bench.parquet among the results; `study bench` measures it" in err
+    (sweep.results / "bench.parquet").write_bytes((COLLECTED.parent / "bench.parquet").read_bytes())
+    code, out, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    assert code == 0 and "figures/bench/throughput.png" in out, err
+    named = study(tmp_path, "figure", "throughput", "quickstart", "--formats", "png")
+    assert named[0] == 0 and "figures/quickstart/throughput.png" in named[1], named[2]
 
 
 def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(sweep: SweepFiles, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.tables import final_errors, render
+from study.plotting.render import render
+from study.plotting.tables import final_errors
 
 from .conftest import Frames, cut, run_id
 

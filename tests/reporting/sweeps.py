@@ -26,7 +26,7 @@ def found(curves: pd.DataFrame, runs: pd.DataFrame, planes: pd.DataFrame | None 
     frames: dict[str, Frames] = {"curves": (curves, runs), "surfaces": (pd.DataFrame(), runs)}
     if planes is not None:
         frames["surfaces"] = (planes, runs)
-    return Evidence(name, "Does depth hurt?", lambda needs: frames[needs])
+    return Evidence(name, "Does depth hurt?", lambda needs: frames.get(needs, (pd.DataFrame(), runs)))
 
 
 def usual() -> Evidence:

@@ -1,0 +1,203 @@
+"""Tables beside the papers' numbers: what is compared, what is not, and that LaTeX takes them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.errors import StudyError
+from study.plotting import table
+from study.plotting.papers import VALUES, match
+from study.plotting.render import render
+from study.plotting.tables import errors
+
+from . import variants
+from .conftest import Frames, cut, run_id
+
+HOSTILE = "a_b & 5% {x} ~^\\ $#<>| – ± − × → ≥ [1]"
+
+
+def test_table6_beside_ours(make: Callable[..., Frames]) -> None:
+    frames = make(depths=(20, 56, 110), seeds=4, evaluations=8)
+    made = table("table6", *frames).set_index("network")
+    assert list(made.index) == ["ResNet-20", "ResNet-32", "ResNet-44", "ResNet-56", "ResNet-110", "ResNet-1202"]
+    curves = frames[0]
+    own = curves[(curves["network"] == "residual") & (curves["depth"] == 56) & (curves["split"] == "test")]
+    finals = own[own["iteration"] == 64_000]["error"]
+    row = made.loc["ResNet-56"]
+    np.testing.assert_allclose(
+        [row["ours_mean"], row["ours_std"], row["ours_median"]], [finals.mean(), finals.std(), finals.median()]
+    )
+    assert row["n"] == 4 and row["paper_mean"] == 6.97
+    assert row["difference"] == pytest.approx(finals.mean() - 6.97)
+    assert row["exceeds"] == (abs(finals.mean() - 6.97) > finals.std())
+    assert made.loc["ResNet-110", "paper_std"] == 0.16
+    assert made.loc["ResNet-32", "n"] == 0 and np.isnan(made.loc["ResNet-32", "ours_mean"])
+
+
+def test_bold_where_the_difference_exceeds_the_spread(make: Callable[..., Frames]) -> None:
+    curves, runs = make(depths=(20, 32), networks=("residual",), seeds=3, evaluations=8)
+    last = (curves["split"] == "test") & (curves["iteration"] == 64_000)
+    for depth, finals in ((20, [8.7, 8.8, 8.9]), (32, [8.4, 8.5, 8.6])):  # the paper has 8.75 and 7.51
+        curves.loc[last & (curves["depth"] == depth), "error"] = finals
+    made = table("table6", curves, runs).set_index("network")["exceeds"]
+    assert not made["ResNet-20"] and made["ResNet-32"]
+    text = render(table("table6", curves, runs), "md")
+    assert "| **0.99** |" in text and "| 0.05 |" in text
+    assert r"\textbf{0.99}" in render(table("table6", curves, runs), "latex")
+
+
+def test_one_seed_is_never_bold(make: Callable[..., Frames]) -> None:
+    curves, runs = make(depths=(20,), networks=("residual",), seeds=1, evaluations=8)
+    curves["error"] = 60.0
+    assert not table("table6", curves, runs)["exceeds"].any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"dataset": "cifar10-jpeg"}, "data set cifar10-jpeg, not cifar10"),
+        ({"recipe": "quick", "train_subset": 5000}, "recipe quick, not he2015_cifar and training images: 5,000"),
+        ({"recipe_changes": "iterations"}, "changed in the recipe: iterations"),
+        ({"precision": "bf16"}, "precision bf16, not fp32"),
+        ({"width": 4}, "none of its networks is among the runs"),
+    ],
+)
+def test_another_protocol_is_refused_with_the_reason(
+    fields: dict[str, object], why: str, make: Callable[..., Frames]
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        table("table6", *make(seeds=1, evaluations=8, **fields))
+    assert str(caught.value).startswith("nothing to set beside He et al. 2015, table 6: ") and why in str(caught.value)
+
+
+def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> None:
+    right, wrong = make(seeds=2, evaluations=8), make(seeds=3, evaluations=8, dataset="cifar10-jpeg")
+    made = table("table6", pd.concat([right[0], wrong[0]]), pd.concat([right[1], wrong[1]]))
+    assert made.set_index("network").loc["ResNet-20", "n"] == 2
+    assert any("residual-20 (3)" in note for note in made.attrs["notes"])
+
+
+def test_i16_takes_medians_and_says_fails() -> None:
+    made = table("i16_table1", *variants.shortcuts()).set_index("network")
+    row = made.loc["ResNet-110, 1×1 conv"]
+    assert row["difference"] == pytest.approx(row["ours_median"] - 12.22)
+    gate = made.loc["ResNet-110, exclusive gate bias 0"]
+    assert gate["paper_fails"] and np.isnan(gate["paper_mean"]) and gate["n"] == 2
+    assert made.loc["ResNet-110, scaled shortcut ×0.5 branch ×0.5", ["n", "n_diverged"]].tolist() == [1, 1]
+    assert "| fails |" in render(made.reset_index(), "md")
+
+
+def test_i16_tables_2_and_3() -> None:
+    orders = table("i16_table2", *variants.orders()).set_index("network")
+    assert orders.loc["ResNet-110, BN after addition", "paper_mean"] == 8.17 and len(orders) == 10
+    deep = table("i16_table3", *variants.orders())
+    assert deep.groupby("dataset").size().to_dict() == {"cifar10": 8, "cifar100": 4}
+    assert deep["n"].sum() == 8
+
+
+def test_l18_wants_its_own_rate(make: Callable[..., Frames]) -> None:
+    frames = make(depths=(20, 56), networks=("plain",), seeds=1, evaluations=8, recipe="li2018_cifar",
+                  recipe_changes="learning_rate", **{"recipe.learning_rate": 0.01})  # fmt: skip
+    made = table("l18_fig5", *frames).set_index("network")
+    assert made.loc["plain-56", "n"] == 1 and made.loc["plain-20", "n"] == 0  # plain-20 was trained at 0.1
+    with pytest.raises(StudyError, match="nothing to set beside"):
+        table(
+            "l18_fig5",
+            frames[0].assign(**{"recipe.learning_rate": 0.001}),
+            frames[1].assign(**{"recipe.learning_rate": 0.001}),
+        )
+
+
+def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
+    rows = [
+        {
+            "run_id": run_id,
+            "iteration": 600_000,
+            "probe": probe,
+            "measure": measure,
+            "layer": "test",
+            "place": 0,
+            "value": value,
+        }
+        for run_id in runs["run_id"]
+        for probe in ("ten_crop", "multi_scale")
+        for measure, value in measures.items()
+    ]
+    return pd.DataFrame(rows).merge(runs.drop(columns="iteration"), on="run_id")
+
+
+def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames]) -> None:
+    _, runs = make(depths=(34,), seeds=2, evaluations=8, dataset="imagenet", recipe="he2015_imagenet")
+    runs["stem"] = "imagenet"
+    made = table("imagenet", probes(runs, error=25.5, top5_error=8.0), runs).set_index(["network", "test"])
+    row = made.loc[("ResNet-34", "10 crops")]
+    assert row[["n", "ours_mean", "ours_top5", "paper_mean", "paper_top5"]].tolist() == [2, 25.5, 8.0, 25.03, 7.76]
+    assert made.loc[("ResNet-34, B", "5 scales"), "paper_mean"] == 21.84
+    assert any("ensemble" in note for note in table("imagenet", probes(runs, error=25.5), runs).attrs["notes"])
+    with pytest.raises(
+        StudyError, match="no run was tested with ten crops; `study probe SWEEP --probes ten_crop,multi_scale`"
+    ):
+        table("imagenet", probes(runs, error=25.5).assign(probe="responses"), runs)
+
+
+def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
+    from study.spec.recipes import preset
+    from study.spec.run import RunSpec
+
+    for value in (value for values in VALUES.values() for value in values):
+        name = value.protocol.recipe
+        data = {"imagenet": {"data": "image_stream", "folder": "imagenet"}}.get(
+            value.protocol.dataset, {"data": value.protocol.dataset}
+        )
+        spec = RunSpec.model_validate(
+            {"network": value.network, "depth": value.depth, "seed": 0, "recipe": preset(name) | {"name": name}, **data}
+            | dict(value.fields)
+        )
+        row = spec.model_dump(mode="json") | {"dataset": spec.dataset, "recipe": spec.recipe.name, "recipe_changes": ""}
+        if value.rate is not None:
+            row |= {"recipe_changes": "learning_rate", "recipe.learning_rate": value.rate}
+        assert match(pd.DataFrame([row]).astype(object), value).all(), value
+
+
+def test_errors_say_how_far_the_twin_is(make: Callable[..., Frames]) -> None:
+    curves, runs = make(seeds=4, evaluations=8)
+    made = errors(curves, runs).set_index(["network", "depth"])
+    last = curves[(curves["iteration"] == 64_000) & (curves["split"] == "test") & (curves["depth"] == 56)]
+    finals = last.pivot(index="seed", columns="network", values="error")
+    row = made.loc[("residual", 56)]
+    assert row["test_difference"] == pytest.approx((finals["residual"] - finals["plain"]).mean()) and row["pairs"] == 4
+    assert row["test_low"] < row["test_difference"] < row["test_high"] < 0
+    assert np.isnan(made.loc[("plain", 56), "test_difference"])
+    lost = cut((curves, runs), run_id(runs, "plain", 56, 1), "diverged", 9_000)
+    assert errors(*lost).set_index(["network", "depth"]).loc[("residual", 56), "pairs"] == 3
+
+
+def test_errors_of_one_network_have_no_such_columns(make: Callable[..., Frames]) -> None:
+    assert "pairs" not in errors(*make(seeds=2, evaluations=8, networks=("plain",)))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
+def test_latex_compiles(make: Callable[..., Frames], tmp_path: Path) -> None:
+    small = make(seeds=2, evaluations=8)
+    hostile = pd.DataFrame({"dataset": [HOSTILE, "[" + HOSTILE], "n": [1, 2]})
+    hostile.attrs["notes"] = ["100 % \\input{secret}\n\\nonsense"]
+    made = [errors(*small), table("table6", *small), table("i16_table1", *variants.shortcuts()), hostile]
+    body = "\n\n".join(render(one, "latex") for one in made)
+    (tmp_path / "t.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\tiny\n" + body + "\\end{document}\n", "utf-8"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
