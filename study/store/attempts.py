@@ -58,7 +58,7 @@ def rows(files: RunFiles) -> list[Row]:
             continue
         if event == "start":
             if found and found[-1]["end"] is None:
-                found[-1]["last_sign"] = _time(line.get("last_sign"))
+                found[-1]["last_sign"] = _not_before(found[-1]["start"], _time(line.get("last_sign")))
             found.append(_begun(files, len(found) + 1, when, line))
             continue
         if not found or found[-1]["end"] is not None:  # refused before it started, such as for a spec that was changed
@@ -66,7 +66,7 @@ def rows(files: RunFiles) -> list[Row]:
         ended = {"end": when, "outcome": _text(line.get("outcome")), "why": _text(line.get("why"))}
         found[-1] |= ended | {"iteration": _whole(line.get("iteration"))}
     if found and found[-1]["end"] is None:
-        found[-1] |= _open(files)
+        found[-1] |= _open(files, found[-1]["start"])
     return found
 
 
@@ -81,14 +81,22 @@ def _begun(files: RunFiles, number: int, when: int, line: Row) -> Row:
     return dict.fromkeys(ATTEMPTS.names) | own | facts
 
 
-def _open(files: RunFiles) -> Row:
+def _not_before(start: int, sign: int | None) -> int | None:
+    """The last sign of an attempt: its start is one too, and the first heartbeat is a little older than that."""
+    return None if sign is None else max(start, sign)
+
+
+def _open(files: RunFiles, start: int) -> Row:
     """What is known of the newest attempt while it has no end: whether it is running, and its last sign of life."""
     try:
         beat = read_json(files.heartbeat) or {}
     except StudyError:
         beat = {}
     running, sign = lease.holder(files) is not None, _seconds(beat.get("time"))
-    return {"outcome": "running" if running else None, "last_sign": _time(sign and last_heard(files, sign))}
+    return {
+        "outcome": "running" if running else None,
+        "last_sign": _not_before(start, _time(sign and last_heard(files, sign))),
+    }
 
 
 def _seconds(value: Any) -> float | None:

@@ -73,6 +73,7 @@ def test_who_was_killed_is_known_by_the_last_sign_of_life(tmp_path: Path) -> Non
     assert held is not None and held.before is None
     store.start_attempt(run, {}, held.before)
     assert attempts.rows(run)[0]["outcome"] == "running" and attempts.rows(run)[0]["last_sign"] is None
+    run.attempts.write_text('{"event": "start", "time": 990}\n')  # long ago
     held.beat(iteration=3)
     os.utime(run.heartbeat, (1000, 1000))
     os.utime(run.lease, (1000, 1000))  # not heard of for long: void
@@ -84,6 +85,9 @@ def test_who_was_killed_is_known_by_the_last_sign_of_life(tmp_path: Path) -> Non
     assert later is not None and later.before == 1000
     store.start_attempt(run, {}, later.before)
     assert attempts.rows(run)[0]["last_sign"] == 1_002_000
+    first, second = run.attempts.read_text().splitlines()
+    run.attempts.write_text(first.replace("990", "1005") + "\n" + second + "\n")  # killed before its next heartbeat
+    assert attempts.rows(run)[0]["last_sign"] == 1_005_000
     later.release()
     again = lease.claim(run)
     assert again is not None and again.before is None  # given back in good order
