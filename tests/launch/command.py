@@ -35,7 +35,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 def study(folder: Path, *words: str) -> tuple[int, str, str]:
     """`study WORDS` to its end: exit code, standard output, standard error."""
     process = start(folder, *words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
