@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.plotting import canvas, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import Tidy, final_values, in_order, named, tidy
+from study.plotting.overtime import MEASURED, check_training
 from study.plotting.papers import R15, VALUES, match
 from study.stats.intervals import RESAMPLES, SEED, bca_interval
 from study.stats.naming import VARIANT, distinguish
@@ -28,21 +29,16 @@ SEEDS = 2.8  # and the seeds stand this much further out, lest their mean hide t
 BOOTSTRAP = f"BCa bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED})"
 PAPERS = 4.4  # as SEEDS, for the papers' values
 SINGLE = "Pale points: single seeds. "
-MEASURED = {
-    "train_clean": "Training error: evaluation mode, without augmentation.",
-    "train": "Training error: running, in training mode, on augmented images.",
-}
 
 
 def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
     """Draw the figure from the runs that are done; arguments and errors as for `degradation.plot`."""
-    if training not in MEASURED:
-        raise StudyError(f"unknown training split '{training}'{nearest(training, MEASURED)}")
+    check_training(training)
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
     shows = (
-        f"Final error in percent against depth, at the last iteration. {MEASURED[training]} Small points are single seeds, large "
-        f"ones their means with {BOOTSTRAP}."
+        f"Final error in percent against depth, at the last iteration; left {MEASURED[training]}. Small points are single "
+        f"seeds, large ones their means with {BOOTSTRAP}."
     )
     protocol = (evidence.title, evidence.subtitle)
     text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)
@@ -99,7 +95,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
     finished = data.loc[data["kind"] == "mean", "condition"]
     conditions = list(dict.fromkeys(c for c in evidence.runs["condition"] if c in set(finished)))
     several = f"Lines: means over seeds with {BOOTSTRAP}. "
-    caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + MEASURED[training]
+    caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + f"Left: {MEASURED[training]}."
     looks = _looks(data)
     head = canvas.Head(evidence.title, evidence.subtitle, [*looks.values(), *_papers_legend(data)])
     page = canvas.sheet(conditions, len(splits), head, [*evidence.notes, caption], gap=0.3, right=0.2)

@@ -16,8 +16,9 @@ from study.plotting import canvas, measured, probe_lines, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import in_order, named
-from study.plotting.measured import POINT, Measured, is_finite
+from study.plotting.measured import POINT, Measured
 from study.plotting.probe_lines import Looks
+from study.plotting.surfaces import is_finite
 
 MEASURES = ("error", "deleted_error", "path_share", "effective_depth")
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]

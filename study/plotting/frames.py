@@ -68,6 +68,14 @@ def labels_of(runs: pd.DataFrame) -> pd.Series:
     return joined([runs["depth"].map(str), more], runs.index, " ")
 
 
+def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
+    """The evidence of these of its runs alone, with a note that names the others."""
+    curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
+    others = named(evidence.runs[~evidence.runs["run_id"].isin(runs["run_id"])])["name"].unique()
+    left_out = [f"left out: {', '.join(others)}"] if len(others) else []
+    return evidence._replace(curves=curves, runs=runs, notes=[*absences(runs), *left_out])
+
+
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
     return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))

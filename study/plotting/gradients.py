@@ -20,9 +20,10 @@ from study.plotting import canvas, measured, probe_lines, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import in_order, named
-from study.plotting.measured import POINT, Measured, is_finite
+from study.plotting.measured import POINT, Measured
 from study.plotting.overtime import iteration_unit
 from study.plotting.probe_lines import Looks
+from study.plotting.surfaces import is_finite
 
 MEASURES = {
     "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", "Norm of the gradient of the mean loss to each layer's weights"),

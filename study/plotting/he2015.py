@@ -15,10 +15,9 @@ from study.errors import StudyError
 from study.plotting import canvas, labels, overtime, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.frames import Tidy, named, tidy
+from study.plotting.frames import Tidy, named, restricted, tidy
 from study.plotting.overtime import DASHED, Look
-from study.plotting.papers import R15, R15_IMAGENET, USUAL, VALUES, Protocol, Value, followed, match
-from study.stats.naming import VARIANT, absences
+from study.plotting.papers import R15, R15_IMAGENET, VALUES, Protocol, Value, followed, match, of_kind
 
 TALLEST = 20.0  # percent: where R15's figures 1 and 6 end
 GUIDES = (5, 10, 20)
@@ -27,6 +26,7 @@ EXTREME = 110  # layers: figure 6 has deeper networks in a panel of their own, b
 SOLID = {split: Look("-", 1.4) for split in style.SPLITS}
 THIN_AND_BOLD = {split: Look("-", 1.8 if split == "test" else 0.6) for split in style.SPLITS}
 READ_OFF = "He et al. 2015, figure 6 (digitised, ±0.2)"
+RANGE = "digitised range"
 REPORTED = "He et al. 2015, table 6"
 
 
@@ -123,14 +123,10 @@ def fig6(
 
 def _only(evidence: Tidy, what: str, choose: Callable[[pd.DataFrame], pd.Series]) -> Tidy:
     """The evidence of some runs alone, and a note on those that the figure leaves out."""
-    chosen = choose(evidence.runs)
-    curves = evidence.curves[evidence.curves["run_id"].isin(evidence.runs.loc[chosen, "run_id"])]
-    if curves.empty:
+    chosen = restricted(evidence, evidence.runs[choose(evidence.runs)].reset_index(drop=True))
+    if chosen.curves.empty:
         raise StudyError(f"nothing to draw: there are no {what}, or none of them has been evaluated yet")
-    others = named(evidence.runs[~chosen])["name"].unique()
-    left_out = [f"left out: {', '.join(others)}"] if len(others) else []
-    kept = evidence.runs[chosen].reset_index(drop=True)
-    return evidence._replace(curves=curves, runs=kept, notes=[*absences(kept), *left_out])
+    return chosen
 
 
 def _is(network: str, least: float = 0, most: float = math.inf) -> Callable[[pd.DataFrame], pd.Series]:
@@ -138,18 +134,12 @@ def _is(network: str, least: float = 0, most: float = math.inf) -> Callable[[pd.
 
 
 def _canonical(runs: pd.DataFrame) -> pd.Series:
-    """Whether each network is R15's: `papers.USUAL`, with option A."""
-    same = pd.Series(True, index=runs.index)
-    for name in VARIANT:
-        if name == "shortcut":
-            same &= (runs[name] == "A") | (runs["network"] == "plain")
-        else:
-            same &= (runs[name] == USUAL[name]) if name in USUAL else runs[name].isna()
-    return same.fillna(False).astype(bool)
+    """Whether each network is R15's, of whatever depth."""
+    return of_kind(runs, "plain") | of_kind(runs, "residual")
 
 
 def _plain_pair(runs: pd.DataFrame) -> pd.Series:
-    plain = _canonical(runs) & (runs["network"] == "plain")
+    plain = of_kind(runs, "plain")
     depths = sorted(runs.loc[plain, "depth"].unique())
     if len(depths) < 2:
         return pd.Series(False, index=runs.index)
@@ -209,13 +199,16 @@ def _panel(axes: Axes, data: pd.DataFrame, title: str, unit: int, layout: Layout
     axes.set_title(title + overtime.count_of(mine), loc="left", pad=5)
     if not mine.empty:
         labels.end_labels(axes, list(overtime.end_labels_of(mine)), overtime.HEADING)
-    for mark in data[data["panel"].eq(title) & data["kind"].isin(style.VALUE_MARKS)].to_dict("records"):
+    for mark in data[data["panel"].eq(title) & data["kind"].isin([RANGE, *style.VALUE_MARKS])].to_dict("records"):
         at, colour = mark["iteration"] / unit, style.depth_colour(mark["depth"])
-        axes.plot(at, mark["error"], color=colour, gid=mark["kind"], **style.VALUE_MARKS[mark["kind"]])
+        if mark["kind"] == RANGE:
+            axes.vlines(at, mark["low"], mark["high"], colors=colour, linewidth=4, alpha=0.5, clip_on=False, gid=RANGE)
+        else:
+            axes.plot(at, mark["error"], color=colour, gid=mark["kind"], **style.VALUE_MARKS[mark["kind"]])
 
 
 def _beside(lines: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value]) -> pd.DataFrame:
-    """The paper's test errors, at the last iteration of the panels whose runs match them."""
+    """The paper's test errors, and the ranges of its training errors, at the end of the panels whose runs match them."""
     rows = []
     for value in values:
         twins = runs.loc[match(runs, value), "run_id"]
@@ -225,6 +218,9 @@ def _beside(lines: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value]) ->
             kind = "digitised" if value.digitised else "reported"
             same = {name: place[name] for name in ("condition", "panel", "network", "label", "split", "depth")}
             rows.append({"kind": kind, **same, "iteration": end, "error": value.error})
+            if value.train is not None:
+                low, high = value.train
+                rows.append({"kind": RANGE, **same, "split": "", "iteration": end, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
@@ -247,3 +243,5 @@ def _legend(data: pd.DataFrame, layout: Layout) -> Iterator[Artist]:
     for kind, name in (("reported", REPORTED), ("digitised", READ_OFF)):
         if (data["kind"] == kind).any():
             yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])
+    if (data["kind"] == RANGE).any():
+        yield Line2D([], [], color=style.INK, linewidth=4, alpha=0.5, label="its training error (digitised range)")

@@ -15,11 +15,11 @@ from study.errors import StudyError
 from study.plotting import canvas, overtime, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.frames import Tidy, named, tidy
+from study.plotting.frames import Tidy, named, restricted, tidy
 from study.plotting.overtime import Look
 from study.plotting.papers import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
 from study.spec.run import SHORTCUT_OPTIONS
-from study.stats.naming import VARIANT, absences, distinguish, joined
+from study.stats.naming import VARIANT, distinguish, joined
 from study.stats.planned import CURVE_COLUMNS, require
 
 SHORTCUT = ("shortcut", *SHORTCUT_OPTIONS)
@@ -125,15 +125,12 @@ def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
         runs = runs[(runs["role"] == "usual") | (runs[versus.fields[0]] == only)]
     both = runs.groupby("group")["role"].transform("nunique") == 2
     runs = runs[both].sort_values(["condition", "depth", "group"], kind="stable").reset_index(drop=True)
-    curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
-    if runs.empty or curves.empty:
+    compared = restricted(evidence, runs.assign(variant=_variants(runs, versus.fields)) if len(runs) else runs)
+    if compared.curves.empty:
         raise StudyError(
             f"nothing to draw: no residual network has both {versus.name} and another {versus.fields[0]} with all else equal"
         )
-    runs["variant"] = _variants(runs, versus.fields)
-    others = named(evidence.runs[~evidence.runs["run_id"].isin(runs["run_id"])])["name"].unique()
-    left_out = [f"left out: {', '.join(others)}"] if len(others) else []
-    return evidence._replace(curves=curves, runs=runs, notes=[*absences(runs), *left_out])
+    return compared
 
 
 def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:

@@ -11,6 +11,7 @@ import pandas as pd
 from study.errors import StudyError, nearest
 from study.plotting.frames import labelled
 from study.plotting.phrases import listed
+from study.plotting.surfaces import is_finite
 from study.stats.naming import absences, run_names
 from study.stats.planned import planned, require
 
@@ -147,11 +148,6 @@ def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> 
     table = table[table["size"] == table["n"]]
     whole = table["mean"].where(table["count"] == table["size"])
     return table.assign(value=np.exp(whole) if geometric else whole).drop(columns=["mean", "count", "size"])
-
-
-def is_finite(values: pd.Series) -> pd.Series:
-    """Whether each value is a number other than NaN and infinity."""
-    return values.astype(float).abs() < np.inf
 
 
 def not_finite(rows: pd.DataFrame, runs: pd.DataFrame) -> list[str]:

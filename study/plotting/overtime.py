@@ -130,10 +130,10 @@ def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
         axes.axvline(drop / unit, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), gid="lr_drop")
 
 
-def end_labels_of(lines: pd.DataFrame, name: str = "label") -> Iterator[EndLabel]:
+def end_labels_of(lines: pd.DataFrame) -> Iterator[EndLabel]:
     """For each line of a panel its label, at the end of its mean test curve, or of what there is instead."""
     uneven = lines["n"].nunique() > 1
-    for (_, text), curves in lines.groupby(["network", name]):
+    for (_, text), curves in lines.groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
         kept = ordered[ordered["state"] != "diverged"]
         ordered = ordered if kept.empty else kept

@@ -231,9 +231,13 @@ def match(runs: pd.DataFrame, value: Value) -> pd.Series:
 
 def is_network(runs: pd.DataFrame, value: Value) -> pd.Series:
     """Whether each run is of the network that the value is of, however it was trained."""
-    same = (runs["network"] == value.network) & (runs["depth"] == value.depth)
-    shortcut = {"shortcut": "A"} if value.network == "residual" else {}
-    wanted = USUAL | shortcut | dict(value.fields)
+    return of_kind(runs, value.network, value.fields) & (runs["depth"] == value.depth).fillna(False).astype(bool)
+
+
+def of_kind(runs: pd.DataFrame, network: str, fields: Mapping[str, Any] | None = None) -> pd.Series:
+    """Whether each run is of this network, of whatever depth, and in all but these fields `USUAL` with option A."""
+    same = runs["network"] == network
+    wanted = USUAL | ({"shortcut": "A"} if network == "residual" else {}) | dict(fields or {})
     for name in VARIANT:
         column = runs[name] if name in runs else pd.Series(None, index=runs.index, dtype=object)
         same &= column == wanted[name] if name in wanted else column.isna()

@@ -15,8 +15,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting import canvas, style
 from study.plotting.frames import in_order
-from study.plotting.measured import POINT, is_finite
+from study.plotting.measured import POINT
 from study.plotting.overtime import iteration_unit
+from study.plotting.surfaces import is_finite
 
 MARKS = ("o", "s", "^", "D")
 """Of the second and later labels of one depth, on some of the line's points."""

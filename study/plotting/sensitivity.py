@@ -36,7 +36,7 @@ TITLE, TICK = 7, 6  # points
 
 
 class Study(NamedTuple):
-    """The runs that are compared, labelled; the fields that vary, those that go along with them, and the chance level."""
+    """The runs that are compared, labelled; the fields that vary, those that go along with them, and other networks."""
 
     runs: pd.DataFrame
     fields: list[str]

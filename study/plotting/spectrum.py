@@ -21,7 +21,7 @@ from study.plotting import canvas, frames, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.phrases import listed
-from study.stats.naming import absences, condition_words, joined
+from study.stats.naming import absences
 from study.stats.planned import RUN_COLUMNS, planned, require
 
 Floats = NDArray[np.float64]
@@ -100,11 +100,7 @@ def gather(frame: pd.DataFrame, runs: pd.DataFrame | None, iteration: int | None
     found = frame[frame["probe"] == "hessian"]
     if found.empty:
         raise StudyError(_NOTHING)
-    table = _runs(found, runs)
-    words = condition_words(table)
-    common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
-    table["condition"] = joined([texts for field, texts in words.items() if field not in common], table.index)
-    table["label"] = frames.labels_of(table)
+    table, title, said_of_all = frames.labelled(planned(found, runs, columns=NEEDED, name="probes"))
     kept = ["run_id", "network", "depth", "seed", "state", "condition", "label"]
     values = found[list(NEEDED)].merge(table[kept], on="run_id")
     if iteration is None:
@@ -115,22 +111,15 @@ def gather(frame: pd.DataFrame, runs: pd.DataFrame | None, iteration: int | None
         there = listed(f"{n:,}" for n in sorted(set(values["iteration"])))
         raise StudyError(f"nothing to draw: the Hessian was not measured at iteration {iteration!r}; it was at {there}")
     values = values.sort_values(["condition", "network", "depth", "label", "seed", "run_id", "measure", "place"])
-    title = common.pop("dataset", "")
     images = values["images"].dropna().astype(int).unique()
     said = [f"Hessian of the loss of {images[0]:,} training images"] if len(images) == 1 else []
     whens = values["iteration"].unique()
     said += [f"iteration {whens[0]:,}"] if len(whens) == 1 else []
-    subtitle = " · ".join([*said, *(text for text in common.values() if text)])
+    subtitle = " · ".join([*said, *([said_of_all] if said_of_all else [])])
     return Spectra(values, table, title, subtitle, list(_notes(values, table)))
 
 
 _NOTHING = "nothing to draw: no Hessian has been measured; `study probe SWEEP --probes hessian` measures it"
-
-
-def _runs(found: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
-    """One row per run; those that no `runs` names are told from what was measured."""
-    curves = found.assign(split="", error=0.0, lr=0.0)
-    return planned(curves if runs is None else curves[["run_id", "iteration", "split", "error", "lr"]], runs)
 
 
 def _notes(values: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:

@@ -60,6 +60,14 @@ def test_fig6_shows_exactly_its_data(whole: Frames) -> None:
 def test_fig6_sets_the_papers_values_beside_its_protocol_alone(whole: Frames) -> None:
     plain, residual, deep = he2015.fig6(*whole).figure.axes
     assert sorted(y for _, y in marks(plain, "digitised")) == [9.6, 10.1, 11.3, 13.2] and not marks(plain, "reported")
+    ranges = {str(line.get_gid()): line for line in plain.collections}
+    assert set(ranges) == {"digitised range"} and len(plain.collections) == 4
+    assert sorted(tuple(line.get_segments()[0][:, 1]) for line in plain.collections) == [
+        (1, 1.5),
+        (1, 1.5),
+        (2, 3),
+        (5, 6),
+    ]
     assert sorted(y for _, y in marks(residual, "reported")) == [6.61, 6.97, 7.17, 7.51, 8.75]
     assert sorted(y for _, y in marks(deep, "reported")) == [6.61, 7.93]
     legend = [text.get_text() for text in plain.figure.legends[0].get_texts()]
@@ -76,7 +84,7 @@ def test_fig6_sets_the_papers_values_beside_its_protocol_alone(whole: Frames) ->
 )  # fmt: skip
 def test_no_value_beside_another_protocol(fields: dict[str, object], make: Callable[..., Frames]) -> None:
     plot = he2015.fig6(*make(seeds=1, evaluations=8, **fields))
-    assert not set(plot.data["kind"]) & {"reported", "digitised"}
+    assert not set(plot.data["kind"]) & {"reported", "digitised", "digitised range"}
     value = str(next(iter(fields.values()))).replace("5000", "5,000")
     assert "Not as in He et al. 2015" in plot.caption and value in plot.caption
 

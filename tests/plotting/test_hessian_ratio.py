@@ -14,8 +14,8 @@ from study.plotting import hessian_ratio
 from study.plotting.style import styled
 
 from .bends import curved, four
+from .boxes import unreadable
 from .planes import together
-from .readable import unreadable
 
 
 def texts(figure: Figure) -> str:

@@ -14,8 +14,8 @@ from study.plotting import spectrum
 from study.plotting.style import depth_colour, styled
 
 from .bends import spectra
+from .boxes import unreadable
 from .conftest import Frames, cut, run_id
-from .readable import unreadable
 
 
 @pytest.fixture(scope="module")

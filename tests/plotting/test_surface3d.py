@@ -21,8 +21,8 @@ from study.plotting.style import styled
 from study.plotting.surface3d import FLOOR, HEIGHT
 from study.plotting.surfaces import shown
 
+from .boxes import unreadable
 from .planes import four, surface, together
-from .readable import unreadable
 
 SEEN = View(30, -58)
 

@@ -14,8 +14,8 @@ from study.plotting import trajectory
 from study.plotting.style import styled
 
 from .bends import four, way
+from .boxes import unreadable
 from .planes import surface, together
-from .readable import unreadable
 
 
 def texts(figure: Figure) -> str:
