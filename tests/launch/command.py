@@ -56,7 +56,7 @@ def curves(folder: Path, sweep: str = "tiny") -> dict[str, list[tuple[object, ..
     return {files.run_id: points(files) for files in runs(folder, sweep)}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 180.0) -> None:
     """Until a condition holds; an error when it never does."""
     end = time.monotonic() + seconds
     while not condition():
