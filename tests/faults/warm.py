@@ -67,6 +67,11 @@ class Warm:
         with self.started(folder, *words) as fork:
             return fork.ended(seconds)
 
+    @property
+    def start_seconds(self) -> float:
+        """CPU time that its imports took: about what a real command spends before it begins."""
+        return _seconds(self.process.pid)
+
     def answer(self, seconds: float) -> dict[str, Any]:
         """Its next message."""
         assert self.process.stdout
@@ -120,8 +125,16 @@ class Fork:
 
     def seconds(self) -> float:
         """CPU time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        try:
+            return _seconds(self.pid)
+        except OSError:  # it is over
+            return 0.0
+
+
+def _seconds(pid: int) -> float:
+    """A process's own CPU time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 # -- the process itself -------------------------------------------------------------------------------------------------
