@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from study.options import (
     results_folder,
     sweep_files,
 )
+from study.store.files import WriteError
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -77,6 +79,14 @@ def sweep(
         int | None, typer.Option(min=1, help="threads of a worker [default: the cores shared out]")
     ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="training time that a crash may cost")] = 60.0,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0.1,
+            help="end a process that takes no step for so long; its runs go on [default: never]",
+        ),
+    ] = None,
     results: Results = None,
     data_root: DataRoot = None,
     figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
@@ -97,7 +107,8 @@ def sweep(
         _print_plan(planned)
         return
     chosen = choose_executor(executor.value)
-    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds)
+    patience = math.inf if watchdog is None else 60 * watchdog
+    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
     if dropped := record(planned):
@@ -407,7 +418,10 @@ def main() -> None:
     except BrokenPipeError:  # `study list | head`
         sys.stderr.close()
         code = 0
-    except OSError as error:  # a folder that cannot be written, a full disk
+    except WriteError as error:  # a folder that cannot be written, a full disk
+        _complain(f"{error}; what was there is still there, and the same command goes on once this can be written")
+        code = 2
+    except OSError as error:
         _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
     except KeyboardInterrupt:

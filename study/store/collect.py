@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import typing
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,19 @@ from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
-from study.store import attempts, surfaces
-from study.store.curves import CURVES, read_table, to_bytes
-from study.store.files import read_json, read_lines, write_bytes
+from study.store import attempts, probes, surfaces
+from study.store.curves import CURVES, read_curve, read_table, to_bytes
+from study.store.files import DamagedError, read_lines, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.measurements import read_bench
 from study.store.probes import KEY, PROBES, ordered
-from study.store.runs import read_sweep, status
+from study.store.runs import RunStatus, read_sweep, status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+log = logging.getLogger(__name__)
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
@@ -69,13 +73,11 @@ RUNS = pa.schema(
 """A row a run. Key: run_id."""
 
 
-def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
+def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str, Any]:
     """One row of `runs.parquet`; `fields` is the spec as plain data."""
     spec = RunSpec.model_validate(fields)
-    now = status(files)
     starts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
     last = starts[-1] if starts else {}
-    done = read_json(files.done) or {}
     recipe = fields["recipe"]
     return {
         "run_id": files.run_id,
@@ -89,10 +91,10 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "iteration": now.iteration,
         "iterations": recipe["iterations"],
         "attempts": now.attempts,
-        "seconds": done.get("seconds"),
+        "seconds": now.seal.get("seconds"),
         "message": now.message,
         "started": _milliseconds(starts[0].get("time")) if starts else None,
-        "finished": _milliseconds(done.get("time")),
+        "finished": _milliseconds(now.seal.get("time")),
         "threads": last.get("threads"),
         **{name: last.get(name) for name in ATTEMPT_COLUMNS},
     }
@@ -108,15 +110,22 @@ def _milliseconds(seconds: float | None) -> int | None:
 
 
 def gather(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
-    """The curves and the runs of a sweep as they are on disk now; safe while runs are being trained."""
+    """The curves and the runs of a sweep as they are on disk now; safe while runs are being trained.
+
+    A damaged curve is left out, and the run's `message` says so: it is never shown as one that is whole.
+    """
     rows, curves = [], [CURVES.empty_table()]
     for run_id, fields in read_sweep(files)["runs"].items():
         run = files.run(run_id)
-        rows.append(run_row(run, fields))
+        now = status(run)
         try:
-            curves.append(read_table(run.curves).cast(CURVES))
+            curves.append(read_curve(run, now.seal.get("curves")))
         except FileNotFoundError:
-            continue
+            pass
+        except DamagedError as error:
+            if str(error) not in now.message:
+                now = replace(now, message="; ".join(filter(None, [now.message, str(error)])))
+        rows.append(run_row(run, fields, now))
     order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
     return pa.concat_tables(curves).sort_by(order), pa.Table.from_pylist(rows, schema=RUNS)
 
@@ -125,14 +134,17 @@ def gather_probes(files: SweepFiles) -> pa.Table:
     """What was measured of a sweep's runs, as it is on disk now."""
     found = [PROBES.empty_table()]
     for run_id in read_sweep(files)["runs"]:
-        with contextlib.suppress(FileNotFoundError):
-            found.append(read_table(files.run(run_id).probes).cast(PROBES))
+        try:
+            found.append(probes.read(files.run(run_id)))
+        except DamagedError as error:
+            log.warning("%s; `study probe %s` measures again", error, run_id)
     return ordered(pa.concat_tables(found))
 
 
 def gather_attempts(files: SweepFiles) -> pa.Table:
     """The attempts at a sweep's runs, as recorded on disk now; those at chunks of surfaces are no part of it."""
-    return attempts.table([row for run_id in read_sweep(files)["runs"] for row in attempts.rows(files.run(run_id))])
+    runs = [files.run(run_id) for run_id in read_sweep(files)["runs"]]
+    return attempts.table([row for run in runs for row in attempts.rows(run, status(run).seal)])
 
 
 def gather_surfaces(files: SweepFiles) -> pa.Table:
@@ -156,6 +168,8 @@ def collect(files: SweepFiles) -> list[Path]:
         files.surfaces_table: gather_surfaces(files),
     }
     tables |= {path: table for path, table in further.items() if table.num_rows or path.exists()}
+    files.refuse_elsewhere()
+    sweep_away_temporaries(files.folder)
     for path, table in tables.items():
         content = to_bytes(table)
         if not path.exists() or path.read_bytes() != content:
