@@ -65,7 +65,7 @@ class Driver:
         self.random = random.Random(seed)
         self.kills = self.finished = self.at_operations = 0
         self.struck: Counter[str] = Counter()
-        self.cost = 0.0
+        self.cost: dict[str, float] = {}
         self.operations: dict[str, Counter[str]] = {}
         for cadence in CADENCES:
             self._undisturbed(cadence)
@@ -78,7 +78,7 @@ class Driver:
         self._disarm()
         with self.warm.started(folder, *self._words(cadence)) as fork:
             while not fork.over():
-                self.cost = max(self.cost, fork.seconds())
+                self.cost[cadence] = fork.seconds() or self.cost[cadence]
                 time.sleep(0.01)
             ended = fork.ended()
         assert ended.code == 0, ended.err
@@ -119,7 +119,9 @@ class Driver:
         words = self._words(cadence)
         start = self.layer.started if real else self.warm.started
         further = ("--executor", "local", "--workers", workers) if real else ()
-        limit = self._seconds_left() * share + (self.warm.start_seconds * share if real else 0.0)
+        limit = max(0.2, self.cost[cadence] - self.sweep.seconds) * share + (
+            self.warm.start_seconds * share if real else 0.0
+        )
         with start(self.sweep.folder, *words, *further) as command:
             spent = self._wait(command, aim, limit)
             command.kill()
@@ -133,7 +135,7 @@ class Driver:
         elif ended.code:
             self._lost([f"it ended with {ended.code}: {ended.err}"])
         else:
-            self._through()
+            self._through(f" ({aim or 'a time'} was aimed at)")
 
     def _arm(self, cadence: str, name: float, share: float, torn: bool) -> str:
         """Stop at an operation on a kind of file, all kinds that are still to be written being as probable; returns which."""
@@ -146,9 +148,6 @@ class Driver:
 
     def _disarm(self) -> None:
         self.layer.arm(kinds=KINDS)
-
-    def _seconds_left(self) -> float:
-        return max(0.2, self.cost - self.sweep.seconds)
 
     def _wait(self, command: Command | Fork, aim: str | None, limit: float) -> float:
         """Until it is to die, or is over; returns the CPU time that it took."""
@@ -180,12 +179,12 @@ class Driver:
             self._lost([f"it ended with {ended.code}: {ended.err}"])
         self._through()
 
-    def _through(self) -> None:
+    def _through(self, missed: str = "") -> None:
         """Hold a sweep that is through against the undisturbed one, and begin the next."""
         found = whole.read(self.sweep.folder)
         self._lost([*whole.differences(found, self.whole), *whole.trained_once(self.sweep.folder)])
         self.finished += 1
-        self.say(f"      through after {len(self.sweep.kills)} kills, and whole")
+        self.say(f"      through after {len(self.sweep.kills)} kills, and whole{missed}")
         shutil.rmtree(self.sweep.folder)
         self.sweep = Sweep(self._folder())
 
