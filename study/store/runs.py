@@ -47,6 +47,8 @@ class RunStatus:
     """Last heartbeat of a running run: host, pid, iteration, error, images_per_second, seconds_left."""
     seal: dict[str, Any] = field(default_factory=dict)
     """What `done.json` says of a run that is through."""
+    damage: str = ""
+    """The part of `message` that is about damaged files."""
 
 
 def status(files: TaskFiles) -> RunStatus:
@@ -59,27 +61,30 @@ def status(files: TaskFiles) -> RunStatus:
     """
     lines, lost = examine_lines(files.attempts)
     attempts = sum(line.get("event") == "start" for line in lines)
-    notes = [f"{lost} lines of {files.attempts.name} are damaged, and passed over"] if lost else []
+    damages = [f"{lost} lines of {files.attempts.name} are damaged, and passed over"] if lost else []
     try:
         done = seal(files)
     except DamagedError as error:
         done = None
-        notes.append(f"{error}; `study sweep` mends it from the run's checkpoint")
+        damages.append(f"{error}; `study sweep` mends it from the run's checkpoint")
+    damage = "; ".join(damages)
+
+    def now(state: State, iteration: int, words: Iterable[str] = (), **facts: Any) -> RunStatus:
+        return RunStatus(
+            files.run_id, state, iteration, attempts, "; ".join([*words, *damages]), damage=damage, **facts
+        )
+
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
-        message = "; ".join([*done.get("warnings", ()), *notes])
-        return RunStatus(files.run_id, state, done["iteration"], attempts, message, done.get("error"), seal=done)
+        return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
-        iteration = int(held.get("iteration", 0))
-        message = "; ".join([*_silence(held), *notes])
-        return RunStatus(files.run_id, "running", iteration, attempts, message, held.get("error"), progress=held)
+        return now("running", int(held.get("iteration", 0)), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
     words = last_words(files)
     if words is not None:
-        return RunStatus(files.run_id, "failed", iteration, attempts, "; ".join([words, *notes]))
-    begun = attempts or lost or iteration
-    return RunStatus(files.run_id, "interrupted" if begun else "pending", iteration, attempts, "; ".join(notes))
+        return now("failed", iteration, [words])
+    return now("interrupted" if attempts or lost or iteration else "pending", iteration)
 
 
 def _silence(held: dict[str, Any]) -> Iterable[str]:

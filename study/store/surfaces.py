@@ -159,10 +159,11 @@ def intact(files: ChunkFiles) -> bool:
 
 
 def sealed(files: SurfaceFiles) -> bool:
-    """Whether a surface is measured, and its table still what it was then; else that is made again of its chunks."""
+    """Whether a surface is measured, and spec and table are still what they were then; else they are made again."""
     try:
+        read_spec(files)
         done, table = read_json(files.done), files.table.read_bytes()
-    except (DamagedError, FileNotFoundError):
+    except (StudyError, FileNotFoundError):
         return False
     return done is not None and done.get("table", digest(table)) == digest(table)
 
@@ -259,9 +260,11 @@ def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
     found = {}
     for files in folders.values():
         for surface in files.surfaces():
-            with contextlib.suppress(StudyError):  # `study surface` says what is wrong with it
+            try:
                 if read_spec(surface).run in wanted:
                     found[surface.run_id] = surface
+            except StudyError as error:
+                log.warning("%s; its surface is left out", error)
     return [found[name] for name in sorted(found)]
 
 
