@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from enum import StrEnum
@@ -218,7 +219,8 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.refresh import refresh
     from study.plotting.render import render
     from study.plotting.tables import final_errors
-    from study.store.collect import collect, read_frames
+    from study.store.collect import collect
+    from study.store.reading import read_frames
 
     collected = collect(planned.files)
     curves, runs = read_frames([planned.files.folder])
@@ -410,6 +412,7 @@ def _main(
 
 def main() -> None:
     """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
+    logging.getLogger("study").handlers = [_notes()]
     try:
         code = app(standalone_mode=False)
     except StudyError as error:
@@ -437,6 +440,14 @@ def main() -> None:
             _complain(f"{message.replace('Value error, ', '')} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _notes() -> logging.Handler:
+    """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    return handler
 
 
 def _complain(message: str) -> None:

@@ -126,8 +126,8 @@ def _refuse(files: RunFiles, executor: str) -> str | None:
     now = store.status(files)
     if now.state in store.ENDED:  # by another process, a moment ago
         return now.state
-    if now.message and now.state != "failed":
-        log.warning("%s: %s", files.run_id, now.message)
+    if now.damage:
+        log.warning("%s: %s", files.run_id, now.damage)
     try:
         spec = store.read_spec(files)
         if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:

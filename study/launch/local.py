@@ -367,8 +367,8 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
 @contextmanager
 def _handling(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("study")
-    logger.addHandler(handler)
+    before, logger.handlers = logger.handlers, [handler]
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers = before

@@ -64,7 +64,7 @@ def _look(files: TaskFiles) -> _Look | None:
         beat = max(changed(files.heartbeat), changed(files.lease))
     except (OSError, DamagedError):
         return None
-    return None if lease is None else _Look(lease, _told(files, lease), beat)
+    return _Look(lease, _told(files, lease), beat) if lease is not None and "token" in lease else None
 
 
 def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:

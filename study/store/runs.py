@@ -15,7 +15,16 @@ from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import lease, surfaces
 from study.store.curves import read_curve
-from study.store.files import DamagedError, append_line, digest, examine_lines, read_json, read_lines, write_json
+from study.store.files import (
+    DamagedError,
+    append_line,
+    check_version,
+    digest,
+    examine_lines,
+    read_json,
+    read_lines,
+    write_json,
+)
 from study.store.layout import RunFiles, SweepFiles, TaskFiles
 
 State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
@@ -47,6 +56,8 @@ class RunStatus:
     """Last heartbeat of a running run: host, pid, iteration, error, images_per_second, seconds_left."""
     seal: dict[str, Any] = field(default_factory=dict)
     """What `done.json` says of a run that is through."""
+    damage: str = ""
+    """The part of `message` that is about damaged files."""
 
 
 def status(files: TaskFiles) -> RunStatus:
@@ -59,27 +70,30 @@ def status(files: TaskFiles) -> RunStatus:
     """
     lines, lost = examine_lines(files.attempts)
     attempts = sum(line.get("event") == "start" for line in lines)
-    notes = [f"{lost} lines of {files.attempts.name} are damaged, and passed over"] if lost else []
+    damages = [f"{lost} lines of {files.attempts.name} are damaged, and passed over"] if lost else []
     try:
         done = seal(files)
     except DamagedError as error:
         done = None
-        notes.append(f"{error}; `study sweep` mends it from the run's checkpoint")
+        damages.append(f"{error}; `study sweep` mends it from the run's checkpoint")
+    damage = "; ".join(damages)
+
+    def now(state: State, iteration: int, words: Iterable[str] = (), **facts: Any) -> RunStatus:
+        return RunStatus(
+            files.run_id, state, iteration, attempts, "; ".join([*words, *damages]), damage=damage, **facts
+        )
+
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
-        message = "; ".join([*done.get("warnings", ()), *notes])
-        return RunStatus(files.run_id, state, done["iteration"], attempts, message, done.get("error"), seal=done)
+        return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
-        iteration = int(held.get("iteration", 0))
-        message = "; ".join([*_silence(held), *notes])
-        return RunStatus(files.run_id, "running", iteration, attempts, message, held.get("error"), progress=held)
+        return now("running", int(held.get("iteration", 0)), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
     words = last_words(files)
     if words is not None:
-        return RunStatus(files.run_id, "failed", iteration, attempts, "; ".join([words, *notes]))
-    begun = attempts or lost or iteration
-    return RunStatus(files.run_id, "interrupted" if begun else "pending", iteration, attempts, "; ".join(notes))
+        return now("failed", iteration, [words])
+    return now("interrupted" if attempts or lost or iteration else "pending", iteration)
 
 
 def _silence(held: dict[str, Any]) -> Iterable[str]:
@@ -105,7 +119,7 @@ def seal(files: TaskFiles) -> dict[str, Any] | None:
     done = read_json(files.done)
     if done is None:
         return None
-    _check_version(files.done, done, VERSION)
+    check_version(files.done, done.get("version", 1), VERSION)
     if done.get("run_id", files.run_id) != files.run_id:
         raise DamagedError(f"{files.done}: is the seal of {done['run_id']}")
     if not isinstance(done.get("iteration"), int) or "outcome" not in done:
@@ -124,12 +138,6 @@ def _check_curves(files: RunFiles, sealed: str | None) -> None:
             raise DamagedError(f"{files.curves}: is not what the run was sealed with")
     except FileNotFoundError:
         raise DamagedError(f"{files.curves}: is gone") from None
-
-
-def _check_version(path: Path, content: dict[str, Any], known: int) -> None:
-    version = content.get("version", 1)
-    if version not in range(1, known + 1):
-        raise StudyError(f"{path}: has version {version}; this program reads version {known}")
 
 
 def last_words(files: TaskFiles) -> str | None:
@@ -168,8 +176,7 @@ def read_spec(files: RunFiles) -> RunSpec:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
-    _check_version(files.spec, content, SCHEMA)
-    content.pop("version", None)
+    check_version(files.spec, content.pop("version", 1), SCHEMA)
     try:
         spec = RunSpec.model_validate(content)
     except ValueError:
@@ -304,7 +311,7 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         known = sweep_names(files.results)
         hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
         raise StudyError(f"no sweep '{files.name}' under {files.results}/{hint}")
-    _check_version(files.sweep, content, 1)
+    check_version(files.sweep, content.get("version"), 1)
     return content
 
 

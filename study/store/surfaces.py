@@ -17,6 +17,7 @@ from study.store import lease
 from study.store.curves import parse, read_table, to_bytes
 from study.store.files import (
     DamagedError,
+    check_version,
     digest,
     read_checked,
     read_json,
@@ -109,9 +110,7 @@ def read_spec(files: SurfaceFiles) -> Surface:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
-    version = content.pop("version", 1)
-    if version != VERSION:
-        raise StudyError(f"{files.spec}: has version {version}; this program reads version {VERSION}")
+    check_version(files.spec, content.pop("version", 1), VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:
@@ -159,10 +158,11 @@ def intact(files: ChunkFiles) -> bool:
 
 
 def sealed(files: SurfaceFiles) -> bool:
-    """Whether a surface is measured, and its table still what it was then; else that is made again of its chunks."""
+    """Whether a surface is measured, and spec and table are still what they were then; else they are made again."""
     try:
+        read_spec(files)
         done, table = read_json(files.done), files.table.read_bytes()
-    except (DamagedError, FileNotFoundError):
+    except (StudyError, FileNotFoundError):
         return False
     return done is not None and done.get("table", digest(table)) == digest(table)
 
@@ -259,9 +259,11 @@ def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
     found = {}
     for files in folders.values():
         for surface in files.surfaces():
-            with contextlib.suppress(StudyError):  # `study surface` says what is wrong with it
+            try:
                 if read_spec(surface).run in wanted:
                     found[surface.run_id] = surface
+            except StudyError as error:
+                log.warning("%s; its surface is left out", error)
     return [found[name] for name in sorted(found)]
 
 
