@@ -78,7 +78,7 @@ class Driver:
         self._disarm()
         with self.warm.started(folder, *self._words(cadence)) as fork:
             while not fork.over():
-                self.cost[cadence] = fork.seconds() or self.cost[cadence]
+                self.cost[cadence] = max(self.cost.get(cadence, 0.0), fork.seconds())
                 time.sleep(0.01)
             ended = fork.ended()
         assert ended.code == 0, ended.err

@@ -53,6 +53,7 @@ class Warm:
         self._count += 1
         root = self.layer.root
         out, err = (root.with_name(f"{root.name}.fork{self._count}.{name}") for name in ("out", "err"))
+        out.touch(), err.touch()  # for who kills it at once
         order = {"folder": str(folder), "words": words, "out": str(out), "err": str(err)}
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
