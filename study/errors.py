@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-
 LONGEST = 2000
 """Characters of a line that is said of a mistake."""
 
