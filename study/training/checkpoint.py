@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def load_tensors(content: bytes, device: torch.device) -> dict[str, Any]:
         It is something else.
     """
     try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:  # a stranger's file can break a reader in any way
         raise ValueError(f"it is no checkpoint ({type(error).__name__})") from error
     if not isinstance(state, dict):

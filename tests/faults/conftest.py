@@ -1,14 +1,31 @@
-"""The library that makes files fail, compiled once, and folders that it watches."""
+"""A sweep that is trained, to be damaged; and the library that makes files fail, with folders that it watches."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.layer import Layer, build
+from tests.faults.sweeps import sweep
 from tests.faults.warm import Warm
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sweep trained and measured; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    said = sweep(folder)
+    assert said.code == 0, said
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """The trained sweep, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")
