@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study import looking, measuring, surfacing
-from study.errors import StudyError, one_line
+from study.errors import StudyError, one_line, printable
 from study.options import (
     MOST,
     DataRoot,
@@ -221,9 +221,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
         print(render(final_errors(curves, runs), "text"), end="")
     failed = runs[runs["state"] == "failed"]
     for _, run in failed.iterrows():
-        print(f"failed: {run['run_id']}: {run['message']}")
+        print(printable(f"failed: {run['run_id']}: {run['message']}"))
     for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
-        print(f"note: {run['run_id']}: {run['message']}")
+        print(printable(f"note: {run['run_id']}: {run['message']}"))
     print()
     print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
@@ -332,7 +332,8 @@ def list_(
 
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
-        lines = list(listing(kind.value, results_folder(results), data_root or default_root()))
+        found = listing(kind.value, results_folder(results), data_root or default_root())
+        lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
             print(f"  {name:<{width}}  {summary}")

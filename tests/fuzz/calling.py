@@ -47,6 +47,7 @@ def study(words: Sequence[str], files: Mapping[str, bytes] | None = None) -> Cal
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for path, content in (files or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         before = _tree(folder)
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
