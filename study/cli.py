@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +26,7 @@ from study.options import (
     results_folder,
     sweep_files,
 )
+from study.store.files import WriteError
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -77,6 +80,14 @@ def sweep(
         int | None, typer.Option(min=1, help="threads of a worker [default: the cores shared out]")
     ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="training time that a crash may cost")] = 60.0,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0.1,
+            help="end a process that takes no step for so long; its runs go on [default: never]",
+        ),
+    ] = None,
     results: Results = None,
     data_root: DataRoot = None,
     figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
@@ -97,7 +108,8 @@ def sweep(
         _print_plan(planned)
         return
     chosen = choose_executor(executor.value)
-    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds)
+    patience = math.inf if watchdog is None else 60 * watchdog
+    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
     if dropped := record(planned):
@@ -207,7 +219,8 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.refresh import refresh
     from study.plotting.render import render
     from study.plotting.tables import final_errors
-    from study.store.collect import collect, read_frames
+    from study.store.collect import collect
+    from study.store.reading import read_frames
 
     collected = collect(planned.files)
     curves, runs = read_frames([planned.files.folder])
@@ -399,6 +412,7 @@ def _main(
 
 def main() -> None:
     """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
+    logging.getLogger("study").handlers = [_notes()]
     try:
         code = app(standalone_mode=False)
     except StudyError as error:
@@ -407,7 +421,10 @@ def main() -> None:
     except BrokenPipeError:  # `study list | head`
         sys.stderr.close()
         code = 0
-    except OSError as error:  # a folder that cannot be written, a full disk
+    except WriteError as error:  # a folder that cannot be written, a full disk
+        _complain(f"{error}; what was there is still there, and the same command goes on once this can be written")
+        code = 2
+    except OSError as error:
         _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
     except KeyboardInterrupt:
@@ -423,6 +440,14 @@ def main() -> None:
             _complain(f"{message.replace('Value error, ', '')} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _notes() -> logging.Handler:
+    """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    return handler
 
 
 def _complain(message: str) -> None:

@@ -14,7 +14,8 @@ from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import Row, read_table
+from study.store.curves import Row, read_table, write_rows
+from study.store.files import digest
 from study.store.layout import RunFiles
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
@@ -31,6 +32,14 @@ def open_run(results: Path, spec: RunSpec, sweep: str = "test") -> RunFiles:
     files = RunFiles(results / sweep / "runs" / run_id(spec))
     store.write_spec(files, spec)
     return files
+
+
+def seal_run(files: RunFiles, outcome: str = "finished", iteration: int = 60, **facts: Any) -> None:
+    """Seal a run with a curve of one point, where it has none."""
+    row = {"run_id": files.run_id, "iteration": iteration, "epoch": 1.0, "split": "test", "loss": 0.5, "error": 12.5}
+    if not files.curves.exists():
+        write_rows(files.curves, [row | {"lr": 0.1, "seconds": 2.0}])
+    store.write_done(files, outcome=outcome, iteration=iteration, curves=digest(files.curves.read_bytes()), **facts)
 
 
 def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 1, classes: int = 10) -> ImageSet:

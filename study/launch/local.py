@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import queue
 import shutil
@@ -24,6 +25,7 @@ from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
 from study.launch.provenance import usable_cores
 from study.store import runs as store
+from study.store.files import WriteError
 from study.store.layout import task_files
 
 MAX_FRUITLESS = 3
@@ -40,6 +42,8 @@ class Job:
 
     data_root: Path
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    watchdog: float = math.inf
+    """Seconds without a step after which a worker is ended, and its runs go on in another."""
 
 
 RUNS_PER_GPU = 16
@@ -122,7 +126,7 @@ class _Worker:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         command = [sys.executable, "-m", "study.launch.worker", "--device", device]
         command += ["--threads", str(threads), "--data-root", str(job.data_root.resolve())]
-        command += ["--checkpoint-seconds", str(job.checkpoint_seconds)]
+        command += ["--checkpoint-seconds", str(job.checkpoint_seconds), "--watchdog", str(job.watchdog)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -248,6 +252,8 @@ class _Run:
             if event["message"] not in self.notes:  # each worker says it
                 self.notes.add(event["message"])
                 self.view.note(event["message"])
+        elif event["event"] == "unwritable":  # nor for any other run, as a rule
+            raise WriteError(event["number"], event["text"], event["file"])
         else:
             for run_id, outcome in event["outcomes"].items():
                 self._ended(run_id, outcome)
@@ -314,6 +320,11 @@ def train(
     -------
     outcomes, complete
         The outcome of each run that ended, and False when Ctrl-C or SIGTERM came first.
+
+    Raises
+    ------
+    WriteError
+        The results folder cannot be written.
     """
     run = _Run(packs, shape, job, view)
     with _Interrupt().installed() as interrupt:
@@ -356,8 +367,8 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
 @contextmanager
 def _handling(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("study")
-    logger.addHandler(handler)
+    before, logger.handlers = logger.handlers, [handler]
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers = before

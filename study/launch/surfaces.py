@@ -188,7 +188,7 @@ def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, vi
     """Measure on this machine, round after round; False when interrupted."""
     total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
     shape = local.pool(total, machine.device, machine.workers, machine.threads)
-    job = local.Job(machine.data_root, machine.checkpoint_seconds)
+    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
     run = local.train_here if machine.executor == "debug" else local.train
     while work := _opened(actions):
         batches = [[chunk.folder] for action in work for chunk in action.chunks]
@@ -229,7 +229,7 @@ def submit(
     if batches:
         content = f"up to {max(map(len, batches))} chunks of surfaces"
         alone = _alone(profile)
-        yield from slurm.submit(asked.files, batches, alone, machine.data_root, machine.checkpoint_seconds, content)
+        yield from slurm.submit(asked.files, batches, alone, machine, content)
 
 
 def _alone(profile: Profile) -> Profile:
