@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study import looking, measuring, surfacing
-from study.errors import StudyError
+from study.errors import StudyError, one_line
 from study.options import (
+    MOST,
     DataRoot,
     Device,
     Executor,
@@ -23,6 +25,7 @@ from study.options import (
     SweepName,
     again,
     complete_sweep,
+    finite,
     results_folder,
     sweep_files,
 )
@@ -74,18 +77,18 @@ def sweep(
     ] = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="runs at once [default: one per GPU, else per core]")
+        int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="threads of a worker [default: the cores shared out]")
+        int | None, typer.Option(min=1, max=MOST, help="threads of a worker [default: the cores shared out]")
     ] = None,
-    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="training time that a crash may cost")] = 60.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, callback=finite, help="training time that a crash may cost")
+    ] = 60.0,
     watchdog: Annotated[
         float | None,
         typer.Option(
-            metavar="MINUTES",
-            min=0.1,
-            help="end a process that takes no step for so long; its runs go on [default: never]",
+            metavar="MINUTES", min=0.1, callback=finite, help="end what takes no step for so long; its runs go on"
         ),
     ] = None,
     results: Results = None,
@@ -144,7 +147,7 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
     try:
         return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
     except StudyError as error:  # the runs' own results are there all the same, and shown
-        _complain(str(error))
+        _complain(*error.args)
         return 2
 
 
@@ -413,10 +416,12 @@ def _main(
 def main() -> None:
     """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
     logging.getLogger("study").handlers = [_notes()]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except StudyError as error:
-        _complain(str(error))
+        _complain(*error.args)
         code = 2
     except BrokenPipeError:  # `study list | head`
         sys.stderr.close()
@@ -437,7 +442,8 @@ def main() -> None:
         if message.startswith("Usage:"):  # `study` alone: the help
             print(message)
         else:
-            _complain(f"{message.replace('Value error, ', '')} (see study --help)")
+            words = " ".join(message.replace("Value error, ", "").split())
+            _complain(f"{words} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -450,6 +456,6 @@ def _notes() -> logging.Handler:
     return handler
 
 
-def _complain(message: str) -> None:
-    for line in message.splitlines():
-        print(f"study: {line}", file=sys.stderr)
+def _complain(*mistakes: str) -> None:
+    for mistake in mistakes:
+        print(f"study: {one_line(mistake)}", file=sys.stderr)

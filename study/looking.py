@@ -58,14 +58,14 @@ def figure(
     from study.spec.yaml import scalar
 
     words = [word.partition("=") for word in sweeps or ()]
-    options = {key: scalar(text) for key, equals, text in words if equals}
+    options = {"style": style} | {key: scalar(text) for key, equals, text in words if equals}
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
     if not named and needs != "bench":
         raise StudyError("no sweep was named")
     frame, runs = _frames(named, results, needs)
     folder = out or Path("figures") / (sweep_files(named[0], results).name if named else needs)
-    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), style=style, **options):
+    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
         print(path)
 
 
@@ -101,6 +101,8 @@ def report(
 
     files = sweep_files(sweep, results)
     path = out or write.place(files.name)
+    if path.is_dir():
+        raise StudyError(f"{path}: is a folder; --out names the file")
     console = Console(stderr=True)
     with console.status("reading the results") as shown:  # on a terminal alone
         if not watch:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from study.options import DataRoot, Device, Results, complete_sweep, results_folder, sweep_files
+from study.options import MOST, DataRoot, Device, Results, complete_sweep, results_folder, sweep_files
 
 
 def probe(
@@ -76,7 +76,7 @@ def embed(
 
 def bench(
     device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
-    threads: Annotated[int | None, typer.Option(min=1, help="threads on a CPU [default: all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=MOST, help="threads on a CPU [default: all cores]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="ResNet-20 alone, a few rounds")] = False,
     results: Results = None,
 ) -> None:

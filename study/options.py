@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
+import unicodedata
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +42,17 @@ class Executor(StrEnum):
     debug = "debug"
 
 
+MOST = 1024
+"""Of workers, and of threads of one: a larger number is a slip of the pen, and would bring the machine to its knees."""
+
+
+def finite(value: float | None) -> float | None:
+    """A number that was given as an option, if it was; NaN and infinity are refused."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
+
+
 def complete_sweep(incomplete: str) -> list[str]:
     """The sweeps that were started and whose name begins so."""
     from study.store.layout import default_results
@@ -63,7 +76,14 @@ def results_folder(folder: Path | None) -> Path:
 
 
 def sweep_files(name: str, results: Path | None) -> SweepFiles:
-    """The files of a sweep that is named by its name, its results folder or its sweep file."""
+    """The files of a sweep that is named by its name, its results folder or its sweep file.
+
+    Raises
+    ------
+    StudyError
+        It is named by a file that is none of a sweep, or by what names no folder within another.
+    """
+    from study.errors import StudyError
     from study.store.layout import SweepFiles
 
     path = Path(name)
@@ -72,9 +92,11 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
         from study.spec.sweep import load
 
         return SweepFiles(results_folder(results), load(find_sweep_file(name)).name)
+    if path.name in ("", ".."):
+        raise StudyError(f"'{name}' names no sweep: give its name, its results folder or its sweep file")
     if "/" in name.rstrip("/"):
         return SweepFiles(path.parent, path.name)
-    return SweepFiles(results_folder(results), name.rstrip("/"))
+    return SweepFiles(results_folder(results), unicodedata.normalize("NFC", path.name))
 
 
 def again() -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from study.errors import StudyError
-from study.options import DataRoot, Device, Executor, Mode, Results, again, complete_sweep, sweep_files
+from study.errors import StudyError, one_line
+from study.options import MOST, DataRoot, Device, Executor, Mode, Results, again, complete_sweep, sweep_files
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -84,8 +84,12 @@ def surface(
     profile: Annotated[Path | None, typer.Option(envvar="STUDY_PROFILE", help="a cluster's profile, for slurm")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs for each surface")] = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per GPU, else per core]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="of a worker [default: the cores shared out]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="processes [default: one per GPU, else per core]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="of a worker [default: the cores shared out]")
+    ] = None,
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -163,9 +167,9 @@ def measure(
     wrong = surfaces.check(actions, asked, machine)
     usable = surfaces.sound(actions, wrong)
     if wrong and not count(usable):
-        raise StudyError("\n".join(wrong.values()))
+        raise StudyError(*wrong.values())
     for line in wrong.values():
-        print(f"study: {line}", file=sys.stderr)
+        print(f"study: {one_line(line)}", file=sys.stderr)
     if machine.executor == "slurm":
         if _submit(asked, usable, machine, profile, jobs):
             return 1 if wrong else None

@@ -8,6 +8,7 @@ from study.errors import StudyError
 from study.launch import queue
 from study.launch.status import find_run
 from study.launch.sweep import places
+from study.spec.names import sweep_name
 from study.store.layout import SweepFiles
 from study.store.runs import read_sweep, sweep_names
 from study.store.surfaces import of_runs
@@ -21,8 +22,8 @@ def cancel(results: Path, what: str) -> list[str]:
     StudyError
         Nothing is called so, nothing of it is in the queue, or SLURM refuses.
     """
-    if what in sweep_names(results):
-        wanted = set(read_sweep(SweepFiles(results, what))["runs"])
+    if (name := sweep_name(what)) in sweep_names(results):
+        wanted = set(read_sweep(SweepFiles(results, name))["runs"])
     else:
         wanted = {find_run(results, what).run_id}
     jobs: dict[str, list[str]] = {}

@@ -19,9 +19,10 @@ from study.launch.sweep import prepare_data
 from study.networks.network import Network
 from study.spec import recipes, stretching
 from study.spec.identity import point_id
+from study.spec.names import RULE, sweep_name
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
-from study.spec.sweep import NAME, Value, resolve
+from study.spec.sweep import Value, resolve
 from study.store import runs as store
 from study.store.curves import read_table
 from study.store.files import write_bytes, write_json
@@ -188,8 +189,8 @@ def check_new(path: Path) -> None:
     """
     if path.exists():
         raise StudyError(f"{path}: exists already; name another file")
-    if path.suffix != ".yaml" or not NAME.fullmatch(path.stem) or ".." in path.stem:
-        raise StudyError(f"{path}: must be called NAME.yaml, NAME of at most 60 letters, digits, '_', '-' and '.'")
+    if path.suffix != ".yaml" or sweep_name(path.stem) is None:
+        raise StudyError(f"{path}: must be called NAME.yaml, NAME of {RULE}")
 
 
 def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
@@ -205,7 +206,7 @@ def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
     if any(fields != common[0] for fields in common):
         raise StudyError(f"{path}: the runs differ in more than their seed; give each kind a sweep of its own")
     content: dict[str, Any] = {
-        "name": path.stem,
+        "name": sweep_name(path.stem),
         "description": f"{specs[0].title}, trained on from shallower networks stretched by identity layers",
         "fixed": common[0] | {"recipe": _recipe(specs[0].recipe)},
         "grid": {"seed": list(dict.fromkeys(spec.seed for spec in specs))},

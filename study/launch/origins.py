@@ -50,7 +50,7 @@ def settle(
                 )
         settled.append(action)
     if wrong:
-        raise StudyError("\n".join(wrong))
+        raise StudyError(*wrong)
     return settled
 
 

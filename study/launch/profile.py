@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, nearest, printable
+from study.spec.fields import wrong
 from study.spec.yaml import read
+
+
+def _one_line(text: str) -> str:
+    """What a line of a batch script is made of: an end of line in it would begin a line of its own."""
+    if printable(text) != text:
+        raise wrong("must be one line without control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class Profile(BaseModel):
@@ -18,14 +29,14 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    gres: str | None = Field(default=None, description="generic resources, such as gpu:a100:1")
+    partition: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    constraint: Line | None = None
+    gres: Line | None = Field(default=None, description="generic resources, such as gpu:a100:1")
     gpus: int = Field(default=0, ge=0, description="GPUs of a job (--gpus-per-node)")
     time: int = Field(default=60, ge=1, description="limit of a job in minutes; a run that needs more is requeued")
-    memory: str | None = Field(default=None, pattern=r"^\d+[KMGT]?$", description="such as 16G")
+    memory: str | None = Field(default=None, pattern=r"^[0-9]+[KMGT]?$", description="such as 16G")
     cpus: int = Field(default=1, ge=1, description="cores of a job; threads of a run on the CPU")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     max_parallel: int = Field(default=256, ge=1, description="jobs of an array that run at once")
@@ -35,8 +46,8 @@ class Profile(BaseModel):
     max_requeues: int = Field(default=100, ge=0, description="times that a job goes on after its time limit")
     signal_seconds: int = Field(default=90, ge=5, description="how long before its limit a job is told to checkpoint")
     setup: list[str] = Field(default=[], description="shell lines before the job's command, such as module load")
-    python: str | None = Field(default=None, description="the Python of the nodes; default: the one of this command")
-    sbatch: dict[str, str | int | bool] = Field(
+    python: Line | None = Field(default=None, description="the Python of the nodes; default: the one of this command")
+    sbatch: dict[Line, Line | int | bool] = Field(
         default={}, description="any further option of sbatch, by its long name"
     )
 
@@ -64,7 +75,7 @@ def load_profile(path: Path | None) -> Profile:
         profile = Profile.model_validate(data)
     except ValidationError as error:
         lines = [_explain(document.place(tuple(item["loc"])), item) for item in error.errors()]
-        raise StudyError("\n".join(lines)) from None
+        raise StudyError(*lines) from None
     document.check()
     _check_sbatch(profile, document.place(("sbatch",)))
     return profile
@@ -75,7 +86,7 @@ def _explain(place: str, item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"{place}: unknown field '{field}'{nearest(field, Profile.model_fields)}"
     message = re.sub(r"^\w+ should ", "must ", item["msg"])
-    return f"{place}: {field}: {message}, not {item['input']!r}"
+    return f"{place}: {field}: {message}, not {item['input']!r:.80}"
 
 
 def sbatch_options() -> set[str]:

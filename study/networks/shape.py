@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from study.spec.registry import BLOCKS, SHORTCUTS
@@ -128,9 +128,19 @@ def _halve(size: int) -> int:
 
 def parameters(spec: RunSpec, channels: int = 3, classes: int = 10) -> int:
     """Trained parameters of a network."""
-    return sum(layer.parameters for layer in layers(spec, channels, classes))
+    return _total(spec, lambda network: sum(layer.parameters for layer in layers(network, channels, classes)))
 
 
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
     """Multiply-adds of a forward pass for one image; BN, ReLU, pooling and additions are not counted."""
-    return sum(layer.macs for layer in layers(spec, channels, classes, size))
+    return _total(spec, lambda network: sum(layer.macs for layer in layers(network, channels, classes, size)))
+
+
+def _total(spec: RunSpec, count: Callable[[RunSpec], int]) -> int:
+    """What is counted of a network, in the CIFAR family from its two shallowest ones: each further block of a stage is as
+    the one before, and depths of 100,000 layers are not counted layer by layer."""
+    if spec.family != "cifar":
+        return count(spec)
+    each = 3 * len(BLOCKS[spec.block].kernels)  # layers that one more block in each stage adds
+    one, two = (count(spec.model_copy(update={"depth": 2 + blocks * each})) for blocks in (1, 2))
+    return one + (two - one) * ((spec.depth - 2) // each - 1)

@@ -66,6 +66,11 @@ class Recipe(Model):
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
     log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
 
+    @field_validator("momentum", "weight_decay", "plateau_improvement")
+    @classmethod
+    def _one_zero(cls, value: float) -> float:
+        return value + 0.0  # -0.0 is 0.0, or one training would have two ids
+
     @field_validator("milestones")
     @classmethod
     def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ ENTRY_KEYS = ("of", "to", "planes", *SETTINGS)
 
 RUN_FIELDS = (*RunSpec.model_fields, *(f"recipe.{field}" for field in Recipe.model_fields))
 MAX_PLANES = 1000
+MAX_SURFACES = 100_000
 
 
 def expand(
@@ -55,8 +56,14 @@ def expand(
             continue
         entry = document.known(entry, path, ENTRY_KEYS)
         if _settings_fit(document, entry, path, to):
-            of_entry = _of_entry(document, entry, path, runs, to, runs if others is None else others)
+            chosen = _chosen(document, entry.get("of"), (*path, "of"), runs)
+            if (count := len(found) + len(chosen) * entry.get("planes", 1)) > MAX_SURFACES:
+                document.wrong(path, f"{count:,} surfaces so far; a sweep has at most {MAX_SURFACES:,}")
+                return {}
+            of_entry = _of_entry(document, entry, path, runs, chosen, to, runs if others is None else others)
             found |= {surface_id(surface): surface for surface in of_entry}
+        if document.full:
+            break
     return found
 
 
@@ -88,10 +95,11 @@ def _of_entry(
     entry: dict[str, Any],
     path: Keys,
     runs: Mapping[str, RunSpec],
+    chosen: Sequence[str],
     ids: tuple[str, ...],
     others: Mapping[str, RunSpec],
 ) -> Iterator[Surface]:
-    for name in _chosen(document, entry.get("of"), (*path, "of"), runs):
+    for name in chosen:
         to = _others(document, entry["to"], (*path, "to"), runs[name], others) if entry.get("to") else ids
         if to is not None and len({name, *to}) <= len(to):
             mistake = "is the centre itself" if name in to else "is named twice"
@@ -115,11 +123,18 @@ def _chosen(document: Document, of: Any, path: Keys, runs: Mapping[str, RunSpec]
         document.wrong(path, "of: must be a mapping of a run's field: value, such as {seed: 0}")
         return []
     of = document.known(of, path, RUN_FIELDS)
-    wanted = {field: value if isinstance(value, list) else [value] for field, value in of.items()}
-    found = [name for name, spec in runs.items() if all(_field(spec, field) in wanted[field] for field in wanted)]
+    wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}
+    found = [name for name, spec in runs.items() if all(_same(_field(spec, f)) in wanted[f] for f in wanted)]
     if not found and runs:
         document.wrong(path, f"of: no run of this sweep has {', '.join(f'{k}: {v}' for k, v in of.items())}")
     return found
+
+
+def _same(value: Any) -> Hashable:
+    """What equal values have in common: 1 and 1.0 are one number, `true` is none."""
+    if isinstance(value, list):
+        return tuple(map(_same, value))
+    return (isinstance(value, bool), value) if isinstance(value, Hashable) else repr(value)
 
 
 def _field(spec: RunSpec, name: str) -> Any:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, nearest, printable
 from study.spec import recipes
 from study.spec.identity import run_id
+from study.spec.names import RULE, sweep_name
 from study.spec.recipe import Recipe
 from study.spec.registry import FIGURES
 from study.spec.run import SHORTCUT_OPTIONS, RunSpec
@@ -29,8 +30,6 @@ FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if
 """Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
 LIST_FIELDS = ("recipe.milestones", "recipe.scales", "probes")
 """Those whose value is itself a list."""
-
-NAME = re.compile(r"\w[\w.\-]{0,59}")
 
 
 class Value(NamedTuple):
@@ -62,7 +61,9 @@ class _Block:
     grid: dict[str, list[Value]]
     zip: dict[str, list[Value]]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many points it has, without making them."""
         return math.prod(len(axis) for axis in self.grid.values()) * len(self._rows())
 
     def _rows(self) -> list[tuple[Value, ...]]:
@@ -131,7 +132,7 @@ def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
         missing = [field for field in missing if field not in point]
         if missing and not partial:
             wrong.append(f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
-        raise StudyError("\n".join(dict.fromkeys([*wrong, *_explain(error, point)]))) from None
+        raise StudyError(*dict.fromkeys([*wrong, *_explain(error, point)])) from None
     return spec
 
 
@@ -144,10 +145,12 @@ def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
         A wrong word or field, or several values of one.
     """
     document = Document("the command line")
-    _, fields = _split_overrides(document, words)
+    settings, fields = _split_overrides(document, words)
+    for setting in settings:
+        document.note(f"override '{setting}=': a run has no {setting}; it names a sweep")
     for values in fields.values():
         if len(values) > 1:
-            document.mistakes[f"{values[0].place}: one value, not {len(values)}: this is about a single run"] = None
+            document.note(f"{values[0].place}: one value, not {len(values)}: this is about a single run")
     document.check()
     given = {field: Value(value, "default") for field, value in defaults.items()}
     return resolve(given | {field: values[0] for field, values in fields.items()}, "the command line")
@@ -170,7 +173,7 @@ def _explain(error: ValidationError, point: Point) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value[:100] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -179,31 +182,36 @@ def _short(value: Any) -> str:
 
 def _name(document: Document, data: dict[str, Any], settings: dict[str, str], path: Path) -> str:
     name = settings.get("name", data.get("name", path.stem))
-    if isinstance(name, str) and NAME.fullmatch(name) and ".." not in name:
-        return name
+    if isinstance(name, str) and (called := sweep_name(name)) is not None:
+        return called
     whence = "" if "name" in settings or "name" in data else " (the file's; set `name:` in it)"
-    rule = "at most 60 letters, digits, '_', '-' and '.', without '/' or '..'"
     place = "override" if "name" in settings else document.place(("name",))
-    document.mistakes[f"{place}: name: {_short(name)}{whence} must be text of {rule}"] = None
+    document.note(f"{place}: name: {_short(name)}{whence} must be text of {RULE}")
     return ""
 
 
 def _description(document: Document, data: dict[str, Any]) -> str:
-    text = data.get("description") or ""
+    text = data.get("description")
+    if text is None:
+        return ""
+    words = " ".join(text.split()) if isinstance(text, str) else ""
     if not isinstance(text, str):
         document.wrong(("description",), "description: must be text")
-        return ""
-    return " ".join(text.split())
+    elif printable(words) != words:
+        document.wrong(("description",), f"description: must be text without control characters, not {_short(text)}")
+    return words
 
 
 def _figures(document: Document, data: dict[str, Any]) -> tuple[str, ...]:
-    names = data.get("figures") or []
+    names = data.get("figures")
+    names = [] if names is None else names
     if not isinstance(names, list):
         document.wrong(("figures",), f"figures: must be a list of names: {', '.join(FIGURES)}")
         return ()
     for i, name in enumerate(names):
         if not isinstance(name, str) or name not in FIGURES:
-            document.wrong(("figures", i), f"no figure {_short(name)}{nearest(str(name), FIGURES)}")
+            hint = nearest(name if isinstance(name, str) else "", FIGURES)
+            document.wrong(("figures", i), f"no figure {_short(name)}{hint}")
     return tuple(name for name in names if isinstance(name, str))
 
 
@@ -303,7 +311,7 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
                 raise StudyError(f"unknown field '{key}'{nearest(key, FIELDS)}")
             fields[key] = [Value(item, f"override '{text}'") for item in _values(key, raw)]
         except StudyError as error:
-            document.mistakes[f"override '{text}': {error}"] = None
+            document.note(*(f"override '{text}': {mistake}" for mistake in error.args))
     return settings, fields
 
 
@@ -329,18 +337,21 @@ def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
 
 
 def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool) -> dict[str, RunSpec]:
-    total = sum(len(block) for block in blocks)
+    total = sum(block.size for block in blocks)
     if total > MAX_RUNS:
-        document.mistakes[f"{document.file}: {total:,} runs; a sweep has at most {MAX_RUNS:,}"] = None
+        count = f"{total:,}" if total < 10**15 else f"{total:.0e}"
+        document.note(f"{document.file}: {count} runs; a sweep has at most {MAX_RUNS:,}")
         return {}
     partial = bool(document.mistakes)
     runs: dict[str, RunSpec] = {}
     places: dict[str, str] = {}
     for block, point in ((b, p) for b in blocks for p in b.points()):
+        if document.full:
+            break
         try:
             spec = resolve(point, block.place, partial=partial)
         except StudyError as error:
-            document.mistakes |= dict.fromkeys(str(error).splitlines())
+            document.note(*error.args)
             continue
         key = run_id(spec)
         place = next(reversed(point.values())).place
@@ -348,7 +359,7 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
             first = f", first at {places[key]}" if places[key] != place else ""
             why = _forgotten(point) if spec.network == "plain" else ""
             run = f"{spec.title}, seed {spec.seed}, on {spec.dataset}"
-            document.mistakes[f"{place}: duplicate run: {run} is named twice{first}{why}"] = None
+            document.note(f"{place}: duplicate run: {run} is named twice{first}{why}")
         runs.setdefault(key, spec)
         places.setdefault(key, place)
     return runs

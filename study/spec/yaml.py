@@ -15,18 +15,50 @@ Keys = tuple[str | int, ...]
 """The way to a part of a document: `("grid", "depth", 0)`."""
 
 MAX_BYTES = 1_000_000
-MAX_NODES = 200_000
+MAX_NODES = 100_000
+MAX_DEPTH = 32
+MAX_MISTAKES = 100
+"""After so many the reading need not go on: each takes its time, and nobody reads them all."""
+
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)")
+_FLOAT = re.compile(
+    r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+"
+    r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+)
+_NUMBERS = {"!!int": (_INT,), "!!float": (_FLOAT, _INT)}
+"""Numbers as everybody means them: 1e-4 is one, as in YAML 1.2; 010 (octal, or 10?) and 1:30 (90, of YAML 1.1) are text."""
+LARGEST = 2**63 - 1
+"""Of whole numbers: what Parquet and NumPy can hold."""
 
 _SCALARS = ("!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, reading `1e-4` as the number that everybody means by it (YAML 1.2)."""
+    """PyYAML's safe loader with numbers of our own, which ends where a file has too many values."""
+
+    def __init__(self, text: str, file: str) -> None:
+        super().__init__(text)
+        self.file = file
+        self.values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.values += 1
+        if self.values > MAX_NODES:
+            raise _too_many(self.file)
+        return super().compose_node(parent, index)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in (("int", _INT), ("float", _FLOAT)):
+    _whole = re.compile(rf"(?:{_pattern.pattern})$")
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, list("-+.0123456789"))
+
+
+def _too_many(file: str) -> StudyError:
+    return StudyError(f"{file}: more than {MAX_NODES:,} values")
 
 
 class Document:
@@ -44,16 +76,27 @@ class Document:
             path = path[:-1]
         return f"{self.file}:{self.lines.get(path, 1)}"
 
+    @property
+    def full(self) -> bool:
+        """Whether as many mistakes were noted as are said."""
+        return len(self.mistakes) >= MAX_MISTAKES
+
+    def note(self, *mistakes: str) -> None:
+        """Note mistakes, each a line with its place, and let the reading go on to find the others."""
+        for mistake in mistakes:
+            if not self.full:
+                self.mistakes[mistake] = None
+
     def wrong(self, path: Keys, message: str) -> None:
-        """Note a mistake, and let the reading go on to find the others."""
-        self.mistakes[f"{self.place(path)}: {message}"] = None
+        """Note what is wrong at a path."""
+        self.note(f"{self.place(path)}: {message}")
 
     def known(self, mapping: dict[str, Any], path: Keys, known: Sequence[str]) -> dict[str, Any]:
         """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
         hides another mistake nor breeds one."""
         kept = {key: value for key, value in mapping.items() if key in known}
         for key, value in mapping.items():
-            if key not in known:
+            if key not in known and not self.full:
                 self.wrong((*path, key), f"unknown key '{key}'{nearest(key, known)}")
                 meant = closest(key, known)
                 if meant is not None and meant not in kept:
@@ -64,7 +107,8 @@ class Document:
     def check(self) -> None:
         """Raise StudyError with every mistake that was noted, one a line."""
         if self.mistakes:
-            raise StudyError("\n".join(self.mistakes))
+            more = [f"{self.file}: there may be more mistakes than these {MAX_MISTAKES}"] if self.full else []
+            raise StudyError(*self.mistakes, *more)
 
 
 def read(path: Path) -> Document:
@@ -92,8 +136,8 @@ def parse(text: str, file: str = "<text>") -> Document:
     """Parse YAML text; `file` names it in messages. As `read`."""
     document = Document(file)
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
+        loader = _Loader(text, file)
+        node = _composed(loader)
         if node is not None:
             document.data = _build(loader, node, (), document, [0])
     except yaml.MarkedYAMLError as error:
@@ -103,14 +147,29 @@ def parse(text: str, file: str = "<text>") -> Document:
     except yaml.YAMLError as error:
         raise StudyError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise StudyError(f"{file}: nested too deeply, or an alias that holds itself") from None
+        raise _too_deep(file) from None
     return document
+
+
+def _composed(loader: _Loader) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    except (ValueError, OverflowError):  # `"\U00110000"`, `%YAML 999...`: what PyYAML reads without a look
+        line = loader.get_mark().line + 1
+        raise StudyError(f"{loader.file}:{line}: not valid YAML: an escape or a version that is out of range") from None
+    return node
+
+
+def _too_deep(file: str) -> StudyError:
+    return StudyError(f"{file}: nested too deeply, or an alias that holds itself")
 
 
 def _build(loader: _Loader, node: yaml.Node, path: Keys, document: Document, count: list[int]) -> Any:
     count[0] += 1
     if count[0] > MAX_NODES:  # aliases of aliases: a small file that unfolds without end
-        raise StudyError(f"{document.file}: more than {MAX_NODES:,} values")
+        raise _too_many(document.file)
+    if len(path) > MAX_DEPTH:
+        raise _too_deep(document.file)
     line = document.lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _mapping(loader, node, path, document, count)
@@ -119,10 +178,15 @@ def _build(loader: _Loader, node: yaml.Node, path: Keys, document: Document, cou
     tag = node.tag.replace("tag:yaml.org,2002:", "!!")
     if tag not in _SCALARS or not isinstance(node, yaml.ScalarNode):
         raise StudyError(f"{document.file}:{line}: the tag '{tag}' has no meaning in a sweep file")
+    if tag in _NUMBERS and not any(pattern.fullmatch(node.value) for pattern in _NUMBERS[tag]):
+        raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is no {tag.removeprefix('!!')}")
     try:
-        return loader.construct_object(node)
-    except (ValueError, LookupError, AttributeError):  # `!!int ''`, month 13, ...: PyYAML's ways to say no
+        value = loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError, ArithmeticError):  # month 13, ...: PyYAML's ways to say no
         raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is no {tag.removeprefix('!!')}") from None
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is too large; the largest is {LARGEST}")
+    return value
 
 
 def _mapping(
@@ -133,12 +197,12 @@ def _mapping(
         line = key_node.start_mark.line + 1
         if key_node.tag != "tag:yaml.org,2002:str":  # 3, yes, <<, a list, ...
             shown = f"'{key_node.value}'" if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
-            document.mistakes[f"{document.file}:{line}: a key must be a word, not {shown}"] = None
+            document.note(f"{document.file}:{line}: a key must be a word, not {shown:.80}")
             continue
         key = key_node.value
         if key in result:
             first = document.lines[(*path, key)]
-            document.mistakes[f"{document.file}:{line}: duplicate key '{key}' (first on line {first})"] = None
+            document.note(f"{document.file}:{line}: duplicate key '{key}' (first on line {first})")
             continue
         result[key] = _build(loader, value_node, (*path, key), document, count)
         document.lines[(*path, key)] = line

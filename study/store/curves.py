@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import StudyError
-from study.store.files import DamagedError, digest, write_bytes
+from study.store.files import DamagedError, check_version, digest, write_bytes
 from study.store.layout import RunFiles
 
 if TYPE_CHECKING:
@@ -108,9 +107,8 @@ def _table(path: Path, content: bytes) -> pa.Table:
         table = parse(content)
     except ValueError as error:
         raise DamagedError(f"{path}: is damaged: {error}") from None
-    version = (table.schema.metadata or {}).get(b"study_version", b"0").decode(errors="replace")
-    if version not in map(str, range(1, VERSION + 1)):
-        raise StudyError(f"{path}: has schema version {version}; this program reads version {VERSION}")
+    version = (table.schema.metadata or {}).get(b"study_version", b"0")
+    check_version(path, int(version) if version.isdigit() else version, VERSION)
     return table
 
 

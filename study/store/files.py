@@ -135,6 +135,12 @@ def read_checked(path: Path, *, aside: bool = False) -> bytes:
     return content
 
 
+def check_version(path: Path, version: object, known: int) -> None:
+    """Raise StudyError for a file of a later version of this program."""
+    if version not in range(1, known + 1):
+        raise StudyError(f"{path}: has version {version}; this program reads version {known}")
+
+
 def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 

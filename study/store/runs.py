@@ -15,7 +15,16 @@ from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import lease, surfaces
 from study.store.curves import read_curve
-from study.store.files import DamagedError, append_line, digest, examine_lines, read_json, read_lines, write_json
+from study.store.files import (
+    DamagedError,
+    append_line,
+    check_version,
+    digest,
+    examine_lines,
+    read_json,
+    read_lines,
+    write_json,
+)
 from study.store.layout import RunFiles, SweepFiles, TaskFiles
 
 State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
@@ -110,7 +119,7 @@ def seal(files: TaskFiles) -> dict[str, Any] | None:
     done = read_json(files.done)
     if done is None:
         return None
-    _check_version(files.done, done, VERSION)
+    check_version(files.done, done.get("version", 1), VERSION)
     if done.get("run_id", files.run_id) != files.run_id:
         raise DamagedError(f"{files.done}: is the seal of {done['run_id']}")
     if not isinstance(done.get("iteration"), int) or "outcome" not in done:
@@ -129,12 +138,6 @@ def _check_curves(files: RunFiles, sealed: str | None) -> None:
             raise DamagedError(f"{files.curves}: is not what the run was sealed with")
     except FileNotFoundError:
         raise DamagedError(f"{files.curves}: is gone") from None
-
-
-def _check_version(path: Path, content: dict[str, Any], known: int) -> None:
-    version = content.get("version", 1)
-    if version not in range(1, known + 1):
-        raise StudyError(f"{path}: has version {version}; this program reads version {known}")
 
 
 def last_words(files: TaskFiles) -> str | None:
@@ -173,8 +176,7 @@ def read_spec(files: RunFiles) -> RunSpec:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
-    _check_version(files.spec, content, SCHEMA)
-    content.pop("version", None)
+    check_version(files.spec, content.pop("version", 1), SCHEMA)
     try:
         spec = RunSpec.model_validate(content)
     except ValueError:
@@ -309,7 +311,7 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         known = sweep_names(files.results)
         hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
         raise StudyError(f"no sweep '{files.name}' under {files.results}/{hint}")
-    _check_version(files.sweep, content, 1)
+    check_version(files.sweep, content.get("version"), 1)
     return content
 
 

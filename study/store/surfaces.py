@@ -17,6 +17,7 @@ from study.store import lease
 from study.store.curves import parse, read_table, to_bytes
 from study.store.files import (
     DamagedError,
+    check_version,
     digest,
     read_checked,
     read_json,
@@ -109,9 +110,7 @@ def read_spec(files: SurfaceFiles) -> Surface:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
-    version = content.pop("version", 1)
-    if version != VERSION:
-        raise StudyError(f"{files.spec}: has version {version}; this program reads version {VERSION}")
+    check_version(files.spec, content.pop("version", 1), VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:

@@ -32,15 +32,6 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sweep trained and measured; not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    said = sweep(folder)
-    assert said.code == 0, said
-    return folder
-
-
-@pytest.fixture(scope="module")
 def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, but its plain network was stopped after 5 of 6 iterations, with checkpoints of the last two."""
     folder = tmp_path_factory.mktemp("interrupted")
@@ -57,12 +48,6 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     assert attempts.attempt([run.folder], folder, "cpu", "debug", **how) == {run.run_id: "interrupted"}
     assert [int(path.name.split("-")[1]) for path in run.checkpoints()] == [5, 4]
     return folder
-
-
-@pytest.fixture
-def copy(trained: Path, tmp_path: Path) -> Path:
-    """The trained sweep, to be changed."""
-    return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:

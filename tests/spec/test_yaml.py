@@ -109,7 +109,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory():
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
     for this, before in zip("bcdefghi", "abcdefgh", strict=True):
         bomb += f"{this}: &{this} [{', '.join(['*' + before] * 10)}]\n"
-    with pytest.raises(StudyError, match="more than 200,000 values"):
+    with pytest.raises(StudyError, match="more than 100,000 values"):
         parse(bomb)
 
 

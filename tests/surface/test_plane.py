@@ -62,7 +62,7 @@ def test_a_damaged_plane_is_out_of_the_way(
     plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(SurfaceFiles(tmp_path / "other"))
     [path] = SurfaceFiles(tmp_path / "other").planes()
     shutil.copy(path, files.folder)
-    assert plane.load(files) is None and "another version or surface" in caplog.text
+    assert plane.load(files) is None and "another surface" in caplog.text
 
 
 def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], digits: Images) -> None:

@@ -1,0 +1,146 @@
+"""Command lines of every verb: wrong values, missing and surplus words, names in any script, bytes that are no text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.spec.registry import FIGURES, TABLES
+from study.spec.sweep import FIELDS
+from tests.fuzz import hostile
+from tests.fuzz.calling import complaints, sound, study
+from tests.fuzz.cases import cases
+from tests.fuzz.verbs import VERBS, Option
+
+RESULTS = str(Path(__file__).parents[2] / "results")
+FILE = b"fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
+
+FIRST = {"sweep": ["--dry-run"], "surface": ["--dry-run"], "bench": ["--threads", "0"], "doctor": ["--watch"]}
+"""What keeps a line that happens to be right from training, measuring, or looking at the machine."""
+VALUES = hostile.words | st.sampled_from(
+    [
+        "0",
+        "1",
+        "-1",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "999999999999999999999999999999",
+        "cpu",
+        "cuda",
+        "local",
+        "slurm",
+        "missing",
+        "pdf",
+        "x.yaml",
+        "mine.yaml",
+        "none/at/all",
+        "/",
+        ".",
+        "1x",
+        "9x9",
+        "0:1",
+        "0:nan",
+        "5:1,1:5",
+        "a,b",
+        "train",
+        "text",
+        "random",
+        "pca",
+        "loss",
+    ]
+)
+
+
+@st.composite
+def lines(draw: Any) -> list[str]:
+    """A verb, some of its own options with values of all kinds, and words where they belong or don't."""
+    verb = draw(st.sampled_from([*VERBS]))
+    parts = [
+        [word] for word in draw(st.lists(hostile.words | st.sampled_from(["mine.yaml", "quickstart"]), max_size=3))
+    ]
+    for option in draw(st.lists(st.sampled_from(VERBS[verb]), max_size=3) if VERBS[verb] else st.just([])):
+        parts.append([option.flag] if option.kinds == (bool,) else [option.flag, draw(VALUES)])
+    return [verb, *FIRST.get(verb, []), *(word for part in draw(st.permutations(parts)) for word in part)]
+
+
+@cases(60)
+@given(lines())
+def test_a_command_line_is_right_or_refused(words: list[str]) -> None:
+    sound(study(words, {"mine.yaml": FILE}))
+
+
+@cases(10)
+@given(st.lists(hostile.words, min_size=1, max_size=4))
+def test_words_without_a_verb_are_refused(words: list[str]) -> None:
+    if words[0] not in VERBS and not {"-h", "--help"} & set(words):
+        complaints(study(words))
+
+
+@st.composite
+def overrides(draw: Any) -> list[str]:
+    fields = st.sampled_from([*FIELDS, "name"]) | hostile.words
+    written = VALUES | hostile.values.map(hostile.written).map(hostile.as_word)
+    return [f"{draw(fields)}={draw(written)}" for _ in range(draw(st.integers(1, 3)))]
+
+
+@cases(30)
+@given(overrides(), st.sampled_from([["sweep", "--dry-run", "mine.yaml"], ["describe"]]))
+def test_overrides_are_right_or_refused(words: list[str], verb: list[str]) -> None:
+    sound(study([*verb, "--", *words], {"mine.yaml": FILE}))
+
+
+READ = st.one_of(
+    st.sampled_from([*FIGURES]).map(lambda name: ["figure", name]),
+    st.sampled_from([*TABLES]).map(lambda name: ["table", name]),
+    st.sampled_from(["verdict", "export", "status", "collect", "logs", "cancel", "probe"]).map(lambda verb: [verb]),
+)
+SWEEPS = st.sampled_from(["quickstart", "surfaces_quick", "probes_quick"])
+KEYS = [
+    "of",
+    "seed",
+    "style",
+    "split",
+    "depth",
+    "probe",
+    "measure",
+    "network",
+    "log",
+    "scale",
+    "iteration",
+    "limit",
+    "x",
+]
+OPTIONS = st.tuples(st.sampled_from(KEYS), VALUES).map("=".join)
+
+
+@cases(30)
+@given(READ, st.lists(SWEEPS | hostile.words, max_size=2), st.lists(OPTIONS, max_size=2))
+def test_results_are_shown_or_the_words_refused(verb: list[str], sweeps: list[str], options: list[str]) -> None:
+    """Results are there: they are read, and a figure may be drawn, but nothing else is written."""
+    call = study([*verb, "--results", RESULTS, *sweeps, *(options if verb[0] == "figure" else ())])
+    if call.code == 0:
+        assert all(path.partition("/")[0] == "figures" for path in call.left)
+        assert call.err == ""
+    else:
+        sound(call, 1)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_tells_how_it_is_called(verb: str) -> None:
+    assert study([verb, "--help"]).code == 0
+
+
+NUMBERS = [(verb, option) for verb, options in VERBS.items() for option in options if {int, float} & {*option.kinds}]
+
+
+@pytest.mark.parametrize("verb, option", NUMBERS, ids=[f"{verb} {option.flag}" for verb, option in NUMBERS])
+def test_no_number_of_a_command_line_is_nan_or_infinite(verb: str, option: Option) -> None:
+    for value in ("nan", "inf", "-inf", "1e400"):
+        words = [verb, *FIRST.get(verb, []), f"{option.flag}={value}", "mine.yaml"]
+        assert option.flag in complaints(study(words, {"mine.yaml": FILE}))[0]

@@ -1,0 +1,62 @@
+"""Profiles of clusters, right and wrong, as `tests.fuzz.test_sweep_files` has it of sweep files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.launch import profile as module
+from study.launch.profile import Profile
+from tests.fuzz import hostile
+from tests.fuzz.calling import complaints, sound, study
+from tests.fuzz.cases import cases
+from tests.fuzz.hostile import Pairs, as_file, changed, tree
+
+GOOD = b"fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
+EXAMPLE = (Path(__file__).parents[2] / "docs/slurm.md").read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+
+
+@pytest.fixture(autouse=True)
+def _cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "sbatch_options", lambda: {"nice", "mail-type"})
+
+
+def planned(profile: bytes) -> Any:
+    return study(
+        ["sweep", "mine.yaml", "--dry-run", "--profile", "cluster.yaml"], {"mine.yaml": GOOD, "cluster.yaml": profile}
+    )
+
+
+def test_the_documented_profile_is_right() -> None:
+    assert sound(planned(EXAMPLE.encode())).code == 0
+
+
+fields = st.sampled_from([*Profile.model_fields]) | hostile.keys
+
+
+@cases(30)
+@given(changed(tree(EXAMPLE)) | st.lists(st.tuples(fields, hostile.values), max_size=6).map(Pairs), st.booleans())
+def test_a_profile_is_right_or_refused(profile: Any, escaped: bool) -> None:
+    sound(planned(as_file(profile, escaped=escaped)))
+
+
+@pytest.mark.parametrize("field", [*Profile.model_fields])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e400"])
+def test_no_field_of_a_profile_is_nan_or_infinite(field: str, value: str) -> None:
+    said = complaints(planned(f"{field}: {value}\n".encode()))
+    assert all(line.startswith(f"cluster.yaml:1: {field}") for line in said)
+
+
+@pytest.mark.parametrize("field", ["partition", "account", "qos", "constraint", "gres", "memory", "python"])
+def test_no_field_begins_a_line_of_the_batch_script(field: str) -> None:
+    (line,) = complaints(planned(f'{field}: "a\\n#SBATCH --uid=0"\n'.encode()))
+    assert line.startswith(f"cluster.yaml:1: {field}: ")
+
+
+def test_no_option_of_sbatch_begins_a_line_of_the_batch_script() -> None:
+    (line, *_) = complaints(planned(b'sbatch: {nice: "0\\n#SBATCH --uid=0"}\n'))
+    assert line.startswith("cluster.yaml:1: sbatch.nice")
