@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study import looking, measuring, surfacing
-from study.errors import StudyError, one_line
+from study.errors import StudyError, one_line, printable
 from study.options import (
     MOST,
     DataRoot,
@@ -296,7 +296,7 @@ def logs(
     from study.launch.status import find_run, follow_log
 
     for text in follow_log(find_run(results_folder(results), run), follow):
-        print(text, end="", flush=True)
+        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, nearest, printable
 from study.spec.identity import SCHEMA, point_id, run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
@@ -79,9 +79,8 @@ def status(files: TaskFiles) -> RunStatus:
     damage = "; ".join(damages)
 
     def now(state: State, iteration: int, words: Iterable[str] = (), **facts: Any) -> RunStatus:
-        return RunStatus(
-            files.run_id, state, iteration, attempts, "; ".join([*words, *damages]), damage=damage, **facts
-        )
+        message = printable("; ".join([*words, *damages]))
+        return RunStatus(files.run_id, state, iteration, attempts, message, damage=damage, **facts)
 
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
