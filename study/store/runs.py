@@ -264,13 +264,17 @@ def reset(files: RunFiles) -> None:
     StudyError
         Another process is training it.
     """
-    if lease.holder(files) is not None:
+    held = lease.claim(files)
+    if held is None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
-    surfaces.forget(files)
-    # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
-    for path in (files.done, files.failed, *found, files.curves, files.probes):
-        path.unlink(missing_ok=True)
+    try:
+        surfaces.forget(files)
+        # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+        found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+        for path in (files.done, files.failed, *found, files.curves, files.probes):
+            path.unlink(missing_ok=True)
+    finally:
+        held.release()
 
 
 # -- sweeps -----------------------------------------------------------------------------------------------------------
