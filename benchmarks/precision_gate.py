@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from study.errors import StudyError
-from study.store.collect import read_frames
+from study.store.reading import read_frames
 
 
 def differences(curves: pd.DataFrame) -> pd.DataFrame:

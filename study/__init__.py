@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from study.plotting import figure, table
     from study.reporting import report
     from study.stats.verdict import verdict
-    from study.store.collect import read_attempts, read_curves, read_probes, read_runs, read_surfaces
     from study.store.measurements import read_bench
+    from study.store.reading import read_attempts, read_curves, read_probes, read_runs, read_surfaces
 
 _HOMES = {
     "StudyError": "study.errors",
@@ -30,12 +30,12 @@ _HOMES = {
     "table": "study.plotting",
     "report": "study.reporting",
     "verdict": "study.stats.verdict",
-    "read_attempts": "study.store.collect",
+    "read_attempts": "study.store.reading",
     "read_bench": "study.store.measurements",
-    "read_curves": "study.store.collect",
-    "read_probes": "study.store.collect",
-    "read_runs": "study.store.collect",
-    "read_surfaces": "study.store.collect",
+    "read_curves": "study.store.reading",
+    "read_probes": "study.store.reading",
+    "read_runs": "study.store.reading",
+    "read_surfaces": "study.store.reading",
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +29,7 @@ from study.options import (
     results_folder,
     sweep_files,
 )
+from study.store.files import WriteError
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -82,6 +85,12 @@ def sweep(
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, callback=finite, help="training time that a crash may cost")
     ] = 60.0,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", min=0.1, callback=finite, help="end what takes no step for so long; its runs go on"
+        ),
+    ] = None,
     results: Results = None,
     data_root: DataRoot = None,
     figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
@@ -102,7 +111,8 @@ def sweep(
         _print_plan(planned)
         return
     chosen = choose_executor(executor.value)
-    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds)
+    patience = math.inf if watchdog is None else 60 * watchdog
+    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
     if dropped := record(planned):
@@ -212,7 +222,8 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.refresh import refresh
     from study.plotting.render import render
     from study.plotting.tables import final_errors
-    from study.store.collect import collect, read_frames
+    from study.store.collect import collect
+    from study.store.reading import read_frames
 
     collected = collect(planned.files)
     curves, runs = read_frames([planned.files.folder])
@@ -230,7 +241,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
         for line in refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name):
             print(line)
     if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
-        print(f"note: {left} runs are not through; the same command goes on with them")
+        others = int((runs["state"] == "running").sum())  # this command's own workers have ended
+        told = f", {others} of them in training by another process" if others else ""
+        print(f"note: {left} runs are not through{told}; the same command goes on with them")
         return 1
     return 1 if len(failed) else 0
 
@@ -285,7 +298,7 @@ def logs(
     from study.launch.status import find_run, follow_log
 
     for text in follow_log(find_run(results_folder(results), run), follow):
-        print(text, end="", flush=True)
+        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
 
 
 @app.command()
@@ -405,6 +418,7 @@ def _main(
 
 def main() -> None:
     """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
+    logging.getLogger("study").handlers = [_notes()]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -415,7 +429,10 @@ def main() -> None:
     except BrokenPipeError:  # `study list | head`
         sys.stderr.close()
         code = 0
-    except OSError as error:  # a folder that cannot be written, a full disk
+    except WriteError as error:  # a folder that cannot be written, a full disk
+        _complain(f"{error}; what was there is still there, and the same command goes on once this can be written")
+        code = 2
+    except OSError as error:
         _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
     except KeyboardInterrupt:
@@ -432,6 +449,14 @@ def main() -> None:
             _complain(f"{words} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _notes() -> logging.Handler:
+    """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    return handler
 
 
 def _complain(*mistakes: str) -> None:

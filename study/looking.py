@@ -28,8 +28,8 @@ def _complete_figure(incomplete: str) -> list[str]:
 
 
 def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    from study.store.collect import read_frame
     from study.store.measurements import read_bench
+    from study.store.reading import read_frame
 
     if needs == "bench" and not sweeps:  # what was measured of the machine
         return read_bench(results_folder(results)), None
@@ -158,7 +158,7 @@ def export(
 ) -> None:
     """Write each 2-D surface of a sweep as a 3-D file: log10 of the loss over the plane of weights."""
     from study.plotting.export import export_all
-    from study.store.collect import read_surfaces
+    from study.store.reading import read_surfaces
 
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name

@@ -46,9 +46,9 @@ MOST = 1024
 """Of workers, and of threads of one: a larger number is a slip of the pen, and would bring the machine to its knees."""
 
 
-def finite(value: float) -> float:
-    """A number that was given as an option; NaN and infinity are refused."""
-    if not math.isfinite(value):
+def finite(value: float | None) -> float | None:
+    """A number that was given as an option, if it was; NaN and infinity are refused."""
+    if value is not None and not math.isfinite(value):
         raise typer.BadParameter("must be a finite number")
     return value
 

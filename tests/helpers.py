@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from study.data import ImageSet
@@ -14,8 +18,12 @@ from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import Row, read_table
+from study.store.curves import Row, read_table, write_rows
+from study.store.files import digest
 from study.store.layout import RunFiles
+
+PATIENCE = 900.0
+"""Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
 
@@ -31,6 +39,14 @@ def open_run(results: Path, spec: RunSpec, sweep: str = "test") -> RunFiles:
     files = RunFiles(results / sweep / "runs" / run_id(spec))
     store.write_spec(files, spec)
     return files
+
+
+def seal_run(files: RunFiles, outcome: str = "finished", iteration: int = 60, **facts: Any) -> None:
+    """Seal a run with a curve of one point, where it has none."""
+    row = {"run_id": files.run_id, "iteration": iteration, "epoch": 1.0, "split": "test", "loss": 0.5, "error": 12.5}
+    if not files.curves.exists():
+        write_rows(files.curves, [row | {"lr": 0.1, "seconds": 2.0}])
+    store.write_done(files, outcome=outcome, iteration=iteration, curves=digest(files.curves.read_bytes()), **facts)
 
 
 def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 1, classes: int = 10) -> ImageSet:
@@ -67,3 +83,16 @@ def points(files: RunFiles) -> list[tuple[Any, ...]]:
     rows = read_rows(files.curves)
     keys = [key for key in rows[0] if key != "seconds"] if rows else []
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
+
+
+def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock of the training forward by some seconds, as if they had been slept."""
+    passed = [0.0]
+    monkeypatch.setattr(
+        "study.training.pack.time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
+    )
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+
+    return sleep

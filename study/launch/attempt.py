@@ -5,11 +5,15 @@ Every executor ends here: a local worker, a job on a cluster, or this very proce
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,11 @@ from study.errors import StudyError
 from study.launch import provenance
 from study.launch.heartbeat import Heartbeat
 from study.probes.record import during
-from study.spec.identity import run_id
 from study.spec.run import RunSpec
 from study.store import runs as store
-from study.store.files import sweep_away_temporaries
+from study.store.files import WriteError, sweep_away_temporaries, writing
 from study.store.layout import RunFiles, TaskFiles
-from study.store.lease import Lease, LeaseLost, claim
+from study.store.lease import Lease, LeaseLost, claim_all
 from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
@@ -45,6 +48,7 @@ def attempt(
     executor: str,
     *,
     checkpoint_seconds: float,
+    watchdog: float = math.inf,
     stopped: Callable[[], bool] = lambda: False,
     why: Callable[[], str] = lambda: "",
     report: Callable[[Progress], None] = lambda progress: None,
@@ -55,6 +59,8 @@ def attempt(
 
     Parameters
     ----------
+    watchdog
+        Seconds without a step, a batch of an evaluation or a measurement after which this process is ended on the spot.
     why
         What `stopped` says True for, in a few words: recorded with the attempt.
 
@@ -62,6 +68,11 @@ def attempt(
     -------
     dict
         The outcome of each run id: `done`, `diverged`, `failed`, `interrupted`, or `busy` when another process holds it.
+
+    Raises
+    ------
+    WriteError
+        The results folder cannot be written. The runs are interrupted: they go on once it can be.
     """
     ranks = ranks or Ranks()
     if not ranks.first:
@@ -70,24 +81,26 @@ def attempt(
     with ExitStack() as stack:
         pack: list[tuple[RunSpec, RunFiles]] = []
         leases: dict[str, Lease] = {}
+        claimed = claim_all(map(RunFiles, folders))
+        for lease in claimed.values():
+            stack.callback(lease.release)
         for files in map(RunFiles, folders):
-            lease = claim(files)
-            if lease is None:
+            if files.run_id not in claimed:
                 outcomes[files.run_id] = "busy"
                 continue
-            stack.callback(lease.release)
             stack.enter_context(log_into(files))
             outcome = _refuse(files, executor)
             if outcome is not None:
                 outcomes[files.run_id] = outcome
                 continue
-            sweep_away_temporaries(files.folder)
-            leases[files.run_id] = lease
+            sweep_away_temporaries(files.folder, held=True)
+            leases[files.run_id] = claimed[files.run_id]
             pack.append((store.read_spec(files), files))
         if ranks.any(bool(pack), torch.device(device)):
             heartbeat = stack.enter_context(
-                Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack})
+                Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack}, watchdog)
             )
+            asked = heartbeat.watching(stopped)
 
             def observe(progress: Progress) -> None:
                 heartbeat.latest[progress.run_id] = progress
@@ -95,13 +108,13 @@ def attempt(
 
             train = partial(
                 train_pack,
-                stopped=stopped,
+                stopped=asked,
                 before_write=lambda files: leases[files.run_id].check(),
                 report=observe,
                 checkpoint_seconds=checkpoint_seconds,
                 ranks=ranks,
                 # Several ranks stop together, at a step: the others do not know how far a measurement is.
-                probe=partial(during, stopped=stopped) if ranks.size == 1 else during,
+                probe=partial(during, stopped=asked) if ranks.size == 1 else during,
             )
             signs = {name: lease.before for name, lease in leases.items()}
             outcomes |= _train(pack, data_root, device, executor, train, raise_errors, signs, why)
@@ -113,10 +126,10 @@ def _refuse(files: RunFiles, executor: str) -> str | None:
     now = store.status(files)
     if now.state in store.ENDED:  # by another process, a moment ago
         return now.state
+    if now.damage:
+        log.warning("%s: %s", files.run_id, now.damage)
     try:
         spec = store.read_spec(files)
-        if run_id(spec) != files.run_id:
-            raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
         if executor == "slurm" and store.fruitless_attempts(files) >= MAX_FRUITLESS:
             # A time limit too short for one checkpoint would requeue the job for ever.
             where = f"at iteration {store.checkpointed(files):,}"
@@ -164,6 +177,10 @@ def _train(
     except LeaseLost as error:
         log.warning("%s; nothing more is written here", error)
         return {files.run_id: "busy" for _, files in pack}
+    except WriteError as error:
+        for _, files in pack:
+            end_unwritable(files, error)
+        raise
     except Exception as error:
         for _, files in pack:
             if not files.done.exists():
@@ -172,6 +189,14 @@ def _train(
         if raise_errors:
             raise
     return {files.run_id: _outcome(files, why) for _, files in pack}
+
+
+def end_unwritable(files: TaskFiles, error: WriteError) -> None:
+    """Say of an attempt that the disk ended it, where the disk lets that be said."""
+    log.error("the attempt cannot go on: %s", error)
+    if not files.done.exists():
+        with contextlib.suppress(WriteError):
+            store.end_attempt(files, "interrupted", store.checkpointed(files), str(error))
 
 
 def _outcome(files: RunFiles, why: Callable[[], str]) -> str:
@@ -204,10 +229,23 @@ def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
     return data.load(root=root, **arguments)
 
 
+class _Log(logging.FileHandler):
+    """A log that a full disk may cut short: that is no reason to end what it tells of."""
+
+    def _open(self) -> TextIOWrapper:
+        # Not through a link: what is logged belongs into the task's folder.
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        pass
+
+
 @contextmanager
 def log_into(files: TaskFiles) -> Iterator[None]:
     """Send this package's log messages into the task's log."""
-    handler = logging.FileHandler(files.log, encoding="utf-8")
+    with writing(files.log):
+        handler = _Log(files.log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("study")
     logger.addHandler(handler)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from study.errors import StudyError
 from study.launch import provenance
-from study.launch.attempt import MAX_FRUITLESS, load_data, log_into, one_line
+from study.launch.attempt import MAX_FRUITLESS, end_unwritable, load_data, log_into, one_line
 from study.launch.heartbeat import Heartbeat
 from study.launch.rounds import finish, known
 from study.probes.subject import Stopped
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
-from study.store.files import sweep_away_temporaries
+from study.store.files import WriteError, sweep_away_temporaries
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import LeaseLost, claim
 from study.store.surfaces import read_spec, run_folder
@@ -48,6 +49,7 @@ def measure(
     executor: str,
     *,
     checkpoint_seconds: float,
+    watchdog: float = math.inf,
     stopped: Callable[[], bool] = lambda: False,
     why: Callable[[], str] = lambda: "",
     report: Callable[[Progress], None] = lambda progress: None,
@@ -55,7 +57,7 @@ def measure(
 ) -> dict[str, str]:
     """Measure chunks one after another. Arguments and result as of `study.launch.attempt.attempt`."""
     session = _Session(
-        data_root, torch.device(device), executor, checkpoint_seconds, stopped, why, report, raise_errors
+        data_root, torch.device(device), executor, checkpoint_seconds, watchdog, stopped, why, report, raise_errors
     )
     outcomes = {}
     for files in map(ChunkFiles, folders):
@@ -69,6 +71,7 @@ class _Session:
     device: torch.device
     executor: str
     checkpoint_seconds: float
+    watchdog: float
     stopped: Callable[[], bool]
     why: Callable[[], str]
     report: Callable[[Progress], None]
@@ -121,8 +124,9 @@ def _one(files: ChunkFiles, session: _Session) -> str:
         stack.enter_context(log_into(files))
         if store.status(files).state in store.ENDED:  # by another process, a moment ago
             return "done"
-        sweep_away_temporaries(files.folder)
-        heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}))
+        sweep_away_temporaries(files.folder, held=True)
+        heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}, watchdog=session.watchdog))
+        stopped = heartbeat.watching(session.stopped)
         gpu = session.device.type == "cuda"
         name = torch.cuda.get_device_name(session.device) if gpu else "cpu"
         record = provenance.describe(name, session.executor, torch.get_num_threads())
@@ -137,12 +141,15 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             if session.executor == "slurm" and store.fruitless_attempts(files) > MAX_FRUITLESS:
                 raise StudyError(f"{MAX_FRUITLESS} attempts made no progress; give its jobs more time")
             with backends({surface.precision}, session.device, deterministic=True):
-                _measure(files, surface, session, observe, lease.check)
+                _measure(files, surface, replace(session, stopped=stopped), observe, lease.check)
         except LeaseLost as error:
             log.warning("%s; nothing more is written here", error)
             return "busy"
         except Stopped:
             log.info("stopped while its plane was made")
+        except WriteError as error:
+            end_unwritable(files, error)
+            raise
         except Exception as raised:
             log.exception("the attempt failed")
             told = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
@@ -191,7 +198,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
             time.sleep(WAIT)
             continue
         try:
-            sweep_away_temporaries(files.folder)  # of who was killed while it wrote the plane
+            sweep_away_temporaries(files.folder, held=True)  # of who was killed while it wrote the plane
             with Heartbeat({files.run_id: lease}):
                 if planes.load(files) is None:
                     _refuse_another(files, surface)

@@ -1,17 +1,21 @@
-"""The sign of life of a process that holds leases."""
+"""The sign of life of a process that holds leases, and the watchdog that ends it where it hangs."""
 
 from __future__ import annotations
 
 import logging
+import math
+import os
+import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from study.errors import StudyError
-from study.store.lease import Lease
+from study.store.lease import BEAT, Lease
 from study.training.pack import Progress
 
-HEARTBEAT_SECONDS = 5.0
+HUNG_EXIT = 75
+"""Exit status of a process that its watchdog ended."""
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +27,16 @@ class Heartbeat:
     ----------
     images
         Images in a step of each, where its speed is to be told.
+    watchdog
+        Seconds without a call of what `watching` returns after which the process is ended, on the spot.
     """
 
-    def __init__(self, leases: Mapping[str, Lease], images: Mapping[str, int] | None = None) -> None:
-        self.leases, self.images = leases, images or {}
+    def __init__(
+        self, leases: Mapping[str, Lease], images: Mapping[str, int] | None = None, watchdog: float = math.inf
+    ) -> None:
+        self.leases, self.images, self.watchdog = leases, images or {}, watchdog
         self.latest: dict[str, Progress] = {}
+        self._moved = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -39,19 +48,38 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
+    def watching(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
+        """`stopped`, which is asked after every step and within evaluations and measurements: each call shows that it goes on."""
+
+        def asked() -> bool:
+            self._moved = time.monotonic()
+            return stopped()
+
+        return asked
+
     def _beat(self) -> None:
         before: dict[str, Progress] = {}
         while True:
+            still = time.monotonic() - self._moved
             for name, lease in self.leases.items():
                 now = self.latest.get(name)
                 try:
                     if lease.mine():  # else the next write of the pack ends it
-                        lease.beat(**(self._facts(now, before.get(name)) if now else {}))
-                except (OSError, StudyError) as error:  # a full disk must not end the training by way of its heartbeat
+                        lease.beat(still=still, **(self._facts(now, before.get(name)) if now else {}))
+                except OSError as error:  # a full disk must not end the training by way of its heartbeat
                     log.warning("no heartbeat: %s", error)
+            if still > self.watchdog:
+                self._end(still)
             before = dict(self.latest)
-            if self._ended.wait(HEARTBEAT_SECONDS):
+            if self._ended.wait(min(BEAT, self.watchdog)):
                 return
+
+    def _end(self, still: float) -> None:
+        """End this process as a kill would: what hangs does not listen. Whoever started it goes on from the checkpoint."""
+        message = f"no step for {still:.0f} s: ended by its watchdog"
+        log.error("%s", message)
+        print(message, file=sys.stderr, flush=True)
+        os._exit(HUNG_EXIT)
 
     def _facts(self, now: Progress, before: Progress | None) -> dict[str, Any]:
         steps = now.iteration - (before.iteration if before else now.iteration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import queue
 import shutil
@@ -24,6 +25,7 @@ from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
 from study.launch.provenance import usable_cores
 from study.store import runs as store
+from study.store.files import WriteError
 from study.store.layout import task_files
 
 MAX_FRUITLESS = 3
@@ -40,6 +42,8 @@ class Job:
 
     data_root: Path
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    watchdog: float = math.inf
+    """Seconds without a step after which a worker is ended, and its runs go on in another."""
 
 
 RUNS_PER_GPU = 16
@@ -115,14 +119,14 @@ class View(Protocol):
 
 
 class _Worker:
-    """A worker process and the thread that reads its events."""
+    """A worker process and the threads that read its events and wait for its end."""
 
     def __init__(self, device: str, threads: int, job: Job, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         self.folders: list[Path] = []
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
         command = [sys.executable, "-m", "study.launch.worker", "--device", device]
         command += ["--threads", str(threads), "--data-root", str(job.data_root.resolve())]
-        command += ["--checkpoint-seconds", str(job.checkpoint_seconds)]
+        command += ["--checkpoint-seconds", str(job.checkpoint_seconds), "--watchdog", str(job.watchdog)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -132,14 +136,21 @@ class _Worker:
             env={**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
-        threading.Thread(target=self._read, args=(events,), daemon=True).start()
+        reader = threading.Thread(target=self._read, args=(events,), daemon=True)
+        reader.start()
+        threading.Thread(target=self._await, args=(events, reader), daemon=True).start()
 
     def _read(self, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             with suppress(json.JSONDecodeError):  # cut short by its death, or a library's words
                 events.put((self, json.loads(line)))
+
+    def _await(self, events: queue.Queue[tuple[_Worker, Any]], reader: threading.Thread) -> None:
+        """Tell of its end once all that it said is told; not for ever, for a process of its own that hangs may outlive it
+        and hold its output open."""
         self.process.wait()
+        reader.join(timeout=2)
         events.put((self, None))
 
     def send(self, folders: list[Path]) -> None:
@@ -248,6 +259,8 @@ class _Run:
             if event["message"] not in self.notes:  # each worker says it
                 self.notes.add(event["message"])
                 self.view.note(event["message"])
+        elif event["event"] == "unwritable":  # nor for any other run, as a rule
+            raise WriteError(event["number"], event["text"], event["file"])
         else:
             for run_id, outcome in event["outcomes"].items():
                 self._ended(run_id, outcome)
@@ -314,6 +327,11 @@ def train(
     -------
     outcomes, complete
         The outcome of each run that ended, and False when Ctrl-C or SIGTERM came first.
+
+    Raises
+    ------
+    WriteError
+        The results folder cannot be written.
     """
     run = _Run(packs, shape, job, view)
     with _Interrupt().installed() as interrupt:
@@ -356,8 +374,8 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
 @contextmanager
 def _handling(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("study")
-    logger.addHandler(handler)
+    before, logger.handlers = logger.handlers, [handler]
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers = before

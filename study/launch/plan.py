@@ -64,8 +64,8 @@ def _action(run_id: str, now: RunStatus, queued: str | None, mode: Mode) -> Acti
     if now.state == "failed":
         return act("retry", now.message) if mode == "retry" else act("leave", now.message)
     if now.state == "interrupted":
-        return act("resume", f"from iteration {now.iteration:,}")
-    return act("start", "")
+        return act("resume", "; ".join(filter(None, [f"from iteration {now.iteration:,}", now.message])))
+    return act("start", now.message)
 
 
 def cost(spec: RunSpec) -> float:

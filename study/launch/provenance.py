@@ -71,8 +71,7 @@ def _git(*arguments: str) -> bytes | None:
 def commit() -> tuple[str | None, str | None]:
     """The commit of the code, and a hash of the uncommitted changes to it, if any."""
     recorded = Path(study.__file__).parent.parent / "commit.json"  # a snapshot of the code, in a job
-    if recorded.exists():
-        facts = read_json(recorded)
+    if facts := read_json(recorded):
         return facts["commit"], facts["dirty"]
     tracked = _git("ls-files", "--error-unmatch", "__init__.py")
     head = _git("rev-parse", "HEAD") if tracked else None

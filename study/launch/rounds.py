@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from study.spec.surface import Surface
 from study.store.layout import SurfaceFiles
-from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal, unseal
+from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal, sealed, unseal
 from study.surface.lattice import Place, Point, chunks
 
 
@@ -41,7 +41,7 @@ def finish(files: SurfaceFiles) -> bool:
 
     Chunks whose points were damaged meanwhile are to be measured again: a surface is never sealed with holes.
     """
-    if files.sealed:
+    if sealed(files):
         return True
     found, complete = known(files, read_spec(files))
     chunks = [files.chunk(key) for key in found]

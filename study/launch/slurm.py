@@ -8,6 +8,7 @@ accepted is adopted by the next call, and nothing is submitted twice.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import signal
@@ -29,10 +30,11 @@ from study.launch import queue, snapshot
 from study.launch.allocator import ALLOCATOR
 from study.launch.profile import Profile
 from study.store import runs as store
-from study.store.files import read_json, write_json
+from study.store.files import DamagedError, read_json, write_json
 from study.store.layout import SweepFiles, task_files
 
 if TYPE_CHECKING:
+    from study.launch.sweep import Machine
     from study.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,16 @@ class PackJob:
     """What a job runs: one pack. It holds paths and numbers only; the specs are read from the runs' folders."""
 
     def __init__(
-        self, folders: list[str], data_root: str, device: str, threads: int, checkpoint_seconds: float
+        self,
+        folders: list[str],
+        data_root: str,
+        device: str,
+        threads: int,
+        checkpoint_seconds: float,
+        watchdog: float | None = None,
     ) -> None:
         self.folders, self.data_root, self.device = folders, data_root, device
-        self.threads, self.checkpoint_seconds = threads, checkpoint_seconds
+        self.threads, self.checkpoint_seconds, self.watchdog = threads, checkpoint_seconds, watchdog
 
     def __call__(self) -> dict[str, str]:
         """Train until the runs are sealed or a signal asks for a checkpoint; then requeue, where that was the signal."""
@@ -65,6 +73,7 @@ class PackJob:
             device,
             "slurm",
             checkpoint_seconds=self.checkpoint_seconds,
+            watchdog=self.watchdog or math.inf,
             stopped=lambda: signals.stop,
             why=signals.why,
             ranks=ranks,
@@ -183,8 +192,17 @@ class Submission:
 
 def submissions(results: Path) -> list[Submission]:
     """All submissions under a results folder, oldest first: sweeps share their runs."""
-    paths = results.resolve().glob("*/slurm/*/submission.json")
-    return sorted((Submission(path.parent, **read_json(path)) for path in paths), key=lambda item: item.time)
+    found = []
+    for path in results.resolve().glob("*/slurm/*/submission.json"):
+        try:
+            found.append(Submission(path.parent, **(read_json(path) or {})))
+        except (DamagedError, TypeError):  # the latter: gone, or of another version
+            # Whoever submits without knowing what is in the queue may submit it twice.
+            raise StudyError(
+                f"{path}: is damaged, so what it submitted is not known; cancel the jobs named study-*-{path.parent.name} "
+                "with scancel, and remove its folder"
+            ) from None
+    return sorted(found, key=lambda item: item.time)
 
 
 def identify(submitted: Iterable[Submission], jobs: Iterable[queue.Job]) -> list[Submission]:
@@ -249,8 +267,7 @@ def submit(
     files: SweepFiles,
     packs: Sequence[list[Path]],
     profile: Profile,
-    data_root: Path,
-    checkpoint_seconds: float,
+    machine: Machine,
     content: str,
 ) -> Iterator[Submission]:
     """Give packs to the cluster, in arrays of at most its MaxArraySize; yields each as it is accepted.
@@ -268,10 +285,11 @@ def submit(
     code = snapshot.take(files.code.resolve())
     limit = queue.max_array_size()
     job = {
-        "data_root": str(data_root.resolve()),
+        "data_root": str(machine.data_root.resolve()),
         "device": profile.device,
         "threads": profile.cpus,
-        "checkpoint_seconds": checkpoint_seconds,
+        "checkpoint_seconds": machine.checkpoint_seconds,
+        "watchdog": machine.watchdog if math.isfinite(machine.watchdog) else None,
     }
     for start in range(0, len(packs), limit):
         chunk = [[str(folder.resolve()) for folder in pack] for pack in packs[start : start + limit]]

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 import study
+from study.errors import StudyError
 from study.launch.provenance import commit
 from study.store.files import write_json
 
@@ -19,6 +20,11 @@ def take(folder: Path) -> Path:
 
     The copy's name is a hash of its content, so that submissions of the same code share one. The commit and the hash
     of the uncommitted changes are recorded beside it, in `commit.json`.
+
+    Raises
+    ------
+    StudyError
+        There is a copy of that name which is another: damaged, or laid there by whoever the results came from.
     """
     package = Path(study.__file__).parent
     files = sorted(path for path in package.rglob("*") if path.suffix in KINDS and path.is_file())
@@ -27,7 +33,9 @@ def take(folder: Path) -> Path:
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     target = folder / digest.hexdigest()[:12]
-    if (target / "commit.json").exists():
+    if target.exists():
+        if not _holds(target, contents):
+            raise StudyError(f"{target}: is not the code that it is named for, so no job runs it; remove that folder")
         return target
     draft = folder / f".{target.name}.{uuid.uuid4().hex}.tmp"
     for name, content in contents.items():
@@ -41,3 +49,16 @@ def take(folder: Path) -> Path:
     except OSError:  # another submission of the same code was quicker
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _holds(target: Path, contents: dict[Path, bytes]) -> bool:
+    """Whether a copy has these files of the package and nothing else that Python might run.
+
+    What Python compiled of them is removed: it would be run unseen, and is made again.
+    """
+    for compiled in target.rglob("__pycache__"):
+        shutil.rmtree(compiled, ignore_errors=True)
+    found = {path for path in target.rglob("*") if not path.is_dir() or path.is_symlink()}
+    sources = {target / "study" / name: content for name, content in contents.items()}
+    same = found - {target / "commit.json"} == sources.keys() and not any(path.is_symlink() for path in found)
+    return same and all(path.read_bytes() == content for path, content in sources.items())

@@ -74,9 +74,10 @@ def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tupl
     if place is None:
         return ("unknown", trouble) if trouble else (state, message)
     if place.waiting:
-        return "queued", str(place)
+        return "queued", "; ".join(filter(None, [str(place), message]))
     words = place.last_words()
-    return ("unknown" if place.job.state == "UNKNOWN" else state), f"{place}: {words}" if words else str(place)
+    told = "; ".join(filter(None, [f"{place}: {words}" if words else str(place), message]))
+    return ("unknown" if place.job.state == "UNKNOWN" else state), told
 
 
 def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, trouble: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
+from study.store.surfaces import sealed
 from study.surface.lattice import chunks
 
 
@@ -78,7 +79,7 @@ def _decided(
             return replace(action, verb="leave", reason=f"{name} has diverged: there is no network", state="diverged")
         if state != "done":
             return replace(action, verb="hold", reason=f"{name} is not trained yet")
-    if action.files.sealed and mode != "force":
+    if sealed(action.files) and mode != "force":
         points = sum(map(len, known(action.files, action.surface)[0].values()))
         return replace(action, verb="keep", reason="done", points=points, sealed=points, state="done")
     if mode == "force" and action.files.spec.exists():

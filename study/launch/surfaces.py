@@ -26,6 +26,7 @@ from study.store import surfaces as surface_store
 from study.store.curves import read_table
 from study.store.files import read_checked
 from study.store.layout import RunFiles, SweepFiles
+from study.store.lease import tidy
 from study.surface.lattice import chunks
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, vi
     """Measure on this machine, round after round; False when interrupted."""
     total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
     shape = local.pool(total, machine.device, machine.workers, machine.threads)
-    job = local.Job(machine.data_root, machine.checkpoint_seconds)
+    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
     run = local.train_here if machine.executor == "debug" else local.train
     while work := _opened(actions):
         batches = [[chunk.folder] for action in work for chunk in action.chunks]
@@ -229,7 +230,7 @@ def submit(
     if batches:
         content = f"up to {max(map(len, batches))} chunks of surfaces"
         alone = _alone(profile)
-        yield from slurm.submit(asked.files, batches, alone, machine.data_root, machine.checkpoint_seconds, content)
+        yield from slurm.submit(asked.files, batches, alone, machine, content)
 
 
 def _alone(profile: Profile) -> Profile:
@@ -238,6 +239,14 @@ def _alone(profile: Profile) -> Profile:
         return profile
     gpus = profile.gpus or int(profile.device != "cpu" and profile.gres is None)
     return profile.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
+
+
+def tidy_up(actions: Sequence[SurfaceAction]) -> None:
+    """Remove what processes that were killed left with surfaces that are through, and with their chunks."""
+    for action in actions:
+        if action.verb == "keep":
+            for task in (action.files, *action.files.chunks()):
+                tidy(task)
 
 
 # -- what is said of them -------------------------------------------------------------------------------------------------

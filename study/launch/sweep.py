@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +16,9 @@ from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import runs as store
+from study.store.files import DamagedError
 from study.store.layout import SweepFiles
+from study.store.lease import tidy
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -51,6 +55,8 @@ class Machine:
     workers: int | None = None
     threads: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    watchdog: float = math.inf
+    """Seconds without a step after which a process that trains is ended, to go on from the checkpoint."""
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -59,10 +65,15 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     Raises
     ------
     StudyError
-        A run starts from one that is neither there nor in the sweep, or that can't be stretched so.
+        A run starts from one that is neither there nor in the sweep, or that can't be stretched so; or a link leads out of
+        the results folder.
     """
     files = SweepFiles(results, sweep.name)
-    disk = {run_id: store.status(files.run(run_id)) for run_id in sweep.runs}
+    files.refuse_elsewhere()
+    runs = {run_id: files.run(run_id) for run_id in sweep.runs}
+    for run in runs.values():
+        run.refuse_elsewhere()
+    disk = {run_id: store.status(run) for run_id, run in runs.items()}
     queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
     actions = plan(sweep.runs, disk, queued, mode)
     return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
@@ -111,7 +122,7 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
         [folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, profile.runs_per_gpu)
     ]
     content = f"up to {profile.runs_per_gpu} runs"
-    yield from slurm.submit(planned.files, batches, profile, machine.data_root, machine.checkpoint_seconds, content)
+    yield from slurm.submit(planned.files, batches, profile, machine, content)
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
@@ -156,7 +167,7 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     folders = _open_folders(planned)
     grouped = packs(list(work), work, shape.pack_size, len(shape.devices))
     batches = [[folders[run_id] for run_id in pack] for pack in grouped]
-    job = local.Job(machine.data_root, machine.checkpoint_seconds)
+    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
     if machine.executor == "debug":
         result = local.train_here(batches, shape, job, view)
     else:
@@ -166,12 +177,19 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
 
 
 def record(planned: Planned) -> int:
-    """Note on disk what the sweep names, so that every other verb finds it by its name.
+    """Note on disk what the sweep names, so that every other verb finds it by its name; and remove what processes that were
+    killed left beside its results.
 
     Returns how many runs it named before, and does not any more: they stay on disk, but are in no table of it.
     """
-    before = store.read_sweep(planned.files)["runs"] if planned.files.sweep.exists() else {}
+    before: dict[str, object] = {}
+    if planned.files.sweep.exists():
+        with suppress(DamagedError):  # then it is written anew
+            before = store.read_sweep(planned.files)["runs"]
     store.write_sweep(planned.files, planned.sweep)
+    for action in planned.actions:
+        if action.verb == "keep":
+            tidy(planned.files.run(action.run_id))
     return len(before.keys() - planned.sweep.runs.keys())
 
 

@@ -1,7 +1,8 @@
 """A local worker: a process that trains the packs its parent sends, one after another.
 
 It reads one JSON message a line on standard input (`{"folders": [...]}`, `{"stop": "why"}`) and answers on standard output with
-`progress`, `note` and `end` events. SIGTERM, or the end of its input (the parent died), checkpoints and ends it.
+`progress`, `note` and `end` events, or says what could not be written. SIGTERM, or the end of its input (the parent died),
+checkpoints and ends it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -18,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from study.store.files import WriteError
 
 if TYPE_CHECKING:
     from study.training.pack import Progress
@@ -113,6 +117,7 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, required=True)
+    parser.add_argument("--watchdog", type=float, default=math.inf)
     options = parser.parse_args()
     orders = _Orders(_own_stdin())
     signal.signal(signal.SIGTERM, orders.end)
@@ -128,16 +133,21 @@ def main() -> None:
         # Set for each pack: a resumed run sets the number of threads that it began with.
         torch.set_num_threads(options.threads)
         folders = [Path(folder) for folder in order["folders"]]
-        outcomes = work(
-            folders,
-            options.data_root,
-            options.device,
-            "local",
-            checkpoint_seconds=options.checkpoint_seconds,
-            stopped=orders.stop.is_set,
-            why=lambda: orders.why,
-            report=reporter,
-        )
+        try:
+            outcomes = work(
+                folders,
+                options.data_root,
+                options.device,
+                "local",
+                checkpoint_seconds=options.checkpoint_seconds,
+                watchdog=options.watchdog,
+                stopped=orders.stop.is_set,
+                why=lambda: orders.why,
+                report=reporter,
+            )
+        except WriteError as error:
+            reporter.send("unwritable", number=error.errno, text=error.strerror, file=error.filename)
+            return
         reporter.send("end", outcomes=outcomes)
 
 

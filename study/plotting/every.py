@@ -9,7 +9,7 @@ from pathlib import Path
 from study.errors import StudyError
 from study.plotting import save
 from study.spec.registry import FIGURES
-from study.store.collect import read_frame
+from study.store.reading import read_frame
 
 
 def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from study.errors import StudyError, nearest
 from study.plotting.canvas import Plot
 from study.plotting.style import styled
-from study.store.files import write_bytes
+from study.store.files import sweep_away_temporaries, write_bytes
 
 # What each format would stamp with the time of day is left out.
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
@@ -25,6 +25,7 @@ def check(formats: Sequence[str]) -> None:
 
 def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) -> list[Path]:
     """Write picture, caption and CSV into `out`, made where it is missing; the files, the CSV last."""
+    sweep_away_temporaries(out)
     paths = []
     for extension in formats:
         paths.append(out / f"{name}.{extension}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from study.errors import StudyError
 from study.plotting import save
 from study.spec.registry import FIGURES
-from study.store.collect import read_frame
 from study.store.layout import SweepFiles, bench_file
+from study.store.reading import read_frame
 
 
 def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]:

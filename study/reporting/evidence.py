@@ -8,9 +8,9 @@ from functools import cache
 
 import pandas as pd
 
-from study.store.collect import read_frame
 from study.store.files import read_json
 from study.store.layout import SweepFiles
+from study.store.reading import read_frame
 
 Frames = tuple[pd.DataFrame, pd.DataFrame | None]
 THROUGH = ("done", "diverged", "failed")

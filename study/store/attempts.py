@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from study.errors import StudyError
 from study.store import lease
-from study.store.files import read_json, read_lines
+from study.store.files import DamagedError, read_json, read_lines
 from study.store.layout import RunFiles
 from study.store.runs import last_heard
 
@@ -49,8 +49,11 @@ def ordered(table: pa.Table) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in KEY])
 
 
-def rows(files: RunFiles) -> list[Row]:
-    """The attempts at a run, oldest first; damaged lines of its record are left out."""
+def rows(files: RunFiles, seal: Mapping[str, Any] | None = None) -> list[Row]:
+    """The attempts at a run, oldest first; damaged lines of its record are left out.
+
+    `seal` is what its `done.json` says, if it is through.
+    """
     found: list[Row] = []
     for line in read_lines(files.attempts):
         when, event = _time(line.get("time")), line.get("event")
@@ -66,7 +69,7 @@ def rows(files: RunFiles) -> list[Row]:
         ended = {"end": when, "outcome": _text(line.get("outcome")), "why": _text(line.get("why"))}
         found[-1] |= ended | {"iteration": _whole(line.get("iteration"))}
     if found and found[-1]["end"] is None:
-        found[-1] |= _open(files, found[-1]["start"])
+        found[-1] |= _sealed(seal) if seal else _open(files, found[-1]["start"])
     return found
 
 
@@ -86,11 +89,17 @@ def _not_before(start: int, sign: int | None) -> int | None:
     return None if sign is None else max(start, sign)
 
 
+def _sealed(seal: Mapping[str, Any]) -> Row:
+    """The end of an attempt that was killed when it had sealed the run, and before it could say so."""
+    outcome = "diverged" if seal["outcome"] == "diverged" else "done"
+    return {"end": _time(seal.get("time")), "outcome": outcome, "iteration": _whole(seal["iteration"])}
+
+
 def _open(files: RunFiles, start: int) -> Row:
     """What is known of the newest attempt while it has no end: whether it is running, and its last sign of life."""
     try:
         beat = read_json(files.heartbeat) or {}
-    except StudyError:
+    except DamagedError:
         beat = {}
     running, sign = lease.holder(files) is not None, _seconds(beat.get("time"))
     return {

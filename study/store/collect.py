@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.errors import StudyError
 from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
-from study.store import attempts, surfaces
-from study.store.curves import CURVES, read_table, to_bytes
-from study.store.files import read_json, read_lines, write_bytes
+from study.store import attempts, probes, surfaces
+from study.store.curves import CURVES, read_curve, read_table, to_bytes
+from study.store.files import DamagedError, read_lines, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
-from study.store.measurements import read_bench
-from study.store.probes import KEY, PROBES, ordered
-from study.store.runs import read_sweep, status
+from study.store.probes import PROBES, ordered
+from study.store.runs import ENDED, RunStatus, read_sweep, status
 
-if TYPE_CHECKING:
-    import pandas as pd
+log = logging.getLogger(__name__)
+
+
+@cache
+def _say(damage: str) -> None:
+    """Tell whoever called of a damaged file, once."""
+    log.warning("%s", damage)
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
@@ -69,13 +74,11 @@ RUNS = pa.schema(
 """A row a run. Key: run_id."""
 
 
-def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
+def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str, Any]:
     """One row of `runs.parquet`; `fields` is the spec as plain data."""
     spec = RunSpec.model_validate(fields)
-    now = status(files)
     starts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
     last = starts[-1] if starts else {}
-    done = read_json(files.done) or {}
     recipe = fields["recipe"]
     return {
         "run_id": files.run_id,
@@ -89,10 +92,10 @@ def run_row(files: RunFiles, fields: dict[str, Any]) -> dict[str, Any]:
         "iteration": now.iteration,
         "iterations": recipe["iterations"],
         "attempts": now.attempts,
-        "seconds": done.get("seconds"),
+        "seconds": now.seal.get("seconds"),
         "message": now.message,
         "started": _milliseconds(starts[0].get("time")) if starts else None,
-        "finished": _milliseconds(done.get("time")),
+        "finished": _milliseconds(now.seal.get("time")),
         "threads": last.get("threads"),
         **{name: last.get(name) for name in ATTEMPT_COLUMNS},
     }
@@ -107,39 +110,97 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
 
 
-def gather(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
-    """The curves and the runs of a sweep as they are on disk now; safe while runs are being trained."""
-    rows, curves = [], [CURVES.empty_table()]
-    for run_id, fields in read_sweep(files)["runs"].items():
-        run = files.run(run_id)
-        rows.append(run_row(run, fields))
+class OnDisk:
+    """A sweep's runs as they are on disk now, looked at once; safe while they are being trained.
+
+    What is damaged is left out, and said; it is never shown as if it were whole. A run that was through, and whose folder is
+    gone, is as it was collected last.
+
+    Raises
+    ------
+    StudyError
+        There is no such sweep, or a file is of a later version of this program.
+    """
+
+    def __init__(self, files: SweepFiles) -> None:
+        self.files = files
+        self.named: dict[str, dict[str, Any]] = read_sweep(files)["runs"]
+        runs = {name: files.run(name) for name in self.named}
+        self.gone = self._through([name for name, run in runs.items() if not run.folder.exists()])
+        self.runs = {name: run for name, run in runs.items() if name not in self.gone}
+        self.states = {name: status(run) for name, run in self.runs.items()}
+
+    def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
+        """As `CURVES` and `RUNS`, the runs in the sweep's order."""
+        curves, rows = [self._as_collected(self.files.curves, CURVES, self.gone)], {}
+        for name, run in self.runs.items():
+            now = self.states[name]
+            try:
+                curves.append(read_curve(run, now.seal.get("curves")))
+            except FileNotFoundError:
+                pass
+            except DamagedError as error:
+                if str(error) not in now.damage:
+                    now = replace(now, message=f"{now.message}; {error}".removeprefix("; "), damage=str(error))
+            if now.damage:
+                _say(f"{name}: {now.damage}")
+            rows[name] = run_row(run, self.named[name], now)
+        rows |= {row["run_id"]: row for row in self._as_collected(self.files.runs_table, RUNS, self.gone).to_pylist()}
+        order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
+        ordered = pa.Table.from_pylist([rows[name] for name in self.named], schema=RUNS)
+        return pa.concat_tables(curves).sort_by(order), ordered
+
+    def probes(self) -> pa.Table:
+        """As `PROBES`. Of a run whose own measurements are damaged or gone there is what was collected before."""
+        found, lost = [], set(self.gone)
+        for name, run in self.runs.items():
+            through = bool(self.states[name].seal)
+            try:
+                found.append(probes.read(run))
+                if through and self.named[name]["probes"] and not run.probes.exists():
+                    raise DamagedError(f"{run.probes}: is gone")
+            except DamagedError as error:
+                _say(f"{error}" + ("; what was collected of it before is kept" if through else ""))
+                lost |= {name} if through else set()  # else it may be of a training that was started over
+        return ordered(pa.concat_tables([self._as_collected(self.files.probes, PROBES, lost), *found]))
+
+    def attempts(self) -> pa.Table:
+        """As `ATTEMPTS`; those at chunks of surfaces are no part of it."""
+        found = [row for name, run in self.runs.items() for row in attempts.rows(run, self.states[name].seal)]
+        before = self._as_collected(self.files.attempts, attempts.ATTEMPTS, self.gone)
+        return attempts.ordered(pa.concat_tables([before, attempts.table(found)]))
+
+    def surfaces(self) -> pa.Table:
+        """As `SURFACES`: those around the runs' networks, as far as they are measured."""
+        found = [surfaces.gather(surface) for surface in surfaces.of_runs(self.runs.values())]
+        before = self._as_collected(self.files.surfaces_table, surfaces.SURFACES, self.gone)
+        return surfaces.ordered(pa.concat_tables([before, *found]))
+
+    def _through(self, names: Collection[str]) -> set[str]:
+        """Those of these runs that were through when they were collected."""
+        rows = self._as_collected(self.files.runs_table, RUNS, names)
+        return set(rows.filter(pc.is_in(rows["state"], pa.array(ENDED)))["run_id"].to_pylist())
+
+    def _as_collected(self, path: Path, schema: pa.Schema, names: Collection[str]) -> pa.Table:
+        """The rows of these runs in a table that was collected before; none where that is damaged, which is said."""
+        if not names or not path.exists():
+            return schema.empty_table()
         try:
-            curves.append(read_table(run.curves).cast(CURVES))
-        except FileNotFoundError:
-            continue
-    order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
-    return pa.concat_tables(curves).sort_by(order), pa.Table.from_pylist(rows, schema=RUNS)
+            table = completed(read_table(path), schema)
+        except DamagedError as error:
+            _say(f"{error}; what was collected before is lost")
+            return schema.empty_table()
+        return table.filter(pc.is_in(table["run_id"], pa.array(sorted(names))))
 
 
-def gather_probes(files: SweepFiles) -> pa.Table:
-    """What was measured of a sweep's runs, as it is on disk now."""
-    found = [PROBES.empty_table()]
-    for run_id in read_sweep(files)["runs"]:
-        with contextlib.suppress(FileNotFoundError):
-            found.append(read_table(files.run(run_id).probes).cast(PROBES))
-    return ordered(pa.concat_tables(found))
-
-
-def gather_attempts(files: SweepFiles) -> pa.Table:
-    """The attempts at a sweep's runs, as recorded on disk now; those at chunks of surfaces are no part of it."""
-    return attempts.table([row for run_id in read_sweep(files)["runs"] for row in attempts.rows(files.run(run_id))])
-
-
-def gather_surfaces(files: SweepFiles) -> pa.Table:
-    """The surfaces around a sweep's runs, as far as they are measured now."""
-    runs = [files.run(run_id) for run_id in read_sweep(files)["runs"]]
-    found = [surfaces.gather(surface) for surface in surfaces.of_runs(runs)]
-    return surfaces.ordered(pa.concat_tables([surfaces.SURFACES.empty_table(), *found]))
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """What was collected before a column was there, with its neutral value: of a field of the spec, the one under which the
+    run was trained."""
+    for field in schema:
+        if field.name not in table.column_names:
+            value = pa.scalar(NEUTRAL.get(field.name), field.type)
+            table = table.append_column(field, pa.repeat(value, len(table)))
+    return table.select(schema.names).cast(schema)
 
 
 def collect(files: SweepFiles) -> list[Path]:
@@ -148,170 +209,15 @@ def collect(files: SweepFiles) -> list[Path]:
     `curves.parquet` and `runs.parquet`; `attempts.parquet` where a run was started; `probes.parquet` and
     `surfaces.parquet` where something was measured.
     """
-    curves, runs = gather(files)
+    now = OnDisk(files)
+    curves, runs = now.curves_and_runs()
     tables = {files.curves: curves, files.runs_table: runs}
-    further = {
-        files.attempts: gather_attempts(files),
-        files.probes: gather_probes(files),
-        files.surfaces_table: gather_surfaces(files),
-    }
+    further = {files.attempts: now.attempts(), files.probes: now.probes(), files.surfaces_table: now.surfaces()}
     tables |= {path: table for path, table in further.items() if table.num_rows or path.exists()}
+    files.refuse_elsewhere()
+    sweep_away_temporaries(files.folder)
     for path, table in tables.items():
         content = to_bytes(table)
         if not path.exists() or path.read_bytes() != content:
             write_bytes(path, content)
     return list(tables)
-
-
-def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
-    """The curves and runs of a sweep: gathered afresh where it was trained, else as they were collected there."""
-    if not files.sweep.exists() and files.curves.exists() and files.runs_table.exists():
-        return read_table(files.curves), _completed(read_table(files.runs_table))
-    return gather(files)
-
-
-def _completed(runs: pa.Table) -> pa.Table:
-    """Runs that were collected before a field of the spec was there, with the value under which they were trained."""
-    for field in RUNS:
-        if field.name not in runs.column_names:
-            value = pa.scalar(NEUTRAL.get(field.name), field.type)
-            runs = runs.append_column(field, pa.repeat(value, len(runs)))
-    return runs.select(RUNS.names)
-
-
-def _joined(curves: pa.Table, runs: pa.Table) -> pd.DataFrame:
-    fields = [name for name in runs.column_names if name not in curves.column_names or name == "run_id"]
-    frame: pd.DataFrame = curves.to_pandas().merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one")
-    return frame
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """To pandas; a whole-number column with gaps stays whole."""
-    import pandas as pd
-
-    nullable = {pa.int64(): pd.Int64Dtype()}
-    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-    for name in frame.columns:
-        if frame[name].dtype == "Int64" and name not in gaps:
-            frame[name] = frame[name].astype("int64")
-    return frame
-
-
-def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The curves of a sweep, in long form, with the fields of its run on each row.
-
-    Parameters
-    ----------
-    sweep
-        A sweep's results folder, such as `results/quickstart`, or several.
-
-    Returns
-    -------
-    DataFrame
-        One row per (run_id, iteration, split); `error` in percent, `loss` in nats; split is `train` (running,
-        augmented), `train_clean` or `test`.
-
-    Raises
-    ------
-    StudyError
-        There is no such sweep, or its files are damaged.
-    """
-    return read_frames(_folders(sweep))[0]
-
-
-def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The runs of a sweep, a row a run: every field of its spec, state, attempts, hardware, versions. See `read_curves`."""
-    return read_frames(_folders(sweep))[1]
-
-
-def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """What probes measured of a sweep's runs, in long form, with the fields of its run on each row. See `read_curves`.
-
-    Returns
-    -------
-    DataFrame
-        One row per (run_id, iteration, probe, measure, place, layer), with its `value`; `docs/probes.md` says what they
-        are. Empty where nothing was measured.
-    """
-    import pandas as pd
-
-    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
-    frames = [_joined(_table(files, files.probes, gather_probes, PROBES), read_tables(files)[1]) for files in folders]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(KEY, ignore_index=True)
-
-
-def read_attempts(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The attempts at a sweep's runs, with the fields of its run on each row. See `read_curves`.
-
-    Returns
-    -------
-    DataFrame
-        One row per (run_id, attempt): `start`, `end`, `outcome`, `why`, host, device; `study.store.attempts.ATTEMPTS` says
-        what they are. Empty where nothing was started, and for a sweep that was collected before attempts were.
-    """
-    import pandas as pd
-
-    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
-    tables = [_table(files, files.attempts, gather_attempts, attempts.ATTEMPTS) for files in folders]
-    frames = [_joined(table, read_tables(files)[1]) for table, files in zip(tables, folders, strict=True)]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(attempts.KEY, ignore_index=True)
-
-
-def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The surfaces of a sweep, in long form, with the fields of its run on each row. See `read_curves`.
-
-    Returns
-    -------
-    DataFrame
-        One row per (surface_id, i, j, iteration, split). Empty where nothing was measured. `precision` is that of the
-        measurement.
-    """
-    import pandas as pd
-
-    frames = []
-    for files in [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]:
-        runs = read_tables(files)[1]
-        measured = _table(files, files.surfaces_table, gather_surfaces, surfaces.SURFACES)
-        fields = [name for name in runs.column_names if name not in measured.column_names or name == "run_id"]
-        frames.append(_frame(measured).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
-    return pd.concat(frames, ignore_index=True).drop_duplicates(surfaces.KEY, ignore_index=True)  # of shared runs, too
-
-
-def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """What `read_<needs>` (curves, surfaces, probes or attempts) and `read_runs` return; for bench, of the first sweep's
-    results folder, and no runs."""
-    if needs == "curves":
-        return read_frames(folders)
-    if needs == "bench":
-        return read_bench(folders[0].parent), None
-    read = {"surfaces": read_surfaces, "probes": read_probes, "attempts": read_attempts}[needs]
-    return read(folders), read_runs(folders)
-
-
-def _table(files: SweepFiles, path: Path, gather: Callable[[SweepFiles], pa.Table], schema: pa.Schema) -> pa.Table:
-    """As `read_tables`: afresh where it was trained, else as collected there."""
-    if files.sweep.exists():
-        return gather(files)
-    return read_table(path) if path.exists() else schema.empty_table()
-
-
-def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
-    folders = [Path(sweep)] if isinstance(sweep, str | Path) else [Path(item) for item in sweep]
-    if not folders:
-        raise StudyError("no sweep was named")
-    return folders
-
-
-def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `read_curves` and `read_runs` return, read once for both."""
-    import pandas as pd
-
-    if not folders:
-        raise StudyError("no sweep was named")
-    tables = [read_tables(SweepFiles(folder.parent, folder.name)) for folder in folders]
-    curves = pd.concat([_joined(*pair) for pair in tables], ignore_index=True)
-    runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
-    # Two sweeps that name the same run share it: it counts once.
-    key = ["run_id", "iteration", "split"]
-    return curves.drop_duplicates(key, ignore_index=True), runs.drop_duplicates("run_id", ignore_index=True)

@@ -1,15 +1,16 @@
-"""Error curves as Parquet: the schema, one run's file, and its rows."""
+"""Error curves as Parquet: the schema, one run's file, and its rows; and how this package's Parquet files carry checksums."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import StudyError
-from study.store.files import write_bytes
+from study.store.files import DamagedError, check_version, digest, write_bytes
+from study.store.layout import RunFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +35,56 @@ CURVES = pa.schema(
 Row = dict[str, Any]
 
 
+SUM = b"study_sha256"
+"""The key in a Parquet file's own metadata under which it has its checksum."""
+_MARK, _DIGITS = b"sha256:", 64
+_BLANK = _MARK + b"0" * _DIGITS
+
+
 def to_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet, marked with the schema version."""
+    """A table as Parquet, marked with the schema version, and with the SHA-256 of the file in it.
+
+    The checksum is that of all bytes with zeros in its own place, in the footer, where other programs pass over it.
+    """
+    told = {key: value for key, value in (table.schema.metadata or {}).items() if key != SUM}
+    marked = table.replace_schema_metadata({**told, b"study_version": str(VERSION).encode()})
     sink = pa.BufferOutputStream()
-    marked = table.replace_schema_metadata({**(table.schema.metadata or {}), b"study_version": str(VERSION).encode()})
-    pq.write_table(marked, sink, compression="zstd")
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    with pq.ParquetWriter(sink, marked.schema, compression="zstd") as writer:
+        writer.write_table(marked)
+        writer.add_key_value_metadata({SUM: _BLANK})
+    content = bytearray(sink.getvalue())
+    place = content.rindex(_BLANK)
+    content[place + len(_MARK) : place + len(_BLANK)] = hashlib.sha256(content).hexdigest().encode()
+    return bytes(content)
+
+
+def _check(content: bytes) -> None:
+    """Raise ValueError where a Parquet file's content does not match the checksum in it. Those of earlier versions have none.
+
+    Before anything is parsed: what is damaged is not shown to a parser.
+    """
+    place = content.rfind(_MARK)
+    told = content[place + len(_MARK) : place + len(_BLANK)]
+    if place < 0 or content.rfind(SUM, 0, place) < 0:
+        return
+    found = hashlib.sha256(memoryview(content)[:place])
+    found.update(_BLANK)
+    found.update(memoryview(content)[place + len(_BLANK) :])
+    if found.hexdigest().encode() != told:
+        raise ValueError("its content does not match its checksum")
 
 
 def parse(content: bytes) -> pa.Table:
-    """A Parquet file's table, made by this very thread: those that pyarrow starts to read files by path abort a process
-    that ends a moment later ("terminate called without an active exception", 10 % of short calls on a busy machine)."""
-    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    """A Parquet file's table. Raises ValueError for a damaged one.
+
+    It is made by this very thread: those that pyarrow starts to read files by path abort a process that ends a moment later
+    ("terminate called without an active exception", 10 % of short calls on a busy machine).
+    """
+    _check(content)
+    try:
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:  # OSError for damage to its inner parts
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def read_table(path: Path) -> pa.Table:
@@ -53,22 +92,61 @@ def read_table(path: Path) -> pa.Table:
 
     Raises
     ------
+    DamagedError
+        It is not what was written.
     StudyError
-        The file is damaged, or of a version that this program does not know.
+        It is of a version that this program does not know.
+    FileNotFoundError
+        There is no such file.
+    """
+    return _table(path, path.read_bytes())
+
+
+def _table(path: Path, content: bytes) -> pa.Table:
+    try:
+        table = parse(content)
+    except ValueError as error:
+        raise DamagedError(f"{path}: is damaged: {error}") from None
+    version = (table.schema.metadata or {}).get(b"study_version", b"0")
+    check_version(path, int(version) if version.isdigit() else version, VERSION)
+    return table
+
+
+def of_run(path: Path, schema: pa.Schema, run_id: str, seal: str | None = None) -> pa.Table:
+    """A Parquet file of one run's own, whose rows all name it.
+
+    Parameters
+    ----------
+    seal
+        The digest that the file had when the run was sealed, where that is known.
+
+    Raises
+    ------
+    DamagedError
+        It is not what was written, or another run's.
     FileNotFoundError
         There is no such file.
     """
     content = path.read_bytes()
+    if seal is not None and digest(content) != seal:
+        raise DamagedError(f"{path}: is damaged: it is not the one that the run was sealed with")
+    table = _table(path, content)
     try:
-        table = parse(content)
-    except (pa.ArrowInvalid, OSError) as error:  # the latter for damage to its inner parts
-        raise StudyError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
-    version = int((table.schema.metadata or {}).get(b"study_version", b"0"))
-    if not 1 <= version <= VERSION:
-        raise StudyError(f"{path}: has schema version {version}; this program reads version {VERSION}")
+        table = table.cast(schema)
+    except (ValueError, KeyError) as error:  # pyarrow's errors of shape and type are ValueErrors
+        raise DamagedError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
+    if table["run_id"].unique().to_pylist() not in ([], [run_id]):
+        raise DamagedError(f"{path}: is damaged: it has rows of another run")
     return table
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Replace a run's curves as one act."""
-    write_bytes(path, to_bytes(pa.Table.from_pylist(list(rows), schema=CURVES)))
+def read_curve(files: RunFiles, seal: str | None = None) -> pa.Table:
+    """A run's curve. Raises as `of_run`."""
+    return of_run(files.curves, CURVES, files.run_id, seal)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> str:
+    """Replace a run's curves as one act; returns the file's digest, for the seal."""
+    content = to_bytes(pa.Table.from_pylist(list(rows), schema=CURVES))
+    write_bytes(path, content)
+    return digest(content)

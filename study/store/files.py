@@ -1,42 +1,108 @@
-"""Writing so that a reader, here or on another machine, never sees half a file."""
+"""Writing so that a reader, here or on another machine, never sees half a file; and reading that tells a damaged one."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError
+from study.store import process
+
+LEFTOVER = 7 * 86400.0
+"""Seconds after which a temporary file of another machine is nobody's any more."""
+
+SUM = "sha256"
+"""The key under which a JSON file has the checksum of its other content."""
+
+
+class DamagedError(StudyError):
+    """A file is not what was written: cut short, changed, or another one's."""
+
+
+class WriteError(OSError):
+    """A file below the results folder could not be written: a full or failing disk, or a folder that may not be written."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses while a file is written into a `WriteError` that names it."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file as one act: a temporary file of a unique name beside it, fsync, `os.replace`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    """Replace a file as one act: a temporary file of a unique name beside it, fsync, `os.replace`.
+
+    Raises
+    ------
+    WriteError
+        It could not be written; what was there before still is.
+    """
+    temporary = draft(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def draft(path: Path) -> Path:
+    """A name for a file until it is whole: unique, and with its writer in it, so that those of the dead can be told."""
+    return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename outlive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot, and need not be told each time
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sweep_away_temporaries(folder: Path, *, held: bool = False) -> None:
+    """Remove the temporary files of writers that were killed.
+
+    Parameters
+    ----------
+    held
+        For who holds the lease of this folder: those of others go too, whoever wrote them, but for drafts of leases.
+    """
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):  # it is whole now, or somebody else was quicker
+            old = time.time() - path.stat().st_mtime > LEFTOVER
+            ours = held and not path.name.lstrip(".").startswith("lease")  # somebody may be asking for it just now
+            if ours or old or process.left_behind(path.name.split(".")[-2]):
+                path.unlink()
+
+
+# -- checksums ----------------------------------------------------------------------------------------------------------
 
 
 def digest(content: bytes) -> str:
@@ -69,56 +135,96 @@ def read_checked(path: Path, *, aside: bool = False) -> bytes:
     return content
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file as one act. NaN and infinity are refused: they are not JSON."""
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+def check_version(path: Path, version: object, known: int) -> None:
+    """Raise StudyError for a file of a later version of this program."""
+    if version not in range(1, known + 1):
+        raise StudyError(f"{path}: has version {version}; this program reads version {known}")
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is no such file.
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace a JSON file as one act, with a checksum of its content. NaN and infinity are refused: they are not JSON."""
+    content = value | {SUM: digest(_canonical(value))}
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a JSON file, or None where there is no such file. One without a checksum is of an earlier version.
 
     Raises
     ------
-    StudyError
-        The file is damaged.
+    DamagedError
+        It is not what was written.
     """
     try:
-        return json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        told = content.pop(SUM, None)
+        if told is not None and told != digest(_canonical(content)):
+            raise ValueError("its content does not match its checksum")
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise StudyError(f"{path}: is damaged ({error}); put it back from a backup, or remove it") from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: is damaged: {error}") from None
+    return content
 
 
-def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line: a single write, so that lines of several writers do not mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, (json.dumps(value) + "\n").encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+# -- lines of JSON ------------------------------------------------------------------------------------------------------
+
+
+def append_line(path: Path, value: dict[str, Any]) -> None:
+    """Append one JSON line, with a checksum of it and of the folder that it is in: a single write, so that lines of several
+    writers do not mix.
+
+    Raises
+    ------
+    WriteError
+        It could not be written, or not as a whole; then it is passed over by readers, as one that a crash cut short.
+    """
+    line = json.dumps(value | {SUM: _line_sum(path, value)}).encode() + b"\n"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not through a link: what is appended belongs into this folder.
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # by a crash, or a full disk
+            line = b"\n" + line if torn else line
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, "only a part could be written")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole JSON objects of a file, a line each; what a crash cut short or damaged is left out."""
+    """All whole JSON objects of a file, a line each. As `examine_lines`."""
+    return examine_lines(path)[0]
+
+
+def examine_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """All whole JSON objects of a file, a line each, and how many lines were left out: cut short by a crash, damaged, or of
+    another folder. Lines without a checksum are of an earlier version."""
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return []
+        return [], 0
     result = []
     for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):  # no JSON, or no object
             content = json.loads(line)
-            if isinstance(content, dict):
+            told = content.pop(SUM, None)
+            if told is None or told == _line_sum(path, content):
                 result.append(content)
-    return result
+    return result, len(lines) - len(result)
 
 
-def sweep_away_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder; only for the one who holds its lease."""
-    for path in folder.glob(".*.tmp"):
-        # Somebody else may be asking for the lease just now; a draft that is being written has two dots.
-        if not path.name.lstrip(".").startswith("lease"):
-            path.unlink(missing_ok=True)
+def _line_sum(path: Path, value: dict[str, Any]) -> str:
+    return digest(path.parent.name.encode() + b"\n" + _canonical(value))

@@ -6,6 +6,8 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from study.errors import StudyError
+
 
 def default_results() -> Path:
     """The results folder where none is named: `$STUDY_RESULTS`, else `results` here."""
@@ -30,6 +32,15 @@ class TaskFiles:
         self.failed = folder / "failed.json"
         self.log = folder / "log"
 
+    @property
+    def results(self) -> Path:
+        """The results folder that it lies in."""
+        return self.folder.parent.parent.parent
+
+    def refuse_elsewhere(self) -> None:
+        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
+        _refuse_elsewhere(self.folder, self.results)
+
     def checkpoints(self) -> list[Path]:
         """What it can go on from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
         raise NotImplementedError
@@ -43,11 +54,6 @@ class RunFiles(TaskFiles):
         self.spec = folder / "spec.json"
         self.curves = folder / "curves.parquet"
         self.probes = folder / "probes.parquet"
-
-    @property
-    def results(self) -> Path:
-        """The results folder that it lies in."""
-        return self.folder.parent.parent.parent
 
     def certificate(self, depth: int) -> Path:
         """What `study embed` found of this run's network stretched to `depth` layers."""
@@ -90,11 +96,6 @@ class SurfaceFiles(TaskFiles):
         self.table = folder / "surface.parquet"
         self.facts = folder / "plane.json"
 
-    @property
-    def sealed(self) -> bool:
-        """Whether it is done, and its table still there; else that is made again of its chunks."""
-        return self.done.exists() and self.table.exists()
-
     def plane(self, digest: str) -> Path:
         """The centre and the directions."""
         return self.folder / f"plane-{digest}.pt"
@@ -114,6 +115,10 @@ class SurfaceFiles(TaskFiles):
 
 class ChunkFiles(TaskFiles):
     """The files of a part of a surface: `<surface>/chunks/<surface_id>-<key>/`."""
+
+    @property
+    def results(self) -> Path:
+        return self.surface.results
 
     @property
     def key(self) -> str:
@@ -155,6 +160,10 @@ class SweepFiles:
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
         self.code = self.folder / "code"  # the code of each submission
 
+    def refuse_elsewhere(self) -> None:
+        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
+        _refuse_elsewhere(self.folder, self.results)
+
     def run(self, run_id: str) -> RunFiles:
         """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""
         own = RunFiles(self.runs / run_id)
@@ -167,3 +176,11 @@ class SweepFiles:
     def _other_runs(self) -> list[Path]:
         """The runs' folders of all other sweeps, by name; listed once, since a sweep asks it for each of its runs."""
         return sorted(folder for folder in self.results.glob("*/runs") if folder != self.runs)
+
+
+def _refuse_elsewhere(folder: Path, results: Path) -> None:
+    if not folder.resolve().is_relative_to(results.resolve()):
+        raise StudyError(
+            f"{folder}: is, or lies in, a link out of {results}/, so nothing is written there; put the folder itself there, "
+            "or name the results folder that it lies in by --results"
+        )

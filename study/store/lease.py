@@ -1,88 +1,82 @@
 """Who is training a run: a lease that one process holds, kept alive by a heartbeat.
 
-The lease is a file that appears by `os.link`, which is atomic on network file systems too. It is void when its
-heartbeat is older than `STALE` seconds, or at once when the process that wrote it is known to be dead: same machine,
-same boot, no such process. A void lease is removed by one process at a time, so that of several who find it only one
-takes it over.
+The lease is a file that appears by `os.link`, which is atomic on network file systems too. Of a process of this machine it is
+known whether it lives, and that decides. Of any other the heartbeat decides: the lease is void when it is older than `STALE`
+seconds, by the clock of the file system and not of any host, and then does not beat for `WATCH` seconds more, since clocks
+jump. A void lease is removed by one process at a time, so that of several who find it only one takes it over.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 import uuid
-from functools import cache
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from study.errors import StudyError
-from study.store.files import read_json, write_json
+from study.store import process
+from study.store.files import DamagedError, draft, read_json, sweep_away_temporaries, write_json, writing
 from study.store.layout import TaskFiles
 
+BEAT = 5.0
+"""Seconds between two heartbeats."""
 STALE = 90.0
-"""Seconds without a heartbeat after which a lease is void."""
+"""Seconds without a heartbeat after which a lease of another machine is void."""
+WATCH = 2.5 * BEAT
+"""Seconds for which it is then watched, before it is taken over."""
 
-
-@cache
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot: tells it from a later one of the same number; None when it is dead.
-
-    Empty where there is no /proc to ask.
-    """
-    if not Path("/proc/self/stat").exists():
-        return ""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return None if state in "ZX" else fields[18]  # a zombie is dead, though its number is still taken
-
-
-def _identity() -> dict[str, Any]:
-    pid = os.getpid()
-    job = {"job": os.environ.get("SLURM_JOB_ID"), "restart": os.environ.get("SLURM_RESTART_COUNT", "0")}
-    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid), **job}
-
-
-def _known_dead(holder: dict[str, Any]) -> bool:
-    if holder.get("job") is not None and holder["job"] == os.environ.get("SLURM_JOB_ID"):
-        # An earlier start of this very job: SLURM ended it, on whatever node, before it started the job again.
-        return bool(holder.get("restart") != os.environ.get("SLURM_RESTART_COUNT", "0"))
-    if holder.get("host") != socket.gethostname() or holder.get("boot") != _boot():
-        return False
-    pid = int(holder.get("pid", -1))
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return _started(pid) != holder.get("started")
+TURN = ".lease-turn.tmp"
+"""The file that one process at a time has, which takes a lease over."""
 
 
 def holder(files: TaskFiles) -> dict[str, Any] | None:
-    """The living holder of a run's lease with its last heartbeat merged in, or None."""
+    """The living holder of a run's lease with its last heartbeat merged in, or None.
+
+    `silent` is the age of that heartbeat in seconds. Who only looks has no clock but this machine's, which may be wrong;
+    `claim` asks the file system's.
+    """
+    found = _look(files)
+    if found is None:
+        return None
+    silent = time.time() - found.beat
+    lives = process.alive(found.lease)
+    if lives is None:
+        lives = abs(silent) <= STALE
+    return {**found.lease, **found.told, "silent": silent} if lives else None
+
+
+class _Look(NamedTuple):
+    """A lease as it is found."""
+
+    lease: dict[str, Any]
+    told: dict[str, Any]
+    """What its holder last told of itself."""
+    beat: float
+    """When that was, by the clock of the file system."""
+
+
+def _look(files: TaskFiles) -> _Look | None:
+    """A run's lease; None where there is none that can be read."""
     try:
         lease = read_json(files.lease)
+        beat = max(_changed(files.heartbeat), _changed(files.lease))
+    except (OSError, DamagedError):
+        return None
+    return _Look(lease, _told(files, lease), beat) if lease is not None and "token" in lease else None
+
+
+def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:
+    with contextlib.suppress(OSError, DamagedError):
         beat = read_json(files.heartbeat) or {}
-        age = time.time() - max(_changed(files.heartbeat), _changed(files.lease))
-    except (OSError, StudyError):
-        return None
-    if not isinstance(lease, dict) or age > STALE or _known_dead(lease):
-        return None
-    return lease | (beat if beat.get("token") == lease.get("token") else {})
+        if beat.get("token") == lease.get("token"):
+            return beat
+    return {}
 
 
 def _changed(path: Path) -> float:
+    """When a file was last written, in seconds since 1970; 0 where there is none."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -107,8 +101,11 @@ class Lease:
 
     def mine(self) -> bool:
         """Whether the lease is still held: it is lost when this process slept through its heartbeats."""
-        content = read_json(self.files.lease)
-        return isinstance(content, dict) and content.get("token") == self.token
+        try:
+            content = read_json(self.files.lease)
+        except DamagedError:  # void for the others, too
+            return False
+        return content is not None and content.get("token") == self.token
 
     def check(self) -> None:
         """Raise `LeaseLost` where the lease is no longer held; asked before each write to the run's files."""
@@ -116,24 +113,84 @@ class Lease:
             raise LeaseLost(f"{self.files.run_id} was taken over by another process")
 
     def release(self) -> None:
-        """Give the run back."""
-        if self.mine():
-            self.files.lease.unlink(missing_ok=True)
-            self.files.heartbeat.unlink(missing_ok=True)
+        """Give the run back. Where the disk does not let it, it is void when this process ends."""
+        with contextlib.suppress(OSError):
+            if self.mine():
+                self.files.lease.unlink(missing_ok=True)
+                self.files.heartbeat.unlink(missing_ok=True)
 
 
 def claim(files: TaskFiles) -> Lease | None:
-    """Take a run's lease, or None where a living process holds it."""
-    token = uuid.uuid4().hex
-    draft = files.folder / f".lease.{token}.tmp"
-    write_json(draft, {"token": token, "time": time.time(), **_identity()})
+    """Take a run's lease, or None where a living process holds it. As `claim_all`."""
+    return claim_all([files]).get(files.run_id)
+
+
+def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
+    """Take the leases of all tasks that no living process holds, by id.
+
+    Takes no time, but where some are held by processes of other machines that have not been heard of: those are watched,
+    together, for `WATCH` seconds.
+
+    Raises
+    ------
+    WriteError
+        Nothing can be written there.
+    StudyError
+        A task's folder is not where it seems to be.
+    """
+    leases: dict[str, Lease] = {}
+    todo: list[tuple[TaskFiles, _Look | None]] = [(files, None) for files in tasks]
     try:
-        before = _changed(files.heartbeat) or None  # who gives a run back removes it
-        if _link(draft, files.lease) or (holder(files) is None and _take_over(files, draft)):
-            return Lease(files, token, before)
-        return None
+        while todo:
+            silent: list[tuple[TaskFiles, _Look | None]] = []
+            for files, before in todo:
+                found = _ask(files, before)
+                if isinstance(found, Lease):
+                    leases[files.run_id] = found
+                elif found is not None:
+                    silent.append((files, found))
+            if silent:
+                time.sleep(WATCH)
+            todo = silent
+    except BaseException:
+        for lease in leases.values():
+            lease.release()
+        raise
+    return leases
+
+
+def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
+    """A task's lease; None where somebody holds it, and what was found where that has to be watched first.
+
+    `before` is what was found when the watch began.
+    """
+    files.refuse_elsewhere()
+    token = uuid.uuid4().hex
+    own = draft(files.lease)
+    write_json(own, {"token": token, "time": time.time(), **process.identity()})
+    try:
+        with writing(files.lease):
+            heard = _changed(files.heartbeat) or None  # who gives a run back removes it
+            if _link(own, files.lease):
+                return Lease(files, token, heard)
+            found = _look(files)
+            state = _judge(found, _changed(own))
+            if state == "silent" and (before is None or before != found):
+                return found if before is None else None
+            return Lease(files, token, heard) if state != "held" and _take_over(files, own, found) else None
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            own.unlink(missing_ok=True)
+
+
+def _judge(found: _Look | None, now: float) -> Literal["void", "held", "silent"]:
+    """What to think of a lease; `now` is by the clock of the file system."""
+    if found is None:
+        return "void"  # it was given back, or is damaged
+    lives = process.alive(found.lease)
+    if lives is None:
+        return "held" if abs(now - found.beat) <= STALE else "silent"
+    return "held" if lives else "void"
 
 
 def _link(draft: Path, target: Path) -> bool:
@@ -145,21 +202,41 @@ def _link(draft: Path, target: Path) -> bool:
     return True
 
 
-def _take_over(files: TaskFiles, draft: Path) -> bool:
+def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
     """Put a lease in the place of a void one; False where somebody else does.
 
     One process at a time: a second one would remove what the first has just put there.
     """
-    turn = files.folder / ".lease-turn.tmp"
-    if not _link(draft, turn):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - turn.stat().st_mtime > STALE:  # it died in its turn; the next call has one
-                turn.unlink()
+    turn = files.folder / TURN
+    if not _link(own, turn):
+        _end_turn(turn, _changed(own))  # if it died in its turn; the next call has one
         return False
     try:
-        if holder(files) is not None:
+        if _look(files) != void:
             return False
-        files.lease.unlink(missing_ok=True)
-        return _link(draft, files.lease)
+        if void is not None or files.lease.exists():  # else it was given back, and the next may be there in a moment
+            files.lease.unlink(missing_ok=True)
+        return _link(own, files.lease)
     finally:
         turn.unlink(missing_ok=True)
+
+
+def _end_turn(turn: Path, now: float) -> None:
+    """Take the turn from a process that died in it."""
+    with contextlib.suppress(OSError):
+        try:
+            lives = process.alive(read_json(turn) or {})
+        except DamagedError:
+            lives = None
+        if lives is False or (lives is None and abs(now - _changed(turn)) > STALE):
+            turn.unlink()
+
+
+def tidy(files: TaskFiles) -> None:
+    """Remove what processes that were killed left in the folder of a sealed task, whose lease nobody wants any more."""
+    with contextlib.suppress(OSError):
+        if holder(files) is None:
+            files.lease.unlink(missing_ok=True)
+            files.heartbeat.unlink(missing_ok=True)
+        _end_turn(files.folder / TURN, time.time())
+        sweep_away_temporaries(files.folder)

@@ -9,9 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.errors import StudyError
-from study.store.curves import read_table, to_bytes
-from study.store.files import write_bytes
+from study.store.curves import of_run, to_bytes
+from study.store.files import DamagedError, write_bytes
 from study.store.layout import RunFiles
 
 PROBES = pa.schema(
@@ -49,13 +48,25 @@ def add(files: RunFiles, rows: Sequence[dict[str, Any]]) -> None:
     write_bytes(files.probes, to_bytes(ordered(pa.concat_tables([old, new]))))
 
 
+def read(files: RunFiles) -> pa.Table:
+    """What was measured of a run; an empty table where nothing was.
+
+    Raises
+    ------
+    DamagedError
+        The file is not what was written, or another run's.
+    """
+    try:
+        return of_run(files.probes, PROBES, files.run_id)
+    except FileNotFoundError:
+        return PROBES.empty_table()
+
+
 def _present(files: RunFiles) -> pa.Table:
     """What is in the file; a damaged one is put aside, for no measurement is worth a run."""
     try:
-        return read_table(files.probes).cast(PROBES)
-    except FileNotFoundError:
-        pass
-    except (StudyError, ValueError) as error:  # pyarrow's errors of shape and type are ValueErrors
+        return read(files)
+    except DamagedError as error:
         aside = files.probes.with_name(f"damaged-{files.probes.name}")
         files.probes.replace(aside)
         log.warning("%s; it is now %s, and a new one is begun", error, aside.name)

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from study.errors import StudyError, nearest
-from study.spec.identity import point_id
+from study.errors import StudyError, nearest, printable
+from study.spec.identity import SCHEMA, point_id, run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import lease, surfaces
-from study.store.files import append_line, read_json, read_lines, write_json
+from study.store.curves import read_curve
+from study.store.files import (
+    DamagedError,
+    append_line,
+    check_version,
+    digest,
+    examine_lines,
+    read_json,
+    read_lines,
+    write_json,
+)
 from study.store.layout import RunFiles, SweepFiles, TaskFiles
 
 State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
 """done and diverged are results; interrupted runs go on where their checkpoint is; pending ones were never started."""
 
 ENDED: tuple[State, ...] = ("done", "diverged")
+
+
+HUNG = 600.0
+"""Seconds without a step, a batch of an evaluation or a measurement, after which a run is said to hang, perhaps."""
+
+VERSION = 1
+"""Of `done.json` and `failed.json`; a reader refuses a newer one."""
 
 
 @dataclass(frozen=True)
@@ -30,43 +49,140 @@ class RunStatus:
     iteration: int = 0
     attempts: int = 0
     message: str = ""
+    """Why it failed; what to know of its result; which of its files are damaged; that it seems to hang."""
     error: float | None = None
     """Last test error (percent) of a run that is through or running."""
     progress: dict[str, Any] = field(default_factory=dict)
     """Last heartbeat of a running run: host, pid, iteration, error, images_per_second, seconds_left."""
+    seal: dict[str, Any] = field(default_factory=dict)
+    """What `done.json` says of a run that is through."""
+    damage: str = ""
+    """The part of `message` that is about damaged files."""
 
 
 def status(files: TaskFiles) -> RunStatus:
-    """The state of one run."""
-    done = read_json(files.done)
-    attempts = sum(line.get("event") == "start" for line in read_lines(files.attempts))
+    """The state of one run.
+
+    Raises
+    ------
+    StudyError
+        It was sealed by a later version of this program.
+    """
+    lines, lost = examine_lines(files.attempts)
+    attempts = sum(line.get("event") == "start" for line in lines)
+    damages = [f"{lost} lines of {files.attempts.name} are damaged, and passed over"] if lost else []
+    try:
+        done = seal(files)
+    except DamagedError as error:
+        done = None
+        damages.append(f"{error}; `study sweep` mends it from the run's checkpoint")
+    damage = "; ".join(damages)
+
+    def now(state: State, iteration: int, words: Iterable[str] = (), **facts: Any) -> RunStatus:
+        message = printable("; ".join([*words, *damages]))
+        return RunStatus(files.run_id, state, iteration, attempts, message, damage=damage, **facts)
+
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
-        message = "; ".join(done.get("warnings", ()))
-        return RunStatus(files.run_id, state, done["iteration"], attempts, message, done.get("error"))
+        return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
-        iteration = int(held.get("iteration", 0))
-        return RunStatus(files.run_id, "running", iteration, attempts, error=held.get("error"), progress=held)
+        return now("running", int(held.get("iteration", 0)), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
-    failed = read_json(files.failed)
-    if failed is not None:
-        return RunStatus(files.run_id, "failed", iteration, attempts, failed["message"])
-    return RunStatus(files.run_id, "interrupted" if attempts else "pending", iteration, attempts)
+    words = last_words(files)
+    if words is not None:
+        return now("failed", iteration, [words])
+    return now("interrupted" if attempts or lost or iteration else "pending", iteration)
+
+
+def _silence(held: dict[str, Any]) -> Iterable[str]:
+    """What to think of a run whose process lives, but has not been heard of, or has not got on, for long."""
+    still = float(held.get("still", 0.0))
+    end = f"if it hangs, end process {held.get('pid')} on {held.get('host')}: the same sweep goes on where its checkpoint is"
+    if held["silent"] > lease.STALE:
+        yield f"no heartbeat for {held['silent'] / 60:.0f} min; {end}"
+    elif still > HUNG:
+        yield f"no step for {still / 60:.0f} min; {end}"
+
+
+def seal(files: TaskFiles) -> dict[str, Any] | None:
+    """What `done.json` says of a run, or a chunk; None where it is not sealed.
+
+    Raises
+    ------
+    DamagedError
+        The seal is damaged, another run's, or its curves are not those that were sealed: it does not hold.
+    StudyError
+        It is of a later version of this program.
+    """
+    done = read_json(files.done)
+    if done is None:
+        return None
+    check_version(files.done, done.get("version", 1), VERSION)
+    if done.get("run_id", files.run_id) != files.run_id:
+        raise DamagedError(f"{files.done}: is the seal of {done['run_id']}")
+    if not isinstance(done.get("iteration"), int) or "outcome" not in done:
+        raise DamagedError(f"{files.done}: is no seal")
+    if isinstance(files, RunFiles):
+        _check_curves(files, done.get("curves"))
+    return done
+
+
+def _check_curves(files: RunFiles, sealed: str | None) -> None:
+    """Raise DamagedError where a sealed run's curves are not those of its seal."""
+    try:
+        if sealed is None:  # of an earlier version, which did not note it
+            read_curve(files)
+        elif digest(files.curves.read_bytes()) != sealed:
+            raise DamagedError(f"{files.curves}: is not what the run was sealed with")
+    except FileNotFoundError:
+        raise DamagedError(f"{files.curves}: is gone") from None
+
+
+def last_words(files: TaskFiles) -> str | None:
+    """What a run failed of; None where it has not failed."""
+    try:
+        failed = read_json(files.failed)
+        if failed is None:
+            return None
+        if failed.get("run_id", files.run_id) != files.run_id:
+            raise DamagedError(f"{files.failed}: is of {failed['run_id']}")
+        return str(failed.get("message", ""))
+    except DamagedError as error:
+        return f"{error}, so what it failed of is not known"
 
 
 def write_spec(files: RunFiles, spec: RunSpec) -> None:
-    """Put a run's spec into its folder, once."""
-    if not files.spec.exists():
-        write_json(files.spec, spec.model_dump(mode="json"))
+    """Put a run's spec into its folder, where a sound one is not there already."""
+    try:
+        if files.spec.exists() and read_spec(files) == spec:
+            return
+    except DamagedError:
+        pass
+    write_json(files.spec, {"version": SCHEMA, **spec.model_dump(mode="json")})
 
 
 def read_spec(files: RunFiles) -> RunSpec:
-    """The stored spec of a run."""
+    """The stored spec of a run.
+
+    Raises
+    ------
+    DamagedError
+        It is not the one that the run is named for.
+    StudyError
+        There is none, or it is of a later version of this program.
+    """
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
-    return RunSpec.model_validate(content)
+    check_version(files.spec, content.pop("version", 1), SCHEMA)
+    try:
+        spec = RunSpec.model_validate(content)
+    except ValueError:
+        raise DamagedError(f"{files.spec}: is damaged: it is not the spec of a run") from None
+    if run_id(spec) != files.run_id:
+        raise DamagedError(f"{files.spec}: is not the spec that this run was named for; it was changed by hand")
+    return spec
 
 
 def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
@@ -74,20 +190,22 @@ def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
     readable = point.rpartition("-")[0]
     for path in sorted(results.glob(f"*/runs/{readable}-s{seed}-*/spec.json")):
         files = RunFiles(path.parent)
-        if point_id(read_spec(files)) == point:
-            return files
+        with contextlib.suppress(DamagedError):
+            if point_id(read_spec(files)) == point:
+                return files
     return None
 
 
 def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float | None = None) -> None:
-    """Record that a process starts to train a run; what an earlier attempt failed of no longer holds.
+    """Record that a process starts to train a run; what an earlier attempt failed of no longer holds, nor a damaged seal.
 
     `last_sign` is when the attempt before last showed its heart beating, where it died without a word (`Lease.before`).
     """
     begun = {"event": "start", "time": time.time(), "from": checkpointed(files)}
     heard = {} if last_sign is None else {"last_sign": last_heard(files, last_sign)}
     append_line(files.attempts, begun | heard | provenance)
-    files.failed.unlink(missing_ok=True)
+    for path in (files.failed, files.done):
+        path.unlink(missing_ok=True)
 
 
 def last_heard(files: TaskFiles, beat: float) -> float:
@@ -118,20 +236,24 @@ def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -
     Without `why` a failed one is told by the run's last words.
     """
     if outcome == "failed" and not why:
-        why = (read_json(files.failed) or {}).get("message", "")
+        why = last_words(files) or ""
     told = {"why": why} if why else {}
     end = {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration}
     append_line(files.attempts, end | told)
 
 
 def write_done(files: TaskFiles, **facts: Any) -> None:
-    """Seal a run. Whoever finds `done.json` finds all other files whole."""
-    write_json(files.done, {"time": time.time(), **facts})
+    """Seal a run. Whoever finds `done.json` finds all other files whole.
+
+    `curves` is the digest of a run's curves: a seal with others does not hold.
+    """
+    write_json(files.done, {"version": VERSION, "run_id": files.run_id, "time": time.time(), **facts})
 
 
 def write_failed(files: TaskFiles, message: str, traceback: str = "") -> None:
     """Keep a failed run's last words."""
-    write_json(files.failed, {"time": time.time(), "message": message, "traceback": traceback})
+    told = {"time": time.time(), "message": message, "traceback": traceback}
+    write_json(files.failed, {"version": VERSION, "run_id": files.run_id, **told})
 
 
 def reset(files: RunFiles) -> None:
@@ -142,13 +264,17 @@ def reset(files: RunFiles) -> None:
     StudyError
         Another process is training it.
     """
-    if lease.holder(files) is not None:
+    held = lease.claim(files)
+    if held is None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
-    surfaces.forget(files)
-    # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
-    for path in (files.done, files.failed, *found, files.curves, files.probes):
-        path.unlink(missing_ok=True)
+    try:
+        surfaces.forget(files)
+        # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+        found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+        for path in (files.done, files.failed, *found, files.curves, files.probes):
+            path.unlink(missing_ok=True)
+    finally:
+        held.release()
 
 
 # -- sweeps -----------------------------------------------------------------------------------------------------------
@@ -165,8 +291,10 @@ def write_sweep(files: SweepFiles, sweep: Sweep) -> None:
     }
     if sweep.surfaces:
         content["surfaces"] = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()}
-    if read_json(files.sweep) != content:
-        write_json(files.sweep, content)
+    with contextlib.suppress(DamagedError):
+        if read_json(files.sweep) == content:
+            return
+    write_json(files.sweep, content)
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
@@ -175,16 +303,19 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
     Raises
     ------
     StudyError
-        No sweep of that name was started under this results folder; the nearest one is named.
+        No sweep of that name was started under this results folder, the nearest one is named; or its record is damaged,
+        or of a later version of this program.
     """
-    content = read_json(files.sweep)
+    try:
+        content = read_json(files.sweep)
+    except DamagedError as error:
+        raise DamagedError(f"{error}; `study sweep FILE` writes it anew") from None
     if content is None:
         known = sweep_names(files.results)
         hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
         raise StudyError(f"no sweep '{files.name}' under {files.results}/{hint}")
-    if content.get("version") != 1:
-        raise StudyError(f"{files.sweep}: has version {content.get('version')}; this program reads version 1")
-    return content  # type: ignore[no-any-return]
+    check_version(files.sweep, content.get("version"), 1)
+    return content
 
 
 def sweep_names(results: Path) -> list[str]:

@@ -15,7 +15,15 @@ from study.errors import StudyError
 from study.spec.surface import Surface, surface_id
 from study.store import lease
 from study.store.curves import parse, read_table, to_bytes
-from study.store.files import digest, read_checked, read_json, write_bytes, write_json
+from study.store.files import (
+    DamagedError,
+    check_version,
+    digest,
+    read_checked,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 
 log = logging.getLogger(__name__)
@@ -38,6 +46,9 @@ POINTS = pa.schema(
     ]
 )
 """What is measured at a point: a row a split."""
+
+VERSION = 1
+"""Of a surface's `spec.json`."""
 
 SETTINGS = pa.schema(
     [
@@ -85,7 +96,7 @@ def write_spec(files: SurfaceFiles, surface: Surface) -> None:
     with contextlib.suppress(StudyError):
         read_spec(files)
         return
-    write_json(files.spec, surface.model_dump(mode="json"))
+    write_json(files.spec, {"version": VERSION, **surface.model_dump(mode="json")})
 
 
 def read_spec(files: SurfaceFiles) -> Surface:
@@ -94,11 +105,12 @@ def read_spec(files: SurfaceFiles) -> Surface:
     Raises
     ------
     StudyError
-        It is missing, damaged, or not the one that the surface was named for.
+        It is missing, damaged, not the one that the surface was named for, or of a later version of this program.
     """
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
+    check_version(files.spec, content.pop("version", 1), VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:
@@ -138,10 +150,21 @@ def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Ro
 def intact(files: ChunkFiles) -> bool:
     """Whether a sealed chunk still has all the points of which its seal speaks."""
     try:
-        sealed = read_json(files.done)["iteration"]
-    except (StudyError, KeyError, TypeError):
+        done = read_json(files.done) or {}
+    except DamagedError:
         return False
-    return bool(load_points(files)[0] == sealed)
+    own = done.get("run_id", files.run_id) == files.run_id
+    return own and load_points(files)[0] == done.get("iteration")
+
+
+def sealed(files: SurfaceFiles) -> bool:
+    """Whether a surface is measured, and spec and table are still what they were then; else they are made again."""
+    try:
+        read_spec(files)
+        done, table = read_json(files.done), files.table.read_bytes()
+    except (StudyError, FileNotFoundError):
+        return False
+    return done is not None and done.get("table", digest(table)) == digest(table)
 
 
 def unseal(files: ChunkFiles) -> None:
@@ -155,14 +178,26 @@ def unseal(files: ChunkFiles) -> None:
 
 def gather(files: SurfaceFiles) -> pa.Table:
     """What was measured of a surface so far, sorted by its key."""
-    if files.table.exists():
-        return read_table(files.table).cast(SURFACES)
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            return read_table(files.table).cast(SURFACES)
+        except DamagedError as error:
+            log.warning("%s; its chunks are read instead", error)
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
     points = pa.Table.from_pylist(rows, schema=POINTS)
-    facts = read_json(files.facts) or {}
+    facts = _facts(files)
     settings = _settings(files.run_id, read_spec(files), rows) | {name: facts.get(name) for name in FACTS}
     columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
     return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
+
+
+def _facts(files: SurfaceFiles) -> dict[str, Any]:
+    """What was found of a plane when it was made."""
+    try:
+        return read_json(files.facts) or {}
+    except DamagedError as error:
+        log.warning("%s; the table does without", error)
+        return {}
 
 
 def ordered(table: pa.Table) -> pa.Table:
@@ -204,10 +239,11 @@ def _extent(surface: Surface, rows: Sequence[Row]) -> list[tuple[float, float]]:
 def seal(files: SurfaceFiles, seconds: float) -> None:
     """Write the table of a surface that is measured, and then that it is done."""
     table = gather(files)
-    for draft in files.folder.glob(".*lease*.tmp"):  # of those killed in asking for the plane; nobody does any more
-        draft.unlink(missing_ok=True)
-    write_bytes(files.table, to_bytes(table))
-    write_json(files.done, {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds})
+    content = to_bytes(table)
+    write_bytes(files.table, content)
+    facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
+    write_json(files.done, {"run_id": files.run_id, "table": digest(content), **facts})
+    lease.tidy(files)
 
 
 def chunk_seconds(files: SurfaceFiles) -> float:
@@ -223,9 +259,11 @@ def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:
     found = {}
     for files in folders.values():
         for surface in files.surfaces():
-            with contextlib.suppress(StudyError):  # `study surface` says what is wrong with it
+            try:
                 if read_spec(surface).run in wanted:
                     found[surface.run_id] = surface
+            except StudyError as error:
+                log.warning("%s; its surface is left out", error)
     return [found[name] for name in sorted(found)]
 
 
@@ -254,13 +292,19 @@ def reset(files: SurfaceFiles) -> None:
     StudyError
         Another process is measuring it.
     """
-    busy = [task.run_id for task in (files, *files.chunks()) if lease.holder(task) is not None]
-    if busy:
-        raise StudyError(f"{busy[0]} is being measured; it cannot start over")
-    files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
-    for path in (files.table, files.failed, files.facts, *files.planes()):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(files.folder / "chunks", ignore_errors=True)
+    tasks = (files, *files.chunks())
+    held = lease.claim_all(tasks)
+    try:
+        busy = [task.run_id for task in tasks if task.run_id not in held]
+        if busy:
+            raise StudyError(f"{busy[0]} is being measured; it cannot start over")
+        files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
+        for path in (files.table, files.failed, files.facts, *files.planes()):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(files.folder / "chunks", ignore_errors=True)
+    finally:
+        for own in held.values():
+            own.release()
 
 
 def forget(run: RunFiles) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import math
-import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from study.probes.subject import Subject
 from study.spec.run import PROBE_IMAGES
 from study.spec.surface import Surface
 from study.store import runs as store
-from study.store.files import digest, read_checked, write_bytes, write_json
+from study.store.files import check_version, digest, read_checked, write_bytes, write_json
 from study.store.layout import RunFiles, SurfaceFiles
 from study.surface import directions as spanning
 from study.surface.flat import Flat
@@ -75,16 +74,23 @@ class Plane:
 
 
 def load(files: SurfaceFiles) -> Plane | None:
-    """The plane of a surface, on the CPU, or None where it is not made yet, or damaged."""
+    """The plane of a surface, on the CPU, or None where it is not made yet, or damaged.
+
+    Raises
+    ------
+    StudyError
+        It is of a later version of this program.
+    """
     for path in files.planes():
         try:
-            content = torch.load(io.BytesIO(read_checked(path, aside=True)), map_location="cpu", weights_only=True)
-            if (content.pop("version"), content.pop("surface_id")) != (VERSION, files.run_id):
-                raise ValueError("it is of another version or surface")
+            content = checkpoint.load_tensors(read_checked(path, aside=True), torch.device("cpu"))
+            check_version(path, content.pop("version"), VERSION)
+            if content.pop("surface_id") != files.run_id:
+                raise ValueError("it is of another surface")
             content["ranges"] = tuple((low, high) for low, high in content["ranges"])
             content["snapshots"] = tuple(Snapshot(*snapshot) for snapshot in content["snapshots"])
             return Plane(**content)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("passed over %s: %s", path.name, error)
     return None
 

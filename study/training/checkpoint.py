@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.store.files import digest, write_bytes
+from study.store.files import check_version, digest, write_bytes
 from study.store.layout import RunFiles
 
 VERSION = 1
@@ -27,7 +27,7 @@ class _DamagedError(ValueError):
     """A file is not what was written."""
 
 
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError)
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError)
 """What reading raises of a file that is damaged, another run's, or gone."""
 
 
@@ -41,7 +41,13 @@ def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) 
 
 
 def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
-    """The newest intact checkpoint of a run, or None. A damaged one is passed over, and said so in the log."""
+    """The newest intact checkpoint of a run, or None. A damaged one is passed over, and said so in the log.
+
+    Raises
+    ------
+    StudyError
+        It is of a later version of this program, which is not to be trained over.
+    """
     for path in files.checkpoints():
         try:
             return _read(files, path, device)
@@ -52,6 +58,24 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
                     path.rename(path.with_name(f"damaged-{path.name}"))
             log.warning("passed over %s: %s", path.name, error)
     return None
+
+
+def load_tensors(content: bytes, device: torch.device) -> dict[str, Any]:
+    """What `torch.save` made of tensors and plain numbers. Nothing in it is run, whoever made it.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except Exception as error:  # a stranger's file can break a reader in any way
+        raise ValueError(f"it is no checkpoint ({type(error).__name__})") from error
+    if not isinstance(state, dict):
+        raise ValueError("it is no checkpoint")
+    return state
 
 
 def save_snapshot(files: RunFiles, iteration: int, network: Mapping[str, Tensor]) -> None:
@@ -97,7 +121,8 @@ def _read(files: RunFiles, path: Path, device: torch.device) -> dict[str, Any]:
     content = path.read_bytes()
     if digest(content) != path.stem.rpartition("-")[2]:
         raise _DamagedError("its content does not match the checksum in its name")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    if state["version"] != VERSION or state["run_id"] != files.run_id:
-        raise ValueError(f"it is of version {state['version']} and run {state['run_id']}")
+    state = load_tensors(content, device)
+    check_version(path, state["version"], VERSION)
+    if state["run_id"] != files.run_id:
+        raise ValueError(f"it is of run {state['run_id']}")
     return state

@@ -54,6 +54,7 @@ class Lane:
         self.probed: int | None = None  # iteration of the last measurement by the probes
         self.kept: int | None = None  # iteration of the last snapshot
         self.rows: list[Row] = []
+        self.written = ""  # digest of the curves on disk
         self._last: dict[str, float] = {}  # error of the newest row of each split
         self._window = range(0)  # iterations whose batches are on the device
 
@@ -176,7 +177,7 @@ class Lane:
         """Put the curves on disk."""
         if self.ranks.first:
             self.before_write()
-            write_rows(self.files.curves, self.rows)
+            self.written = write_rows(self.files.curves, self.rows)
 
     def _append(self, split: str, loss: float, error: float) -> None:
         self._last[split] = error

@@ -288,6 +288,7 @@ def _seal(lane: Lane) -> None:
     store.write_done(
         lane.files,
         outcome=outcome,
+        curves=lane.written,
         iteration=lane.iteration,
         error=lane.error,
         seconds=lane.seconds,

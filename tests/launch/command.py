@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from study.store.layout import RunFiles
-from tests.helpers import points
+from tests.helpers import PATIENCE, points
 
 TINY = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
@@ -35,7 +35,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 def study(folder: Path, *words: str) -> tuple[int, str, str]:
     """`study WORDS` to its end: exit code, standard output, standard error."""
     process = start(folder, *words)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
@@ -56,7 +56,7 @@ def curves(folder: Path, sweep: str = "tiny") -> dict[str, list[tuple[object, ..
     return {files.run_id: points(files) for files in runs(folder, sweep)}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 180.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Until a condition holds; an error when it never does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -88,4 +88,4 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)

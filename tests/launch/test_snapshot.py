@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import study
+from study.errors import StudyError
 from study.launch import snapshot
 
 
@@ -17,7 +20,7 @@ def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
         [sys.executable, "-c", probe], env={**os.environ, "PYTHONPATH": str(code)}, capture_output=True, text=True
     )
     assert done.stdout.startswith(str(code)) and "he2015_cifar" in done.stdout, done.stderr
-    assert set(json.loads((code / "commit.json").read_text())) == {"commit", "dirty"}
+    assert set(json.loads((code / "commit.json").read_text())) == {"commit", "dirty", "sha256"}
 
 
 def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> None:
@@ -44,3 +47,24 @@ def test_only_code_is_copied(tmp_path: Path) -> None:
     copied = {path.relative_to(code / "study") for path in (code / "study").rglob("*") if path.is_file()}
     assert {path.suffix for path in copied} <= {".py", ".yaml"}
     assert {path.relative_to(package) for path in package.rglob("*.py")} <= copied
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "added", "beside it", "linked", "compiled"])
+def test_code_that_somebody_else_laid_there_is_not_run(tmp_path: Path, how: str) -> None:
+    code = snapshot.take(tmp_path / "results")
+    module = code / "study" / "errors.py"
+    cached = code / "study" / "__pycache__" / "errors.cpython-311.pyc"
+    evil = {"changed": module, "added": code / "study" / "more.py", "beside it": code / "torch.py", "compiled": cached}
+    if how == "gone":
+        module.unlink()
+    elif how == "linked":
+        module.rename(tmp_path / "elsewhere.py")
+        module.symlink_to(tmp_path / "elsewhere.py")
+    else:
+        evil[how].parent.mkdir(exist_ok=True)
+        evil[how].write_text("print('evil')")
+    if how == "compiled":
+        assert snapshot.take(tmp_path / "results") == code and not cached.exists()
+        return
+    with pytest.raises(StudyError, match="is not the code that it is named for"):
+        snapshot.take(tmp_path / "results")

@@ -29,7 +29,7 @@ from study.store.curves import read_table
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
 from study.store.surfaces import gather, read_spec, run_folder, write_spec
-from tests.helpers import read_rows
+from tests.helpers import PATIENCE, read_rows
 from tests.launch.command import kill_tree, start, study, sweep_file, wait_for
 
 FILE = """
@@ -237,7 +237,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, copy: Pat
             kill_tree(process)
         else:
             os.kill(process.pid, ending)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 130 and "give the same command again" in err
     code, _out, err = study(copy, *words)
     assert code == 0, err

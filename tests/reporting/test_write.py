@@ -13,6 +13,7 @@ from study.reporting.evidence import Evidence, evidence
 from study.spec.sweep import load
 from study.store import runs as store
 from study.store.layout import SweepFiles
+from tests.helpers import seal_run
 from tests.launch.command import study, sweep_file
 from tests.plotting.conftest import study as synthetic
 
@@ -114,7 +115,7 @@ def test_what_a_sweep_has_left_to_do(surfaces: str, tmp_path: Path) -> None:
     assert "Does &lt;b&gt;depth&lt;/b&gt; hurt?" in page and "0 of 1 run done; 1 pending" in page and run_id in page
     assert write.left(files, evidence(files))
     store.write_spec(files.run(run_id), spec)
-    store.write_done(files.run(run_id), outcome="finished", iteration=200)
+    seal_run(files.run(run_id), iteration=200)
     assert write.left(files, evidence(files)) == bool(surfaces)
-    store.write_done(files.run(run_id), outcome="diverged", iteration=7)  # which has no surface
+    seal_run(files.run(run_id), "diverged", iteration=7)  # which has no surface
     assert not write.left(files, evidence(files))

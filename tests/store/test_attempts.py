@@ -15,7 +15,7 @@ from study.spec.sweep import Sweep
 from study.store import attempts, lease
 from study.store import runs as store
 from study.store.collect import collect
-from study.store.files import append_line
+from study.store.files import append_line, read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
 from study.store.measurements import Measurement, read_bench, write_measurements
 from tests.helpers import make_spec, open_run
@@ -75,8 +75,10 @@ def test_who_was_killed_is_known_by_the_last_sign_of_life(tmp_path: Path) -> Non
     assert attempts.rows(run)[0]["outcome"] == "running" and attempts.rows(run)[0]["last_sign"] is None
     run.attempts.write_text('{"event": "start", "time": 990}\n')  # long ago
     held.beat(iteration=3)
+    write_json(
+        run.lease, (read_json(run.lease) or {}) | {"started": "1"}
+    )  # dead: the process of that number is another
     os.utime(run.heartbeat, (1000, 1000))
-    os.utime(run.lease, (1000, 1000))  # not heard of for long: void
     (killed,) = attempts.rows(run)
     assert killed["outcome"] is killed["end"] is None and killed["last_sign"] is not None
     run.checkpoint(3, "0" * 16).touch()

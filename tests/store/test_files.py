@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -74,21 +76,94 @@ def test_appends_of_many_threads_do_not_mix(tmp_path: Path) -> None:
     assert len(files.read_lines(path)) == 160
 
 
-def test_temporaries_of_the_killed_go_but_nobodys_claim(tmp_path: Path) -> None:
-    for name in (".curves.parquet.abc.tmp", ".lease.abc.tmp", "curves.parquet"):
-        (tmp_path / name).touch()
-    files.sweep_away_temporaries(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".lease.abc.tmp", "curves.parquet"]
-
-
 def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{half")
     with pytest.raises(StudyError, match=r"x\.json: is damaged"):
         files.read_json(tmp_path / "x.json")
 
 
-def test_what_asks_for_a_lease_is_never_swept_away(tmp_path: Path) -> None:
-    for name in (".lease.1.tmp", "..lease.1.tmp.2.tmp", ".points.1.tmp"):
+WRITE_AND_STOP = """
+import os, sys, time
+from pathlib import Path
+from study.store import files
+os.fsync = lambda descriptor: (print("written", flush=True), time.sleep(60))
+files.write_bytes(Path(sys.argv[1]), b"x")
+"""
+
+
+def test_temporaries_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE_AND_STOP, str(tmp_path / "curves.parquet")]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None and writer.stdout.readline() == "written\n"
+    (left,) = os.listdir(tmp_path)
+    files.sweep_away_temporaries(tmp_path)
+    assert os.listdir(tmp_path) == [left] and left.startswith(".curves.parquet.") and left.endswith(".tmp")
+    writer.kill()
+    writer.communicate()
+    files.sweep_away_temporaries(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_temporaries_of_others_go_where_the_folder_is_held_or_after_a_week(tmp_path: Path) -> None:
+    mine = files.draft(tmp_path / "lease").name
+    for name in (".lease.1-2-3-x.tmp", "..lease.1.tmp.2.tmp", ".points.1-2-3-x.tmp", mine, "curves.parquet"):
         (tmp_path / name).touch()
     files.sweep_away_temporaries(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["..lease.1.tmp.2.tmp", ".lease.1.tmp"]
+    assert len(os.listdir(tmp_path)) == 5
+    files.sweep_away_temporaries(tmp_path, held=True)
+    assert sorted(os.listdir(tmp_path)) == sorted(["..lease.1.tmp.2.tmp", ".lease.1-2-3-x.tmp", mine, "curves.parquet"])
+    for name in (".lease.1-2-3-x.tmp", "..lease.1.tmp.2.tmp", "curves.parquet"):
+        os.utime(tmp_path / name, (0, 0))
+    files.sweep_away_temporaries(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([mine, "curves.parquet"])
+
+
+def test_json_that_was_changed_is_told_and_that_of_earlier_versions_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    files.write_json(path, {"loss": 0.1, "runs": {"ä": [1, None]}})
+    assert files.read_json(path) == {"loss": 0.1, "runs": {"ä": [1, None]}}
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    with pytest.raises(files.DamagedError, match="does not match its checksum"):
+        files.read_json(path)
+    path.write_text('{"loss": 0.1}')
+    assert files.read_json(path) == {"loss": 0.1}
+    for text in ("", "[1]", '"x"', "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(files.DamagedError, match="is damaged"):
+            files.read_json(path)
+
+
+def test_a_line_after_one_that_was_cut_short_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    files.append_line(path, {"a": 1})
+    path.write_bytes(path.read_bytes() + b'{"a": 2, "sha')
+    files.append_line(path, {"a": 3})
+    assert files.examine_lines(path) == ([{"a": 1}, {"a": 3}], 1)
+
+
+def test_a_line_that_was_changed_or_is_of_another_folder_is_left_out(tmp_path: Path) -> None:
+    path, other = tmp_path / "one" / "lines", tmp_path / "two" / "lines"
+    for i in range(3):
+        files.append_line(path, {"from": i})
+    path.write_text(path.read_text().replace('"from": 1', '"from": 7'))
+    assert files.examine_lines(path) == ([{"from": 0}, {"from": 2}], 1)
+    other.parent.mkdir()
+    other.write_bytes(path.read_bytes())
+    assert files.examine_lines(other) == ([], 3)
+    path.write_text('{"from": 0}\n')  # of an earlier version
+    assert files.examine_lines(path) == ([{"from": 0}], 0)
+
+
+def test_lines_are_not_appended_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("theirs\n")
+    (tmp_path / "lines").symlink_to(tmp_path / "outside")
+    with pytest.raises(files.WriteError, match="lines"):
+        files.append_line(tmp_path / "lines", {"a": 1})
+    assert (tmp_path / "outside").read_text() == "theirs\n"
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(files.WriteError) as caught:
+        files.write_bytes(tmp_path / "file" / "below", b"x")
+    assert str(caught.value) == f"{tmp_path / 'file' / 'below'}: File exists"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from study.errors import StudyError
 from study.store import lease
+from study.store.files import WriteError, read_json, write_json
 from study.store.layout import RunFiles
 
 CLAIM = """
@@ -27,6 +28,30 @@ time.sleep(float(sys.argv[2]))
 def claim_elsewhere(folder: Path, seconds: float = 60.0) -> subprocess.Popen[str]:
     """A process that claims a run and holds it."""
     return subprocess.Popen([sys.executable, "-c", CLAIM, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def rewrite(files: RunFiles, **fields: str | int) -> None:
+    """Another holder's name in a lease."""
+    write_json(files.lease, (read_json(files.lease) or {}) | fields)
+
+
+def claimed_elsewhere(files: RunFiles) -> lease.Lease:
+    """A lease that a process of another host holds."""
+    first = lease.claim(files)
+    assert first is not None
+    rewrite(files, host="elsewhere", pid=1)
+    return first
+
+
+def silent_for(path: Path, seconds: float) -> None:
+    """Let a file be as old as that."""
+    if path.exists():
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+@pytest.fixture
+def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "WATCH", 0.01)
 
 
 @pytest.fixture
@@ -58,25 +83,81 @@ def test_a_living_process_elsewhere_is_respected_and_a_killed_one_is_not(files: 
 
 def test_a_number_used_again_by_another_process_is_not_its_holder(files: RunFiles) -> None:
     assert lease.claim(files) is not None
-    content = json.loads(files.lease.read_text())
-    files.lease.write_text(json.dumps(content | {"started": "1"}))
+    rewrite(files, started="1")
     assert lease.claim(files) is not None
 
 
-def test_another_host_is_believed_while_its_heart_beats(files: RunFiles) -> None:
-    first = lease.claim(files)
-    assert first is not None
-    content = json.loads(files.lease.read_text())
-    files.lease.write_text(json.dumps(content | {"host": "elsewhere", "pid": 1}))
+def test_another_host_is_believed_while_its_heart_beats(files: RunFiles, short_watch: None) -> None:
+    first = claimed_elsewhere(files)
     assert lease.claim(files) is None
-    long_ago = time.time() - lease.STALE - 1
-    os.utime(files.lease, (long_ago, long_ago))
+    silent_for(files.lease, lease.STALE + 1)
     first.beat(iteration=7)
     held = lease.holder(files)
     assert lease.claim(files) is None and held is not None and held["iteration"] == 7
-    os.utime(files.heartbeat, (long_ago, long_ago))
+    silent_for(files.heartbeat, lease.STALE + 1)
     assert lease.claim(files) is not None
     assert not first.mine()
+
+
+def test_a_lease_that_seems_void_is_watched_before_it_is_taken(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = claimed_elsewhere(files)
+    for path in (files.lease, files.heartbeat):  # the clock of the file system has jumped, and all seems old
+        silent_for(path, 3600)
+    monkeypatch.setattr(time, "sleep", lambda seconds: first.beat(iteration=8))
+    assert lease.claim(files) is None and first.mine()
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    for path in (files.lease, files.heartbeat):
+        silent_for(path, -3600)  # back: what is dead must not live on until the clock has caught up
+    others = [RunFiles(files.folder.parent / name) for name in ("a", "b")]
+    assert set(lease.claim_all([*others, files])) == {"a", "b", "run"}
+    assert waited == [lease.WATCH] and lease.WATCH > 2 * lease.BEAT
+
+
+def test_an_own_clock_that_is_an_hour_off_decides_nothing(files: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = claimed_elsewhere(files)
+    first.beat()
+    right = time.time
+    for off in (-3600, 3600):
+        monkeypatch.setattr(time, "time", lambda off=off: right() + off)
+        assert lease.claim(files) is None and first.mine()
+
+
+@pytest.mark.parametrize("field", ["host", "boot", "pids"])
+def test_a_number_of_another_machine_or_container_means_nothing(files: RunFiles, field: str) -> None:
+    other = claim_elsewhere(files.folder)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    other.kill()
+    other.communicate()
+    rewrite(files, **{field: "another"})
+    assert lease.claim(files) is None  # whether it lives, only its heart can tell
+    held = lease.holder(files)
+    assert held is not None and 0 <= held["silent"] < lease.STALE
+
+
+def test_a_living_process_of_this_machine_is_never_robbed_however_silent(files: RunFiles) -> None:
+    first = lease.claim(files)
+    assert first is not None
+    silent_for(files.lease, 7200)
+    held = lease.holder(files)
+    assert held is not None and held["silent"] > 7000
+    assert lease.claim(files) is None and first.mine()
+
+
+def test_an_earlier_start_of_a_job_is_dead_but_not_that_of_another_cluster(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("JOB_ID", "17"), ("CLUSTER_NAME", "alps"), ("RESTART_COUNT", "0")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    claimed_elsewhere(files)
+    assert lease.claim(files) is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "jura")
+    assert lease.claim(files) is None
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "alps")
+    assert lease.claim(files) is not None
 
 
 def test_who_lost_it_does_not_release_the_next_holders(files: RunFiles) -> None:
@@ -92,8 +173,7 @@ def test_of_many_who_claim_a_void_lease_one_gets_it(files: RunFiles) -> None:
     for _ in range(20):
         other = lease.claim(files)
         assert other is not None
-        content = json.loads(files.lease.read_text())
-        files.lease.write_text(json.dumps(content | {"started": "1"}))
+        rewrite(files, started="1")
         got: list[lease.Lease] = []
         barrier = threading.Barrier(8)
 
@@ -112,11 +192,50 @@ def test_of_many_who_claim_a_void_lease_one_gets_it(files: RunFiles) -> None:
         got[0].release()
 
 
-def test_an_unreadable_lease_is_void(files: RunFiles) -> None:
-    files.folder.mkdir()
+def test_an_unreadable_lease_is_void_for_its_holder_too(files: RunFiles) -> None:
+    first = lease.claim(files)
+    assert first is not None
     files.lease.write_text("{half")
-    assert lease.holder(files) is None
-    assert lease.claim(files) is not None
+    assert lease.holder(files) is None and not first.mine()
+    with pytest.raises(lease.LeaseLost):
+        first.check()
+    second = lease.claim(files)
+    first.release()
+    assert second is not None and second.mine()
+
+
+def test_the_turn_of_a_process_that_is_dead_is_over_at_once(files: RunFiles) -> None:
+    other = claim_elsewhere(files.folder)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    os.link(files.lease, files.folder / lease.TURN)
+    other.kill()
+    other.communicate()
+    assert lease.claim(files) is None and lease.claim(files) is not None
+    assert os.listdir(files.folder) == ["lease"]
+
+
+def test_what_the_killed_left_in_a_sealed_folder_is_tidied_away(files: RunFiles) -> None:
+    other = claim_elsewhere(files.folder)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    files.heartbeat.touch()
+    os.link(files.lease, files.folder / lease.TURN)
+    lease.tidy(files)
+    assert len(os.listdir(files.folder)) == 3  # it lives
+    other.kill()
+    other.communicate()
+    lease.tidy(files)
+    assert os.listdir(files.folder) == []
+
+
+def test_nothing_is_claimed_through_a_link_out_of_the_results(files: RunFiles, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    run = RunFiles(tmp_path / "results" / "sweep" / "runs" / "run")
+    run.folder.parent.mkdir(parents=True)
+    run.folder.symlink_to(outside)
+    with pytest.raises(StudyError, match="a link out of"):
+        lease.claim(run)
+    assert os.listdir(outside) == []
 
 
 def test_a_void_lease_is_taken_over_by_one_at_a_time(files: RunFiles) -> None:
@@ -129,3 +248,11 @@ def test_a_void_lease_is_taken_over_by_one_at_a_time(files: RunFiles) -> None:
     os.utime(turn, (long_ago, long_ago))  # and died at it
     assert lease.claim(files) is None and lease.claim(files) is not None
     assert os.listdir(files.folder) == ["lease"]
+
+
+def test_leases_are_given_back_where_one_of_them_cannot_be_asked_for(files: RunFiles, tmp_path: Path) -> None:
+    broken = RunFiles(tmp_path / "file" / "run")
+    broken.folder.parent.touch()
+    with pytest.raises(WriteError):
+        lease.claim_all([files, broken])
+    assert lease.claim(files) is not None

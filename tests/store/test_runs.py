@@ -10,11 +10,12 @@ from study.spec.identity import NEUTRAL, run_id
 from study.spec.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
-from study.store.collect import RUNS, collect, read_curves, read_runs, read_tables
+from study.store.collect import RUNS, collect
 from study.store.curves import to_bytes, write_rows
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
-from tests.helpers import make_spec, open_run
+from study.store.reading import read_curves, read_runs, read_tables
+from tests.helpers import make_spec, open_run, seal_run
 from tests.store.test_curves import ROW
 
 
@@ -36,14 +37,14 @@ def test_the_states_of_a_run(tmp_path: Path) -> None:
     assert now.state == "failed" and now.message == "out of memory"
     store.start_attempt(files, {})
     assert store.status(files).state == "interrupted"  # what failed once is being tried again
-    store.write_done(files, outcome="finished", iteration=60, warnings=["said aloud"])
+    seal_run(files, iteration=60, warnings=["said aloud"])
     now = store.status(files)
     assert (now.state, now.iteration, now.attempts, now.message) == ("done", 60, 2, "said aloud")
 
 
 def test_a_reset_run_starts_over_unless_it_is_being_trained(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec())
-    store.write_done(files, outcome="diverged", iteration=3)
+    seal_run(files, "diverged", iteration=3)
     assert store.status(files).state == "diverged"
     held = lease.claim(files)
     with pytest.raises(StudyError, match="is being trained"):

@@ -20,7 +20,7 @@ from study.surface.evaluate import Evaluator
 from study.training import checkpoint
 from study.training.images import Images
 from study.training.start import final
-from tests.helpers import make_spec, open_run, read_rows, tiny_images
+from tests.helpers import make_spec, open_run, read_rows, seal_run, tiny_images
 
 
 def surface_of(run: RunFiles, **fields: object) -> Surface:
@@ -62,7 +62,7 @@ def test_a_damaged_plane_is_out_of_the_way(
     plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(SurfaceFiles(tmp_path / "other"))
     [path] = SurfaceFiles(tmp_path / "other").planes()
     shutil.copy(path, files.folder)
-    assert plane.load(files) is None and "another version or surface" in caplog.text
+    assert plane.load(files) is None and "another surface" in caplog.text
 
 
 def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], digits: Images) -> None:
@@ -128,7 +128,7 @@ def test_networks_of_other_layers_have_no_line_between_them(
     deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
     network = build(store.read_spec(deeper), 1, 10).state_dict()
     checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
-    store.write_done(deeper, outcome="finished", iteration=1)
+    seal_run(deeper, iteration=1)
     surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
     with pytest.raises(StudyError, match="other layers than the centre"):
         plane.make(surface, copies["plain"], [deeper], digits)
@@ -184,7 +184,7 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
         run.done.unlink()
         expected = "not trained to its end"
     elif spoil == "diverged":
-        store.write_done(run, outcome="diverged", iteration=40)
+        seal_run(run, "diverged", iteration=40)
         expected = "has diverged"
     else:
         images = Images(tiny_images(), torch.device("cpu"))

@@ -1,0 +1,94 @@
+"""Which process this is, and whether another one, named in a file, is still there to be waited for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _pids() -> str:
+    """The namespace in which this process's number means anything: two containers of one name have two."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> str | None:
+    """When a process started, in ticks since boot: tells it from a later one of the same number; None when it is dead.
+
+    Empty where there is no /proc to ask.
+    """
+    if not Path("/proc/self/stat").exists():
+        return ""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else fields[18]  # a zombie is dead, though its number is still taken
+
+
+def machine() -> dict[str, str]:
+    """What has to agree for a process number to mean the same process."""
+    return {"host": socket.gethostname(), "boot": _boot(), "pids": _pids()}
+
+
+def identity() -> dict[str, Any]:
+    """This process, for others to look for: machine, number, start, and its job on a cluster."""
+    job = {
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
+        "restart": os.environ.get("SLURM_RESTART_COUNT", "0"),
+    }
+    return {**machine(), "pid": os.getpid(), "started": started(os.getpid()), **job}
+
+
+def alive(other: dict[str, Any]) -> bool | None:
+    """Whether a process still lives, from its `identity`; None where that cannot be known from here."""
+    here = identity()
+    same_job = other.get("job") is not None and all(other.get(key) == here[key] for key in ("job", "cluster"))
+    if same_job and other.get("restart") != here["restart"]:
+        # An earlier start of this very job: SLURM ended it, on whatever node, before it started the job again.
+        return False
+    if any(other.get(key) != value for key, value in machine().items()):
+        return None
+    pid = other.get("pid")
+    if not isinstance(pid, int) or pid < 1:
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, and alive
+        pass
+    return started(pid) == other.get("started")
+
+
+def mark() -> str:
+    """This process in the name of a file: `<machine>-<number>-<start>`."""
+    return f"{_here(machine())}-{os.getpid()}-{started(os.getpid()) or 0}"
+
+
+def left_behind(mark: str) -> bool:
+    """Whether the process whose mark this begins with was one of this machine and is dead."""
+    where, pid, start, *_ = [*mark.split("-"), "", ""]
+    if where != _here(machine()) or not pid.isdigit():
+        return False
+    now = started(int(pid))
+    return now is None or now not in ("", start)
+
+
+def _here(place: dict[str, str]) -> str:
+    return hashlib.sha256("\n".join(place.values()).encode()).hexdigest()[:8]

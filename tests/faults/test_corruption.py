@@ -1,0 +1,235 @@
+"""Each file of a sweep cut short, changed, emptied, swapped or gone: it is told, and never a wrong curve."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.launch import attempt as attempts
+from study.store import runs as store
+from study.store.collect import OnDisk, collect
+from study.store.curves import CURVES, read_curve
+from study.store.files import DamagedError
+from study.store.reading import read_probes, read_surfaces
+from study.training import checkpoint
+from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
+from tests.helpers import points
+
+FILES = (
+    "spec.json",
+    "curves.parquet",
+    "probes.parquet",
+    "attempts.jsonl",
+    "done.json",
+    "checkpoint-*.pt",
+    "snapshot-*.pt",
+)
+
+
+@pytest.fixture(scope="module")
+def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but its plain network was stopped after 5 of 6 iterations, with checkpoints of the last two."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    run = run_of(folder, "plain")
+    store.reset(run)
+    reached = 0
+
+    def count(progress: object) -> None:
+        nonlocal reached
+        reached = getattr(progress, "iteration", 0)
+
+    how = {"checkpoint_seconds": 0.0, "stopped": lambda: reached >= 5, "report": count}
+    assert attempts.attempt([run.folder], folder, "cpu", "debug", **how) == {run.run_id: "interrupted"}
+    assert [int(path.name.split("-")[1]) for path in run.checkpoints()] == [5, 4]
+    return folder
+
+
+def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
+    """What a file may become: cut at many places, a bit flipped at many, another run's, nothing, noise."""
+    content, chance = path.read_bytes(), random.Random(path.name)
+    for _ in range(count):
+        yield content[: chance.randrange(len(content))]
+        changed = bytearray(content)
+        changed[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        yield bytes(changed)
+    yield from (others, b"", chance.randbytes(len(content)), content + content, b"\0" * len(content))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str) -> None:
+    run, other, files = run_of(copy, "plain"), run_of(copy, "residual"), files_of(copy)
+    order = [("iteration", "ascending"), ("split", "ascending")]
+    right, seconds = read_curve(run).sort_by(order), store.status(run).seal["seconds"]
+    path, theirs = (sorted(r.folder.glob(name))[-1] for r in (run, other))
+    sound = path.read_bytes()
+    told = 0
+    for content in _damages(path, theirs.read_bytes(), 60):
+        path.write_bytes(content)
+        curves, runs = OnDisk(files).curves_and_runs()
+        shown = curves.filter([name == run.run_id for name in curves["run_id"].to_pylist()])
+        row = next(row for row in runs.to_pylist() if row["run_id"] == run.run_id)
+        assert shown.equals(right) or (shown.num_rows == 0 and name in row["message"])
+        told += name in row["message"]
+        if row["state"] == "done":
+            assert (row["iteration"], row["seconds"]) == (6, seconds)
+        path.write_bytes(sound)
+    assert store.status(run).state == "done" and store.status(run).message == ""
+    if name in ("curves.parquet", "done.json", "attempts.jsonl"):
+        assert told >= 100, told
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "snapshot"])
+def test_a_damaged_network_is_never_used(copy: Path, kind: str) -> None:
+    run, other = run_of(copy, "plain"), run_of(copy, "residual")
+    here, theirs = (sorted(r.folder.glob(f"{kind}-*"))[-1] for r in (run, other))
+    sound = here.read_bytes()
+    cpu = torch.device("cpu")
+    for content in _damages(here, theirs.read_bytes(), 20):
+        here.write_bytes(content)
+        if kind == "snapshot":
+            assert checkpoint.load_snapshot(here, cpu) is None
+        else:
+            assert checkpoint.load_newest(run, cpu) is None
+            (aside,) = run.folder.glob("damaged-*")
+            aside.unlink()
+        here.write_bytes(sound)
+    # Another run's under its own name, which fits its content: the run within tells.
+    here.unlink()
+    stranger = run.folder / theirs.name
+    stranger.write_bytes(theirs.read_bytes())
+    found = checkpoint.load_snapshot(stranger, cpu) if kind == "snapshot" else checkpoint.load_newest(run, cpu)
+    assert found is None
+
+
+@pytest.mark.parametrize("how", [*DAMAGES, "another run's"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_sealed_run_is_mended_or_known_to_be_whole(copy: Path, trained: Path, name: str, how: str) -> None:
+    run, other = run_of(copy, "plain"), run_of(copy, "residual")
+    path, theirs = (sorted(r.folder.glob(name))[-1] for r in (run, other))
+    damage(path, DAMAGES.get(how, lambda content: theirs.read_bytes()))
+    said = sweep(copy)
+    assert said.code == 0, said
+    if name == "curves.parquet" or (name == "done.json" and how != "gone"):
+        assert f"{name}: is" in said.out
+    elif name == "attempts.jsonl" and how not in ("gone", "emptied"):
+        assert "attempts.jsonl are damaged" in said.out
+    elif name == "probes.parquet":
+        assert "probes.parquet: is" in said.err
+    whole = run_of(trained, "plain")
+    assert points(run) == points(whole) and store.status(run).state == "done"
+    for collected in ("curves.parquet", "probes.parquet", "surfaces.parquet"):
+        assert measured(files_of(copy).folder / collected).equals(measured(files_of(trained).folder / collected)), (
+            collected
+        )
+
+
+@pytest.mark.parametrize("how", [*DAMAGES, "another run's"])
+@pytest.mark.parametrize(
+    "name", ["spec.json", "curves.parquet", "attempts.jsonl", "checkpoint-00000005-*", "checkpoint-*", "lease"]
+)
+def test_an_interrupted_run_goes_on_from_what_is_sound(
+    interrupted: Path, trained: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    copy = Path(shutil.copytree(interrupted, tmp_path / "copy"))
+    run, other = run_of(copy, "plain"), run_of(copy, "residual")
+    if name == "lease":
+        run.lease.write_text('{"token": "0123456789abcdef", "time": 1.0, "host": "elsewhere", "pid": 1}\n')
+    for path in run.folder.glob(name):
+        theirs = next(other.folder.glob(name.replace("5", "6")), other.spec)
+        damage(path, DAMAGES.get(how, lambda content, theirs=theirs: theirs.read_bytes()))
+    said = sweep(copy)
+    assert said.code == 0, said
+    if name.startswith("checkpoint") and how != "gone":
+        assert "passed over checkpoint-00000005-" in said.out
+        assert ("passed over checkpoint-00000004-" in said.out) == (name == "checkpoint-*")
+    assert points(run) == points(run_of(trained, "plain")) and store.status(run).state == "done"
+    assert read_curve(run).schema.equals(CURVES)
+
+
+@pytest.mark.parametrize("name", ["surface.parquet", "done.json", "plane.json", "plane-*.pt", "spec.json"])
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_surface_is_mended_of_its_chunks(copy: Path, trained: Path, name: str, how: str) -> None:
+    (path,) = files_of(copy).folder.glob(f"surfaces/*/{name}")
+    damage(path, DAMAGES[how])
+    said = sweep(copy)
+    assert said.code == 0, said
+    collect(files_of(copy))
+    right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
+    assert found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]])
+
+
+def test_points_of_a_chunk_that_are_damaged_are_measured_again(copy: Path, trained: Path) -> None:
+    (points_file,) = files_of(copy).folder.glob("surfaces/*/chunks/*/points-*")
+    (table,) = files_of(copy).folder.glob("surfaces/*/surface.parquet")
+    damage(points_file, flipped())
+    damage(table, DAMAGES["gone"])
+    assert [sweep(copy).code, sweep(copy).code][-1] == 0
+    right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
+    assert found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]])
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_the_record_of_a_sweep_is_written_anew(copy: Path, how: str) -> None:
+    files = files_of(copy)
+    damage(files.sweep, DAMAGES[how])
+    if how != "gone":  # then what was collected is shown
+        said = study("status", "small", "--results", copy / "results")
+        assert said.code == 2 and said.err.startswith("study: ") and "sweep.json: is damaged" in said.err
+        assert "study sweep" in said.err and said.err.count("\n") == 1
+    assert sweep(copy).code == 0 and len(store.read_sweep(files)["runs"]) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["curves.parquet", "runs.parquet", "probes.parquet", "surfaces.parquet", "attempts.parquet"]
+)
+def test_what_was_collected_is_refused_where_it_is_damaged(copy: Path, name: str) -> None:
+    files = files_of(copy)
+    sound = (files.folder / name).read_bytes()
+    damage(files.folder / name, flipped([0.3]))
+    collect(files)
+    assert (files.folder / name).read_bytes() == sound  # made anew of the runs
+    files.sweep.unlink()  # as it comes to another machine: collected, and no more
+    damage(files.folder / name, flipped([0.3]))
+    with pytest.raises(DamagedError, match=f"{name}: is damaged"):
+        read_probes(files.folder) if "probes" in name else study_frames(files.folder)
+
+
+def study_frames(folder: Path) -> None:
+    """Read all that was collected of a sweep."""
+    from study.store.reading import read_attempts, read_curves
+
+    read_curves(folder)
+    read_attempts(folder)
+    read_surfaces(folder)
+
+
+def test_a_run_whose_folder_is_gone_is_as_it_was_collected(copy: Path, trained: Path) -> None:
+    files, before = files_of(copy), files_of(trained)
+    for run in files.runs.iterdir():
+        shutil.rmtree(run)
+    collect(files)
+    for name in ("curves.parquet", "runs.parquet", "probes.parquet", "attempts.parquet"):
+        assert measured(files.folder / name).equals(measured(before.folder / name)), name
+    spared = read_surfaces(files.folder)
+    assert len(spared) == len(read_surfaces(before.folder))
+
+
+def test_a_damaged_spec_of_one_run_spares_the_others(copy: Path) -> None:
+    run = run_of(copy, "plain")
+    damage(run.spec, DAMAGES["a bit flipped"])
+    with pytest.raises(DamagedError, match=r"spec\.json"):
+        store.read_spec(run)
+    curves, runs = OnDisk(files_of(copy)).curves_and_runs()
+    assert set(runs["state"].to_pylist()) == {"done"} and set(curves["run_id"].to_pylist()) == {
+        run.run_id,
+        run_of(copy, "residual").run_id,
+    }
+    for row in runs.to_pylist():
+        found = store.run_of_point(copy / "results", row["point_id"], 0)
+        assert (found is None) == (row["run_id"] == run.run_id)

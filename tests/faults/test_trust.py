@@ -1,0 +1,170 @@
+"""A stranger's results and data sets: reading them runs none of their code, and nothing is written outside of their folder."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import pickle
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from study.store.files import digest
+from study.training import checkpoint
+from tests.faults.sweeps import files_of, run_of, study, sweep
+
+PACKAGE = Path(__file__).parents[2] / "study"
+
+
+class Bomb:
+    """Who unpickles it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    return tmp_path / "it went off"
+
+
+def bombs(marker: Path, told: dict[str, Any]) -> list[bytes]:
+    """Files that pass for a checkpoint, and run something when they are unpickled."""
+    zipped = io.BytesIO()
+    torch.save(told | {"network": Bomb(marker)}, zipped)
+    legacy = io.BytesIO()
+    torch.save(told | {"network": Bomb(marker)}, legacy, _use_new_zipfile_serialization=False)
+    return [
+        zipped.getvalue(),
+        legacy.getvalue(),
+        pickle.dumps(told | {"network": Bomb(marker)}),
+        pickle.dumps(Bomb(marker)),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_bomb_goes_off_where_it_is_unpickled_and_not_as_a_checkpoint(marker: Path, kind: int) -> None:
+    content = bombs(marker, {})[kind]
+    with pytest.raises(ValueError, match="it is no checkpoint"):
+        checkpoint.load_tensors(content, torch.device("cpu"))
+    assert not marker.exists()
+    if kind < 2:
+        torch.load(io.BytesIO(content), weights_only=False)
+    else:
+        pickle.loads(content)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("kind", [0, 3])
+def test_networks_of_a_stranger_run_nothing(copy: Path, marker: Path, kind: int) -> None:
+    run, files = run_of(copy, "plain"), files_of(copy)
+    told = {"version": 1, "run_id": run.run_id, "iteration": 6, "fingerprint": "x", "threads": 1, "curves": {}}
+    content = bombs(marker, told)[kind]
+    for path in [*run.folder.glob("*.pt"), *files.folder.glob("surfaces/*/*.pt")]:
+        path.with_name(f"{path.stem.rpartition('-')[0]}-{digest(content)}.pt").write_bytes(content)
+        path.unlink()
+    slurm = files.slurm / "0123abcd"
+    slurm.mkdir(parents=True)
+    (slurm / "17_0_submitted.pkl").write_bytes(pickle.dumps(Bomb(marker)))
+    (slurm / "17_0_0_result.pkl").write_bytes(pickle.dumps(Bomb(marker)))
+    submission = {
+        "name": "study-small-0123abcd",
+        "packs": [[str(run.folder)]],
+        "job": {},
+        "limits": [1, 1],
+        "time": 1.0,
+    }
+    (slurm / "submission.json").write_text(json.dumps(submission | {"job_id": "17"}))
+    where = ("--results", copy / "results")
+    for arguments in (
+        ("status", "small"),
+        ("logs", run.run_id),
+        ("collect", "small"),
+        ("table", "errors", "small"),
+        ("figure", "degradation", "small", "--out", copy / "out"),
+        ("verdict", "small"),
+        ("report", "small", "--out", copy / "report.html"),
+        ("probe", "small", "--probes", "weights"),
+        ("surface", run.run_id, "--points", "2", "--plane", "pca", "--executor", "debug"),
+        ("list", "sweeps"),
+    ):
+        said = study(*arguments, *where)
+        assert said.code in (0, 1, 2) and "Traceback" not in said.err, said
+        assert not marker.exists(), arguments
+    damaged = run.curves
+    damaged.write_bytes(b"")  # so that the run goes on from what passes for its checkpoint
+    said = sweep(copy)
+    assert said.code == 0 and "passed over checkpoint-" in said.out and not marker.exists(), said
+
+
+def test_results_hold_no_pickle_of_ours(trained: Path) -> None:
+    kinds = {path.suffix for path in files_of(trained).folder.rglob("*") if path.is_file()}
+    assert kinds == {".json", ".jsonl", ".parquet", ".pt", ""}
+    for path in files_of(trained).folder.rglob("*.pt"):
+        assert isinstance(torch.load(path, weights_only=True), dict)
+
+
+FORBIDDEN = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load"}
+NEVER = {("shell", True), ("weights_only", False), ("allow_pickle", True)}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_code_of_ours_could_run_what_it_reads(path: Path) -> None:
+    for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        given = {(word.arg, word.value.value) for word in call.keywords if isinstance(word.value, ast.Constant)}
+        assert name not in FORBIDDEN and not name.endswith(("extractall", "unpack_archive")), f"{path}:{call.lineno}"
+        assert not given & NEVER, f"{path}:{call.lineno}"
+        assert name != "torch.load" or ("weights_only", True) in given, f"{path}:{call.lineno}"
+
+
+def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) -> None:
+    data = tmp_path / "a" / "data"
+    data.mkdir(parents=True)
+    with tarfile.open(data / "cifar-10-python.tar.gz", "w:gz") as archive:
+        for name in ("../../evil", str(tmp_path / "evil"), "cifar-10-batches-py/data_batch_1"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"evil"))
+    text = "name: s\nfixed: {data: cifar10, recipe: quick, network: plain, depth: 8, seed: 0}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    said = study("sweep", tmp_path / "s.yaml", "--data-root", data, "--results", tmp_path / "results")
+    assert said.code == 2 and "is incomplete or corrupt (its MD5 is wrong)" in said.err, said
+    assert not list(tmp_path.rglob("evil")) and os.listdir(data) == ["cifar-10-python.tar.gz"]
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("what", ["sweep", "runs", "run", "attempts.jsonl", "log"])
+def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_path: Path, what: str) -> None:
+    files, run = files_of(copy), run_of(copy, "plain")
+    run.done.unlink()  # so that there is something to do
+    path = {"sweep": files.folder, "runs": files.runs, "run": run.folder}.get(what, run.folder / what)
+    outside = tmp_path / "outside"
+    shutil.move(path, outside)
+    path.symlink_to(outside)
+    before = {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()}
+    said = sweep(copy)
+    assert said.code == 2 and "Traceback" not in said.err and said.err.count("\n") == 1, said
+    assert ("link" in said.err or "symbolic" in said.err) and what.replace("sweep", "small") in said.err, said
+    assert {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()} == before
+
+
+def test_files_that_are_links_are_replaced_and_never_followed_in_writing(copy: Path, tmp_path: Path) -> None:
+    run = run_of(copy, "plain")
+    run.done.unlink()
+    theirs = tmp_path / "theirs"
+    theirs.write_text("not ours")
+    for path in (run.curves, run.heartbeat):
+        path.unlink(missing_ok=True)
+        path.symlink_to(theirs)
+    assert sweep(copy).code in (0, 1) and theirs.read_text() == "not ours"
+    assert not run.curves.is_symlink()

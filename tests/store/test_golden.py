@@ -1,0 +1,167 @@
+"""Files of version 1, as the first version of this program wrote them, are read; those of a later version are refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+
+import study
+from study.errors import StudyError
+from study.launch.sweep import plan_sweep
+from study.spec.sweep import load
+from study.store import files as store_files
+from study.store import runs as store
+from study.store.collect import collect
+from study.store.curves import parse, to_bytes
+from study.store.files import digest
+from study.store.layout import SurfaceFiles, SweepFiles
+from study.store.surfaces import read_spec as read_surface
+from study.surface import plane
+from study.training import checkpoint
+from tests.helpers import make_spec, open_run
+
+GOLDEN = Path(__file__).parent / "golden" / "version-1"
+"""A sweep of two runs that were trained, with their measurements and surfaces, and one that failed; networks are left out."""
+
+PLAIN, RESIDUAL, FAILED = (
+    "plain-8-digits-s0-86c26b855dad",
+    "residual-8-digits-s0-d3b92397387f",
+    "plain-8-digits-s1-c1fb2a3242d8",
+)
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> SweepFiles:
+    """A copy, which may be changed."""
+    shutil.copytree(GOLDEN / "results", tmp_path / "results")
+    return SweepFiles(tmp_path / "results", "golden")
+
+
+@pytest.mark.parametrize("where", ["trained", "collected"])
+def test_what_version_1_wrote_reads_as_it_did(golden: SweepFiles, where: str) -> None:
+    if where == "collected":
+        golden.sweep.unlink()
+        shutil.rmtree(golden.runs)
+    curves, runs = study.read_curves(golden.folder), study.read_runs(golden.folder)
+    assert runs["run_id"].tolist() == [PLAIN, RESIDUAL, FAILED]
+    assert runs["state"].tolist() == ["done", "done", "failed"]
+    assert runs["message"].tolist()[2] == "RuntimeError: made up, to have one that failed"
+    assert runs["iteration"].tolist() == [20, 20, 0] and runs["torch"].tolist()[0] == "2.14.1"
+    last = curves[(curves["iteration"] == 20) & (curves["split"] == "test")].set_index("run_id")["error"]
+    assert last.to_dict() == {PLAIN: pytest.approx(44.7222, abs=1e-4), RESIDUAL: pytest.approx(36.1111, abs=1e-4)}
+    assert len(curves) == 12 and set(curves["split"]) == {"train", "train_clean", "test"}
+    probes = study.read_probes(golden.folder)
+    assert set(probes["probe"]) == {"responses"} and set(probes["iteration"]) == {0, 20} and len(probes) == 28
+    attempts = study.read_attempts(golden.folder)
+    assert attempts["outcome"].tolist() == ["done", "failed", "done"]
+    surfaces = study.read_surfaces(golden.folder)
+    assert surfaces.groupby("run_id").size().to_dict() == {PLAIN: 18, RESIDUAL: 18}
+    assert surfaces["loss"].max() == pytest.approx(121.615, abs=1e-3)
+
+
+def test_its_runs_are_kept_and_its_tables_renewed(golden: SweepFiles) -> None:
+    planned = plan_sweep(load(GOLDEN / "golden.yaml"), golden.results)
+    assert [action.verb for action in planned.actions] == ["keep", "keep", "leave"]
+    before = study.read_curves(golden.folder)
+    for path in collect(golden):
+        assert b"study_sha256" in path.read_bytes()
+    after = study.read_curves(golden.folder)
+    assert after.equals(before)
+    assert not any(study.read_runs(golden.folder)["message"][:2])
+
+
+def test_a_figure_is_drawn_of_it(golden: SweepFiles, tmp_path: Path) -> None:
+    picture = study.figure("degradation", study.read_curves(golden.folder), study.read_runs(golden.folder))
+    assert picture.axes
+
+
+def test_what_was_damaged_since_is_told_without_checksums_too(golden: SweepFiles) -> None:
+    run = golden.run(PLAIN)
+    run.curves.write_bytes(run.curves.read_bytes()[:-9])
+    now = store.status(run)
+    assert now.state == "interrupted" and "curves.parquet: is damaged" in now.message
+    run.curves.write_bytes(golden.run(RESIDUAL).curves.read_bytes())
+    assert "rows of another run" in store.status(run).message
+
+
+def of_version_2(path: Path) -> None:
+    """Let a file be one of a later version, in all else as it is."""
+    if path.suffix == ".parquet":
+        table = parse(path.read_bytes())
+        content = to_bytes(table).replace(b"study_version\x18\x011", b"study_version\x18\x012")
+        assert content != to_bytes(table)
+        start = content.rindex(b"sha256:")
+        path.write_bytes(content[:start] + b"shaXXX:" + content[start + 7 :])  # as if that version had no checksums
+    else:
+        store_files.write_json(path, (store_files.read_json(path) or {}) | {"version": 2, "what is new": 1})
+
+
+@pytest.mark.parametrize("name", ["sweep.json", f"runs/{PLAIN}/done.json", f"runs/{PLAIN}/curves.parquet"])
+def test_what_a_later_version_wrote_is_refused_with_the_version(golden: SweepFiles, name: str) -> None:
+    of_version_2(golden.folder / name)
+    with pytest.raises(StudyError, match=r"has version 2; this program reads version 1") as told:
+        study.read_curves(golden.folder)
+    assert name in str(told.value)
+    assert not isinstance(told.value, store_files.DamagedError)  # it is not to be mended
+
+
+@pytest.mark.parametrize("name", ["curves", "runs", "probes", "attempts", "surfaces"])
+def test_what_a_later_version_collected_is_refused_with_the_version(golden: SweepFiles, name: str) -> None:
+    golden.sweep.unlink()
+    of_version_2(golden.folder / f"{name}.parquet")
+    with pytest.raises(StudyError, match=rf"{name}\.parquet: has version 2; this program reads version 1"):
+        getattr(study, f"read_{name}")(golden.folder)
+
+
+def test_a_later_spec_is_refused_with_the_version(golden: SweepFiles) -> None:
+    run = golden.run(PLAIN)
+    of_version_2(run.spec)
+    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
+        store.read_spec(run)
+    spec = load(GOLDEN / "golden.yaml").runs[PLAIN]
+    before = run.spec.read_bytes()
+    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
+        store.write_spec(run, spec)
+    assert run.spec.read_bytes() == before
+    [surface] = (SurfaceFiles(path) for path in golden.folder.glob("surfaces/plain*"))
+    of_version_2(surface.spec)
+    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
+        read_surface(surface)
+
+
+def test_a_later_network_is_refused_with_the_version_and_stays(tmp_path: Path) -> None:
+    run, cpu = open_run(tmp_path / "results", make_spec()), torch.device("cpu")
+    checkpoint.save(run, 5, {"network": {}})
+    checkpoint.save_snapshot(run, 5, {})
+    surface = run.surface("a-surface")
+    surface.folder.mkdir(parents=True)
+    for name, later in (
+        ("checkpoint-00000009", run.folder),
+        ("snapshot-00000009", run.folder),
+        ("plane", surface.folder),
+    ):
+        content = io.BytesIO()
+        torch.save({"version": 2, "run_id": run.run_id, "surface_id": "a-surface"}, content)
+        (later / f"{name}-{digest(content.getvalue())}.pt").write_bytes(content.getvalue())
+    with pytest.raises(StudyError, match=r"checkpoint-00000009-.*: has version 2"):
+        checkpoint.load_newest(run, cpu)
+    with pytest.raises(StudyError, match=r"snapshot-00000009-.*: has version 2"):
+        list(checkpoint.load_snapshots(run, cpu))
+    with pytest.raises(StudyError, match=r"plane-.*: has version 2"):
+        plane.load(surface)
+    assert len(run.checkpoints()) == 2 and len(run.snapshots()) == 2 and len(surface.planes()) == 1
+
+
+def test_the_golden_files_are_those_of_version_1() -> None:
+    """They are never to be written anew by a later program."""
+    assert "sha256" not in json.loads((GOLDEN / "results/golden/sweep.json").read_text())
+    for path in GOLDEN.rglob("*.parquet"):
+        table = parse(path.read_bytes())
+        assert table.schema.metadata[b"study_version"] == b"1" and b"study_sha256" not in path.read_bytes()
+        assert isinstance(table, pa.Table)
