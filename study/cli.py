@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study import looking, measuring, surfacing
-from study.errors import StudyError, one_line
+from study.errors import StudyError, one_line, printable
 from study.options import (
     MOST,
     DataRoot,
@@ -241,7 +241,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
         for line in refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name):
             print(line)
     if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
-        print(f"note: {left} runs are not through; the same command goes on with them")
+        others = int((runs["state"] == "running").sum())  # this command's own workers have ended
+        told = f", {others} of them in training by another process" if others else ""
+        print(f"note: {left} runs are not through{told}; the same command goes on with them")
         return 1
     return 1 if len(failed) else 0
 
@@ -296,7 +298,7 @@ def logs(
     from study.launch.status import find_run, follow_log
 
     for text in follow_log(find_run(results_folder(results), run), follow):
-        print(text, end="", flush=True)
+        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
 
 
 @app.command()

@@ -227,6 +227,7 @@ def _show(asked: Asked, worked: bool) -> int:
     from study.store.collect import collect
 
     actions = asked.plan()
+    surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
             print(surfaces.summary(action, asked.runs[action.surface.run]))

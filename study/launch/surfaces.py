@@ -26,6 +26,7 @@ from study.store import surfaces as surface_store
 from study.store.curves import read_table
 from study.store.files import read_checked
 from study.store.layout import RunFiles, SweepFiles
+from study.store.lease import tidy
 from study.surface.lattice import chunks
 
 if TYPE_CHECKING:
@@ -238,6 +239,14 @@ def _alone(profile: Profile) -> Profile:
         return profile
     gpus = profile.gpus or int(profile.device != "cpu" and profile.gres is None)
     return profile.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
+
+
+def tidy_up(actions: Sequence[SurfaceAction]) -> None:
+    """Remove what processes that were killed left with surfaces that are through, and with their chunks."""
+    for action in actions:
+        if action.verb == "keep":
+            for task in (action.files, *action.files.chunks()):
+                tidy(task)
 
 
 # -- what is said of them -------------------------------------------------------------------------------------------------

@@ -1,0 +1,156 @@
+"""Two commands on one sweep, on one machine and from two hosts' views: each run is trained once, and each command says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from study.store import attempts
+from study.store.lease import STALE
+from study.store.runs import status
+from tests.faults import whole
+from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+
+LONGER = """
+fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
+  recipe: {name: quick, iterations: 400, batch_size: 16, evaluate_every: 50, log_every: 50, milestones: [300]}}
+grid: {network: [plain, residual]}
+"""
+"""Long enough for two commands to meet in it."""
+
+WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1")
+OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
+
+
+@pytest.fixture
+def folder(layer: Layer) -> Path:
+    whole.sweep_file(layer.root, LONGER)
+    layer.arm()
+    return layer.root
+
+
+@pytest.fixture(scope="module")
+def namespaces() -> None:
+    """Skips where no second host can be had."""
+    try:
+        subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this needs `unshare`, and the right to make namespaces")
+
+
+def in_training(folder: Path) -> list[str]:
+    return [files.run_id for files in whole.runs_of(folder) if status(files).iteration and not files.done.exists()]
+
+
+def trained_once(folder: Path) -> None:
+    """Each run has one attempt, from its start to its end."""
+    rows = {files.run_id: attempts.rows(files) for files in whole.runs_of(folder)}
+    assert len(rows) == 2
+    for run, found in rows.items():
+        assert [(row["outcome"], row["from_iteration"], row["iteration"]) for row in found] == [("done", 0, 400)], run
+    left = [path.name for files in whole.runs_of(folder) for path in files.folder.iterdir()]
+    assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat")]
+
+
+def said(ended: Ended) -> None:
+    """A command that met another one ends with all runs there, or says who trains the rest and how to go on."""
+    assert ended.code in (0, 1), ended
+    if ended.code == 1:
+        assert "by another process" in ended.out and "the same command goes on" in ended.out
+    assert "Traceback" not in ended.out + ended.err
+
+
+def together(first: Command, second: Command) -> tuple[Ended, Ended]:
+    ends = first.ended(), second.ended()
+    for ended in ends:
+        said(ended)
+    return ends
+
+
+def test_two_commands_that_start_together_share_the_runs_out(layer: Layer, folder: Path) -> None:
+    with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS) as second:
+        together(first, second)
+    trained_once(folder)
+
+
+def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder: Path) -> None:
+    whole.sweep_file(folder)
+    with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS) as second:
+        together(first, second)
+    again = layer.run(folder, *WORDS)
+    assert again.code == 0, again.err
+    assert not list(whole.trained_once(folder))
+    tasks = [files for surface in whole.runs_of(folder)[0].surfaces() for files in surface.chunks()]
+    assert len(tasks) == 2
+    for files in tasks:
+        assert [row["outcome"] for row in attempts.rows(files)] == ["done"]  # type: ignore[arg-type]
+
+
+def test_a_command_that_comes_later_waits_for_nobody_and_says_what_is_in_training(layer: Layer, folder: Path) -> None:
+    with layer.started(folder, *WORDS) as first:
+        until(lambda: in_training(folder))
+        second = layer.run(folder, *WORDS)
+        assert second.code in (0, 1)
+        said(first.ended())
+    trained_once(folder)
+
+
+@pytest.mark.parametrize("file", ["lease", "done.json"])
+def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
+    layer: Layer, folder: Path, file: str
+) -> None:
+    layer.arm(Action.STOP, 1, kinds=Kind.LINK if file == "lease" else Kind.RENAME, only=f"/{file}")
+    with layer.started(folder, *WORDS) as first:
+        until(lambda: layer.struck)
+        stopped = layer.state.process
+        layer.mend()
+        second = layer.run(folder, *WORDS)
+        said(second)
+        os.kill(stopped, signal.SIGCONT)
+        assert first.ended().code == 0
+    # Who had not got the lease finds both runs trained; who had it seals the one that it was left.
+    trained_once(folder)
+    assert second.code == (0 if file == "lease" else 1)
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
+def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
+    with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS, prefix=prefix) as second:
+        together(first, second)
+    trained_once(folder)
+    here = {row["host"] for files in whole.runs_of(folder) for row in attempts.rows(files)}
+    assert here <= {socket.gethostname(), "elsewhere"}
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
+def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_long(
+    layer: Layer, folder: Path, prefix: tuple[str, ...]
+) -> None:
+    words = (*WORDS, "--checkpoint-seconds", "0.05")
+    with layer.started(folder, *words, prefix=prefix) as first:
+        until(lambda: any(files.checkpoints() for files in whole.runs_of(folder) if not files.done.exists()))
+        for pid in first.tree():
+            os.kill(pid, signal.SIGSTOP)
+        (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
+        lease = theirs.lease.read_bytes()
+        second = layer.run(folder, *words)
+        assert second.code == 1
+        said(second)
+        assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
+        first.kill()
+    for path in (theirs.lease, theirs.heartbeat):  # as long ago as if somebody had waited
+        if path.exists():
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
+    third = layer.run(folder, *words)
+    assert third.code == 0, third.err
+    outcomes = {files.run_id: [row["outcome"] for row in attempts.rows(files)] for files in whole.runs_of(folder)}
+    assert outcomes[theirs.run_id] == [None, "done"]
+    assert [found for run, found in outcomes.items() if run != theirs.run_id] == [["done"]]

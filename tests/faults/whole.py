@@ -1,0 +1,137 @@
+"""What a sweep that is through must look like, whatever was done to it: all of an undisturbed one, once, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.store import attempts
+from study.store.curves import read_table
+from study.store.files import read_json, read_lines
+from study.store.layout import RunFiles, SweepFiles
+from tests.helpers import points, read_rows
+
+SWEEP = """
+fixed: {data: digits, train_subset: 160, depth: 8, seed: 0, probes: [weights], probe_every: 15, snapshot_every: 10,
+  recipe: {name: quick, iterations: 30, batch_size: 16, evaluate_every: 10, log_every: 5, milestones: [20]}}
+grid: {network: [plain, residual]}
+surfaces:
+  - {dims: 1, points: 3, data: train, subset: 64}
+figures: [degradation]
+"""
+"""A sweep that has all there is, and is through in three seconds once everything is imported."""
+
+NAME = "tiny"
+ITERATIONS = 30
+OF_THE_ATTEMPTS = ("attempts", "seconds", "started", "finished", "executor", "host", "node", "commit", "dirty")
+"""Columns of `runs.parquet` that say how a run was trained, not what came of it."""
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All that a sweep has to show, in a form that is equal where it is equal bit by bit, but for times."""
+
+    names: frozenset[str]
+    """Of all files, without digests that follow from times."""
+    tables: dict[str, Rows]
+    files: dict[str, bytes]
+
+
+def sweep_file(folder: Path, text: str = SWEEP) -> Path:
+    """Write the sweep file into a folder, which is made; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{NAME}.yaml"
+    path.write_text(text)
+    return path
+
+
+def files_of(folder: Path) -> SweepFiles:
+    """The sweep's files below the folder that its command was given in."""
+    return SweepFiles(folder / "results", NAME)
+
+
+def runs_of(folder: Path) -> list[RunFiles]:
+    """Its runs, by id, as far as they have folders."""
+    runs = files_of(folder).runs
+    return [RunFiles(path) for path in sorted(runs.iterdir())] if runs.exists() else []
+
+
+def read(folder: Path) -> Whole:
+    """All of a sweep's results and figures."""
+    results, figures = files_of(folder).folder, folder / "figures" / NAME
+    every = [path for top in (results, figures) for path in sorted(top.rglob("*")) if path.is_file()]
+    timeless = [
+        path for path in every if path.parent == figures or re.match(r"(snapshot|plane|points|surface)", path.name)
+    ]
+    return Whole(
+        frozenset(_name(path.relative_to(folder)) for path in every),
+        {str(path.relative_to(folder)): _rows(path) for path in every if path.suffix == ".parquet"},
+        {str(path.relative_to(folder)): path.read_bytes() for path in timeless if path.is_file()},
+    )
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"/checkpoint-(\d+)-[0-9a-f]{16}\.pt$", r"/checkpoint-\1.pt", str(path))
+
+
+def _rows(path: Path) -> Rows:
+    """A table without what hangs on time and place."""
+    if path.name == "attempts.parquet":
+        return sorted((row["run_id"],) for row in read_rows(path) if row["outcome"] == "done")
+    keep = [name for name in read_table(path).column_names if name not in OF_THE_ATTEMPTS]
+    return [tuple(repr(row[name]) for name in keep) for row in read_rows(path)]
+
+
+def differences(whole: Whole, undisturbed: Whole) -> Iterator[str]:
+    """In what a sweep is not as the undisturbed one, a line each."""
+    yield from (f"{name} is there" for name in sorted(whole.names - undisturbed.names))
+    yield from (f"{name} is missing" for name in sorted(undisturbed.names - whole.names))
+    for name in sorted(whole.tables.keys() & undisturbed.tables.keys()):
+        if whole.tables[name] != undisturbed.tables[name]:
+            yield f"{name} has other rows"
+    for name in sorted(whole.files.keys() & undisturbed.files.keys()):
+        if whole.files[name] != undisturbed.files[name]:
+            yield f"{name} has another content"
+
+
+def trained_once(folder: Path) -> Iterator[str]:
+    """For each run that was not done exactly once, by the record of its attempts, a line."""
+    for files in runs_of(folder):
+        outcomes = [row["outcome"] for row in attempts.rows(files)]
+        if outcomes.count("done") != 1 or outcomes[-1] != "done":
+            yield f"{files.run_id} has the attempts {outcomes}"
+        begun = sum(line["event"] == "start" for line in read_lines(files.attempts))
+        if begun != len(outcomes):
+            yield f"{files.run_id} was begun {begun} times, and has {len(outcomes)} attempts"
+
+
+def half_done(folder: Path, undisturbed: dict[str, Rows]) -> Iterator[str]:
+    """For each thing that cannot be read of a sweep that was killed, or is not a part of the undisturbed one, a line.
+
+    Parameters
+    ----------
+    undisturbed
+        The curve of each run, by its id.
+    """
+    for files in runs_of(folder):
+        read_json(files.done), read_json(files.spec)
+        if not files.curves.exists():
+            if files.done.exists():
+                yield f"{files.run_id} is sealed, and has no curve"
+            continue
+        curve = points(files)
+        whole = undisturbed[files.run_id]
+        if not set(curve) <= set(whole):
+            yield f"{files.run_id} has points that no undisturbed run has"
+        if files.done.exists() and curve != whole:
+            yield f"{files.run_id} is sealed with {len(curve)} of {len(whole)} points"
+
+
+def curves_of(folder: Path) -> dict[str, Rows]:
+    """The curve of each run that has one, without its seconds."""
+    return {files.run_id: points(files) for files in runs_of(folder) if files.curves.exists()}
