@@ -451,11 +451,18 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+class _Note(logging.Formatter):
+    """What is logged as a line for the terminal: a traceback is for a run's log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"study: note: {one_line(record.getMessage())}"
+
+
 def _notes() -> logging.Handler:
     """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    handler.setFormatter(_Note())
     return handler
 
 

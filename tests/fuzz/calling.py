@@ -113,10 +113,12 @@ def _largest_memory() -> int:
 
 @contextmanager
 def _heard(err: io.TextIOWrapper) -> Iterator[None]:
-    """Warnings and log lines as a user's terminal has them: pytest would keep them to itself."""
-    handler = logging.StreamHandler(err)
+    """Warnings and log lines of libraries as a user's terminal has them: pytest would keep them to itself."""
+    root, ours = logging.getLogger(), logging.getLogger("study")
+    handler, before = logging.StreamHandler(err), ours.handlers
     handler.setLevel(logging.WARNING)
-    logging.getLogger().addHandler(handler)
+    handler.addFilter(lambda record: record.name.partition(".")[0] != "study")  # these the command tells itself
+    root.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.resetwarnings()
@@ -125,17 +127,18 @@ def _heard(err: io.TextIOWrapper) -> Iterator[None]:
             warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)  # type: ignore[arg-type]
             yield
     finally:
-        logging.getLogger().removeHandler(handler)
-
-
-TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Marks that turn the direction of writing."""
+        root.removeHandler(handler)
+        ours.handlers = before
 
 
 @contextmanager
 def _built() -> Iterator[None]:
     with patch.object(typer.main, "get_command", _command):
         yield
+
+
+TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of writing."""
 
 
 def steers(text: str) -> list[str]:
