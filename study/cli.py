@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study import looking, measuring, surfacing
-from study.errors import StudyError, one_line
+from study.errors import StudyError, one_line, printable
 from study.options import (
     MOST,
     DataRoot,
@@ -232,9 +232,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
         print(render(final_errors(curves, runs), "text"), end="")
     failed = runs[runs["state"] == "failed"]
     for _, run in failed.iterrows():
-        print(f"failed: {run['run_id']}: {run['message']}")
+        print(printable(f"failed: {run['run_id']}: {run['message']}"))
     for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
-        print(f"note: {run['run_id']}: {run['message']}")
+        print(printable(f"note: {run['run_id']}: {run['message']}"))
     print()
     print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
@@ -298,7 +298,7 @@ def logs(
     from study.launch.status import find_run, follow_log
 
     for text in follow_log(find_run(results_folder(results), run), follow):
-        print(text, end="", flush=True)
+        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
 
 
 @app.command()
@@ -345,7 +345,8 @@ def list_(
 
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
-        lines = list(listing(kind.value, results_folder(results), data_root or default_root()))
+        found = listing(kind.value, results_folder(results), data_root or default_root())
+        lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
             print(f"  {name:<{width}}  {summary}")
@@ -450,11 +451,18 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+class _Note(logging.Formatter):
+    """What is logged as a line for the terminal: a traceback is for a run's log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"study: note: {one_line(record.getMessage())}"
+
+
 def _notes() -> logging.Handler:
     """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    handler.setFormatter(_Note())
     return handler
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from study.data import ImageSet
@@ -17,6 +21,9 @@ from study.store import runs as store
 from study.store.curves import Row, read_table, write_rows
 from study.store.files import digest
 from study.store.layout import RunFiles
+
+PATIENCE = 900.0
+"""Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
 
@@ -76,3 +83,16 @@ def points(files: RunFiles) -> list[tuple[Any, ...]]:
     rows = read_rows(files.curves)
     keys = [key for key in rows[0] if key != "seconds"] if rows else []
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
+
+
+def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock of the training forward by some seconds, as if they had been slept."""
+    passed = [0.0]
+    monkeypatch.setattr(
+        "study.training.pack.time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
+    )
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+
+    return sleep

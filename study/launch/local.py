@@ -119,7 +119,7 @@ class View(Protocol):
 
 
 class _Worker:
-    """A worker process and the thread that reads its events."""
+    """A worker process and the threads that read its events and wait for its end."""
 
     def __init__(self, device: str, threads: int, job: Job, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         self.folders: list[Path] = []
@@ -136,14 +136,21 @@ class _Worker:
             env={**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
-        threading.Thread(target=self._read, args=(events,), daemon=True).start()
+        reader = threading.Thread(target=self._read, args=(events,), daemon=True)
+        reader.start()
+        threading.Thread(target=self._await, args=(events, reader), daemon=True).start()
 
     def _read(self, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             with suppress(json.JSONDecodeError):  # cut short by its death, or a library's words
                 events.put((self, json.loads(line)))
+
+    def _await(self, events: queue.Queue[tuple[_Worker, Any]], reader: threading.Thread) -> None:
+        """Tell of its end once all that it said is told; not for ever, for a process of its own that hangs may outlive it
+        and hold its output open."""
         self.process.wait()
+        reader.join(timeout=2)
         events.put((self, None))
 
     def send(self, folders: list[Path]) -> None:

@@ -61,7 +61,7 @@ def _look(files: TaskFiles) -> _Look | None:
     """A run's lease; None where there is none that can be read."""
     try:
         lease = read_json(files.lease)
-        beat = max(changed(files.heartbeat), changed(files.lease))
+        beat = max(_changed(files.heartbeat), _changed(files.lease))
     except (OSError, DamagedError):
         return None
     return _Look(lease, _told(files, lease), beat) if lease is not None and "token" in lease else None
@@ -75,7 +75,7 @@ def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def changed(path: Path) -> float:
+def _changed(path: Path) -> float:
     """When a file was last written, in seconds since 1970; 0 where there is none."""
     try:
         return path.stat().st_mtime
@@ -139,19 +139,23 @@ def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
         A task's folder is not where it seems to be.
     """
     leases: dict[str, Lease] = {}
-    watched: list[tuple[TaskFiles, _Look]] = []
-    for files in tasks:
-        found = _ask(files)
-        if isinstance(found, Lease):
-            leases[files.run_id] = found
-        elif found is not None:
-            watched.append((files, found))
-    if watched:
-        time.sleep(WATCH)
-    for files, before in watched:
-        found = _ask(files, before)
-        if isinstance(found, Lease):
-            leases[files.run_id] = found
+    todo: list[tuple[TaskFiles, _Look | None]] = [(files, None) for files in tasks]
+    try:
+        while todo:
+            silent: list[tuple[TaskFiles, _Look | None]] = []
+            for files, before in todo:
+                found = _ask(files, before)
+                if isinstance(found, Lease):
+                    leases[files.run_id] = found
+                elif found is not None:
+                    silent.append((files, found))
+            if silent:
+                time.sleep(WATCH)
+            todo = silent
+    except BaseException:
+        for lease in leases.values():
+            lease.release()
+        raise
     return leases
 
 
@@ -166,11 +170,11 @@ def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
     write_json(own, {"token": token, "time": time.time(), **process.identity()})
     try:
         with writing(files.lease):
-            heard = changed(files.heartbeat) or None  # who gives a run back removes it
+            heard = _changed(files.heartbeat) or None  # who gives a run back removes it
             if _link(own, files.lease):
                 return Lease(files, token, heard)
             found = _look(files)
-            state = _judge(found, changed(own))
+            state = _judge(found, _changed(own))
             if state == "silent" and (before is None or before != found):
                 return found if before is None else None
             return Lease(files, token, heard) if state != "held" and _take_over(files, own, found) else None
@@ -205,7 +209,7 @@ def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
     """
     turn = files.folder / TURN
     if not _link(own, turn):
-        _end_turn(turn, changed(own))  # if it died in its turn; the next call has one
+        _end_turn(turn, _changed(own))  # if it died in its turn; the next call has one
         return False
     try:
         if _look(files) != void:
@@ -224,7 +228,7 @@ def _end_turn(turn: Path, now: float) -> None:
             lives = process.alive(read_json(turn) or {})
         except DamagedError:
             lives = None
-        if lives is False or (lives is None and abs(now - changed(turn)) > STALE):
+        if lives is False or (lives is None and abs(now - _changed(turn)) > STALE):
             turn.unlink()
 
 

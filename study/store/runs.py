@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, nearest, printable
 from study.spec.identity import SCHEMA, point_id, run_id
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
@@ -79,9 +79,8 @@ def status(files: TaskFiles) -> RunStatus:
     damage = "; ".join(damages)
 
     def now(state: State, iteration: int, words: Iterable[str] = (), **facts: Any) -> RunStatus:
-        return RunStatus(
-            files.run_id, state, iteration, attempts, "; ".join([*words, *damages]), damage=damage, **facts
-        )
+        message = printable("; ".join([*words, *damages]))
+        return RunStatus(files.run_id, state, iteration, attempts, message, damage=damage, **facts)
 
     if done is not None:
         state: State = "diverged" if done["outcome"] == "diverged" else "done"
@@ -265,13 +264,17 @@ def reset(files: RunFiles) -> None:
     StudyError
         Another process is training it.
     """
-    if lease.holder(files) is not None:
+    held = lease.claim(files)
+    if held is None:
         raise StudyError(f"{files.run_id} is being trained; it cannot start over")
-    surfaces.forget(files)
-    # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
-    found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
-    for path in (files.done, files.failed, *found, files.curves, files.probes):
-        path.unlink(missing_ok=True)
+    try:
+        surfaces.forget(files)
+        # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+        found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+        for path in (files.done, files.failed, *found, files.curves, files.probes):
+            path.unlink(missing_ok=True)
+    finally:
+        held.release()
 
 
 # -- sweeps -----------------------------------------------------------------------------------------------------------

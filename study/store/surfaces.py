@@ -292,13 +292,19 @@ def reset(files: SurfaceFiles) -> None:
     StudyError
         Another process is measuring it.
     """
-    busy = [task.run_id for task in (files, *files.chunks()) if lease.holder(task) is not None]
-    if busy:
-        raise StudyError(f"{busy[0]} is being measured; it cannot start over")
-    files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
-    for path in (files.table, files.failed, files.facts, *files.planes()):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(files.folder / "chunks", ignore_errors=True)
+    tasks = (files, *files.chunks())
+    held = lease.claim_all(tasks)
+    try:
+        busy = [task.run_id for task in tasks if task.run_id not in held]
+        if busy:
+            raise StudyError(f"{busy[0]} is being measured; it cannot start over")
+        files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
+        for path in (files.table, files.failed, files.facts, *files.planes()):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(files.folder / "chunks", ignore_errors=True)
+    finally:
+        for own in held.values():
+            own.release()
 
 
 def forget(run: RunFiles) -> None:

@@ -1,17 +1,25 @@
-"""The real command line, as a user has it, in a process of its own."""
+"""The real command line: as a user has it, in a process of its own, or inside the tests' process."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+import torch
+
+from study.cli import main
+from study.launch import chunks
 from study.store.layout import RunFiles
-from tests.helpers import points
+from tests.helpers import PATIENCE, points
 
 TINY = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
@@ -35,8 +43,28 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 def study(folder: Path, *words: str) -> tuple[int, str, str]:
     """`study WORDS` to its end: exit code, standard output, standard error."""
     process = start(folder, *words)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
+
+
+def inside(folder: Path, *words: str) -> tuple[int, str, str]:
+    """The same in this process, by the debug executor: where it is not about processes, and none need be started."""
+    threads, logger = torch.get_num_threads(), logging.getLogger("study")
+    handlers, out, err = logger.handlers, io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "160")
+        patch.setenv("STUDY_EXECUTOR", "debug")
+        patch.setattr(sys, "argv", ["study", *words])
+        patch.setattr(chunks, "_kept", chunks._Kept())  # as in a process that begins
+        try:
+            with pytest.raises(SystemExit) as end:
+                main()
+        finally:
+            torch.set_num_threads(threads)
+            logger.handlers = handlers
+    assert isinstance(end.value.code, int)
+    return end.value.code, out.getvalue(), err.getvalue()
 
 
 def sweep_file(folder: Path, text: str = TINY, name: str = "tiny") -> str:
@@ -56,7 +84,7 @@ def curves(folder: Path, sweep: str = "tiny") -> dict[str, list[tuple[object, ..
     return {files.run_id: points(files) for files in runs(folder, sweep)}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 180.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Until a condition holds; an error when it never does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -88,4 +116,4 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)

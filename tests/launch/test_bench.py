@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from study.networks.shape import macs
 from study.store.curves import read_table
 from study.training.ceilings import Ceilings
 from study.training.precision import bf16_gain, slow_bf16
+from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
 
@@ -52,12 +52,8 @@ def test_the_textbook_loop_stands_still_when_it_is_not_its_turn() -> None:
     assert script is not None
     with textbook(script, 8, "cpu") as loop:
         assert loop.train(1) > 0
-        for _ in range(100):
-            state = Path(f"/proc/{loop.processes[0].pid}/stat").read_text().rpartition(")")[2].split()[0]
-            if state == "T":
-                break
-            time.sleep(0.05)
-        assert state == "T"
+        stat = Path(f"/proc/{loop.processes[0].pid}/stat")
+        wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
     assert loop.processes[0].returncode == -9
 
 
@@ -78,11 +74,7 @@ def test_the_textbook_loop_ends_with_a_parent_that_is_killed() -> None:
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists():
-            return
-        time.sleep(0.1)
-    pytest.fail("the textbook loop goes on without its parent")
+    wait_for(lambda: not Path(f"/proc/{child}").exists())
 
 
 def test_a_cpu_that_is_slower_in_bf16_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

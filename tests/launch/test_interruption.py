@@ -11,6 +11,7 @@ import pytest
 from study.store import attempts
 from study.store.files import read_lines
 from study.store.runs import status
+from tests.helpers import PATIENCE
 from tests.launch.command import curves, descendants, kill_tree, runs, start, study, sweep_file, wait_for
 
 LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
@@ -49,7 +50,7 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
     wait_for(lambda: in_mid_run(tmp_path))
     under_way = {files.run_id for files in runs(tmp_path) if files.curves.exists()}
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert f"study sweep tiny.yaml {LONG[0]} '{LONG[1]}'" in err
     unfinished = [files for files in runs(tmp_path) if not files.done.exists()]
@@ -70,7 +71,9 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
     kill_tree(process)
-    wait_for(lambda: any(status(f).state == "interrupted" and status(f).iteration for f in runs(tmp_path)), 5)
+    wait_for(
+        lambda: any(status(f).state == "interrupted" and status(f).iteration for f in runs(tmp_path)), 60
+    )  # long before a heartbeat is too old
     go_on(tmp_path, undisturbed)
     killed = [row for files in runs(tmp_path) for row in attempts.rows(files) if row["end"] is None]
     assert killed and all(row["last_sign"] >= row["start"] for row in killed)
@@ -81,7 +84,7 @@ def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Pa
     wait_for(lambda: in_mid_run(tmp_path))
     workers = descendants(process.pid)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     assert all(files.done.exists() or files.checkpoints() for files in runs(tmp_path) if files.curves.exists())
     whys = {
@@ -95,7 +98,7 @@ def test_a_worker_that_dies_is_replaced_in_the_same_call(tmp_path: Path, undistu
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
     os.kill(descendants(process.pid)[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "a worker died (killed by SIGKILL (out of memory?))" in out
     assert curves(tmp_path) == undisturbed

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.networks import fused as module
 from study.networks import network as networks
 from study.networks.blocks import BasicBlock, Block
-from study.networks.fused import Convolution, Fused, Residual
+from study.networks.fused import Convolution, Fused, Residual, Ties
 from study.networks.network import Network, structure
 from study.networks.shortcuts import Shortcut
 from study.spec.registry import BLOCKS, BlockEntry
@@ -160,6 +160,17 @@ def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) 
             weight.copy_(before)
     fused.renew()
     assert fused(images).isfinite().all()
+
+
+@needs_onednn
+def test_what_a_relu_leaves_of_negative_values_is_no_denormal_number() -> None:
+    """Arithmetic with denormal numbers is slow, and the values below zero are half of all."""
+    conv = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(conv.weight, -1)
+    layer = Ties(torch.float32).convolution(conv, None, relu=True)
+    layer.weight.copy_(conv.weight.detach())
+    out = layer(torch.logspace(-7, 3, 64).view(1, 1, 8, 8))
+    assert (out < 0).all() and (out.abs() >= torch.finfo(torch.float32).tiny).all() and (out.abs() < 1e-20).all()
 
 
 def test_in_a_plain_network_bn_joins_the_convolution_of_the_block_before() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from study.training import checkpoint, pack
 from study.training.engine import Graphs
 from study.training.lane import Lane
 from study.training.pack import Progress, train_pack
-from tests.helpers import make_spec, open_run, points, tiny_images
+from tests.helpers import make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 
 CPU = torch.device("cpu")
@@ -143,15 +142,17 @@ def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path: P
     assert all(row["value"] > 0 for row in at_start if row["iteration"] == 12)
 
 
-def test_the_time_of_probes_is_not_the_training_time(tmp_path: Path) -> None:
+def test_the_time_of_probes_is_not_the_training_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep = training_clock(monkeypatch)
+
     def slow(lane: Lane) -> bool:
-        time.sleep(0.2)
+        sleep(3600)
         return True
 
     spec = make_spec(**SHORT, probes="weights", probe_every=2)
     seen: list[Progress] = []
     train(tmp_path, spec, probe=slow, report=seen.append)
-    assert 0 < seen[-1].seconds < 1.2  # it slept for 1.4
+    assert 0 < seen[-1].seconds < 3600
 
 
 def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path: Path) -> None:

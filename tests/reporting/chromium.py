@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.helpers import PATIENCE
+
 FLAGS = (
     "--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a graphics card
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -57,7 +59,7 @@ class Browser:
         )
         return found
 
-    def wait(self, script: str, seconds: float = 30) -> Any:
+    def wait(self, script: str, seconds: float = PATIENCE) -> Any:
         """Until a script returns something."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.helpers import PATIENCE
+
 NODES = ("n1", "n2")
 DEVICES = {"n1": "/dev/null", "n2": "/dev/zero"}  # any device file passes for a GPU
 PROGRAMS = ("sbatch", "scontrol", "slurmctld", "slurmd", "munged")
@@ -293,7 +295,7 @@ class Cluster:
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def run(self, *command: object, check: bool = True, timeout: float = 60) -> str:
+    def run(self, *command: object, check: bool = True, timeout: float = PATIENCE) -> str:
         """Standard output of a command under this cluster's configuration; its failure is a ClusterError."""
         words = [str(word) for word in command]
         done = subprocess.run(
@@ -343,7 +345,7 @@ class Cluster:
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def wait(self, true: Callable[[], object], what: str, timeout: float = 60, daemon: str = "slurmctld") -> None:
+    def wait(self, true: Callable[[], object], what: str, timeout: float = PATIENCE, daemon: str = "slurmctld") -> None:
         """Wait until `true()`; otherwise, or when the daemon it depends on ends, a ClusterError says `what`."""
         deadline = time.monotonic() + timeout
         while not true():
@@ -354,7 +356,7 @@ class Cluster:
                 raise ClusterError(f"{what} within {timeout:g} s{self._words(daemon)}")
             time.sleep(0.1)
 
-    def wait_for(self, job: str, *states: str, timeout: float = 60) -> str:
+    def wait_for(self, job: str, *states: str, timeout: float = PATIENCE) -> str:
         """Wait until a job is in one of these states (default: one that is final), and return it."""
         seen = ""
 
@@ -369,7 +371,7 @@ class Cluster:
             raise ClusterError(f"{error}\n-- job {job} --\n{self.job(job)}") from None
         return seen
 
-    def wait_idle(self, *nodes: str, timeout: float = 60) -> None:
+    def wait_idle(self, *nodes: str, timeout: float = PATIENCE) -> None:
         """Wait until these nodes (default: both) are up and run nothing."""
 
         def idle() -> bool:
@@ -417,7 +419,7 @@ class Cluster:
             raise ClusterError(f"processes of {node} outlive SIGKILL: {sorted(left)}")
         if told:
             self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
-        self.wait(lambda: self.node_state(node).startswith("down"), f"{node} did not go down", timeout=90)
+        self.wait(lambda: self.node_state(node).startswith("down"), f"{node} did not go down")
 
     def restart_node(self, node: str) -> None:
         """Start a killed node again and wait until the controller gives it work."""
@@ -437,7 +439,7 @@ class Cluster:
         """`scancel` of jobs, or of tasks such as `12_3`."""
         self.run("scancel", *jobs)
 
-    def preempt(self, job: str | None = None, seconds: float = 1, timeout: float = 90) -> str:
+    def preempt(self, job: str | None = None, seconds: float = 1, timeout: float = PATIENCE) -> str:
         """Submit a job to `high` that takes both nodes from all jobs in `debug`; wait until it has ended; return its id.
 
         Where `job` is given, it must have been requeued by then. A job that ignores the signal of `--signal` is
@@ -448,7 +450,7 @@ class Cluster:
         winner = self.submit(f"sleep {seconds:g}", *options, output="/dev/null")
         self.wait_for(winner, "COMPLETED", timeout=timeout)
         if job:
-            self.wait(lambda: self.restarts(job) > before, f"job {job} was not requeued", timeout=15)
+            self.wait(lambda: self.restarts(job) > before, f"job {job} was not requeued")
         return winner
 
 

@@ -15,6 +15,7 @@ from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.lease import holder
 from study.store.runs import ENDED, status
+from tests.helpers import PATIENCE
 from tests.launch.command import curves, study
 from tests.slurm.cluster import Cluster
 
@@ -50,7 +51,7 @@ class User:
     def study(self, *words: str, code: int = 0, **env: str) -> str:
         """`study WORDS` to its end, which must have this exit code; what it said, errors included."""
         process = self.start(*words, **env)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == code, f"exit {process.returncode}: {out}{err}"
         return out + err
 
@@ -71,7 +72,7 @@ class User:
         """Whether every run has its result."""
         return all(state in ENDED for state in self.states())
 
-    def wait(self, true: Callable[[], object], what: str, timeout: float = 120) -> None:
+    def wait(self, true: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
         """Until something holds; the error shows the runs and the queue."""
         end = time.monotonic() + timeout
         while not true():

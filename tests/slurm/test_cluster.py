@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import PATIENCE
 from tests.slurm.cluster import Cluster, processes, why_unavailable
 
 REQUEUES_ITSELF = 'trap "scontrol requeue $SLURM_JOB_ID; exit" USR2; while :; do sleep 0.1; done'
@@ -66,7 +67,9 @@ def test_jobs_outlive_an_outage_of_the_controller(cluster: Cluster) -> None:
     job = cluster.submit("sleep 3")
     cluster.wait_for(job, "RUNNING")
     cluster.stop_controller()
-    assert subprocess.run(["squeue"], env=cluster.env, capture_output=True, timeout=60, check=False).returncode != 0
+    assert (
+        subprocess.run(["squeue"], env=cluster.env, capture_output=True, timeout=PATIENCE, check=False).returncode != 0
+    )
     cluster.start_controller()
     assert cluster.wait_for(job) == "COMPLETED" and cluster.restarts(job) == 0
 
@@ -81,7 +84,7 @@ def test_sacct_remembers(accounting_cluster: Cluster) -> None:
         return accounting_cluster.run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode,Comment")
 
     wanted = f"{good}|COMPLETED|0:0|a run\n{bad}|FAILED|3:0|\n"
-    accounting_cluster.wait(lambda: wanted in rows(), f"sacct did not say {wanted}", timeout=30, daemon="slurmdbd")
+    accounting_cluster.wait(lambda: wanted in rows(), f"sacct did not say {wanted}", daemon="slurmdbd")
 
 
 def test_nothing_survives(tmp_path: Path) -> None:
@@ -108,8 +111,8 @@ def test_nothing_survives_the_death_of_the_tests(tmp_path: Path) -> None:
     )
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == -9
     idle = Cluster(tmp_path)  # never started: for its waiting and its mark
-    idle.wait(lambda: not processes(idle.mark), "processes outlive the tests", timeout=20)
-    idle.wait(lambda: not Path(done.stdout.strip()).exists(), "the sockets' folder stays", timeout=20)
+    idle.wait(lambda: not processes(idle.mark), "processes outlive the tests")
+    idle.wait(lambda: not Path(done.stdout.strip()).exists(), "the sockets' folder stays")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from study.spec import sweep
+from tests.helpers import PATIENCE
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def study(tmp_path):
         command = [sys.executable, "-c", "from study.cli import main; main()", *map(str, words)]
         places = {"STUDY_RESULTS": str(tmp_path / "results"), "STUDY_DATA": str(tmp_path / "data")}
         return subprocess.run(
-            command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=120
+            command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=PATIENCE
         )
 
     return study

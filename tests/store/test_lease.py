@@ -11,7 +11,7 @@ import pytest
 
 from study.errors import StudyError
 from study.store import lease
-from study.store.files import read_json, write_json
+from study.store.files import WriteError, read_json, write_json
 from study.store.layout import RunFiles
 
 CLAIM = """
@@ -248,3 +248,11 @@ def test_a_void_lease_is_taken_over_by_one_at_a_time(files: RunFiles) -> None:
     os.utime(turn, (long_ago, long_ago))  # and died at it
     assert lease.claim(files) is None and lease.claim(files) is not None
     assert os.listdir(files.folder) == ["lease"]
+
+
+def test_leases_are_given_back_where_one_of_them_cannot_be_asked_for(files: RunFiles, tmp_path: Path) -> None:
+    broken = RunFiles(tmp_path / "file" / "run")
+    broken.folder.parent.touch()
+    with pytest.raises(WriteError):
+        lease.claim_all([files, broken])
+    assert lease.claim(files) is not None

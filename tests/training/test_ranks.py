@@ -16,7 +16,7 @@ from study.training import checkpoint
 from study.training.engine import Tuning
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
-from tests.helpers import make_folder, make_spec, open_run, read_rows, tiny_images
+from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, tiny_images
 
 FIELDS = {
     "recipe__iterations": 8,
@@ -67,7 +67,7 @@ def train(results: Path, size: int, stop_at: int = 100, streamed: bool = False) 
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == 0
 
 

@@ -6,7 +6,6 @@ import hashlib
 import io
 import logging
 import shutil
-import time
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -28,7 +27,7 @@ from study.training.images import Images
 from study.training.lane import Lane
 from study.training.pack import Progress, train_pack
 from study.training.trajectory import next_snapshot, snapshot_at
-from tests.helpers import make_spec, open_run, points, tiny_images
+from tests.helpers import make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 
 CPU = torch.device("cpu")
@@ -226,16 +225,16 @@ def test_with_a_plateau_and_with_probes_as_without(tmp_path: Path) -> None:
 
 
 def test_the_time_it_takes_is_not_the_training_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checkpoint.save_snapshot
+    real, sleep = checkpoint.save_snapshot, training_clock(monkeypatch)
 
     def slow(*arguments: Any) -> None:
-        time.sleep(0.2)
+        sleep(3600)
         real(*arguments)
 
     monkeypatch.setattr(checkpoint, "save_snapshot", slow)
     seen: list[Progress] = []
     train(tmp_path, make_spec(**SHORT, snapshot_every=2), report=seen.append)
-    assert 0 < seen[-1].seconds < 1.2  # it slept for 1.4
+    assert 0 < seen[-1].seconds < 3600
 
 
 def test_a_lane_that_diverged_is_not_kept_any_more(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Clocks that are wrong: of another host, of this one, and in mid-run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import study
+from study.store import attempts
+from study.store.runs import status
+from tests.faults import whole
+from tests.faults.layer import Layer, until
+from tests.faults.test_two_at_once import LONGER, OTHER_HOST, WORDS, in_training, namespaces, said, trained_once
+
+__all__ = ["namespaces"]  # a fixture
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def folder(layer: Layer) -> Path:
+    whole.sweep_file(layer.root, LONGER)
+    layer.arm()
+    return layer.root
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
+    with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=hours * HOUR) as first:
+        until(lambda: in_training(folder))
+        second = layer.run(folder, *WORDS)  # from a host whose clock is right
+        said(second)
+        said(first.ended())
+    trained_once(folder)
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
+    with layer.started(folder, *WORDS, prefix=OTHER_HOST) as first:
+        until(lambda: in_training(folder))
+        said(layer.run(folder, *WORDS, clock=hours * HOUR))
+        said(first.ended())
+    trained_once(folder)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
+    layer: Layer, folder: Path, hours: int
+) -> None:
+    with layer.started(folder, *WORDS) as first:
+        until(lambda: in_training(folder))
+        layer.state.clock = hours * HOUR
+        until(lambda: not in_training(folder) or status(whole.runs_of(folder)[0]).state != "pending")
+        ended = first.ended()
+    layer.state.clock = 0.0
+    assert ended.code == 0, ended.err
+    trained_once(folder)
+    for files in whole.runs_of(folder):
+        (row,) = attempts.rows(files)
+        assert 0.0 < status(files).seal["seconds"] < 600.0  # by a clock that is never set
+        if hours < 0 and row["end"] < row["start"]:
+            break
+    else:
+        assert hours > 0
+    sweep = folder / "results" / "tiny"
+    for name in ("timeline", "degradation"):
+        frame = study.read_attempts(sweep) if name == "timeline" else study.read_curves(sweep)
+        assert study.figure(name, frame, study.read_runs(sweep)).axes

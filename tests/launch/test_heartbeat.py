@@ -1,0 +1,121 @@
+"""What is seen of a run that hangs, and what its watchdog does where it was asked to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from study.launch.heartbeat import HUNG_EXIT, Heartbeat
+from study.store import lease
+from study.store import runs as store
+from study.store.files import read_json, read_lines
+from study.store.layout import RunFiles
+from tests.helpers import make_folder, make_spec, open_run
+from tests.launch.command import descendants, runs, start, study, sweep_file, wait_for
+
+STREAM = """
+fixed:
+  {data: image_stream, folder: toy, image_size: 16, recipe: quick, depth: 8, seed: 0, network: plain, recipe.pad: 0,
+   recipe.iterations: 30, recipe.evaluate_every: 30, recipe.log_every: 5, recipe.batch_size: 12}
+"""
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from study.launch.heartbeat import Heartbeat
+from study.store.layout import RunFiles
+from study.store.lease import claim
+files = RunFiles(Path(sys.argv[1]))
+with Heartbeat({files.run_id: claim(files)}, watchdog=0.5) as heartbeat:
+    asked = heartbeat.watching(lambda: False)
+    for _ in range(15):
+        time.sleep(0.1)
+        asked()
+    print("it went on", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> lease.Lease:
+    files = open_run(tmp_path / "results", make_spec())
+    found = lease.claim(files)
+    assert found is not None
+    return found
+
+
+def test_a_heartbeat_tells_how_long_nothing_went_on(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.launch.heartbeat.BEAT", 0.05)
+    with Heartbeat({held.files.run_id: held}) as heartbeat:
+        asked = heartbeat.watching(lambda: False)
+        wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 0.0) > 0.5)
+        assert asked() is False
+        wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)
+
+
+def test_status_says_that_a_run_takes_no_step_and_how_to_end_it(held: lease.Lease) -> None:
+    files = held.files
+    held.beat(iteration=5, still=store.HUNG / 2)
+    assert store.status(files).message == ""
+    held.beat(iteration=5, still=720.0)
+    now = store.status(files)
+    assert (now.state, now.iteration) == ("running", 5)
+    assert now.message.startswith("no step for 12 min; if it hangs, end process ")
+    assert f"process {os.getpid()} on " in now.message and "goes on where its checkpoint is" in now.message
+
+
+def test_status_says_that_a_living_process_is_not_heard_of(held: lease.Lease) -> None:
+    held.beat(iteration=5)
+    for path in (held.files.lease, held.files.heartbeat):
+        os.utime(path, (time.time() - 3600,) * 2)
+    now = store.status(held.files)
+    assert now.state == "running" and now.message.startswith("no heartbeat for 60 min; if it hangs, end process ")
+    assert lease.claim(held.files) is None  # nobody robs it, nor ends it
+
+
+def test_a_watchdog_ends_a_process_that_hangs_and_none_that_goes_on(tmp_path: Path) -> None:
+    files = open_run(tmp_path / "results", make_spec())
+    done = subprocess.run([sys.executable, "-c", HANGS, str(files.folder)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == HUNG_EXIT and done.stdout == "it went on\n"
+    assert "ended by its watchdog" in done.stderr
+    assert lease.claim(files) is not None  # at once: it is known to be dead
+
+
+def test_a_run_that_hangs_goes_on_in_another_process_where_that_was_asked_for(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data" / "toy", train=24)
+    options = ("--checkpoint-seconds", "0", "--watchdog", "0.1", "--workers", "1")
+    process = start(tmp_path, "sweep", sweep_file(tmp_path, STREAM), *options)
+    wait_for(lambda: in_training(tmp_path))
+    (run,) = runs(tmp_path)
+    worker = int((read_json(run.heartbeat) or {"pid": 0}).get("pid", 0)) or int((read_json(run.lease) or {})["pid"])
+    decoders = descendants(worker)
+    assert decoders
+    for pid in decoders:  # the training waits for images now, for ever, and its heart goes on beating
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        out, err = process.communicate(timeout=180)
+    finally:
+        for pid in decoders:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+    assert process.returncode == 0, err
+    assert "a worker died (exit status 75: no step for" in out and "goes on from iteration" in out
+    starts = [line for line in read_lines(run.attempts) if line["event"] == "start"]
+    assert len(starts) == 2 and starts[1]["from"] > 0
+    assert store.status(run).state == "done"
+    code, out, _ = study(tmp_path, "sweep", "tiny.yaml")
+    assert code == 0 and "nothing is left to do" in out
+
+
+def in_training(folder: Path) -> bool:
+    """Whether the only run has a checkpoint, and still some way to go."""
+    found = list((folder / "results" / "tiny" / "runs").glob("*/spec.json"))
+    return bool(found) and 0 < store.checkpointed(RunFiles(found[0].parent)) < 20
