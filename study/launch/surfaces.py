@@ -127,7 +127,7 @@ def _changes(text: str) -> dict[str, Any]:
 
 
 def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> dict[str, str]:
-    """Have the data sets ready; by id, a line for each run whose network is not to be had.
+    """Have data sets and the runs' specs ready; by id, a line for each run whose network is not to be had.
 
     Where a cluster measures, the network's bytes are looked at, and no more: a login node imports no torch.
 
@@ -138,6 +138,8 @@ def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> d
     """
     work = [action for action in actions if action.verb in WORK]
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
+    for name in {name for a in work for name in (a.surface.run, *a.surface.to)} & asked.specs.keys():
+        store.write_spec(asked.runs[name], asked.specs[name])  # of a run that is through it may be gone or damaged
     look = _kept if machine.executor == "slurm" else _final
     wrong = {}
     for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
