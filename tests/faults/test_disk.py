@@ -5,18 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from study.store.runs import status
 from tests.faults import whole
 from tests.faults.kills import FILES, kind_of
-from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind, Layer, until
+from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind
 from tests.faults.warm import Warm
 
 SMALL = """
