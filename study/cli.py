@@ -232,9 +232,9 @@ def _show_results(planned: Planned, figures: Path) -> int:
         print(render(final_errors(curves, runs), "text"), end="")
     failed = runs[runs["state"] == "failed"]
     for _, run in failed.iterrows():
-        print(f"failed: {run['run_id']}: {run['message']}")
+        print(printable(f"failed: {run['run_id']}: {run['message']}"))
     for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
-        print(f"note: {run['run_id']}: {run['message']}")
+        print(printable(f"note: {run['run_id']}: {run['message']}"))
     print()
     print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
     if not curves.empty:
@@ -345,7 +345,8 @@ def list_(
 
     for kind in [what] if what else list(Listing):
         print(f"{kind.value}:")
-        lines = list(listing(kind.value, results_folder(results), data_root or default_root()))
+        found = listing(kind.value, results_folder(results), data_root or default_root())
+        lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
             print(f"  {name:<{width}}  {summary}")
@@ -450,11 +451,18 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+class _Note(logging.Formatter):
+    """What is logged as a line for the terminal: a traceback is for a run's log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"study: note: {one_line(record.getMessage())}"
+
+
 def _notes() -> logging.Handler:
     """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("study: note: %(message)s"))
+    handler.setFormatter(_Note())
     return handler
 
 

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, nearest, printable
 from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
@@ -156,7 +156,7 @@ def surfaces_picture(records: list[dict[str, Any]]) -> Group:
     for record in records:
         points = f"{record['points_sealed']:,}/{record['points']:,}" if record["points"] else ""
         state = Text(record["state"], COLOURS[record["state"]])
-        table.add_row(Text(record["title"]), state, Text(points), Text(record["message"]))
+        table.add_row(Text(record["title"]), state, Text(points), Text(printable(record["message"])))
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
     return Group(table, Text(f"{len(records)} surfaces: {head}"))
@@ -186,10 +186,10 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
         "error %": Text("" if error is None else f"{error:.2f}"),
         "images/s": Text("" if speed is None else f"{speed:,.0f}"),
         "left": Text(duration(record["seconds_left"]) if speed else ""),
-        "where": Text(record["host"] or ""),
+        "where": Text(printable(record["host"] or "")),
         "job": Text(record["job"] or ""),
         "attempts": Text(str(record["attempts"] or "")),
-        "message": Text(record["message"]),
+        "message": Text(printable(record["message"])),
     }
 
 
@@ -204,7 +204,7 @@ def find_run(results: Path, text: str) -> RunFiles:
     folders = {path.parent.name: path.parent for path in results.glob("*/runs/*/spec.json")}
     if text in folders:
         return RunFiles(folders[text])
-    found = [name for name in sorted(folders) if name.startswith(text)]
+    found = [name for name in sorted(folders) if text and name.startswith(text)]  # nothing is the beginning of all
     if len(found) == 1:
         return RunFiles(folders[found[0]])
     if found:

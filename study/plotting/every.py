@@ -29,6 +29,7 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: 
     with styled(style):  # an unknown one is refused before anything is written
         pass
     read = cache(lambda needs: read_frame(needs, folders))  # once for all figures that need it
+    read("curves")  # a sweep that is not there is no figure's fault
     drawn: set[str] = set()
     for name, entry in FIGURES.items():
         if entry.target in drawn:

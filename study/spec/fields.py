@@ -14,7 +14,10 @@ from study.spec.registry import Entry
 
 class Model(BaseModel):
     # Strict: `depth: "20"` or `seed: true` is a slip of the pen, not a number.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # NaN and infinity are refused, and stay what they are where they are written, not null: so no identity has them.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
 
 def wrong(message: str) -> PydanticCustomError:

@@ -178,6 +178,8 @@ def _build(loader: _Loader, node: yaml.Node, path: Keys, document: Document, cou
     tag = node.tag.replace("tag:yaml.org,2002:", "!!")
     if tag not in _SCALARS or not isinstance(node, yaml.ScalarNode):
         raise StudyError(f"{document.file}:{line}: the tag '{tag}' has no meaning in a sweep file")
+    if tag == "!!str":
+        return _text(node, document.file)
     if tag in _NUMBERS and not any(pattern.fullmatch(node.value) for pattern in _NUMBERS[tag]):
         raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is no {tag.removeprefix('!!')}")
     try:
@@ -187,6 +189,16 @@ def _build(loader: _Loader, node: yaml.Node, path: Keys, document: Document, cou
     if isinstance(value, int) and abs(value) > LARGEST:
         raise StudyError(f"{document.file}:{line}: {node.value!r:.80} is too large; the largest is {LARGEST}")
     return value
+
+
+def _text(node: yaml.ScalarNode, file: str) -> str:
+    """The text of a node; two escapes that are one character, as JSON writes those beyond the first 65,536, are made one."""
+    text: str = node.value
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        line = node.start_mark.line + 1
+        raise StudyError(f"{file}:{line}: {text[:80]!r} has half of a character in it") from None
 
 
 def _mapping(
@@ -199,7 +211,7 @@ def _mapping(
             shown = f"'{key_node.value}'" if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
             document.note(f"{document.file}:{line}: a key must be a word, not {shown:.80}")
             continue
-        key = key_node.value
+        key = _text(key_node, document.file)
         if key in result:
             first = document.lines[(*path, key)]
             document.note(f"{document.file}:{line}: duplicate key '{key}' (first on line {first})")

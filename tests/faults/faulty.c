@@ -34,8 +34,8 @@ enum action { NOTHING, STOP, TEAR, FAIL, BREAK, SHORT, FILL };
 struct state {
     uint64_t count;    /* operations so far, of the kinds and paths that are asked for */
     uint64_t at;       /* number of the one at which to act, from 1; 0: never */
-    uint32_t action;   /* STOP: before it. TEAR: after half of a write. FAIL: this one. BREAK: this one and all later ones.
-                          SHORT: half of a write. FILL: the same, and all later ones fail. */
+    uint32_t action;   /* STOP: before it. TEAR: after half of a write. FAIL: this one. SHORT: half of a write.
+                          BREAK: this one, and from then on all, on whatever path. FILL: the same, after half of a write. */
     uint32_t error;    /* errno of those that fail */
     uint32_t kinds;    /* a mask */
     uint32_t struck;   /* how many operations were acted on */
@@ -119,18 +119,19 @@ static void stop(uint64_t number, const char *word, const char *full)
 static enum action strike(enum kind kind, const char *word, const char *full)
 {
     if (!watched(full) || !(state->kinds & kind)) return NOTHING;
-    if (state->only[0] && !strstr(full, state->only)) return NOTHING;
-    if (state->never[0] && strstr(full, state->never)) return NOTHING;
-    uint64_t number = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST), at = state->at;
     enum action action = state->action;
-    int now = at && number == at, later = at && number > at;
+    uint64_t at = state->at, number = state->count;
+    int asked = !(state->only[0] && !strstr(full, state->only)) && !(state->never[0] && strstr(full, state->never));
+    int broken = at && number >= at && (action == BREAK || action == FILL); /* whatever the file */
+    if (!asked && !broken) return NOTHING;
+    if (asked) number = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST);
+    int now = asked && at && number == at;
     if (now && (action == STOP || (action == TEAR && kind != WRITE))) {
         stop(number, word, full);
         return NOTHING;
     }
     int half = now && kind == WRITE && (action == TEAR || action == SHORT || action == FILL);
-    int fails = (now && (action == FAIL || action == BREAK || (action == FILL && !half)))
-        || (later && (action == BREAK || action == FILL));
+    int fails = broken || (now && (action == FAIL || action == BREAK || (action == FILL && !half)));
     if (half && action == TEAR) return TEAR; /* told when it has stopped */
     if (trace[0]) note(number, word, full, fails ? " failed" : half ? " half" : "");
     if (!half && !fails) return NOTHING;

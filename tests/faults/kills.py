@@ -89,7 +89,7 @@ class Driver:
 
     def _written(self) -> Counter[str]:
         """The operations of the last command, by the kind of their file."""
-        kinds = (_file(operation.path) for operation in self.layer.operations())
+        kinds = (kind_of(operation.path) for operation in self.layer.operations())
         return Counter(kind for kind in kinds if kind)
 
     def _folder(self) -> Path:
@@ -163,7 +163,7 @@ class Driver:
 
     def _killed(self, told: str) -> None:
         self.kills += 1
-        self.struck[_file(told) or "a time"] += 1
+        self.struck[kind_of(told) or "a time"] += 1
         self.sweep.kills.append(told)
         self.say(f"{self.kills:>4}  {told}")
         try:
@@ -195,7 +195,7 @@ class Driver:
             raise LostError(f"seed {self.seed}, {self.sweep.folder}:\n{killed}\nand now:\n{lines}")
 
 
-def _file(path: str) -> str:
+def kind_of(path: str) -> str:
     """Which kind of file; empty for a folder."""
     return next((name for name in FILES if name in path), "")
 

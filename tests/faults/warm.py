@@ -6,6 +6,7 @@ reads a JSON object a line (`folder`, `words`, `out`, `err`), and answers with `
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -160,7 +161,12 @@ def _import_all() -> None:
         importlib.import_module(name)
 
 
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
 def _child(order: dict[str, Any]) -> None:
+    _die_with_parent()
     os.setsid()
     os.chdir(order["folder"])
     for number, target, flags in (
@@ -193,6 +199,7 @@ def _answer(**message: int) -> None:
 
 def main() -> None:
     """Entry of `python -m tests.faults.warm`."""
+    _die_with_parent()
     _import_all()
     for line in sys.stdin:
         order = json.loads(line)

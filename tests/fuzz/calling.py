@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -16,6 +17,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
+from unittest.mock import patch
+
+import typer
 
 from study import cli
 
@@ -23,6 +27,10 @@ CPU_SECONDS = 60.0
 """Of one call; one that takes more hangs, or unfolds what it should have refused."""
 MEMORY = 600 * 2**20
 """Bytes that one call may add to the largest memory of this process."""
+
+
+_command = functools.cache(typer.main.get_command)
+"""The verbs and their options, which Typer puts together at each call: that takes longer than most answers do."""
 
 
 class Hangs(BaseException):
@@ -47,10 +55,11 @@ def study(words: Sequence[str], files: Mapping[str, bytes] | None = None) -> Cal
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for path, content in (files or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         before = _tree(folder)
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
-        with _inside(folder), redirect_stdout(out), redirect_stderr(err), _bounded(), _heard(err):
+        with _inside(folder), redirect_stdout(out), redirect_stderr(err), _bounded(), _heard(err), _built():
             sys.argv = ["study", *words]
             try:
                 cli.main()
@@ -104,10 +113,12 @@ def _largest_memory() -> int:
 
 @contextmanager
 def _heard(err: io.TextIOWrapper) -> Iterator[None]:
-    """Warnings and log lines as a user's terminal has them: pytest would keep them to itself."""
-    handler = logging.StreamHandler(err)
+    """Warnings and log lines of libraries as a user's terminal has them: pytest would keep them to itself."""
+    root, ours = logging.getLogger(), logging.getLogger("study")
+    handler, before = logging.StreamHandler(err), ours.handlers
     handler.setLevel(logging.WARNING)
-    logging.getLogger().addHandler(handler)
+    handler.addFilter(lambda record: record.name.partition(".")[0] != "study")  # these the command tells itself
+    root.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.resetwarnings()
@@ -116,7 +127,14 @@ def _heard(err: io.TextIOWrapper) -> Iterator[None]:
             warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)  # type: ignore[arg-type]
             yield
     finally:
-        logging.getLogger().removeHandler(handler)
+        root.removeHandler(handler)
+        ours.handlers = before
+
+
+@contextmanager
+def _built() -> Iterator[None]:
+    with patch.object(typer.main, "get_command", _command):
+        yield
 
 
 TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -1,0 +1,92 @@
+"""How long, and in how much memory, each verb looks through a sweep of 5,000 runs.
+
+    python -m benchmarks.load [--runs 5000] [--only status]
+
+The runs are made, not trained. Each verb is a process of its own. Prints its wall time and CPU time in seconds, and the most
+memory that it held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from study.launch.provenance import cpu_model
+from tests.store.many import make, sweep_file
+
+FIGURES = ("degradation", "depth_error")
+MEASURE = """
+import json, os, sys, time
+began, out, process = time.perf_counter(), os.open("out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), os.fork()
+if not process:
+    os.dup2(out, 1), os.dup2(out, 2)
+    os.execv(sys.executable, [sys.executable, "-m", "study", *sys.argv[1:]])
+_, status, used = os.wait4(process, 0)
+print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, status]))
+"""
+"""A small process between: a child's peak of memory begins with its parent's."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5000, help="a multiple of ten")
+    parser.add_argument("--only", default="", help="measure the verbs that begin so alone")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file, began = sweep_file(folder, told.runs), time.perf_counter()
+        make(file, folder / "results")
+        print(f"{told.runs} runs made in {time.perf_counter() - began:.0f} s; {os.cpu_count()} cores, {cpu_model()}")
+        print(f"{'':<46} {'wall s':>7} {'CPU s':>7} {'MiB':>6}")
+        verbs = Verbs(folder, told.only)
+        verbs.call("sweep many.yaml --dry-run")
+        verbs.call("status many")
+        verbs.call("status many --json")
+        verbs.call("collect many", "first")
+        verbs.call("collect many", "nothing is new")
+        make(file, folder / "results", unfinished=False)
+        verbs.call("sweep many.yaml", "nothing is left to train")
+        verbs.call("sweep many.yaml", "again")
+        verbs.look("")
+        verbs.call("report many")
+        for path in (folder / "results" / "many").iterdir():
+            if path.suffix != ".parquet":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        verbs.look("collected files alone")
+
+
+class Verbs:
+    """Calls of `study` in a folder, and what they cost."""
+
+    def __init__(self, folder: Path, only: str) -> None:
+        self.folder, self.only = folder, only
+
+    def look(self, note: str) -> None:
+        """The verbs that look at results."""
+        for name in FIGURES:
+            self.call(f"figure {name} many", note)
+        self.call("table errors many", note)
+        self.call("verdict many", note)
+
+    def call(self, words: str, note: str = "") -> None:
+        """One call, as a process of its own; its cost is printed, and why it failed if it did."""
+        if not words.startswith(self.only):
+            return
+        call = [sys.executable, "-c", MEASURE, *words.split()]
+        told = subprocess.run(call, cwd=self.folder, text=True, capture_output=True, check=True).stdout
+        wall, cpu, mebibytes, status = json.loads(told)
+        title = f"{words} ({note})" if note else words
+        print(f"{title:<46} {wall:7.2f} {cpu:7.2f} {mebibytes:6.0f}", flush=True)
+        if status:
+            print((self.folder / "out").read_text()[-2000:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Names: in any script, however they are typed; and names that would lead out of a folder."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from study.launch.sweep import plan_sweep, record
+from study.spec.names import sweep_name
+from study.spec.sweep import load
+from study.store import runs as store
+from tests.fuzz.calling import complaints, sound, steers, study
+
+PLAN = ("sweep", "mine.yaml", "--dry-run")
+GOOD = "fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0]}\n"
+
+SCRIPTS = {
+    "Chinese": "退化研究",
+    "Arabic with its marks": "دِرَاسَة_١",
+    "Hindi": "प्रयोग.२",
+    "Thai": "ทดลอง",
+    "Hebrew with points": "נִסּוּי",
+    "Vietnamese": "thử_nghiệm",
+    "Greek": "Πείραμα-2",
+    "Korean": "실험",
+    "Russian": "опыт",
+    "digits": "2026",
+    "an underscore": "_mine",
+}
+NONE = {
+    "an emoji": "🙂",
+    "a space": "my sweep",
+    "a mark alone": "\u0301",
+    "a dot at its end": "mine.",
+    "a dot at its beginning": ".mine",
+    "a dash at its beginning": "-n",
+    "the name of a file": "mine.yaml",
+    "the name of a file, in short": "mine.yml",
+    "a parent": "..",
+    "this folder": ".",
+    "a path": "a/b",
+    "a path of Windows": "a\\b",
+    "an absolute path": "/etc",
+    "a home": "~",
+    "nothing": "",
+    "a line": "a\nb",
+    "an escape": "a\x1b[31m",
+    "a turn of the direction": "a\u202eb",
+    "what is not seen": "a\u200bb",
+    "NUL": "a\0b",
+    "half of a character": "\ud800",
+    "61 letters": "a" * 61,
+}
+
+
+def named(name: str) -> bytes:
+    """A sweep file with a name."""
+    return (GOOD + f"name: {json.dumps(name)}\n").encode()
+
+
+@pytest.mark.parametrize("name", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_sweep_is_named_in_any_script(name: str) -> None:
+    for words, files in (
+        (PLAN, {"mine.yaml": named(name)}),
+        ((*PLAN, f"name={name}"), {"mine.yaml": GOOD.encode()}),
+        (("sweep", f"{name}.yaml", "-n"), {f"{name}.yaml": GOOD.encode()}),
+    ):
+        call = sound(study(words, files))
+        assert call.code == 0
+        assert call.out.splitlines()[-1].startswith(f"{unicodedata.normalize('NFC', name)}: 1 runs")
+
+
+@pytest.mark.parametrize("name", NONE.values(), ids=NONE)
+def test_what_is_no_name_is_refused_wherever_it_stands(name: str) -> None:
+    assert sweep_name(name) is None
+    (line,) = complaints(study(PLAN, {"mine.yaml": named(name)}))
+    assert line.startswith("mine.yaml:3: ")
+    if "\0" not in name and name != "\ud800":  # which no command line has
+        (line,) = complaints(study([*PLAN, f"name={name}"], {"mine.yaml": GOOD.encode()}))
+        assert "must be text of at most 60 letters" in line
+
+
+@pytest.mark.parametrize("name", ["é" * 60, "e\u0301" * 60])
+def test_sixty_letters_are_sixty_however_they_are_written(name: str) -> None:
+    assert sweep_name(name) == "é" * 60
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder with a sweep of one run, called `é`, and beside it what a path from within would lead to."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD + "name: é\n")
+    for folder in (tmp_path / "outer" / "results", tmp_path):
+        record(plan_sweep(load(file), folder))
+    planned = plan_sweep(load(file), tmp_path / "outer" / "results")
+    (run,) = planned.sweep.runs
+    store.write_spec(planned.files.run(run), planned.sweep.runs[run])
+    return tmp_path / "outer" / "results"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_both_spellings_of_a_letter_name_the_same_sweep(results: Path, form: str) -> None:
+    name = unicodedata.normalize(form, "é")  # type: ignore[arg-type]
+    for words in (["status", name], ["status", "--json", name], ["table", "errors", name], ["verdict", name]):
+        call = study([*words, "--results", str(results)])
+        assert "no sweep" not in call.err
+    assert "nothing of it is in the queue" in complaints(study(["cancel", name, "--results", str(results)]))[0]
+    assert sound(study(["collect", name, "--results", str(results)])).code == 0
+
+
+# -- names that lead elsewhere -----------------------------------------------------------------------------------------
+
+BY_SWEEP = (
+    ["status"], ["status", "--json"], ["cancel"], ["collect"], ["figure", "degradation"], ["figures"], ["report"],
+    ["table", "errors"], ["verdict"], ["export"], ["probe"], ["surface", "--dry-run"],
+)  # fmt: skip
+BY_RUN = (["logs"], ["cancel"], ["probe"], ["surface", "--dry-run"], ["embed", "--depth", "14"])
+ELSEWHERE = ("..", ".", "", "/", "../", "é/..", "../..", "*", "[é]", "~")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("words", BY_SWEEP, ids=" ".join)
+def test_no_sweep_is_named_by_a_way_out_of_the_results(results: Path, words: list[str]) -> None:
+    """Where `..` would lead to there is a sweep's folder, that could be read and collected into."""
+    (results.parent / "sweep.json").write_bytes((results / "é" / "sweep.json").read_bytes())
+    (results / "sweep.json").write_bytes((results / "é" / "sweep.json").read_bytes())
+    before = tree(results.parent.parent)
+    for name in ELSEWHERE:
+        complaints(study([*words, "--results", str(results), "--", name]))
+    assert tree(results.parent.parent) == before
+
+
+@pytest.mark.parametrize("words", BY_RUN, ids=" ".join)
+def test_no_run_is_named_by_a_path_a_pattern_or_nothing(results: Path, words: list[str]) -> None:
+    (run,) = (path.name for path in (results / "é" / "runs").iterdir())
+    before = tree(results.parent.parent)
+    for name in (*ELSEWHERE, f"../runs/{run}", f"é/runs/{run}", f"{run[:8]}*", f"{run}/", f"{run}\n"):
+        if not (name == f"{run}/" and words[0] in ("probe", "surface")):
+            complaints(study([*words, "--results", str(results), "--", name]))
+    assert tree(results.parent.parent) == before
+
+
+FOLDERS = ("..", ".", "", "/", "/etc", "a/b", "../a", ".a", "-a", "a b", "a\0", "a\n", "a\\b", "~", "a" * 51)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("data", ["image_folder", "image_stream"])
+def test_no_data_set_lies_outside_of_the_data_root(data: str, folder: str) -> None:
+    text = GOOD.replace("data: digits", f"data: {data}, folder: {json.dumps(folder)}, recipe.pad: 0")
+    (line,) = complaints(study(PLAN, {"mine.yaml": text.encode()}))
+    assert line.startswith("mine.yaml:1: folder: must be the name of a folder under the data root")
+
+
+@pytest.mark.parametrize(
+    "words", [["status", "x"], ["collect", "x"], ["report", "x"], ["surface", "x", "-n"]], ids=" ".join
+)
+def test_results_that_are_no_folder_are_refused(words: list[str]) -> None:
+    for place in ("file", "file/inside", "missing", "", "a" * 300, "a\x1b[31m"):
+        complaints(study([*words, "--results", place], {"file": b"precious"}))
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "folder"])
+def test_a_report_takes_no_folders_place(results: Path, out: str) -> None:
+    (line,) = complaints(study(["report", "é", "--results", str(results), "--out", out], {"folder/file": b""}))
+    assert "is a folder; --out names the file" in line
+
+
+def test_collecting_follows_no_link_out_of_the_results(results: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in ("curves.parquet", "runs.parquet"):
+        (results / "é" / name).symlink_to(precious)
+    assert sound(study(["collect", "é", "--results", str(results)])).code == 0
+    assert precious.read_text() == "mine"
+    assert not (results / "é" / "curves.parquet").is_symlink()
+
+
+# -- names and words that are found, and shown -------------------------------------------------------------------------
+
+
+def test_words_of_a_run_cannot_steer_the_terminal(results: Path) -> None:
+    (folder,) = (results / "é" / "runs").iterdir()
+    store.write_failed(store.RunFiles(folder), "out of \x1b[2J\x1b]0;memory\x07\u202e")
+    call = study(["status", "é", "--results", str(results)])
+    assert call.code == 0
+    assert "\\x1b[2J" in call.out
+    assert not any(steers(line) for line in call.out.split("\n"))
+
+
+def test_names_of_files_cannot_steer_the_terminal() -> None:
+    call = study(["list", "sweeps"], {"sweeps/a\x1b[31m\n.yaml": b"", "sweeps/\udcff.yaml": GOOD.encode()})
+    assert call.code == 0
+    assert "a\\x1b[31m\\n" in call.out
+    assert not any(steers(line) for line in call.out.split("\n"))
+    (line,) = complaints(study(["sweep", "none.yaml"], {"sweeps/a\x1b[31m.yaml": b""}))
+    assert "a\\x1b[31m" in line

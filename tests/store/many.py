@@ -1,0 +1,134 @@
+"""A sweep of many runs in all states, as training would have left it on disk: made in seconds, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow as pa
+
+from study.launch.provenance import describe
+from study.spec.run import RunSpec
+from study.spec.sweep import Sweep, load
+from study.store import lease
+from study.store import runs as store
+from study.store.curves import CURVES, to_bytes
+from study.store.files import digest, write_bytes
+from study.store.layout import RunFiles, SweepFiles
+
+FILE = """\
+name: many
+description: five networks, plain and residual
+fixed:
+  data: cifar10
+  recipe: {{name: he2015_cifar, evaluate_every: {evaluate_every}, log_every: {log_every}}}
+grid: {{network: [plain, residual], depth: [20, 32, 44, 56, 110], seed: [{seeds}]}}
+figures: [degradation, depth_error]
+"""
+ROWS = 208
+"""Of a run's curve where nothing else is asked for."""
+UNFINISHED = ("failed", "interrupted", "running", "pending")
+"""The states of the last runs of each network; all others are done, but for one that has diverged."""
+
+
+def sweep_file(folder: Path, runs: int, rows: int = ROWS) -> Path:
+    """A sweep file that names so many runs (a multiple of ten), each with a curve of about so many rows."""
+    file = folder / "many.yaml"
+    every = 64000 * 13 // (5 * rows)  # 8 running points for 2 * 5 others at most
+    seeds = ", ".join(map(str, range(runs // 10)))
+    file.write_text(FILE.format(evaluate_every=every, log_every=every * 10 // 16, seeds=seeds))
+    return file
+
+
+def make(file: Path, results: Path, unfinished: bool = True) -> SweepFiles:
+    """Put the runs of a sweep file on disk, as if they had been trained.
+
+    Parameters
+    ----------
+    unfinished
+        Leave the last seeds of each network failed, interrupted, in training (by this process) and pending. Else all that is
+        not sealed is sealed.
+    """
+    sweep = load(file)
+    files = SweepFiles(results, sweep.name)
+    with _without_fsync():
+        store.write_sweep(files, sweep)
+        for name, state in _states(sweep, unfinished).items():
+            run = files.run(name)
+            if state != "pending" and not run.done.exists():
+                _leave(run, sweep.runs[name], state)
+    return files
+
+
+def _states(sweep: Sweep, unfinished: bool) -> dict[str, str]:
+    last = max(spec.seed for spec in sweep.runs.values())
+    late = {last - place: state for place, state in enumerate(UNFINISHED if unfinished else ())}
+    states = {name: late.get(spec.seed, "done") for name, spec in sweep.runs.items()}
+    first = next(iter(states))
+    return states | {first: "diverged"}
+
+
+def _leave(run: RunFiles, spec: RunSpec, state: str) -> None:
+    """A run's files as an attempt leaves them that ends, or is, in this state."""
+    through = state in ("done", "diverged")
+    whole = spec.recipe.iterations
+    reached = whole if through else whole // 2
+    store.write_spec(run, spec)
+    store.start_attempt(run, describe("cpu", "local", 1))
+    content = to_bytes(curve(run.run_id, spec, reached))
+    write_bytes(run.curves, content)
+    weights = f"{run.run_id} at {reached}".encode()
+    write_bytes(run.checkpoint(reached, digest(weights)), weights)
+    if state == "running":
+        held = lease.claim(run)
+        assert held is not None
+        held.beat(iteration=reached, error=20.0, images_per_second=1000.0, seconds_left=3600.0)
+        return
+    if state == "failed":
+        store.write_failed(run, "out of memory", "Traceback ...")
+    if through:
+        outcome = "finished" if state == "done" else state
+        store.write_done(run, outcome=outcome, iteration=reached, error=9.5, seconds=7200.0, curves=digest(content))
+        lease.tidy(run)
+    store.end_attempt(run, state, reached)
+
+
+def curve(name: str, spec: RunSpec, until: int) -> pa.Table:
+    """A curve that falls as those of such networks do: plain ones less, the deeper they are."""
+    recipe, random = spec.recipe, np.random.RandomState(spec.seed)
+    final = 8 - spec.depth / 50 if spec.network == "residual" else 7 + spec.depth / 20
+    evaluated = np.arange(recipe.evaluate_every, until + 1, recipe.evaluate_every)
+    logged = np.arange(recipe.log_every, until + 1, recipe.log_every)
+    parts = [
+        ("train", logged, final + 3),
+        ("train_clean", evaluated, final),
+        ("test", evaluated, final + 4),
+    ]
+    error = [
+        level + 60 * np.exp(-at / 6000) + np.where(at < recipe.milestones[0], 5, 0) + random.normal(0, 0.4, len(at))
+        for _, at, level in parts
+    ]
+    iteration, percent = np.concatenate([at for _, at, _ in parts]), np.concatenate(error).clip(0, 100)
+    return pa.table(
+        {
+            "run_id": [name] * len(iteration),
+            "iteration": iteration,
+            "epoch": iteration * recipe.batch_size / 50000,
+            "split": [split for split, at, _ in parts for _ in at],
+            "loss": percent / 30,
+            "error": percent,
+            "lr": recipe.learning_rate * recipe.gamma ** np.searchsorted(recipe.milestones, iteration),
+            "seconds": iteration * 0.1,
+        },
+        schema=CURVES,
+    )
+
+
+@contextmanager
+def _without_fsync() -> Iterator[None]:
+    """Nobody minds if these files do not outlive a power cut."""
+    with patch("os.fsync"):
+        yield
