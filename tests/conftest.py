@@ -11,7 +11,7 @@ import pytest
 # training with two threads took five times as long. Read when torch is imported, here and in processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import torch  # noqa: E402
+import torch
 
 torch.set_num_threads(1)
 
