@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.launch.sweep import plan_sweep, record
 from study.spec.registry import FIGURES, TABLES
-from study.spec.sweep import FIELDS
+from study.spec.sweep import FIELDS, load
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
 from tests.fuzz.cases import cases
@@ -143,6 +146,57 @@ def test_an_option_of_a_figure_is_of_its_kind(name: str, option: str, sweep: str
             study(["figure", name, "--results", RESULTS, *([sweep] if sweep else []), f"{option}={value}"])
         )
         assert line.startswith(f"option '{option}' of figure '{name}' must be ")
+
+
+@cache
+def recorded() -> bytes:
+    """What is on disk of a sweep of four runs of which none is trained."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "mine.yaml"
+        file.write_bytes(FILE)
+        planned = plan_sweep(load(file, ["network=plain,residual"]), Path(folder))
+        record(planned)
+        return planned.files.sweep.read_bytes()
+
+
+SETTINGS = [
+    option for option in VERBS["surface"] if option.flag not in ("--results", "--profile", "--dry-run", "--executor")
+]
+RIGHT = [
+    "random",
+    "interpolate",
+    "pca",
+    "hessian",
+    "5",
+    "3x4",
+    "0:1",
+    "1",
+    "-1:1,0:2",
+    "seed=1",
+    "seed=0",
+    "network=plain",
+    "train",
+    "test",
+    "both",
+    "frozen",
+    "batch",
+    "bf16",
+    "2",
+]
+
+
+@st.composite
+def surfaces(draw: Any) -> list[str]:
+    """Some settings of surfaces, most of them right."""
+    values = st.sampled_from(RIGHT) | st.sampled_from(RIGHT) | VALUES
+    chosen = draw(st.lists(st.sampled_from(SETTINGS), max_size=4))
+    return [word for o in chosen for word in ([o.flag] if o.kinds == (bool,) else [o.flag, draw(values)])]
+
+
+@cases(20)
+@given(surfaces())
+def test_surfaces_are_planned_or_the_settings_refused(words: list[str]) -> None:
+    sound(study(["surface", "--dry-run", "mine", *words], {"results/mine/sweep.json": recorded()}))
 
 
 @pytest.mark.parametrize("verb", VERBS)
