@@ -58,7 +58,8 @@ def figure(
     from study.spec.yaml import scalar
 
     words = [word.partition("=") for word in sweeps or ()]
-    options = {"style": style} | {key: scalar(text) for key, equals, text in words if equals}
+    said = {key: text for key, equals, text in words if equals}
+    options = {"style": style} | {key: text if key == "style" else scalar(text) for key, text in said.items()}
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
     if not named and needs != "bench":

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests run side by side. Threads that spin while they wait for others take their cores from them: on a busy machine
+# training with two threads took five times as long. Read when torch is imported, here and in processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

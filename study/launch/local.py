@@ -136,6 +136,9 @@ class _Worker:
             env={**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
+        self._follow(events)
+
+    def _follow(self, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         reader = threading.Thread(target=self._read, args=(events,), daemon=True)
         reader.start()
         threading.Thread(target=self._await, args=(events, reader), daemon=True).start()

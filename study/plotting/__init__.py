@@ -8,8 +8,11 @@ picture, the tidy frame of exactly what it shows, and the text to write under it
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError, nearest
@@ -87,18 +90,41 @@ def check_table(name: str) -> TableEntry:
     return TABLES[name]
 
 
-def check(name: str, options: Collection[str] = ()) -> FigureEntry:
-    """A figure's entry in the registry. Raises StudyError for an unknown figure, or an option that it does not take."""
+def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureEntry:
+    """A figure's entry in the registry.
+
+    Raises
+    ------
+    StudyError
+        An unknown figure, an option that it does not take, or one whose value is of another kind than the figure declares.
+    """
     if name not in FIGURES:
         raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
     entry = FIGURES[name]
     if options:  # only then is the figure's module imported
         parameters = inspect.signature(entry.load()).parameters.values()
-        known = {"style", *(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)}
-        for option in options:
+        known = {"style": "str", **{p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}}
+        for option, value in options.items():
             if option not in known:
                 raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
+            kinds = known[option].split(" | ")
+            if set(kinds) <= {*KINDS, "None"} and not any(_is_a(kind, value) for kind in kinds):
+                wanted = " or ".join(KINDS[kind] for kind in kinds if kind in KINDS)
+                raise StudyError(f"option '{option}' of figure '{name}' must be {wanted}, not {value!r:.80}")
     return entry
+
+
+KINDS = {"str": "a word", "int": "a whole number", "float": "a finite number"}
+"""What a figure's signature says of its options, and what that is called."""
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    """Whether a value, of a command line or of a program that has NumPy's numbers, is of a kind."""
+    if kind == "None" or value is None:
+        return kind == "None" and value is None
+    if kind == "str" or isinstance(value, str | bool):
+        return kind == "str" and isinstance(value, str)
+    return isinstance(value, Integral) or (kind == "float" and isinstance(value, Real) and math.isfinite(value))
 
 
 def plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:

@@ -43,20 +43,24 @@ BLOCK_OPTIONS, SHORTCUT_OPTIONS = (
 OPTIONS = (*BLOCK_OPTIONS, *SHORTCUT_OPTIONS)
 
 
+def _is_name(value: Any, table: Mapping[str, Any]) -> bool:
+    """Whether what a file says is a name that stands in a table; it may be anything, a list too."""
+    return isinstance(value, str) and value in table
+
+
 def _options(table: Mapping[str, Any], name: Any) -> Mapping[str, Any]:
     """The fields that a block or shortcut takes, with their defaults; none of an unknown one, which is said elsewhere."""
-    entry = table.get(name) if isinstance(name, str) else None
-    return {} if entry is None else entry.options
+    return table[name].options if _is_name(name, table) else {}
 
 
 def _forget_shortcut(values: dict[str, Any]) -> None:
     """Of a plain network: so that a sweep can name the fields of the residual twin for both. Unknown names stay, to be
     refused."""
-    if values.get("shortcut") in SHORTCUTS:
+    if _is_name(values.get("shortcut"), SHORTCUTS):
         for option in SHORTCUTS[values["shortcut"]].options:
             values.pop(option, None)
         values["shortcut"] = None
-    if values.get("order") in ORDERS:
+    if _is_name(values.get("order"), ORDERS):
         values["order"] = "original"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from study.store import lease
-from study.store.files import DamagedError, read_json, read_lines
+from study.store.files import DamagedError, read_json
 from study.store.layout import RunFiles
-from study.store.runs import last_heard
+from study.store.runs import RunStatus, last_heard, status
 
 ATTEMPTS = pa.schema(
     [
@@ -49,13 +49,11 @@ def ordered(table: pa.Table) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in KEY])
 
 
-def rows(files: RunFiles, seal: Mapping[str, Any] | None = None) -> list[Row]:
-    """The attempts at a run, oldest first; damaged lines of its record are left out.
-
-    `seal` is what its `done.json` says, if it is through.
-    """
+def rows(files: RunFiles, now: RunStatus | None = None) -> list[Row]:
+    """The attempts at a run, oldest first; damaged lines of its record are left out. `now` is its state, where that is known."""
+    now = now or status(files)
     found: list[Row] = []
-    for line in read_lines(files.attempts):
+    for line in now.record:
         when, event = _time(line.get("time")), line.get("event")
         if when is None or event not in ("start", "end"):
             continue
@@ -69,7 +67,7 @@ def rows(files: RunFiles, seal: Mapping[str, Any] | None = None) -> list[Row]:
         ended = {"end": when, "outcome": _text(line.get("outcome")), "why": _text(line.get("why"))}
         found[-1] |= ended | {"iteration": _whole(line.get("iteration"))}
     if found and found[-1]["end"] is None:
-        found[-1] |= _sealed(seal) if seal else _open(files, found[-1]["start"])
+        found[-1] |= _sealed(now.seal) if now.seal else _open(files, found[-1]["start"])
     return found
 
 

@@ -19,7 +19,7 @@ from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
 from study.store import attempts, probes, surfaces
 from study.store.curves import CURVES, read_curve, read_table, to_bytes
-from study.store.files import DamagedError, read_lines, sweep_away_temporaries, write_bytes
+from study.store.files import DamagedError, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, ordered
 from study.store.runs import ENDED, RunStatus, read_sweep, status
@@ -77,7 +77,7 @@ RUNS = pa.schema(
 def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str, Any]:
     """One row of `runs.parquet`; `fields` is the spec as plain data."""
     spec = RunSpec.model_validate(fields)
-    starts = [line for line in read_lines(files.attempts) if line.get("event") == "start"]
+    starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
     recipe = fields["recipe"]
     return {
@@ -128,26 +128,16 @@ class OnDisk:
         runs = {name: files.run(name) for name in self.named}
         self.gone = self._through([name for name, run in runs.items() if not run.folder.exists()])
         self.runs = {name: run for name, run in runs.items() if name not in self.gone}
-        self.states = {name: status(run) for name, run in self.runs.items()}
+        self.states = {name: status(run, curves=False) for name, run in self.runs.items()}
+        self._curves = {name: table for name, run in self.runs.items() if (table := self._curve(name, run)) is not None}
 
     def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
         """As `CURVES` and `RUNS`, the runs in the sweep's order."""
-        curves, rows = [self._as_collected(self.files.curves, CURVES, self.gone)], {}
-        for name, run in self.runs.items():
-            now = self.states[name]
-            try:
-                curves.append(read_curve(run, now.seal.get("curves")))
-            except FileNotFoundError:
-                pass
-            except DamagedError as error:
-                if str(error) not in now.damage:
-                    now = replace(now, message=f"{now.message}; {error}".removeprefix("; "), damage=str(error))
-            if now.damage:
-                _say(f"{name}: {now.damage}")
-            rows[name] = run_row(run, self.named[name], now)
+        rows = {name: run_row(run, self.named[name], self.states[name]) for name, run in self.runs.items()}
         rows |= {row["run_id"]: row for row in self._as_collected(self.files.runs_table, RUNS, self.gone).to_pylist()}
         order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
         ordered = pa.Table.from_pylist([rows[name] for name in self.named], schema=RUNS)
+        curves = [self._as_collected(self.files.curves, CURVES, self.gone), *self._curves.values()]
         return pa.concat_tables(curves).sort_by(order), ordered
 
     def probes(self) -> pa.Table:
@@ -156,8 +146,9 @@ class OnDisk:
         for name, run in self.runs.items():
             through = bool(self.states[name].seal)
             try:
-                found.append(probes.read(run))
-                if through and self.named[name]["probes"] and not run.probes.exists():
+                if run.probes.exists():
+                    found.append(probes.read(run))
+                elif through and self.named[name]["probes"]:
                     raise DamagedError(f"{run.probes}: is gone")
             except DamagedError as error:
                 _say(f"{error}" + ("; what was collected of it before is kept" if through else ""))
@@ -166,7 +157,7 @@ class OnDisk:
 
     def attempts(self) -> pa.Table:
         """As `ATTEMPTS`; those at chunks of surfaces are no part of it."""
-        found = [row for name, run in self.runs.items() for row in attempts.rows(run, self.states[name].seal)]
+        found = [row for name, run in self.runs.items() for row in attempts.rows(run, self.states[name])]
         before = self._as_collected(self.files.attempts, attempts.ATTEMPTS, self.gone)
         return attempts.ordered(pa.concat_tables([before, attempts.table(found)]))
 
@@ -175,6 +166,21 @@ class OnDisk:
         found = [surfaces.gather(surface) for surface in surfaces.of_runs(self.runs.values())]
         before = self._as_collected(self.files.surfaces_table, surfaces.SURFACES, self.gone)
         return surfaces.ordered(pa.concat_tables([before, *found]))
+
+    def _curve(self, name: str, run: RunFiles) -> pa.Table | None:
+        """A run's curve; None where there is none, or none that is sound, which its state then says."""
+        now = self.states[name]
+        try:
+            found = read_curve(run, now.seal.get("curves"))
+        except (FileNotFoundError, DamagedError) as error:
+            found = None
+            if now.seal or isinstance(error, DamagedError):
+                now = status(run)
+                damage = now.damage or str(error)
+                self.states[name] = now = replace(now, message=now.message or damage, damage=damage)
+        if now.damage:
+            _say(f"{name}: {now.damage}")
+        return found
 
     def _through(self, names: Collection[str]) -> set[str]:
         """Those of these runs that were through when they were collected."""

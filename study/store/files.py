@@ -213,7 +213,8 @@ def examine_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     """All whole JSON objects of a file, a line each, and how many lines were left out: cut short by a crash, damaged, or of
     another folder. Lines without a checksum are of an earlier version."""
     try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
+        # Empty ones are no loss: a writer that sees another's line half written begins with an end of line, as after a crash.
+        lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line]
     except FileNotFoundError:
         return [], 0
     result = []

@@ -44,6 +44,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         nonlocal reached
         reached = getattr(progress, "iteration", 0)
 
+    torch.set_num_threads(1)  # as the sweep's two runs had; its surface had all cores
     how = {"checkpoint_seconds": 0.0, "stopped": lambda: reached >= 5, "report": count}
     assert attempts.attempt([run.folder], folder, "cpu", "debug", **how) == {run.run_id: "interrupted"}
     assert [int(path.name.split("-")[1]) for path in run.checkpoints()] == [5, 4]

@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-USUAL = 305
+USUAL = 320
 """Cases of all properties together, unless the environment says otherwise."""
 WANTED = int(os.environ.get("STUDY_FUZZ", USUAL))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.launch.sweep import plan_sweep, record
 from study.spec.registry import FIGURES, TABLES
-from study.spec.sweep import FIELDS
+from study.spec.sweep import FIELDS, load
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
 from tests.fuzz.cases import cases
@@ -95,40 +99,104 @@ def test_overrides_are_right_or_refused(words: list[str], verb: list[str]) -> No
     sound(study([*verb, "--", *words], {"mine.yaml": FILE}))
 
 
-READ = st.one_of(
-    st.sampled_from([*FIGURES]).map(lambda name: ["figure", name]),
-    st.sampled_from([*TABLES]).map(lambda name: ["table", name]),
-    st.sampled_from(["verdict", "export", "status", "collect", "logs", "cancel", "probe"]).map(lambda verb: [verb]),
-)
-SWEEPS = st.sampled_from(["quickstart", "surfaces_quick", "probes_quick"])
-KEYS = [
-    "of",
-    "seed",
-    "style",
-    "split",
-    "depth",
-    "probe",
-    "measure",
-    "network",
-    "log",
-    "scale",
-    "iteration",
-    "limit",
-    "x",
+FED = {"curves": "quickstart", "attempts": "quickstart", "surfaces": "surfaces_quick", "probes": "probes_quick"}
+CHOICES = [
+    (name, parameter.name, FED.get(entry.needs))
+    for name, entry in FIGURES.items()
+    for parameter in inspect.signature(entry.load()).parameters.values()
+    if parameter.kind is parameter.KEYWORD_ONLY
 ]
-OPTIONS = st.tuples(st.sampled_from(KEYS), VALUES).map("=".join)
+"""Each option of each figure, and a sweep that feeds the figure."""
 
 
-@cases(30)
-@given(READ, st.lists(SWEEPS | hostile.words, max_size=2), st.lists(OPTIONS, max_size=2))
-def test_results_are_shown_or_the_words_refused(verb: list[str], sweeps: list[str], options: list[str]) -> None:
+@st.composite
+def drawings(draw: Any) -> list[str]:
+    """A figure and its data, with an option of its own and perhaps another word."""
+    name, option, sweep = draw(st.sampled_from(CHOICES))
+    words = [*([sweep] if sweep else []), f"{option}={draw(VALUES)}", *draw(st.lists(hostile.words, max_size=1))]
+    return ["figure", name, "--formats", "svg", *draw(st.permutations(words))]
+
+
+VIEWS = st.builds(
+    lambda verb, words: [*verb, *words],
+    st.sampled_from(
+        [["table", name] for name in TABLES]
+        + [[verb] for verb in ("verdict", "export", "status", "collect", "logs", "cancel")]
+    ),
+    st.lists(st.sampled_from([*FED.values()]) | hostile.words, max_size=2),
+)
+
+
+@cases(25)
+@given(drawings() | VIEWS)
+def test_results_are_shown_or_the_words_refused(words: list[str]) -> None:
     """Results are there: they are read, and a figure may be drawn, but nothing else is written."""
-    call = study([*verb, "--results", RESULTS, *sweeps, *(options if verb[0] == "figure" else ())])
+    call = study([words[0], "--results", RESULTS, *words[1:]])
     if call.code == 0:
         assert all(path.partition("/")[0] == "figures" for path in call.left)
         assert call.err == ""
     else:
-        sound(call, 1)
+        sound(call)
+
+
+@pytest.mark.parametrize("name, option, sweep", CHOICES, ids=[f"{name} {option}" for name, option, _ in CHOICES])
+def test_an_option_of_a_figure_is_of_its_kind(name: str, option: str, sweep: str | None) -> None:
+    for value in (".nan", ".inf", "1e400", "[1, 2]", "{a: 1}", "[]", "2020-01-01", "true"):
+        (line,) = complaints(
+            study(["figure", name, "--results", RESULTS, *([sweep] if sweep else []), f"{option}={value}"])
+        )
+        assert line.startswith(f"option '{option}' of figure '{name}' must be ")
+
+
+@cache
+def recorded() -> bytes:
+    """What is on disk of a sweep of four runs of which none is trained."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "mine.yaml"
+        file.write_bytes(FILE)
+        planned = plan_sweep(load(file, ["network=plain,residual"]), Path(folder))
+        record(planned)
+        return planned.files.sweep.read_bytes()
+
+
+SETTINGS = [
+    option for option in VERBS["surface"] if option.flag not in ("--results", "--profile", "--dry-run", "--executor")
+]
+RIGHT = [
+    "random",
+    "interpolate",
+    "pca",
+    "hessian",
+    "5",
+    "3x4",
+    "0:1",
+    "1",
+    "-1:1,0:2",
+    "seed=1",
+    "seed=0",
+    "network=plain",
+    "train",
+    "test",
+    "both",
+    "frozen",
+    "batch",
+    "bf16",
+    "2",
+]
+
+
+@st.composite
+def surfaces(draw: Any) -> list[str]:
+    """Some settings of surfaces, most of them right."""
+    values = st.sampled_from(RIGHT) | st.sampled_from(RIGHT) | VALUES
+    chosen = draw(st.lists(st.sampled_from(SETTINGS), max_size=4))
+    return [word for o in chosen for word in ([o.flag] if o.kinds == (bool,) else [o.flag, draw(values)])]
+
+
+@cases(20)
+@given(surfaces())
+def test_surfaces_are_planned_or_the_settings_refused(words: list[str]) -> None:
+    sound(study(["surface", "--dry-run", "mine", *words], {"results/mine/sweep.json": recorded()}))
 
 
 @pytest.mark.parametrize("verb", VERBS)

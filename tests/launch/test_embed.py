@@ -18,7 +18,9 @@ from study.spec.identity import point_id
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
 from tests.helpers import make_spec, open_run, read_rows
-from tests.launch.command import curves, runs, study, sweep_file
+from tests.launch.command import curves, inside, runs, study, sweep_file
+
+pytestmark = pytest.mark.xdist_group("embed")  # one sweep is enough for all of them
 
 PLAIN = """
 fixed: {data: digits, recipe: quick, network: plain, recipe.iterations: 30, recipe.evaluate_every: 30}
@@ -26,11 +28,19 @@ grid: {depth: [8, 14], seed: [0, 1]}
 """
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> list[RunFiles]:
-    """Plain networks of 8 and 14 layers, two seeds each."""
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, PLAIN))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of plain networks of 8 and 14 layers, two seeds each, trained."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, _, err = study(folder, "sweep", sweep_file(folder, PLAIN))
     assert code == 0, err
+    return folder
+
+
+@pytest.fixture
+def trained(finished: Path, tmp_path: Path) -> list[RunFiles]:
+    """Those of 8 layers, in a copy."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return [run for run in runs(tmp_path) if run.run_id.startswith("plain-8-")]
 
 
@@ -74,14 +84,14 @@ def test_an_interrupted_run_that_started_from_another_goes_on_from_its_own_check
 fixed: {{data: digits, recipe: quick, network: plain, depth: 14, recipe.iterations: 40, recipe.evaluate_every: 20}}
 grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
 """
-    assert study(tmp_path, "sweep", sweep_file(tmp_path, text, "on"))[0] == 0
+    assert inside(tmp_path, "sweep", sweep_file(tmp_path, text, "on"))[0] == 0
     undisturbed = curves(tmp_path, "on")
     files = runs(tmp_path, "on")[0]
     again = sweep_file(tmp_path, text, "again")
     files.done.unlink()
     for path in trained[0].checkpoints():  # what it started from may go once it has started
         path.unlink()
-    code, _, err = study(tmp_path, "sweep", again)
+    code, _, err = inside(tmp_path, "sweep", again)
     assert code == 0, err
     assert curves(tmp_path, "on") == undisturbed
 
@@ -95,15 +105,15 @@ blocks:
   - fixed: {{depth: 14, start_from: {point_id(source)}}}
 """
     name = sweep_file(tmp_path, text)
-    code, out, _ = study(tmp_path, "sweep", name, "--dry-run")
+    code, out, _ = inside(tmp_path, "sweep", name, "--dry-run")
     assert code == 0
     assert f"starts from {point_id(source)} seed 0, which is not trained yet" in out
-    code, out, err = study(tmp_path, "sweep", name)
+    code, out, err = inside(tmp_path, "sweep", name)
     assert code == 1 and "1 runs are not through; the same command goes on" in out, err
-    code, out, err = study(tmp_path, "sweep", name)
+    code, out, err = inside(tmp_path, "sweep", name)
     assert code == 0, err
     assert len(runs(tmp_path)) == 2 and all(run.done.exists() for run in runs(tmp_path))
-    code, out, err = study(tmp_path, "sweep", name, "--mode", "force")  # the first again, and the second after it
+    code, out, err = inside(tmp_path, "sweep", name, "--mode", "force")  # the first again, and the second after it
     assert code == 0, err
     assert all(run.done.exists() for run in runs(tmp_path))
     deep = next(run for run in runs(tmp_path) if run.run_id.startswith("plain-14"))
@@ -112,7 +122,7 @@ blocks:
         f"fixed: {{data: digits, recipe: quick, network: plain, depth: 14, seed: 0, start_from: {point_id(source)},"
         " recipe.iterations: 20, recipe.evaluate_every: 20}\n"
     )
-    code, out, err = study(tmp_path, "sweep", "alone.yaml")  # trained, it needs its origin no more
+    code, out, err = inside(tmp_path, "sweep", "alone.yaml")  # trained, it needs its origin no more
     assert code == 0 and deep.run_id in (tmp_path / "results" / "alone" / "sweep.json").read_text(), err
 
 
@@ -125,14 +135,14 @@ blocks:
 )
 def test_an_origin_that_will_never_be_there_stops_the_sweep_before_it_starts(tmp_path, fields, message):
     text = f"fixed: {{data: digits, recipe: quick, network: plain, depth: 14, seed: 0, {fields}}}\n"
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and message in err
     assert not (tmp_path / "results").exists()
 
 
 def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
     name = trained[0].run_id
-    code, _, err = study(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
+    code, _, err = inside(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
     assert (code, err) == (2, "study: tiny.yaml: exists already; name another file\n")
     for path in trained[0].checkpoints():
         path.write_bytes(path.read_bytes()[:100])

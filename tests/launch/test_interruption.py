@@ -12,7 +12,9 @@ from study.store import attempts
 from study.store.files import read_lines
 from study.store.runs import status
 from tests.helpers import PATIENCE
-from tests.launch.command import curves, descendants, kill_tree, runs, start, study, sweep_file, wait_for
+from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, study, sweep_file, wait_for
+
+pytestmark = pytest.mark.xdist_group("interruption")  # one undisturbed sweep is enough for all of them
 
 LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
 
@@ -35,7 +37,7 @@ def in_mid_run(folder: Path) -> bool:
 
 def go_on(folder: Path, undisturbed: object) -> None:
     """The same command again: it ends the sweep, and nothing of the interruption is left."""
-    code, _, err = study(folder, "sweep", "tiny.yaml", *LONG)
+    code, _, err = inside(folder, "sweep", "tiny.yaml", *LONG)
     assert code == 0, err
     assert curves(folder) == undisturbed
     left = [path.name for files in runs(folder) for path in files.folder.iterdir()]

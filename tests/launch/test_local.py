@@ -97,8 +97,8 @@ def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody() -> None:
     dying = object.__new__(local._Worker)
     dying.process = subprocess.Popen(["printf", half], stdout=subprocess.PIPE, text=True)
     events: queue.Queue[Any] = queue.Queue()
-    dying._read(events)
-    assert [events.get_nowait()[1] for _ in range(2)] == [{"event": "progress"}, None]
+    dying._follow(events)
+    assert [events.get(timeout=60)[1] for _ in range(2)] == [{"event": "progress"}, None]
     assert list(worker._Orders(io.StringIO('{"folders": ["'))) == []  # and a worker whose parent died so ends
 
 

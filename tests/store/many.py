@@ -37,7 +37,7 @@ UNFINISHED = ("failed", "interrupted", "running", "pending")
 def sweep_file(folder: Path, runs: int, rows: int = ROWS) -> Path:
     """A sweep file that names so many runs (a multiple of ten), each with a curve of about so many rows."""
     file = folder / "many.yaml"
-    every = 64000 * 13 // (5 * rows)  # 8 running points for 2 * 5 others at most
+    every = 64000 * 18 // (5 * rows)  # of 18 points 5 are of each evaluated split, and 8 running ones
     seeds = ", ".join(map(str, range(runs // 10)))
     file.write_text(FILE.format(evaluate_every=every, log_every=every * 10 // 16, seeds=seeds))
     return file
