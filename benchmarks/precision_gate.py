@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from study.errors import StudyError
-from study.store.reading import read_frames
+from study.store.reading import read_curves
 
 
 def differences(curves: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
     try:
-        table = differences(read_frames([options.results / options.sweep])[0])
+        table = differences(read_curves(options.results / options.sweep))
     except StudyError as error:
         sys.exit(str(error))
     if table.empty:

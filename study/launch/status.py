@@ -111,6 +111,8 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
 
     files = SweepFiles(files.results, files.name)
     sweep = store.read_sweep(files)
+    if "surfaces" not in sweep and not any(files.results.glob("*/surfaces/*/spec.json")):
+        return []
     specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
     named = {name: Surface.model_validate(fields) for name, fields in sweep.get("surfaces", {}).items()}
     there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}

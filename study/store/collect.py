@@ -74,6 +74,9 @@ RUNS = pa.schema(
 """A row a run. Key: run_id."""
 
 
+_TEXTS = {field.name for field in RUNS if field.type == pa.string()}
+
+
 def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str, Any]:
     """One row of `runs.parquet`; `fields` is the spec as plain data."""
     spec = RunSpec.model_validate(fields)
@@ -103,7 +106,7 @@ def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str
 
 def _cell(name: str, value: Any) -> Any:
     """A field's value as its column holds it: a number as text where it might have been a word."""
-    return str(value) if isinstance(value, int) and RUNS.field(name).type == pa.string() else value
+    return str(value) if isinstance(value, int) and name in _TEXTS else value
 
 
 def _milliseconds(seconds: float | None) -> int | None:

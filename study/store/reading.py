@@ -70,7 +70,9 @@ def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     StudyError
         There is no such sweep, or its files are damaged.
     """
-    return read_frames(_folders(sweep))[0]
+    curves, runs = read_frames(_folders(sweep))
+    fields = [name for name in runs if name not in curves or name == "run_id"]
+    return curves.merge(runs[fields], on="run_id", validate="many_to_one")
 
 
 def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -132,8 +134,8 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """What `read_<needs>` (curves, surfaces, probes or attempts) and `read_runs` return; for bench, of the first sweep's
-    results folder, and no runs."""
+    """What `read_<needs>` (surfaces, probes or attempts) and `read_runs` return; for curves as `read_frames`; for bench, of
+    the first sweep's results folder, and no runs."""
     if needs == "curves":
         return read_frames(folders)
     if needs == "bench":
@@ -157,13 +159,13 @@ def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `read_curves` and `read_runs` return, read once for both."""
+    """The curves of sweeps without their runs' fields, which take many times their room, and what `read_runs` returns."""
     import pandas as pd
 
     if not folders:
         raise StudyError("no sweep was named")
     tables = [read_tables(SweepFiles(folder.parent, folder.name)) for folder in folders]
-    curves = pd.concat([_joined(*pair) for pair in tables], ignore_index=True)
+    curves = pd.concat([_frame(pair[0]) for pair in tables], ignore_index=True)
     runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
     # Two sweeps that name the same run share it: it counts once.
     key = ["run_id", "iteration", "split"]

@@ -38,15 +38,20 @@ def preset(name: str) -> dict[str, Any]:
     return {key: value for key, value in _read(name).items() if key != "summary"}
 
 
+@cache
+def _fields(name: str) -> dict[str, Any]:
+    """All fields of a named recipe; none of one that has no name."""
+    if name not in names():
+        return {}
+    return {f: field.default for f, field in Recipe.model_fields.items() if not field.is_required()} | preset(name)
+
+
 def changes(recipe: dict[str, Any]) -> list[str]:
     """The fields in which a recipe, as stored with a run, trains otherwise than the named one it started from.
 
     How often the curves are taken is not among them.
     """
-    if recipe["name"] not in names():
-        return []
-    defaults = {f: field.default for f, field in Recipe.model_fields.items() if not field.is_required()}
-    named = defaults | preset(recipe["name"])
+    named = _fields(recipe["name"])
     return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f, v) != v]
 
 
