@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +95,12 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     """
     whole = files.sweep.exists()
     runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
-    trained = {run.run_id: store.read_spec(run) for run in runs if run.checkpoints()}
+    trained, wrong = _specs(runs)
     prepare_data(list(trained.values()), asked.data_root)
     for count, run in enumerate(runs, 1):
+        if run.run_id in wrong:
+            yield Line(f"{run.run_id}: {wrong[run.run_id]}", failed=True)
+            continue
         if run.run_id not in trained:
             ended = store.status(run).state in store.ENDED
             mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
@@ -110,6 +113,18 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     path = files.probes if whole else runs[0].probes
     if path.exists():
         yield Line(f"probes: {path}")
+
+
+def _specs(runs: Sequence[RunFiles]) -> tuple[dict[str, RunSpec], dict[str, str]]:
+    """The specs of the runs that have checkpoints; and what is wrong with those that cannot be read."""
+    specs, wrong = {}, {}
+    for run in runs:
+        if run.checkpoints():
+            try:
+                specs[run.run_id] = store.read_spec(run)
+            except StudyError as error:
+                wrong[run.run_id] = str(error)
+    return specs, wrong
 
 
 def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Callable[[str], None]) -> Iterator[Line]:
