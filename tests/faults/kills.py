@@ -138,9 +138,10 @@ class Driver:
             self._through(f" ({aim or 'a time'} was aimed at)")
 
     def _arm(self, cadence: str, name: float, share: float, torn: bool) -> str:
-        """Stop at an operation on a kind of file, all kinds that are still to be written being as probable; returns which."""
-        left = self.operations[cadence] - self.sweep.done
-        kinds = sorted(left) or sorted(self.operations[cadence])
+        """Stop at an operation on a kind of file, of those that are still to be written one that was least met; returns which."""
+        left = self.operations[cadence] - self.sweep.done or self.operations[cadence]
+        fewest = min(self.struck[kind] for kind in left)
+        kinds = sorted(kind for kind in left if self.struck[kind] == fewest)
         kind = kinds[int(name * len(kinds))]
         at = 1 + int(share * max(1, left[kind]))
         self.layer.arm(Action.TEAR if torn else Action.STOP, at, kinds=KINDS, only=kind)
@@ -158,7 +159,7 @@ class Driver:
                 break
             if time.monotonic() > end:
                 self._lost([f"it hangs: {command.said()}"])
-            time.sleep(0.005)
+            time.sleep(0.01)
         return spent
 
     def _killed(self, told: str) -> None:

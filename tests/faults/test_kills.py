@@ -9,7 +9,7 @@ from tests.faults.warm import Warm
 
 
 def test_twenty_kills_lose_nothing_and_leave_nothing(warm: Warm) -> None:
-    driver = Driver(warm, seed=8, real=0.2)
+    driver = Driver(warm, seed=8, real=0.15)
     driver.go(20)
     assert driver.kills == 20 and driver.finished >= 1 and driver.at_operations >= 8
 
