@@ -58,10 +58,11 @@ def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_pat
     user.study("sweep", "tiny.yaml", "recipe.iterations=100000", "network=plain")
     [run] = user.runs()
     user.wait(
-        lambda: len([x for x in read_lines(run.attempts) if x.get("outcome") == "interrupted"]) >= 1, "a time-out"
+        # On a slow machine the first signal may come before the first step.
+        lambda: any(x.get("outcome") == "interrupted" and x["iteration"] > 0 for x in read_lines(run.attempts)),
+        "a time-out",
     )
     before = status(run).iteration
-    assert before > 0
     user.wait(lambda: user.starts()[run.run_id] >= 2, "the job starts again by itself")
     user.wait(lambda: status(run).iteration > before, "it goes on from its checkpoint")
     user.study("cancel", "tiny")
