@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from study.errors import nearest
+from study.errors import nearest, printable
 from study.spec.registry import Entry
 
 
@@ -22,7 +22,8 @@ class Model(BaseModel):
 
 def wrong(message: str) -> PydanticCustomError:
     """What a validator raises: a message that stands as it is, after the field's name."""
-    return PydanticCustomError("choice", "{message}", {"message": message})
+    # What a command line has that is no UTF-8 pydantic could not print.
+    return PydanticCustomError("choice", "{message}", {"message": printable(message)})
 
 
 def one_of(noun: str, table: Mapping[str, Entry]) -> BeforeValidator:

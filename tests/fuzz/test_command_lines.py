@@ -204,6 +204,15 @@ def test_every_verb_tells_how_it_is_called(verb: str) -> None:
     assert study([verb, "--help"]).code == 0
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_bytes_that_are_no_text_are_refused_or_a_name(verb: str) -> None:
+    """A command line may have any bytes: Python has those that are no UTF-8 as halves of characters."""
+    for option in VERBS[verb]:
+        if option.kinds != (bool,):
+            sound(study([verb, *FIRST.get(verb, []), option.flag, "\udc80", "none"]))
+    complaints(study([verb, *FIRST.get(verb, []), "\udc80", "--\udc80"]))
+
+
 NUMBERS = [(verb, option) for verb, options in VERBS.items() for option in options if {int, float} & {*option.kinds}]
 
 
