@@ -106,6 +106,7 @@ def _filled_probes(values: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     recipe = values.get("recipe")
     usual = recipe.get("evaluate_every") if isinstance(recipe, Mapping) else getattr(recipe, "evaluate_every", None)
+    usual = usual if type(usual) is int and usual > 0 else None  # a wrong one is said where it stands, and there alone
     defaults = {"probe_every": usual, "probe_images": PROBE_IMAGES}
     return {field: default for field, default in defaults.items() if values.get(field) is None}
 
@@ -227,7 +228,7 @@ class RunSpec(Model):
         values = dict(given)
         family = values.get("family", "cifar")
         if values.get("stem") is None:
-            values["stem"] = "imagenet" if family == "vgg" else family
+            values["stem"] = "imagenet" if family in ("imagenet", "vgg") else "cifar"
         if values.get("block") is None:
             values["block"] = _usual_block(family, values.get("depth"))
         if values.get("data") == "image_stream" and values.get("image_size") is None:

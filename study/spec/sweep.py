@@ -132,7 +132,7 @@ def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
         missing = [field for field in missing if field not in point]
         if missing and not partial:
             wrong.append(f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
-        raise StudyError(*dict.fromkeys([*wrong, *_explain(error, point)])) from None
+        raise StudyError(*dict.fromkeys([*wrong, *_explain(error, point, place)])) from None
     return spec
 
 
@@ -156,8 +156,8 @@ def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
     return resolve(given | {field: values[0] for field, values in fields.items()}, "the command line")
 
 
-def _explain(error: ValidationError, point: Point) -> Iterator[str]:
-    """A line for each field that is there and wrong."""
+def _explain(error: ValidationError, point: Point, place: str) -> Iterator[str]:
+    """A line for each field that is there and wrong, or, at `place`, whose default is."""
     for item in error.errors():
         if item["type"] == "missing":
             continue
@@ -169,7 +169,7 @@ def _explain(error: ValidationError, point: Point) -> Iterator[str]:
             message = f"{message}, not {_short(item['input'])}"
         # The longest key of the point that names the field; a check of a default hangs on the data.
         source = max((key for key in point if f"{field}.".startswith(f"{key}.")), key=len, default="data")
-        yield f"{point[source].place}: {field}: {message}"
+        yield f"{point[source].place if source in point else place}: {field}: {message}"
 
 
 def _short(value: Any) -> str:

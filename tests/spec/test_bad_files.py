@@ -127,6 +127,28 @@ colour: red
 """
 
 
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        (
+            "fixed: {family: resnet, recipe: quick, network: plain, depth: 8, seed: 0}\n",
+            ":1: family: must be 'cifar', ",
+        ),
+        ("fixed: {family: [], recipe: quick, network: plain, depth: 8, seed: 0}\n", ":1: family: must be 'cifar', "),
+        (
+            GOOD.replace("quick", "quick, probes: weights, recipe.evaluate_every: x"),
+            ":1: recipe.evaluate_every: must be",
+        ),
+    ],
+    ids=["an unknown family", "a family that is a list", "evaluations that probes follow"],
+)
+def test_a_default_that_hangs_on_a_wrong_field_is_no_mistake_of_its_own(load, text, line):
+    with pytest.raises(StudyError) as caught:
+        load(text)
+    said = [mistake for mistake in caught.value.args if " missing: " not in mistake]
+    assert len(said) == 1 and line in said[0]
+
+
 def test_all_mistakes_are_in_one_message(load):
     with pytest.raises(StudyError) as caught:
         load(SEVERAL)
