@@ -133,7 +133,9 @@ def _heard(err: io.TextIOWrapper) -> Iterator[None]:
 
 @contextmanager
 def _built() -> Iterator[None]:
-    with patch.object(typer.main, "get_command", _command):
+    """The command put together once; and one that would start itself anew as a worker fails instead."""
+    started = AssertionError("it would have started to train or to measure")
+    with patch.object(typer.main, "get_command", _command), patch.object(os, "execve", side_effect=started):
         yield
 
 
