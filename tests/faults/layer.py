@@ -250,6 +250,16 @@ class Command:
             time.sleep(0.002)
         self.process.wait()
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Within it none of its processes moves on, so that others meet it as it is; afterwards they do, unless killed."""
+        stopped = self.tree()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+        for pid in set(stopped) & set(self.tree()):
+            os.kill(pid, signal.SIGCONT)
+
     def seconds(self) -> float:
         """CPU time of its processes so far, and of those among them that ended: how far it is, on however busy a machine."""
         ticks = 0

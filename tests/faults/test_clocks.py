@@ -30,9 +30,11 @@ def folder(layer: Layer) -> Path:
 def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=hours * HOUR) as first:
         until(lambda: in_training(folder))
-        second = layer.run(folder, *WORDS)  # from a host whose clock is right
+        with first.standing_still():
+            second = layer.run(folder, *WORDS)  # from a host whose clock is right
+        assert second.code == 1
         said(second)
-        said(first.ended())
+        assert first.ended().code == 0
     trained_once(folder)
 
 
@@ -41,8 +43,11 @@ def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Lay
 def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST) as first:
         until(lambda: in_training(folder))
-        said(layer.run(folder, *WORDS, clock=hours * HOUR))
-        said(first.ended())
+        with first.standing_still():
+            second = layer.run(folder, *WORDS, clock=hours * HOUR)
+        assert second.code == 1
+        said(second)
+        assert first.ended().code == 0
     trained_once(folder)
 
 
@@ -53,7 +58,6 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     with layer.started(folder, *WORDS) as first:
         until(lambda: in_training(folder))
         layer.state.clock = hours * HOUR
-        until(lambda: not in_training(folder) or status(whole.runs_of(folder)[0]).state != "pending")
         ended = first.ended()
     layer.state.clock = 0.0
     assert ended.code == 0, ended.err

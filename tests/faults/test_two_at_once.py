@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from study.store import attempts
+from study.store.layout import RunFiles
 from study.store.lease import STALE
-from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
-  recipe: {name: quick, iterations: 400, batch_size: 16, evaluate_every: 50, log_every: 50, milestones: [300]}}
+  recipe: {name: quick, iterations: 100, batch_size: 16, evaluate_every: 50, log_every: 50, milestones: [75]}}
 grid: {network: [plain, residual]}
 """
 """Long enough for two commands to meet in it."""
 
-WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1")
+WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1", "--checkpoint-seconds", "0.05")
 OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
@@ -44,8 +44,9 @@ def namespaces() -> None:
         pytest.skip("this needs `unshare`, and the right to make namespaces")
 
 
-def in_training(folder: Path) -> list[str]:
-    return [files.run_id for files in whole.runs_of(folder) if status(files).iteration and not files.done.exists()]
+def in_training(folder: Path) -> list[RunFiles]:
+    """The runs that have begun, and have not ended."""
+    return [files for files in whole.runs_of(folder) if files.checkpoints() and not files.done.exists()]
 
 
 def trained_once(folder: Path) -> None:
@@ -53,7 +54,7 @@ def trained_once(folder: Path) -> None:
     rows = {files.run_id: attempts.rows(files) for files in whole.runs_of(folder)}
     assert len(rows) == 2
     for run, found in rows.items():
-        assert [(row["outcome"], row["from_iteration"], row["iteration"]) for row in found] == [("done", 0, 400)], run
+        assert [(row["outcome"], row["from_iteration"], row["iteration"]) for row in found] == [("done", 0, 100)], run
     left = [path.name for files in whole.runs_of(folder) for path in files.folder.iterdir()]
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat")]
 
@@ -95,9 +96,11 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
 def test_a_command_that_comes_later_waits_for_nobody_and_says_what_is_in_training(layer: Layer, folder: Path) -> None:
     with layer.started(folder, *WORDS) as first:
         until(lambda: in_training(folder))
-        second = layer.run(folder, *WORDS)
-        assert second.code in (0, 1)
-        said(first.ended())
+        with first.standing_still():
+            second = layer.run(folder, *WORDS)
+        assert second.code == 1
+        said(second)
+        assert first.ended().code == 0
     trained_once(folder)
 
 
@@ -134,22 +137,20 @@ def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: 
 def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_long(
     layer: Layer, folder: Path, prefix: tuple[str, ...]
 ) -> None:
-    words = (*WORDS, "--checkpoint-seconds", "0.05")
-    with layer.started(folder, *words, prefix=prefix) as first:
-        until(lambda: any(files.checkpoints() for files in whole.runs_of(folder) if not files.done.exists()))
-        for pid in first.tree():
-            os.kill(pid, signal.SIGSTOP)
-        (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
-        lease = theirs.lease.read_bytes()
-        second = layer.run(folder, *words)
-        assert second.code == 1
-        said(second)
-        assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
-        first.kill()
+    with layer.started(folder, *WORDS, prefix=prefix) as first:
+        until(lambda: in_training(folder))
+        with first.standing_still():
+            (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
+            lease = theirs.lease.read_bytes()
+            second = layer.run(folder, *WORDS)
+            assert second.code == 1
+            said(second)
+            assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
+            first.kill()
     for path in (theirs.lease, theirs.heartbeat):  # as long ago as if somebody had waited
         if path.exists():
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
-    third = layer.run(folder, *words)
+    third = layer.run(folder, *WORDS)
     assert third.code == 0, third.err
     outcomes = {files.run_id: [row["outcome"] for row in attempts.rows(files)] for files in whole.runs_of(folder)}
     assert outcomes[theirs.run_id] == [None, "done"]

@@ -308,13 +308,21 @@ def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
     assert action.verb == "hold" and action.reason.endswith("is not there any more")
 
 
-def test_a_damaged_spec_of_a_run_keeps_no_others_from_it(copy: Path) -> None:
+def test_a_damaged_spec_of_a_run_is_written_again_from_its_sweep(copy: Path) -> None:
     wanted = asked(SweepFiles(copy / "results", "tiny"), {"points": 2})
-    named(copy, "plain-8").spec.write_text("{")
+    spec = named(copy, "plain-8").spec
+    whole = spec.read_bytes()
+    spec.write_text("{")
     actions = wanted.plan()
-    wrong = check(actions, wanted, Machine(copy / "data", "local"))
-    assert len(wrong) == 1 and "spec.json: is damaged" in wrong[named(copy, "plain-8").run_id]
-    assert [action.surface.run for action in sound(actions, wrong)] == [named(copy, "residual-8").run_id]
+    assert not check(actions, wanted, Machine(copy / "data", "local"))
+    assert spec.read_bytes() == whole
+
+
+def test_a_damaged_spec_of_a_run_without_its_sweep_costs_one_line(copy: Path) -> None:
+    (copy / "results/tiny/sweep.json").unlink()
+    named(copy, "plain-8").spec.write_text("{")
+    code, _, err = inside(copy, "surface", "plain-8", "--points", "2")
+    assert code == 2 and err.count("\n") == 1 and "spec.json: is damaged" in err
 
 
 def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:

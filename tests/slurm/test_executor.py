@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.launch.allocator import ALLOCATOR
-from study.store.files import read_json, read_lines
+from study.store.files import read_json, write_json, read_lines
 from study.store.runs import status
 from tests.launch.command import curves, kill_tree
 from tests.slurm.cluster import Cluster
@@ -157,9 +157,9 @@ def test_a_submitter_that_dies_right_after_sbatch_leaves_an_orphan_that_is_adopt
     user = User(cluster, tmp_path, LONG, HELD)
     user.study("sweep", "tiny.yaml")
     [record] = tmp_path.glob("results/tiny/slurm/*/submission.json")
-    facts = json.loads(record.read_text())
+    facts = read_json(record)
     job = facts["job_id"]
-    record.write_text(json.dumps(facts | {"job_id": None}))  # it died before it knew the id
+    write_json(record, facts | {"job_id": None})  # it died before it knew the id
     for path in _pickles(user) or record.parent.glob("*_submitted.pkl"):
         path.unlink()
     assert {r["state"] for r in user.records()} == {"queued"}
