@@ -24,7 +24,7 @@ from study.launch.slurm import Place
 from study.launch.status import surfaces_picture
 from study.launch.surface_plan import SurfaceAction
 from study.launch.surface_view import SurfaceTerminal
-from study.launch.surfaces import asked, check, sound
+from study.launch.surfaces import asked, check
 from study.launch.sweep import Machine
 from study.spec.surface import Surface
 from study.store.curves import read_table

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.launch.allocator import ALLOCATOR
-from study.store.files import read_json, write_json, read_lines
+from study.store.files import read_json, read_lines, write_json
 from study.store.runs import status
 from tests.launch.command import curves, kill_tree
 from tests.slurm.cluster import Cluster
