@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from study.plotting import canvas, labels, overtime
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.frames import Tidy, in_order, named, tidy
+from study.plotting.frames import Tidy, conditions_of, in_order, named, tidy
 from study.plotting.papers import R15
 from study.plotting.phrases import listed
 
@@ -49,7 +49,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     """The picture of what `overtime.lines_of` gives: a row of panels a condition, a panel a network."""
     lines = data[data["kind"] != "lr_drop"]
     networks = in_order(lines["network"])
-    conditions = list(dict.fromkeys(c for c in evidence.runs["condition"] if c in set(lines["condition"])))
+    conditions = conditions_of(evidence, lines["condition"])
     tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
     panels = lines.groupby(["condition", "network"])
     room = overtime.room((panel, tops[condition]) for (condition, _), panel in panels)

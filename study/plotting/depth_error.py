@@ -15,7 +15,7 @@ from study.errors import StudyError
 from study.plotting import canvas, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.frames import Tidy, final_values, in_order, named, tidy
+from study.plotting.frames import Tidy, conditions_of, final_values, in_order, named, tidy
 from study.plotting.overtime import MEASURED, check_training
 from study.plotting.papers import R15, VALUES, match
 from study.stats.intervals import RESAMPLES, SEED, bca_interval
@@ -93,7 +93,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
     """The picture of what `prepare` gives."""
     splits = [split for split in (training, "test") if split in set(data["split"].dropna())]
     finished = data.loc[data["kind"] == "mean", "condition"]
-    conditions = list(dict.fromkeys(c for c in evidence.runs["condition"] if c in set(finished)))
+    conditions = conditions_of(evidence, finished)
     several = f"Lines: means over seeds with {BOOTSTRAP}. "
     caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + f"Left: {MEASURED[training]}."
     looks = _looks(data)

@@ -11,13 +11,16 @@ from study.errors import StudyError
 from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined
 from study.stats.planned import CURVE_COLUMNS, planned
 
+ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
+"""The fields of a run that stand on each row of its curves: all of them take many times the room of the curves."""
+
 
 class Tidy(NamedTuple):
     """The frames, checked and labelled.
 
     `runs` has one row per planned run and, beside its fields, `condition` (the title of its row of panels, empty where
     there is one row only) and `label` (its depth, and what else tells it apart). `curves` has one row per
-    (run, iteration, split) with finite error, in percent, and the run's fields joined on.
+    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on.
     """
 
     curves: pd.DataFrame
@@ -40,8 +43,7 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     if values.empty:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
-    fields = [column for column in runs.columns if column not in ("iteration", "iterations")]
-    merged = values.merge(runs[fields], on="run_id").sort_values(["run_id", "split", "iteration"])
+    merged = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"])
     return Tidy(merged.reset_index(drop=True), runs, title, subtitle, absences(runs))
 
 
@@ -58,7 +60,7 @@ def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
 def final_values(evidence: Tidy) -> pd.DataFrame:
     """The last iteration's error of every run that is done: one row per (run, split)."""
     done = evidence.curves[evidence.curves["state"] == "done"]
-    return done.sort_values("iteration", kind="stable").groupby(["run_id", "split"], as_index=False).tail(1)
+    return done[(done["run_id"] != done["run_id"].shift(-1)) | (done["split"] != done["split"].shift(-1))]
 
 
 def labels_of(runs: pd.DataFrame) -> pd.Series:
@@ -79,6 +81,12 @@ def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
     return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))
+
+
+def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:
+    """The conditions of what is drawn, in the order of the runs."""
+    present = set(drawn.dropna().unique())
+    return [condition for condition in evidence.runs["condition"].unique() if condition in present]
 
 
 def in_order(networks: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from study.errors import StudyError
 from study.plotting import canvas, labels, overtime, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
-from study.plotting.frames import Tidy, named, restricted, tidy
+from study.plotting.frames import Tidy, conditions_of, named, restricted, tidy
 from study.plotting.overtime import DASHED, Look
 from study.plotting.papers import R15, R15_IMAGENET, VALUES, Protocol, Value, followed, match, of_kind
 
@@ -159,9 +159,10 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
     lines = overtime.lines_of(_paneled(evidence.curves, layout.panels), [training, "test"], ["panel"])
     beside = _beside(lines, evidence.runs, layout.values)
     data = pd.concat([lines, beside], ignore_index=True) if len(beside) else lines
-    titles = [panel.title for panel in layout.panels if panel.title in set(data["panel"])]
+    present = set(data["panel"].unique())
+    titles = [panel.title for panel in layout.panels if panel.title in present]
     drawn = data[data["kind"].isin(["seed", "mean"])]
-    conditions = list(dict.fromkeys(c for c in evidence.runs["condition"] if c in set(drawn["condition"])))
+    conditions = conditions_of(evidence, drawn["condition"])
     papers = bool(followed(evidence.runs, layout.protocol).all())
     limits = {c: _limits(drawn[drawn["condition"] == c], layout, papers, ymax) for c in conditions}
     places = drawn.groupby(["condition", "panel"])

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
@@ -17,8 +19,10 @@ from study.plotting.labels import EndLabel
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
 COLUMNS = [*POINT, "depth", "run_id", "seed", "state", "n", "iteration", "error"]
+TYPES = dict.fromkeys(("depth", "seed", "n", "iteration"), "Int64")
 HEADING = "depth"
 HEADROOM = 1.4  # the y axis ends here, in units of the largest final error, so that the tail fills the panel
+MANY_SEEDS = 50  # more than that are drawn as one image within the vector file, which else would take minutes to show
 MANY_DROPS = 8  # more than that is a smooth schedule, and marks would be a hatching
 GONE = ("diverged", "failed")
 MEASURED = {
@@ -72,7 +76,7 @@ def lines_of(
     drops = curves.groupby("condition")[["iteration", "lr", "run_id"]].apply(_lr_drops)
     rows = [chosen.assign(kind="seed"), _means(chosen, keys, value), drops.reset_index("condition")]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
-    table = pd.concat([frame.reindex(columns=columns).astype(object) for frame in rows], ignore_index=True)
+    table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
 
 
@@ -92,11 +96,10 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 
 def _lr_drops(curves: pd.DataFrame) -> pd.DataFrame:
     """Where the learning rate falls by a third or more; each drop once, though runs may log it some steps apart."""
-    found: set[int] = set()
-    for _, run in curves.sort_values("iteration").groupby("run_id"):
-        rates = run.drop_duplicates("iteration").set_index("iteration")["lr"].dropna()
-        # A row has the rate of the step that ended there: the last row at the old rate is where it falls.
-        found |= {int(i) for i in rates.index[rates.shift(-1) < 0.67 * rates]}
+    logged = curves.dropna(subset="lr").drop_duplicates(["run_id", "iteration"]).sort_values(["run_id", "iteration"])
+    # A row has the rate of the step that ended there: the last row at the old rate is where it falls.
+    falls = logged.groupby("run_id")["lr"].shift(-1) < 0.67 * logged["lr"]
+    found = logged.loc[falls, "iteration"].unique()
     apart = curves["iteration"].max() / 50
     distinct: list[int] = []
     for iteration in sorted(found):
@@ -116,11 +119,19 @@ def draw_lines(
         look: dict[str, Any] = {"color": style.depth_colour(line["depth"].iloc[0]), **own}
         width = looks[split].width
         look |= {"linewidth": width, "zorder": 3} if bold else {"linewidth": 0.43 * width, "zorder": 2, "alpha": 0.35}
-        for key, points in [("mean", line)] if bold else line.groupby("run_id"):
-            x = points["iteration"] / unit
-            axes.plot(x, points[value], looks[split].dash, gid=f"{key} {split}", **look)
-            if points["state"].iloc[0] == "diverged" and split == "test":
-                end = (x.iloc[-1], min(points[value].iloc[-1], axes.get_ylim()[1]))
+        ends = line["run_id"].ne(line["run_id"].shift(-1)).to_numpy()  # of a mean there is no run
+        points = np.column_stack([line["iteration"] / unit, line[value]])
+        paths = [points] if bold else np.split(points, np.flatnonzero(ends)[:-1] + 1)
+        if len(paths) > MANY_SEEDS:
+            axes.add_collection(
+                LineCollection(paths, linestyle=looks[split].dash, rasterized=True, gid=f"seeds {split}", **look)
+            )
+        else:
+            for key, path in zip(["mean"] if bold else line.loc[ends, "run_id"], paths, strict=True):
+                axes.plot(*path.T, looks[split].dash, gid=f"{key} {split}", **look)
+        if split == "test" and not bold:
+            for x, y in points[ends & (line["state"] == "diverged").to_numpy()]:
+                end = (x, min(y, axes.get_ylim()[1]))
                 axes.plot(*end, "x", color=look["color"], ms=4, zorder=4, clip_on=False, gid="diverged")
 
 
@@ -172,7 +183,8 @@ def iteration_unit(last: int) -> tuple[int, str]:
 def legend(splits: Iterable[str], looks: Mapping[str, Look] = DASHED) -> list[Line2D]:
     """An entry for each split that is drawn, and one for the seeds."""
     handles = [Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")]
-    for split in reversed([split for split in style.SPLITS if split in set(splits)]):
+    present = set(splits)
+    for split in reversed([split for split in style.SPLITS if split in present]):
         dash, width = looks[split]
         name = style.SPLIT_NAMES[split]
         handles.insert(0, Line2D([], [], color=style.INK, linewidth=width, linestyle=dash, label=name))

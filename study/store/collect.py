@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import typing
 from collections.abc import Collection
@@ -22,7 +23,7 @@ from study.store.curves import CURVES, read_curve, read_table, to_bytes
 from study.store.files import DamagedError, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, ordered
-from study.store.runs import ENDED, RunStatus, read_sweep, status
+from study.store.runs import ENDED, RunStatus, check_curves, read_sweep, status
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,58 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
 
 
+SEALS = b"study_seals"
+"""The key in the metadata of collected curves under which they have the digest of each sealed run's own file, as JSON."""
+
+
+class Collected:
+    """What `curves.parquet` has of each run: the rows of a sealed run that it was made from are taken from there.
+
+    To check a file's digest takes a small part of the time of parsing it.
+
+    Raises
+    ------
+    StudyError
+        It is of a later version of this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.curves: dict[str, pa.Table] = {}
+        self.damage = ""
+        self._seals: dict[str, str] = {}
+        try:
+            table = read_table(path)
+            self._seals = _json_object((table.schema.metadata or {}).get(SEALS, b"{}"))
+            table = completed(table, CURVES).combine_chunks()
+        except FileNotFoundError:
+            return
+        except DamagedError as error:
+            self.damage = str(error)
+            return
+        names = pc.run_end_encode(table["run_id"].combine_chunks())
+        ends = names.run_ends.to_pylist()
+        for name, start, end in zip(names.values.to_pylist(), [0, *ends], ends, strict=False):
+            self.curves[name] = table.slice(start, end - start)
+
+    def curve(self, run: RunFiles, seal: str | None) -> pa.Table:
+        """A run's curve, ordered by its key; `seal` is the digest of the file that it was sealed with.
+
+        Raises as `read_curve`.
+        """
+        if seal is not None and self._seals.get(run.run_id) == seal and run.run_id in self.curves:
+            check_curves(run, seal)
+            return self.curves[run.run_id]
+        return read_curve(run, seal).sort_by([("iteration", "ascending"), ("split", "ascending")])
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # another program wrote it
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class OnDisk:
     """A sweep's runs as they are on disk now, looked at once; safe while they are being trained.
 
@@ -132,16 +185,24 @@ class OnDisk:
         self.gone = self._through([name for name, run in runs.items() if not run.folder.exists()])
         self.runs = {name: run for name, run in runs.items() if name not in self.gone}
         self.states = {name: status(run, curves=False) for name, run in self.runs.items()}
-        self._curves = {name: table for name, run in self.runs.items() if (table := self._curve(name, run)) is not None}
+        before = Collected(files.curves)
+        if before.damage and self.gone:
+            _say(f"{before.damage}; what was collected before is lost")
+        found = {name: self._curve(name, run, before) for name, run in self.runs.items()}
+        found |= {name: before.curves.get(name) for name in self.gone}
+        self._curves = {name: table for name, table in sorted(found.items()) if table is not None}
 
     def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
-        """As `CURVES` and `RUNS`, the runs in the sweep's order."""
+        """As `CURVES`, ordered by its key, and `RUNS`, in the sweep's order.
+
+        The curves are marked with what `Collected` wants to know of them.
+        """
         rows = {name: run_row(run, self.named[name], self.states[name]) for name, run in self.runs.items()}
         rows |= {row["run_id"]: row for row in self._as_collected(self.files.runs_table, RUNS, self.gone).to_pylist()}
-        order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
-        ordered = pa.Table.from_pylist([rows[name] for name in self.named], schema=RUNS)
-        curves = [self._as_collected(self.files.curves, CURVES, self.gone), *self._curves.values()]
-        return pa.concat_tables(curves).sort_by(order), ordered
+        curves = pa.concat_tables([CURVES.empty_table(), *self._curves.values()])
+        seals = {name: self.states[name].seal.get("curves") for name in self._curves if name in self.runs}
+        told = json.dumps({name: seal for name, seal in seals.items() if seal}).encode()
+        return curves.replace_schema_metadata({SEALS: told}), pa.Table.from_pylist([rows[n] for n in self.named], RUNS)
 
     def probes(self) -> pa.Table:
         """As `PROBES`. Of a run whose own measurements are damaged or gone there is what was collected before."""
@@ -170,11 +231,11 @@ class OnDisk:
         before = self._as_collected(self.files.surfaces_table, surfaces.SURFACES, self.gone)
         return surfaces.ordered(pa.concat_tables([before, *found]))
 
-    def _curve(self, name: str, run: RunFiles) -> pa.Table | None:
+    def _curve(self, name: str, run: RunFiles, before: Collected) -> pa.Table | None:
         """A run's curve; None where there is none, or none that is sound, which its state then says."""
         now = self.states[name]
         try:
-            found = read_curve(run, now.seal.get("curves"))
+            found = before.curve(run, now.seal.get("curves"))
         except (FileNotFoundError, DamagedError) as error:
             found = None
             if now.seal or isinstance(error, DamagedError):

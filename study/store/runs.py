@@ -131,11 +131,11 @@ def seal(files: TaskFiles, *, curves: bool = True) -> dict[str, Any] | None:
     if not isinstance(done.get("iteration"), int) or "outcome" not in done:
         raise DamagedError(f"{files.done}: is no seal")
     if curves and isinstance(files, RunFiles):
-        _check_curves(files, done.get("curves"))
+        check_curves(files, done.get("curves"))
     return done
 
 
-def _check_curves(files: RunFiles, sealed: str | None) -> None:
+def check_curves(files: RunFiles, sealed: str | None) -> None:
     """Raise DamagedError where a sealed run's curves are not those of its seal."""
     try:
         if sealed is None:  # of an earlier version, which did not note it

@@ -19,8 +19,8 @@ from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
 from tests.fuzz.cases import cases
 from tests.fuzz.verbs import VERBS, Option
+from tests.helpers import RESULTS
 
-RESULTS = str(Path(__file__).parents[2] / "results")
 FILE = b"fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
 
 FIRST = {"sweep": ["--dry-run"], "surface": ["--dry-run"], "bench": ["surplus"], "doctor": ["surplus"]}
@@ -131,7 +131,7 @@ VIEWS = st.builds(
 @given(drawings() | VIEWS)
 def test_results_are_shown_or_the_words_refused(words: list[str]) -> None:
     """Results are there: they are read, and a figure may be drawn, but nothing else is written."""
-    call = study([words[0], "--results", RESULTS, *words[1:]])
+    call = study([words[0], "--results", str(RESULTS), *words[1:]])
     if call.code == 0:
         assert all(path.partition("/")[0] == "figures" for path in call.left)
         assert call.err == ""
@@ -143,7 +143,7 @@ def test_results_are_shown_or_the_words_refused(words: list[str]) -> None:
 def test_an_option_of_a_figure_is_of_its_kind(name: str, option: str, sweep: str | None) -> None:
     for value in (".nan", ".inf", "1e400", "[1, 2]", "{a: 1}", "[]", "2020-01-01", "true"):
         (line,) = complaints(
-            study(["figure", name, "--results", RESULTS, *([sweep] if sweep else []), f"{option}={value}"])
+            study(["figure", name, "--results", str(RESULTS), *([sweep] if sweep else []), f"{option}={value}"])
         )
         assert line.startswith(f"option '{option}' of figure '{name}' must be ")
 

@@ -14,8 +14,6 @@ from study.store.layout import RunFiles, SurfaceFiles
 from study.surface.lattice import chunks as keys
 from tests.surface.conftest import _one_thread, train_three  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("chunks")  # three networks are enough for all of them
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:

@@ -20,8 +20,6 @@ from study.store.runs import RunStatus, read_spec
 from tests.helpers import make_spec, open_run, read_rows
 from tests.launch.command import curves, inside, runs, study, sweep_file
 
-pytestmark = pytest.mark.xdist_group("embed")  # one sweep is enough for all of them
-
 PLAIN = """
 fixed: {data: digits, recipe: quick, network: plain, recipe.iterations: 30, recipe.evaluate_every: 30}
 grid: {depth: [8, 14], seed: [0, 1]}

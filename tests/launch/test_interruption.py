@@ -14,8 +14,6 @@ from study.store.runs import status
 from tests.helpers import PATIENCE
 from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, study, sweep_file, wait_for
 
-pytestmark = pytest.mark.xdist_group("interruption")  # one undisturbed sweep is enough for all of them
-
 LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
 
 

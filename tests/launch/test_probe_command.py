@@ -17,8 +17,6 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from tests.launch.command import runs, study, sweep_file
 
-pytestmark = pytest.mark.xdist_group("probe")  # one sweep is enough for all of them
-
 PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
 
 

@@ -1,23 +1,22 @@
-"""The ready sweep of all probes, whole, and what its comment says that it shows."""
+"""The ready sweep of all probes, and what its comment says that it shows: of the results in the repository, and afresh."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import study
 from study.launch.sweep import find_sweep_file
 from study.spec.sweep import load
+from tests.helpers import RESULTS
 from tests.launch.command import study as command
 
 
-def test_probes_quick_shows_what_it_says(tmp_path: Path) -> None:
+def shows_what_it_says(sweep: Path) -> None:
     asked = {name for spec in load(find_sweep_file("probes_quick.yaml")).runs.values() for name in spec.probes}
-    code, out, err = command(tmp_path, "sweep", "probes_quick.yaml")
-    assert code == 0, err
-    assert "results/probes_quick/probes.parquet" in out
-    table = study.read_probes(tmp_path / "results" / "probes_quick")
+    table = study.read_probes(sweep)
     table["net"] = table["network"] + "-" + table["depth"].astype(str)
     taken = table.groupby(["net", "iteration"])["probe"].unique().map(set)
     assert len(taken) == 12 and (taken == asked).all()
@@ -38,3 +37,15 @@ def test_probes_quick_shows_what_it_says(tmp_path: Path) -> None:
     assert values("plain-56", "identity", "change", 100).median() > 0.8
     shares = values("residual-56", "paths", "path_share", 100)
     assert shares.iloc[2:9].sum() > 0.7 and len(shares) == 28
+
+
+def test_its_results_in_the_repository_show_what_it_says() -> None:
+    shows_what_it_says(RESULTS / "probes_quick")
+
+
+@pytest.mark.long
+def test_trained_afresh_it_shows_what_it_says(tmp_path: Path) -> None:
+    code, out, err = command(tmp_path, "sweep", "probes_quick.yaml")
+    assert code == 0, err
+    assert "results/probes_quick/probes.parquet" in out
+    shows_what_it_says(tmp_path / "results" / "probes_quick")

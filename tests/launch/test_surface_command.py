@@ -35,8 +35,6 @@ from study.store.surfaces import gather, read_spec, run_folder, write_spec
 from tests.helpers import PATIENCE, read_rows
 from tests.launch.command import inside, kill_tree, start, study, sweep_file, wait_for
 
-pytestmark = pytest.mark.xdist_group("surfaces")  # one sweep is enough for all of them
-
 FILE = """
 name: tiny
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.milestones: [30]}
@@ -224,15 +222,18 @@ def test_a_line_to_another_run(copy: Path) -> None:
     assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize(("ending", "bn"), [(signal.SIGKILL, "frozen"), (signal.SIGINT, "recalibrated")])
+@pytest.mark.parametrize(
+    ("ending", "bn"), [pytest.param(signal.SIGKILL, "frozen", marks=pytest.mark.long), (signal.SIGINT, "recalibrated")]
+)
 def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, copy: Path) -> None:
-    words = ["surface", "tiny", "--points", "12", "--subset", "300", "--data", "train", "--bn", bn, "--planes", "1"]
+    words = ["surface", "tiny", "--points", "9", "--subset", "100", "--data", "train", "--bn", bn, "--planes", "1"]
+    words += ["--workers", "1"]  # one starts sooner than two
     code, _, err = study(copy, *words)
     assert code == 0, err
     expected = tables(copy)
     assert len(expected) == 5
     for name, files in surfaces(copy).items():
-        if json.loads(files.spec.read_text())["points"] == [12, 12]:
+        if json.loads(files.spec.read_text())["points"] == [9, 9]:
             shutil.rmtree(files.folder)
             expected.setdefault(name, b"")
     for count in (1, 3):  # chunks that are begun

@@ -19,8 +19,6 @@ from study.launch.worker import Warnings
 from study.store.files import read_json, read_lines
 from tests.launch.command import curves, runs, study, sweep_file
 
-pytestmark = pytest.mark.xdist_group("sweep")  # one sweep is enough for all of them
-
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
 blocks:

@@ -13,11 +13,12 @@ from study.plotting.refresh import refresh
 from study.spec.registry import FIGURES
 from study.store.curves import to_bytes
 from study.store.layout import SweepFiles
+from tests.helpers import RESULTS
 from tests.launch.command import study
 
 from .planes import surface, together
 
-COLLECTED = Path(package.__file__).parent.parent / "results" / "quickstart"
+COLLECTED = RESULTS / "quickstart"
 
 
 @pytest.fixture

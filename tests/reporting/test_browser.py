@@ -11,7 +11,6 @@ import pytest
 from .chromium import PHONE, Browser
 from .sweeps import HOSTILE, usual, written
 
-pytestmark = pytest.mark.xdist_group("browser")
 Pages = Callable[[str], Path]
 EYE = "return document.querySelectorAll('.scene')[arguments[0]].layout.scene.camera.eye"
 LINES = "return document.querySelectorAll('#curve-panels path.line').length"

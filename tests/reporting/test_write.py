@@ -13,13 +13,13 @@ from study.reporting.evidence import Evidence, evidence
 from study.spec.sweep import load
 from study.store import runs as store
 from study.store.layout import SweepFiles
-from tests.helpers import seal_run
+from tests.helpers import RESULTS, seal_run
 from tests.launch.command import study, sweep_file
 from tests.plotting.conftest import study as synthetic
 
 from .sweeps import found
 
-COLLECTED = Path(package.__file__).parent.parent / "results" / "quickstart"
+COLLECTED = RESULTS / "quickstart"
 
 
 @pytest.fixture

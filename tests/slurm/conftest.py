@@ -12,15 +12,12 @@ from tests.slurm.cluster import Cluster, why_unavailable
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slurm: needs SLURM's daemons and root; skipped without them")
-    config.addinivalue_line("markers", "xdist_group(name): tests that one worker of pytest-xdist runs, one by one")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.xdist_group("slurm"))  # so that a session starts each cluster once
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tests.launch.command import curves, kill_tree
 from tests.slurm.cluster import Cluster
 from tests.slurm.sweeps import LONG, TWELVE, User, local_curves
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 HELD = "sbatch: {hold: true}\n"
 """A profile whose jobs wait in the queue until somebody releases them."""

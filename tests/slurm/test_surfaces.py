@@ -18,7 +18,7 @@ from tests.launch.command import study
 from tests.slurm.cluster import Cluster
 from tests.slurm.sweeps import User
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 RUNS = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.milestones: [30]}

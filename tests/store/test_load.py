@@ -1,4 +1,4 @@
-"""Two hundred processes at once: none loses what it wrote, and of those that want one run, one has it."""
+"""Two hundred processes at once: none loses what it wrote, of those that want one run one has it; and 5,000 runs in a sweep."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from study.launch.provenance import describe
+from study.spec.sweep import load
 from study.store import lease, process
-from study.store.files import append_line, examine_lines, write_json
-from study.store.layout import RunFiles
+from study.store import runs as store
+from study.store.collect import collect
+from study.store.curves import read_table, to_bytes
+from study.store.files import append_line, digest, examine_lines, write_bytes, write_json
+from study.store.layout import RunFiles, SweepFiles
 from tests.helpers import make_spec, open_run
+from tests.store.many import curve, sweep_file
 
 WRITERS = 200
+PARTS = (16000, 32000, 64000)
+"""The iterations at which those of the test with curves write one."""
 FORK = multiprocessing.get_context("fork")
 
 
@@ -90,6 +100,49 @@ def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next
     write_json(files.lease, {"token": "of the dead", "time": 0.0, **lives})
     assert sum(together(lambda number: _held(files))) == 1
     assert sorted(path.name for path in files.folder.iterdir()) == ["lease", "spec.json"]
+
+
+def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(tmp_path: Path) -> None:
+    sweep = load(sweep_file(tmp_path, WRITERS))
+    files = SweepFiles(tmp_path / "results", sweep.name)
+    store.write_sweep(files, sweep)
+    told = list(sweep.runs.items())
+
+    def train(number: int) -> int:
+        """As a worker does, or for the last number: collect until there is nothing more to come."""
+        collected = 0
+        while number == WRITERS:
+            through = all(files.run(name).done.exists() for name in sweep.runs)
+            collect(files)
+            found = read_table(files.curves).group_by("run_id").aggregate([("iteration", "count")]).to_pydict()
+            assert set(found["iteration_count"]) <= {len(curve("any", told[0][1], until)) for until in PARTS}
+            collected += 1
+            if through:
+                return collected
+        name, spec = told[number]
+        run = files.run(name)
+        store.write_spec(run, spec)
+        held = lease.claim(run)
+        assert held is not None
+        store.start_attempt(run, describe("cpu", "local", 1))
+        for until in PARTS:
+            content = to_bytes(curve(name, spec, until))
+            write_bytes(run.curves, content)
+            held.beat(iteration=until)
+        store.write_done(run, outcome="finished", iteration=until, error=9.5, seconds=1.0, curves=digest(content))
+        store.end_attempt(run, "done", until)
+        held.release()
+        return 0
+
+    assert sum(together(train, WRITERS + 1)) > 1
+    collect(files)
+    curves, attempts = read_table(files.curves), read_table(files.attempts).to_pylist()
+    whole = {name: curve(name, spec, PARTS[-1]) for name, spec in told}
+    order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
+    assert curves.replace_schema_metadata() == pa.concat_tables(whole.values()).sort_by(order)
+    assert [(row["run_id"], row["outcome"]) for row in attempts] == [(name, "done") for name in sorted(whole)]
+    left = {path.name for name in whole for path in files.run(name).folder.iterdir()}
+    assert left == {"spec.json", "curves.parquet", "attempts.jsonl", "done.json"}
 
 
 def _held(files: RunFiles) -> bool:

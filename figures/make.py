@@ -1,0 +1,102 @@
+"""What the repository shows of its results: figures, verdicts and reports, and the numbers in its pages.
+
+    python figures/make.py [SWEEP...]  # everything below figures/, from results/; then the numbers in PAGES
+    python figures/make.py --pages     # the numbers alone
+    python figures/make.py --check     # whether they are those of results/: exit status 1 where not
+
+In a page the lines between `<!-- study table errors quickstart --format md -->` and `<!-- end -->` are what that command prints,
+and those after `<!-- made quickstart -->` say on what machine the sweep ran, and for how long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import study
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "results/README.md")
+BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w. -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def sweeps() -> list[str]:
+    """The sweeps whose results are in the repository."""
+    return sorted(path.parent.name for path in (ROOT / "results").glob("*/curves.parquet"))
+
+
+def call(*words: str) -> str:
+    """What `study WORDS` prints. Ends this program where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "study", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"study {shlex.join(words)}: {done.stderr}")
+    return done.stdout
+
+
+def draw(sweep: str) -> None:
+    """All that the data of a sweep can feed: figures, the verdict in words, the report."""
+    folder = ROOT / "figures" / sweep
+    call("figures", sweep)
+    (folder / "verdict.md").write_text(f"```\n{call('verdict', sweep)}```\n")
+    call("report", sweep)
+
+
+def made(sweep: str) -> str:
+    """A line on the machine that trained a sweep, and how long it took."""
+    runs = study.read_runs(ROOT / "results" / sweep)
+
+    def of(column: str) -> str:
+        return ", ".join(sorted(set(runs[column].dropna().map(str))))
+
+    wall, trained = ((runs["finished"].max() - runs["started"].min()).total_seconds(), runs["seconds"].sum())
+    took, training = (str(timedelta(seconds=round(seconds))) for seconds in (wall, trained))
+    return (
+        f"{len(runs)} runs, {training} of training in {took} on {of('device')}; {of('cpu')}, {of('threads')} threads a run, "
+        f"torch {of('torch')}, Python {of('python')}.\n"
+    )
+
+
+def filled(text: str) -> str:
+    """A page with its numbers as `results/` has them."""
+
+    def block(found: re.Match[str]) -> str:
+        verb, *words = shlex.split(found[1])
+        content = made(*words) if verb == "made" else call(*words)
+        if words[0] == "verdict":
+            content = f"```\n{content}```\n"
+        return f"{found[1]}{found[2]}{content}"
+
+    return BLOCK.sub(block, text)
+
+
+def stale() -> list[str]:
+    """The pages whose numbers are not those of `results/`."""
+    return [name for name in PAGES if filled(text := (ROOT / name).read_text()) != text]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="all that are in results/, where none is named")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--pages", action="store_true", help="draw nothing")
+    what.add_argument("--check", action="store_true", help="write nothing")
+    told = parser.parse_args()
+    if told.check:
+        found = stale()
+        sys.exit(f"not what results/ has: {', '.join(found)}; python figures/make.py --pages" if found else 0)
+    for sweep in [] if told.pages else told.sweeps or sweeps():
+        print(sweep, flush=True)
+        draw(sweep)
+    for name in PAGES:
+        (ROOT / name).write_text(filled((ROOT / name).read_text()))
+
+
+if __name__ == "__main__":
+    main()
