@@ -9,29 +9,16 @@ memory that it held.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from study.launch.provenance import cpu_model
-from tests.store.many import make, sweep_file
+from tests.store.many import make, measured, sweep_file
 
 FIGURES = ("degradation", "depth_error")
-MEASURE = """
-import json, os, sys, time
-began, out, process = time.perf_counter(), os.open("out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), os.fork()
-if not process:
-    os.dup2(out, 1), os.dup2(out, 2)
-    os.execv(sys.executable, [sys.executable, "-m", "study", *sys.argv[1:]])
-_, status, used = os.wait4(process, 0)
-print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, status]))
-"""
-"""A small process between: a child's peak of memory begins with its parent's."""
 
 
 def main() -> None:
@@ -79,9 +66,7 @@ class Verbs:
         """One call, as a process of its own; its cost is printed, and why it failed if it did."""
         if not words.startswith(self.only):
             return
-        call = [sys.executable, "-c", MEASURE, *words.split()]
-        told = subprocess.run(call, cwd=self.folder, text=True, capture_output=True, check=True).stdout
-        wall, cpu, mebibytes, status = json.loads(told)
+        wall, cpu, mebibytes, status = measured(words.split(), self.folder)
         title = f"{words} ({note})" if note else words
         print(f"{title:<46} {wall:7.2f} {cpu:7.2f} {mebibytes:6.0f}", flush=True)
         if status:

@@ -27,6 +27,7 @@ from study.launch.provenance import usable_cores
 from study.store import runs as store
 from study.store.files import WriteError
 from study.store.layout import task_files
+from study.store.lease import tidy
 
 MAX_FRUITLESS = 3
 """Times that a worker may die on a run without bringing it forward before the run counts as failed."""
@@ -285,6 +286,7 @@ class _Run:
             deaths = deaths + 1 if now.iteration <= at else 1
             self.fruitless[folder.name] = (now.iteration, deaths)
             if now.state in store.ENDED:
+                tidy(files)
                 self._ended(folder.name, now.state)
             elif deaths < MAX_FRUITLESS:
                 self.view.note(f"a worker died ({words}); {folder.name} goes on from iteration {now.iteration:,}")

@@ -129,6 +129,18 @@ def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
     assert second.code == (0 if file == "lease" else 1)
 
 
+def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(layer: Layer, folder: Path) -> None:
+    whole.sweep_file(folder, ONE)
+    layer.arm(Action.STOP, 1, kinds=Kind.UNLINK, only="/lease")
+    with layer.started(folder, *WORDS) as command:
+        until(lambda: layer.struck)
+        worker = layer.state.process
+        layer.mend()
+        os.kill(worker, signal.SIGKILL)
+        assert command.ended().code == 0
+    trained_once(folder, 1)
+
+
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
 def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:

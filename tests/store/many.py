@@ -1,7 +1,10 @@
-"""A sweep of many runs in all states, as training would have left it on disk: made in seconds, without training."""
+"""A sweep of many runs in all states, made as training would have left it on disk; and what a verb costs that looks at it."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +33,16 @@ figures: [degradation, depth_error]
 """
 ROWS = 208
 """Of a run's curve where nothing else is asked for."""
+MEASURE = """
+import json, os, sys, time
+began, out, process = time.perf_counter(), os.open("out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), os.fork()
+if not process:
+    os.dup2(out, 1), os.dup2(out, 2)
+    os.execv(sys.executable, [sys.executable, "-m", "study", *sys.argv[1:]])
+_, status, used = os.wait4(process, 0)
+print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, status]))
+"""
+"""A small process between: a child's peak of memory begins with its parent's."""
 UNFINISHED = ("failed", "interrupted", "running", "pending")
 """The states of the last runs of each network; all others are done, but for one that has diverged."""
 
@@ -132,3 +145,11 @@ def _without_fsync() -> Iterator[None]:
     """Nobody minds if these files do not outlive a power cut."""
     with patch("os.fsync"):
         yield
+
+
+def measured(words: list[str], folder: Path) -> tuple[float, float, float, int]:
+    """`study WORDS` in a folder: wall seconds, CPU seconds, the most MiB that it held, wait status; it prints into `out`."""
+    call = [sys.executable, "-c", MEASURE, *words]
+    told = subprocess.run(call, cwd=folder, text=True, capture_output=True, check=True).stdout
+    wall, cpu, mebibytes, status = json.loads(told)
+    return wall, cpu, mebibytes, status

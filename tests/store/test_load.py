@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from study.launch.provenance import describe
 from study.spec.sweep import load
@@ -20,7 +21,7 @@ from study.store.curves import read_table, to_bytes
 from study.store.files import append_line, digest, examine_lines, write_bytes, write_json
 from study.store.layout import RunFiles, SweepFiles
 from tests.helpers import make_spec, open_run
-from tests.store.many import curve, sweep_file
+from tests.store.many import curve, make, measured, sweep_file
 
 WRITERS = 200
 PARTS = (16000, 32000, 64000)
@@ -143,6 +144,20 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(t
     assert [(row["run_id"], row["outcome"]) for row in attempts] == [(name, "done") for name in sorted(whole)]
     left = {path.name for name in whole for path in files.run(name).folder.iterdir()}
     assert left == {"spec.json", "curves.parquet", "attempts.jsonl", "done.json"}
+
+
+@pytest.mark.parametrize("runs", [300, pytest.param(5000, marks=pytest.mark.long)])
+def test_verbs_look_through_many_runs_in_a_gibibyte(runs: int, tmp_path: Path) -> None:
+    file = sweep_file(tmp_path, runs)
+    make(file, tmp_path / "results")
+    for words in (
+        "sweep many.yaml --dry-run", "status many --json", "collect many", "figure degradation many",
+        "figure depth_error many", "verdict many",
+    ):  # fmt: skip
+        _, _, mebibytes, status = measured(words.split(), tmp_path)
+        assert status == 0, (words, (tmp_path / "out").read_text()[-2000:])
+        assert mebibytes < 1024, words
+    assert len(read_table(tmp_path / "results/many/runs.parquet")) == runs
 
 
 def _held(files: RunFiles) -> bool:
