@@ -11,7 +11,7 @@ from study.spec.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
 from study.store.collect import RUNS, collect
-from study.store.curves import to_bytes, write_rows
+from study.store.curves import read_curve, read_table, to_bytes, write_rows
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
 from study.store.reading import read_curves, read_runs, read_tables
@@ -125,6 +125,31 @@ def test_collecting_twice_writes_once(tmp_path: Path) -> None:
     files = two_runs(tmp_path)
     before = [path.stat().st_mtime_ns for path in collect(files)]
     assert [path.stat().st_mtime_ns for path in collect(files)] == before
+
+
+def test_what_was_collected_of_a_sealed_run_is_not_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, [run, _] = two_runs(tmp_path), [open_run(tmp_path, make_spec(seed=seed)) for seed in (0, 1)]
+    seal_run(run)
+    collect(files)
+    before = files.curves.read_bytes()
+    parsed: list[str] = []
+    monkeypatch.setattr(
+        "study.store.collect.read_curve", lambda files, seal: parsed.append(files.run_id) or read_curve(files, seal)
+    )
+    collect(files)
+    assert files.curves.read_bytes() == before and run.run_id not in parsed
+    write_rows(run.curves, [ROW | {"run_id": run.run_id, "error": 77.0}])  # it was trained again
+    seal_run(run)
+    collect(files)
+    assert read_table(files.curves)["error"].to_pylist() == [77.0] and run.run_id in parsed
+    run.curves.write_bytes(
+        run.curves.read_bytes()[:-1]
+    )  # what lies in the run's folder still has to be what was sealed
+    collect(files)
+    [row] = [row for row in read_table(files.runs_table).to_pylist() if row["run_id"] == run.run_id]
+    assert row["state"] != "done" and "is not what the run was sealed with" in row["message"]
 
 
 def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> None:
