@@ -52,7 +52,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     conditions = conditions_of(evidence, lines["condition"])
     tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
     panels = lines.groupby(["condition", "network"])
-    room = overtime.room((panel, tops[condition]) for (condition, _), panel in panels)
+    room = overtime.room((panel, tops[str(condition)]) for (condition, _), panel in panels)
     head = canvas.Head(evidence.title, evidence.subtitle, overtime.legend(lines["split"]))
     page = canvas.sheet(conditions, len(networks), head, evidence.notes, gap=room + 0.08, right=room)
     for row, condition in zip(page.panels, conditions, strict=True):

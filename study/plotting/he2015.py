@@ -166,7 +166,7 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
     papers = bool(followed(evidence.runs, layout.protocol).all())
     limits = {c: _limits(drawn[drawn["condition"] == c], layout, papers, ymax) for c in conditions}
     places = drawn.groupby(["condition", "panel"])
-    room = overtime.room((panel, limits[condition][1]) for (condition, _), panel in places)
+    room = overtime.room((panel, limits[str(condition)][1]) for (condition, _), panel in places)
     head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, layout)))
     page = canvas.sheet(conditions, len(titles), head, evidence.notes, gap=room + 0.08, right=room)
     for row, condition in zip(page.panels, conditions, strict=True):
