@@ -36,7 +36,7 @@ def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_pat
     code, out, err = study(tmp_path, "report", "quickstart")
     assert code == 0 and err == ""
     path = tmp_path / "figures/quickstart/report.html"
-    assert out == f"figures/quickstart/report.html ({path.stat().st_size / 1e6:.1f} MB): 18 of 18 runs done\n"
+    assert out == f"figures/quickstart/report.html ({path.stat().st_size / 1e6:.1f} MB): 30 of 30 runs done\n"
     assert package.report(collected.folder, "own.html") == Path("own.html")
     assert Path("own.html").read_bytes() == path.read_bytes()
     assert sorted(one.name for one in path.parent.iterdir()) == ["report.html"]
