@@ -57,7 +57,8 @@ def starts(folder: Path) -> list[dict[str, Any]]:
 def in_work(folder: Path) -> list[ChunkFiles]:
     """Chunks that a job has been measuring for a moment: their heartbeat does not tell how far they are before 5 s."""
     held = [chunk for chunk in chunks(folder) if holder(chunk) is not None and chunk.surface.planes()]
-    return [chunk for chunk in held if time.time() - read_lines(chunk.attempts)[-1]["time"] > 0.5]
+    begun = [(chunk, read_lines(chunk.attempts)) for chunk in held]  # a lease comes before the first line
+    return [chunk for chunk, lines in begun if lines and time.time() - lines[-1]["time"] > 0.5]
 
 
 def shown(user: User) -> list[tuple[str, str]]:
