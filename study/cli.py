@@ -115,7 +115,10 @@ def sweep(
     machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
-    if dropped := record(planned):
+    dropped, aside = record(planned)
+    if aside:
+        print(f"note: {planned.files.folder}/ had tables the folders of whose runs are gone; they are kept in {aside}/")
+    if dropped:
         print(f"note: {named.name} named {dropped} other runs before; they stay on disk. `name=...` keeps both apart")
     if chosen == "slurm":
         adopt_orphans(planned.files.results)

@@ -176,21 +176,27 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     return result
 
 
-def record(planned: Planned) -> int:
+def record(planned: Planned) -> tuple[int, Path | None]:
     """Note on disk what the sweep names, so that every other verb finds it by its name; and remove what processes that were
     killed left beside its results.
 
-    Returns how many runs it named before, and does not any more: they stay on disk, but are in no table of it.
+    Returns how many runs it named before, and does not any more: they stay on disk, but are in no table of it; and where
+    its tables went, if those alone have runs that it does not name.
     """
+    from study.store.collect import set_aside
+
     before: dict[str, object] = {}
     if planned.files.sweep.exists():
         with suppress(DamagedError):  # then it is written anew
             before = store.read_sweep(planned.files)["runs"]
+    aside = None
+    with suppress(DamagedError):  # then nothing can be kept of it
+        aside = set_aside(planned.files, planned.sweep.runs.keys())
     store.write_sweep(planned.files, planned.sweep)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
-    return len(before.keys() - planned.sweep.runs.keys())
+    return len(before.keys() - planned.sweep.runs.keys()), aside
 
 
 def _open_folders(planned: Planned) -> dict[str, Path]:

@@ -20,7 +20,7 @@ from study.spec.recipe import Recipe
 from study.spec.run import RunSpec
 from study.store import attempts, probes, surfaces
 from study.store.curves import CURVES, read_curve, read_table, to_bytes
-from study.store.files import DamagedError, sweep_away_temporaries, write_bytes
+from study.store.files import DamagedError, digest, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, ordered
 from study.store.runs import ENDED, RunStatus, check_curves, read_sweep, status
@@ -271,6 +271,30 @@ def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
             value = pa.scalar(NEUTRAL.get(field.name), field.type)
             table = table.append_column(field, pa.repeat(value, len(table)))
     return table.select(schema.names).cast(schema)
+
+
+def set_aside(files: SweepFiles, named: Collection[str]) -> Path | None:
+    """Keep what was collected of runs that are through, are not `named`, and are nowhere else: as a sweep of its own.
+
+    The next `collect` writes tables of the named runs alone. Returns the folder of the copy; None where nothing would be lost.
+
+    Raises
+    ------
+    StudyError
+        What was collected is damaged, or of a later version of this program.
+    """
+    if not files.runs_table.exists():
+        return None
+    content = files.runs_table.read_bytes()
+    rows = completed(read_table(files.runs_table), RUNS).to_pylist()
+    dropped = (row["run_id"] for row in rows if row["state"] in ENDED and row["run_id"] not in named)
+    if all(files.run(run_id).folder.exists() for run_id in dropped):
+        return None
+    aside = SweepFiles(files.results, f"{files.name[:40]}.before-{digest(content)[:8]}")
+    aside.refuse_elsewhere()
+    for path in sorted(files.folder.glob("*.parquet")):
+        write_bytes(aside.folder / path.name, path.read_bytes())
+    return aside.folder
 
 
 def collect(files: SweepFiles) -> list[Path]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
@@ -110,10 +110,18 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for a process and all its descendants, at once."""
-    for pid in [process.pid, *descendants(process.pid)]:
-        try:
+    """SIGKILL for a process and all its descendants, at once; returns when they are dead."""
+    killed = [process.pid, *descendants(process.pid)]
+    for pid in killed:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     process.communicate(timeout=PATIENCE)
+    wait_for(lambda: not any(_lives(pid) for pid in killed))
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process that is more than a record of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

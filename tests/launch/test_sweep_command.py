@@ -17,7 +17,7 @@ from study import options
 from study.launch.allocator import ALLOCATOR
 from study.launch.worker import Warnings
 from study.store.files import read_json, read_lines
-from tests.launch.command import curves, runs, study, sweep_file
+from tests.launch.command import curves, inside, runs, study, sweep_file
 
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
@@ -99,6 +99,29 @@ def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tm
     pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(folder / "results/tiny"))
     code, out, err = study(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
     assert code == 0 and "figures/tiny/depth_error.png" in out, err
+
+
+def test_results_that_only_the_tables_have_outlive_a_sweep_that_names_other_runs(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """As one meets them in a repository: results were committed, runs were not."""
+    results = tmp_path / "results"
+    (results / "tiny").mkdir(parents=True)
+    for path in (finished[0] / "results/tiny").glob("*.parquet"):
+        (results / "tiny" / path.name).write_bytes(path.read_bytes())
+    before = package.read_curves(results / "tiny")
+    few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
+    code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
+    assert code == 0, err
+    [aside] = results.glob("tiny.before-*")
+    assert f"the folders of whose runs are gone; they are kept in results/{aside.name}/" in " ".join(out.split())
+    pd.testing.assert_frame_equal(package.read_curves(aside), before)
+    assert set(package.read_runs(results / "tiny")["seed"]) == {1}
+    assert inside(tmp_path, "status", aside.name)[0] == 2  # tables, but nothing to train
+    code, out, err = inside(tmp_path, "table", "errors", aside.name)
+    assert code == 0 and "plain" in out, err
+    inside(tmp_path, "sweep", "tiny.yaml", *few)  # what it drops now lies in a folder
+    assert list(results.glob("tiny.before-*")) == [aside]
 
 
 def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:
