@@ -24,7 +24,6 @@ from tests.helpers import PATIENCE, points
 TINY = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
 grid: {network: [plain, residual], seed: [0]}
-figures: [degradation]
 """
 
 

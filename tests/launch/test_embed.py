@@ -18,7 +18,7 @@ from study.spec.identity import point_id
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
 from tests.helpers import make_spec, open_run, read_rows
-from tests.launch.command import curves, inside, runs, study, sweep_file
+from tests.launch.command import curves, inside, runs, sweep_file
 
 PLAIN = """
 fixed: {data: digits, recipe: quick, network: plain, recipe.iterations: 30, recipe.evaluate_every: 30}
@@ -30,7 +30,7 @@ grid: {depth: [8, 14], seed: [0, 1]}
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of plain networks of 8 and 14 layers, two seeds each, trained."""
     folder = tmp_path_factory.mktemp("finished")
-    code, _, err = study(folder, "sweep", sweep_file(folder, PLAIN))
+    code, _, err = inside(folder, "sweep", sweep_file(folder, PLAIN))
     assert code == 0, err
     return folder
 
@@ -48,7 +48,7 @@ def last(files: RunFiles, split: str) -> dict[str, object]:
 
 def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_trains_on(tmp_path, trained):
     ids = [run.run_id for run in trained]
-    code, out, err = study(tmp_path, "embed", *ids, "--depth", "14", "--sweep", "onwards.yaml")
+    code, out, err = inside(tmp_path, "embed", *ids, "--depth", "14", "--sweep", "onwards.yaml")
     assert code == 0, err
     for run in trained:
         found = json.loads(run.certificate(14).read_text())
@@ -65,7 +65,7 @@ def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_
     assert "plain-8 stretched to plain-14 by 3 identity blocks" in out
     assert "study sweep onwards.yaml" in out
 
-    code, _, err = study(tmp_path, "sweep", "onwards.yaml")
+    code, _, err = inside(tmp_path, "sweep", "onwards.yaml")
     assert code == 0, err
     for run, origin in zip(runs(tmp_path, "onwards"), trained, strict=True):
         first = read_rows(run.curves)[0]
@@ -73,7 +73,7 @@ def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_
         assert first["loss"] < 1.3 * began["loss"]  # it goes on
     log = runs(tmp_path, "onwards")[0].log.read_text()
     assert f"starts from {point_id(read_spec(trained[0]))}" in log
-    code, out, _ = study(tmp_path, "verdict", "onwards")
+    code, out, _ = inside(tmp_path, "verdict", "onwards")
     assert code == 0 and "2/2" in out  # two seeds of one network
 
 

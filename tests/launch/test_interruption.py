@@ -12,15 +12,17 @@ from study.store import attempts
 from study.store.files import read_lines
 from study.store.runs import status
 from tests.helpers import PATIENCE
-from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, study, sweep_file, wait_for
+from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, sweep_file, wait_for
 
-LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
+LONG = ("recipe.iterations=150", "recipe.milestones=[100]", "train_subset=400")
+
+ONE_WORKER = ("--workers", "1", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, _, err = study(folder, "sweep", sweep_file(folder), *LONG)
+    code, _, err = inside(folder, "sweep", sweep_file(folder), *LONG)
     assert code == 0, err
     return curves(folder)
 
@@ -52,7 +54,7 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert f"study sweep tiny.yaml {LONG[0]} '{LONG[1]}'" in err
+    assert f"study sweep tiny.yaml {LONG[0]} '{LONG[1]}' {LONG[2]}" in err
     unfinished = [files for files in runs(tmp_path) if not files.done.exists()]
     assert unfinished
     for files in unfinished:
@@ -95,7 +97,7 @@ def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Pa
 
 
 def test_a_worker_that_dies_is_replaced_in_the_same_call(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1", *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
     os.kill(descendants(process.pid)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)

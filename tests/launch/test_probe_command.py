@@ -15,7 +15,7 @@ from study.store.curves import read_table
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
-from tests.launch.command import runs, study, sweep_file
+from tests.launch.command import inside, runs, sweep_file
 
 PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
 
@@ -24,7 +24,7 @@ PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep that was measured in training, and what its call printed."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = study(folder, "sweep", sweep_file(folder), *PROBED)
+    code, out, err = inside(folder, "sweep", sweep_file(folder), *PROBED)
     assert code == 0, err
     return folder, out
 
@@ -65,7 +65,7 @@ def test_afterwards_the_same_numbers_are_measured_and_others_are_added(
 ) -> None:
     key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
     before = package.read_probes(sweep.folder)
-    code, out, err = study(tmp_path, "probe", "tiny")
+    code, out, err = inside(tmp_path, "probe", "tiny")
     assert code == 0, err
     after = package.read_probes(sweep.folder)
     again = after[after["probe"].isin(["responses", "weights"])].reset_index(drop=True)
@@ -77,7 +77,7 @@ def test_afterwards_the_same_numbers_are_measured_and_others_are_added(
 
 
 def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = study(tmp_path, "probe", "residual-8", "--probes", "identity", "--images", "64")
+    code, out, err = inside(tmp_path, "probe", "residual-8", "--probes", "identity", "--images", "64")
     assert code == 0, err
     path = named(sweep, "residual").probes
     assert out.splitlines()[-1] == f"probes: {path.relative_to(tmp_path)}" and len(out.splitlines()) == 2
@@ -102,7 +102,7 @@ def test_a_mistake_in_the_call_is_one_line(sweep: SweepFiles, name: str, probes:
 
 
 def test_a_mistake_in_the_call_ends_with_2(finished: tuple[Path, str]) -> None:
-    code, out, err = study(finished[0], "probe", "tinny")
+    code, out, err = inside(finished[0], "probe", "tinny")
     assert code == 2 and len(err.splitlines()) == 1 and not out
 
 
@@ -146,7 +146,7 @@ def test_a_run_that_cannot_be_measured_is_said_so_and_the_others_are(sweep: Swee
 
 def test_the_exit_code_tells_of_a_run_that_could_not_be_measured(sweep: SweepFiles, tmp_path: Path) -> None:
     lose(named(sweep, "plain"))
-    code, out, err = study(tmp_path, "probe", "tiny", "--probes", "weights")
+    code, out, err = inside(tmp_path, "probe", "tiny", "--probes", "weights")
     assert code == 1 and "ResNet-8" in out and len(err.splitlines()) == 1 and "has no checkpoint" in err
 
 

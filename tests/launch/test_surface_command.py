@@ -37,7 +37,8 @@ from tests.launch.command import inside, kill_tree, start, study, sweep_file, wa
 
 FILE = """
 name: tiny
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.milestones: [30]}
+fixed: {data: digits, train_subset: 400, depth: 8,
+  recipe: {name: quick, iterations: 40, evaluate_every: 20, milestones: [30]}}
 grid: {network: [plain, residual], seed: [0]}
 surfaces:
   - {points: [5, 3], data: both}
@@ -64,7 +65,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep with its surfaces, and what its call printed."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = study(folder, "sweep", sweep_file(folder, FILE))
+    code, out, err = study(folder, "sweep", sweep_file(folder, FILE), "--workers", "1", "--threads", "1")
     assert code == 0, err
     return folder, out
 
@@ -148,14 +149,14 @@ def test_a_dry_run_does_nothing(copy: Path) -> None:
 
 def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
     words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
-    code, out, err = study(copy, "surface", "tiny", *words)
+    code, out, err = inside(copy, "surface", "tiny", *words)
     assert code == 0 and "2 of 2 surfaces to measure" in out, err
     frame = package.read_surfaces(copy / "results/tiny")
     part = frame[frame["orthogonal"]]
     assert set(part["images"]) == {64} and set(part["split"]) == {"train"} and len(part) == 12
     assert sorted(set(part["beta"])) == [0.0, 0.5] and sorted(set(part["alpha"])) == [-1.0, 0.0, 1.0]
     assert part["surface_id"].nunique() == 2 and frame["surface_id"].nunique() == 5
-    assert "5 surfaces: 5 done" in study(copy, "status", "tiny")[1]
+    assert "5 surfaces: 5 done" in inside(copy, "status", "tiny")[1]
 
 
 def test_refinements_are_measured_round_after_round(copy: Path) -> None:
@@ -193,10 +194,10 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     chunk.done.unlink()
     lease = claim(chunk)
     assert lease is not None
-    _code, out, err = study(copy, "surface", "tiny", "--mode", "force")
+    _code, out, err = inside(copy, "surface", "tiny", "--mode", "force")
     assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
     lease.release()
-    study(copy, "surface", "tiny")
+    inside(copy, "surface", "tiny")
     assert tables(copy) == before
 
 
@@ -227,8 +228,8 @@ def test_a_line_to_another_run(copy: Path) -> None:
 )
 def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, copy: Path) -> None:
     words = ["surface", "tiny", "--points", "9", "--subset", "100", "--data", "train", "--bn", bn, "--planes", "1"]
-    words += ["--workers", "1"]  # one starts sooner than two
-    code, _, err = study(copy, *words)
+    words += ["--workers", "1", "--threads", "1"]  # one starts sooner than two
+    code, _, err = inside(copy, *words)
     assert code == 0, err
     expected = tables(copy)
     assert len(expected) == 5
@@ -245,7 +246,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
             os.kill(process.pid, ending)
             _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 130 and "give the same command again" in err
-    code, _out, err = study(copy, *words)
+    code, _out, err = inside(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected
     assert not list(copy.glob("results/tiny/surfaces/**/*.tmp"))
@@ -255,7 +256,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
 
 def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:
     before = tables(copy)
-    code, _, err = study(copy, "surface", "tiny", "--mode", "force", "--workers", "1", "--threads", "1")
+    code, _, err = study(copy, "surface", "tiny", "--mode", "force", "--workers", "2", "--threads", "1")
     assert code == 0, err
     assert tables(copy) == before
 
@@ -373,10 +374,10 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     words = ["surface", "residual-8", "--plane", "pca", "--points", "3"]
     code, out, err = study(copy, *words)
     assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
-    code, out, err = study(copy, *words)
+    code, out, err = inside(copy, *words)
     assert code == 1 and "to measure" not in out
-    code, out, err = study(copy, *words, "--mode", "retry")
-    assert code == 1 and "1 of 1 surfaces to measure" in out
+    code, out, err = inside(copy, *words, "--mode", "retry", "-n")
+    assert code == 0 and "1 surfaces, 1 to measure" in out, err
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from study import options
 from study.launch.allocator import ALLOCATOR
 from study.launch.worker import Warnings
 from study.store.files import read_json, read_lines
-from tests.launch.command import curves, inside, runs, study, sweep_file
+from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
 
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
@@ -32,7 +32,7 @@ figures: [degradation, depth_error]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep, and what its first call printed."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = study(folder, "sweep", sweep_file(folder), "seed=0,1")
+    code, out, err = study(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"), "seed=0,1")
     assert code == 0, err
     return folder, out
 
@@ -59,7 +59,7 @@ def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Pat
 
 def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    code, out, _ = study(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
+    code, out, _ = inside(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
     assert code == 0 and "nothing is left to do; 2 of 2 runs are there" in out
     assert not (folder / "results/other/runs").exists()
     assert len(package.read_runs(folder / "results/other")) == 2
@@ -91,13 +91,13 @@ def test_duckdb_and_pandas_read_the_files_as_they_are(finished: tuple[Path, str]
 
 def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = finished
-    study(folder, "collect", "tiny")
+    inside(folder, "collect", "tiny")
     target = tmp_path / "results/tiny"
     target.mkdir(parents=True)
     for name in ("curves.parquet", "runs.parquet"):
         (target / name).write_bytes((folder / "results/tiny" / name).read_bytes())
     pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(folder / "results/tiny"))
-    code, out, err = study(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
+    code, out, err = inside(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
     assert code == 0 and "figures/tiny/depth_error.png" in out, err
 
 
@@ -126,21 +126,21 @@ def test_results_that_only_the_tables_have_outlive_a_sweep_that_names_other_runs
 
 def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    code, out, _ = study(folder, "status", "tiny", "--json")
+    code, out, _ = inside(folder, "status", "tiny", "--json")
     records = json.loads(out)
     assert code == 0 and len(records) == 4
     assert {record["state"] for record in records} == {"done"} and records[0]["iteration"] == 60
-    code, out, _ = study(folder, "status", "tiny")
+    code, out, _ = inside(folder, "status", "tiny")
     assert "plain-8 seed 0" in out and "4 runs: 4 done" in out
 
 
 def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    code, out, _ = study(folder, "logs", "plain-8-digits-s0")
+    code, out, _ = inside(folder, "logs", "plain-8-digits-s0")
     assert code == 0 and "attempt on" in out and "iteration 60: training error" in out
-    code, _, err = study(folder, "logs", "plain-8")
+    code, _, err = inside(folder, "logs", "plain-8")
     assert code == 2 and "fits 2 runs" in err
-    code, _, err = study(folder, "logs", "plian-8")
+    code, _, err = inside(folder, "logs", "plian-8")
     assert code == 2 and "no run 'plian-8'" in err
 
 
@@ -162,29 +162,29 @@ def test_warnings_of_a_worker_reach_those_who_watch() -> None:
 def test_table_in_every_format(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     for fmt, sign in (("md", "| ---"), ("latex", "\\toprule"), ("csv", "test_mean"), ("text", "residual")):
-        code, out, err = study(folder, "table", "errors", "tiny", "--format", fmt)
+        code, out, err = inside(folder, "table", "errors", "tiny", "--format", fmt)
         assert code == 0 and sign in out, err
 
 
 def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
     name = sweep_file(tmp_path)
-    study(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
+    inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
     before = curves(tmp_path)
-    code, out, err = study(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20", "--mode", "force")
+    code, out, err = inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20", "--mode", "force")
     assert code == 0 and "1 of 1 runs to train" in out, err
     assert curves(tmp_path) == before
     assert package.read_runs(tmp_path / "results/tiny")["attempts"].tolist() == [2]
 
 
 def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    code, out, err = study(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
+    code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
     assert code == 0, err
     assert "plain-8 seed 0: diverged" in out and "ResNet-8 seed 0: done" in out
     frame = package.read_curves(tmp_path / "results/tiny")
     plain = frame[frame["network"] == "plain"]
     assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
     assert (frame[frame["network"] == "residual"]["state"] == "done").all()
-    code, out, _ = study(tmp_path, "sweep", "tiny.yaml")
+    code, out, _ = inside(tmp_path, "sweep", "tiny.yaml")
     assert code == 0 and "nothing is left to do" in out  # divergence is not tried again
 
 
@@ -197,14 +197,14 @@ def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path
     failed = read_json(files.failed)
     assert "5,000" in failed["message"] or "5000" in failed["message"]
     assert "Traceback" in failed["traceback"] and "Traceback" in files.log.read_text()
-    code, out, _ = study(tmp_path, *words)
+    code, out, _ = inside(tmp_path, *words)
     assert code == 1 and "1 failed" in out and "--mode retry" in out
     code, out, _ = study(tmp_path, *words, "--mode", "retry")
     assert code == 1 and "1 of 1 runs to train" in out
 
 
 def test_the_debug_executor_gives_the_same_curves(finished: tuple[Path, str], tmp_path: Path) -> None:
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--executor", "debug", "--threads", "1")
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), "--executor", "debug", "--threads", "1")
     assert code == 0, err
     both = curves(finished[0])
     assert all(both[run_id] == points for run_id, points in curves(tmp_path).items())
@@ -222,7 +222,7 @@ def test_an_image_folder_is_decoded_once_and_trained_on(tmp_path: Path) -> None:
 fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8, seed: 0}
 grid: {network: [plain, residual]}
 """
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 0, err
     frame = package.read_curves(tmp_path / "results/tiny")
     assert set(frame["dataset"]) == {"pets"} and set(frame["folder"]) == {"pets"}
@@ -249,18 +249,18 @@ def test_verbs_name_the_nearest_sweep(finished: tuple[Path, str]) -> None:
         ("figure", "degradation", "tinny"),
         ("table", "errors", "tinny"),
     ):
-        code, _, err = study(folder, *verb)
+        code, _, err = inside(folder, *verb)
         assert code == 2 and "did you mean 'tiny'?" in err and len(err.splitlines()) == 1
 
 
 def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
-    code, out, _ = study(tmp_path, "list")
+    code, out, _ = inside(tmp_path, "list")
     assert code == 0
     for word in ("quickstart", "plain_vs_residual", "he2015_cifar", "fashion_mnist", "degradation", "errors", "6n + 2"):
         assert word in out
-    _, out, err = study(tmp_path, "doctor")
+    _, out, err = inside(tmp_path, "doctor")
     assert "torch" in out and "SLURM" in out and "disk" in out and "FAIL  torch" not in out, err
-    code, out, _ = study(tmp_path, "schema")
+    code, out, _ = inside(tmp_path, "schema")
     assert code == 0 and json.loads(out)["title"] == "study sweep"
 
 
