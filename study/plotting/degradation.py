@@ -42,7 +42,7 @@ def plot(
     overtime.check_training(training)
     evidence = tidy(curves, runs)
     data = overtime.lines_of(evidence.curves, [training, "test"])
-    return Plot(draw(data, evidence, ymax), data, _caption(evidence, training))
+    return Plot(draw(data, evidence, ymax), data, _caption(data, evidence, training))
 
 
 def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figure:
@@ -53,7 +53,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
     panels = lines.groupby(["condition", "network"])
     room = overtime.room((panel, tops[str(condition)]) for (condition, _), panel in panels)
-    head = canvas.Head(evidence.title, evidence.subtitle, overtime.legend(lines["split"]))
+    head = canvas.Head(evidence.title, evidence.subtitle, overtime.legend(lines))
     page = canvas.sheet(conditions, len(networks), head, evidence.notes, gap=room + 0.08, right=room)
     for row, condition in zip(page.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
@@ -72,11 +72,12 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
     return page.figure
 
 
-def _caption(evidence: Tidy, training: str) -> str:
+def _caption(data: pd.DataFrame, evidence: Tidy, training: str) -> str:
     networks = listed(in_order(evidence.curves["network"]))
     shows = (
-        f"Error in percent over iterations, {networks}. Solid: test error; dashed: {overtime.MEASURED[training]}. Pale lines "
-        "are single seeds, bold ones their mean; at each line's end its depth. Dotted: where the learning rate falls."
+        f"Error in percent over iterations, {networks}. Solid: test error; dashed: {overtime.MEASURED[training]}. "
+        f"{overtime.seeds_in_words(data)}, bold ones their mean; at each line's end its depth. Dotted: where the learning rate "
+        "falls."
     )
     protocol = (evidence.title, evidence.subtitle)
     return caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)

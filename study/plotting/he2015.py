@@ -44,6 +44,7 @@ class Layout(NamedTuple):
     looks: Mapping[str, Look]
     protocol: Protocol
     shows: str
+    """What the caption says, with a place for what it says of `seeds`."""
     limits: tuple[float, float] | None
     """Of the y axis, in percent; None: as the data have it."""
     values: Sequence[Value] = ()
@@ -67,7 +68,7 @@ def fig1(
     ]
     shows = (
         "Figure 1 of He et al. 2015: error in percent of plain networks over iterations; left: "
-        f"{overtime.MEASURED[training]}; right: test error. Pale lines are single seeds, bold ones their mean."
+        f"{overtime.MEASURED[training]}; right: test error. {{seeds}}, bold ones their mean."
     )
     return _plot(evidence, training, ymax, Layout(panels, SOLID, R15, shows, (0, TALLEST)))
 
@@ -86,7 +87,7 @@ def fig4(
     imagenet = bool((evidence.runs["dataset"] == R15_IMAGENET.dataset).all())
     shows = (
         f"Figure 4 of He et al. 2015: error in percent over iterations. Thin: {overtime.MEASURED[training]}; bold: test error"
-        f"{' of centre crops' if imagenet else ''}; of several seeds single ones are pale."
+        f"{' of centre crops' if imagenet else ''}. {{seeds}}."
     )
     return _plot(
         evidence, training, ymax, Layout(panels, THIN_AND_BOLD, R15_IMAGENET, shows, (20, 60) if imagenet else None)
@@ -113,7 +114,7 @@ def fig6(
         panels.append(Panel(f"ResNet, {EXTREME}+", _is("residual", least=EXTREME)))
     shows = (
         "Figure 6 of He et al. 2015: error in percent over iterations. Bold: test error; dashed: "
-        f"{overtime.MEASURED[training]}. Pale lines are single seeds. Grey dashed lines at 5, 10 and 20 %."
+        f"{overtime.MEASURED[training]}. {{seeds}}. Grey dashed lines at 5, 10 and 20 %."
     )
     return _plot(evidence, training, ymax, Layout(panels, DASHED, R15, shows, (0, TALLEST), VALUES["fig6"]))
 
@@ -161,7 +162,7 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
     data = pd.concat([lines, beside], ignore_index=True) if len(beside) else lines
     present = set(data["panel"].unique())
     titles = [panel.title for panel in layout.panels if panel.title in present]
-    drawn = data[data["kind"].isin(["seed", "mean"])]
+    drawn = data[data["kind"].isin(overtime.DRAWN)]
     conditions = conditions_of(evidence, drawn["condition"])
     papers = bool(followed(evidence.runs, layout.protocol).all())
     limits = {c: _limits(drawn[drawn["condition"] == c], layout, papers, ymax) for c in conditions}
@@ -179,7 +180,8 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
             axes.set_xlabel(name)
             axes.tick_params(labelleft=axes is row[0])
     protocol = (evidence.title, evidence.subtitle)
-    text = caption(layout.shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=layout.protocol)
+    shows = layout.shows.format(seeds=overtime.seeds_in_words(data))
+    text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=layout.protocol)
     return Plot(page.figure, data, text)
 
 
@@ -189,7 +191,7 @@ def _paneled(curves: pd.DataFrame, panels: Sequence[Panel]) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, data: pd.DataFrame, title: str, unit: int, layout: Layout) -> None:
-    drawn = data[data["kind"].isin(["seed", "mean"])]
+    drawn = data[data["kind"].isin(overtime.DRAWN)]
     mine = drawn[drawn["panel"] == title]
     if layout.protocol is R15:
         for guide in GUIDES:
@@ -212,8 +214,8 @@ def _beside(lines: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value]) ->
     """The paper's test errors, and the ranges of its training errors, at the end of the panels whose runs match them."""
     rows = []
     for value in values:
-        twins = runs.loc[match(runs, value), "run_id"]
-        mine = lines[lines["run_id"].isin(twins) & (lines["split"] == "test")]
+        twins = runs.loc[match(runs, value), ["condition", "network", "label"]].drop_duplicates()
+        mine = lines[lines["split"] == "test"].merge(twins)
         for _, place in mine.drop_duplicates(["condition", "panel"]).iterrows():
             end = lines.loc[lines["condition"] == place["condition"], "iteration"].max()
             kind = "digitised" if value.digitised else "reported"
@@ -235,12 +237,12 @@ def _limits(drawn: pd.DataFrame, layout: Layout, papers: bool, ymax: float | Non
 
 
 def _legend(data: pd.DataFrame, layout: Layout) -> Iterator[Artist]:
-    splits = data.loc[data["kind"] == "seed", "split"]
+    lines = data[data["kind"].isin(overtime.DRAWN)]
     if layout.looks is SOLID:  # a panel has one split, and its title says which
         yield Line2D([], [], color=style.INK, linewidth=1.4, label="mean over seeds")
-        yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
+        yield from overtime.seeds_legend(lines)
     else:
-        yield from overtime.legend(splits, layout.looks)
+        yield from overtime.legend(lines, layout.looks)
     for kind, name in (("reported", REPORTED), ("digitised", READ_OFF)):
         if (data["kind"] == kind).any():
             yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])

@@ -102,8 +102,8 @@ def _plot(
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     shows = (
-        f"{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left axis. Pale lines "
-        "are single seeds, bold ones their mean; in a title the mean of the final test errors."
+        f"{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left axis. "
+        f"{overtime.seeds_in_words(data)}, bold ones their mean; in a title the mean of the final test errors."
     )
     paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
     protocol = (evidence.title, evidence.subtitle)
@@ -193,7 +193,7 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     right.set_zorder(axes.get_zorder() + 1)
-    lines = data[data["kind"].isin(["seed", "mean"])]
+    lines = data[data["kind"].isin(overtime.DRAWN)]
     unit, name = overtime.iteration_unit(lines["iteration"].max())
     right.set_ylim(0, top)
     canvas.few_ticks(right.yaxis)
@@ -230,7 +230,7 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
 
 def _top(data: pd.DataFrame) -> float:
     """20 %, as in the paper; where not even one usual network gets below it, where the data have it."""
-    test = data[(data["split"] == "test") & data["kind"].isin(["seed", "mean"])]
+    test = data[(data["split"] == "test") & data["kind"].isin(overtime.DRAWN)]
     ends = test[(test["kind"] == "mean") & (test["role"] == "usual")].groupby("panel")["error"].last()
     return FAILS if (ends <= FAILS).any() else overtime.top_of(test, ["panel", "role"])
 
@@ -255,6 +255,6 @@ def _legend(data: pd.DataFrame, versus: Versus, training: str) -> Iterator[Artis
     yield Line2D([], [], color=colour, linewidth=1.3, label="the panel's variant")
     yield Line2D([], [], color=style.INK, linewidth=1.3, label="test error (right)")
     yield Line2D([], [], color=style.INK, linewidth=1.0, linestyle="--", label="training loss (left)")
-    yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
+    yield from overtime.seeds_legend(data[data["kind"].isin(overtime.DRAWN)])
     if (data["kind"] == "reported").any():
         yield Line2D([], [], color=style.INK, label="He et al. 2016", **style.VALUE_MARKS["reported"])

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from study.errors import StudyError, nearest
 from study.plotting import labels, style
@@ -22,7 +23,11 @@ COLUMNS = [*POINT, "depth", "run_id", "seed", "state", "n", "iteration", "error"
 TYPES = dict.fromkeys(("depth", "seed", "n", "iteration"), "Int64")
 HEADING = "depth"
 HEADROOM = 1.4  # the y axis ends here, in units of the largest final error, so that the tail fills the panel
-MANY_SEEDS = 50  # more than that are drawn as one image within a vector file: nobody tells them apart
+MANY_SEEDS = 50  # of more than that a line's band is drawn: nobody tells so many apart
+BAND = {"least": 0.0, "quarter": 0.25, "three_quarters": 0.75, "most": 1.0}
+"""The kinds of rows that a band has, and the quantiles over the seeds that they are."""
+DRAWN = ("seed", "mean", *BAND)
+"""The kinds of rows that are lines."""
 MANY_DROPS = 8  # more than that is a smooth schedule, and marks would be a hatching
 GONE = ("diverged", "failed")
 MEASURED = {
@@ -51,7 +56,8 @@ def check_training(split: str) -> None:
 def lines_of(
     curves: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
 ) -> pd.DataFrame:
-    """Every line and mark of a figure, one row per point: `kind` is seed, mean or lr_drop.
+    """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or, of more than `MANY_SEEDS` in a
+    line, one of `BAND`.
 
     Parameters
     ----------
@@ -74,7 +80,9 @@ def lines_of(
         raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
     keys = [*panel, *POINT]
     drops = curves.groupby("condition")[["iteration", "lr", "run_id"]].apply(_lr_drops)
-    rows = [chosen.assign(kind="seed"), _means(chosen, keys, value), drops.reset_index("condition")]
+    many = chosen.groupby(keys)["run_id"].transform("nunique") > MANY_SEEDS
+    alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")
+    rows = [alone, _bands(chosen[many], keys, value), _means(chosen, keys, value), drops.reset_index("condition")]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
     table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
@@ -92,6 +100,14 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     seeds = averaged.groupby(keys)["run_id"].nunique().rename("n").reset_index()
     means = errors.merge(seeds, on=keys)
     return means[means["size"] == means["n"]].rename(columns={"mean": value}).assign(kind="mean")
+
+
+def _bands(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """The quantiles over the seeds at each iteration, but for those that diverged or failed."""
+    kept = curves[~curves["state"].isin(GONE)]
+    values = kept.groupby([*keys, "depth", "iteration"])[value]
+    bands = [values.quantile(share).reset_index().assign(kind=kind) for kind, share in BAND.items()]
+    return pd.concat(bands, ignore_index=True)
 
 
 def _lr_drops(curves: pd.DataFrame) -> pd.DataFrame:
@@ -112,27 +128,26 @@ def _lr_drops(curves: pd.DataFrame) -> pd.DataFrame:
 def draw_lines(
     axes: Axes, data: pd.DataFrame, unit: int, looks: Mapping[str, Look] = DASHED, value: str = "error", **own: Any
 ) -> None:
-    """The seeds and means of a panel in the colours of their depths; `own` goes to every line."""
-    for _, line in data.groupby(["network", "label", "split", "kind"], sort=False):
-        split, kind = line[["split", "kind"]].iloc[0]
-        bold = kind == "mean"
+    """The seeds, bands and means of a panel in the colours of their depths; `own` goes to every line."""
+    for (_, _, split, kind), line in data.groupby(["network", "label", "split", "kind"], sort=False):
+        bold, dash = kind == "mean", looks[split].dash
         look: dict[str, Any] = {"color": style.depth_colour(line["depth"].iloc[0]), **own}
         width = looks[split].width
         look |= {"linewidth": width, "zorder": 3} if bold else {"linewidth": 0.43 * width, "zorder": 2, "alpha": 0.35}
         ends = line["run_id"].ne(line["run_id"].shift(-1)).to_numpy()  # of a mean there is no run
         points = np.column_stack([line["iteration"] / unit, line[value]])
-        paths = [points] if bold else np.split(points, np.flatnonzero(ends)[:-1] + 1)
-        if len(paths) > MANY_SEEDS:
-            axes.add_collection(
-                LineCollection(paths, linestyle=looks[split].dash, rasterized=True, gid=f"seeds {split}", **look)
-            )
-        else:
-            for key, path in zip(["mean"] if bold else line.loc[ends, "run_id"], paths, strict=True):
-                axes.plot(*path.T, looks[split].dash, gid=f"{key} {split}", **look)
-        if split == "test" and not bold:
+        paths = np.split(points, np.flatnonzero(ends)[:-1] + 1) if kind == "seed" else [points]
+        for key, path in zip(line.loc[ends, "run_id"] if kind == "seed" else [kind], paths, strict=True):
+            axes.plot(*path.T, dash, gid=f"{key} {split}", **look)
+        if split == "test" and kind == "seed":
             for x, y in points[ends & (line["state"] == "diverged").to_numpy()]:
                 end = (x, min(y, axes.get_ylim()[1]))
                 axes.plot(*end, "x", color=look["color"], ms=4, zorder=4, clip_on=False, gid="diverged")
+    for (_, _, split), line in data[data["kind"].isin(BAND)].groupby(["network", "label", "split"], sort=False):
+        low, high = (line[line["kind"] == kind] for kind in ("quarter", "three_quarters"))
+        colour = own.get("color", style.depth_colour(line["depth"].iloc[0]))
+        between = (low["iteration"] / unit, low[value], high[value])
+        axes.fill_between(*between, color=colour, alpha=0.2, linewidth=0, zorder=1.5, gid=f"half of the seeds {split}")
 
 
 def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
@@ -144,6 +159,7 @@ def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
 def end_labels_of(lines: pd.DataFrame) -> Iterator[EndLabel]:
     """For each line of a panel its label, at the end of its mean test curve, or of what there is instead."""
     uneven = lines["n"].nunique() > 1
+    lines = lines[~lines["kind"].isin(BAND)]
     for (_, text), curves in lines.groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
         kept = ordered[ordered["state"] != "diverged"]
@@ -170,7 +186,7 @@ def count_of(data: pd.DataFrame) -> str:
 
 def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
     """The end of the y axis, in percent: above every final value, though not above everything there is."""
-    done = data[(data["kind"] == "mean") | (data["state"] == "done")]
+    done = data[data["kind"].isin(["mean", "most"]) | (data["state"] == "done")]
     ends = (done if not done.empty else data).groupby([*keys, "kind", "run_id"], dropna=False)["error"].last()
     return float(max(0.5, min(HEADROOM * ends.max(), 1.04 * data["error"].max())))
 
@@ -180,12 +196,32 @@ def iteration_unit(last: int) -> tuple[int, str]:
     return (10_000, "iterations (×10⁴)") if last >= 10_000 else (1, "iterations")
 
 
-def legend(splits: Iterable[str], looks: Mapping[str, Look] = DASHED) -> list[Line2D]:
-    """An entry for each split that is drawn, and one for the seeds."""
-    handles = [Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")]
-    present = set(splits)
+def legend(lines: pd.DataFrame, looks: Mapping[str, Look] = DASHED) -> list[Artist]:
+    """An entry for each split that is drawn, and those for the seeds."""
+    handles = seeds_legend(lines)
+    present = set(lines["split"])
     for split in reversed([split for split in style.SPLITS if split in present]):
         dash, width = looks[split]
         name = style.SPLIT_NAMES[split]
         handles.insert(0, Line2D([], [], color=style.INK, linewidth=width, linestyle=dash, label=name))
     return handles
+
+
+def seeds_legend(lines: pd.DataFrame) -> list[Artist]:
+    """The entries for seeds that are lines of their own, and for bands of many."""
+    thin: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "alpha": 0.5}
+    banded, kinds = lines["kind"].isin(BAND).any(), set(lines.loc[~lines["state"].isin(GONE), "kind"])
+    single = [Line2D([], [], label="single seeds", **thin)] if "seed" in kinds or not banded else []
+    band = [Line2D([], [], label="least and most of the seeds", **thin)]
+    band += [Patch(color=style.INK, alpha=0.2, linewidth=0, label="half of the seeds")]
+    return single + (band if banded else [])
+
+
+def seeds_in_words(lines: pd.DataFrame) -> str:
+    """What a caption says of the seeds of these lines, as the beginning of a sentence."""
+    if not lines["kind"].isin(BAND).any():
+        return "Pale lines are single seeds"
+    return (
+        f"Where there are more than {MANY_SEEDS} seeds, pale lines are the least and the most of those that did not diverge, "
+        "with their middle half shaded; elsewhere pale lines are single seeds"
+    )

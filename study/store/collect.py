@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -78,17 +78,14 @@ RUNS = pa.schema(
 _TEXTS = {field.name for field in RUNS if field.type == pa.string()}
 
 
-def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str, Any]:
-    """One row of `runs.parquet`; `fields` is the spec as plain data."""
-    spec = RunSpec.model_validate(fields)
+def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: RunStatus) -> dict[str, Any]:
+    """One row of `runs.parquet`; `fields` is the spec as plain data, `point` as `_point` has it."""
     starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
     recipe = fields["recipe"]
     return {
         "run_id": files.run_id,
-        "point_id": point_id(spec),
-        "dataset": spec.dataset,
-        "recipe_changes": ", ".join(recipes.changes(fields["recipe"])),
+        **point,
         **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
         "recipe": recipe["name"],
         **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
@@ -103,6 +100,13 @@ def run_row(files: RunFiles, fields: dict[str, Any], now: RunStatus) -> dict[str
         "threads": last.get("threads"),
         **{name: last.get(name) for name in ATTEMPT_COLUMNS},
     }
+
+
+def _point(fields: dict[str, Any]) -> dict[str, str]:
+    """What the rows of all seeds of a point share."""
+    spec = RunSpec.model_validate(fields)
+    changes = ", ".join(recipes.changes(fields["recipe"]))
+    return {"point_id": point_id(spec), "dataset": spec.dataset, "recipe_changes": changes}
 
 
 def _cell(name: str, value: Any) -> Any:
@@ -197,12 +201,20 @@ class OnDisk:
 
         The curves are marked with what `Collected` wants to know of them.
         """
-        rows = {name: run_row(run, self.named[name], self.states[name]) for name, run in self.runs.items()}
+        rows = dict(self._rows())
         rows |= {row["run_id"]: row for row in self._as_collected(self.files.runs_table, RUNS, self.gone).to_pylist()}
         curves = pa.concat_tables([CURVES.empty_table(), *self._curves.values()])
         seals = {name: self.states[name].seal.get("curves") for name in self._curves if name in self.runs}
         told = json.dumps({name: seal for name, seal in seals.items() if seal}).encode()
         return curves.replace_schema_metadata({SEALS: told}), pa.Table.from_pylist([rows[n] for n in self.named], RUNS)
+
+    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        points: dict[str, dict[str, str]] = {}  # a spec is checked once for all seeds: that takes most of the time
+        for name, run in self.runs.items():
+            fields = self.named[name]
+            key = json.dumps(fields | {"seed": None})
+            point = points[key] = points.get(key) or _point(fields)
+            yield name, _row(run, fields, point, self.states[name])
 
     def probes(self) -> pa.Table:
         """As `PROBES`. Of a run whose own measurements are damaged or gone there is what was collected before."""

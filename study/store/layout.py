@@ -19,18 +19,29 @@ def bench_file(results: Path) -> Path:
     return results / "bench.parquet"
 
 
+class _Inside:
+    """The path of this name in the folder of what it is an attribute of; made when asked for, since a sweep has many runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, files: TaskFiles, owner: type[TaskFiles]) -> Path:
+        return files.folder / self.name
+
+
 class TaskFiles:
     """What one process at a time works on: a run, or a chunk of a surface. Its folder's name is its id."""
+
+    attempts = _Inside("attempts.jsonl")
+    lease = _Inside("lease")
+    heartbeat = _Inside("heartbeat")
+    done = _Inside("done.json")
+    failed = _Inside("failed.json")
+    log = _Inside("log")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_id = folder.name
-        self.attempts = folder / "attempts.jsonl"
-        self.lease = folder / "lease"
-        self.heartbeat = folder / "heartbeat"
-        self.done = folder / "done.json"
-        self.failed = folder / "failed.json"
-        self.log = folder / "log"
 
     @property
     def results(self) -> Path:
@@ -49,11 +60,9 @@ class TaskFiles:
 class RunFiles(TaskFiles):
     """The files of one run: `<results>/<sweep>/runs/<run_id>/`."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.spec = folder / "spec.json"
-        self.curves = folder / "curves.parquet"
-        self.probes = folder / "probes.parquet"
+    spec = _Inside("spec.json")
+    curves = _Inside("curves.parquet")
+    probes = _Inside("probes.parquet")
 
     def certificate(self, depth: int) -> Path:
         """What `study embed` found of this run's network stretched to `depth` layers."""
@@ -90,11 +99,9 @@ class RunFiles(TaskFiles):
 class SurfaceFiles(TaskFiles):
     """The files of one surface: `<results>/<sweep>/surfaces/<surface_id>/`, where the sweep is that of its centre."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.spec = folder / "spec.json"
-        self.table = folder / "surface.parquet"
-        self.facts = folder / "plane.json"
+    spec = _Inside("spec.json")
+    table = _Inside("surface.parquet")
+    facts = _Inside("plane.json")
 
     def plane(self, digest: str) -> Path:
         """The centre and the directions."""

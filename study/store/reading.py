@@ -167,6 +167,8 @@ def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     tables = [read_tables(SweepFiles(folder.parent, folder.name)) for folder in folders]
     curves = pd.concat([_frame(pair[0]) for pair in tables], ignore_index=True)
     runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
+    if len(tables) == 1:
+        return curves, runs
     # Two sweeps that name the same run share it: it counts once.
     key = ["run_id", "iteration", "split"]
     return curves.drop_duplicates(key, ignore_index=True), runs.drop_duplicates("run_id", ignore_index=True)

@@ -10,12 +10,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from study import plotting as figures
 from study.errors import StudyError
 from study.plotting import degradation
+from study.plotting.overtime import MANY_SEEDS
 from study.plotting.style import depth_colour, styled
 
 from .boxes import unreadable
 from .conftest import Frames, cut, run_id
+from .conftest import study as study_frames
 
 
 def lines(axes: Axes) -> dict[tuple[str, str], np.ndarray]:
@@ -49,6 +52,33 @@ def test_every_seed_and_the_mean_over_them(small: Frames) -> None:
     means = data[data["kind"] == "mean"].set_index(["network", "depth", "split", "iteration"])
     pd.testing.assert_series_equal(means["error"].sort_index(), wanted.sort_index(), check_index_type=False)
     assert set(means["n"]) == {3}
+
+
+@pytest.mark.parametrize("name", ["degradation", "fig6", "fig1"])
+def test_of_many_seeds_the_range_and_the_middle_half_are_drawn(name: str) -> None:
+    frames = study_frames(depths=(20, 56), seeds=MANY_SEEDS + 2, evaluations=8)
+    lost, poor = (run_id(frames[1], "plain", 56, seed) for seed in (1, 2))
+    curves, runs = cut(frames, lost, "diverged", 30_000)
+    few = ~((runs["network"] == "plain") & (runs["depth"] == 20) & (runs["seed"] > 3))
+    curves, runs = curves[curves["run_id"].isin(runs.loc[few, "run_id"])], runs[few]
+    plot = figures.plot(name, curves, runs)
+    data = plot.data
+    assert set(data.loc[data["kind"] == "seed", "depth"].dropna()) == {20, 56}
+    alone = data[(data["kind"] == "seed") & (data["depth"] == 56)]
+    assert set(alone["run_id"]) == {lost} and poor not in set(data["run_id"])
+    kept = curves[(curves["network"] == "plain") & (curves["depth"] == 56) & (curves["run_id"] != lost)]
+    values = kept[kept["split"] == "test"].groupby("iteration")["error"]
+    deep = data[(data["network"] == "plain") & (data["depth"] == 56) & (data["split"] == "test")]
+    for kind, share in (("least", 0), ("quarter", 0.25), ("three_quarters", 0.75), ("most", 1)):
+        band = deep[deep["kind"] == kind].set_index("iteration")["error"]
+        pd.testing.assert_series_equal(band, values.quantile(share), check_index_type=False)
+    drawn = [line.get_gid() for axes in plot.figure.axes for line in axes.lines]
+    assert {"least test", "most test", "mean test"} <= set(drawn) and f"{poor} test" not in drawn
+    assert any(found.get_gid() == "half of the seeds test" for axes in plot.figure.axes for found in axes.collections)
+    entries = [text.get_text() for text in plot.figure.legends[0].get_texts()]
+    assert {"single seeds", "least and most of the seeds", "half of the seeds"} <= set(entries)
+    assert "middle half shaded; elsewhere pale lines are single seeds" in plot.caption
+    assert not unreadable(plot.figure)
 
 
 def test_dashed_is_training_and_solid_is_test(small: Frames) -> None:
