@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.layer import Layer, build
 from tests.faults.sweeps import sweep
+from tests.faults.undisturbed import Undisturbed
 from tests.faults.warm import Warm
 
 
@@ -43,9 +44,15 @@ def layer(library: Path, tmp_path: Path) -> Layer:
     return Layer(library, tmp_path / "watched")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def warm(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """A process that commands are forked from, and its layer."""
     process = Warm(Layer(library, tmp_path_factory.mktemp("warm") / "watched"))
     yield process
     process.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(warm: Warm) -> Undisturbed:
+    """A sweep that nothing befell, on the layer of `warm`."""
+    return Undisturbed(warm)

@@ -26,6 +26,8 @@ ONE = LONGER.replace("[plain, residual]", "[plain]")
 """For commands that meet in one run: who comes second starts no worker."""
 
 WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1", "--checkpoint-seconds", "0.05")
+HERE = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
+"""Trained by the command itself: who takes a run, and how, is the same, and half as many processes have to start."""
 OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
@@ -90,9 +92,9 @@ def test_two_commands_that_start_together_share_the_runs_out(layer: Layer, folde
 
 def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder)
-    with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS) as second:
+    with layer.started(folder, *HERE) as first, layer.started(folder, *HERE) as second:
         together(first, second)
-    again = layer.run(folder, *WORDS)
+    again = layer.run(folder, *HERE)
     assert again.code == 0, again.err
     assert not list(whole.trained_once(folder))
     tasks = [files for surface in whole.runs_of(folder)[0].surfaces() for files in surface.chunks()]
@@ -103,10 +105,10 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
 
 def test_a_command_that_comes_later_waits_for_nobody_and_says_what_is_in_training(layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder, ONE)
-    with layer.started(folder, *WORDS) as first:
+    with layer.started(folder, *HERE) as first:
         until(lambda: in_training(folder))
         with first.standing_still():
-            left_alone(layer.run(folder, *WORDS))
+            left_alone(layer.run(folder, *HERE))
         assert first.ended().code == 0
     trained_once(folder, 1)
 
@@ -144,7 +146,7 @@ def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(laye
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
 def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
-    with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS, prefix=prefix) as second:
+    with layer.started(folder, *HERE) as first, layer.started(folder, *HERE, prefix=prefix) as second:
         together(first, second)
     trained_once(folder)
     here = {row["host"] for files in whole.runs_of(folder) for row in attempts.rows(files)}
@@ -157,17 +159,17 @@ def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_lon
     layer: Layer, folder: Path, prefix: tuple[str, ...]
 ) -> None:
     whole.sweep_file(folder, ONE)
-    with layer.started(folder, *WORDS, prefix=prefix) as first:
+    with layer.started(folder, *HERE, prefix=prefix) as first:
         until(lambda: in_training(folder))
         with first.standing_still():
             (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
             lease = theirs.lease.read_bytes()
-            left_alone(layer.run(folder, *WORDS))
+            left_alone(layer.run(folder, *HERE))
             assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
             first.kill()
     for path in (theirs.lease, theirs.heartbeat):  # as long ago as if somebody had waited
         if path.exists():
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
-    third = layer.run(folder, *WORDS)
+    third = layer.run(folder, *HERE)
     assert third.code == 0, third.err
     assert [row["outcome"] for row in attempts.rows(theirs)] == [None, "done"]

@@ -14,13 +14,8 @@ import pytest
 from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Action, Kind, until
-from tests.faults.test_disk import SMALL, WORDS, Undisturbed
+from tests.faults.undisturbed import SMALL, WORDS, Undisturbed
 from tests.faults.warm import Warm
-
-
-@pytest.fixture(scope="module")
-def undisturbed(warm: Warm) -> Undisturbed:
-    return Undisturbed(warm)
 
 
 @pytest.fixture
