@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from study.launch.attempt import attempt
-from study.launch.chunks import measure
 from study.store.layout import ChunkFiles, task_files
 from study.training.ranks import Ranks
 
@@ -18,5 +17,7 @@ def work(folders: Sequence[Path], *where: Any, ranks: Ranks | None = None, **how
     The chunks of a surface are shared out between processes, never within ranks.
     """
     if isinstance(task_files(folders[0]), ChunkFiles):
+        from study.launch.chunks import measure  # brings SciPy, which no run needs
+
         return measure(folders, *where, **how)
     return attempt(folders, *where, ranks=ranks, **how)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from study.store.curves import of_run, to_bytes
 from study.store.files import DamagedError, write_bytes
@@ -40,6 +39,8 @@ def ordered(table: pa.Table) -> pa.Table:
 
 def add(files: RunFiles, rows: Sequence[dict[str, Any]]) -> None:
     """Add one measurement of one probe to a run's file, in place of an earlier one at the same iteration."""
+    import pyarrow.compute as pc  # late: whatever trains imports this module, and few runs are measured
+
     new = pa.Table.from_pylist(list(rows), schema=PROBES)
     old = _present(files)
     for row in rows[:1]:

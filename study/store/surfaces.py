@@ -14,7 +14,7 @@ import pyarrow as pa
 from study.errors import StudyError
 from study.spec.surface import Surface, surface_id
 from study.store import lease
-from study.store.curves import parse, read_table, to_bytes
+from study.store.curves import parse, read_table, table_of, to_bytes
 from study.store.files import (
     DamagedError,
     check_version,
@@ -125,7 +125,7 @@ def read_spec(files: SurfaceFiles) -> Surface:
 
 def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 2) -> None:
     """Write what was measured at a chunk's first `count` points, as one act; older files go, but for the newest `keep`."""
-    content = to_bytes(pa.Table.from_pylist(list(rows), schema=POINTS))
+    content = to_bytes(table_of(rows, POINTS))
     path = files.points(count, digest(content))
     write_bytes(path, content)
     for old in [p for p in files.checkpoints() if p != path][keep - 1 :]:

@@ -23,16 +23,43 @@ def random_bn(network):
                 module.running_var.uniform_(0.5, 1.5)
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def drawn(spec, classes, dtype=torch.float32):
+    """A network of random weights of He's variance: by torch, for a seed's own take seconds for a hundred million."""
+    with torch.device("meta"):
+        network = structure(spec, 3, classes).to(dtype)
+    network.to_empty(device="cpu")
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                module.weight.normal_(std=(2 / module.weight[0].numel()) ** 0.5)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.1)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+    random_bn(network)
+    return network
+
+
+def torchvisions(name, network, **options):
+    """Its network with copies of this one's weights, and zeros for the biases of convolutions, where it has any."""
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)(**options)
+    biases = {f"{name}.bias": m.bias for name, m in theirs.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    zeros = {name: torch.zeros(bias.shape) for name, bias in biases.items() if bias is not None}
+    names = [name for name in theirs.state_dict() if name not in zeros]
+    values = [value.clone() for value in network.state_dict().values()]
+    theirs.load_state_dict(zeros | dict(zip(names, values, strict=True)), assign=True)
+    return theirs
+
+
+@pytest.mark.parametrize(
+    "depth", [18, pytest.param(34, marks=pytest.mark.long), 50, pytest.param(101, marks=pytest.mark.long), 152]
+)
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     stride = {"stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
-    ours = build(spec, 3, 1000).double()
-    random_bn(ours)
-    theirs = getattr(torchvision.models, f"resnet{depth}")().double()
-    mine, names = ours.state_dict(), list(theirs.state_dict())
-    assert len(mine) == len(names)
-    theirs.load_state_dict(dict(zip(names, mine.values(), strict=True)))
+    ours = drawn(spec, 1000, torch.float64)
+    theirs = torchvisions(f"resnet{depth}", ours)
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for mode in (False, True):
         ours.train(mode)
@@ -45,10 +72,8 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
 
 
 def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride_moved():
-    ours = build(make_spec(**CIFAR, family="imagenet", shortcut="B", depth=50), 3, 1000).double().eval()
-    random_bn(ours)
-    theirs = torchvision.models.resnet50().double().eval()
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    ours = drawn(make_spec(**CIFAR, family="imagenet", shortcut="B", depth=50), 1000, torch.float64).eval()
+    theirs = torchvisions("resnet50", ours).eval()
     for stage in (theirs.layer2, theirs.layer3, theirs.layer4):
         stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
@@ -58,13 +83,8 @@ def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride
 
 @pytest.mark.parametrize("depth", [11, 19])
 def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth):
-    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 3, 10).eval()
-    random_bn(ours)
-    theirs = getattr(torchvision.models, f"vgg{depth}_bn")(num_classes=10, init_weights=False).eval()
-    names = [name for name in theirs.state_dict() if theirs.state_dict()[name].ndim or "num" in name]
-    convolutions = [f"{name}.bias" for name, m in theirs.named_modules() if isinstance(m, torch.nn.Conv2d)]
-    state = dict(zip([n for n in names if n not in convolutions], ours.state_dict().values(), strict=True))
-    theirs.load_state_dict(state | {name: torch.zeros_like(theirs.get_parameter(name)) for name in convolutions})
+    ours = drawn(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 10).eval()
+    theirs = torchvisions(f"vgg{depth}_bn", ours, num_classes=10, init_weights=False).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         expected = theirs(images)

@@ -42,7 +42,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(block_of("file: sweeps/squeeze_excitation.yaml"))
     shorter = ["depth=8", "seed=0", "recipe.iterations=20", "recipe.evaluate_every=20"]
     # The tests' own helpers come from here, the package from there.
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{PACKAGE.parent}", "STUDY_EXECUTOR": "local"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{PACKAGE.parent}", "STUDY_EXECUTOR": "debug"}
 
     def python(*words: str) -> str:
         done = subprocess.run(

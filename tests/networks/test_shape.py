@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.networks import shape
-from study.networks.network import build, structure
+from study.networks.network import structure
 from study.spec.registry import ORDERS
 from tests.helpers import make_spec
 
@@ -112,9 +112,17 @@ FAMILIES = [
 ]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
-@pytest.mark.parametrize("size, channels, classes", [(32, 3, 10), (28, 1, 7), (8, 1, 10), (9, 3, 2)])
+IMAGES = [(32, 3, 10), (28, 1, 7), (8, 1, 10), (9, 3, 2)]
+"""Size, channels, classes. Each kind of network of each family is always tried with one of them, in turns."""
+COUNTED = [
+    pytest.param(network, family, *images, marks=() if (i + j + k) % len(IMAGES) == 0 else pytest.mark.long)
+    for i, network in enumerate(NETWORKS)
+    for j, family in enumerate(FAMILIES)
+    for k, images in enumerate(IMAGES)
+]
+
+
+@pytest.mark.parametrize("network, family, size, channels, classes", COUNTED, ids=str)
 def test_counts_agree_with_pytorch(network, family, size, channels, classes):
     spec = make_spec(**CIFAR | network | family)
     built = empty(spec, channels, classes)
@@ -137,7 +145,7 @@ def test_the_listed_layers_are_those_built_and_their_number_is_the_depth(family,
     spec = make_spec(**CIFAR | family, network="residual", shortcut=shortcut)
     listed = list(shape.layers(spec))
     assert sum(not layer.beside for layer in listed) == spec.depth
-    weights = [p for name, p in build(spec, 3, 10).named_parameters() if p.ndim > 1]
+    weights = [p for name, p in empty(spec).named_parameters() if p.ndim > 1]
     assert [(layer.out_maps, layer.in_maps) for layer in listed] == [tuple(w.shape[:2]) for w in weights]
     assert [layer.kernel for layer in listed] == [w.shape[-1] if w.ndim == 4 else 1 for w in weights]
     assert len({layer.name for layer in listed}) == len(listed)

@@ -18,7 +18,11 @@ def named(found):
 
 @pytest.mark.parametrize(
     "fields",
-    [*({"order": order} for order in ORDERS), {"shortcut": "B"}, {"network": "plain", "family": "vgg", "depth": 11}],
+    [
+        *({"order": order} for order in ORDERS),
+        {"shortcut": "B"},
+        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    ],
     ids=str,
 )
 def test_folded_networks_compute_the_same_with_fewer_bn(fields):

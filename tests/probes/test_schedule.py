@@ -25,7 +25,10 @@ from tests.helpers import make_spec, open_run, points, tiny_images, training_clo
 from tests.training.test_engine import Player
 
 CPU = torch.device("cpu")
-SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
+SHORT = {
+    "block": "single", "depth": 5,
+    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
+}  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
 """But that one, which takes seconds; `test_hessian.py` has a run of its own."""
 ALL = {"probes": MEASURED, "probe_every": 3, "probe_images": 32}
@@ -66,11 +69,13 @@ def same(one: list[Any], other: list[Any]) -> bool:
 
 def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     digits = data.load("digits", tmp_path)
-    plain, residual = ({**SHORT, "network": network, "depth": 8} for network in ("plain", "residual"))
+    seldom = SHORT | {"recipe__evaluate_every": 12}  # of 1,797 images each, and so are the views that probes take
+    plain, residual = (seldom | {"network": network} for network in ("plain", "residual"))
+    probes = ALL | {"probe_every": 6}
     [bare] = train(tmp_path / "bare", make_spec(**plain), images=digits)
-    [alone] = train(tmp_path / "alone", make_spec(**plain, **ALL), images=digits)
+    [alone] = train(tmp_path / "alone", make_spec(**plain, **probes), images=digits)
     assert same(trained(bare), trained(alone))
-    packed, neighbour = train(tmp_path / "pack", make_spec(**plain, **ALL), make_spec(**residual), images=digits)
+    packed, neighbour = train(tmp_path / "pack", make_spec(**plain, **probes), make_spec(**residual), images=digits)
     assert same(trained(bare), trained(packed)) and rows(packed) == rows(alone)
     [by_itself] = train(tmp_path / "bare", make_spec(**residual), images=digits)
     assert same(trained(neighbour), trained(by_itself)) and not neighbour.probes.exists()
@@ -83,14 +88,15 @@ def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_
         {"shortcut": "dropout", "order": "pre"},
         {"shortcut": "exclusive_gate"},
         {"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11},
-        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+        {"network": "plain", "family": "vgg", "block": "single", "depth": 11, "stem": "cifar"},
     ],
     ids=lambda fields: next(iter(fields.values())),
 )
 def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path: Path, fields: dict[str, Any]) -> None:
-    short = SHORT | {"recipe__iterations": 4}
+    short = SHORT | {"block": "basic", "depth": 8, "recipe__iterations": 2}
     [bare] = train(tmp_path, make_spec(**short | fields))
-    [probed] = train(tmp_path, make_spec(**short | fields | ALL))
+    every = 2 if fields.get("family") == "vgg" else 1  # nine million weights
+    [probed] = train(tmp_path, make_spec(**short | fields | ALL | {"probe_every": every}))
     assert same(trained(bare), trained(probed))
     found = read_table(probed.probes).to_pylist()
     assert {row["probe"] for row in found} == set(MEASURED)
@@ -98,7 +104,7 @@ def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path: Pat
 
 
 def test_a_recorded_pack_is_measured_between_its_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    specs = [make_spec(**SHORT | fields) for fields in (ALL, ALL | {"network": "plain"})]
+    specs = [make_spec(**SHORT | ALL | {"recipe__iterations": 6, "network": name}) for name in ("residual", "plain")]
     eager = train(tmp_path / "eager", *specs)
     monkeypatch.setattr(pack, "engine", lambda programs, tuning: Graphs(programs, 4, Player()))
     recorded = train(tmp_path / "recorded", *specs)

@@ -1,4 +1,7 @@
-"""Two hundred processes at once: none loses what it wrote, of those that want one run one has it; and 5,000 runs in a sweep."""
+"""Many processes at once: none loses what it wrote, of those that want one run one has it; and many runs in a sweep.
+
+Sixty processes and 100 runs, as long tests two hundred and 5,000.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ from study.store.layout import RunFiles, SweepFiles
 from tests.helpers import make_spec, open_run
 from tests.store.many import curve, make, measured, sweep_file
 
-WRITERS = 200
+writers = pytest.mark.parametrize("writers", [60, pytest.param(200, marks=pytest.mark.long)])
 PARTS = (16000, 32000, 64000)
 """The iterations at which those of the test with curves write one."""
 FORK = multiprocessing.get_context("fork")
 
 
-def together(work: Callable[[int], Any], writers: int = WRITERS) -> list[Any]:
+def together(work: Callable[[int], Any], writers: int) -> list[Any]:
     """Have so many processes do this at the same moment, each with its number; returns what each of them had to say.
 
     None ends before all have answered: a lease is held while its process lives.
@@ -56,7 +59,8 @@ def together(work: Callable[[int], Any], writers: int = WRITERS) -> list[Any]:
     return [found[number] for number in range(writers)]
 
 
-def test_no_line_is_lost_of_many_that_append_to_one_file(tmp_path: Path) -> None:
+@writers
+def test_no_line_is_lost_of_many_that_append_to_one_file(writers: int, tmp_path: Path) -> None:
     path = tmp_path / "a-run" / "attempts.jsonl"
     path.parent.mkdir()
 
@@ -64,11 +68,11 @@ def test_no_line_is_lost_of_many_that_append_to_one_file(tmp_path: Path) -> None
         for turn in range(5):
             append_line(path, {"writer": number, "turn": turn, "long": "x" * 3000})  # lines lie across pages
 
-    together(append)
+    together(append, writers)
     lines, lost = examine_lines(path)
     assert lost == 0
     assert sorted((line["writer"], line["turn"]) for line in lines) == [
-        (w, t) for w in range(WRITERS) for t in range(5)
+        (w, t) for w in range(writers) for t in range(5)
     ]
 
 
@@ -87,32 +91,39 @@ def test_an_end_of_line_too_many_is_no_damage_and_mends_a_torn_line(tmp_path: Pa
     assert examine_lines(path)[1] == 1
 
 
-def test_one_of_many_gets_a_lease(tmp_path: Path) -> None:
+@writers
+def test_one_of_many_gets_a_lease(writers: int, tmp_path: Path) -> None:
     files = open_run(tmp_path / "results", make_spec())
-    assert sum(together(lambda number: _held(files))) == 1
+    assert sum(together(lambda number: _held(files), writers)) == 1
     assert sorted(path.name for path in files.folder.iterdir()) == ["lease", "spec.json"]
 
 
-def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next_call_has_it(tmp_path: Path) -> None:
+@writers
+def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next_call_has_it(
+    writers: int, tmp_path: Path
+) -> None:
     files = open_run(tmp_path / "results", make_spec())
     dead = subprocess.Popen([sys.executable, "-c", ""])
     lives = process.identity() | {"pid": dead.pid, "started": process.started(dead.pid)}
     dead.wait()
     write_json(files.lease, {"token": "of the dead", "time": 0.0, **lives})
-    assert sum(together(lambda number: _held(files))) == 1
+    assert sum(together(lambda number: _held(files), writers)) == 1
     assert sorted(path.name for path in files.folder.iterdir()) == ["lease", "spec.json"]
 
 
-def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(tmp_path: Path) -> None:
-    sweep = load(sweep_file(tmp_path, WRITERS))
+@writers
+def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(writers: int, tmp_path: Path) -> None:
+    sweep = load(sweep_file(tmp_path, writers))
     files = SweepFiles(tmp_path / "results", sweep.name)
     store.write_sweep(files, sweep)
     told = list(sweep.runs.items())
+    # Before the processes are forked: pyarrow imports pandas for it, which need not be done in each of them.
+    whole = {name: curve(name, spec, PARTS[-1]) for name, spec in told}
 
     def train(number: int) -> int:
         """As a worker does, or for the last number: collect until there is nothing more to come."""
         collected = 0
-        while number == WRITERS:
+        while number == writers:
             through = all(files.run(name).done.exists() for name in sweep.runs)
             collect(files)
             found = read_table(files.curves).group_by("run_id").aggregate([("iteration", "count")]).to_pydict()
@@ -135,10 +146,9 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(t
         held.release()
         return 0
 
-    assert sum(together(train, WRITERS + 1)) > 1
+    assert sum(together(train, writers + 1)) > 1
     collect(files)
     curves, attempts = read_table(files.curves), read_table(files.attempts).to_pylist()
-    whole = {name: curve(name, spec, PARTS[-1]) for name, spec in told}
     order = [("run_id", "ascending"), ("iteration", "ascending"), ("split", "ascending")]
     assert curves.replace_schema_metadata() == pa.concat_tables(whole.values()).sort_by(order)
     assert [(row["run_id"], row["outcome"]) for row in attempts] == [(name, "done") for name in sorted(whole)]
@@ -146,7 +156,7 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(t
     assert left == {"spec.json", "curves.parquet", "attempts.jsonl", "done.json"}
 
 
-@pytest.mark.parametrize("runs", [300, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("runs", [100, pytest.param(5000, marks=pytest.mark.long)])
 def test_verbs_look_through_many_runs_in_a_gibibyte(runs: int, tmp_path: Path) -> None:
     file = sweep_file(tmp_path, runs)
     make(file, tmp_path / "results")

@@ -22,7 +22,10 @@ from study.training.program import Program
 from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
 
 CPU = torch.device("cpu")
-SHORT = {"recipe__iterations": 23, "recipe__batch_size": 16, "recipe__evaluate_every": 9, "recipe__log_every": 6}
+SHORT = {
+    "block": "single", "depth": 5,
+    "recipe__iterations": 23, "recipe__batch_size": 16, "recipe__evaluate_every": 9, "recipe__log_every": 6,
+}  # fmt: skip
 DATA = tiny_images(train=520, test=20)  # one whole batch of an evaluation, and a rest
 
 

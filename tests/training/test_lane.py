@@ -36,6 +36,12 @@ def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
     return points(files)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """The curve of the usual run."""
+    return curve(tmp_path_factory.mktemp("whole"))  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> None:
     spec = make_spec(**SHORT, recipe__nesterov=nesterov, recipe__milestones=[6], recipe__learning_rate=0.05)
@@ -93,9 +99,10 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
     ids=str,
 )
 def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
-    tmp_path: Path, stop_at: int, fields: dict[str, object]
+    tmp_path: Path, whole: list[tuple[object, ...]], stop_at: int, fields: dict[str, object]
 ) -> None:
-    whole = curve(tmp_path / "whole", **fields)
+    if fields:
+        whole = curve(tmp_path / "whole", **fields)
     spec = make_spec(**SHORT | fields)
     files = open_run(tmp_path / "parts", spec)
     steps = 0
@@ -112,8 +119,7 @@ def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
     assert points(files) == whole
 
 
-def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path) -> None:
-    whole = curve(tmp_path / "whole")
+def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path, whole: list[tuple[object, ...]]) -> None:
     spec = make_spec(**SHORT)
     files = open_run(tmp_path / "parts", spec)
     asked: list[int] = []
@@ -135,7 +141,8 @@ def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> Non
         {"network": "plain", "depth": 8},
         {"depth": 14},
         {"shortcut": "dropout"},
-        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+        # Nine million weights: few steps.
+        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar", "recipe__iterations": 4},
     ]
     alone = [curve(tmp_path / "alone", **fields) for fields in variants]
     specs = [make_spec(**SHORT | fields) for fields in variants]
@@ -144,13 +151,14 @@ def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> Non
     assert [points(files) for _, files in pack] == alone
 
 
-def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(tmp_path: Path) -> None:
-    alone = curve(tmp_path / "alone")
+def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(
+    tmp_path: Path, whole: list[tuple[object, ...]]
+) -> None:
     wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
     calm = make_spec(**SHORT)
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in (wild, calm)]
     assert train_pack(pack, tiny_images(), CPU)
-    assert points(pack[1][1]) == alone
+    assert points(pack[1][1]) == whole
     rows = read_rows(pack[0][1].curves)
     assert status(pack[0][1]).state == "diverged" and math.isnan(rows[-1]["loss"])
     assert rows[-1]["split"] == "train" and rows[-1]["iteration"] == 4
@@ -227,9 +235,16 @@ def test_a_plateau_is_of_the_running_training_error_between_evaluations(tmp_path
     assert lane._error_since_evaluation() == 55.0
 
 
+@pytest.fixture(scope="module")
+def lowered(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """The curve of a run whose rate a plateau lowers."""
+    return curve(tmp_path_factory.mktemp("lowered"), **PLATEAU)  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("stop_at", [2, 3, 7, 9])
-def test_a_plateau_goes_on_after_a_resume_as_it_was(tmp_path: Path, stop_at: int) -> None:
-    whole = curve(tmp_path / "whole", **PLATEAU)
+def test_a_plateau_goes_on_after_a_resume_as_it_was(
+    tmp_path: Path, lowered: list[tuple[object, ...]], stop_at: int
+) -> None:
     spec = make_spec(**SHORT | PLATEAU)
     files = open_run(tmp_path / "parts", spec)
     steps = [0]
@@ -241,7 +256,7 @@ def test_a_plateau_goes_on_after_a_resume_as_it_was(tmp_path: Path, stop_at: int
         report=lambda progress: steps.__setitem__(0, progress.iteration),
     )
     train_pack([(spec, files)], tiny_images(), CPU)
-    assert points(files) == whole
+    assert points(files) == lowered
 
 
 def test_a_mean_of_channels_is_a_choice_of_each_lane(tmp_path: Path) -> None:
@@ -313,8 +328,7 @@ def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["deleted", "shortened", "another's"])
-def test_the_curve_outlives_its_file(tmp_path: Path, damage: str) -> None:
-    whole = curve(tmp_path / "whole")
+def test_the_curve_outlives_its_file(tmp_path: Path, whole: list[tuple[object, ...]], damage: str) -> None:
     spec = make_spec(**SHORT)
     files = open_run(tmp_path / "parts", spec)
     steps = [0]

@@ -37,6 +37,9 @@ STREAM = {
     "recipe__colour": "pca",
 }
 CPU = torch.device("cpu")
+RANKS = multiprocessing.get_context("forkserver")
+"""Its processes are forked from one that has done nothing but import: torch is imported once, not by each rank."""
+RANKS.set_forkserver_preload(["pytest", "study.data", "study.training.pack"])
 
 
 def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed: bool) -> None:
@@ -62,8 +65,7 @@ def train(results: Path, size: int, stop_at: int = 100, streamed: bool = False) 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=_rank, args=(r, size, port, str(results), stop_at, streamed)) for r in range(size)]
+    ranks = [RANKS.Process(target=_rank, args=(r, size, port, str(results), stop_at, streamed)) for r in range(size)]
     for process in ranks:
         process.start()
     for process in ranks:

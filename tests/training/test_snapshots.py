@@ -31,7 +31,10 @@ from tests.helpers import make_spec, open_run, points, tiny_images, training_clo
 from tests.training.test_engine import Player
 
 CPU = torch.device("cpu")
-SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
+SHORT = {
+    "block": "single", "depth": 5,
+    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
+}  # fmt: skip
 EPOCHS = [0, 3, 5, 8, 10, 12]  # 16 images a step, 40 an epoch
 
 
@@ -158,7 +161,7 @@ def test_one_of_another_run_or_without_tensors_is_not_taken(tmp_path: Path, capl
     other = RunFiles(tmp_path / "other")
     other.folder.mkdir()
     moved = Path(shutil.copy(files.snapshots()[0], other.folder))
-    assert checkpoint.load_snapshot(moved, CPU) is None and "run residual-8" in caplog.text
+    assert checkpoint.load_snapshot(moved, CPU) is None and "run residual-5" in caplog.text
     buffer = io.BytesIO()
     torch.save([1, 2], buffer)
     odd = other.snapshot(7, hashlib.sha256(buffer.getvalue()).hexdigest()[:16])
