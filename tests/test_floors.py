@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,23 +66,48 @@ def test_imports_point_down(path: Path) -> None:
             assert {here, there} != {"data", "networks"}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import study, study.cli",
-        "import study.spec.sweep, study.spec.schema",
-        "import study.store.collect, study.store.runs",
-        "import study.networks.shape",
-        "import study.launch.sweep, study.launch.status, study.launch.view, study.launch.catalogue",
-        "import study.launch.slurm, study.launch.cancel, study.launch.profile",
-        "import study.stats.verdict, study.stats.words, study.stats.report",
-        "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
-        "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
-        "import study.plotting.surface3d, study.plotting.trajectory, study.plotting.hessian_ratio, study.plotting.spectrum",
-        "import study.reporting.page, study.reporting.write, study.launch.status",
-    ],
-)
-def test_what_plans_looks_and_draws_imports_no_torch(statement: str) -> None:
-    probe = f"{statement}\nimport sys\nassert not {{'torch', 'torchvision'}} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+IMPORTS = [
+    "import study, study.cli",
+    "import study.spec.sweep, study.spec.schema",
+    "import study.store.collect, study.store.runs",
+    "import study.networks.shape",
+    "import study.launch.sweep, study.launch.status, study.launch.view, study.launch.catalogue",
+    "import study.launch.slurm, study.launch.cancel, study.launch.profile",
+    "import study.stats.verdict, study.stats.words, study.stats.report",
+    "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
+    "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
+    "import study.plotting.surface3d, study.plotting.trajectory, study.plotting.hessian_ratio, study.plotting.spectrum",
+    "import study.reporting.page, study.reporting.write, study.launch.status",
+]
+EACH_ALONE = """
+import json, os, sys, traceback
+import jinja2, matplotlib.figure, matplotlib.style, numpy, pandas, pyarrow.parquet, pydantic, rich.console, scipy.stats, typer
+assert not any(name.partition('.')[0] == 'study' for name in sys.modules)
+for statement in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        wrong = ''
+        try:
+            exec(statement)
+            wrong = ' '.join({'torch', 'torchvision'} & set(sys.modules))
+        except BaseException:
+            wrong = traceback.format_exc()
+        print(json.dumps([statement, wrong]), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+"""What is not ours is imported once. Each statement then has a process of its own, in which nothing of ours was imported."""
+
+
+@pytest.fixture(scope="module")
+def wrong() -> dict[str, str]:
+    """Of each of `IMPORTS` what is wrong with it, or nothing."""
+    command = [sys.executable, "-c", EACH_ALONE, *IMPORTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_what_plans_looks_and_draws_imports_no_torch(statement: str, wrong: dict[str, str]) -> None:
+    assert wrong[statement] == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -13,11 +14,12 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
-    """`figures/make.py`."""
+    """`figures/make.py`, whose commands run once for all tests: their results don't change meanwhile."""
     spec = importlib.util.spec_from_file_location("make", ROOT / "figures" / "make.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.call = cache(module.call)
     return module
 
 

@@ -222,7 +222,10 @@ def followed(runs: pd.DataFrame, protocol: Protocol) -> pd.Series:
 
 def match(runs: pd.DataFrame, value: Value) -> pd.Series:
     """Whether each run is of the network that the value is of, and was trained by its protocol."""
-    same = is_network(runs, value) & followed(runs, value.protocol)
+    same = is_network(runs, value)
+    if not same.any():
+        return same
+    same &= followed(runs, value.protocol)
     if value.rate is None:
         return same & (_changes(runs) == "")
     rates = runs["recipe.learning_rate"] if "recipe.learning_rate" in runs else pd.Series(None, index=runs.index)
@@ -231,7 +234,8 @@ def match(runs: pd.DataFrame, value: Value) -> pd.Series:
 
 def is_network(runs: pd.DataFrame, value: Value) -> pd.Series:
     """Whether each run is of the network that the value is of, however it was trained."""
-    return of_kind(runs, value.network, value.fields) & (runs["depth"] == value.depth).fillna(False).astype(bool)
+    deep = (runs["depth"] == value.depth).fillna(False).astype(bool)
+    return deep & of_kind(runs, value.network, value.fields) if deep.any() else deep
 
 
 def of_kind(runs: pd.DataFrame, network: str, fields: Mapping[str, Any] | None = None) -> pd.Series:

@@ -55,6 +55,7 @@ _PAPER: dict[str, object] = {
     "ytick.color": INK,
     "axes.linewidth": 0.6,
     "axes.titlesize": 8,
+    "axes.titley": 1.0,  # where it would be anyway; else each draw lays out the ticks once more to see whether they are below
     "axes.labelsize": 7.5,
     "axes.spines.top": False,
     "axes.spines.right": False,

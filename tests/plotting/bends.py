@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tests.frames import joined
+
 from .conftest import Frames, study
 from .planes import surface, together
 
@@ -66,7 +68,7 @@ def four(kind: object, **fields: object) -> pd.DataFrame:
 def spectra(seeds: int = 3, **fields: object) -> Frames:
     """The probe `hessian` of plain and residual 20 and 56 at the start and the end; plain ones reach further."""
     runs = study(seeds=seeds, evaluations=2, **fields)[1]  # type: ignore[arg-type]
-    parts = []
+    parts, fields_of = [], []
     for run in runs.to_dict("records"):
         rng = np.random.default_rng([run["depth"], run["seed"], run["network"] == "plain"])
         reach = (20 + run["depth"]) * (2 if run["network"] == "plain" else 1)
@@ -81,8 +83,9 @@ def spectra(seeds: int = 3, **fields: object) -> Frames:
             }  # fmt: skip
             for measure, values in measures.items():
                 places = range(1, len(values) + 1) if len(values) > 1 else [0]
-                parts.append(pd.DataFrame({"measure": measure, "place": places, "value": values}).assign(
-                    iteration=iteration, probe="hessian", layer="", images=1024, seconds=30.0,
-                    **{k: v for k, v in run.items() if k not in ("iteration", "iterations")},
-                ))  # fmt: skip
-    return pd.concat(parts, ignore_index=True), runs
+                parts.append(pd.DataFrame({"measure": measure, "place": places, "value": values}))
+                fields_of.append(
+                    {"iteration": iteration, "probe": "hessian", "layer": "", "images": 1024, "seconds": 30.0}
+                    | {k: v for k, v in run.items() if k not in ("iteration", "iterations")}
+                )
+    return joined(parts, fields_of), runs

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.frames import joined
+
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
     "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
@@ -43,7 +45,7 @@ def study(
     **fields: Any,
 ) -> Frames:
     """Curves and runs of a sweep in which every run is done; `fields` override those of every run."""
-    curves, runs = [], []
+    curves, runs, fields_of = [], [], []
     points = [(n, d, s) for n in networks for d in depths for s in range(seeds)]
     for network, depth, seed in points:
         imagenet = depth in (18, 34)
@@ -68,9 +70,10 @@ def study(
             rate = 0.1 * np.where(steps > iterations * 0.75, 0.01, np.where(steps > iterations * 0.5, 0.1, 1.0))
             curves.append(
                 pd.DataFrame({"iteration": steps, "epoch": steps / 390, "split": split, "loss": error / 30,
-                              "error": error, "lr": rate, "seconds": steps * 0.02, **own})
+                              "error": error, "lr": rate, "seconds": steps * 0.02})
             )  # fmt: skip
-    return pd.concat(curves, ignore_index=True), pd.DataFrame(runs)
+            fields_of.append(own)
+    return joined(curves, fields_of), pd.DataFrame(runs)
 
 
 def cut(frames: Frames, run_id: str, state: str, iteration: int) -> Frames:

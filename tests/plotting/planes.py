@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.frames import joined
+
 from .conftest import FIELDS
 
 
@@ -80,8 +82,8 @@ def surface(
             losses[(alpha > 0.65 * spans[0]) & (beta > 0.5 * spans[1])] = np.nan
             losses[(alpha < -0.9 * spans[0]) & (beta >= 0.95 * spans[1] if not line else True)] = np.inf
         values = {"i": i, "j": j, "level": level, "alpha": alpha, "beta": beta, "split": split, "loss": losses}
-        frames.append(pd.DataFrame(values | {"error": errors(losses), "images": images}).assign(**own))
-    frame = pd.concat(frames, ignore_index=True)
+        frames.append(pd.DataFrame(values | {"error": errors(losses), "images": images}))
+    frame = joined(frames, [own, own])
     frame["iteration"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     return frame
 

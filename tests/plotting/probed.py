@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.frames import joined
+
 from .conftest import FIELDS, Frames
 
 Row = tuple[int, str, str, str, int, float]  # iteration, probe, measure, layer, place, value
@@ -66,7 +68,7 @@ def probed(
     **fields: Any,
 ) -> Frames:
     """Probes and runs of a sweep in which every run is done; `fields` override those of every run."""
-    frames, runs = [], []
+    frames, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
         own = {
             "network": network, "depth": depth, "seed": seed, "family": "cifar", "stem": "cifar", "order": "original",
@@ -78,8 +80,9 @@ def probed(
         runs.append(own | {"iteration": iterations[-1]})
         columns = ["iteration", "probe", "measure", "layer", "place", "value"]
         frame = pd.DataFrame(list(rows(network, depth, seed, iterations)), columns=columns)
-        frames.append(frame.assign(images=1024, seconds=1.0, **own))
-    return pd.concat(frames, ignore_index=True), pd.DataFrame(runs)
+        frames.append(frame.assign(images=1024, seconds=1.0))
+        fields_of.append(own)
+    return joined(frames, fields_of), pd.DataFrame(runs)
 
 
 def ended(frames: Frames, run_id: str, state: str, iteration: int, measured: bool = True) -> Frames:

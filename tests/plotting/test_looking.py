@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 import study as package
+from study.plotting import save
 from study.plotting.refresh import refresh
 from study.spec.registry import FIGURES
 from study.store.curves import to_bytes
 from study.store.layout import SweepFiles
 from tests.helpers import RESULTS
-from tests.launch.command import study
+from tests.launch.command import inside, study
 
 from .planes import surface, together
 
@@ -63,7 +65,7 @@ def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path:
     assert code == 0 and "figures/quickstart/contours.png" in out, err
     drawn = pd.read_csv(tmp_path / "figures/quickstart/contours.csv")
     assert set(drawn["split"]) == {"test"} and "error" in drawn
-    code, out, err = study(tmp_path, "export", "quickstart", "--format", "vts,glb", "--out", "shapes")
+    code, out, err = inside(tmp_path, "export", "quickstart", "--format", "vts,glb", "--out", "shapes")
     assert code == 0 and "have no shape" in out, err
     written = sorted(path.suffix for path in (tmp_path / "shapes").iterdir())
     assert written and written == [".glb"] * (len(written) // 2) + [".vts"] * (len(written) // 2)
@@ -71,12 +73,12 @@ def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path:
 
 def test_all_figures_that_the_data_can_feed(sweep: SweepFiles, tmp_path: Path) -> None:
     measured(sweep)
-    code, out, err = study(tmp_path, "figures", "quickstart", "--formats", "png", "--style", "talk", "--out", "all")
+    code, out, err = inside(tmp_path, "figures", "quickstart", "--formats", "svg", "--style", "talk", "--out", "all")
     assert code == 0, err
     drawn = {line.partition(":")[0] for line in out.splitlines() if not line.startswith("not drawn")}
     said = {line.split(":")[1].strip() for line in out.splitlines() if line.startswith("not drawn")}
     assert drawn >= {"degradation", "depth_error", "fig1", "fig6", "contours", "line1d"} and said >= {"fig4", "orders"}
-    endings = {f"{name}.{ending}" for name in drawn for ending in ("png", "txt", "csv")}
+    endings = {f"{name}.{ending}" for name in drawn for ending in ("svg", "txt", "csv")}
     assert {path.name for path in (tmp_path / "all").iterdir()} == endings
     first = {FIGURES[name].target: name for name in reversed(FIGURES)}
     assert drawn | said == set(first.values()), "a figure of two names is drawn once"
@@ -84,7 +86,7 @@ def test_all_figures_that_the_data_can_feed(sweep: SweepFiles, tmp_path: Path) -
 
 def test_a_table_in_each_format(sweep: SweepFiles, tmp_path: Path) -> None:
     for fmt, begin in (("md", "| network"), ("latex", "% Errors"), ("csv", "network,"), ("text", "network")):
-        code, out, err = study(tmp_path, "table", "errors", "quickstart", "--format", fmt)
+        code, out, err = inside(tmp_path, "table", "errors", "quickstart", "--format", fmt)
         assert code == 0 and out.startswith(begin), err
 
 
@@ -110,21 +112,24 @@ def test_a_table_in_each_format(sweep: SweepFiles, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: SweepFiles, tmp_path: Path) -> None:
-    code, _, err = study(tmp_path, *words)
+    code, _, err = inside(tmp_path, *words)
     assert code == 2 and message in err and len(err.splitlines()) == 1
 
 
 def test_throughput_needs_no_sweep(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, _, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    code, _, err = inside(tmp_path, "figure", "throughput", "--formats", "png")
     assert code == 2 and "there is no bench.parquet among the results; `study bench` measures it" in err
     (sweep.results / "bench.parquet").write_bytes((COLLECTED.parent / "bench.parquet").read_bytes())
-    code, out, err = study(tmp_path, "figure", "throughput", "--formats", "png")
+    code, out, err = inside(tmp_path, "figure", "throughput", "--formats", "png")
     assert code == 0 and "figures/bench/throughput.png" in out, err
-    named = study(tmp_path, "figure", "throughput", "quickstart", "--formats", "png")
+    named = inside(tmp_path, "figure", "throughput", "quickstart", "--formats", "png")
     assert named[0] == 0 and "figures/quickstart/throughput.png" in named[1], named[2]
 
 
-def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(sweep: SweepFiles, tmp_path: Path) -> None:
+def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(
+    sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.plotting.refresh.save", partial(save, formats=("pdf",)))
     names = ["degradation", "contours"]
     lines = list(refresh(sweep, names, tmp_path / "out"))
     assert lines[0] == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"

@@ -10,6 +10,7 @@ import pytest
 
 from study.spec import sweep
 from tests.helpers import PATIENCE
+from tests.launch.command import inside
 
 
 @pytest.fixture
@@ -40,5 +41,18 @@ def study(tmp_path):
         return subprocess.run(
             command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=PATIENCE
         )
+
+    return study
+
+
+@pytest.fixture
+def study_inside(tmp_path, monkeypatch):
+    """The same in the tests' process, which need not start."""
+
+    def study(*words):
+        monkeypatch.setenv("STUDY_RESULTS", str(tmp_path / "results"))
+        monkeypatch.setenv("STUDY_DATA", str(tmp_path / "data"))
+        code, out, err = inside(tmp_path, *map(str, words))
+        return subprocess.CompletedProcess(words, code, out, err)
 
     return study

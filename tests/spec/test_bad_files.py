@@ -194,9 +194,9 @@ def refused(result, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["unknown key at the top", "CIFAR depth 34", "duplicate key", "a tag of Python"])
-def test_the_command_refuses_a_bad_file(study, write, tmp_path, kind):
+def test_the_command_refuses_a_bad_file(study_inside, write, tmp_path, kind):
     text, message = BAD[kind]
-    assert refused(study("sweep", write(text)), tmp_path) == f"study: {tmp_path}/mine.yaml{message}" + (
+    assert refused(study_inside("sweep", write(text)), tmp_path) == f"study: {tmp_path}/mine.yaml{message}" + (
         " has no meaning in a sweep file\n" if kind == "a tag of Python" else "\n"
     )
 
@@ -207,8 +207,8 @@ def test_the_command_says_each_of_several_mistakes(study, write, tmp_path):
     assert all(line.startswith("study: ") for line in said)
 
 
-def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, write, tmp_path):
-    said = refused(study("sweep", write(GOOD.replace("digits", "image_folder, folder: mine"))), tmp_path)
+def test_the_command_refuses_a_missing_data_root_before_anything_starts(study_inside, write, tmp_path):
+    said = refused(study_inside("sweep", write(GOOD.replace("digits", "image_folder, folder: mine"))), tmp_path)
     assert len(said.splitlines()) == 1
     assert f"{tmp_path}/data/mine" in said
 
@@ -224,10 +224,10 @@ def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, w
     ],
     ids=["missing", "folder", "binary", "latin-1", "null"],
 )
-def test_the_command_refuses_a_file_that_it_cannot_read(study, tmp_path, make, message):
+def test_the_command_refuses_a_file_that_it_cannot_read(study_inside, tmp_path, make, message):
     path = tmp_path / "mine.yaml"
     make(path)
-    said = refused(study("sweep", path), tmp_path)
+    said = refused(study_inside("sweep", path), tmp_path)
     assert said.startswith(f"study: {path}")
     assert message in said
     assert len(said.splitlines()) == 1

@@ -235,12 +235,13 @@ def test_the_schema_knows_surfaces(tmp_path: Path) -> None:
         "{points: [5, 3], range: [[0, 1], [-1, 1]], of: {seed: 0}, planes: 2}",
         "{plane: interpolate, to: [{seed: 1}], of: {seed: 0}, range: [0, 1]}",
     ]
+    schema = sweep_schema()
     loaded(tmp_path, *good)
-    jsonschema.validate(read(tmp_path / "mine.yaml").data, sweep_schema())
+    jsonschema.validate(read(tmp_path / "mine.yaml").data, schema)
     for bad in ("{pints: 5}", "{bn: frozn}", "{points: many}", "{planes: 0}"):
         tmp_path.joinpath("mine.yaml").write_text(GRID + f"  - {bad}\n")
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(read(tmp_path / "mine.yaml").data, sweep_schema())
+            jsonschema.validate(read(tmp_path / "mine.yaml").data, schema)
 
 
 @pytest.mark.parametrize("name", ["surfaces", "surfaces_quick"])

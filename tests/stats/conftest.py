@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.frames import joined
+
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 Errors = Callable[[str, int, int], tuple[float, float]]
 FIELDS = {
@@ -28,11 +30,13 @@ def curve(final: tuple[float, float], speed: float, last: int) -> pd.DataFrame:
     steps = ITERATIONS[: last // 10]
     shared = {"iteration": steps, "epoch": steps / 390, "lr": np.where(steps <= 600, 0.1, 0.01), "seconds": 0.1 * steps}
     loss = 2.3 * np.exp(-speed * steps)
-    parts = [pd.DataFrame({**shared, "split": "train", "loss": loss, "error": 50.0})]
-    for split, error in zip(("train_clean", "test"), final, strict=True):
-        errors = np.where(steps == ITERATIONS[-1], error, error / 2)  # the best is not the last
-        parts.append(pd.DataFrame({**shared, "split": split, "loss": loss, "error": errors}))
-    return pd.concat(parts)
+    errors = [np.where(steps == ITERATIONS[-1], error, error / 2) for error in final]  # the best is not the last
+    return pd.DataFrame({
+        **{name: np.tile(values, 3) for name, values in shared.items()},
+        "split": np.repeat(["train", "train_clean", "test"], len(steps)),
+        "loss": np.tile(loss, 3),
+        "error": np.concatenate([np.full(len(steps), 50.0), *errors]),
+    })  # fmt: skip
 
 
 def sweep(
@@ -49,7 +53,7 @@ def sweep(
     `states` names the runs that are not done: a diverged one ends at iteration 300 in NaN, a running one is there,
     any other has no curve.
     """
-    curves, runs = [], []
+    curves, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
         own = {**FIELDS, "network": network, "depth": depth, "seed": seed, **fields}
         own["shortcut"] = None if network == "plain" else own.get("shortcut", "A")
@@ -61,8 +65,9 @@ def sweep(
         drawn = curve(errors(network, depth, seed), speed(network, depth), last)
         if state == "diverged":
             drawn.loc[drawn["iteration"] == last, ["loss", "error"]] = np.nan
-        curves.append(drawn.assign(**own))
-    return pd.concat(curves, ignore_index=True), pd.DataFrame(runs)
+        curves.append(drawn)
+        fields_of.append(own)
+    return joined(curves, fields_of), pd.DataFrame(runs)
 
 
 def wobble(seed: int, size: float) -> float:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from study.store.collect import RUNS
 from study.store.curves import CURVES, to_bytes
-from tests.launch.command import study
+from tests.launch.command import inside, study
 from tests.stats.conftest import degrades, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -33,12 +33,12 @@ def test_in_words(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "1. Does depth raise the training error of the plain networks? Yes.\n" in out
     assert "2. Does the shortcut mend it? Yes.\n" in out
-    assert study(tmp_path, "verdict", "known", "--format", "md")[1].startswith("## cifar10, he2015_cifar\n")
+    assert inside(tmp_path, "verdict", "known", "--format", "md")[1].startswith("## cifar10, he2015_cifar\n")
 
 
 def test_for_programs_and_from_another_folder(tmp_path: Path) -> None:
     collected(tmp_path)
-    code, out, _ = study(ROOT, "verdict", "known", "--format", "json", "--results", str(tmp_path / "results"))
+    code, out, _ = inside(ROOT, "verdict", "known", "--format", "json", "--results", str(tmp_path / "results"))
     assert code == 0
     assert json.loads(out)["findings"][0]["answers"][0]["answer"] == "Yes"
 
@@ -48,11 +48,11 @@ def test_without_curves_it_is_one_clear_line(tmp_path: Path) -> None:
     code, out, err = study(tmp_path, "verdict", "known")
     assert (code, out) == (2, "")
     assert err == "study: nothing to judge: none of the 24 runs has been evaluated yet\n"
-    code, _, err = study(tmp_path, "verdict", "unknown")
+    code, _, err = inside(tmp_path, "verdict", "unknown")
     assert code == 2 and len(err.splitlines()) == 1
 
 
 def test_on_the_results_that_come_along() -> None:
     for name in ("quickstart", "cifar10-jpeg_cpu"):
-        code, out, err = study(ROOT, "verdict", name)
+        code, out, err = inside(ROOT, "verdict", name)
         assert (code, err) == (0, "") and "5. How many seeds would it take?" in out

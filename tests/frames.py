@@ -1,0 +1,23 @@
+"""Synthetic frames as the store gives them, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def joined(parts: Sequence[pd.DataFrame], fields: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The parts one below the other, each with its fields on every row: as `assign` on each, but quick for many."""
+    rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    columns = {name: _column([own[name] for own in fields]) for name in fields[0]}
+    right = pd.DataFrame(columns).iloc[rows].reset_index(drop=True)
+    return pd.concat([pd.concat(parts, ignore_index=True), right], axis=1)
+
+
+def _column(values: list[Any]) -> pd.Series:
+    """None beside texts stays None."""
+    mixed = {str} < {type(value) for value in values}
+    return pd.Series(values, dtype=object) if mixed else pd.Series(values)
