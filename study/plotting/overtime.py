@@ -129,7 +129,8 @@ def draw_lines(
     axes: Axes, data: pd.DataFrame, unit: int, looks: Mapping[str, Look] = DASHED, value: str = "error", **own: Any
 ) -> None:
     """The seeds, bands and means of a panel in the colours of their depths; `own` goes to every line."""
-    for (_, _, split, kind), line in data.groupby(["network", "label", "split", "kind"], sort=False):
+    for _, line in data.groupby(["network", "label", "split", "kind"], sort=False):
+        split, kind = line[["split", "kind"]].iloc[0]
         bold, dash = kind == "mean", looks[split].dash
         look: dict[str, Any] = {"color": style.depth_colour(line["depth"].iloc[0]), **own}
         width = looks[split].width
@@ -143,7 +144,7 @@ def draw_lines(
             for x, y in points[ends & (line["state"] == "diverged").to_numpy()]:
                 end = (x, min(y, axes.get_ylim()[1]))
                 axes.plot(*end, "x", color=look["color"], ms=4, zorder=4, clip_on=False, gid="diverged")
-    for (_, _, split), line in data[data["kind"].isin(BAND)].groupby(["network", "label", "split"], sort=False):
+    for (*_, split), line in data[data["kind"].isin(BAND)].groupby(["network", "label", "split"], sort=False):
         low, high = (line[line["kind"] == kind] for kind in ("quarter", "three_quarters"))
         colour = own.get("color", style.depth_colour(line["depth"].iloc[0]))
         between = (low["iteration"] / unit, low[value], high[value])
@@ -210,11 +211,15 @@ def legend(lines: pd.DataFrame, looks: Mapping[str, Look] = DASHED) -> list[Arti
 def seeds_legend(lines: pd.DataFrame) -> list[Artist]:
     """The entries for seeds that are lines of their own, and for bands of many."""
     thin: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "alpha": 0.5}
-    banded, kinds = lines["kind"].isin(BAND).any(), set(lines.loc[~lines["state"].isin(GONE), "kind"])
-    single = [Line2D([], [], label="single seeds", **thin)] if "seed" in kinds or not banded else []
-    band = [Line2D([], [], label="least and most of the seeds", **thin)]
-    band += [Patch(color=style.INK, alpha=0.2, linewidth=0, label="half of the seeds")]
-    return single + (band if banded else [])
+    kinds = set(lines.loc[~lines["state"].isin(GONE), "kind"])
+    banded = not kinds.isdisjoint(BAND)
+    entries: list[Artist] = []
+    if "seed" in kinds or not banded:
+        entries.append(Line2D([], [], label="single seeds", **thin))
+    if banded:
+        entries.append(Line2D([], [], label="least and most of the seeds", **thin))
+        entries.append(Patch(color=style.INK, alpha=0.2, linewidth=0, label="half of the seeds"))
+    return entries
 
 
 def seeds_in_words(lines: pd.DataFrame) -> str:

@@ -82,7 +82,9 @@ def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _drawn_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     draws = np.random.default_rng(SEED)
-    sums = np.zeros(DRAWS)
-    for value in np.sort(np.abs(values)):  # sorted: the order of the pairs must not matter
-        sums += value * draws.choice((-1.0, 1.0), DRAWS)
+    sizes = np.sort(np.abs(values))  # sorted: the order of the pairs must not matter
+    sums = np.full(DRAWS, -sizes.sum())
+    for size in sizes:  # a bit a sign: to choose among numbers takes seven times as long
+        up = np.unpackbits(np.frombuffer(draws.bytes(-(-DRAWS // 8)), np.uint8), count=DRAWS)
+        sums += 2 * size * up
     return sums
