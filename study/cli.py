@@ -117,7 +117,9 @@ def sweep(
         check(planned, machine, cluster)
     dropped, aside = record(planned)
     if aside:
-        print(f"note: {planned.files.folder}/ had tables the folders of whose runs are gone; they are kept in {aside}/")
+        print(
+            f"note: {planned.files.folder}/ had results of other runs, with no folders left; they are kept in {aside}/"
+        )
     if dropped:
         print(f"note: {named.name} named {dropped} other runs before; they stay on disk. `name=...` keeps both apart")
     if chosen == "slurm":

@@ -114,7 +114,9 @@ def test_results_that_only_the_tables_have_outlive_a_sweep_that_names_other_runs
     code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
     assert code == 0, err
     [aside] = results.glob("tiny.before-*")
-    assert f"the folders of whose runs are gone; they are kept in results/{aside.name}/" in " ".join(out.split())
+    assert f"results of other runs, with no folders left; they are kept in results/{aside.name}/" in " ".join(
+        out.split()
+    )
     pd.testing.assert_frame_equal(package.read_curves(aside), before)
     assert set(package.read_runs(results / "tiny")["seed"]) == {1}
     assert inside(tmp_path, "status", aside.name)[0] == 2  # tables, but nothing to train
