@@ -69,6 +69,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, where it is there.
+
+    Raises
+    ------
+    WriteError
+        It could not be removed.
+    """
+    with writing(path):
+        path.unlink(missing_ok=True)
+
+
 def draft(path: Path) -> Path:
     """A name for a file until it is whole: unique, and with its writer in it, so that those of the dead can be told."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")

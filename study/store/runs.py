@@ -23,6 +23,7 @@ from study.store.files import (
     examine_lines,
     read_json,
     read_lines,
+    remove,
     write_json,
 )
 from study.store.layout import RunFiles, SweepFiles, TaskFiles
@@ -212,7 +213,7 @@ def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float
     heard = {} if last_sign is None else {"last_sign": last_heard(files, last_sign)}
     append_line(files.attempts, begun | heard | provenance)
     for path in (files.failed, files.done):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def last_heard(files: TaskFiles, beat: float) -> float:
@@ -279,7 +280,7 @@ def reset(files: RunFiles) -> None:
         # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
         found = (*files.checkpoints(), *files.snapshots(), *files.certificates())
         for path in (files.done, files.failed, *found, files.curves, files.probes):
-            path.unlink(missing_ok=True)
+            remove(path)
     finally:
         held.release()
 

@@ -21,6 +21,7 @@ from study.store.files import (
     digest,
     read_checked,
     read_json,
+    remove,
     write_bytes,
     write_json,
 )
@@ -129,7 +130,7 @@ def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 
     path = files.points(count, digest(content))
     write_bytes(path, content)
     for old in [p for p in files.checkpoints() if p != path][keep - 1 :]:
-        old.unlink(missing_ok=True)
+        remove(old)
 
 
 def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Row]]:
@@ -170,7 +171,7 @@ def sealed(files: SurfaceFiles) -> bool:
 def unseal(files: ChunkFiles) -> None:
     """Have a chunk measured again as far as its points are gone."""
     log.warning("%s has lost points since it was measured; they are measured again", files.run_id)
-    files.done.unlink(missing_ok=True)
+    remove(files.done)
 
 
 # -- whole surfaces -------------------------------------------------------------------------------------------------------
@@ -298,9 +299,9 @@ def reset(files: SurfaceFiles) -> None:
         busy = [task.run_id for task in tasks if task.run_id not in held]
         if busy:
             raise StudyError(f"{busy[0]} is being measured; it cannot start over")
-        files.done.unlink(missing_ok=True)  # the seal goes first: if this is cut short, the surface is not done
+        remove(files.done)  # the seal goes first: if this is cut short, the surface is not done
         for path in (files.table, files.failed, files.facts, *files.planes()):
-            path.unlink(missing_ok=True)
+            remove(path)
         shutil.rmtree(files.folder / "chunks", ignore_errors=True)
     finally:
         for own in held.values():

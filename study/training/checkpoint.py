@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.store.files import check_version, digest, write_bytes
+from study.store.files import check_version, digest, remove, write_bytes
 from study.store.layout import RunFiles
 
 VERSION = 1
@@ -37,7 +37,7 @@ def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) 
     path = files.checkpoint(iteration, digest(content))
     write_bytes(path, content)
     for old in [p for p in files.checkpoints() if p != path][keep - 1 :]:
-        old.unlink(missing_ok=True)
+        remove(old)
 
 
 def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:

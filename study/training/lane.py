@@ -12,6 +12,7 @@ import torch
 from study.errors import StudyError
 from study.spec.run import RunSpec
 from study.store.curves import CURVES, Row, write_rows
+from study.store.files import remove
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.feed import Feed
@@ -230,7 +231,7 @@ class Lane:
         if self.spec.snapshot_every is not None and later and self.ranks.first:
             self.before_write()
             for path in later:
-                path.unlink(missing_ok=True)
+                remove(path)
 
     def _gather(self) -> None:
         """Bring the counters of all ranks together on the first, for a checkpoint that any number of them can go on from."""

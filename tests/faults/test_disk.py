@@ -99,6 +99,11 @@ def test_an_operation_that_fails_is_said_and_the_sweep_goes_on_afterwards(
     fail(warm, folder, undisturbed, file, kind, at, chance.choice(ERRORS), Action.FAIL)
 
 
+@pytest.mark.parametrize("file", ["checkpoint-", "points-", "done.json"])
+def test_a_file_that_cannot_be_removed_is_said(warm: Warm, folder: Path, undisturbed: Undisturbed, file: str) -> None:
+    fail(warm, folder, undisturbed, file, Kind.UNLINK, 1, errno.EIO, Action.FAIL)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("file", FILES)

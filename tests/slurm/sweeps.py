@@ -25,7 +25,7 @@ grid: {network: [plain, residual], depth: [8, 14], seed: [0, 1, 2]}
 """
 
 LONG = """
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 3000, recipe.evaluate_every: 1000}
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 1500, recipe.evaluate_every: 500}
 grid: {network: [plain, residual], seed: [0]}
 """
 
