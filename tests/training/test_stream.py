@@ -28,6 +28,7 @@ from study.training.ranks import Ranks
 from study.training.samples import Draws, Samples
 from study.training.stream import Stream
 from tests.helpers import make_folder, make_spec, open_run, points, read_rows
+from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
 FIELDS: dict[str, Any] = {
@@ -303,6 +304,7 @@ def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files: 
     stream.batch(Draws(*(part[0] for part in window)), 0)
     workers = children() - before
     assert len(workers) == 2
+    wait_for(lambda: all(map(ignores_interrupts, workers)))  # one of them may have decoded the first batch alone
     for worker in workers:
         assert os.getpgid(worker) != os.getpgid(0)
         os.kill(worker, signal.SIGINT)
@@ -310,6 +312,14 @@ def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files: 
     assert children() - before == workers
     stream.close()
     assert children() - before == set()
+
+
+def ignores_interrupts(pid: int) -> bool:
+    """Whether a process has told the kernel to keep SIGINT from it."""
+    [mask] = [
+        line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn")
+    ]
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
 
 
 def children() -> set[int]:
