@@ -227,6 +227,6 @@ def seeds_in_words(lines: pd.DataFrame) -> str:
     if not lines["kind"].isin(BAND).any():
         return "Pale lines are single seeds"
     return (
-        f"Where there are more than {MANY_SEEDS} seeds, pale lines are the least and the most of those that did not diverge, "
-        "with their middle half shaded; elsewhere pale lines are single seeds"
+        f"Where there are more than {MANY_SEEDS} seeds, pale lines are the least and the most of those that neither diverged "
+        "nor failed, with their middle half shaded; elsewhere pale lines are single seeds"
     )

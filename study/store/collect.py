@@ -298,11 +298,11 @@ def set_aside(files: SweepFiles, named: Collection[str]) -> Path | None:
     if not files.runs_table.exists():
         return None
     content = files.runs_table.read_bytes()
-    rows = completed(read_table(files.runs_table), RUNS).to_pylist()
+    rows = read_table(files.runs_table).select(["run_id", "state"]).to_pylist()
     dropped = (row["run_id"] for row in rows if row["state"] in ENDED and row["run_id"] not in named)
     if all(files.run(run_id).folder.exists() for run_id in dropped):
         return None
-    aside = SweepFiles(files.results, f"{files.name[:40]}.before-{digest(content)[:8]}")
+    aside = SweepFiles(files.results, f"{files.name[:40].rstrip('.')}.before-{digest(content)[:8]}")
     aside.refuse_elsewhere()
     for path in sorted(files.folder.glob("*.parquet")):
         write_bytes(aside.folder / path.name, path.read_bytes())
