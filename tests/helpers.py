@@ -31,6 +31,11 @@ RESULTS = Path(__file__).parent.parent / "results"
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
 
 
+def long(*values: Any) -> Any:
+    """Parameters of a case that `pytest -m long` alone has: another one like it is always run."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 def make_spec(**fields: Any) -> RunSpec:
     """A run spec: ResNet-8 on digits unless told otherwise; `recipe__iterations=5` sets a field of the recipe."""
     named = {key.replace("__", "."): value for key, value in fields.items()}

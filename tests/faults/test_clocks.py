@@ -12,6 +12,7 @@ from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Layer, until
 from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, left_alone, namespaces, trained_once
+from tests.helpers import long
 
 __all__ = ["namespaces"]  # a fixture
 
@@ -27,7 +28,7 @@ def folder(layer: Layer) -> Path:
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=hours * HOUR) as first:
         until(lambda: in_training(folder))
@@ -38,7 +39,7 @@ def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Lay
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [long(-1), 1])
 def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST) as first:
         until(lambda: in_training(folder))
@@ -48,7 +49,7 @@ def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, fo
     trained_once(folder, 1)
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     layer: Layer, folder: Path, hours: int
 ) -> None:

@@ -18,7 +18,7 @@ from study.store.files import DamagedError
 from study.store.reading import read_probes, read_surfaces
 from study.training import checkpoint
 from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
-from tests.helpers import points
+from tests.helpers import long, points
 
 FILES = (
     "spec.json",
@@ -62,7 +62,7 @@ def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
     yield from (others, b"", chance.randbytes(len(content)), content + content, b"\0" * len(content))
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [20, long(1000)])
 @pytest.mark.parametrize("name", FILES)
 def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: int) -> None:
     run, other, files = run_of(copy, "plain"), run_of(copy, "residual"), files_of(copy)

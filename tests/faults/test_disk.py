@@ -18,6 +18,7 @@ from tests.faults import kills, whole
 from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind, until
 from tests.faults.undisturbed import SMALL, WORDS, Undisturbed
 from tests.faults.warm import Warm
+from tests.helpers import long
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 KINDS = {
@@ -34,7 +35,7 @@ UNHURT = ("/log", "heartbeat")
 
 def _some(*chosen: str) -> list[object]:
     """All kinds of files as parameters, of which all but the chosen ones are for the long version."""
-    return [file if file in chosen else pytest.param(file, marks=pytest.mark.long) for file in FILES]
+    return [file if file in chosen else long(file) for file in FILES]
 
 
 @pytest.fixture

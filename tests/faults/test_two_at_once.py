@@ -15,6 +15,7 @@ from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
 from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+from tests.helpers import long
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
@@ -118,11 +119,11 @@ def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
     layer: Layer, folder: Path, file: str
 ) -> None:
     layer.arm(Action.STOP, 1, kinds=Kind.LINK if file == "lease" else Kind.RENAME, only=f"/{file}")
-    with layer.started(folder, *WORDS) as first:
+    with layer.started(folder, *HERE) as first:
         until(lambda: layer.struck)
         stopped = layer.state.process
         layer.mend()
-        second = layer.run(folder, *WORDS)
+        second = layer.run(folder, *HERE)
         said(second)
         os.kill(stopped, signal.SIGCONT)
         assert first.ended().code == 0
@@ -144,7 +145,7 @@ def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(laye
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
+@pytest.mark.parametrize("prefix", [long(OTHER_PIDS), OTHER_HOST], ids=["a container of the same name", "another host"])
 def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE, prefix=prefix) as second:
         together(first, second)
@@ -154,7 +155,7 @@ def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: 
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("prefix", [OTHER_PIDS, OTHER_HOST], ids=["a container of the same name", "another host"])
+@pytest.mark.parametrize("prefix", [OTHER_PIDS, long(OTHER_HOST)], ids=["a container of the same name", "another host"])
 def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_long(
     layer: Layer, folder: Path, prefix: tuple[str, ...]
 ) -> None:

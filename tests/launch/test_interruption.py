@@ -17,6 +17,7 @@ from tests.launch.command import curves, descendants, inside, kill_tree, runs, s
 LONG = ("recipe.iterations=150", "recipe.milestones=[100]", "train_subset=400")
 
 ONE_WORKER = ("--workers", "1", "--threads", "1")
+"""Where it is not about several: one starts sooner than two."""
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +45,11 @@ def go_on(folder: Path, undisturbed: object) -> None:
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat", "failed.json")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, ()), (signal.SIGTERM, ONE_WORKER)])
 def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
-    tmp_path: Path, number: signal.Signals, undisturbed: object
+    tmp_path: Path, number: signal.Signals, workers: tuple[str, ...], undisturbed: object
 ) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG)
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *workers)
     wait_for(lambda: in_mid_run(tmp_path))
     under_way = {files.run_id for files in runs(tmp_path) if files.curves.exists()}
     process.send_signal(number)
@@ -82,7 +83,7 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
 
 
 def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG)
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path))
     workers = descendants(process.pid)
     process.kill()

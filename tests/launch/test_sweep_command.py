@@ -32,7 +32,8 @@ figures: [degradation, depth_error]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep, and what its first call printed."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = study(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"), "seed=0,1")
+    name = sweep_file(folder, TINY + "figures: [degradation]\n")
+    code, out, err = study(folder, "sweep", name, "seed=0,1", "--workers", "1", "--threads", "1")
     assert code == 0, err
     return folder, out
 
@@ -232,14 +233,14 @@ grid: {network: [plain, residual]}
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
     text = "fixed: {data: image_folder, folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path, text))
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
 
 def test_unwritable_results_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file stands where the folder should be")
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path))
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path))
     assert code == 2 and len(err.splitlines()) == 1 and "results" in err
 
 

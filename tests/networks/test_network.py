@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision
 
 from study.networks.network import build, structure
-from tests.helpers import make_spec
+from tests.helpers import long, make_spec
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
 
@@ -42,8 +41,10 @@ def drawn(spec, classes, dtype=torch.float32):
 
 def torchvisions(name, network, **options):
     """Its network with copies of this one's weights, and zeros for the biases of convolutions, where it has any."""
+    from torchvision import models  # late: it brings a compiler, and who collects tests need not wait for that
+
     with torch.device("meta"):
-        theirs = getattr(torchvision.models, name)(**options)
+        theirs = getattr(models, name)(**options)
     biases = {f"{name}.bias": m.bias for name, m in theirs.named_modules() if isinstance(m, torch.nn.Conv2d)}
     zeros = {name: torch.zeros(bias.shape) for name, bias in biases.items() if bias is not None}
     names = [name for name in theirs.state_dict() if name not in zeros]
@@ -52,9 +53,7 @@ def torchvisions(name, network, **options):
     return theirs
 
 
-@pytest.mark.parametrize(
-    "depth", [18, pytest.param(34, marks=pytest.mark.long), 50, pytest.param(101, marks=pytest.mark.long), 152]
-)
+@pytest.mark.parametrize("depth", [18, long(34), 50, long(101), 152])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     stride = {"stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)

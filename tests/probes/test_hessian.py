@@ -12,7 +12,7 @@ import torch
 from study.probes import hessian, measure
 from study.probes.curvature import Hessian, extremes
 from study.store.curves import read_table
-from tests.helpers import make_spec
+from tests.helpers import long, make_spec
 from tests.probes.subjects import make, values
 from tests.probes.test_schedule import SHORT, same, train, trained
 
@@ -31,7 +31,7 @@ def by_measure(found):
     return table
 
 
-@pytest.mark.parametrize("network", ["plain", "residual"])
+@pytest.mark.parametrize("network", [long("plain"), "residual"])
 def test_its_measures_are_of_one_hessian(network):
     subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch
     before = {name: value.clone() for name, value in subject.network.state_dict().items()}
@@ -72,7 +72,7 @@ def test_it_measures_the_same_again(short):
     "fields",
     [
         {"order": "pre", "shortcut": "dropout"},
-        {"shortcut": "exclusive_gate", "recipe__bn_groups": 2},
+        long({"shortcut": "exclusive_gate", "recipe__bn_groups": 2}),
         {"block": "bottleneck", "depth": 11, "shortcut": "B"},
     ],
     ids=str,

@@ -21,7 +21,7 @@ from study.training import checkpoint, pack
 from study.training.engine import Graphs
 from study.training.lane import Lane
 from study.training.pack import Progress, train_pack
-from tests.helpers import make_spec, open_run, points, tiny_images, training_clock
+from tests.helpers import long, make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 
 CPU = torch.device("cpu")
@@ -88,7 +88,7 @@ def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_
         {"shortcut": "dropout", "order": "pre"},
         {"shortcut": "exclusive_gate"},
         {"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11},
-        {"network": "plain", "family": "vgg", "block": "single", "depth": 11, "stem": "cifar"},
+        long({"network": "plain", "family": "vgg", "block": "single", "depth": 11, "stem": "cifar"}),
     ],
     ids=lambda fields: next(iter(fields.values())),
 )

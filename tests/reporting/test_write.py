@@ -14,7 +14,7 @@ from study.spec.sweep import load
 from study.store import runs as store
 from study.store.layout import SweepFiles
 from tests.helpers import RESULTS, seal_run
-from tests.launch.command import study, sweep_file
+from tests.launch.command import inside, sweep_file
 from tests.plotting.conftest import study as synthetic
 
 from .sweeps import found
@@ -33,7 +33,7 @@ def collected(tmp_path: Path) -> SweepFiles:
 
 
 def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = study(tmp_path, "report", "quickstart")
+    code, out, err = inside(tmp_path, "report", "quickstart")
     assert code == 0 and err == ""
     path = tmp_path / "figures/quickstart/report.html"
     assert out == f"figures/quickstart/report.html ({path.stat().st_size / 1e6:.1f} MB): 30 of 30 runs done\n"

@@ -11,11 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from study import data
 from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.lease import holder
 from study.store.runs import ENDED, status
-from tests.helpers import PATIENCE
+from study.training.pack import train_pack
+from tests.helpers import PATIENCE, make_spec, open_run
 from tests.launch.command import curves, study
 from tests.slurm.cluster import Cluster
 
@@ -24,10 +28,20 @@ fixed: {data: digits, recipe: quick, recipe.iterations: 24, recipe.evaluate_ever
 grid: {network: [plain, residual], depth: [8, 14], seed: [0, 1, 2]}
 """
 
-LONG = """
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 1500, recipe.evaluate_every: 500}
+TWO = """
+fixed: {data: digits, recipe: quick, depth: 8, recipe.evaluate_every: 20}
 grid: {network: [plain, residual], seed: [0]}
 """
+
+
+def lasting(seconds: float, folder: Path) -> str:
+    """`TWO`, with so many iterations that a run takes these seconds of CPU time on this machine: to be disturbed in training."""
+    pilot = make_spec(recipe__iterations=30, recipe__evaluate_every=30)
+    images = data.load("digits", folder)
+    began = time.process_time()
+    train_pack([(pilot, open_run(folder, pilot))], images, torch.device("cpu"))
+    iterations = round(30 * seconds / (time.process_time() - began))
+    return TWO.replace("evaluate_every: 20", f"evaluate_every: {iterations // 2}, recipe.iterations: {iterations}")
 
 
 class User:

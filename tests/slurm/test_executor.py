@@ -13,9 +13,10 @@ import pytest
 from study.launch.allocator import ALLOCATOR
 from study.store.files import read_json, read_lines, write_json
 from study.store.runs import status
+from tests.helpers import long
 from tests.launch.command import curves, kill_tree
 from tests.slurm.cluster import Cluster
-from tests.slurm.sweeps import LONG, TWELVE, User, local_curves
+from tests.slurm.sweeps import TWELVE, TWO, User, lasting, local_curves
 
 pytestmark = pytest.mark.slurm
 
@@ -24,8 +25,15 @@ HELD = "sbatch: {hold: true}\n"
 
 
 @pytest.fixture(scope="module")
-def long_curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
-    return local_curves(tmp_path_factory.mktemp("local"), LONG)
+def slow(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A sweep of two runs that take long enough to be disturbed when both are in training."""
+    return lasting(12, tmp_path_factory.mktemp("pilot"))
+
+
+@pytest.fixture(scope="module")
+def expected(slow: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    """Its curves, undisturbed."""
+    return local_curves(tmp_path_factory.mktemp("local"), slow)
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +60,9 @@ def test_twelve_runs_on_two_nodes_equal_the_local_executors_bit_for_bit(cluster:
     assert "nothing is left to do; 12 of 12 runs are there" in user.study("sweep", "tiny.yaml")
 
 
-def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_path: Path, slow: str) -> None:
     # The signal of a limit comes up to a minute early: 55 s before a limit of one minute is about at once.
-    user = User(cluster, tmp_path, LONG, "{time: 1, signal_seconds: 45, max_requeues: 9}")
+    user = User(cluster, tmp_path, slow, "{time: 1, signal_seconds: 45, max_requeues: 9}")
     user.study("sweep", "tiny.yaml", "recipe.iterations=100000", "network=plain")
     [run] = user.runs()
     user.wait(
@@ -70,9 +78,9 @@ def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_pat
 
 @pytest.mark.parametrize("how", ["requeue", "preemption", "node failure", "controller restart"])
 def test_disturbed_in_mid_sweep_it_ends_the_same(
-    cluster: Cluster, tmp_path: Path, how: str, long_curves: dict[str, object]
+    cluster: Cluster, tmp_path: Path, how: str, slow: str, expected: object
 ) -> None:
-    user = User(cluster, tmp_path, LONG)
+    user = User(cluster, tmp_path, slow)
     user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
     user.wait(lambda: len([f for f in user.in_training() if f.checkpoints()]) == 2, "both runs are in training")
     jobs = {row["id"]: row["node"] for row in cluster.squeue()}
@@ -88,7 +96,7 @@ def test_disturbed_in_mid_sweep_it_ends_the_same(
     else:
         cluster.restart_controller()
     user.finish()
-    assert curves(user.folder) == long_curves
+    assert curves(user.folder) == expected
     if how != "controller restart":
         assert max(user.starts().values()) > 1
     before = user.starts()
@@ -96,8 +104,10 @@ def test_disturbed_in_mid_sweep_it_ends_the_same(
     assert user.starts() == before and not cluster.squeue()
 
 
-def test_a_cancelled_task_is_submitted_again_alone(cluster: Cluster, tmp_path: Path, long_curves: object) -> None:
-    user = User(cluster, tmp_path, LONG)
+def test_a_cancelled_task_is_submitted_again_alone(
+    cluster: Cluster, tmp_path: Path, slow: str, expected: object
+) -> None:
+    user = User(cluster, tmp_path, slow)
     user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
     user.wait(lambda: len([f for f in user.in_training() if f.checkpoints()]) == 2, "both runs are in training")
     out = user.study("cancel", user.runs()[0].run_id)
@@ -107,17 +117,20 @@ def test_a_cancelled_task_is_submitted_again_alone(cluster: Cluster, tmp_path: P
     user.wait(lambda: not any(row["id"].endswith("_0") for row in cluster.squeue()), "the task has left the queue")
     assert "1 of 2 runs are in the queue, in 1 jobs" in user.study("sweep", "tiny.yaml")
     user.finish()
-    assert curves(user.folder) == long_curves
+    assert curves(user.folder) == expected
 
 
-def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [6, long(20)])
+def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(
+    cluster: Cluster, tmp_path: Path, kills: int
+) -> None:
     began = time.monotonic()
     warm = User(cluster, tmp_path, TWELVE, HELD)
     warm.study("sweep", "tiny.yaml", "name=warm")
     whole = time.monotonic() - began
     moments = random.Random(0)
     reached = 0
-    for attempt in range(20):
+    for attempt in range(kills):
         folder = tmp_path / str(attempt)
         folder.mkdir()
         user = User(cluster, folder, TWELVE, HELD)
@@ -138,7 +151,7 @@ def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: 
         assert all(path.exists() for path in _pickles(user))
         user.study("cancel", "tiny")
         cluster.wait(lambda: not [r for r in cluster.squeue() if r["name"].startswith("study-tiny-")], "still queued")
-    assert reached >= 3, f"only {reached} of 20 kills came as late as the submission itself"
+    assert reached >= kills // 6, f"only {reached} of {kills} kills came as late as the submission itself"
 
 
 def _pickles(user: User) -> list[Path]:
@@ -154,7 +167,7 @@ def _pickles(user: User) -> list[Path]:
 def test_a_submitter_that_dies_right_after_sbatch_leaves_an_orphan_that_is_adopted(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    user = User(cluster, tmp_path, LONG, HELD)
+    user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     [record] = tmp_path.glob("results/tiny/slurm/*/submission.json")
     facts = read_json(record)
@@ -167,11 +180,11 @@ def test_a_submitter_that_dies_right_after_sbatch_leaves_an_orphan_that_is_adopt
     assert "nothing is left to do; 0 of 2 runs are there" in user.study("sweep", "tiny.yaml")
     assert read_json(record)["job_id"] == job and len(_pickles(user)) == 2 and all(p.exists() for p in _pickles(user))
     cluster.run("scontrol", "release", job)
-    user.wait(lambda: len(user.in_training()) == 2, "the adopted jobs train")
+    user.wait(user.ended, "the adopted jobs have trained")
 
 
 def test_without_accounting_what_cannot_be_known_is_unknown(cluster: Cluster, tmp_path: Path) -> None:
-    user = User(cluster, tmp_path, LONG, HELD)
+    user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     cluster.cancel(*{row["job"] for row in cluster.squeue()})
     cluster.wait(lambda: not cluster.squeue(), "the jobs are gone")
@@ -180,7 +193,7 @@ def test_without_accounting_what_cannot_be_known_is_unknown(cluster: Cluster, tm
 
 
 def test_with_accounting_the_last_word_of_a_job_is_told(accounting_cluster: Cluster, tmp_path: Path) -> None:
-    user = User(accounting_cluster, tmp_path, LONG, HELD)
+    user = User(accounting_cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     accounting_cluster.cancel(*{row["job"] for row in accounting_cluster.squeue()})
     accounting_cluster.wait(lambda: not accounting_cluster.squeue(), "the jobs are gone")
@@ -191,7 +204,7 @@ def test_with_accounting_the_last_word_of_a_job_is_told(accounting_cluster: Clus
 def test_while_the_controller_is_down_nothing_is_guessed_and_nothing_submitted(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    user = User(cluster, tmp_path, LONG, HELD)
+    user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     cluster.stop_controller()
     try:
@@ -212,9 +225,9 @@ def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_two_tasks_train_one_run_as_one_does(cluster: Cluster, tmp_path: Path) -> None:
-    one = local_curves(tmp_path / "local", LONG, "network=plain", "recipe.iterations=30", "recipe.bn_groups=2")
+    one = local_curves(tmp_path / "local", TWO, "network=plain", "recipe.iterations=30", "recipe.bn_groups=2")
     (tmp_path / "user").mkdir()
-    user = User(cluster, tmp_path / "user", LONG, "{gpus_per_run: 1, nodes: 2, device: cpu}")
+    user = User(cluster, tmp_path / "user", TWO, "{gpus_per_run: 1, nodes: 2, device: cpu}")
     words = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=30")
     assert "need recipe.bn_groups=2" in user.study(*words, code=2)
     user.study(*words, "recipe.bn_groups=2")
@@ -231,7 +244,7 @@ def test_a_job_runs_the_code_that_was_submitted(cluster: Cluster, tmp_path: Path
 
     copy = tmp_path / "checkout"
     shutil.copytree(Path(study.__file__).parent, copy / "study", ignore=shutil.ignore_patterns("__pycache__"))
-    user = User(cluster, tmp_path, LONG, HELD)
+    user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml", "recipe.iterations=20", PYTHONPATH=str(copy))
     (copy / "study/training/pack.py").write_text("raise SystemExit('the edited code runs')\n")
     cluster.run("scontrol", "release", cluster.squeue()[0]["job"])
@@ -239,7 +252,7 @@ def test_a_job_runs_the_code_that_was_submitted(cluster: Cluster, tmp_path: Path
 
 
 def test_a_spec_changed_on_disk_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    user = User(cluster, tmp_path, LONG, HELD)
+    user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml", "network=plain")
     [run] = user.runs()
     changed = read_json(run.spec)
@@ -251,7 +264,7 @@ def test_a_spec_changed_on_disk_is_refused(cluster: Cluster, tmp_path: Path) -> 
 
 
 def test_a_missing_python_on_the_node_is_told(cluster: Cluster, tmp_path: Path) -> None:
-    user = User(cluster, tmp_path, LONG, "python: /nowhere/python\n")
+    user = User(cluster, tmp_path, TWO, "python: /nowhere/python\n")
     user.study("sweep", "tiny.yaml")
     cluster.wait(lambda: not cluster.squeue(), "the jobs failed")
     logs = [path.read_text() for path in tmp_path.glob("results/tiny/slurm/*/*.out")]
@@ -263,7 +276,7 @@ def test_a_full_disk_in_the_run_folder_is_told(cluster: Cluster, tmp_path: Path)
     results.mkdir()
     cluster.run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", results)
     try:
-        user = User(cluster, tmp_path, LONG, HELD)
+        user = User(cluster, tmp_path, TWO, HELD)
         user.study("sweep", "tiny.yaml", "network=plain")
         filler = results / "filler"
         filler.write_bytes(b"x" * (shutil.disk_usage(results).free - 40_000))
@@ -278,8 +291,8 @@ def test_a_full_disk_in_the_run_folder_is_told(cluster: Cluster, tmp_path: Path)
         cluster.run("umount", "-l", results)
 
 
-def test_a_job_that_may_not_requeue_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    user = User(cluster, tmp_path, LONG, "sbatch: {no-requeue: true}\n")
+def test_a_job_that_may_not_requeue_says_so(cluster: Cluster, tmp_path: Path, slow: str) -> None:
+    user = User(cluster, tmp_path, slow, "sbatch: {no-requeue: true}\n")
     user.study("sweep", "tiny.yaml", "network=plain")
     [run] = user.runs()
     user.wait(lambda: user.in_training(), "it trains")
@@ -298,7 +311,7 @@ def test_wrong_profiles_end_before_anything_is_submitted(cluster: Cluster, tmp_p
         "sbatch: {licences: x}\n": "did you mean 'licenses'?",
         "partition: nowhere\n": "invalid partition",
     }.items():
-        user = User(cluster, tmp_path, LONG, text)
+        user = User(cluster, tmp_path, TWO, text)
         out = user.study("sweep", "tiny.yaml", code=2)
         assert says in out and "Traceback" not in out
         assert not cluster.squeue()
@@ -319,10 +332,10 @@ def test_arrays_are_split_at_the_clusters_limit(tmp_path: Path) -> None:
         small.stop()
 
 
-def test_requeues_after_time_limits_are_bounded(cluster: Cluster, tmp_path: Path) -> None:
+def test_requeues_after_time_limits_are_bounded(cluster: Cluster, tmp_path: Path, slow: str) -> None:
     # A limit of one minute: submitit takes every USR2 for a time-out.
-    user = User(cluster, tmp_path, LONG, "{time: 1, signal_seconds: 10, max_requeues: 0}\n")
-    user.study("sweep", "tiny.yaml", "network=plain", "recipe.iterations=4000")
+    user = User(cluster, tmp_path, slow, "{time: 1, signal_seconds: 10, max_requeues: 0}\n")
+    user.study("sweep", "tiny.yaml", "network=plain")
     user.wait(lambda: user.in_training(), "it trains")
     cluster.run("scancel", "--signal=USR2", cluster.squeue()[0]["id"])
     user.wait(lambda: user.states()["failed"], "it fails")

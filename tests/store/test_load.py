@@ -23,10 +23,10 @@ from study.store.collect import collect
 from study.store.curves import read_table, to_bytes
 from study.store.files import append_line, digest, examine_lines, write_bytes, write_json
 from study.store.layout import RunFiles, SweepFiles
-from tests.helpers import make_spec, open_run
+from tests.helpers import long, make_spec, open_run
 from tests.store.many import curve, make, measured, sweep_file
 
-writers = pytest.mark.parametrize("writers", [60, pytest.param(200, marks=pytest.mark.long)])
+writers = pytest.mark.parametrize("writers", [60, long(200)])
 PARTS = (16000, 32000, 64000)
 """The iterations at which those of the test with curves write one."""
 FORK = multiprocessing.get_context("fork")
@@ -156,7 +156,7 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(w
     assert left == {"spec.json", "curves.parquet", "attempts.jsonl", "done.json"}
 
 
-@pytest.mark.parametrize("runs", [100, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("runs", [100, long(5000)])
 def test_verbs_look_through_many_runs_in_a_gibibyte(runs: int, tmp_path: Path) -> None:
     file = sweep_file(tmp_path, runs)
     make(file, tmp_path / "results")

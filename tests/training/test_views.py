@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import functional as transforms
 
 from study import data
 from study.data import ImageFiles
@@ -54,12 +54,20 @@ def expected(scores: Tensor, labels: Tensor) -> dict[str, float]:
     return {"loss": float(loss), "error": 100 * float((scores.argmax(1) != labels).float().mean()), "top5_error": 0.0}
 
 
+@pytest.fixture(scope="module")
+def transforms() -> ModuleType:
+    """torchvision's; late, for it brings a compiler, and who collects tests need not wait for that."""
+    from torchvision.transforms import functional
+
+    return functional
+
+
 def scored(network: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
         return network.eval()(images).softmax(1)
 
 
-def test_five_crops_are_those_of_torchvision() -> None:
+def test_five_crops_are_those_of_torchvision(transforms: ModuleType) -> None:
     for size in (7, 8):
         images = torch.rand(2, 3, 12, 15)
         ours = five_crops(images.permute(0, 2, 3, 1), size)
@@ -67,7 +75,7 @@ def test_five_crops_are_those_of_torchvision() -> None:
             assert torch.equal(crop.permute(0, 3, 1, 2), theirs)
 
 
-def test_ten_crops_of_small_images_are_torchvisions(network: nn.Module) -> None:
+def test_ten_crops_of_small_images_are_torchvisions(network: nn.Module, transforms: ModuleType) -> None:
     feed = resident()
     images, labels = feed.in_order("test", torch.tensor(0), 20)
     crops = transforms.ten_crop(images, [14, 14])
@@ -75,7 +83,9 @@ def test_ten_crops_of_small_images_are_torchvisions(network: nn.Module) -> None:
     assert dict(ten_crop(network, feed)) == pytest.approx(expected(scores, labels), rel=1e-4)
 
 
-def test_ten_crops_of_streamed_images_are_of_the_middle_square(network: nn.Module, stream: Stream) -> None:
+def test_ten_crops_of_streamed_images_are_of_the_middle_square(
+    network: nn.Module, stream: Stream, transforms: ModuleType
+) -> None:
     scores, labels = [], stream._labels["test"]
     mean = torch.from_numpy(stream.data.statistics.pixel_mean).permute(2, 0, 1).float()
     for _, square, _ in stream.views("test", 20, True):
