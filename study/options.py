@@ -102,3 +102,11 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
 def again() -> str:
     """The command that goes on where this one ends: itself, without a `--mode force`, which would start over."""
     return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))
+
+
+def complain(*mistakes: str) -> None:
+    """Say on standard error what is wrong, each in a line."""
+    from study.errors import one_line
+
+    for mistake in mistakes:
+        print(f"study: {one_line(mistake)}", file=sys.stderr)

@@ -25,7 +25,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+LONGEST = ("faults", "launch")
+"""Folders of files that take a minute or two each: begun last, one would go on alone when all others are through."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     if not torch.cuda.is_available():
         for item in items:
             if "cuda" in item.keywords:

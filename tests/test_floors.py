@@ -31,6 +31,7 @@ FLOORS = [
     "looking",
     "measuring",
     "surfacing",
+    "sweeping",
     "cli",
 ]
 """From the ground up. data and networks share a floor: neither may import the other."""

@@ -22,7 +22,8 @@ from study.store.layout import RunFiles
 from tests.helpers import PATIENCE, points
 
 TINY = """
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
+fixed: {data: digits, train_subset: 400, recipe: quick, depth: 8,
+  recipe.iterations: 60, recipe.evaluate_every: 20, recipe.log_every: 7}
 grid: {network: [plain, residual], seed: [0]}
 """
 

@@ -174,7 +174,7 @@ def test_refinements_are_measured_round_after_round(copy: Path) -> None:
 
 
 def test_a_refined_surface_begun_anew_has_its_refinements_again(copy: Path) -> None:
-    words = ["surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test"]
+    words = ["surface", "plain-8", "--points", "9", "--refine", "1", "--data", "train", "--subset", "64"]
     inside(copy, *words)
     before = tables(copy)
     code, out, _ = inside(copy, *words, "--mode", "force", "-n")
@@ -203,7 +203,7 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
 
 def test_a_chunk_whose_points_are_not_known_is_not_sealed(copy: Path) -> None:
     """As in a job that waited in the queue while the surface was begun anew."""
-    inside(copy, "surface", "plain-8", "--points", "9", "--refine", "1", "--data", "test")
+    inside(copy, "surface", "plain-8", "--points", "9", "--refine", "1", "--data", "train", "--subset", "64")
     [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
     refined = next(chunk for chunk in chosen.chunks() if chunk.key.startswith("r1"))
     shutil.rmtree(chosen.chunk("c000").folder)

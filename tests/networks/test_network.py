@@ -53,7 +53,7 @@ def torchvisions(name, network, **options):
     return theirs
 
 
-@pytest.mark.parametrize("depth", [18, long(34), 50, long(101), 152])
+@pytest.mark.parametrize("depth", [18, long(34), 50, long(101), long(152)])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     stride = {"stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
@@ -80,7 +80,7 @@ def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride
         torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("depth", [11, 19])
+@pytest.mark.parametrize("depth", [11, long(19)])
 def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth):
     ours = drawn(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 10).eval()
     theirs = torchvisions(f"vgg{depth}_bn", ours, num_classes=10, init_weights=False).eval()

@@ -21,6 +21,8 @@ spec = make_spec(block="squeeze_excitation", depth=14)
 built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
 assert built == parameters(spec), (built, parameters(spec))
 print(built)
+from study.cli import main
+main()
 """
 
 
@@ -51,9 +53,8 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    built = int(python("-c", COUNT))
-    described = python("-m", "study", "describe", "block=squeeze_excitation", "depth=14")
-    assert f"{built:,} parameters" in described
+    built, described = python("-c", COUNT, "describe", "block=squeeze_excitation", "depth=14").split("\n", 1)
+    assert f"{int(built):,} parameters" in described
     assert "[3x3, 64; 3x3, 64; pooled, 4; pooled, 64] x 2 /2" in described
     out = python("-m", "study", "sweep", "mine.yaml", *shorter)
     assert "squeeze_excitation" in out and out.count("residual ") == 2

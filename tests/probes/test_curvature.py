@@ -15,7 +15,7 @@ from study.networks.orders import original, pre
 from study.networks.shortcuts import ExclusiveGate, Projection, option_a
 from study.probes.curvature import Hessian, density, extremes, lanczos, trace
 from study.probes.subject import Stopped
-from tests.helpers import make_spec
+from tests.helpers import long, make_spec
 from tests.networks.test_network import random_bn
 
 KINDS = [
@@ -92,7 +92,7 @@ def gate(in_maps, maps, stride):
 
 TINY = [
     (BasicBlock, original, option_a),
-    (BasicBlock, original, None),
+    long(BasicBlock, original, None),
     (BasicBlock, pre, Projection),
     (Bottleneck, original, Projection),
     (SingleBlock, original, gate),

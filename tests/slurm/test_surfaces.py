@@ -160,6 +160,7 @@ def test_a_sweep_holds_its_surfaces_until_the_runs_are_there(cluster: Cluster, t
     assert "training error (%)" in said and set(user.submitted().values()) == {1} and not cluster.squeue()
 
 
+@pytest.mark.long  # of runs the same is always tried
 def test_what_cannot_be_known_of_a_surface_is_unknown(cluster: Cluster, folder: Path) -> None:
     user = User(cluster, folder, RUNS, HELD)
     user.study(*ASKED)
@@ -199,6 +200,7 @@ def test_a_time_limit_a_requeue_and_a_dead_node_in_mid_chunk(cluster: Cluster, f
     assert any(line["outcome"] == "interrupted" and 0 < line["iteration"] < 64 for line in ends), ends
 
 
+@pytest.mark.long  # of runs the same is always tried
 def test_preempted_in_mid_chunk_it_goes_on(cluster: Cluster, folder: Path, expected: Tables) -> None:
     user = User(cluster, folder, RUNS)
     user.study(*ASKED)
