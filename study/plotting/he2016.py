@@ -124,13 +124,23 @@ def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
     if only is not None:
         runs = runs[(runs["role"] == "usual") | (runs[versus.fields[0]] == only)]
     both = runs.groupby("group")["role"].transform("nunique") == 2
-    runs = runs[both].sort_values(["condition", "depth", "group"], kind="stable").reset_index(drop=True)
+    order = ["condition", "depth", "group", *SHORTCUT, *ORDER]
+    runs = runs[both].sort_values(order, key=_place, kind="stable", ignore_index=True)
     compared = restricted(evidence, runs.assign(variant=_variants(runs, versus.fields)) if len(runs) else runs)
     if compared.curves.empty:
         raise StudyError(
             f"nothing to draw: no residual network has both {versus.name} and another {versus.fields[0]} with all else equal"
         )
     return compared
+
+
+def _place(values: pd.Series) -> pd.Series:
+    """By what a column is sorted: kinds as `papers` lists them, others after these, and of one kind the largest number first."""
+    if values.name in SHORTCUT_OPTIONS:
+        return -pd.to_numeric(values)
+    if kinds := {"shortcut": SHORTCUTS, "order": ORDERS}.get(str(values.name)):
+        return values.map({kind: place for place, kind in enumerate(kinds)}).fillna(len(kinds))
+    return values
 
 
 def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:

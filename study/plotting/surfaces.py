@@ -36,7 +36,8 @@ FIELDS = (
 POINT = ("i", "j", "level", "alpha", "beta", "iteration", "split", "loss", "error", "images")
 RIVALS = ("seed", "plane", "number", "normalisation", "orthogonal", "precision", "subset", "refine", "points")
 """What tells apart surfaces of one network and kind of BN statistics; a panel shows one of them."""
-SWEEP_FIELDS = ("dataset", "recipe", "train_subset")  # with `bn`, surfaces that share these share a row of panels
+SWEEP_FIELDS = ("dataset", "recipe", "train_subset")
+"""With `bn`, surfaces that share these share a row of panels (`_row_fields`)."""
 
 
 class Shown(NamedTuple):
@@ -130,7 +131,8 @@ def network_labels(table: pd.DataFrame) -> pd.Series:
     """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
     names = table["network"].map(lambda network: "ResNet" if network == "residual" else network)
     names = names.where(table["family"] != "vgg", "VGG") + "-" + table["depth"].map(str)
-    groups = table.assign(name=names).groupby(["name", *SWEEP_FIELDS], dropna=False)
+    words = condition_words(table)
+    groups = table.groupby([names, *(words[field] for field in SWEEP_FIELDS)])
     more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(table.index)
     return joined([names, more], table.index, " ")
 
@@ -167,21 +169,31 @@ def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
 def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
     """With the titles of their places, and their order: networks by kind and depth, then rows."""
     words = condition_words(surfaces)
-    rows = [words[field] for field in SWEEP_FIELDS if words[field].nunique() > 1]
+    telling = _row_fields(surfaces)
+    rows = [words[field] for field in telling if words[field].nunique() > 1]
     if surfaces["bn"].nunique() > 1:
         rows.append(surfaces["bn"].map(lambda name: BN.get(name, name)))
     placed = surfaces.assign(row=joined(rows, surfaces.index), column=surfaces["label"])
     networks, modes = in_order(surfaces["network"]), list(BN)
     order = pd.DataFrame({
-        **{field: words[field] for field in SWEEP_FIELDS},
+        **{field: words[field] for field in telling},
         "bn": surfaces["bn"].map(lambda name: modes.index(name) if name in modes else len(modes)),
         "network": surfaces["network"].map(networks.index),
         "depth": surfaces["depth"],
         "label": surfaces["label"],
     })  # fmt: skip
-    by_row = order.groupby([*SWEEP_FIELDS, "bn"]).ngroup()
+    by_row = order.groupby([*telling, "bn"]).ngroup()
     by_column = order.groupby(["network", "depth", "label"]).ngroup()
     return placed.assign(row_order=by_row, order=by_column * (by_row.max() + 1) + by_row)
+
+
+def _row_fields(surfaces: pd.DataFrame) -> list[str]:
+    """Those of `SWEEP_FIELDS` whose values have rows of their own. Recipes have where some network was trained by several; in
+    L18's figure 5 each was by one, deep ones without shortcuts at another rate."""
+    words = condition_words(surfaces)
+    others = [words[field] for field in SWEEP_FIELDS if field != "recipe"]
+    compared = words["recipe"].groupby([*others, surfaces["label"]]).nunique().max() > 1
+    return [field for field in SWEEP_FIELDS if field != "recipe" or compared]
 
 
 def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> tuple[str, str, list[str]]:
@@ -190,8 +202,10 @@ def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, s
     common = {key: texts.iloc[0] for key, texts in words.items() if texts.nunique() == 1}
     notes = []
     for key, texts in words.items():
-        if key not in common and key not in ("bn", *SWEEP_FIELDS):  # those are titles of rows
-            groups = surfaces.assign(text=texts).groupby("text")["column"].unique()
+        if key not in common and key not in ("bn", *_row_fields(surfaces)):  # those are titles of rows
+            groups = (
+                surfaces.assign(text=f"{key} " + texts if key == "recipe" else texts).groupby("text")["column"].unique()
+            )
             notes.append("; ".join(f"{text or 'otherwise'}: {_listed(names)}" for text, names in groups.items()))
     title = common.pop("dataset", "")
     return title, " · ".join(text for text in common.values() if text), notes
@@ -305,9 +319,8 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None, what: str) -> Itera
     require(runs, RUN_COLUMNS, "runs")
     absent = runs[~runs["point_id"].isin(every["point_id"])]
     if not absent.empty:
-        table = absent.reindex(columns=list(dict.fromkeys([*RUN_COLUMNS, *VARIANT]))).sort_values(
-            ["network", "depth", "point_id"]
-        )
+        columns = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes"])
+        table = absent.reindex(columns=list(columns)).sort_values(["network", "depth", "point_id"])
         lost = table.groupby(network_labels(table), sort=False)["state"].unique()
         names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
         yield f"without {what}: {', '.join(names)}"

@@ -41,7 +41,7 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
         A frame that lacks columns.
     """
     require(runs, RUN_COLUMNS, "runs")
-    table = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *VARIANT])))
+    table = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *VARIANT, "recipe_changes"])))
     table = table.assign(label=network_labels(table.astype(object)))
     table = table.sort_values(["network", "depth", "label", "seed", "run_id"], ignore_index=True)
     errors = _last_errors(curves)

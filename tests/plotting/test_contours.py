@@ -204,6 +204,21 @@ def test_a_network_without_one_of_the_rows_is_said_to_be_not_measured() -> None:
     ]
 
 
+def test_recipes_have_rows_only_where_a_network_was_trained_by_several() -> None:
+    """In L18's figure 5 deep networks without shortcuts were trained at another rate, and stand beside the others."""
+    slow = {"shape": (5, 5), "recipe_changes": "learning_rate"}
+    usual = [surface(shape=(5, 5)), surface("residual", 56, shape=(5, 5))]
+    figure = contours.plot(together(*usual, surface(depth=56, **slow))).figure
+    assert not [text for axes in figure.axes for text in axes.texts if text.get_text()]
+    assert list(panels(figure)) == ["plain-20", "plain-56", "ResNet-56"]
+    said = texts(figure).replace("\n", " ")
+    assert "recipe he2015_cifar: plain-20, ResNet-56; recipe he2015_cifar (changed: learning_rate): plain-56" in said
+    again = surface(point_id="plain-20-slow", run_id="plain-20-slow-s0", **slow)
+    figure = contours.plot(together(*usual, surface(depth=56, **slow), again)).figure
+    titles = [text.get_text() for axes in figure.axes for text in axes.texts if "not measured" not in text.get_text()]
+    assert [title for title in titles if title] == ["he2015_cifar", "he2015_cifar (changed: learning_rate)"]
+
+
 def test_the_header_says_what_is_shown(planes: pd.DataFrame) -> None:
     header = texts(contours.plot(planes).figure).replace("\n", " ")
     for words in ("cifar10 ", "training loss of 50,000 images", "plane: random 0, filter-normalised", "11×11 points", "fp32",

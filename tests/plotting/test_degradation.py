@@ -125,6 +125,16 @@ def test_while_no_run_is_done_the_mean_goes_as_far_as_all_have_come(make: Callab
     assert 18_000 < mean["iteration"].max() <= 20_000 and set(mean["n"]) == {2}
 
 
+def test_a_run_that_was_evaluated_once_is_a_dot(make: Callable[..., Frames]) -> None:
+    curves, runs = make(seeds=2, evaluations=8)
+    first = curves["iteration"] == curves.loc[curves["split"] == "test", "iteration"].min()
+    figure = degradation.plot(curves[first], runs.assign(state="running")).figure
+    lines = [line for axes in figure.axes for line in axes.lines if str(line.get_gid()).endswith("test")]
+    assert lines and all(len(line.get_xdata()) == 1 and line.get_marker() == "." for line in lines)
+    usual = degradation.plot(curves, runs).figure
+    assert {line.get_marker() for axes in usual.axes for line in axes.lines} == {"None"}
+
+
 def test_no_final_value_is_hidden(make: Callable[..., Frames]) -> None:
     curves, runs = make(seeds=1)
     stuck = (curves["network"] == "plain") & (curves["depth"] == 56)
