@@ -139,9 +139,8 @@ def draw_lines(
         points = np.column_stack([line["iteration"] / unit, line[value]])
         paths = np.split(points, np.flatnonzero(ends)[:-1] + 1) if kind == "seed" else [points]
         for key, path in zip(line.loc[ends, "run_id"] if kind == "seed" else [kind], paths, strict=True):
-            dot: dict[str, Any] = (
-                {"marker": ".", "markersize": 3.0} if len(path) == 1 else {}
-            )  # evaluated once: no line yet
+            # What was evaluated once is no line yet.
+            dot: dict[str, Any] = {"marker": ".", "markersize": 3.0} if len(path) == 1 else {}
             axes.plot(*path.T, dash, gid=f"{key} {split}", **look, **dot)
         if split == "test" and kind == "seed":
             for x, y in points[ends & (line["state"] == "diverged").to_numpy()]:
