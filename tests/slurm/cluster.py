@@ -417,9 +417,13 @@ class Cluster:
         self.daemons.pop(f"slurmd-{node}").wait(10)
         if left:
             raise ClusterError(f"processes of {node} outlive SIGKILL: {sorted(left)}")
-        if told:
-            self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
-        self.wait(lambda: self.node_state(node).startswith("down"), f"{node} did not go down")
+
+        def down() -> bool:
+            if told:  # again and again: a job that is just ending may leave the node in another state for many minutes
+                self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
+            return self.node_state(node).startswith("down")
+
+        self.wait(down, f"{node} did not go down")
 
     def restart_node(self, node: str) -> None:
         """Start a killed node again and wait until the controller gives it work."""
