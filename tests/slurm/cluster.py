@@ -6,6 +6,7 @@ jobs included, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -25,6 +26,8 @@ DEVICES = {"n1": "/dev/null", "n2": "/dev/zero"}  # any device file passes for a
 PROGRAMS = ("sbatch", "scontrol", "slurmctld", "slurmd", "munged")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
 ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED")
+ANSWER = 20.0
+"""Seconds after which a client is asked anew: when a node has just died, one in many is never answered."""
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])  # daemons live in sbin
 
 
@@ -419,8 +422,9 @@ class Cluster:
             raise ClusterError(f"processes of {node} outlive SIGKILL: {sorted(left)}")
 
         def down() -> bool:
-            if told:  # again and again: a job that is just ending may leave the node in another state for many minutes
-                self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
+            if told:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed", timeout=ANSWER)
             return self.node_state(node).startswith("down")
 
         self.wait(down, f"{node} did not go down")
@@ -432,8 +436,13 @@ class Cluster:
         self.wait(lambda: self.node_state(node) in up, f"{node} did not come back", daemon=f"slurmd-{node}")
 
     def node_state(self, node: str) -> str:
-        """The controller's state of a node, such as idle, mixed, allocated, down*."""
-        return self.run("sinfo", "-h", "-N", "-p", "debug", "-n", node, "-o", "%T", check=False).strip()
+        """The controller's state of a node, such as idle, mixed, allocated, down*; empty where it does not answer."""
+        try:
+            return self.run(
+                "sinfo", "-h", "-N", "-p", "debug", "-n", node, "-o", "%T", check=False, timeout=ANSWER
+            ).strip()
+        except subprocess.TimeoutExpired:
+            return ""
 
     def requeue(self, job: str) -> None:
         """What an administrator's `scontrol requeue` does; the job starts again about 6 s after it has ended."""
