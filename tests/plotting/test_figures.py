@@ -30,7 +30,7 @@ EVERY = ("pdf", "png", "svg")
 DIFFERENT = dict.fromkeys(("degradation", "contours", "surface3d", "timeline", "throughput"), EVERY)
 """What the formats write each in its own way: lines, filled shapes, a mesh as dots, bars, and marks. `long` has all figures."""
 CHOSEN = [*DIFFERENT, "fig6", "gradients", "verdict"]
-"""Figures that are drawn again; each other one is put together of what these have, and `long` draws it."""
+"""Figures that are drawn again here, of each kind of drawing one; `long` draws all of them again."""
 DOTS = 60  # an inch: a picture of that many differs where one of 300 does
 Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 

@@ -27,7 +27,7 @@ PROGRAMS = ("sbatch", "scontrol", "slurmctld", "slurmd", "munged")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
 ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED")
 ANSWER = 20.0
-"""Seconds after which a client is asked anew: when a node has just died, one in many is never answered."""
+"""Seconds after which a client is asked anew: when a node has just died, one may wait for many minutes."""
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])  # daemons live in sbin
 
 
