@@ -14,6 +14,7 @@ import signal
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 KEEP = "glibc.malloc.trim_threshold=1000000000000:glibc.malloc.mmap_threshold=1000000000000"
 WAYS = {
@@ -25,11 +26,12 @@ WAYS = {
 
 STEPS = """
 import resource, sys, time, torch
-depth, threads = map(int, sys.argv[1:])
+sys.path.insert(0, sys.argv[1])
+depth, threads = map(int, sys.argv[2:])
 torch.set_num_threads(threads)
-from study.launch.bench import Case, _bare, noise
+from harness import Case, bare, noise
 from study.training.images import Images
-train = _bare(Case("", [("residual", depth)], "fp32").specs(), Images(noise(1000), torch.device("cpu")))
+train = bare(Case("", [("residual", depth)], "fp32").specs(), Images(noise(1000), torch.device("cpu")))
 train(3)
 for line in sys.stdin:
     faults, began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
@@ -43,7 +45,7 @@ class Loop:
 
     def __init__(self, environment: dict[str, str], arguments: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", STEPS, *arguments],
+            [sys.executable, "-c", STEPS, str(Path(__file__).parent), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ceilings import measure
+from harness import FIGURE_6, noise
+from loops import TEXTBOOK, textbook
 
-from study.launch.bench import FIGURE_6, noise
-from study.launch.bench_process import textbook, textbook_script
 from study.networks.memory import needed
 from study.spec.identity import run_id
 from study.spec.run import RunSpec
@@ -38,7 +39,6 @@ from study.spec.sweep import Value, resolve
 from study.store import runs as store
 from study.store.curves import read_table
 from study.store.layout import RunFiles
-from study.training.ceilings import measure
 from study.training.engine import Engine, Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
@@ -234,11 +234,9 @@ class Bench:
 
     def against_textbook(self) -> Any:
         """ResNet-20 and 56 in graphs against the textbook loop: steps a second, as ratios."""
-        script = textbook_script()
-        assert script is not None, "benchmarks/textbook.py is missing"
         found = {}
         for depth in (20,) if self.tiny else (20, 56):
-            with textbook(script, depth, str(self.device)) as loop:
+            with textbook(TEXTBOOK, depth, str(self.device)) as loop:
                 steps = 2 if self.tiny else 300
                 theirs = 1e3 * loop.train(steps) / steps
             found[f"textbook-{depth}"] = {"step_ms": theirs}

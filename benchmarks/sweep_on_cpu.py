@@ -23,7 +23,8 @@ RECIPE = {"iterations": 1500, "milestones": "[900,1200]", "evaluate_every": 500,
 BARE = """
 import sys, time, torch
 torch.set_num_threads(1)
-from study.launch.bench import _bare
+sys.path.insert(0, sys.argv[1])
+from harness import bare
 from study.spec.sweep import Value, resolve
 from study.data import load
 from study.training.images import Images
@@ -33,7 +34,7 @@ fields = {"data": "digits", "recipe": "quick", "recipe.batch_size": 128, "depth"
 trains = []
 for network in ("plain", "residual"):
     spec = resolve({k: Value(v, "bench") for k, v in {**fields, "network": network}.items()})
-    trains.append(_bare([spec], images))
+    trains.append(bare([spec], images))
 for train in trains:
     train(20)
 sys.stdin.readline()
@@ -49,7 +50,11 @@ def bare_step(environment: dict[str, str]) -> float:
     cores = len(os.sched_getaffinity(0))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", BARE, str(Path(__file__).parent)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         for _ in range(cores)
     ]

@@ -44,8 +44,6 @@ def draw(sweep: str) -> None:
     """All that the data of a sweep can feed: figures, the verdict in words, the report."""
     folder = ROOT / "figures" / sweep
     call("figures", sweep, "--formats", "pdf,png")
-    for path in folder.glob("throughput.*"):  # of bench.parquet, not of this sweep: it stands in figures/bench
-        path.unlink()
     (folder / "verdict.md").write_text(f"```\n{call('verdict', sweep)}```\n")
     call("report", sweep)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "StudyError", "figure", "read_attempts", "read_bench", "read_curves", "read_probes", "read_runs", "read_surfaces",
+    "StudyError", "figure", "read_attempts", "read_curves", "read_probes", "read_runs", "read_surfaces",
     "report", "table", "verdict",
 ]  # fmt: skip
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from study.plotting import figure, table
     from study.reporting import report
     from study.stats.verdict import verdict
-    from study.store.measurements import read_bench
     from study.store.reading import read_attempts, read_curves, read_probes, read_runs, read_surfaces
 
 _HOMES = {
@@ -31,7 +30,6 @@ _HOMES = {
     "report": "study.reporting",
     "verdict": "study.stats.verdict",
     "read_attempts": "study.store.reading",
-    "read_bench": "study.store.measurements",
     "read_curves": "study.store.reading",
     "read_probes": "study.store.reading",
     "read_runs": "study.store.reading",

@@ -167,7 +167,6 @@ app.command()(looking.export)
 app.command()(measuring.probe)
 app.command()(surfacing.surface)
 app.command()(measuring.embed)
-app.command()(measuring.bench)
 
 
 @app.command()

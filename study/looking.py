@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.errors import StudyError
-from study.options import Results, again, complete_sweep, results_folder, sweep_files
+from study.options import Results, again, complete_sweep, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +28,8 @@ def _complete_figure(incomplete: str) -> list[str]:
 
 
 def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    from study.store.measurements import read_bench
     from study.store.reading import read_frame
 
-    if needs == "bench" and not sweeps:  # what was measured of the machine
-        return read_bench(results_folder(results)), None
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
 
 

@@ -1,4 +1,4 @@
-"""The verbs that measure: trained networks, and this machine. As in `study.cli`, heavy imports are inside the verbs."""
+"""The verbs that measure trained networks. As in `study.cli`, heavy imports are inside the verbs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from study.options import MOST, DataRoot, Device, Results, complete_sweep, results_folder, sweep_files
+from study.options import DataRoot, Device, Results, complete_sweep, results_folder, sweep_files
 
 
 def probe(
@@ -72,19 +72,3 @@ def embed(
         return
     certify.sweep_file(sweep, specs)
     print(f"sweep file: {sweep}; train with `study sweep {shlex.quote(str(sweep))}`")
-
-
-def bench(
-    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
-    threads: Annotated[int | None, typer.Option(min=1, max=MOST, help="threads on a CPU [default: all cores]")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="ResNet-20 alone, a few rounds")] = False,
-    results: Results = None,
-) -> None:
-    """Measure how fast this machine trains, beside what it could do and beside a textbook loop. Needs no data."""
-    from study.launch.allocator import become_a_worker
-
-    become_a_worker()
-    from study.launch.bench_report import report
-
-    for line in report(results_folder(results), device.value, threads, quick):
-        print(line, flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from study.errors import StudyError
 from study.plotting import save
 from study.spec.registry import FIGURES
-from study.store.layout import SweepFiles, bench_file
+from study.store.layout import SweepFiles
 from study.store.reading import read_frame
 
 
@@ -24,7 +24,6 @@ def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]
         "surfaces": files.surfaces_table,
         "probes": files.probes,
         "attempts": files.attempts,
-        "bench": bench_file(files.results),
     }
     read = cache(lambda needs: read_frame(needs, [files.folder]))  # once for all figures that need it
     for name in names:

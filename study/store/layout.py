@@ -14,11 +14,6 @@ def default_results() -> Path:
     return Path(os.environ.get("STUDY_RESULTS") or "results")
 
 
-def bench_file(results: Path) -> Path:
-    """What `study bench` measured last."""
-    return results / "bench.parquet"
-
-
 class _Inside:
     """The path of this name in the folder of what it is an attribute of; made when asked for, since a sweep has many runs."""
 

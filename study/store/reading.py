@@ -15,7 +15,6 @@ from study.store.attempts import KEY as ATTEMPT_KEY
 from study.store.collect import RUNS, OnDisk, completed
 from study.store.curves import read_table
 from study.store.layout import SweepFiles
-from study.store.measurements import read_bench
 from study.store.probes import KEY as PROBE_KEY
 from study.store.probes import PROBES
 from study.store.surfaces import KEY as SURFACE_KEY
@@ -134,12 +133,9 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """What `read_<needs>` (surfaces, probes or attempts) and `read_runs` return; for curves as `read_frames`; for bench, of
-    the first sweep's results folder, and no runs."""
+    """What `read_<needs>` (surfaces, probes or attempts) and `read_runs` return; for curves as `read_frames`."""
     if needs == "curves":
         return read_frames(folders)
-    if needs == "bench":
-        return read_bench(folders[0].parent), None
     read = {"surfaces": read_surfaces, "probes": read_probes, "attempts": read_attempts}[needs]
     return read(folders), read_runs(folders)
 

@@ -23,7 +23,7 @@ from tests.helpers import RESULTS
 
 FILE = b"fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
 
-FIRST = {"sweep": ["--dry-run"], "surface": ["--dry-run"], "bench": ["surplus"], "doctor": ["surplus"]}
+FIRST = {"sweep": ["--dry-run"], "surface": ["--dry-run"], "doctor": ["surplus"]}
 """What keeps a line that happens to be right from training, measuring, or looking at the machine, whatever comes after it."""
 VALUES = hostile.words | st.sampled_from(
     [

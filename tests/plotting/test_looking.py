@@ -116,16 +116,6 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, sweep: Swee
     assert code == 2 and message in err and len(err.splitlines()) == 1
 
 
-def test_throughput_needs_no_sweep(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, _, err = inside(tmp_path, "figure", "throughput", "--formats", "png")
-    assert code == 2 and "there is no bench.parquet among the results; `study bench` measures it" in err
-    (sweep.results / "bench.parquet").write_bytes((COLLECTED.parent / "bench.parquet").read_bytes())
-    code, out, err = inside(tmp_path, "figure", "throughput", "--formats", "png")
-    assert code == 0 and "figures/bench/throughput.png" in out, err
-    named = inside(tmp_path, "figure", "throughput", "quickstart", "--formats", "png")
-    assert named[0] == 0 and "figures/quickstart/throughput.png" in named[1], named[2]
-
-
 def test_a_sweep_may_ask_for_figures_of_surfaces_that_are_not_measured_yet(
     sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

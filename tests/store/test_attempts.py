@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 import study
-from study.errors import StudyError
 from study.spec.identity import run_id
 from study.spec.sweep import Sweep
 from study.store import attempts, lease
@@ -17,7 +15,6 @@ from study.store import runs as store
 from study.store.collect import collect
 from study.store.files import append_line, read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
-from study.store.measurements import Measurement, read_bench, write_measurements
 from tests.helpers import make_spec, open_run
 
 
@@ -118,12 +115,3 @@ def test_collected_attempts_read_as_those_of_the_folder(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(study.read_attempts([files.folder, files.folder]), fresh)
     files.attempts.unlink()  # collected before there were attempts
     assert study.read_attempts(files.folder).empty
-
-
-def test_bench_is_read_from_a_results_folder(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"there is no bench.parquet among the results; `study bench` measures it"):
-        read_bench(tmp_path)
-    row = Measurement("ResNet-20", 1, "fp32", "bare", 500.0, 5, None, 0.5, 0.0)
-    write_measurements(tmp_path / "bench.parquet", [row], {"device": "cpu", "threads": 2})
-    frame = study.read_bench(tmp_path)
-    assert frame.loc[0, ["networks", "images_per_second", "threads"]].tolist() == ["ResNet-20", 500.0, 2]

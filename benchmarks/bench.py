@@ -1,21 +1,27 @@
-"""What `study bench` prints and keeps."""
+"""How fast this machine trains, beside what it could do and beside a textbook loop. Needs no data.
+
+python benchmarks/bench.py [--device cuda] [--threads N] [--quick]
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
+from study.launch.allocator import ALLOCATOR
 
-from study.errors import StudyError
-from study.launch.bench import bench
-from study.launch.local import visible_gpus
+if not ALLOCATOR.items() <= os.environ.items():  # malloc reads them once, at the start of a process
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
+
+import torch
+from ceilings import Ceilings
+from harness import Measurement, bench
+
 from study.launch.provenance import cpu_model, usable_cores
-from study.store.layout import bench_file
-from study.store.measurements import Measurement, write_measurements
-from study.training.ceilings import Ceilings
 from study.training.precision import bf16_gain
 
 HEAD = (
@@ -31,41 +37,18 @@ of floor   the time that arithmetic or memory alone would take, at the ceilings 
 """
 
 
-def report(results: Path, device: str, threads: int | None, quick: bool) -> Iterator[str]:
-    """Run the benchmark; yields the lines to print, and writes `bench.parquet` into the results folder at the end.
-
-    Raises
-    ------
-    StudyError
-        A GPU is asked for, and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise StudyError("--device cuda: torch finds no GPU here (see `study doctor`); leave it out to measure the CPU")
-    target = torch.device("cuda" if device != "cpu" and visible_gpus() and torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(threads or usable_cores())
-    name = torch.cuda.get_device_name(target) if target.type == "cuda" else cpu_model()
-    machine: dict[str, str | int | float] = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    measurements = []
+def report(device: torch.device, quick: bool) -> Iterator[str]:
+    """Run the benchmark; yields the lines to print."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
     yield f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     with tempfile.TemporaryDirectory() as scratch:
-        for item in bench(target, Path(scratch), quick):
+        for item in bench(device, Path(scratch), quick):
             if isinstance(item, Ceilings):
-                machine |= {f"{p}_flops": rate for p, rate in item.flops.items()}
-                machine |= {"copy_bytes_per_second": item.copy, "launch_seconds": item.launch}
-                yield from _ceilings(item, target)
+                yield from _ceilings(item, device)
                 yield HEAD
             else:
-                measurements.append(item)
                 yield _line(item)
-    path = bench_file(results)
-    write_measurements(path, measurements, machine)
     yield WHAT
-    yield str(path)
 
 
 def _ceilings(ceilings: Ceilings, device: torch.device) -> Iterator[str]:
@@ -81,3 +64,19 @@ def _line(m: Measurement) -> str:
         f"{m.networks:<12} {m.lanes:>5} {m.precision:>9} {m.measure:<9}{m.images_per_second:>9,.0f} {ratio:>10} "
         f"{m.share_of_floor:>9.0%} {m.over_bare:>+9.1%}"
     )
+
+
+def main() -> None:
+    """Parse the command line, and print as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="on a CPU [default: all cores]")
+    parser.add_argument("--quick", action="store_true", help="ResNet-20 alone, a few rounds")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for line in report(torch.device(options.device), options.quick):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

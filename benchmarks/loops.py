@@ -1,6 +1,6 @@
-"""Training loops in processes of their own, for `study bench`: they stand still while it is not their turn.
+"""Training loops in processes of their own, for `bench.py`: they stand still while it is not their turn.
 
-    python -m study.launch.bench_process --depth 20 --precision fp32
+    python benchmarks/loops.py --depth 20 --precision fp32
 
 reads a number of steps from each line of its input, takes them with one thread, and prints the seconds that they took.
 """
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
+
+TEXTBOOK = Path(__file__).with_name("textbook.py")
 
 
 class Loops:
@@ -88,7 +90,7 @@ class Loops:
 
 def workers(depth: int, precision: str, count: int) -> Loops:
     """As many single-threaded processes as a sweep would have workers, each training a ResNet of its own."""
-    command = [sys.executable, "-m", "study.launch.bench_process", "--depth", str(depth), "--precision", precision]
+    command = [sys.executable, __file__, "--depth", str(depth), "--precision", precision]
     return Loops([command] * count, tuned=True)
 
 
@@ -96,13 +98,6 @@ def textbook(script: Path, depth: int, device: str) -> Loops:
     """The textbook loop, with as many threads as torch takes."""
     command = [sys.executable, "-W", "ignore", str(script), "--serve", "--depth", str(depth), "--device", device]
     return Loops([command], tuned=False)
-
-
-def textbook_script() -> Path | None:
-    """`benchmarks/textbook.py`, of the repository or of the installed package; None without either."""
-    package = Path(__file__).parent.parent
-    paths = (package / "_textbook.py", package.parent / "benchmarks" / "textbook.py")
-    return next((path for path in paths if path.exists()), None)
 
 
 def main() -> None:
@@ -115,8 +110,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
     import torch
-
-    from study.launch.bench import Case, noise, timed_steps
+    from harness import Case, noise, timed_steps
 
     torch.set_num_threads(1)
     case = Case("", [("residual", options.depth)], options.precision)

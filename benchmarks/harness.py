@@ -1,4 +1,4 @@
-"""How fast this machine trains, and how near that is to what it can do: `study bench`.
+"""How fast this machine trains, and how near that is to what it can do.
 
 All ways to train a network take turns, a few steps at a time, so that what else the machine does slows all of them; ratios
 are medians over the rounds. Images are noise: no data set is needed, and arithmetic does not care.
@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from ceilings import Ceilings, measure
+from loops import TEXTBOOK, textbook, workers
 
 from study.data import ImageSet
 from study.data.images import image_set
 from study.data.progress import SlowProgress
-from study.launch.bench_process import textbook, textbook_script, workers
 from study.launch.local import CHECKPOINT_SECONDS
 from study.launch.provenance import usable_cores
 from study.spec.identity import run_id
@@ -28,8 +29,6 @@ from study.spec.run import RunSpec
 from study.spec.sweep import Value, resolve
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.store.measurements import Measurement
-from study.training.ceilings import Ceilings, measure
 from study.training.engine import Tuning, engine
 from study.training.images import Images
 from study.training.lane import Lane
@@ -58,7 +57,7 @@ class Case:
 
 
 def _spec(**fields: Any) -> RunSpec:
-    return resolve({key: Value(value, "study bench") for key, value in fields.items()})
+    return resolve({key: Value(value, "bench.py") for key, value in fields.items()})
 
 
 def cases(device: torch.device, quick: bool) -> list[Case]:
@@ -69,6 +68,24 @@ def cases(device: torch.device, quick: bool) -> list[Case]:
     packs = [Case("figure 6", FIGURE_6, "bf16")]
     pairs = [Case("2 ResNet-20", [("residual", 20)] * 2, precisions[0])]
     return alone + (packs if device.type == "cuda" and not quick else []) + ([] if quick else pairs)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The speed of one way to train some networks."""
+
+    networks: str
+    """Such as `ResNet-20`, or `figure 6` for its ten."""
+    lanes: int
+    precision: str
+    measure: str
+    images_per_second: float
+    """Of all lanes together; the median over rounds."""
+    ratio_to_textbook: float | None
+    share_of_floor: float
+    """The time that arithmetic or memory alone would take, over the time taken."""
+    over_bare: float
+    """Time taken over that of the bare step, minus 1."""
 
 
 @dataclass
@@ -116,8 +133,8 @@ def _case(
     with ExitStack() as stack:
         stack.enter_context(backends({case.precision}, device, deterministic=True))
         contenders = list(_contenders(specs, device, data, scratch))
-        if len(specs) == 1 and (script := textbook_script()):
-            loop = stack.enter_context(textbook(script, specs[0].depth, str(device)))
+        if len(specs) == 1:
+            loop = stack.enter_context(textbook(TEXTBOOK, specs[0].depth, str(device)))
             contenders.insert(0, Contender("textbook", loop.train))
         if len(specs) == 1 and device.type == "cpu" and (cores := usable_cores()) > 1:
             loops = stack.enter_context(workers(specs[0].depth, case.precision, cores))
@@ -138,7 +155,6 @@ def _case(
             precision=case.precision,
             measure=name,
             images_per_second=batch / typical,
-            rounds=rounds,
             ratio_to_textbook=_median_ratio(by_name["textbook"], seconds) if "textbook" in by_name else None,
             share_of_floor=floor / typical,
             over_bare=_median_ratio(seconds, by_name["bare"]) - 1,
@@ -161,7 +177,7 @@ def _contenders(specs: list[RunSpec], device: torch.device, data: ImageSet, scra
     """Bare step, whole step, and the harness around it; `bare` comes last."""
     yield Contender("run", _run(specs, device, data, scratch))
     yield Contender("step", timed_steps(specs, device, data))
-    yield Contender("bare", _timed(_bare(specs, Images(data, device)), device))
+    yield Contender("bare", _timed(bare(specs, Images(data, device)), device))
 
 
 def _timed(train: Callable[[int], None], device: torch.device) -> Callable[[int], float]:
@@ -190,7 +206,7 @@ class _Bare(Program):
         self._descend(gradients)
 
 
-def _bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
+def bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
     return engine([_Bare(spec, images) for spec in specs], Tuning()).steps
 
 
