@@ -59,10 +59,10 @@ def figure(
     options = {"style": style} | {key: text if key == "style" else scalar(text) for key, text in said.items()}
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
-    if not named and needs != "bench":
+    if not named:
         raise StudyError("no sweep was named")
     frame, runs = _frames(named, results, needs)
-    folder = out or Path("figures") / (sweep_files(named[0], results).name if named else needs)
+    folder = out or Path("figures") / sweep_files(named[0], results).name
     for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
         print(path)
 

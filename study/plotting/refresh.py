@@ -23,7 +23,6 @@ def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]
         "curves": files.curves,
         "surfaces": files.surfaces_table,
         "probes": files.probes,
-        "attempts": files.attempts,
     }
     read = cache(lambda needs: read_frame(needs, [files.folder]))  # once for all figures that need it
     for name in names:

@@ -59,7 +59,7 @@ class ProbeEntry(Entry):
 class FigureEntry(Entry):
     """A figure, and which frame it is drawn from."""
 
-    needs: Literal["curves", "surfaces", "probes", "attempts"] = "curves"
+    needs: Literal["curves", "surfaces", "probes"] = "curves"
     """The frame is what `study.store.collect.read_<needs>` gives; the figure's target takes it as its first argument."""
 
 
@@ -253,9 +253,6 @@ FIGURES: dict[str, FigureEntry] = {
         "study.plotting.sensitivity:plot", "final error of one network over learning rate, initialisation, warm-up"
     ),
     "verdict": FigureEntry("study.plotting.verdict:plot", "the paired differences behind the verdict, a row each"),
-    "timeline": FigureEntry(
-        "study.plotting.timeline:plot", "when each run was trained, and what cut it short", needs="attempts"
-    ),
 }
 
 TABLES: dict[str, TableEntry] = {

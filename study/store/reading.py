@@ -133,10 +133,10 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """What `read_<needs>` (surfaces, probes or attempts) and `read_runs` return; for curves as `read_frames`."""
+    """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
     if needs == "curves":
         return read_frames(folders)
-    read = {"surfaces": read_surfaces, "probes": read_probes, "attempts": read_attempts}[needs]
+    read = {"surfaces": read_surfaces, "probes": read_probes}[needs]
     return read(folders), read_runs(folders)
 
 

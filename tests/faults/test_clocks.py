@@ -65,6 +65,4 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     assert 0.0 < status(files).seal["seconds"] < 600.0  # by a clock that is never set
     assert (row["end"] < row["start"]) == (hours < 0)
     sweep = folder / "results" / "tiny"
-    for name in ("timeline", "degradation"):
-        frame = study.read_attempts(sweep) if name == "timeline" else study.read_curves(sweep)
-        assert study.figure(name, frame, study.read_runs(sweep)).axes
+    assert study.figure("degradation", study.read_curves(sweep), study.read_runs(sweep)).axes

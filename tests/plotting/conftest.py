@@ -142,11 +142,9 @@ def fed(
 
     from . import bends, variants
     from .settings import sensitivity
-    from .tried import eventful
 
     Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
     feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
-    feeds |= {"attempts": eventful()}
     own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),

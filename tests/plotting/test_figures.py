@@ -27,7 +27,7 @@ OF_CURVES = sorted(name for name, entry in FIGURES.items() if entry.needs == "cu
 ALIKE = ("svg",)
 """It has what the other formats have: every line, shape and letter, and what is dots in all of them."""
 EVERY = ("pdf", "png", "svg")
-DIFFERENT = dict.fromkeys(("degradation", "contours", "surface3d", "timeline"), EVERY)
+DIFFERENT = dict.fromkeys(("degradation", "contours", "surface3d"), EVERY)
 """What the formats write each in its own way: lines, filled shapes, a mesh as dots, bars, and marks. `long` has all figures."""
 CHOSEN = [*DIFFERENT, "fig6", "gradients", "verdict"]
 """Figures that are drawn again here, of each kind of drawing one; `long` draws all of them again."""
