@@ -22,7 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Bench:
     def lanes(self, specs: list[RunSpec], tuning: Tuning, images: Images | None = None) -> tuple[list[Lane], Engine]:
         """Lanes that write nothing, and an engine for them."""
         lanes = [
-            Lane(s, None, images or self.images, compile_blocks=tuning.compile_blocks)  # type: ignore[arg-type]
+            Lane(s, None, images or self.images)  # type: ignore[arg-type]
             for s in specs
         ]
         return lanes, engine([lane.program for lane in lanes], tuning)
@@ -300,8 +300,6 @@ class Bench:
         choices = {"default": Tuning(), "any order of sums": Tuning(deterministic=False)}
         choices |= {f"{n} steps a graph": Tuning(steps_per_graph=n) for n in ((1,) if self.tiny else (1, 2, 8, 16))}
         choices["eager"] = Tuning(graphs=False)
-        if not self.tiny:
-            choices["compiled"] = replace(Tuning(), compile_blocks=True)
         found: dict[str, Any] = {}
         for name, choice in choices.items():
             try:

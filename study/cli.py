@@ -136,13 +136,11 @@ def describe(
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="of a run, e.g. network=residual depth=56")
     ] = None,
-    dot: Annotated[bool, typer.Option("--dot", help="print a graph for Graphviz: | dot -Tpdf > network.pdf")] = False,
 ) -> None:
     """Show a network: its layers, parameters, multiply-adds and shortcuts, as the papers' tables do."""
     from study.networks import describe as words
 
-    spec = words.run_of(fields or ())
-    print(words.dot(spec) if dot else words.describe(spec), end="")
+    print(words.describe(words.run_of(fields or ())), end="")
 
 
 @app.command()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.errors import StudyError
-from study.options import Results, again, complete_sweep, sweep_files
+from study.options import Results, complete_sweep, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,9 +85,6 @@ def figures(
 def report(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
     out: Annotated[Path | None, typer.Option(help="file [default: figures/<sweep>/report.html]")] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="write it anew as the sweep goes on, to its end")
-    ] = False,
     results: Results = None,
 ) -> None:
     """Write one HTML page with all that is known of a sweep; it opens from disk."""
@@ -101,24 +97,9 @@ def report(
     path = out or write.place(files.name)
     if path.is_dir():
         raise StudyError(f"{path}: is a folder; --out names the file")
-    console = Console(stderr=True)
-    with console.status("reading the results") as shown:  # on a terminal alone
-        if not watch:
-            line = write.write(files, path, lambda text: shown.update(escape(text)))
-            print(line)
-            return
-        print(f"open {path} in a browser: it reloads itself. Ctrl-C ends this, and leaves the last page", flush=True)
-        through = write.watch(files, path, lambda text: shown.update(escape(text)), _stamped)
-    if not through:
-        print("the sweep is not through; to go on with its report, give the same command again:", file=sys.stderr)
-        print(f"  {again()}", file=sys.stderr)
-        raise typer.Exit(130)
-
-
-def _stamped(line: str) -> None:
-    import time
-
-    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+    with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
+        line = write.write(files, path, lambda text: shown.update(escape(text)))
+    print(line)
 
 
 def table(
@@ -149,16 +130,15 @@ def verdict(
 
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
-    formats: Annotated[str, typer.Option("--format", help="comma-separated: vts (ParaView), stl, glb (glTF)")] = "vts",
     split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
     out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
-    """Write each 2-D surface of a sweep as a 3-D file: log10 of the loss over the plane of weights."""
+    """Write each 2-D surface of a sweep as a .vts file for ParaView: log10 of the loss over the plane of weights."""
     from study.plotting.export import export_all
     from study.store.reading import read_surfaces
 
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name
-    for line in export_all(read_surfaces(files.folder), folder, tuple(formats.split(",")), split):
+    for line in export_all(read_surfaces(files.folder), folder, split):
         print(line)

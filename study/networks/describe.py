@@ -1,4 +1,4 @@
-"""A network in words and as a picture, before it is built: its table of layers, its shortcuts, its graph. Needs no torch."""
+"""A network in words, before it is built: its table of layers and its shortcuts. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from study.networks.shape import Layer, layers, stages
-from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
+from study.spec.registry import BLOCKS, DATA, SHORTCUTS
 from study.spec.run import RunSpec
 from study.spec.sweep import one
-
-COLOURS = ("#dddddd", "#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#ead1dc")
-"""Of the stem and the stages in a picture."""
 
 
 class Images(NamedTuple):
@@ -139,59 +136,3 @@ def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
     as_it_is = "identity" if spec.shortcut in ("A", "B") else SHORTCUTS[spec.shortcut or ""].summary
     keep = "1x1 convolution, BN" if projects == "every" else as_it_is
     return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]
-
-
-def dot(spec: RunSpec) -> str:
-    """The network as a graph for Graphviz, drawn as He et al. 2015, figure 3; dotted where a shortcut changes the shape."""
-    about = images(spec)
-    plan = list(layers(spec, about.channels, about.classes, about.size))
-    lines = [
-        f'digraph "{spec.title}" {{',
-        f'  label="{spec.title}"; labelloc=t; node [shape=box, style=filled, fontname=sans, width=2.2, height=0.3];',
-        f'  image [label="{about.size}x{about.size} image", fillcolor=white];',
-    ]
-    last, maps, size = "image", about.channels, about.size
-    for name, group in groupby(plan, key=lambda layer: ".".join(layer.name.split(".")[:2])):
-        if name.startswith("head"):
-            continue
-        members = [layer for layer in group if not layer.beside]
-        changes = members[-1].out_maps != maps or members[-1].size != size
-        block = list(_block_lines(spec, name, members, last, changes))
-        lines += block
-        maps, size = members[-1].out_maps, members[-1].size
-        last = _end(spec, name, members)
-    head = [layer for layer in plan if layer.name.startswith("head")]
-    for layer in head:
-        text = f"{layer.out_maps}-way linear"
-        lines += [f'  {layer.name} [label="{text}", fillcolor="{COLOURS[0]}"];', f"  {last} -> {layer.name};"]
-        last = layer.name
-    return "\n".join([*lines, "}"]) + "\n"
-
-
-def _end(spec: RunSpec, name: str, members: Sequence[Layer]) -> str:
-    """The node that a block's output leaves from."""
-    added = spec.network == "residual" and name.startswith("stage")
-    return f"{_node(name)}_sum" if added else _node(members[-1].name)
-
-
-def _node(name: str) -> str:
-    return name.replace(".", "_")
-
-
-def _block_lines(spec: RunSpec, name: str, members: Sequence[Layer], last: str, changes: bool) -> Iterator[str]:
-    stage = name.partition(".")[0]
-    colour = COLOURS[0] if stage == "stem" else COLOURS[int(stage.removeprefix("stage")) % len(COLOURS)]
-    before = last
-    for layer in members:
-        node = _node(layer.name)
-        yield f'  {node} [label="{_conv(layer)}, {layer.size}x{layer.size}", fillcolor="{colour}"];'
-        yield f"  {before} -> {node};"
-        before = node
-    if _end(spec, name, members) != before:
-        total = _end(spec, name, members)
-        after = ORDERS[spec.order].load()(len(BLOCKS[spec.block].kernels)).after
-        words = " ".join(["+", *({"B": "BN", "R": "ReLU"}[letter] for letter in after)])
-        look = "dotted" if changes else "solid"
-        yield f'  {total} [label="{words}", shape=ellipse, width=0.4, fillcolor=white];'
-        yield f"  {before} -> {total};"
-        yield f'  {last} -> {total} [style={look}, xlabel="{spec.shortcut}"];'

@@ -13,8 +13,6 @@ from study.store.layout import SweepFiles
 from study.store.reading import read_frame
 
 Frames = tuple[pd.DataFrame, pd.DataFrame | None]
-THROUGH = ("done", "diverged", "failed")
-"""States of runs that nobody is at, nor will be unless asked."""
 
 
 @dataclass(frozen=True)

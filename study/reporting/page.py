@@ -56,15 +56,13 @@ class Part(NamedTuple):
     joined: bool
 
 
-def page(found: Evidence, pictures: Sequence[Picture | Undrawn], reload: int = 0) -> str:
+def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
     """The page.
 
     Parameters
     ----------
     pictures
-        As `study.reporting.album.Album` gives them.
-    reload
-        Seconds after which the open page loads itself anew; 0 for never.
+        As `study.reporting.album.pictures` gives them.
 
     Raises
     ------
@@ -73,7 +71,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn], reload: int = 0
     """
     lines, planned = found.read("curves")[0], found.runs
     surfaces = surface.payload(found.read("surfaces")[0])
-    data: dict[str, Any] = {"name": found.name, "reload": reload, "curves": None, "surfaces": surfaces}
+    data: dict[str, Any] = {"name": found.name, "curves": None, "surfaces": surfaces}
     data["runs"] = runs.payload(lines, planned)
     nothing = ""
     try:
@@ -102,7 +100,6 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn], reload: int = 0
         policy=_policy([script, library] if library else [script]),
         library=Markup(packed(library)) if library else "",
         version=__version__,
-        reload=reload,
     )  # fmt: skip
 
 

@@ -136,22 +136,7 @@ for (const button of document.querySelectorAll(".enlarge")) {
 byId("large-close").addEventListener("click", () => large.close());
 large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
 
-// -- reloading, while a sweep is watched ------------------------------------------------------------------------------
-
 addEventListener("pagehide", () => memory.set("scroll", scrollY));
-if (data.reload) {
-  let touched = 0;
-  for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
-  const box = byId("reloading");
-  box.checked = memory.get("reloading", true);
-  box.addEventListener("change", () => memory.set("reloading", box.checked));
-  const again = () => {
-    // Nobody's reading is torn away: not under a moving hand, an open figure or in the background.
-    if (!box.checked || document.hidden || large.open || Date.now() - touched < 3000) setTimeout(again, 1000);
-    else location.reload();
-  };
-  setTimeout(again, data.reload * 1000);
-}
 // Browsers put a page back where it was before its parts have grown to their sizes.
 if (performance.getEntriesByType("navigation")[0]?.type === "reload") {
   const back = memory.get("scroll", 0);

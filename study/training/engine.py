@@ -23,8 +23,6 @@ class Tuning:
     graphs: bool = True
     steps_per_graph: int = 4
     """Steps recorded in one graph: one launch by the host for all of them."""
-    compile_blocks: bool = False
-    """Compile each shape of block once with torch.compile, for all depths. Off until a GPU has shown that it pays."""
     deterministic: bool = True
     """Take only algorithms whose sums have a fixed order, so that a run repeats bit for bit."""
     decoders: int | None = None

@@ -39,12 +39,11 @@ class Lane:
         images: Feed,
         ranks: Ranks | None = None,
         before_write: Callable[[], None] = lambda: None,
-        compile_blocks: bool = False,
     ) -> None:
         self.spec, self.recipe, self.files, self.images = spec, spec.recipe, files, images
         self.before_write = before_write
         self.ranks = ranks or Ranks()
-        self.program = Program(spec, images, self.ranks, compile_blocks)
+        self.program = Program(spec, images, self.ranks)
         self.schedule = Schedule(spec)
         recipe = spec.recipe
         self.samples = Samples(spec.seed, len(images), recipe.batch_size, recipe.pad, recipe.flip)

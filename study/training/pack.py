@@ -148,7 +148,7 @@ def _train_together(
     _set_threads(states, device)
     with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
         lanes = [
-            _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files), tuning.compile_blocks), state)
+            _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files)), state)
             for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
         ]
         return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks(), probe).run()

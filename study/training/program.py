@@ -30,7 +30,7 @@ class Program:
     autocast does, with two launches a step for all layers together instead of two for each.
     """
 
-    def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None, compile_blocks: bool = False) -> None:
+    def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
         network = build(spec, images.channels, images.classes)
@@ -45,8 +45,6 @@ class Program:
         self._gradients_fp32 = [torch.zeros_like(self.parameters[i]) for i in self._low]
         self._dtype = torch.bfloat16 if self._copied else torch.float32
         self._leaves = list(self.network.parameters())  # what gradients are taken of
-        if compile_blocks:
-            _compile_blocks(self.network)
         self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in self._batch_norms:
             module.num_batches_tracked = None  # nothing reads it, and counting costs a launch a layer and step
@@ -202,18 +200,6 @@ class Program:
         for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
             tensor.copy_(network[name])
         self._renew_copies()
-
-
-def _compile_blocks(network: nn.Module) -> None:
-    """Compile each shape of block when it is first met: networks of all depths share what is compiled."""
-    import torch._dynamo  # late: 1.5 s
-
-    torch._dynamo.config.recompile_limit = (
-        256  # shapes, strides, shortcuts, training and evaluation: some 20 of one class
-    )
-    for stage in network.get_submodule("stages").children():
-        for block in stage.children():
-            block.compile(dynamic=False)
 
 
 def _counters(device: torch.device) -> tuple[Tensor, Tensor]:

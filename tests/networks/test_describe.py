@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from study.networks.describe import describe, dot, run_of
+from study.networks.describe import describe, run_of
 from study.networks.network import structure
 from tests.launch.command import study
 
@@ -66,33 +64,9 @@ def test_the_numbers_are_the_built_networks(words):
     assert sum(map(int, rows)) == built
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["depth=14"], ["network=plain", "depth=14"], ["depth=20", "block=bottleneck", "order=bn_after_add"],
-     ["network=plain", "family=vgg", "depth=11"], ["depth=8", "shortcut=exclusive_gate"]],
-    ids=str,
-)  # fmt: skip
-def test_the_graph_has_a_node_a_layer_and_an_edge_a_shortcut(words, tmp_path):
-    spec = run_of(words)
-    text = dot(spec)
-    network = structure(spec, 3, 10)
-    blocks = [block for _, block in network.blocks() if block.shortcut is not None]
-    convolutions = len(re.findall(r'label="\dx\d, ', text))
-    expected = [n for n, p in network.named_parameters() if p.ndim == 4 and ".shortcut." not in n]
-    assert convolutions == len(expected)
-    assert text.count("shape=ellipse") == text.count("xlabel=") == len(blocks)
-    nodes = set(re.findall(r"^  (\w+) \[label", text, re.M))
-    assert nodes == {name for edge in re.findall(r"^  (\w+) -> (\w+)", text, re.M) for name in edge}
-    if shutil.which("dot"):
-        done = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=True)
-        assert done.stdout.count("<g ") == 1 + len(nodes) + text.count("->")
-
-
 def test_the_command_prints_the_table_and_says_what_is_wrong(tmp_path: Path):
     code, out, _ = study(tmp_path, "describe", "network=residual", "depth=56", "shortcut=B")
     assert code == 0 and "855,770 parameters" in out
-    code, out, _ = study(tmp_path, "describe", "depth=8", "--dot")
-    assert code == 0 and out.startswith('digraph "ResNet-8" {')
     code, out, err = study(tmp_path, "describe", "depth=21", "network=plain")
     assert (code, out) == (2, "")
     assert err == "study: override 'depth=21': depth: 21 is not 6n + 2, as the CIFAR family needs; nearest: 20 or 26\n"

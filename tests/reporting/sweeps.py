@@ -62,7 +62,7 @@ def many(runs: int = 100) -> Evidence:
     return found(*study(depths=(20, 32, 44, 56, 110), seeds=runs // 10))
 
 
-def written(evidence: Evidence, path: Path, reload: int = 0, change: Callable[[str], str] = str) -> Path:
+def written(evidence: Evidence, path: Path, change: Callable[[str], str] = str) -> Path:
     """Its page as a file."""
-    path.write_text(change(page(evidence, [PICTURE], reload)), "utf-8")
+    path.write_text(change(page(evidence, [PICTURE])), "utf-8")
     return path

@@ -18,9 +18,8 @@ import pytest
 from study.errors import StudyError
 from study.plotting.style import depth_colour
 from study.reporting import curves, runs, surface
-from study.reporting.album import Album, Picture, Undrawn
+from study.reporting.album import Picture, Undrawn, pictures
 from study.reporting.page import csv_link, embedded, page, plotly
-from study.spec.registry import FIGURES
 from tests.plotting.conftest import cut, run_id, study, with_absences
 from tests.plotting.planes import four, together
 from tests.plotting.planes import surface as plane
@@ -118,22 +117,13 @@ def test_figures_and_why_others_are_not_drawn(tmp_path: Path) -> None:
     assert csv_link(b"a\n", "n")[1:] == ("n.csv", "CSV, 1 kB")
 
 
-def test_an_album_draws_again_only_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_figure_is_drawn_or_says_why_not() -> None:
     lines, known = study(seeds=2, iterations=400, evaluations=8)
     told: list[str] = []
-    album = Album()
-    first = album.pictures(found(lines, known), told.append)
-    drawn = {one.name for one in first if isinstance(one, Picture)}
-    assert {"degradation", "depth_error"} <= drawn
-    assert {"contours", "line1d"} <= {one.name for one in first if isinstance(one, Undrawn)}
-    assert len(told) == len(first) and told[0].startswith("drawing figure 1 of ")
-    moved = album.pictures(found(lines, known.assign(iteration=7)))  # a heartbeat tells no figure anything
-    assert all(one is other for one, other in zip(first, moved, strict=True) if isinstance(one, Picture))
-    few = ("degradation", "depth_error")
-    monkeypatch.setattr("study.reporting.album.FIGURES", {name: FIGURES[name] for name in few})
-    changed = album.pictures(found(lines.assign(error=lines["error"] / 2), known))
-    for one, other in zip([one for one in first if one.name in few], changed, strict=True):
-        assert isinstance(one, Picture) and isinstance(other, Picture) and one.image != other.image
+    every = pictures(found(lines, known), told.append)
+    assert {"degradation", "depth_error"} <= {one.name for one in every if isinstance(one, Picture)}
+    assert {"contours", "line1d"} <= {one.name for one in every if isinstance(one, Undrawn)}
+    assert len(told) == len(every) and told[0].startswith("drawing figure 1 of ")
 
 
 # -- curves -----------------------------------------------------------------------------------------------------------
