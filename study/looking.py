@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.errors import StudyError
-from study.options import Results, again, complete_sweep, results_folder, sweep_files
+from study.options import Results, again, at_home, complete_sweep, results_folder, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def figure(
     ] = None,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Draw a figure from what was collected; beside it its caption, and the CSV of exactly what it shows."""
@@ -74,7 +74,7 @@ def figures(
     sweeps: Sweeps,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Draw every figure that the data of a sweep can feed, and say of each other one why not."""
@@ -88,7 +88,9 @@ def figures(
 
 def report(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
-    out: Annotated[Path | None, typer.Option(help="file [default: figures/<sweep>/report.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="write it anew as the sweep goes on, to its end")
     ] = False,
@@ -154,7 +156,7 @@ def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
     formats: Annotated[str, typer.Option("--format", help="comma-separated: vts (ParaView), stl, glb (glTF)")] = "vts",
     split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Write each 2-D surface of a sweep as a 3-D file: log10 of the loss over the plane of weights."""

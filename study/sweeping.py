@@ -12,7 +12,20 @@ import typer
 
 from study import surfacing
 from study.errors import StudyError, printable
-from study.options import MOST, DataRoot, Device, Executor, Mode, Results, again, complain, finite, results_folder
+from study.options import (
+    MOST,
+    DataRoot,
+    Device,
+    Executor,
+    Mode,
+    ProfileFile,
+    Results,
+    again,
+    at_home,
+    complain,
+    finite,
+    results_folder,
+)
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -43,9 +56,7 @@ def sweep(
         Executor,
         typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
     ] = Executor.auto,
-    profile: Annotated[
-        Path | None, typer.Option(envvar="STUDY_PROFILE", help="a cluster's profile, for slurm (docs/slurm.md)")
-    ] = None,
+    profile: ProfileFile = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
     workers: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
@@ -64,7 +75,9 @@ def sweep(
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
-    figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
+    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="folder for the figures")] = Path(
+        "figures"
+    ),
 ) -> None:
     """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
 
@@ -96,7 +109,7 @@ def sweep(
         if planned.work:
             _submit(planned, machine, cluster)
     elif planned.work and not _train(planned, machine):
-        print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
+        print("interrupted. To go on from the last checkpoints, give the same command again:", file=sys.stderr)
         print(f"  {again()}", file=sys.stderr)
         raise typer.Exit(130)
     if not planned.work:

@@ -15,7 +15,7 @@ from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import runs as store
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, user_path
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def find_sweep_file(name: str) -> Path:
     StudyError
         There is none; the ready ones are named.
     """
-    path = Path(name)
+    path = user_path(name)
     if path.exists() or "/" in name:
         if path.is_dir():
             raise StudyError(f"{path}: is a folder, not a sweep file")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from study.errors import StudyError
 from study.store.curves import read_table, to_bytes
 from study.store.files import write_bytes
-from study.store.layout import bench_file
+from study.store.layout import bench_file, user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def read_bench(results: str | Path) -> pd.DataFrame:
     StudyError
         Nothing was measured there, or the file is damaged.
     """
-    path = bench_file(Path(results))
+    path = bench_file(user_path(results))
     try:
         frame: pd.DataFrame = read_table(path).to_pandas()
     except FileNotFoundError:

@@ -97,7 +97,8 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
         return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
-        return now("running", int(held.get("iteration", 0)), _silence(held), error=held.get("error"), progress=held)
+        at = held.get("iteration", checkpointed(files))  # where it goes on from, before it first tells where it is
+        return now("running", int(at), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
     words = last_words(files)
     if words is not None:
