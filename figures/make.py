@@ -1,11 +1,11 @@
 """What the repository shows of its results: figures, verdicts and reports, and the numbers in its pages.
 
-    python figures/make.py [SWEEP...]  # everything below figures/, from results/; then the numbers in PAGES
+    python figures/make.py [SWEEP...]  # everything below figures/reference/, from results/reference/; then the numbers in PAGES
     python figures/make.py --pages     # the numbers alone
-    python figures/make.py --check     # whether they are those of results/: exit status 1 where not
+    python figures/make.py --check     # whether they are those of results/reference/: exit status 1 where not
 
-In a page the lines between `<!-- study table errors quickstart --format md -->` and `<!-- end -->` are what that command prints,
-and those after `<!-- made quickstart -->` say on what machine the sweep ran, and for how long.
+In a page the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and `<!-- end -->`
+are what that command prints, and those after `<!-- made quickstart -->` say on what machine the sweep ran, and for how long.
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from PIL import Image
+
 import study
 
 ROOT = Path(__file__).parent.parent
+RESULTS, FIGURES = "results/reference", "figures/reference"
+"""Where no command writes unless told to."""
+COLOURS, LARGEST = 128, 1_000_000
+"""Of a picture, and bytes of a report: what is larger is left out, and made by `study report`."""
 PAGES = ("README.md", "results/README.md")
-BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w. -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w./ -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def sweeps() -> list[str]:
     """The sweeps whose results are in the repository."""
-    return sorted(path.parent.name for path in (ROOT / "results").glob("*/curves.parquet"))
+    return sorted(path.parent.name for path in (ROOT / RESULTS).glob("*/curves.parquet"))
 
 
 def call(*words: str) -> str:
@@ -41,16 +47,28 @@ def call(*words: str) -> str:
 
 
 def draw(sweep: str) -> None:
-    """All that the data of a sweep can feed: figures, the verdict in words, the report."""
-    folder = ROOT / "figures" / sweep
-    call("figures", sweep, "--formats", "pdf,png")
-    (folder / "verdict.md").write_text(f"```\n{call('verdict', sweep)}```\n")
-    call("report", sweep)
+    """All that the data of a sweep can feed: figures, the verdict in words, the report where it is small."""
+    folder, report = ROOT / FIGURES / sweep, ROOT / FIGURES / sweep / "report.html"
+    where = (sweep, "--results", RESULTS)
+    call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
+    for path in folder.glob("*.png"):
+        shrink(path)
+    (folder / "verdict.md").write_text(f"```\n{call('verdict', *where)}```\n")
+    call("report", *where, "--out", str(report))
+    if report.stat().st_size > LARGEST:
+        report.unlink()
+
+
+def shrink(path: Path) -> None:
+    """Reduce a PNG to `COLOURS` colours: a third of its bytes, and no difference that one sees."""
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        small.save(path, optimize=True, dpi=image.info["dpi"])
 
 
 def made(sweep: str) -> str:
     """A line on the machine that trained a sweep, and how long it took."""
-    runs = study.read_runs(ROOT / "results" / sweep)
+    runs = study.read_runs(ROOT / RESULTS / sweep)
 
     def of(column: str) -> str:
         return ", ".join(sorted(set(runs[column].dropna().map(str))))
@@ -64,7 +82,7 @@ def made(sweep: str) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with its numbers as `results/` has them."""
+    """A page with its numbers as the results have them."""
 
     def block(found: re.Match[str]) -> str:
         verb, *words = shlex.split(found[1])
@@ -77,20 +95,20 @@ def filled(text: str) -> str:
 
 
 def stale() -> list[str]:
-    """The pages whose numbers are not those of `results/`."""
+    """The pages whose numbers are not those of the results."""
     return [name for name in PAGES if filled(text := (ROOT / name).read_text()) != text]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="all that are in results/, where none is named")
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="default: all")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--pages", action="store_true", help="draw nothing")
     what.add_argument("--check", action="store_true", help="write nothing")
     told = parser.parse_args()
     if told.check:
         found = stale()
-        sys.exit(f"not what results/ has: {', '.join(found)}; python figures/make.py --pages" if found else 0)
+        sys.exit(f"not what {RESULTS}/ has: {', '.join(found)}; python figures/make.py --pages" if found else 0)
     for sweep in [] if told.pages else told.sweeps or sweeps():
         print(sweep, flush=True)
         draw(sweep)

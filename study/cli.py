@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import signal
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,9 @@ from study import looking, measuring, surfacing, sweeping
 from study.errors import StudyError, one_line, printable
 from study.options import DataRoot, Results, SweepName, complain, complete_sweep, results_folder, sweep_files
 from study.store.files import WriteError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 app = typer.Typer(
     name="study",
@@ -151,7 +156,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
     sound = True
     for finding in examine(results_folder(results), data_root or default_root()):
-        print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}")
+        print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}", flush=True)
         sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)
 
@@ -194,17 +199,17 @@ def _main(
 
 def main() -> None:
     """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
+    lasting = len(sys.argv) > 1 and sys.argv[1] in LASTING
+    for name in ("stdout", "stderr"):
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            setattr(sys, name, _unbroken(stream, lasting or name == "stderr"))
     logging.getLogger("study").handlers = [_notes()]
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except StudyError as error:
         complain(*error.args)
         code = 2
-    except BrokenPipeError:  # `study list | head`
-        sys.stderr.close()
-        code = 0
     except WriteError as error:  # a folder that cannot be written, a full disk
         complain(f"{error}; what was there is still there, and the same command goes on once this can be written")
         code = 2
@@ -225,6 +230,44 @@ def main() -> None:
             complain(f"{words} (see study --help)")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+LASTING = ("sweep", "surface", "probe", "embed", "bench")
+"""Verbs whose work is worth more than what they print: they go on where nobody reads that any more."""
+
+
+class _Pipe(io.RawIOBase):
+    """A stream whose reader may end before it, as of `study list | head -1`: what lasts goes on, all else ends quietly."""
+
+    def __init__(self, number: int, lasting: bool) -> None:
+        self.number, self.lasting, self.heard = number, lasting, True
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.number
+
+    def isatty(self) -> bool:
+        return os.isatty(self.number)
+
+    def write(self, content: Buffer) -> int:
+        try:
+            return os.write(self.number, content) if self.heard else memoryview(content).nbytes
+        except BrokenPipeError:
+            self.heard = False
+        if not self.lasting:
+            sys.exit(128 + signal.SIGPIPE)
+        if self.number == 1:
+            print("study: note: nobody reads the output any more; the work goes on", file=sys.stderr)
+        return memoryview(content).nbytes
+
+
+def _unbroken(stream: io.TextIOWrapper, lasting: bool) -> io.TextIOWrapper:
+    """The same stream as a `_Pipe`; a name that the terminal cannot show is no reason to fail either."""
+    stream.flush()
+    buffer = io.BufferedWriter(_Pipe(stream.fileno(), lasting))
+    return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=stream.line_buffering)
 
 
 class _Note(logging.Formatter):

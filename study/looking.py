@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.errors import StudyError
-from study.options import Results, complete_sweep, sweep_files
+from study.options import Results, at_home, complete_sweep, sweep_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def figure(
     ] = None,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Draw a figure from what was collected; beside it its caption, and the CSV of exactly what it shows."""
@@ -70,7 +70,7 @@ def figures(
     sweeps: Sweeps,
     style: StyleName = "paper",
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Draw every figure that the data of a sweep can feed, and say of each other one why not."""
@@ -84,7 +84,9 @@ def figures(
 
 def report(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
-    out: Annotated[Path | None, typer.Option(help="file [default: figures/<sweep>/report.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
+    ] = None,
     results: Results = None,
 ) -> None:
     """Write one HTML page with all that is known of a sweep; it opens from disk."""
@@ -131,7 +133,7 @@ def verdict(
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
     split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
-    out: Annotated[Path | None, typer.Option(help="folder [default: figures/<sweep>]")] = None,
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
     """Write each 2-D surface of a sweep as a .vts file for ParaView: log10 of the loss over the plane of weights."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from study.options import DataRoot, Device, Results, complete_sweep, results_folder, sweep_files
+from study.options import DataRoot, Device, Results, at_home, complete_sweep, results_folder, sweep_files
 
 
 def probe(
@@ -41,7 +41,8 @@ def embed(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="trained runs: ids, or enough of them")],
     depth: Annotated[int, typer.Option(help="layers of the network that they are stretched to")],
     sweep: Annotated[
-        Path | None, typer.Option(help="write a sweep file that trains on from the stretched networks")
+        Path | None,
+        typer.Option(callback=at_home, help="write a sweep file that trains on from the stretched networks"),
     ] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
     results: Results = None,

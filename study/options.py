@@ -53,6 +53,13 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def at_home(path: Path | None) -> Path | None:
+    """A path that was given as an option, if it was, with `~` as the home that it stands for."""
+    from study.store.layout import user_path
+
+    return None if path is None else user_path(path)
+
+
 def complete_sweep(incomplete: str) -> list[str]:
     """The sweeps that were started and whose name begins so."""
     from study.store.layout import default_results
@@ -61,8 +68,16 @@ def complete_sweep(incomplete: str) -> list[str]:
     return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
 
 
-Results = Annotated[Path | None, typer.Option("--results", help="results folder [default: $STUDY_RESULTS or results]")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="data folder [default: $STUDY_DATA or data]")]
+Results = Annotated[
+    Path | None, typer.Option("--results", callback=at_home, help="results folder [default: $STUDY_RESULTS or results]")
+]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", callback=at_home, help="data folder [default: $STUDY_DATA or data]")
+]
+ProfileFile = Annotated[
+    Path | None,
+    typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="a cluster's profile (docs/slurm.md)"),
+]
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=complete_sweep)
 ]
@@ -84,9 +99,9 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
         It is named by a file that is none of a sweep, or by what names no folder within another.
     """
     from study.errors import StudyError
-    from study.store.layout import SweepFiles
+    from study.store.layout import SweepFiles, user_path
 
-    path = Path(name)
+    path = user_path(name)
     if path.suffix in (".yaml", ".yml"):
         from study.launch.sweep import find_sweep_file
         from study.spec.sweep import load

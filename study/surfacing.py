@@ -6,13 +6,23 @@ import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from study.errors import StudyError, one_line
-from study.options import MOST, DataRoot, Device, Executor, Mode, Results, again, complete_sweep, sweep_files
+from study.options import (
+    MOST,
+    DataRoot,
+    Device,
+    Executor,
+    Mode,
+    ProfileFile,
+    Results,
+    again,
+    complete_sweep,
+    sweep_files,
+)
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
@@ -81,7 +91,7 @@ def surface(
         Mode, typer.Option(help="missing: what is not there yet; retry: failed parts too; force: all again")
     ] = Mode.missing,
     executor: Annotated[Executor, typer.Option(envvar="STUDY_EXECUTOR", help="who measures")] = Executor.auto,
-    profile: Annotated[Path | None, typer.Option(envvar="STUDY_PROFILE", help="a cluster's profile, for slurm")] = None,
+    profile: ProfileFile = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs for each surface")] = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
     workers: Annotated[

@@ -12,12 +12,27 @@ import typer
 
 from study import surfacing
 from study.errors import StudyError, printable
-from study.options import MOST, DataRoot, Device, Executor, Mode, Results, again, complain, finite, results_folder
+from study.options import (
+    MOST,
+    DataRoot,
+    Device,
+    Executor,
+    Mode,
+    ProfileFile,
+    Results,
+    again,
+    at_home,
+    complain,
+    finite,
+    results_folder,
+)
 
 if TYPE_CHECKING:
     from study.launch.profile import Profile
     from study.launch.sweep import Machine, Planned
     from study.spec.run import RunSpec
+    from study.spec.surface import Surface
+    from study.spec.sweep import Sweep
 
 
 def _complete_sweep_file(incomplete: str) -> list[str]:
@@ -41,9 +56,7 @@ def sweep(
         Executor,
         typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
     ] = Executor.auto,
-    profile: Annotated[
-        Path | None, typer.Option(envvar="STUDY_PROFILE", help="a cluster's profile, for slurm (docs/slurm.md)")
-    ] = None,
+    profile: ProfileFile = None,
     device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
     workers: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
@@ -62,7 +75,9 @@ def sweep(
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
-    figures: Annotated[Path, typer.Option("--figures", help="folder for the figures")] = Path("figures"),
+    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="folder for the figures")] = Path(
+        "figures"
+    ),
 ) -> None:
     """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
 
@@ -84,19 +99,17 @@ def sweep(
     machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
-    dropped, aside = record(planned)
-    if aside:
+    if earlier := record(planned):
         print(
-            f"note: {planned.files.folder}/ had results of other runs, with no folders left; they are kept in {aside}/"
+            f"note: {named.name} also has {earlier} runs of earlier calls, and its tables and figures show them. "
+            f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
         )
-    if dropped:
-        print(f"note: {named.name} named {dropped} other runs before; they stay on disk. `name=...` keeps both apart")
     if chosen == "slurm":
         adopt_orphans(planned.files.results)
         if planned.work:
             _submit(planned, machine, cluster)
     elif planned.work and not _train(planned, machine):
-        print("interrupted, and checkpointed. To go on, give the same command again:", file=sys.stderr)
+        print("interrupted. To go on from the last checkpoints, give the same command again:", file=sys.stderr)
         print(f"  {again()}", file=sys.stderr)
         raise typer.Exit(130)
     if not planned.work:
@@ -112,17 +125,23 @@ def sweep(
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
     """Have the surfaces measured that the sweep names, as far as their runs are trained; as `study.surfacing.measure`."""
-    if not planned.sweep.surfaces:
+    sweep = planned.sweep
+    if not (chosen := _chosen_surfaces(sweep)):
         return 0
     from study.launch.surfaces import of_sweep
 
-    asked = of_sweep(planned.files, planned.sweep.surfaces, planned.sweep.runs)
+    asked = of_sweep(planned.files, chosen, sweep.whole)
     # Those of a run that starts over are forgotten with it.
     try:
         return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
     except StudyError as error:  # the runs' own results are there all the same, and shown
         complain(*error.args)
         return 2
+
+
+def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
+    """The surfaces around the runs that this call is about."""
+    return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
 
 
 def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -148,11 +167,11 @@ def _print_plan(planned: Planned) -> None:
         print(f"{action.verb:<7} {label(spec):<{width}} {spec.dataset}  {_recipe(spec)}  {action.run_id}{reason}")
     work = planned.work
     arithmetic = 2 * sum(map(cost, work.values()))
-    surfaces = f", {len(planned.sweep.surfaces)} surfaces (see `study surface`)" if planned.sweep.surfaces else ""
-    print(
-        f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; "
-        "nothing was done"
-    )
+    count = len(_chosen_surfaces(planned.sweep))
+    surfaces = f", {count} surfaces (see `study surface`)" if count else ""
+    whole = len(planned.sweep.whole)
+    runs = f"{whole} runs" if len(planned.actions) == whole else f"{len(planned.actions)} of {whole} runs"
+    print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
 
 
 def _recipe(spec: RunSpec) -> str:
@@ -185,14 +204,14 @@ def _nothing_to_do(planned: Planned) -> str:
         others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
-    left = "do" if not planned.sweep.surfaces else "train"
+    left = "train" if _chosen_surfaces(planned.sweep) else "do"
     return f"{planned.sweep.name}: nothing is left to {left}; " + ", ".join(
         [f"{kept} of {total} runs are there", *others]
     )
 
 
 def _show_results(planned: Planned, figures: Path) -> int:
-    """Print the table of final errors and the figures' paths; the exit code of the sweep."""
+    """Print the table of final errors and the figures' paths; the exit code of what was asked for."""
     from study.plotting.refresh import refresh
     from study.plotting.render import render
     from study.plotting.tables import final_errors
@@ -204,6 +223,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     if not curves.empty:
         print()
         print(render(final_errors(curves, runs), "text"), end="")
+    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # of this call; the table above is of the whole sweep
     failed = runs[runs["state"] == "failed"]
     for _, run in failed.iterrows():
         print(printable(f"failed: {run['run_id']}: {run['message']}"))

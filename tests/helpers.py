@@ -25,7 +25,7 @@ from study.store.layout import RunFiles
 PATIENCE = 900.0
 """Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""
 
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = Path(__file__).parent.parent / "results" / "reference"
 """The results in the repository."""
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}

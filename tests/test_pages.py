@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
+
+from study.launch.sweep import ready_sweeps
+from study.reporting.write import place
+from study.spec.sweep import load
+from study.store.layout import SweepFiles, bench_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +45,33 @@ def test_every_collected_sweep_has_its_place_on_the_page_and_its_figures(make: M
     text = (ROOT / "results" / "README.md").read_text()
     for sweep in make.sweeps():
         assert f"## {sweep}\n" in text and f"<!-- made {sweep} -->" in text
-        assert {"report.html", "verdict.md", "degradation.png"} <= {
-            p.name for p in (ROOT / "figures" / sweep).iterdir()
-        }
+        found = [path.name for path in (ROOT / make.FIGURES / sweep).iterdir()]
+        assert {"verdict.md", "degradation.png"} <= set(found)
+
+
+def test_pictures_and_reports_in_the_repository_are_small(make: ModuleType) -> None:
+    for path in (ROOT / make.FIGURES).glob("*/*"):
+        assert path.suffix != ".html" or path.stat().st_size <= make.LARGEST, path
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.mode == "P" and len(image.palette.colors) <= make.COLOURS, path
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="is no clone")
+def test_what_a_ready_sweep_writes_in_a_clone_is_ignored_and_replaces_nothing() -> None:
+    """`git status` stays clean after the README's commands, and no committed result or picture is overwritten."""
+    tracked = git("ls-files", "results", "figures").splitlines()
+    for name, path in ready_sweeps().items():
+        sweep = load(path)
+        results, figures = SweepFiles(Path("results"), sweep.name), Path("figures") / sweep.name
+        run = results.run(next(iter(sweep.runs)))
+        written = [results.sweep, results.curves, results.runs_table, run.spec, run.log, results.slurm / "x/submission.json"]
+        written += [figures / f"{figure}.{kind}" for figure in sweep.figures for kind in ("pdf", "png", "svg", "csv", "txt")]
+        written += [place(sweep.name), bench_file(results.results)]
+        asked = list(map(str, written))
+        assert git("check-ignore", *asked).splitlines() == asked, name
+        assert not [path for path in tracked if path.startswith((f"{results.folder}/", f"{figures}/"))], name

@@ -14,6 +14,7 @@ from study.data.source import Source
 from study.data.subset import with_train_subset
 from study.errors import StudyError, nearest
 from study.spec.registry import DATA
+from study.store.layout import user_path
 
 __all__ = ["ImageFiles", "ImageSet", "default_root", "load", "missing", "prepare"]
 
@@ -51,7 +52,7 @@ def missing(name: str, root: Path, *, folder: str | None = None, image_size: int
 
 def default_root() -> Path:
     """`$STUDY_DATA`, else the folder `data` in the working directory."""
-    return Path(os.environ.get("STUDY_DATA") or "data")
+    return user_path(os.environ.get("STUDY_DATA") or "data")
 
 
 def _source(name: str, root: Path, folder: str | None, image_size: int | None) -> Source:

@@ -19,6 +19,7 @@ import numpy as np
 
 from study.data.images import Images
 from study.errors import StudyError
+from study.store.layout import user_path
 
 VERSION = 1  # to be raised when decoding changes, so that older entries are not taken for new ones
 
@@ -33,10 +34,15 @@ class Entry:
 
 
 def default_cache() -> Path:
-    """`$STUDY_CACHE`, else `$XDG_CACHE_HOME/study`, else `~/.cache/study`."""
+    """`$STUDY_CACHE`, else `$XDG_CACHE_HOME/study`, else `~/.cache/study`. Raises StudyError where no home is known."""
     if own := os.environ.get("STUDY_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "study"
+        return user_path(own)
+    try:
+        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "study"
+    except StudyError:
+        raise StudyError(
+            "no home folder is known here for the cache of decoded images; set STUDY_CACHE to a folder"
+        ) from None
 
 
 def entry_path(name: str, what: object) -> Path:

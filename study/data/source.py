@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from study.data.images import ImageFiles, ImageSet
 from study.errors import StudyError
+from study.store.layout import user_path
 
 
 class Source(ABC):
@@ -22,7 +23,7 @@ class Source(ABC):
         if not self.takes_folder and (folder is not None or image_size is not None):
             raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only image folders do")
         self.name = name
-        self.root = Path(root).expanduser().resolve()
+        self.root = user_path(root).resolve()
         self.folder = folder
         self.image_size = image_size
 

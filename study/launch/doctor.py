@@ -6,7 +6,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +19,11 @@ from study.spec.run import FOLDERS
 
 LOW_DISK = 5e9
 PROBE = """
-import torch, torchvision
-print(torch.__version__, torchvision.__version__)
+import sys
+import torch
+print(torch.__version__)
+for library in sys.argv[1:]:
+    torch.ops.load_library(library)
 for i in range(torch.cuda.device_count()):
     p = torch.cuda.get_device_properties(i)
     print(f'{p.name}, {p.total_memory / 2**30:.0f} GiB')
@@ -34,32 +39,40 @@ class Finding(NamedTuple):
 
 
 def examine(results: Path, data_root: Path) -> Iterator[Finding]:
-    """Look at Python, torch, devices, SLURM, data and disk, one finding after another."""
+    """Look at Python, devices, SLURM, data, disk and torch, one finding after another; torch, which takes seconds, comes last."""
     sound = sys.version_info >= (3, 11)
     yield Finding("ok" if sound else "FAIL", "Python", f"{platform.python_version()} ({sys.executable})")
-    yield from _torch()
-    yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
-    yield _slurm()
-    for name in DATA:
-        if name not in FOLDERS:
-            lacking = data.missing(name, data_root)
-            yield Finding("--" if lacking else "ok", name, lacking or "ready")
-    yield _disk(results)
+    # In a process of its own: a torch that crashes on import must not take the doctor with it. Of torchvision its library
+    # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
+    command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as probe:
+        yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
+        yield _slurm()
+        for name in DATA:
+            if name not in FOLDERS:
+                lacking = data.missing(name, data_root)
+                yield Finding("--" if lacking else "ok", name, lacking or "ready")
+        yield _disk(results)
+        yield from _torch(*probe.communicate(), probe.returncode)
 
 
-def _torch() -> Iterator[Finding]:
-    # In a process of its own: a torch that crashes on import must not take the doctor with it.
-    probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        last = (probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"])[-1]
+def _torchvision_library() -> Iterator[str]:
+    found = find_spec("torchvision")  # without importing it
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        yield from map(str, Path(folder).glob("_C*.so"))
+
+
+def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
+    versions = {name: package_version(name) for name in ("torch", "torchvision")}
+    if status or not all(versions.values()):
+        last = (errors.strip().splitlines() or [f"exit status {status}"])[-1]
         hint = "install both from the same index: pip install --force-reinstall torch torchvision"
-        if package_version("torch") and package_version("torchvision"):
-            hint = f"torch {package_version('torch')} and torchvision {package_version('torchvision')} do not match; {hint}"
+        if all(versions.values()):
+            hint = f"torch {versions['torch']} and torchvision {versions['torchvision']} do not match; {hint}"
         yield Finding("FAIL", "torch", f"{last}; {hint}")
         return
-    versions, *gpus = probe.stdout.strip().splitlines()
-    torch, torchvision = versions.split()
-    yield Finding("ok", "torch", f"{torch}, torchvision {torchvision}")
+    torch, *gpus = out.strip().splitlines()
+    yield Finding("ok", "torch", f"{torch}, torchvision {versions['torchvision']}")
     if gpus:
         yield from (Finding("ok", f"cuda:{i}", gpu) for i, gpu in enumerate(gpus))
     else:
@@ -75,9 +88,16 @@ def _slurm() -> Finding:
 
 
 def _disk(results: Path) -> Finding:
-    folder = results.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    folder = results.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder) as file:  # what a folder's mode says is not all
+            file.write(b"x")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(
+            "FAIL", "disk", f"{folder} cannot be written: {error.strerror}; name another folder by --results"
+        )
     says = f"{free / 1e9:.0f} GB free for {results}/"
     return Finding("ok", "disk", says) if free > LOW_DISK else Finding("FAIL", "disk", says + "; make room")

@@ -305,8 +305,11 @@ class _Run:
             self.view.note("checkpointing; once more Ctrl-C leaves without")
         for worker in self.workers:
             worker.terminate(interrupt.why)
+        left = False
         while any(worker.process.poll() is None for worker in self.workers):
-            if interrupt.count > 1:
+            if interrupt.count > 1 and not left:
+                left = True
+                self.view.note("left at once: what was trained since the last checkpoints is lost")
                 for worker in self.workers:
                     worker.process.kill()
             self.view.tick()

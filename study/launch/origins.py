@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,4 +81,5 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
 def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
     """Points that were trained with a seed: what might have been meant."""
     for path in sorted(results.glob(f"*/runs/*-s{seed}-*/spec.json"))[:most]:
-        yield point_id(store.read_spec(RunFiles(path.parent)))
+        with suppress(StudyError):  # of another version, or damaged
+            yield point_id(store.read_spec(RunFiles(path.parent)))

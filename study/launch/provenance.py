@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
+import math
 import os
 import platform
 import socket
@@ -30,11 +33,35 @@ ENVIRONMENT = (
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Cores that this process may run on, and no more than its container's share of processor time, rounded up."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, cpu_quota())))
+
+
+def cpu_quota(process: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> float:
+    """The processor time that control groups, of version 2 or 1, grant this process, in cores; infinity for no limit."""
+    quotas = [math.inf]
+    with contextlib.suppress(OSError):
+        for line in process.read_text().splitlines():
+            _, controllers, own = line.split(":", 2)
+            names = ("",) if not controllers else (controllers, "cpu") if "cpu" in controllers.split(",") else ()
+            parts = [part for part in own.split("/") if part not in ("", "..")]
+            for name, depth in itertools.product(names, range(len(parts) + 1)):  # a group's limit holds for those in it
+                quotas.append(_group_quota(mounted.joinpath(name, *parts[:depth])))
+    return min(quotas)
+
+
+def _group_quota(group: Path) -> float:
+    with contextlib.suppress(OSError, ValueError):
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = (group / "cpu.cfs_quota_us").read_text(), (group / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else math.inf  # version 2 says `max`, version 1 -1
+    return math.inf
 
 
 def package_version(name: str) -> str | None:

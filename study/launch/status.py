@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -16,9 +20,11 @@ from study.errors import StudyError, nearest, printable
 from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
-from study.spec.run import RunSpec
+from study.spec.run import recorded
 from study.spec.surface import Surface
 from study.store import runs as store
+from study.store.collect import as_collected
+from study.store.files import DamagedError
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
@@ -26,6 +32,8 @@ from study.store.surfaces import read_spec as read_surface
 if TYPE_CHECKING:
     from study.launch.slurm import Place
     from study.launch.surface_plan import SurfaceAction
+
+log = logging.getLogger(__name__)
 
 COLOURS = {
     "done": "green",
@@ -51,9 +59,28 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
         There is no such sweep.
     """
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
-    sweep = store.read_sweep(files)
+    states = list(_states(files))
     where, trouble = _places(files)
-    return [_record(files.run(run_id), fields, where.get(run_id), trouble) for run_id, fields in sweep["runs"].items()]
+    return [_record(run, fields, now, where.get(run.run_id), trouble) for run, fields, now in states]
+
+
+def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
+    """Each run, its stored spec and its state: as it was collected where it was trained elsewhere, or was through and its
+    folder is gone."""
+    if not files.sweep.exists() and (collected := as_collected(files)):
+        yield from ((files.run(name), fields, now) for name, (fields, now) in collected.items())
+        return
+    before = cache(lambda: _gone(files))
+    for name, fields in store.read_sweep(files)["runs"].items():
+        run = files.run(name)
+        yield run, fields, (None if run.folder.exists() else before().get(name)) or store.status(run)
+
+
+def _gone(files: SweepFiles) -> dict[str, store.RunStatus]:
+    """The runs that were through when they were collected."""
+    with suppress(DamagedError):  # then it is not known
+        return {name: now for name, (_, now) in as_collected(files).items() if now.state in store.ENDED}
+    return {}
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -80,10 +107,11 @@ def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tupl
     return ("unknown" if place.job.state == "UNKNOWN" else state), told
 
 
-def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, trouble: str) -> dict[str, Any]:
-    now = store.status(files)
+def _record(
+    files: RunFiles, fields: Mapping[str, Any], now: store.RunStatus, place: Place | None, trouble: str
+) -> dict[str, Any]:
     state, message = _with_queue(now, place, trouble)
-    spec = RunSpec.model_validate(fields)
+    spec = recorded(fields)
     live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
         "run_id": files.run_id,
@@ -110,15 +138,28 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     from study.launch.surfaces import of_sweep  # not above: that module looks for runs here
 
     files = SweepFiles(files.results, files.name)
+    if not files.sweep.exists():  # trained elsewhere
+        return []
     sweep = store.read_sweep(files)
     if "surfaces" not in sweep and not any(files.results.glob("*/surfaces/*/spec.json")):
         return []
-    specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
-    named = {name: Surface.model_validate(fields) for name, fields in sweep.get("surfaces", {}).items()}
+    specs = {name: recorded(fields) for name, fields in sweep["runs"].items()}
+    named = _known(sweep.get("surfaces", {}))
     there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
     where, trouble = _places(files)
     actions = of_sweep(files, named | there, specs).plan(where=where)
     return [_surface_record(action, where, trouble) for action in actions]
+
+
+def _known(surfaces: Mapping[str, Any]) -> dict[str, Surface]:
+    """The surfaces of a sweep's record, but for those of a later version, which are said."""
+    found = {}
+    for name, fields in surfaces.items():
+        try:
+            found[name] = Surface.model_validate(fields)
+        except ValidationError:
+            log.warning("surface %s is of another version of this program, and left out", name)
+    return found
 
 
 def _surface_record(action: SurfaceAction, where: Mapping[str, Place], trouble: str) -> dict[str, Any]:
@@ -184,7 +225,7 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
     return {
         "run": Text(f"{record['title']} seed {record['seed']}"),
         "state": Text(record["state"], COLOURS[record["state"]]),
-        "iteration": Text(f"{record['iteration']:,}/{record['iterations']:,}"),
+        "iteration": Text(f"{record['iteration']:,}/{_count(record['iterations'])}"),
         "error %": Text("" if error is None else f"{error:.2f}"),
         "images/s": Text("" if speed is None else f"{speed:,.0f}"),
         "left": Text(duration(record["seconds_left"]) if speed else ""),
@@ -193,6 +234,11 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
         "attempts": Text(str(record["attempts"] or "")),
         "message": Text(printable(record["message"])),
     }
+
+
+def _count(number: Any) -> str:
+    """A number as people write it; what is none, of another version, as it is."""
+    return f"{number:,}" if isinstance(number, int) else "?" if number is None else printable(str(number))
 
 
 def find_run(results: Path, text: str) -> RunFiles:
@@ -219,6 +265,8 @@ def one_run(files: SweepFiles) -> RunFiles:
     try:
         return find_run(files.results, files.name)
     except StudyError as error:
+        if files.runs_table.exists():
+            store.read_sweep(files)  # says what there is
         raise StudyError(
             f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results))}"
         ) from None

@@ -93,13 +93,16 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
         specs = {run.run_id: store.read_spec(run)}
         files = SweepFiles(files.results, run.folder.parent.parent.name)
     else:
-        specs = {name: RunSpec.model_validate(fields) for name, fields in sweep["runs"].items()}
+        specs = {name: store.checked_spec(fields, files.sweep) for name, fields in sweep["runs"].items()}
         if not settings and not to and sweep.get("surfaces"):
             return of_sweep(files, {k: Surface.model_validate(v) for k, v in sweep["surfaces"].items()}, specs)
     document = _CommandLine("study surface")
     ids = tuple(one_run(SweepFiles(files.results, text)).run_id for text in to if "=" not in text)
     changes = [_changes(text) for text in to if "=" in text]
-    known = specs if not changes else specs | {name: store.read_spec(run) for name, run in there.items()}
+    known = dict(specs)
+    for name, run in there.items() if changes else ():
+        with suppress(StudyError):  # of another version, or damaged: no run to join with
+            known[name] = store.read_spec(run)
     entry = {**settings, **({"to": changes} if changes else {})}
     surfaces = expand(document, [entry], specs, ids, known)
     document.check()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +15,7 @@ from study.launch.plan import WORK, Action, Mode, packs, plan
 from study.spec.run import RunSpec
 from study.spec.sweep import Sweep
 from study.store import runs as store
-from study.store.files import DamagedError
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, user_path
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
@@ -176,27 +174,25 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     return result
 
 
-def record(planned: Planned) -> tuple[int, Path | None]:
+def record(planned: Planned) -> int:
     """Note on disk what the sweep names, so that every other verb finds it by its name; and remove what processes that were
     killed left beside its results.
 
-    Returns how many runs it named before, and does not any more: they stay on disk, but are in no table of it; and where
-    its tables went, if those alone have runs that it does not name.
-    """
-    from study.store.collect import set_aside
+    Runs that were begun under its name before stay part of it; returns how many those are that it does not name now.
 
-    before: dict[str, object] = {}
-    if planned.files.sweep.exists():
-        with suppress(DamagedError):  # then it is written anew
-            before = store.read_sweep(planned.files)["runs"]
-    aside = None
-    with suppress(DamagedError):  # then nothing can be kept of it
-        aside = set_aside(planned.files, planned.sweep.runs.keys())
-    store.write_sweep(planned.files, planned.sweep)
+    Raises
+    ------
+    StudyError
+        Results of other runs would be lost, of which only the tables are there.
+    """
+    from study.store.collect import kept
+
+    before = kept(planned.files, planned.sweep.whole.keys())
+    store.write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
-    return len(before.keys() - planned.sweep.runs.keys()), aside
+    return len(before.runs)
 
 
 def _open_folders(planned: Planned) -> dict[str, Path]:
@@ -234,7 +230,7 @@ def find_sweep_file(name: str) -> Path:
     StudyError
         There is none; the ready ones are named.
     """
-    path = Path(name)
+    path = user_path(name)
     if path.exists() or "/" in name:
         if path.is_dir():
             raise StudyError(f"{path}: is a folder, not a sweep file")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,8 +19,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from study.plotting.style import FAINT, MUTED, sheet_width
+from study.plotting.style import FAINT, MUTED, sheet_width, styled
 
+SCREEN_DPI = 144
 LEAST_PANEL = 1.1  # inches: a sheet that would have narrower ones grows
 EDGE = 0.06
 LEFT = 0.5
@@ -34,6 +36,19 @@ NOTE_LINE = 0.118
 NOTE_WIDTH = 0.95  # of the sheet: many notes are lists of numbers, and digits are wider than letters
 
 
+class Picture(Figure):
+    """A figure that a notebook shows by itself."""
+
+    style = "paper"
+    """As of `study.plotting.style.styled`: the one that it was drawn in."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        with styled(self.style):
+            self.savefig(file, format="png", dpi=SCREEN_DPI)
+        return file.getvalue()
+
+
 class Plot(NamedTuple):
     """A picture, the tidy frame of exactly what it shows, and what to write under it (`study.plotting.caption`)."""
 
@@ -45,7 +60,7 @@ class Plot(NamedTuple):
 class Sheet(NamedTuple):
     """A figure and its panels by row and column; `width` in inches."""
 
-    figure: Figure
+    figure: Picture
     panels: list[list[Axes]]
 
 
@@ -84,7 +99,7 @@ def sheet(
     above, legend_columns = _head_size(head, width)
     titled = ROW_TITLE if any(rows) else 0.0
     height = above + len(rows) * (tall + titled) + (len(rows) - 1) * ROW_GAP + BELOW + foot
-    figure = Figure(figsize=(width, height), facecolor="white")
+    figure = Picture(figsize=(width, height), facecolor="white")
     panels: list[list[Axes]] = []
     for row, title in enumerate(rows):
         bottom = height - above - tall - titled - row * (tall + titled + ROW_GAP)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from study.spec.run import RunSpec
+from study.spec.run import RunSpec, recorded
 
 SCHEMA = 1
 """Version of the run spec: part of every id; raised only when the meaning of a stored field changes."""
@@ -43,13 +44,18 @@ NEUTRAL: dict[str, Any] = {
 older runs were trained."""
 
 
-def canonical_json(spec: RunSpec, *, seed: bool = True) -> str:
+Stored = Mapping[str, Any]
+"""A spec as it is stored, in JSON's types: perhaps of something that is not registered here, or of a later version."""
+
+
+def canonical_json(spec: RunSpec | Stored, *, seed: bool = True) -> str:
     """The spec as one JSON text: sorted keys, no spaces, floats as Python's shortest repr; the hashed bytes."""
-    fields = spec.model_dump(mode="json", exclude=None if seed else {"seed"})
+    given = spec.model_dump(mode="json") if isinstance(spec, RunSpec) else spec
+    fields = {k: dict(v) if isinstance(v, Mapping) else v for k, v in given.items() if seed or k != "seed"}
     for field, value in NEUTRAL.items():
         *outer, name = field.split(".")
-        holder = fields[outer[0]] if outer else fields
-        if name in holder and holder[name] == value:
+        holder = fields.get(outer[0]) if outer else fields
+        if isinstance(holder, dict) and name in holder and holder[name] == value:
             del holder[name]
     return json.dumps({"schema": SCHEMA, "run": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -58,11 +64,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def point_id(spec: RunSpec) -> str:
+def point_id(spec: RunSpec | Stored) -> str:
     """Identity without the seed: `plain-56-cifar10-<12 hex>`. Runs that differ in the seed alone share it."""
-    return f"{spec.network}-{spec.depth}-{spec.dataset}-{_digest(canonical_json(spec, seed=False))}"
+    named = recorded(spec)
+    return f"{named.network}-{named.depth}-{named.dataset}-{_digest(canonical_json(spec, seed=False))}"
 
 
-def run_id(spec: RunSpec) -> str:
+def run_id(spec: RunSpec | Stored) -> str:
     """Identity of a run: `plain-56-cifar10-s0-<12 hex>`; a readable part and 12 digits of SHA-256."""
-    return f"{spec.network}-{spec.depth}-{spec.dataset}-s{spec.seed}-{_digest(canonical_json(spec))}"
+    named = recorded(spec)
+    return f"{named.network}-{named.depth}-{named.dataset}-s{named.seed}-{_digest(canonical_json(spec))}"

@@ -378,3 +378,23 @@ class RunSpec(Model):
         if self.family == "vgg":
             return f"VGG-{self.depth}"
         return f"{'plain' if self.network == 'plain' else 'ResNet'}-{self.depth}"
+
+
+def recorded(spec: RunSpec | Mapping[str, Any]) -> RunSpec:
+    """A stored spec as it stands, for those who only look: unchecked, since it may name what is not registered here, or be of
+    another version. What is missing has its default, or None."""
+    if isinstance(spec, RunSpec):
+        return spec
+    recipe = spec.get("recipe")
+    given = recipe if isinstance(recipe, Mapping) else {}
+    return RunSpec.model_construct(
+        None, **_or_none(RunSpec, spec), recipe=Recipe.model_construct(None, **_or_none(Recipe, given))
+    )
+
+
+def _or_none(model: type[Model], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a model that are given, and None for those that have no default."""
+    required = {name: None for name, field in model.model_fields.items() if field.is_required()}
+    return {
+        name: value for name, value in {**required, **given}.items() if name in model.model_fields and name != "recipe"
+    }

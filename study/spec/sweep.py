@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import re
@@ -44,14 +45,23 @@ Point = dict[str, Value]
 
 @dataclass(frozen=True)
 class Sweep:
-    """A named set of runs: what to run, never where. `runs` maps each run id to its spec, in the file's order."""
+    """A named set of runs: what to run, never where. `runs` maps each run id to its spec, in the file's order.
+
+    Overrides such as `seed=0` may choose some of the file's runs: these are `runs` then, and `whole` has all of the file's.
+    """
 
     name: str
     description: str
     runs: dict[str, RunSpec]
     figures: tuple[str, ...]
     surfaces: dict[str, Surface] = field(default_factory=dict)
-    """To be measured once their runs are trained, by id."""
+    """Of the whole sweep, to be measured once their runs are trained, by id."""
+    chosen_from: dict[str, RunSpec] | None = None
+
+    @property
+    def whole(self) -> dict[str, RunSpec]:
+        """All runs that the sweep names, by id."""
+        return self.runs if self.chosen_from is None else self.chosen_from
 
 
 @dataclass
@@ -97,12 +107,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     description = _description(document, data)
     figures = _figures(document, data)
     blocks = _blocks(document, data)
+    changed = copy.deepcopy(blocks)
     for key, values in fields.items():
-        _override(blocks, key, values)
-    runs = _expand(document, blocks, merge_duplicates=bool(fields))
-    surfaces = expand_surfaces(document, data.get("surfaces"), runs)
+        _override(changed, key, values)
+    runs = _expand(document, changed, merge_duplicates=bool(fields))
+    renamed = "name" in settings and settings["name"] != data.get("name", path.stem)
+    chosen_from = _chosen_from(blocks, runs) if fields and not renamed else None
+    surfaces = expand_surfaces(document, data.get("surfaces"), runs if chosen_from is None else chosen_from)
     document.check()
-    return Sweep(name, description, runs, figures, surfaces)
+    return Sweep(name, description, runs, figures, surfaces, chosen_from)
 
 
 def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
@@ -363,6 +376,13 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
         runs.setdefault(key, spec)
         places.setdefault(key, place)
     return runs
+
+
+def _chosen_from(blocks: list[_Block], runs: dict[str, RunSpec]) -> dict[str, RunSpec] | None:
+    """The runs of a file as it stands, where overrides only chose some of them; None where they made others."""
+    alone = Document("")  # what only the overrides put right is no mistake of this call
+    named = _expand(alone, blocks, merge_duplicates=True)
+    return named if not alone.mistakes and runs.keys() <= named.keys() else None
 
 
 def _forgotten(point: Point) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import typing
@@ -14,16 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from study.errors import StudyError
 from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
+from study.spec.run import RunSpec, recorded
 from study.store import attempts, probes, surfaces
 from study.store.curves import CURVES, read_curve, read_table, to_bytes
-from study.store.files import DamagedError, digest, sweep_away_temporaries, write_bytes
+from study.store.files import DamagedError, read_json, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, ordered
-from study.store.runs import ENDED, RunStatus, check_curves, read_sweep, status
+from study.store.runs import ENDED, Record, RunStatus, check_curves, read_sweep, status
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +84,17 @@ def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: Ru
     """One row of `runs.parquet`; `fields` is the spec as plain data, `point` as `_point` has it."""
     starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
-    recipe = fields["recipe"]
+    recipe = fields.get("recipe", {})
     return {
+        **NEUTRAL,
         "run_id": files.run_id,
         **point,
         **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
-        "recipe": recipe["name"],
+        "recipe": recipe.get("name"),
         **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
         "state": now.state,
         "iteration": now.iteration,
-        "iterations": recipe["iterations"],
+        "iterations": recipe.get("iterations"),
         "attempts": now.attempts,
         "seconds": now.seal.get("seconds"),
         "message": now.message,
@@ -104,9 +107,24 @@ def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: Ru
 
 def _point(fields: dict[str, Any]) -> dict[str, str]:
     """What the rows of all seeds of a point share."""
-    spec = RunSpec.model_validate(fields)
-    changes = ", ".join(recipes.changes(fields["recipe"]))
-    return {"point_id": point_id(spec), "dataset": spec.dataset, "recipe_changes": changes}
+    changes = ", ".join(recipes.changes(fields.get("recipe", {})))
+    return {"point_id": point_id(fields), "dataset": recorded(fields).dataset, "recipe_changes": changes}
+
+
+def _runs(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as `RUNS`. A value that its column cannot hold, of another version, is left out."""
+    try:
+        return pa.Table.from_pylist(rows, RUNS)
+    except (pa.ArrowException, OverflowError):
+        fitting = [{field.name: _fitting(row.get(field.name), field.type) for field in RUNS} for row in rows]
+        return pa.Table.from_pylist(fitting, RUNS)
+
+
+def _fitting(value: Any, kind: pa.DataType) -> Any:
+    try:
+        return pa.scalar(value, kind).as_py()
+    except (pa.ArrowException, OverflowError):
+        return None
 
 
 def _cell(name: str, value: Any) -> Any:
@@ -206,7 +224,7 @@ class OnDisk:
         curves = pa.concat_tables([CURVES.empty_table(), *self._curves.values()])
         seals = {name: self.states[name].seal.get("curves") for name in self._curves if name in self.runs}
         told = json.dumps({name: seal for name, seal in seals.items() if seal}).encode()
-        return curves.replace_schema_metadata({SEALS: told}), pa.Table.from_pylist([rows[n] for n in self.named], RUNS)
+        return curves.replace_schema_metadata({SEALS: told}), _runs([rows[name] for name in self.named])
 
     def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         points: dict[str, dict[str, str]] = {}  # a spec is checked once for all seeds: that takes most of the time
@@ -285,28 +303,53 @@ def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def set_aside(files: SweepFiles, named: Collection[str]) -> Path | None:
-    """Keep what was collected of runs that are through, are not `named`, and are nowhere else: as a sweep of its own.
-
-    The next `collect` writes tables of the named runs alone. Returns the folder of the copy; None where nothing would be lost.
+def as_collected(files: SweepFiles) -> dict[str, tuple[dict[str, Any], RunStatus]]:
+    """Each run as the tables have it: fields as of a stored spec, and its state; none where there are no tables.
 
     Raises
     ------
     StudyError
-        What was collected is damaged, or of a later version of this program.
+        They are damaged, or of a later version of this program.
     """
-    if not files.runs_table.exists():
-        return None
-    content = files.runs_table.read_bytes()
-    rows = read_table(files.runs_table).select(["run_id", "state"]).to_pylist()
-    dropped = (row["run_id"] for row in rows if row["state"] in ENDED and row["run_id"] not in named)
-    if all(files.run(run_id).folder.exists() for run_id in dropped):
-        return None
-    aside = SweepFiles(files.results, f"{files.name[:40].rstrip('.')}.before-{digest(content)[:8]}")
-    aside.refuse_elsewhere()
-    for path in sorted(files.folder.glob("*.parquet")):
-        write_bytes(aside.folder / path.name, path.read_bytes())
-    return aside.folder
+    if not (files.runs_table.exists() and files.curves.exists()):
+        return {}
+    curves = read_table(files.curves).select(["run_id", "iteration", "split", "error"]).sort_by("iteration")
+    tests = curves.filter(pc.equal(curves["split"], "test")).to_pylist()
+    errors = {row["run_id"]: row["error"] for row in tests}  # the last one
+    found = {}
+    for row in completed(read_table(files.runs_table), RUNS).to_pylist():
+        recipe = {name.removeprefix("recipe."): value for name, value in row.items() if name.startswith("recipe.")}
+        told = {name: row[name] for name in ("run_id", "state", "iteration", "attempts", "message")}
+        now = RunStatus(**told, error=errors.get(row["run_id"]))
+        found[row["run_id"]] = row | {"recipe": recipe | {"name": row["recipe"]}}, now
+    return found
+
+
+def kept(files: SweepFiles, named: Collection[str]) -> Record:
+    """What a sweep's record has besides the runs that are `named` now, and keeps: runs that were begun under its name.
+
+    Raises
+    ------
+    StudyError
+        Its tables have results of further runs, which the next `collect` would drop, and which are nowhere else.
+    """
+    record: dict[str, Any] = {}
+    alone: set[str] = set()
+    with contextlib.suppress(DamagedError):  # then it is written anew
+        record = read_json(files.sweep) or {}
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        rows = read_table(files.runs_table).select(["run_id", "state"]).to_pylist()
+        ended = {row["run_id"] for row in rows if row["state"] in ENDED}
+        alone = {name for name in ended - set(named) if not files.run(name).folder.exists()}
+    before = {name: fields for name, fields in record.get("runs", {}).items() if name not in named}
+    runs = {name: fields for name, fields in before.items() if name in alone or files.run(name).spec.exists()}
+    if lost := alone - runs.keys():
+        raise StudyError(
+            f"{files.folder}/ has tables of {len(lost)} other runs, whose folders are not there, and would lose them: "
+            "give this sweep another name (name=...), or another results folder (--results)"
+        )
+    surfaces = record.get("surfaces", {}).items()
+    return Record(runs, {name: fields for name, fields in surfaces if fields["run"] in runs})
 
 
 def collect(files: SweepFiles) -> list[Path]:

@@ -9,9 +9,25 @@ from pathlib import Path
 from study.errors import StudyError
 
 
+def user_path(path: str | Path) -> Path:
+    """A path as its user wrote it: `~` is a home, which a shell leaves as it is in `--results=~/x` and in a variable.
+
+    Raises
+    ------
+    StudyError
+        That home is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise StudyError(
+            f"{path}: '~' stands for a home folder, and none is known here; write the whole path"
+        ) from None
+
+
 def default_results() -> Path:
     """The results folder where none is named: `$STUDY_RESULTS`, else `results` here."""
-    return Path(os.environ.get("STUDY_RESULTS") or "results")
+    return user_path(os.environ.get("STUDY_RESULTS") or "results")
 
 
 class _Inside:

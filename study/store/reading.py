@@ -14,7 +14,7 @@ from study.store.attempts import ATTEMPTS
 from study.store.attempts import KEY as ATTEMPT_KEY
 from study.store.collect import RUNS, OnDisk, completed
 from study.store.curves import read_table
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, user_path
 from study.store.probes import KEY as PROBE_KEY
 from study.store.probes import PROBES
 from study.store.surfaces import KEY as SURFACE_KEY
@@ -148,7 +148,7 @@ def _table(files: SweepFiles, path: Path, gather: Callable[[OnDisk], pa.Table], 
 
 
 def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
-    folders = [Path(sweep)] if isinstance(sweep, str | Path) else [Path(item) for item in sweep]
+    folders = [user_path(item) for item in ([sweep] if isinstance(sweep, str | Path) else sweep)]
     if not folders:
         raise StudyError("no sweep was named")
     return folders

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
 
 from study.errors import StudyError, nearest, printable
 from study.spec.identity import SCHEMA, point_id, run_id
@@ -95,7 +97,8 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
         return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
-        return now("running", int(held.get("iteration", 0)), _silence(held), error=held.get("error"), progress=held)
+        at = held.get("iteration", checkpointed(files))  # where it goes on from, before it first tells where it is
+        return now("running", int(at), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
     words = last_words(files)
     if words is not None:
@@ -185,12 +188,31 @@ def read_spec(files: RunFiles) -> RunSpec:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
     check_version(files.spec, content.pop("version", 1), SCHEMA)
     try:
-        spec = RunSpec.model_validate(content)
-    except ValueError:
-        raise DamagedError(f"{files.spec}: is damaged: it is not the spec of a run") from None
-    if run_id(spec) != files.run_id:
+        named = run_id(content)
+    except ValueError:  # NaN, which no spec has
+        named = ""
+    if named != files.run_id:
         raise DamagedError(f"{files.spec}: is not the spec that this run was named for; it was changed by hand")
-    return spec
+    return checked_spec(content, files.spec)
+
+
+def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
+    """A stored spec that can be trained or measured here.
+
+    Raises
+    ------
+    StudyError
+        It cannot: names what is not known here, in the file `place`.
+    """
+    try:
+        return RunSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "spec"
+        raise StudyError(
+            f"{place}: {field}: {first['msg']}; this run can be looked at, but not trained or measured here: it is of another "
+            "version of this program, or of a component that is not registered"
+        ) from None
 
 
 def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
@@ -198,7 +220,7 @@ def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
     readable = point.rpartition("-")[0]
     for path in sorted(results.glob(f"*/runs/{readable}-s{seed}-*/spec.json")):
         files = RunFiles(path.parent)
-        with contextlib.suppress(DamagedError):
+        with contextlib.suppress(StudyError):
             if point_id(read_spec(files)) == point:
                 return files
     return None
@@ -288,17 +310,29 @@ def reset(files: RunFiles) -> None:
 # -- sweeps -----------------------------------------------------------------------------------------------------------
 
 
-def write_sweep(files: SweepFiles, sweep: Sweep) -> None:
-    """Record what a sweep names, so that status, collect and figures need no sweep file. No change, no write."""
+class Record(NamedTuple):
+    """Runs, and surfaces around them, as plain data by id."""
+
+    runs: dict[str, Any]
+    surfaces: dict[str, Any]
+
+
+def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -> None:
+    """Record what a sweep names, so that status, collect and figures need no sweep file. No change, no write.
+
+    `before` is what is kept of the record that was there.
+    """
+    kept = before or Record({}, {})
+    surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | kept.surfaces
     content = {
         "version": 1,
         "name": sweep.name,
         "description": sweep.description,
         "figures": list(sweep.figures),
-        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.runs.items()},
+        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | kept.runs,
     }
-    if sweep.surfaces:
-        content["surfaces"] = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()}
+    if surfaces:
+        content["surfaces"] = surfaces
     with contextlib.suppress(DamagedError):
         if read_json(files.sweep) == content:
             return
@@ -318,6 +352,8 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         content = read_json(files.sweep)
     except DamagedError as error:
         raise DamagedError(f"{error}; `study sweep FILE` writes it anew") from None
+    if content is None and files.runs_table.exists():
+        raise StudyError(f"{files.folder}/ has collected tables alone; its runs are where it was trained")
     if content is None:
         known = sweep_names(files.results)
         hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
@@ -327,5 +363,5 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
 
 
 def sweep_names(results: Path) -> list[str]:
-    """The sweeps under a results folder."""
-    return sorted(path.parent.name for path in results.glob("*/sweep.json"))
+    """The sweeps under a results folder, those that were trained elsewhere and collected among them."""
+    return sorted({path.parent.name for name in ("sweep.json", "runs.parquet") for path in results.glob(f"*/{name}")})

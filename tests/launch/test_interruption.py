@@ -70,6 +70,22 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
     go_on(tmp_path, undisturbed)
 
 
+def test_a_second_interruption_does_not_say_that_it_checkpointed(tmp_path: Path, undisturbed: object) -> None:
+    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
+    wait_for(lambda: in_mid_run(tmp_path))
+    for pid in descendants(process.pid):
+        os.kill(pid, signal.SIGSTOP)  # so that it cannot checkpoint
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    while "once more Ctrl-C leaves without" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130 and "checkpointed" not in out + err
+    assert "what was trained since the last checkpoints is lost" in out and "study sweep tiny.yaml" in err
+    go_on(tmp_path, undisturbed)
+
+
 def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))

@@ -102,7 +102,7 @@ def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tm
     assert code == 0 and "figures/tiny/depth_error.png" in out, err
 
 
-def test_results_that_only_the_tables_have_outlive_a_sweep_that_names_other_runs(
+def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     finished: tuple[Path, str], tmp_path: Path
 ) -> None:
     """As one meets them in a repository: results were committed, runs were not."""
@@ -112,19 +112,75 @@ def test_results_that_only_the_tables_have_outlive_a_sweep_that_names_other_runs
         (results / "tiny" / path.name).write_bytes(path.read_bytes())
     before = package.read_curves(results / "tiny")
     few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
-    code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
-    assert code == 0, err
-    [aside] = results.glob("tiny.before-*")
-    assert f"results of other runs, with no folders left; they are kept in results/{aside.name}/" in " ".join(
-        out.split()
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
+    assert code == 2 and "tables of 4 other runs, whose folders are not there" in err and "name=..." in err
+    assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
+    pd.testing.assert_frame_equal(package.read_curves(results / "tiny"), before)
+    assert inside(tmp_path, "sweep", "tiny.yaml", *few, "name=few")[0] == 0
+    assert set(package.read_runs(results / "few")["seed"]) == {1}
+
+
+QUICKEST = """
+fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8,
+  recipe.iterations: 2, recipe.milestones: [1], recipe.evaluate_every: 2}
+grid: {network: [plain, residual], seed: [0, 1]}
+surfaces: [{of: {network: residual}, points: 3, dims: 1, subset: 50}]
+figures: [degradation]
+"""
+
+
+def states(folder: Path) -> dict[tuple[str, int], str]:
+    """The state of each run that the tables of the sweep `tiny` have."""
+    assert inside(folder, "collect", "tiny")[0] == 0
+    runs = package.read_runs(folder / "results/tiny")
+    return {(row["network"], int(row["seed"])): row["state"] for _, row in runs.iterrows()}
+
+
+def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_is(tmp_path: Path) -> None:
+    name = sweep_file(tmp_path, QUICKEST)
+    code, out, err = inside(tmp_path, "sweep", name, "seed=0", "--dry-run")
+    assert code == 0 and "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out, err
+    code, out, err = inside(tmp_path, "sweep", name, "seed=0")
+    assert code == 0 and "2 of 2 runs to train" in out and "1 of 1 surfaces to measure" in out, err
+    assert "note:" not in out and "figures/tiny/degradation.pdf" in out
+    of_seed = {("plain", 0): "done", ("residual", 0): "done", ("plain", 1): "pending", ("residual", 1): "pending"}
+    assert states(tmp_path) == of_seed
+    code, out, err = inside(tmp_path, "sweep", name)
+    assert code == 0 and "2 of 4 runs to train" in out and "1 of 2 surfaces to measure" in out, err
+    assert set(states(tmp_path).values()) == {"done"}
+    for words in (("seed=0",), ("network=plain", "seed=1"), ("depth=8",)):
+        code, out, err = inside(tmp_path, "sweep", name, *words)
+        assert code == 0 and "nothing is left to" in out and "note:" not in out, err
+        assert (
+            len(states(tmp_path)) == 4 and len(package.read_surfaces(tmp_path / "results/tiny")["run_id"].unique()) == 2
+        )
+    sealed = {path.parent.name: path.read_bytes() for path in tmp_path.glob("results/tiny/runs/*/done.json")}
+    code, out, err = inside(tmp_path, "sweep", name, "network=plain", "seed=1", "--mode", "force")
+    assert code == 0 and "1 of 1 runs to train" in out, err
+    again = {path.parent.name: path.read_bytes() for path in tmp_path.glob("results/tiny/runs/*/done.json")}
+    assert [run[: run.index("-digits")] for run in sealed if again[run] != sealed[run]] == ["plain-8"] and len(
+        again
+    ) == 4
+
+
+def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record_is_removed(tmp_path: Path) -> None:
+    name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
+    assert inside(tmp_path, "sweep", name, "seed=0,1,2")[0] == 0  # more than the file has
+    code, out, err = inside(tmp_path, "sweep", name)
+    assert code == 0 and "tiny also has 2 runs of earlier calls" in out, err
+    assert len(states(tmp_path)) == 6
+    code, out, err = inside(
+        tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.milestones=[]"
     )
-    pd.testing.assert_frame_equal(package.read_curves(aside), before)
-    assert set(package.read_runs(results / "tiny")["seed"]) == {1}
-    assert inside(tmp_path, "status", aside.name)[0] == 2  # tables, but nothing to train
-    code, out, err = inside(tmp_path, "table", "errors", aside.name)
-    assert code == 0 and "plain" in out, err
-    inside(tmp_path, "sweep", "tiny.yaml", *few)  # what it drops now lies in a folder
-    assert list(results.glob("tiny.before-*")) == [aside]
+    assert code == 0 and "tiny also has 6 runs" in out, err  # of 2 iterations
+    runs = package.read_runs(tmp_path / "results/tiny")
+    assert sorted(runs["iterations"]) == [1, *[2] * 6] and set(runs["state"]) == {"done"}
+    # Of what was never begun nothing is kept, and a new name is a sweep of its own.
+    assert inside(tmp_path, "sweep", name, "seed=0", "network=plain", "name=part")[0] == 0
+    assert len(package.read_runs(tmp_path / "results/part")) == 1
+    (tmp_path / "results/tiny/sweep.json").unlink()
+    code, out, err = inside(tmp_path, "sweep", name)
+    assert code == 0 and "note:" not in out and len(states(tmp_path)) == 4, err
 
 
 def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:

@@ -28,6 +28,10 @@ def test_the_states_of_a_run(tmp_path: Path) -> None:
     now = store.status(files)
     assert now.state == "running" and now.iteration == 5 and now.progress["error"] == 50.0
     store.start_attempt(files, {"host": "here"})
+    files.checkpoint(30, "0" * 16).touch()
+    held.beat()  # of an attempt that goes on from there, and has not come to a step yet
+    assert store.status(files).iteration == 30
+    files.checkpoint(30, "0" * 16).unlink()
     held.release()
     assert store.status(files).state == "interrupted" and store.status(files).attempts == 1
     files.checkpoint(30, "0" * 16).touch()

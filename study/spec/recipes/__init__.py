@@ -51,7 +51,7 @@ def changes(recipe: dict[str, Any]) -> list[str]:
 
     How often the curves are taken is not among them.
     """
-    named = _fields(recipe["name"])
+    named = _fields(recipe.get("name", ""))
     return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f, v) != v]
 
 

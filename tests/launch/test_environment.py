@@ -1,0 +1,181 @@
+"""What surrounds a command: homes, modes of files, containers, folders that cannot be written, readers that end before it."""
+
+from __future__ import annotations
+
+import math
+import os
+import pwd
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.launch.doctor import examine
+from study.launch.provenance import cpu_quota
+from tests.helpers import PATIENCE, make_folder
+from tests.launch.command import inside, runs, start, sweep_file
+
+SWEEP = """
+fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8, probes: [weights], snapshot_every: 2,
+  recipe.iterations: 4, recipe.milestones: [1], recipe.evaluate_every: 2}
+grid: {network: [residual], seed: [0]}
+surfaces: [{points: 3, dims: 1, subset: 50}]
+figures: [degradation]
+"""
+
+
+def test_a_tilde_is_a_home_wherever_a_path_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, folder = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    (home / "profile.yaml").write_text("cpus: 1\n")
+    sweep_file(home, SWEEP)
+    sweep_file(folder, SWEEP)
+    options = ("--results=~/results", "--figures=~/figures", "--data-root=~/data", "--profile=~/profile.yaml")
+    code, out, err = inside(folder, "sweep", "~/tiny.yaml", *options)
+    assert code == 0 and f"figure: {home}/figures/tiny/degradation.pdf" in out, err
+    monkeypatch.setenv("STUDY_RESULTS", "~/results")
+    monkeypatch.setenv("STUDY_DATA", "~/data")
+    monkeypatch.setenv("STUDY_PROFILE", "~/profile.yaml")
+    assert "nothing is left" in inside(folder, "sweep", "tiny.yaml", "--figures=~/figures")[1]
+    for words in (["status", "~/results/tiny"], ["report", "tiny", "--out=~/out/report.html"],
+                  ["figure", "degradation", "tiny", "--out=~/out"], ["figures", "tiny", "--out=~/out"],
+                  ["export", "tiny", "--out=~/out"], ["table", "errors", "tiny"]):  # fmt: skip
+        code, _, err = inside(folder, *words)
+        assert code == 0 or words[0] == "export", err  # a line is no surface for it
+    [run] = (home / "results/tiny/runs").iterdir()
+    assert inside(folder, "embed", run.name, "--depth", "14", "--sweep=~/deeper.yaml")[0] == 0
+    assert {path.name for path in home.iterdir()} == {
+        "results",
+        "figures",
+        "out",
+        "tiny.yaml",
+        "deeper.yaml",
+        "profile.yaml",
+    }
+    assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
+
+
+def test_without_a_home_it_is_said_what_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user has no entry in /etc/passwd."""
+
+    def unknown(*who: object) -> None:
+        raise KeyError(who)
+
+    for name in ("HOME", "STUDY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    make_folder(tmp_path / "data/pets")
+    text = (
+        "fixed: {data: image_folder, folder: pets, image_size: 8, recipe: quick, depth: 8, network: plain, seed: 0,\n"
+    )
+    text += "  recipe.iterations: 1, recipe.milestones: [], recipe.batch_size: 4, recipe.pad: 1}\n"
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
+    assert code == 2 and "set STUDY_CACHE" in err and len(err.splitlines()) == 1
+    code, _, err = inside(tmp_path, "status", "tiny", "--results=~/x")
+    assert code == 2 and "~/x: '~' stands for a home folder" in err and len(err.splitlines()) == 1
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    code, _, err = inside(tmp_path, "sweep", "tiny.yaml")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o002, 0o664, 0o775), (0o022, 0o644, 0o755)])
+def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path, mask: int, file: int, folder: int) -> None:
+    """In a folder that a group shares, a colleague goes on with what was begun."""
+    name = sweep_file(tmp_path, SWEEP)
+    before = os.umask(mask)
+    try:
+        assert inside(tmp_path, "sweep", name)[0] == 0
+        assert inside(tmp_path, "report", "tiny")[0] == 0
+    finally:
+        os.umask(before)
+    found = [path for place in ("results", "figures") for path in (tmp_path / place).rglob("*")]
+    assert {"log", "attempts.jsonl", "done.json", "report.html", "surface.parquet"} <= {path.name for path in found}
+    modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in found}
+    assert modes == {str(path): folder if path.is_dir() else file for path in found}
+
+
+def test_the_doctor_says_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "results").mkdir()
+    marks = {}
+    for name in ("file", "file/below", "results", "new/folder"):
+        [disk] = [finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk"]
+        marks[name] = disk.mark, "cannot be written" in disk.says
+    sound = ("ok", False)
+    assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_the_doctor_sees_a_folder_that_is_not_the_users(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    code, out, _ = inside(tmp_path, "doctor")
+    tmp_path.chmod(0o755)
+    assert code == 1 and "FAIL  disk" in out
+
+
+def groups(folder: Path, own: str, limits: dict[str, str]) -> float:
+    (folder / "cgroup").write_text(own)
+    for name, text in limits.items():
+        path = folder / "mounted" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return cpu_quota(folder / "cgroup", folder / "mounted")
+
+
+def test_the_processor_time_of_a_container(tmp_path: Path) -> None:
+    folders = iter([tmp_path / str(number) for number in range(9)])
+
+    def quota(own: str, limits: dict[str, str]) -> float:
+        (folder := next(folders)).mkdir()
+        return groups(folder, own, limits)
+
+    # Version 2: of the group, of one above it, of a container that sees its own group as the root.
+    assert quota("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "max 100000\n"}) == 1.5
+    assert quota("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000\n"}) == 2
+    assert quota("0::/\n", {"cpu.max": "50000 100000\n"}) == 0.5
+    assert quota("0::/../../a\n", {"cpu.max": "50000 100000\n"}) == 0.5
+    # Version 1: the group as the host names it is not there in the container.
+    limits = {"cpu,cpuacct/cpu.cfs_quota_us": "300000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
+    assert quota("3:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n", limits) == 3
+    limits = {"cpu/x/cpu.cfs_quota_us": "-1\n", "cpu/x/cpu.cfs_period_us": "100000\n"}
+    assert quota("4:cpu,cpuacct:/x\n", limits) == math.inf
+    assert quota("0::/a\n", {"a/cpu.max": "what?"}) == math.inf
+    assert cpu_quota(tmp_path / "nothing", tmp_path) == math.inf
+
+
+def test_a_reader_that_ends_first_ends_what_looks_and_not_what_trains(tmp_path: Path) -> None:
+    name = sweep_file(tmp_path, SWEEP)
+    study = f"{sys.executable} -m study"
+    ended = "; echo ${PIPESTATUS[0]}"
+
+    def codes(*commands: str) -> list[str]:
+        done = [
+            subprocess.run(
+                ["bash", "-c", f"{command}{ended}"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            for command in commands
+        ]
+        assert "Traceback" not in "".join(one.stderr for one in done) and "Exception" not in "".join(
+            one.stderr for one in done
+        )
+        return [one.stdout.splitlines()[-1] for one in done]
+
+    assert codes(f"{study} list figures | true", f"{study} schema | head -1", f"{study} --help | true") == ["141"] * 3
+    process = start(tmp_path, "sweep", name)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=PATIENCE) == 0, err
+    assert err.count("nobody reads the output any more; the work goes on") == 1
+    [run] = runs(tmp_path)
+    assert run.done.exists() and (tmp_path / "figures/tiny/degradation.pdf").exists()
+    assert codes(f"{study} status tiny --json | true", f"{study} logs {run.run_id} | true") == ["141"] * 2

@@ -1,0 +1,132 @@
+"""Results of components and versions that are not here: whoever only looks sees them, whoever trains or measures is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import study as package
+from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES
+from study.store.files import read_json, write_json
+from tests.launch.command import inside, runs, sweep_file
+
+SWEEP = """
+fixed: {data: theirs, train_subset: 100, recipe: quick, probes: [mine], recipe.iterations: 2, recipe.milestones: [1],
+  recipe.evaluate_every: 2, block: narrow, shortcut: detour, order: reverse, initialisation: hot}
+grid: {network: [plain, residual], depth: [8, 14], seed: [0]}
+surfaces: [{of: {network: residual, depth: 8}, points: 3, subset: 50}]
+"""
+NAMES: list[tuple[dict[str, Any], str, str]] = [
+    (BLOCKS, "narrow", "basic"), (SHORTCUTS, "detour", "A"), (ORDERS, "reverse", "original"),
+    (INITIALISATIONS, "hot", "he_fan_in"), (DATA, "theirs", "digits"), (PROBES, "mine", "weights"),
+]  # fmt: skip
+"""What is registered while the sweep is trained, under whose name, and whose work it does."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of a stranger, whose components are not registered any more."""
+    folder = tmp_path_factory.mktemp("unknown")
+    with pytest.MonkeyPatch.context() as patch:
+        for table, name, like in NAMES:
+            patch.setitem(table, name, table[like])
+        code, out, err = inside(folder, "sweep", sweep_file(folder, SWEEP))
+    assert code == 0, out + err
+    return folder
+
+
+def collected(folder: Path, copy: Path) -> Path:
+    """The tables of the sweep alone, as one finds them in a repository."""
+    assert inside(folder, "collect", "tiny")[0] == 0
+    (copy / "results/tiny").mkdir(parents=True)
+    for path in folder.glob("results/tiny/*.parquet"):
+        shutil.copy(path, copy / "results/tiny")
+    return copy
+
+
+def as_it_is(folder: Path, copy: Path) -> Path:
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return copy
+
+
+def more_fields(fields: dict[str, Any]) -> None:
+    fields |= {"attention": "full", "precision": "fp8", "recipe": fields["recipe"] | {"name": "adamw", "beta": 0.9}}
+    fields["family"] = "transformer"
+
+
+def fewer_fields(fields: dict[str, Any]) -> None:
+    for name in ("width", "train_subset", "stem"):
+        del fields[name]
+    del fields["recipe"]["momentum"]
+
+
+def other_types(fields: dict[str, Any]) -> None:
+    fields |= {"width": "wide", "image_size": [8, 8]}
+    fields["recipe"]["batch_size"] = "auto"
+
+
+def of_other_versions(folder: Path, copy: Path) -> Path:
+    """A copy of the sweep in whose record the fields of the runs are those of other versions of this program."""
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    path = copy / "results/tiny/sweep.json"
+    record = read_json(path)
+    assert record is not None
+    for fields, change in zip(record["runs"].values(), (more_fields, fewer_fields, other_types), strict=False):
+        change(fields)
+    write_json(path, record)
+    return copy
+
+
+CASES = {
+    "unregistered": as_it_is,
+    "collected": collected,
+    "other versions": of_other_versions,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_only_looks_works_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
+    folder = CASES[case](trained, tmp_path)
+    code, out, err = inside(folder, "status", "tiny")
+    assert code == 0 and "4 runs: 4 done" in out, err
+    code, out, err = inside(folder, "status", "tiny", "--json")
+    assert code == 0 and {record["state"] for record in json.loads(out)} == {"done"}, err
+    drawn = ["figure", "degradation"] if case == "collected" else ["report"]  # which draws every figure
+    for words in (["verdict"], drawn, *(["table", name] for name in TABLES)):
+        code, out, err = inside(folder, *words, "tiny")
+        # Some figures and tables are of what was not measured here; that is said in a line.
+        assert code == 0 or (code == 2 and words[0] == "table" and len(err.splitlines()) == 1), (words, err)
+        assert "Traceback" not in out + err
+    table = package.read_runs(folder / "results/tiny")
+    assert len(table) == 4 and set(table["block"]) == {"narrow"} and set(table["state"]) == {"done"}
+    assert (
+        len(package.read_curves(folder / "results/tiny")) and len(package.read_attempts(folder / "results/tiny")) == 4
+    )
+    assert set(package.read_probes(folder / "results/tiny")["probe"]) == {"mine"}
+    assert len(package.read_surfaces(folder / "results/tiny")["surface_id"].unique()) == 1
+    if case != "collected":
+        [first, *_] = runs(folder)
+        assert inside(folder, "collect", "tiny")[0] == 0 and inside(folder, "logs", first.run_id)[0] == 0
+        code, _, err = inside(folder, "cancel", "tiny")
+        assert code == 2 and "nothing of it is in the queue" in err
+
+
+def test_what_trains_or_measures_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
+    folder = as_it_is(trained, tmp_path)
+    [first, *_] = runs(folder)
+    for words in (["sweep", "tiny.yaml"], ["surface", "tiny"], ["probe", "tiny"], ["embed", first.run_id, "--depth", "20"],
+                  ["surface", first.run_id]):  # fmt: skip
+        code, out, err = inside(folder, *words)
+        assert code in (1, 2) and "no block 'narrow'" in err and "Traceback" not in out + err, (words, out, err)
+        assert all(line.startswith(("study: ", "plain-", "residual-")) for line in err.splitlines()), err
+
+
+def test_tables_without_runs_are_not_taken_for_what_can_be_measured(trained: Path, tmp_path: Path) -> None:
+    folder = collected(trained, tmp_path)
+    for words in (["collect", "tiny"], ["probe", "tiny"], ["surface", "tiny"], ["cancel", "tiny"]):
+        code, _, err = inside(folder, *words)
+        assert code == 2 and "results/tiny/ has collected tables alone" in err and len(err.splitlines()) == 1, err
