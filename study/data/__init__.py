@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 
 from study.data.images import ImageFiles, ImageSet
-from study.data.source import Source
-from study.data.subset import with_train_subset
+from study.data.source import Source, Survey
+from study.data.subset import chosen, with_train_subset
 from study.errors import StudyError, nearest
 from study.spec.registry import DATA
 
-__all__ = ["ImageFiles", "ImageSet", "default_root", "load", "missing", "prepare"]
+__all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "missing", "prepare", "survey"]
 
 
 def load(
@@ -42,6 +42,23 @@ def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int
     Returns at once where nothing is to be done. Raises `StudyError`, one line, where it is impossible.
     """
     _source(name, root, folder, image_size).prepare()
+
+
+def survey(
+    name: str,
+    root: Path,
+    *,
+    folder: str | None = None,
+    image_size: int | None = None,
+    train_subset: int | None = None,
+    train_subset_seed: int = 0,
+) -> Survey:
+    """What can be said of a data set without downloading or decoding anything; arguments as of `load`. Raises `StudyError`."""
+    found = _source(name, root, folder, image_size).survey()
+    if train_subset is None or found.fingerprint is None or found.train_labels is None:
+        return found
+    _, fingerprint = chosen(found.fingerprint, found.train_labels, found.classes, name, train_subset, train_subset_seed)
+    return found._replace(fingerprint=fingerprint)
 
 
 def missing(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> str | None:
