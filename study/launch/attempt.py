@@ -30,6 +30,7 @@ from study.store import runs as store
 from study.store.files import WriteError, sweep_away_temporaries, writing
 from study.store.layout import RunFiles, TaskFiles
 from study.store.lease import Lease, LeaseLost, claim_all
+from study.training import checkpoint
 from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
@@ -173,7 +174,10 @@ def _train(
     if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
         log.warning("%s", warning)
     try:
-        train(pack, load_data(pack[0][0], data_root), target)
+        content = load_data(pack[0][0], data_root)
+        mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
+        if mine:
+            train(mine, content, target)
     except LeaseLost as error:
         log.warning("%s; nothing more is written here", error)
         return {files.run_id: "busy" for _, files in pack}
@@ -189,6 +193,19 @@ def _train(
         if raise_errors:
             raise
     return {files.run_id: _outcome(files, why) for _, files in pack}
+
+
+def _fits(spec: RunSpec, files: RunFiles, fingerprint: str) -> bool:
+    """Whether a run of a pack can go on with these images; if not it has failed here, so that no other run fails with it."""
+    state = checkpoint.load_newest(files, torch.device("cpu"))
+    try:
+        if state is not None:
+            checkpoint.check_images(state, fingerprint, spec.dataset)
+    except StudyError as error:
+        log.error("%s: %s", files.run_id, error)
+        store.write_failed(files, one_line(error))
+        return False
+    return True
 
 
 def end_unwritable(files: TaskFiles, error: WriteError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from study.launch.view import duration
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
+from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
@@ -53,7 +54,21 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     sweep = store.read_sweep(files)
     where, trouble = _places(files)
-    return [_record(files.run(run_id), fields, where.get(run_id), trouble) for run_id, fields in sweep["runs"].items()]
+    records = [_record(files.run(name), fields, where.get(name), trouble) for name, fields in sweep["runs"].items()]
+    return _with_images(records, list(sweep["runs"].values()))
+
+
+def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records, with a word on which images a run was trained on where these changed between runs of a data set."""
+    digests: dict[tuple[Any, ...], set[str]] = {}
+    keys = [tuple(spec.get(name) for name in ONE_SET) for spec in fields]
+    for key, record in zip(keys, records, strict=True):
+        digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
+    for key, record in zip(keys, records, strict=True):
+        if len(digests[key]) > 1 and record["data_digest"]:
+            word = f"on images {record['data_digest'][:8]}"
+            record["message"] = "; ".join(filter(None, [word, record["message"]]))
+    return records
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -91,6 +106,7 @@ def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, troubl
         "depth": spec.depth,
         "dataset": spec.dataset,
         "recipe": spec.recipe.name,
+        "data_digest": now.seal.get("data"),
         "seed": spec.seed,
         "title": spec.title,
         "state": state,
