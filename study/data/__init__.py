@@ -7,6 +7,7 @@ torchvision's classes download or read their own formats.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from study.data.images import ImageFiles, ImageSet
@@ -15,7 +16,7 @@ from study.data.subset import chosen, with_train_subset
 from study.errors import StudyError, nearest
 from study.spec.registry import DATA
 
-__all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "missing", "prepare", "survey"]
+__all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "load_once", "missing", "prepare", "survey"]
 
 
 def load(
@@ -36,11 +37,16 @@ def load(
     return data if train_subset is None else with_train_subset(data, train_subset, train_subset_seed)
 
 
+load_once = lru_cache(maxsize=1)(load)
+"""As `load`; what was loaded last is kept until the next `prepare`, since a worker trains many runs on it."""
+
+
 def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> None:
     """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
 
     Returns at once where nothing is to be done. Raises `StudyError`, one line, where it is impossible.
     """
+    load_once.cache_clear()
     _source(name, root, folder, image_size).prepare()
 
 

@@ -152,12 +152,14 @@ def listed(path: Path) -> Listing:
     classes, held_out = splits(path)
     names, stamps = hashlib.sha256(), hashlib.sha256()
     passed_over: Counter[str] = Counter()
-    newest, found = 0, []
+    newest, lists = 0, []
     for split in ("train", held_out):
+        above = frozenset({_identity(path), _identity(path / split)})
         files: list[bytes] = []
         counts = []
         for name in classes:
-            images = sorted(_images(path / split / name, f"{split}/{name}", passed_over), key=lambda image: image[0])
+            found = _images(path / split / name, f"{split}/{name}", passed_over, above)
+            images = sorted(found, key=lambda image: image[0])
             if not images:
                 raise StudyError(f"{path / split / name}: no images in this class folder{_why(passed_over)}")
             counts.append(len(images))
@@ -168,14 +170,14 @@ def listed(path: Path) -> Listing:
             times = [(status.st_mtime_ns, status.st_ctime_ns, status.st_ino) for _, status in images]
             stamps.update(repr(times).encode())
             newest = max(newest, *(max(modified, changed) for modified, changed, _ in times))
-        found.append((np.array(files, np.bytes_), np.repeat(np.arange(len(classes), dtype=np.int64), counts)))
+        lists.append((np.array(files, np.bytes_), np.repeat(np.arange(len(classes), dtype=np.int64), counts)))
         passed_over.update(_beside_classes(path / split))
     stamps.update(names.digest())
     return Listing(
         path,
         classes,
-        *found[0],
-        *found[1],
+        *lists[0],
+        *lists[1],
         names.hexdigest(),
         stamps.hexdigest(),
         newest + SETTLED < started,
@@ -189,25 +191,29 @@ def _why(passed_over: Counter[str]) -> str:
 
 
 def _images(
-    folder: Path | str, name: str, passed_over: Counter[str], above: frozenset[tuple[int, int]] = frozenset()
+    folder: Path | str, name: str, passed_over: Counter[str], above: frozenset[tuple[int, int]]
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Name, relative to the data set's folder, and status of each image file in a folder and below."""
     try:
-        here = os.stat(folder)  # noqa: PTH116
-        if (here.st_dev, here.st_ino) in above:
+        here = _identity(folder)
+        if here in above:
             passed_over["(a link to a folder that it is in)"] += 1
             return
-        within = above | {(here.st_dev, here.st_ino)}
         with os.scandir(folder) as entries:
             for entry in entries:
                 if reason := _not_wanted(entry):
                     passed_over[reason] += 1
                 elif entry.is_dir():
-                    yield from _images(entry.path, f"{name}/{entry.name}", passed_over, within)
+                    yield from _images(entry.path, f"{name}/{entry.name}", passed_over, above | {here})
                 else:
                     yield f"{name}/{entry.name}", entry.stat()
     except OSError as error:
         raise StudyError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
+
+
+def _identity(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def _not_wanted(entry: os.DirEntry[str]) -> str:

@@ -12,10 +12,9 @@ import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -236,14 +235,9 @@ def one_line(error: Exception) -> str:
 
 
 def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
-    """The data set of a run; as `study.data.load`."""
+    """The data set of a run; as `study.data.load`, but most often it is that of the run before."""
     keys = ("folder", "image_size", "train_subset", "train_subset_seed")
-    return _load(root, name=spec.data, **{key: getattr(spec, key) for key in keys})
-
-
-@lru_cache(maxsize=1)  # a worker trains many runs on the same data set
-def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
-    return data.load(root=root, **arguments)
+    return data.load_once(spec.data, root, **{key: getattr(spec, key) for key in keys})
 
 
 class _Log(logging.FileHandler):
