@@ -70,8 +70,7 @@ def open_image(
     """An image as people see it: RGB, upright as its EXIF says, what is transparent laid on white, the first frame of several.
 
     Colour profiles are ignored. Images with more than 8 bits of grey are refused: their range is anyone's guess.
-    docs/image-folders.md is the user's view. A change here needs a new `study.data.image_cache.VERSION`. Raises `StudyError`
-    that names the file.
+    A change here needs a new `study.data.image_cache.VERSION`. Raises `StudyError` that names the file.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def write_entry(path: Path, fill: Callable[[Path], dict[str, object]]) -> None:
             _sync(file)
         _place(building, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise StudyError(
+            f"cannot write the cache of decoded images {path.parent}: {error.strerror}; "
+            "set STUDY_CACHE to another folder"
+        ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -118,15 +122,13 @@ class Content:
         """64 hex digits; `before`, what was remembered last."""
 
     def remember(self) -> None:
-        """Note that the files were read. Raises `StudyError` where the cache cannot be written."""
+        """Note that the files were read; where the cache cannot be written, they are read again next time."""
         if self.before == self.digest and self._same:
             return
         # What was changed a moment ago may change again within one tick of the file system's clock: read it next time.
         stamps = self._listing.stamps if self._listing.settled else ""
-        try:
+        with suppress(OSError):
             write_bytes(self._place, json.dumps({"content": self.digest, "stamps": stamps}).encode())
-        except OSError as error:
-            raise _unwritable(self._place, error) from error
 
     def _read(self) -> str:
         listing, digest = self._listing, hashlib.sha256()
@@ -145,12 +147,6 @@ def _bytes(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _unwritable(path: Path, error: OSError) -> StudyError:
-    return StudyError(
-        f"cannot write the cache of decoded images {path.parent}: {error.strerror}; set STUDY_CACHE to another folder"
-    )
 
 
 def _sync(file: Path) -> None:

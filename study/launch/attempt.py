@@ -196,8 +196,9 @@ def _train(
 
 def _fits(spec: RunSpec, files: RunFiles, fingerprint: str) -> bool:
     """Whether a run of a pack can go on with these images; if not it has failed here, so that no other run fails with it."""
-    state = checkpoint.load_newest(files, torch.device("cpu"))
     try:
+        begun = files if spec.start_from is None or files.checkpoints() else origin(spec, files)
+        state = checkpoint.load_newest(begun, torch.device("cpu"))
         if state is not None:
             checkpoint.check_images(state, fingerprint, spec.dataset)
     except StudyError as error:
