@@ -84,6 +84,7 @@ def sweep(
     Stop it with Ctrl-C at any time: the same command goes on where it was.
     """
     from study.data import default_root
+    from study.launch.images import compared
     from study.launch.profile import load_profile
     from study.launch.sweep import Machine, adopt_orphans, check, choose_executor, find_sweep_file, plan_sweep, record
     from study.spec.sweep import load
@@ -91,14 +92,17 @@ def sweep(
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)
     planned = plan_sweep(named, results_folder(results), mode.value)
+    root = data_root or default_root()
     if dry_run:
-        _print_plan(planned)
+        _print_plan(*compared(planned, root))
         return
     chosen = choose_executor(executor.value)
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
+    machine = Machine(root, chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
+    planned, said = compared(planned, root)
+    print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
         print(
             f"note: {named.name} also has {earlier} runs of earlier calls, and its tables and figures show them. "
@@ -156,7 +160,7 @@ def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
     print(f"  {again()}    # again, when they are through: what is missing, table, figures")
 
 
-def _print_plan(planned: Planned) -> None:
+def _print_plan(planned: Planned, said: list[str]) -> None:
     from study.launch.plan import cost
     from study.launch.view import label
 
@@ -165,6 +169,7 @@ def _print_plan(planned: Planned) -> None:
         spec = planned.sweep.runs[action.run_id]
         reason = f"  ({action.reason})" if action.reason else ""
         print(f"{action.verb:<7} {label(spec):<{width}} {spec.dataset}  {_recipe(spec)}  {action.run_id}{reason}")
+    print(*said, sep="\n", end="\n" if said else "")
     work = planned.work
     arithmetic = 2 * sum(map(cost, work.values()))
     count = len(_chosen_surfaces(planned.sweep))

@@ -7,16 +7,17 @@ torchvision's classes download or read their own formats.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from study.data.images import ImageFiles, ImageSet
-from study.data.source import Source
-from study.data.subset import with_train_subset
+from study.data.source import Source, Survey
+from study.data.subset import chosen, with_train_subset
 from study.errors import StudyError, nearest
 from study.spec.registry import DATA
 from study.store.layout import user_path
 
-__all__ = ["ImageFiles", "ImageSet", "default_root", "load", "missing", "prepare"]
+__all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "load_once", "missing", "prepare", "survey"]
 
 
 def load(
@@ -37,12 +38,34 @@ def load(
     return data if train_subset is None else with_train_subset(data, train_subset, train_subset_seed)
 
 
+load_once = lru_cache(maxsize=1)(load)
+"""As `load`; what was loaded last is kept until the next `prepare`, since a worker trains many runs on it."""
+
+
 def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> None:
     """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
 
     Returns at once where nothing is to be done. Raises `StudyError`, one line, where it is impossible.
     """
+    load_once.cache_clear()
     _source(name, root, folder, image_size).prepare()
+
+
+def survey(
+    name: str,
+    root: Path,
+    *,
+    folder: str | None = None,
+    image_size: int | None = None,
+    train_subset: int | None = None,
+    train_subset_seed: int = 0,
+) -> Survey:
+    """What can be said of a data set without downloading or decoding anything; arguments as of `load`. Raises `StudyError`."""
+    found = _source(name, root, folder, image_size).survey()
+    if train_subset is None or found.fingerprint is None or found.train_labels is None:
+        return found
+    _, fingerprint = chosen(found.fingerprint, found.train_labels, found.classes, name, train_subset, train_subset_seed)
+    return found._replace(fingerprint=fingerprint)
 
 
 def missing(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> str | None:

@@ -96,7 +96,7 @@ def cut(path: str, place: Place) -> Pixels:
         found.append(place(width, height))
         return found[0].whole
 
-    image = open_image(path, at_least).convert("RGB")
+    image = open_image(path, at_least)
     crop = found[0]
     # Only what is wanted is scaled: the part's place in the file's pixels is a box of fractions.
     x, y = image.width / crop.whole[0], image.height / crop.whole[1]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.data.images import ImageSet, image_set
-from study.data.source import Source
+from study.data.source import Source, Survey, surveyed
 from study.errors import StudyError
 
 SHAPE = (1797, 65)  # 64 grey levels 0..16 and the digit
@@ -39,6 +39,9 @@ class Digits(Source):
         return image_set(
             self.name, (images[~is_test], labels[~is_test]), (images[is_test], labels[is_test]), tuple("0123456789")
         )
+
+    def survey(self) -> Survey:
+        return surveyed(self.load())
 
 
 def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 from study.data.download import announce, fetch
 from study.data.idx import read_idx
 from study.data.images import Images, ImageSet, Labels, image_set
-from study.data.source import Source
+from study.data.source import Source, Survey, surveyed
 from study.errors import StudyError
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -45,6 +45,10 @@ class FashionMnist(Source):
         self.prepare()
         folder = next(folder for folder in self.folders() if all(_find(folder, file) for file in FILES))
         return image_set(self.name, _read_split(folder, "train"), _read_split(folder, "t10k"), CLASSES)
+
+    def survey(self) -> Survey:
+        # Only what torchvision downloads is verified, not what was copied here.
+        return Survey() if self.missing() else surveyed(self.load())
 
 
 def _find(folder: Path, file: str) -> Path | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from study.data.class_folders import Listing
 from study.data.decode import decode_all
 from study.data.image_cache import entry_path
 from study.data.images import Floats, Statistics
@@ -23,28 +22,27 @@ SAMPLE = 4000
 WHITE = 255.0
 
 
-def statistics(root: Path, files: NDArray[np.bytes_], size: int, mark: str) -> Statistics:
-    """The statistics of the files (N,), relative to `root`; kept in the cache under `mark`, which says what they are.
+def statistics(listing: Listing, size: int, mark: str) -> Statistics:
+    """The statistics of the training images; kept in the cache under `mark`, which says what they are.
 
-    Of `SAMPLE` images that `RandomState(0)` draws, the centre squares, resized to `size`. The sums are of whole numbers
+    Of `SAMPLE` images, the centre squares, resized to `size`. The sums are of whole numbers
     and exact, so that their order, and with it the number of processes that decode, changes nothing. Raises
     `StudyError`.
     """
-    place = entry_path(root.name, ["statistics", str(root), size, SAMPLE, mark])
+    place = entry_path(listing.path.name, ["statistics", size, SAMPLE, mark])
     place = place.with_name(f"{place.name}.npz")
     found = _read(place)
     if found is None:
-        found = _measure(root, files, size)
+        found = _measure(listing, size)
         _write(place, found)
     return found
 
 
-def _measure(root: Path, files: NDArray[np.bytes_], size: int) -> Statistics:
-    chosen = np.sort(np.random.RandomState(0).permutation(len(files))[:SAMPLE])
-    paths = [os.path.join(root, os.fsdecode(bytes(files[i]))) for i in chosen]  # noqa: PTH118
+def _measure(listing: Listing, size: int) -> Statistics:
+    paths = listing.paths("train", SAMPLE)
     total, products = np.zeros((size, size, 3)), np.zeros((3, 3))
     with (
-        SlowProgress(f"Mean colours of {root.name}", len(paths)) as progress,
+        SlowProgress(f"Mean colours of {listing.path.name}", len(paths)) as progress,
         closing(decode_all(paths, (size, size), crop=True)) as blocks,
     ):
         for _, block in blocks:

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from study.data.images import ImageFiles, ImageSet
+from study.data.images import ImageFiles, ImageSet, Labels
 from study.errors import StudyError
 from study.store.layout import user_path
+
+
+class Survey(NamedTuple):
+    """What can be said of a data set without downloading or decoding anything."""
+
+    fingerprint: str | None = None
+    """That of what `load` would return; None where that is not known."""
+    train_labels: Labels | None = None
+    classes: int = 0
+    summary: str = ""
+    """Of an image folder, how many files are used, and how many are passed over and why."""
+    changed: bool = False
+    """Whether the fingerprint is not known because the files are others than those that were read last."""
+
+
+def surveyed(data: ImageSet) -> Survey:
+    """Of a data set that is read in no time."""
+    return Survey(data.fingerprint, data.train_labels, len(data.classes))
 
 
 class Source(ABC):
@@ -44,3 +62,7 @@ class Source(ABC):
     @abstractmethod
     def load(self) -> ImageSet | ImageFiles:
         """The whole data set, prepared first where it is not ready. Raises `StudyError`, one line."""
+
+    def survey(self) -> Survey:
+        """By default nothing: files that are verified when they are read have one content. Raises `StudyError`."""
+        return Survey()

@@ -11,16 +11,21 @@ from study.errors import StudyError
 
 
 def with_train_subset(data: ImageSet | ImageFiles, size: int, seed: int) -> ImageSet | ImageFiles:
-    """`data` with `size` of its training images; the test set stays whole.
+    """`data` with `size` of its training images; the test set stays whole. Raises as `chosen`."""
+    return data.with_train(*chosen(data.fingerprint, data.train_labels, len(data.classes), data.name, size, seed))
 
-    The fingerprint is that of the whole set and the chosen indices, so that a memory map need not be read again.
+
+def chosen(fingerprint: str, labels: Labels, classes: int, name: str, size: int, seed: int) -> tuple[Labels, str]:
+    """The indices of a subset (`balanced_indices`), and the fingerprint of the data set with these training images alone.
+
+    That is of the whole set's fingerprint and the indices, so that a memory map need not be read again. Raises `StudyError`.
     """
     try:
-        indices = balanced_indices(data.train_labels, len(data.classes), size, seed)
+        indices = balanced_indices(labels, classes, size, seed)
     except ValueError as error:
-        raise StudyError(f"train_subset: {size} of data '{data.name}' is impossible: {error}") from None
-    digest = hashlib.sha256(data.fingerprint.encode() + indices.astype("<i8").tobytes())
-    return data.with_train(indices, digest.hexdigest()[:16])
+        raise StudyError(f"train_subset: {size} of data '{name}' is impossible: {error}") from None
+    digest = hashlib.sha256(fingerprint.encode() + indices.astype("<i8").tobytes())
+    return indices, digest.hexdigest()[:16]
 
 
 def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> Labels:

@@ -12,10 +12,9 @@ import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,6 +29,7 @@ from study.store import runs as store
 from study.store.files import WriteError, sweep_away_temporaries, writing
 from study.store.layout import RunFiles, TaskFiles
 from study.store.lease import Lease, LeaseLost, claim_all
+from study.training import checkpoint
 from study.training.pack import Progress, train_pack
 from study.training.precision import slow_bf16
 from study.training.ranks import Ranks
@@ -173,7 +173,10 @@ def _train(
     if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
         log.warning("%s", warning)
     try:
-        train(pack, load_data(pack[0][0], data_root), target)
+        content = load_data(pack[0][0], data_root)
+        mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
+        if mine:
+            train(mine, content, target)
     except LeaseLost as error:
         log.warning("%s; nothing more is written here", error)
         return {files.run_id: "busy" for _, files in pack}
@@ -189,6 +192,20 @@ def _train(
         if raise_errors:
             raise
     return {files.run_id: _outcome(files, why) for _, files in pack}
+
+
+def _fits(spec: RunSpec, files: RunFiles, fingerprint: str) -> bool:
+    """Whether a run of a pack can go on with these images; if not it has failed here, so that no other run fails with it."""
+    try:
+        begun = files if spec.start_from is None or files.checkpoints() else origin(spec, files)
+        state = checkpoint.load_newest(begun, torch.device("cpu"))
+        if state is not None:
+            checkpoint.check_images(state, fingerprint, spec.dataset)
+    except StudyError as error:
+        log.error("%s: %s", files.run_id, error)
+        store.write_failed(files, one_line(error))
+        return False
+    return True
 
 
 def end_unwritable(files: TaskFiles, error: WriteError) -> None:
@@ -219,14 +236,9 @@ def one_line(error: Exception) -> str:
 
 
 def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
-    """The data set of a run; as `study.data.load`."""
+    """The data set of a run; as `study.data.load`, but most often it is that of the run before."""
     keys = ("folder", "image_size", "train_subset", "train_subset_seed")
-    return _load(root, name=spec.data, **{key: getattr(spec, key) for key in keys})
-
-
-@lru_cache(maxsize=1)  # a worker trains many runs on the same data set
-def _load(root: Path, **arguments: Any) -> ImageSet | ImageFiles:
-    return data.load(root=root, **arguments)
+    return data.load_once(spec.data, root, **{key: getattr(spec, key) for key in keys})
 
 
 class _Log(logging.FileHandler):

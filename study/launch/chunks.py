@@ -209,7 +209,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
         finally:
             lease.release()
     if plane.fingerprint != feed.fingerprint:
-        raise StudyError("the data set is not the one that this surface was begun with; put the old data back")
+        raise StudyError("the images have changed since this surface was begun; put the old ones back")
     return plane
 
 

@@ -172,10 +172,7 @@ def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int
     if state is None:
         raise StudyError(f"no sound checkpoint: {'; '.join(passed)}")
     images = asked.data(spec)
-    if state["fingerprint"] != images.fingerprint:
-        raise StudyError(
-            f"the data set {spec.dataset} is not the one that the run was trained on; put the old data back"
-        )
+    checkpoint.check_images(state, images.fingerprint, spec.dataset)
     if asked.device.type == "cpu":
         torch.set_num_threads(state["threads"])  # the numbers of a measurement in training, to the last bit
     try:

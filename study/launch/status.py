@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
+from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
@@ -61,7 +62,8 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     states = list(_states(files))
     where, trouble = _places(files)
-    return [_record(run, fields, now, where.get(run.run_id), trouble) for run, fields, now in states]
+    records = [_record(run, fields, now, where.get(run.run_id), trouble) for run, fields, now in states]
+    return _with_images(records, [fields for _, fields, _ in states])
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -81,6 +83,19 @@ def _gone(files: SweepFiles) -> dict[str, store.RunStatus]:
     with suppress(DamagedError):  # then it is not known
         return {name: now for name, (_, now) in as_collected(files).items() if now.state in store.ENDED}
     return {}
+
+
+def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records, with a word on which images a run was trained on where these changed between runs of a data set."""
+    digests: dict[tuple[Any, ...], set[str]] = {}
+    keys = [tuple(spec.get(name) for name in ONE_SET) for spec in fields]
+    for key, record in zip(keys, records, strict=True):
+        digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
+    for key, record in zip(keys, records, strict=True):
+        if len(digests[key]) > 1 and record["data_digest"]:
+            word = f"on images {record['data_digest'][:8]}"
+            record["message"] = "; ".join(filter(None, [word, record["message"]]))
+    return records
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -119,6 +134,7 @@ def _record(
         "depth": spec.depth,
         "dataset": spec.dataset,
         "recipe": spec.recipe.name,
+        "data_digest": now.seal.get("data") or fields.get("data_digest"),
         "seed": spec.seed,
         "title": spec.title,
         "state": state,

@@ -19,7 +19,7 @@ from study.store.collect import ATTEMPT_COLUMNS
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
 GROUPS = {
     "result": ("state", "iteration", "iterations", "seconds", "message"),
-    "data": ("dataset", "data", "folder", "image_size", "train_subset", "train_subset_seed"),
+    "data": ("dataset", "data", "folder", "image_size", "train_subset", "train_subset_seed", "data_digest"),
     "provenance": ("run_id", "point_id", "attempts", "started", "finished", "threads", *ATTEMPT_COLUMNS),
 }
 """Where fields stand in a run's details; those of the recipe are `recipe...`, and the rest is the network's."""

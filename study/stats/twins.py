@@ -32,7 +32,7 @@ def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.Dat
     if kept.nunique() < 2:
         return runs
     spec = [f for f in map(str, runs.columns) if f in RunSpec.model_fields or f.startswith("recipe.")]
-    same = [field for field in spec if field not in (*KEPT, "seed")]
+    same = ["dataset", *(field for field in spec if field not in (*KEPT, "seed"))]
     ended = runs["state"].isin(ENDED)
     reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else pd.Series(0, runs.index)
     table = pd.DataFrame({

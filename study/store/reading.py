@@ -14,6 +14,7 @@ from study.store.attempts import ATTEMPTS
 from study.store.attempts import KEY as ATTEMPT_KEY
 from study.store.collect import RUNS, OnDisk, completed
 from study.store.curves import read_table
+from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles, user_path
 from study.store.probes import KEY as PROBE_KEY
 from study.store.probes import PROBES
@@ -31,10 +32,10 @@ def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
     return OnDisk(files).curves_and_runs()
 
 
-def _joined(curves: pa.Table, runs: pa.Table) -> pd.DataFrame:
-    fields = [name for name in runs.column_names if name not in curves.column_names or name == "run_id"]
-    frame: pd.DataFrame = curves.to_pandas().merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one")
-    return frame
+def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """What was measured of runs, with the fields of its run on each row."""
+    fields = [name for name in runs if name not in rows or name == "run_id"]
+    return rows.merge(runs[fields], on="run_id", validate="many_to_one")
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -69,14 +70,15 @@ def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     StudyError
         There is no such sweep, or its files are damaged.
     """
-    curves, runs = read_frames(_folders(sweep))
-    fields = [name for name in runs if name not in curves or name == "run_id"]
-    return curves.merge(runs[fields], on="run_id", validate="many_to_one")
+    return _with_fields(*read_frames(_folders(sweep)))
 
 
 def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The runs of a sweep, a row a run: every field of its spec, state, attempts, hardware, versions. See `read_curves`."""
-    return read_frames(_folders(sweep))[1]
+    """The runs of a sweep, a row a run: every field of its spec, state, attempts, hardware, versions. See `read_curves`.
+
+    Where the images of a data set changed between runs, `dataset` and `point_id` say which each was trained on.
+    """
+    return _runs(_folders(sweep))
 
 
 def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -90,9 +92,10 @@ def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
-    frames = [_joined(_table(files, files.probes, OnDisk.probes, PROBES), read_tables(files)[1]) for files in folders]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(PROBE_KEY, ignore_index=True)
+    folders = _folders(sweep)
+    tables = [_table(files, files.probes, OnDisk.probes, PROBES) for files in map(_files, folders)]
+    rows = pd.concat([table.to_pandas() for table in tables], ignore_index=True)
+    return _with_fields(rows.drop_duplicates(PROBE_KEY, ignore_index=True), _runs(folders))
 
 
 def read_attempts(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -106,10 +109,10 @@ def read_attempts(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    folders = [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]
-    tables = [_table(files, files.attempts, OnDisk.attempts, ATTEMPTS) for files in folders]
-    frames = [_joined(table, read_tables(files)[1]) for table, files in zip(tables, folders, strict=True)]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(ATTEMPT_KEY, ignore_index=True)
+    folders = _folders(sweep)
+    tables = [_table(files, files.attempts, OnDisk.attempts, ATTEMPTS) for files in map(_files, folders)]
+    rows = pd.concat([table.to_pandas() for table in tables], ignore_index=True)
+    return _with_fields(rows.drop_duplicates(ATTEMPT_KEY, ignore_index=True), _runs(folders))
 
 
 def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -123,13 +126,10 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    frames = []
-    for files in [SweepFiles(folder.parent, folder.name) for folder in _folders(sweep)]:
-        runs = read_tables(files)[1]
-        measured = _table(files, files.surfaces_table, OnDisk.surfaces, SURFACES)
-        fields = [name for name in runs.column_names if name not in measured.column_names or name == "run_id"]
-        frames.append(_frame(measured).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
-    return pd.concat(frames, ignore_index=True).drop_duplicates(SURFACE_KEY, ignore_index=True)  # of shared runs, too
+    folders = _folders(sweep)
+    tables = [_table(files, files.surfaces_table, OnDisk.surfaces, SURFACES) for files in map(_files, folders)]
+    rows = pd.concat(map(_frame, tables), ignore_index=True)
+    return _with_fields(rows.drop_duplicates(SURFACE_KEY, ignore_index=True), _runs(folders))
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -160,11 +160,19 @@ def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     if not folders:
         raise StudyError("no sweep was named")
-    tables = [read_tables(SweepFiles(folder.parent, folder.name)) for folder in folders]
+    tables = [read_tables(_files(folder)) for folder in folders]
     curves = pd.concat([_frame(pair[0]) for pair in tables], ignore_index=True)
     runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
-    if len(tables) == 1:
-        return curves, runs
-    # Two sweeps that name the same run share it: it counts once.
-    key = ["run_id", "iteration", "split"]
-    return curves.drop_duplicates(key, ignore_index=True), runs.drop_duplicates("run_id", ignore_index=True)
+    if len(tables) > 1:  # two sweeps that name the same run share it: it counts once
+        refuse_conflict(runs)
+        curves = curves.drop_duplicates(["run_id", "iteration", "split"], ignore_index=True)
+        runs = runs.drop_duplicates("run_id", ignore_index=True)
+    return curves, told_apart(runs)
+
+
+def _runs(folders: Sequence[Path]) -> pd.DataFrame:
+    return read_frames(folders)[1]
+
+
+def _files(folder: Path) -> SweepFiles:
+    return SweepFiles(folder.parent, folder.name)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.errors import StudyError
 from study.store.files import check_version, digest, remove, write_bytes
 from study.store.layout import RunFiles
 
@@ -58,6 +59,21 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
                     path.rename(path.with_name(f"damaged-{path.name}"))
             log.warning("passed over %s: %s", path.name, error)
     return None
+
+
+def check_images(state: Mapping[str, Any], fingerprint: str, dataset: str) -> None:
+    """Refuse to go on with a checkpoint, or to measure it, on other images than it was trained on.
+
+    Raises
+    ------
+    StudyError
+        `fingerprint`, of the images that are there now, is not the one in the checkpoint.
+    """
+    if state["fingerprint"] != fingerprint:
+        raise StudyError(
+            f"the images of {dataset} have changed since this run was begun (digest {fingerprint}, was "
+            f"{state['fingerprint']}); put the old ones back, or train it again with --mode force"
+        )
 
 
 def load_tensors(content: bytes, device: torch.device) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from study.errors import StudyError
 from study.spec.run import RunSpec
 from study.store.curves import CURVES, Row, write_rows
 from study.store.files import remove
@@ -247,11 +246,7 @@ class Lane:
         StudyError
             The data set is not the one that the run began with.
         """
-        if state["fingerprint"] != self.images.fingerprint:
-            raise StudyError(
-                f"the data set {self.spec.dataset} has changed since this run began (content {self.images.fingerprint}, "
-                f"was {state['fingerprint']}); put the old data back, or start over with --mode force"
-            )
+        checkpoint.check_images(state, self.images.fingerprint, self.spec.dataset)
         self.program.restore(state)
         self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
         self.schedule.restore(state)

@@ -74,10 +74,10 @@ def trained(files: RunFiles, images: Feed) -> Network:
         The run is not done, or has no sound checkpoint of its network; the images are not those that it was trained on.
     """
     spec, state = store.read_spec(files), final(files)
-    if state["fingerprint"] != images.fingerprint:
-        raise StudyError(
-            f"{files.run_id}: the data set {spec.dataset} is not the one that it was trained on; put the old data back"
-        )
+    try:
+        checkpoint.check_images(state, images.fingerprint, spec.dataset)
+    except StudyError as error:
+        raise StudyError(f"{files.run_id}: {error}") from None
     try:
         network = loaded(spec, state["network"], images.channels, images.classes)
     except ValueError as error:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from study import data
-from study.data import decode, image_cache, image_folder
+from study.data import class_folders, crops, decode, image_cache, image_folder
 from study.errors import StudyError
 
 RANDOM = np.random.RandomState(0)
@@ -68,8 +68,64 @@ def test_decoded_once(toy, count_decodes):
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
 
 
+def replaced(path, array):
+    """Other content under an equal name, size and time of modification, as a corrected archive gives."""
+    times = path.stat()
+    Image.fromarray(array).save(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+
+
+@pytest.mark.parametrize("name", ["image_folder", "image_stream"])
+@pytest.mark.parametrize("rested", [True, False])
+def test_replaced_files_of_equal_names_sizes_and_times_are_noticed(tmp_path, name, rested, monkeypatch):
+    for split in ("train", "test"):
+        for class_name in ("ant", "cat"):
+            save(tmp_path / "toy" / split / class_name / "0.bmp", picture())
+    if rested:  # else all changes are within one tick of a coarse clock
+        monkeypatch.setattr(class_folders, "SETTLED", 0)
+    before = data.load(name, tmp_path, folder="toy", image_size=6)
+    assert data.load(name, tmp_path, folder="toy", image_size=6).fingerprint == before.fingerprint
+    for file in ("train/ant/0.bmp", "test/cat/0.bmp"):
+        replaced(tmp_path / "toy" / file, picture())
+        found = data.survey(name, tmp_path, folder="toy", image_size=6)
+        assert found.changed if name == "image_folder" else found.fingerprint != before.fingerprint
+        after = data.load(name, tmp_path, folder="toy", image_size=6)
+        assert after.fingerprint != before.fingerprint
+        assert data.survey(name, tmp_path, folder="toy", image_size=6).fingerprint == after.fingerprint
+        before = after
+
+
+def test_a_copy_of_the_folder_and_the_cache_is_not_decoded_again(toy, count_decodes, tmp_path, monkeypatch):
+    root, _ = toy
+    before = load(root)
+    shutil.copytree(root / "toy", tmp_path / "other/toy")
+    shutil.copytree(tmp_path / "cache", tmp_path / "other/cache")
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "other/cache"))
+    count_decodes.clear()
+    assert load(tmp_path / "other").fingerprint == before.fingerprint and not count_decodes
+    replaced(tmp_path / "other/toy/train/ant/0.png", 255 - np.asarray(Image.open(root / "toy/train/ant/0.png")))
+    assert load(tmp_path / "other").fingerprint != before.fingerprint
+
+
+def test_files_at_rest_are_not_read_again(toy, monkeypatch):
+    root, _ = toy
+    monkeypatch.setattr(class_folders, "SETTLED", 0)
+    load(root)
+    monkeypatch.setattr(image_cache, "_bytes", lambda path: pytest.fail(f"{path} was read"))
+    load(root)
+
+
+def test_a_survey_knows_the_fingerprint_of_what_was_decoded(toy):
+    root, _ = toy
+    assert data.survey("image_folder", root, folder="toy").fingerprint is None
+    for options in ({}, {"train_subset": 4}, {"train_subset": 4, "train_subset_seed": 1}):
+        loaded = load(root, **options)
+        assert data.survey("image_folder", root, folder="toy", **options).fingerprint == loaded.fingerprint
+
+
 @pytest.mark.parametrize("change", ["touch", "rename", "add", "remove", "grow"])
-def test_any_change_of_names_sizes_or_times_decodes_again(toy, count_decodes, change):
+def test_any_change_of_names_or_content_decodes_again(toy, count_decodes, change):
     root, _ = toy
     before = load(root)
     file = root / "toy/train/ant/1.png"
@@ -87,7 +143,7 @@ def test_any_change_of_names_sizes_or_times_decodes_again(toy, count_decodes, ch
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     count_decodes.clear()
     after = load(root)
-    assert len(count_decodes) == {"add": 11, "remove": 9}.get(change, 10)
+    assert len(count_decodes) == {"add": 11, "remove": 9, "touch": 0}.get(change, 10)
     assert (after.fingerprint == before.fingerprint) == (change in ("touch", "grow"))
 
 
@@ -135,13 +191,14 @@ def test_image_size_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     wide = np.zeros((4, 12, 3), np.uint8)
     wide[:, 4:8] = 250  # the centre square
     for split in ("train", "test"):
+        save(tmp_path / "toy" / split / "b/big.png", np.zeros((9, 9, 3), np.uint8))
         save(tmp_path / "toy" / split / "a/wide.png", wide)
         save(tmp_path / "toy" / split / "a/tall.png", wide.transpose(1, 0, 2).copy())
         save(tmp_path / "toy" / split / "a/big.png", np.full((9, 9, 3), 77, np.uint8))
     loaded = load(tmp_path, image_size=4)
-    big, tall, narrow = loaded.train_images
+    big, tall, narrow, _ = loaded.train_images
     assert (tall == 250).all() and (narrow == 250).all() and (big == 77).all()
-    assert load(tmp_path, image_size=2).train_images.shape == (3, 2, 2, 3)
+    assert load(tmp_path, image_size=2).train_images.shape == (4, 2, 2, 3)
 
 
 def test_unequal_sizes_suggest_image_size(toy):
@@ -178,14 +235,114 @@ def test_sixteen_bit_images_are_refused(toy):
         load(root)
 
 
-def test_hidden_and_foreign_files_and_deeper_folders_are_ignored(toy):
+def test_what_is_used_and_what_is_passed_over(toy):
     root, _ = toy
+    ant = root / "toy/train/ant"
+    save(ant / "deeper/still/7.png", picture())
+    save(root / "elsewhere/8.png", picture())
+    (ant / "linked").symlink_to(root / "elsewhere")
+    (ant / "9.png").symlink_to(root / "elsewhere/8.png")
+    (ant / "round").symlink_to(root / "toy/train")
     (root / "toy/train/.cache").mkdir()
-    (root / "toy/train/ant/.hidden.png").write_bytes(b"")
-    (root / "toy/train/ant/notes.txt").write_bytes(b"")
-    save(root / "toy/train/ant/deeper.png/0.png", picture())
-    (root / "toy/train/README").write_text("")
-    assert len(load(root).train_images) == 6
+    (ant / ".hidden.png").write_bytes(b"")
+    for name in ("notes.txt", "more.TXT", "README", "labels.h5"):
+        (ant / name).write_bytes(b"")
+    (root / "toy/train/list.csv").write_text("")
+    os.mkfifo(ant / "pipe.png")
+    loaded = load(root)
+    names = [os.path.relpath(path, ant) for path in class_folders.listed(root / "toy").paths("train")[:6]]
+    assert names == ["0.png", "1.png", "2.png", "9.png", "deeper/still/7.png", "linked/8.png"]
+    assert loaded.train_labels.tolist() == [0] * 6 + [1] * 3 and np.array_equal(*loaded.train_images[[3, 5]])
+    told = data.survey("image_folder", root, folder="toy").summary
+    assert told.startswith("9 training and 4 test images of 2 classes; 9 passed over: 2 (hidden), 1 ")
+    for reason in (".txt (not an image format)", ".TXT (", ".h5 (", "without a suffix", "outside the class folders",
+                   "(not a plain file)", "(a link to a folder that it is in)"):  # fmt: skip
+        assert f"1 {reason}" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["5.jfif", "5.JPE", "5.webp", "5.TIF", "5.tiff", "5.ppm", "5.pnm", "5.bmp", "5.gif", "5.tga", "5.jp2"]
+)
+def test_every_format_of_pillow_is_taken(toy, name):
+    root, made = toy
+    save(root / "toy/train/ant" / name, made["train", "ant", 0])
+    loaded = load(root)
+    assert len(loaded.train_images) == 7
+    difference = loaded.train_images[3].astype(int) - made["train", "ant", 0]
+    assert np.abs(difference).mean() < 60  # some of them lose
+
+
+def upright(code):
+    """An image of 4x6 whose left half is bright, as EXIF's orientation `code` has it stored (EXIF 2.32, 4.6.4.A)."""
+    seen = np.full((6, 4, 3), 20, np.uint8)
+    seen[:, :2], seen[0] = 220, 120
+    stored = {1: seen, 2: seen[:, ::-1], 3: seen[::-1, ::-1], 4: seen[::-1], 5: seen.transpose(1, 0, 2),
+              6: seen.transpose(1, 0, 2)[::-1], 7: seen[::-1, ::-1].transpose(1, 0, 2),
+              8: seen.transpose(1, 0, 2)[:, ::-1]}  # fmt: skip
+    return seen, np.ascontiguousarray(stored[code])
+
+
+@pytest.mark.parametrize("code", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_images_are_turned_upright_as_exif_says(tmp_path, code, suffix):
+    seen, stored = upright(code)
+    exif = Image.Exif()
+    exif[0x0112] = code
+    path = tmp_path / f"image.{suffix}"
+    lossless = {"lossless": True} if suffix == "webp" else {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
+    Image.fromarray(np.kron(stored, np.ones((16, 16, 1), np.uint8))).save(path, exif=exif, **lossless)
+    for found in (decode.decode(str(path), (96, 64), False), crops.cut(str(path), crops.whole_image(64))):
+        assert found.shape == (96, 64, 3)
+        np.testing.assert_allclose(found[8::16, 8::16].astype(int), seen, atol=4)
+    small = crops.cut(str(path), crops.whole_image(4))  # a JPEG is decoded at an eighth
+    np.testing.assert_allclose(small.astype(int), seen, atol=40)
+
+
+def transparent(mode):
+    """A black square whose middle alone is opaque: a drawing that is in the alpha channel."""
+    alpha = np.zeros((6, 6), np.uint8)
+    alpha[2:4, 2:4] = 255
+    image = Image.new("RGBA", (6, 6), "black")
+    image.putalpha(Image.fromarray(alpha))
+    if mode == "P":
+        flat = Image.fromarray((alpha == 0).astype(np.uint8), "L").convert("P")
+        flat.putpalette([0, 0, 0, 9, 9, 9])
+        flat.info["transparency"] = 1
+        return flat
+    if mode == "RGB":
+        flat = Image.fromarray(np.where(alpha[..., None] > 0, 0, [9, 9, 9]).astype(np.uint8))
+        flat.info["transparency"] = (9, 9, 9)
+        return flat
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("RGB", "png"),
+                                          ("RGBA", "webp"), ("RGBA", "tif")])  # fmt: skip
+def test_what_is_transparent_is_laid_on_white(toy, mode, suffix):
+    root, _ = toy
+    image = transparent(mode)
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    keep = {"transparency": image.info["transparency"]} if "transparency" in image.info else {}
+    image.save(root / f"toy/train/ant/5.{suffix}", **lossless, **keep)
+    found = load(root).train_images[3]
+    assert (found[2:4, 2:4] == 0).all() and found[0].min() == 255 and found.sum() == 32 * 3 * 255
+    assert "1 with transparent parts, laid on white" in data.survey("image_folder", root, folder="toy").summary
+
+
+def test_half_transparent_is_mixed_with_white(toy):
+    root, _ = toy
+    Image.new("RGBA", (6, 6), (100, 0, 200, 102)).save(root / "toy/train/ant/5.png")  # 40 % of it
+    assert load(root).train_images[3, 0, 0].tolist() == [193, 153, 233]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_of_several_frames_the_first_is_taken(toy, suffix):
+    root, _ = toy
+    first, *others = (Image.new("RGB", (6, 6), colour) for colour in ("red", "blue", "lime"))
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    first.save(root / f"toy/train/ant/5.{suffix}", save_all=True, append_images=others, **lossless)
+    assert (load(root).train_images[3] == [255, 0, 0]).all()
+    assert "1 first of several frames" in data.survey("image_folder", root, folder="toy").summary
 
 
 def remove_test(path):
@@ -201,6 +358,11 @@ def empty_class(path):
         file.unlink()
 
 
+def lonely_class(path):
+    for split in ("train", "test"):
+        shutil.rmtree(path / split / "cat")
+
+
 def remove_classes(path):
     for name in ("ant", "cat"):
         shutil.rmtree(path / "train" / name)
@@ -213,7 +375,8 @@ def remove_classes(path):
         (remove_test, "toy/test cannot be read .*; expected train/<class>/", True),
         (remove_class, "the same classes; not in test: 'ant'", True),
         (remove_classes, "toy/train has no class folders", True),
-        (empty_class, r"train/cat: no images \(.bmp, ", False),
+        (empty_class, "train/cat: no images in this class folder", False),
+        (lonely_class, "has one class only, 'ant'", True),
     ],
 )
 def test_a_wrong_layout_is_explained(toy, spoil, says, seen_early):
@@ -234,7 +397,7 @@ def test_the_folder_is_a_plain_name(tmp_path, name):
 
 def test_several_processes_give_the_same_as_one(toy):
     root, _ = toy
-    files = image_folder.scan(root / "toy/train", ("ant", "cat")).files
+    files = class_folders.listed(root / "toy").paths("train")
     alone = list(decode.decode_all(files, (6, 6), False, processes=1))
     together = sorted(decode.decode_all(files, (6, 6), False, processes=3), key=lambda block: block[0])
     assert [start for start, _ in together] == [0, 2, 4]
@@ -243,7 +406,7 @@ def test_several_processes_give_the_same_as_one(toy):
 
 def test_a_decoding_process_reports_the_bad_file(toy):
     root, _ = toy
-    files = image_folder.scan(root / "toy/train", ("ant", "cat")).files
+    files = class_folders.listed(root / "toy").paths("train")
     (root / "toy/train/cat/1.png").write_bytes(b"no")
     with pytest.raises(StudyError, match=r"cat/1.png: not a readable image"):
         list(decode.decode_all(files, (6, 6), False, processes=2))
@@ -251,7 +414,7 @@ def test_a_decoding_process_reports_the_bad_file(toy):
 
 def test_a_decoding_process_that_dies_is_reported(toy, monkeypatch):
     root, _ = toy
-    files = image_folder.scan(root / "toy/train", ("ant", "cat")).files
+    files = class_folders.listed(root / "toy").paths("train")
     monkeypatch.setattr(decode, "BOOT", "import os; os._exit(9)")
     with pytest.raises(StudyError, match="ended early, after 0 of 120000 images"):
         list(decode.decode_all(files * 20000, (6, 6), False, processes=2))  # a task longer than a pipe's buffer
@@ -266,7 +429,7 @@ def test_two_processes_that_decode_at_once_agree(toy, cache):
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     prints = {racer.communicate()[0].strip() for racer in racers}
     assert prints == {load(root).fingerprint}
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("toy-*/about.json"))) == 1
 
 
 def test_the_second_of_two_decoders_keeps_the_firsts_entry(toy, cache, monkeypatch):
@@ -276,13 +439,13 @@ def test_the_second_of_two_decoders_keeps_the_firsts_entry(toy, cache, monkeypat
     def overtaken(*args):
         monkeypatch.setattr(image_folder, "_decode", original)
         overtaken.first = load(root)
-        overtaken.inode = next(cache.glob("toy-*")).stat().st_ino
+        overtaken.inode = next(cache.glob("toy-*/about.json")).stat().st_ino
         return original(*args)
 
     monkeypatch.setattr(image_folder, "_decode", overtaken)
     second = load(root)
     assert second.fingerprint == overtaken.first.fingerprint
-    assert [path.stat().st_ino for path in cache.iterdir()] == [overtaken.inode]
+    assert [path.stat().st_ino for path in cache.glob("toy-*/about.json")] == [overtaken.inode]
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path, cache):

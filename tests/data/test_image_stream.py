@@ -47,7 +47,7 @@ def test_val_will_do_for_test(tmp_path: Path) -> None:
     assert load(tmp_path).fingerprint == as_val.fingerprint
 
 
-def test_the_fingerprint_is_of_names_and_sizes(toy: Path) -> None:
+def test_the_fingerprint_is_of_names_and_contents(toy: Path) -> None:
     before = load(toy).fingerprint
     file = toy / "toy/train/class0/0.jpg"
     file.touch()

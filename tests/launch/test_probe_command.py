@@ -168,7 +168,7 @@ def test_other_data_than_a_run_was_trained_on_are_refused(sweep: SweepFiles, mon
     monkeypatch.setattr(module, "load_data", lambda spec, root: tiny_images())
     good, bad = said(sweep)
     assert not [line for line in good if "weights" in line] and len(bad) == 2
-    assert "the data set digits is not the one that the run was trained on" in bad[0]
+    assert "the images of digits have changed since this run was begun" in bad[0]
 
 
 def test_a_run_that_diverged_has_nothing_to_measure(sweep: SweepFiles) -> None:

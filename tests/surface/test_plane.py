@@ -188,7 +188,7 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
         expected = "has diverged"
     else:
         images = Images(tiny_images(), torch.device("cpu"))
-        expected = "not the one that it was trained on"
+        expected = "the images of digits have changed"
     with pytest.raises(StudyError, match=expected) as raised:
         plane.make(surface_of(run), run, [], images)
     assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)

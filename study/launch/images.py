@@ -1,0 +1,61 @@
+"""What images a sweep finds, and which of its results are of others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from study.data import Survey, survey
+from study.errors import StudyError
+from study.launch.plan import WORK
+from study.launch.sweep import Planned
+from study.spec.run import FOLDERS
+from study.store import runs as store
+from study.store.images import ONE_SET
+
+OTHERS = "trained on other images than are there now"
+PERHAPS = "trained before image files were changed"
+
+
+def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
+    """The plan, with a word at each result that is of other images than there are now; and lines on the data sets.
+
+    Nothing is downloaded or decoded for that: of images that were never read here nothing is known.
+    """
+    surveys: dict[tuple[Any, ...], Survey] = {}
+    lines: dict[str, None] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    actions = []
+    for action in planned.actions:
+        spec = planned.sweep.runs[action.run_id]
+        fields = {name: getattr(spec, name) for name in ONE_SET}
+        key = tuple(fields.values())
+        if key not in surveys and (spec.data in FOLDERS or action.verb == "keep"):
+            surveys[key] = Survey()
+            try:
+                surveys[key] = survey(fields.pop("data"), root, **fields)
+            except StudyError as error:
+                if action.verb in WORK:
+                    lines[f"note: {error}"] = None
+            if surveys[key].summary:
+                lines[f"{spec.dataset}: {surveys[key].summary}"] = None
+        if action.verb == "keep" and (word := _differs(planned, action.run_id, surveys[key])):
+            counts[spec.dataset, word] += 1
+            action = replace(action, reason=f"{action.reason}, {word}")
+        actions.append(action)
+    for (dataset, word), count in counts.items():
+        runs = "1 finished run was" if count == 1 else f"{count:,} finished runs were"
+        lines[
+            f"note: {dataset}: {runs} {word}, and will not be averaged or paired with new ones; `--mode force` trains again, "
+            "or give the new images a folder of their own"
+        ] = None
+    return replace(planned, actions=actions), list(lines)
+
+
+def _differs(planned: Planned, run_id: str, now: Survey) -> str:
+    sealed = store.status(planned.files.run(run_id), curves=False).seal.get("data")
+    if sealed is None or now.fingerprint == sealed:
+        return ""
+    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""

@@ -1,0 +1,50 @@
+"""Runs of one name and other images: the images of a data set may change between the runs of a sweep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from study.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ONE_SET = ("data", "folder", "image_size", "train_subset", "train_subset_seed")
+"""The fields of a run that name what it is trained on."""
+ENDED = ("done", "diverged")
+
+
+def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs, those of other images under another name: `dataset` is `pets (images 3fa9c1d2)`, `point_id` ends likewise.
+
+    So they are another condition wherever runs are sorted, averaged or paired. Nothing changes where all runs of a data set
+    have one `data_digest`. A run that is not through counts to the images that were trained on last; one that was
+    collected before digests were, likewise where its data set is none of the user's own, else to images of its own, `unknown`.
+
+    Parameters
+    ----------
+    runs
+        As `study.read_runs`: a row a run.
+    """
+    names = [runs[field].map(str) for field in ONE_SET]
+    digests = runs["data_digest"].astype(object)
+    runs = runs.assign(dataset=runs["dataset"].astype(object), point_id=runs["point_id"].astype(object))
+    for _, mine in runs.groupby(names, sort=False):
+        known = digests[mine.sort_values("finished", kind="stable", na_position="first").index].dropna()
+        unknown = digests[mine.index].isna() & mine["state"].isin(ENDED) & mine["folder"].notna()
+        if known.nunique() + int(unknown.any()) < 2 or known.empty:
+            continue
+        own = digests[mine.index].where(~unknown, "unknown").fillna(known.iloc[-1]).map(lambda digest: digest[:8])
+        runs.loc[mine.index, "dataset"] = mine["dataset"] + own.map(" (images {})".format)
+        runs.loc[mine.index, "point_id"] = mine["point_id"] + own.map("-{}".format)
+    return runs
+
+
+def refuse_conflict(runs: pd.DataFrame) -> None:
+    """Raise StudyError where two rows are of one run, trained on different images in two results folders."""
+    counts = runs.groupby("run_id")["data_digest"].nunique()
+    if (counts > 1).any():
+        raise StudyError(
+            f"{counts.idxmax()} was trained on different images in two of these results; name one of them, or train it again "
+            "on the same images"
+        )

@@ -1,0 +1,127 @@
+"""Images that change between the runs of a sweep: said, never averaged, never trained on by halves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import study
+from study.launch.attempt import attempt
+from study.stats.outcomes import groups
+from study.store.layout import RunFiles
+from study.store.runs import last_words, read_lines, status
+from tests.helpers import make_spec, open_run
+from tests.launch.command import inside
+
+SWEEP = """
+name: pets
+fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8,
+  recipe.evaluate_every: 3, recipe.log_every: 3, probes: [weights]}
+grid: {network: [plain, residual], seed: [0]}
+figures: [degradation]
+"""
+
+
+def draw(root: Path, number: int, classes: tuple[str, ...] = ("ant", "bee")) -> None:
+    """Images of noise in `data/pets`; others of equal names for each number."""
+    random = np.random.RandomState(number)
+    for split, count in (("train", 8), ("test", 4)):
+        for name in classes:
+            for i in range(count):
+                file = root / "data/pets" / split / name / f"{i}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(random.randint(0, 256, (8, 8, 3)).astype(np.uint8)).save(file)
+
+
+def sweep(folder: Path, *words: str) -> str:
+    code, out, err = inside(folder, "sweep", "pets.yaml", *words)
+    assert code == 0, err
+    return out
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A sweep with one seed trained."""
+    draw(tmp_path, 0)
+    (tmp_path / "pets.yaml").write_text(SWEEP)
+    sweep(tmp_path)
+    return tmp_path
+
+
+def test_runs_of_other_images_are_another_condition_everywhere(begun: Path) -> None:
+    draw(begun, 1, ("bee",))
+    assert "trained before image files were changed" in sweep(begun, "seed=0,1", "--dry-run")
+    out = sweep(begun, "seed=0,1")
+    assert "2 finished runs were trained on other images than are there now" in out and "--mode force" in out
+    assert "(done, trained on other images than are there now)" in sweep(begun, "seed=0,1", "--dry-run")
+    folder = begun / "results/pets"
+    curves, runs = study.read_curves(folder), study.read_runs(folder)
+    names = sorted(set(runs["dataset"]))
+    assert len(names) == 2 and all(name.startswith("pets (images ") for name in names)
+    assert runs.groupby("data_digest")["seed"].unique().map(list).tolist() in ([[0], [1]], [[1], [0]])
+    assert {len(group.runs) for group in groups(curves, runs)} == {2} and len(groups(curves, runs)) == 2
+    assert set(study.read_probes(folder)["dataset"]) == set(names)
+    for verb in (["verdict", "pets"], ["table", "errors", "pets"], ["table", "errors", "pets", "--format", "csv"]):
+        code, told, err = inside(begun, *verb)
+        assert code == 0 and all(name in told for name in names), err
+    assert all(name in out for name in names)
+    assert all(f"on images {digest[:8]}" in inside(begun, "status", "pets")[1] for digest in set(runs["data_digest"]))
+    drawn = (begun / "figures/pets/degradation.csv").read_text()
+    assert all(name in drawn for name in names)
+
+
+def test_the_same_images_under_new_times_are_one_condition(begun: Path) -> None:
+    draw(begun, 0)
+    out = sweep(begun, "seed=0,1")
+    assert "other images" not in out and "changed" not in out
+    assert set(study.read_runs(begun / "results/pets")["dataset"]) == {"pets"}
+    again = sweep(begun, "seed=0,1")
+    assert "nothing is left to do" in again and "pets: 16 training and 8 test images of 2 classes" in again
+
+
+def test_force_trains_on_the_new_images(begun: Path) -> None:
+    before = set(study.read_runs(begun / "results/pets")["data_digest"])
+    draw(begun, 1)
+    sweep(begun, "--mode", "force")
+    assert len(before | set(study.read_runs(begun / "results/pets")["data_digest"])) == 2
+    assert "other images" not in sweep(begun, "--dry-run")
+
+
+def test_runs_that_are_not_through_belong_to_the_images_that_are_there(begun: Path) -> None:
+    draw(begun, 1)
+    sweep(begun, "seed=0,1")
+    (run,) = (begun / "results/pets/runs").glob("plain-8-pets-s1-*")
+    newest = status(RunFiles(run)).seal["data"][:8]
+    (run / "done.json").unlink()
+    runs = study.read_runs(begun / "results/pets").set_index("seed")
+    assert set(runs.loc[1, "dataset"]) == {f"pets (images {newest})"} and runs["dataset"].nunique() == 2
+
+
+def test_a_finished_run_is_not_measured_on_other_images(begun: Path) -> None:
+    draw(begun, 1)
+    for verb in (["probe", "pets"], ["surface", "pets", "--line", "--points", "3"]):
+        code, out, err = inside(begun, *verb)
+        assert code != 0 and "the images of pets have changed" in out + err and "Traceback" not in out + err
+
+
+def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path) -> None:
+    draw(tmp_path, 0)
+    recipe = {"recipe__iterations": 6, "recipe__batch_size": 8, "recipe__evaluate_every": 3, "recipe__log_every": 3}
+    specs = [make_spec(data="image_folder", folder="pets", seed=seed, **recipe) for seed in (0, 1)]
+    begun, fresh = (open_run(tmp_path, spec).folder for spec in specs)
+
+    def go(folders: list[Path], steps: int) -> dict[str, str]:
+        count = iter(range(100))
+        stop = lambda: next(count) >= steps  # noqa: E731
+        return attempt(folders, tmp_path / "data", "cpu", "debug", checkpoint_seconds=0, stopped=stop)
+
+    assert go([begun], 2) == {begun.name: "interrupted"}
+    study.data.prepare("image_folder", tmp_path / "data", folder="pets")
+    draw(tmp_path, 1)
+    study.data.prepare("image_folder", tmp_path / "data", folder="pets")
+    assert go([begun, fresh], 99) == {begun.name: "failed", fresh.name: "done"}
+    assert "the images of pets have changed" in (last_words(RunFiles(begun)) or "")
+    assert read_lines(begun / "attempts.jsonl")[-1]["outcome"] == "failed"
