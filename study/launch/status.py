@@ -16,6 +16,7 @@ from study.errors import StudyError, nearest, printable
 from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
+from study.spec.differences import labels
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
@@ -52,8 +53,10 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     """
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     sweep = store.read_sweep(files)
+    specs = {run_id: RunSpec.model_validate(fields) for run_id, fields in sweep["runs"].items()}
+    names = labels(specs)
     where, trouble = _places(files)
-    return [_record(files.run(run_id), fields, where.get(run_id), trouble) for run_id, fields in sweep["runs"].items()]
+    return [_record(files.run(name), specs[name], where.get(name), trouble) | {"label": names[name]} for name in specs]
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -80,10 +83,9 @@ def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tupl
     return ("unknown" if place.job.state == "UNKNOWN" else state), told
 
 
-def _record(files: RunFiles, fields: dict[str, Any], place: Place | None, trouble: str) -> dict[str, Any]:
+def _record(files: RunFiles, spec: RunSpec, place: Place | None, trouble: str) -> dict[str, Any]:
     now = store.status(files)
     state, message = _with_queue(now, place, trouble)
-    spec = RunSpec.model_validate(fields)
     live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
         "run_id": files.run_id,
@@ -173,7 +175,7 @@ def picture(records: list[dict[str, Any]]) -> Group:
     used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
     for name in used:
         numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "message")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name not in ("run", "message"))
     for row in rows:
         table.add_row(*(row[name] for name in used))
     return Group(table, Text(f"{len(records)} runs: {head}"))
@@ -182,7 +184,7 @@ def picture(records: list[dict[str, Any]]) -> Group:
 def _cells(record: dict[str, Any]) -> dict[str, Text]:
     error, speed = record["error"], record["images_per_second"]
     return {
-        "run": Text(f"{record['title']} seed {record['seed']}"),
+        "run": Text(record["label"]),
         "state": Text(record["state"], COLOURS[record["state"]]),
         "iteration": Text(f"{record['iteration']:,}/{record['iterations']:,}"),
         "error %": Text("" if error is None else f"{error:.2f}"),

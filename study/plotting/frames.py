@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from study.errors import StudyError
-from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined
+from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, planned
 
 ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
@@ -64,10 +64,13 @@ def final_values(evidence: Tidy) -> pd.DataFrame:
 
 
 def labels_of(runs: pd.DataFrame) -> pd.Series:
-    """The depth, and where several points of a panel share it, the fewest further fields that tell them apart."""
-    groups = runs.groupby(["condition", "network", "depth"])
-    more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(runs.index)
-    return joined([runs["depth"].map(str), more], runs.index, " ")
+    """The depth, and where several kinds of network share it, the fewest further fields that tell them apart."""
+    alike = runs.assign(kind=kinds(runs)).groupby(["network", "depth"])
+    more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(runs.index)
+    # Points that no field of the frame tells apart.
+    alike = runs.assign(more=more).groupby(["condition", "network", "depth", "more"])
+    rest = pd.concat([distinguish(group, "point_id", ()) for _, group in alike]).reindex(runs.index)
+    return joined([runs["depth"].map(str), more, rest], runs.index, " ")
 
 
 def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:

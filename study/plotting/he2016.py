@@ -18,8 +18,9 @@ from study.plotting.caption import caption
 from study.plotting.frames import Tidy, named, restricted, tidy
 from study.plotting.overtime import Look
 from study.plotting.papers import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
+from study.spec.differences import VARIANT
 from study.spec.run import SHORTCUT_OPTIONS
-from study.stats.naming import VARIANT, distinguish, joined
+from study.stats.naming import distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, require
 
 SHORTCUT = ("shortcut", *SHORTCUT_OPTIONS)
@@ -119,7 +120,7 @@ def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
     """The residual networks that have a usual twin, with `group` (twins share it), `role` and `variant` (what differs)."""
     runs = evidence.runs[evidence.runs["network"] == "residual"].copy()
     same = [name for name in (*VARIANT, "condition", "depth") if name not in versus.fields]
-    runs["group"] = [repr(row) for row in runs[same].itertuples(index=False)]
+    runs["group"] = kinds(runs, same)
     runs["role"] = (runs[versus.fields[0]] == versus.usual).map({True: "usual", False: "variant"})
     if only is not None:
         runs = runs[(runs["role"] == "usual") | (runs[versus.fields[0]] == only)]
@@ -148,7 +149,7 @@ def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     names = runs[fields[0]].map(ORDERS | SHORTCUTS).fillna(runs[fields[0]])
     if len(fields) == 1:
         return names
-    keyed = runs.assign(key=[repr(row) for row in runs[list(fields)].itertuples(index=False)])
+    keyed = runs.assign(key=kinds(runs, fields))
     more = pd.concat([distinguish(group, "key", fields[1:]) for _, group in keyed.groupby(fields[0])])
     return joined([names, more.reindex(runs.index)], runs.index, ", ")
 
@@ -156,6 +157,8 @@ def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
     """The curves of each panel one after the other: its variant's, and the usual network's again."""
     several = evidence.runs["group"].nunique() > 1
+    own = evidence.runs.assign(key=evidence.runs["group"]).groupby(["condition", "depth"])
+    more = pd.concat([distinguish(group, "key", [f for f in VARIANT if f not in versus.fields]) for _, group in own])
     frames = []
     for (_, variant), theirs in evidence.runs[evidence.runs["role"] == "variant"].groupby(
         ["group", "variant"], sort=False
@@ -163,7 +166,7 @@ def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
         first = theirs.iloc[0]
         usual = evidence.runs[(evidence.runs["group"] == first["group"]) & (evidence.runs["role"] == "usual")]
         title = f"{first['depth']}: {variant}" if several else str(variant)
-        where = first["condition"] or (first["block"] if evidence.runs["block"].nunique() > 1 else "")
+        where = " · ".join(filter(None, [first["condition"], more[theirs.index[0]]]))
         title += f" ({where})" if where and several else ""
         members = pd.concat([usual, theirs])[["run_id", "role"]]
         frames.append(evidence.curves.merge(members, on="run_id").assign(panel=title))

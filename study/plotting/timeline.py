@@ -15,8 +15,8 @@ from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import in_order, labelled, named
 from study.plotting.phrases import counted
-from study.stats.naming import ABSENT, VARIANT, absences, joined
-from study.stats.planned import RUN_COLUMNS, require
+from study.stats.naming import ABSENT, absences, joined
+from study.stats.planned import RUN_COLUMNS, fields_of, require
 
 ATTEMPT = ("run_id", "attempt", "start", "end", "last_sign", "outcome", "why", "host", "node", "device")
 OUTCOMES = ("done", "interrupted", "diverged", "failed", "running", "unknown")
@@ -103,8 +103,7 @@ def prepare(frame: pd.DataFrame, runs: pd.DataFrame | None, by: str = "network")
 
 def _known(runs: pd.DataFrame) -> pd.DataFrame:
     require(runs, RUN_COLUMNS, "runs")
-    wanted = list(dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "started", "finished"]))
-    table = runs.drop_duplicates("run_id").reindex(columns=wanted).astype(object)
+    table = fields_of(runs.drop_duplicates("run_id"), ("iteration", "started", "finished"))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)

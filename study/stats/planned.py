@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from study.errors import StudyError
-from study.stats.naming import VARIANT
+from study.spec.differences import BESIDES, TRAINED, VARIANT, text
 from study.stats.twins import without_twins
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
@@ -15,6 +15,9 @@ RUN_COLUMNS = (
     "run_id", "point_id", "network", "family", "depth", "dataset", "recipe", "train_subset", "precision", "seed",
     "state",
 )  # fmt: skip
+
+SAME_DATA = ("dataset", "data", "image_size", "train_subset", "train_subset_seed")
+"""Runs that share these are trained on the same images, unless their content has changed."""
 
 
 def planned(
@@ -57,12 +60,32 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
-    distinct = without_twins(known.drop_duplicates("run_id", ignore_index=True), preferred)
-    table = distinct.reindex(columns=list(wanted)).astype(object)
+    distinct = without_twins(_completed(known.drop_duplicates("run_id", ignore_index=True)), preferred)
+    table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)
+
+
+def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
+    """What a figure may say of each run, as objects: `RUN_COLUMNS`, its network, how it was trained, and further columns."""
+    trained = [field for field in TRAINED if field in runs]
+    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *trained, "recipe_changes", *further])
+    return runs.reindex(columns=list(wanted)).astype(object)
+
+
+def _completed(runs: pd.DataFrame) -> pd.DataFrame:
+    """With what is known of the runs besides their specs, as part of their points, since it sets them apart.
+
+    A run that is not through may not know it yet: then it is what others of its data set know, if that is one thing.
+    """
+    for field in (field for field in BESIDES if field in runs):
+        known = runs[field].groupby([runs[name].map(text) for name in SAME_DATA if name in runs])
+        whole = runs[field].where(runs[field].notna() | (known.transform("nunique") != 1), known.transform("first"))
+        several = whole.map(text).groupby(runs["point_id"]).transform("nunique") > 1
+        points = runs["point_id"].where(~several, runs["point_id"].map(str) + "-" + whole.map(text))
+        runs = runs.assign(**{field: whole, "point_id": points})
+    return runs
 
 
 def require(frame: pd.DataFrame, columns: Sequence[str], name: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.spec.differences import BESIDES, KEPT
 from study.spec.run import RunSpec
-from study.stats.naming import KEPT
 
 ENDED = ("done", "diverged")
 
@@ -31,7 +31,7 @@ def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.Dat
     kept = _texts(runs, fields)
     if kept.nunique() < 2:
         return runs
-    spec = [f for f in map(str, runs.columns) if f in RunSpec.model_fields or f.startswith("recipe.")]
+    spec = [f for f in map(str, runs.columns) if f in (*RunSpec.model_fields, *BESIDES) or f.startswith("recipe.")]
     same = [field for field in spec if field not in (*KEPT, "seed")]
     ended = runs["state"].isin(ENDED)
     reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else pd.Series(0, runs.index)

@@ -120,7 +120,7 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     -------
     DataFrame
         One row per (surface_id, i, j, iteration, split). Empty where nothing was measured. `precision` is that of the
-        measurement.
+        measurement, `run_precision` that of the training.
     """
     import pandas as pd
 
@@ -129,7 +129,8 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         runs = read_tables(files)[1]
         measured = _table(files, files.surfaces_table, OnDisk.surfaces, SURFACES)
         fields = [name for name in runs.column_names if name not in measured.column_names or name == "run_id"]
-        frames.append(_frame(measured).merge(_frame(runs.select(fields)), on="run_id", validate="many_to_one"))
+        right = _frame(runs.select(fields).append_column("run_precision", runs["precision"]))
+        frames.append(_frame(measured).merge(right, on="run_id", validate="many_to_one"))
     return pd.concat(frames, ignore_index=True).drop_duplicates(SURFACE_KEY, ignore_index=True)  # of shared runs, too
 
 
