@@ -16,7 +16,7 @@ from study.errors import StudyError, nearest, printable
 from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
-from study.spec.differences import labels
+from study.spec.differences import differing, settings
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
@@ -54,9 +54,12 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     sweep = store.read_sweep(files)
     specs = {run_id: RunSpec.model_validate(fields) for run_id, fields in sweep["runs"].items()}
-    names = labels(specs)
+    fields = differing(specs.values())
     where, trouble = _places(files)
-    return [_record(files.run(name), specs[name], where.get(name), trouble) | {"label": names[name]} for name in specs]
+    return [
+        _record(files.run(name), spec, where.get(name), trouble) | {"settings": settings(spec, fields)}
+        for name, spec in specs.items()
+    ]
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -94,7 +97,7 @@ def _record(files: RunFiles, spec: RunSpec, place: Place | None, trouble: str) -
         "dataset": spec.dataset,
         "recipe": spec.recipe.name,
         "seed": spec.seed,
-        "title": spec.title,
+        "title": " ".join(filter(None, [spec.title, spec.variant])),
         "state": state,
         "iteration": now.iteration,
         "iterations": spec.recipe.iterations,
@@ -175,7 +178,8 @@ def picture(records: list[dict[str, Any]]) -> Group:
     used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
     for name in used:
         numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name not in ("run", "message"))
+        long = name in ("run", "message", *records[0]["settings"])  # goes on below, and is not cropped
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in used))
     return Group(table, Text(f"{len(records)} runs: {head}"))
@@ -184,7 +188,8 @@ def picture(records: list[dict[str, Any]]) -> Group:
 def _cells(record: dict[str, Any]) -> dict[str, Text]:
     error, speed = record["error"], record["images_per_second"]
     return {
-        "run": Text(record["label"]),
+        "run": Text(f"{record['title']} seed {record['seed']}"),
+        **{name: Text(value) for name, value in record["settings"].items()},
         "state": Text(record["state"], COLOURS[record["state"]]),
         "iteration": Text(f"{record['iteration']:,}/{record['iterations']:,}"),
         "error %": Text("" if error is None else f"{error:.2f}"),

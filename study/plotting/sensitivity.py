@@ -77,9 +77,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
         "are single seeds, strokes their mean; crosses at the top are runs that diverged. Below each setting, n: the runs that "
         "are done. A dashed line is the error of guessing."
     )
-    text = caption(
-        shows, here.assign(name=here["network"] + "-" + here["depth"].map(str)), protocol=(title, subtitle), notes=notes
-    )
+    ways = here.assign(name=here["network"] + "-" + here["depth"].map(str), condition=here["settings"])
+    text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
     return Plot(
         draw(data, studied, canvas.Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
     )
@@ -120,7 +119,7 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
     here = every[rich].assign(
         **{f"at {field}": texts.loc[rich, field] for field in fields}, study=_studies(every[rich])
     )
-    settings = [here[f"at {field}"] for field in fields]
+    settings = [f"{_field(field)} " + here[f"at {field}"] for field in fields]
     here["settings"] = joined(settings, here.index, ", ")
     others = every[~rich]
     left_out = sorted({f"{n}-{d}" for n, d in zip(others["network"], others["depth"], strict=True)})

@@ -106,7 +106,7 @@ def shown(
 
 def caption_of(shows: str, evidence: Shown) -> str:
     """The caption of a figure of surfaces; L18's are of networks that it trained, with BN frozen."""
-    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name"})
+    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name", "row": "condition"})
     return caption(shows, runs, protocol=(evidence.title, evidence.subtitle), notes=evidence.notes, paper=L18)
 
 

@@ -15,6 +15,7 @@ from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import in_order, labelled, named
 from study.plotting.phrases import counted
+from study.stats import planned
 from study.stats.naming import ABSENT, absences, joined
 from study.stats.planned import RUN_COLUMNS, fields_of, require
 
@@ -106,7 +107,7 @@ def _known(runs: pd.DataFrame) -> pd.DataFrame:
     table = fields_of(runs.drop_duplicates("run_id"), ("iteration", "started", "finished"))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
-    return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)
+    return planned.in_order(table)
 
 
 def _tries(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -99,12 +99,17 @@ def differing(specs: Iterable[RunSpec]) -> list[str]:
     return varying({field: [text(own.get(field)) for own in rows] for field in fields}, changed)
 
 
+def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:
+    """The values of these fields as text, by their names without `recipe.`."""
+    own = row(spec)
+    return {short(field): text(own[field]) for field in fields}
+
+
 def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
     """A run as people call it, with the values of these fields."""
-    own = row(spec)
     unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
     head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
-    more = [f"{short(field)} {text(own[field])}" for field in fields]
+    more = [f"{name} {value}" for name, value in settings(spec, fields).items()]
     return ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
 
 

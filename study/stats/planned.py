@@ -8,6 +8,7 @@ import pandas as pd
 
 from study.errors import StudyError
 from study.spec.differences import BESIDES, TRAINED, VARIANT, text
+from study.stats.naming import varying
 from study.stats.twins import without_twins
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
@@ -64,7 +65,7 @@ def planned(
     table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
-    return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)
+    return in_order(table)
 
 
 def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
@@ -72,6 +73,17 @@ def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
     trained = [field for field in TRAINED if field in runs]
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *trained, "recipe_changes", *further])
     return runs.reindex(columns=list(wanted)).astype(object)
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """By data set and recipe, what else differs in how runs were trained, depth, network and seed."""
+    keys = ["dataset", "recipe", *varying(table), "depth", "network", "point_id", "seed"]
+
+    def comparable(column: pd.Series) -> pd.Series:
+        numbers = pd.to_numeric(column, errors="coerce")
+        return numbers if (numbers.isna() == column.isna()).all() else column.map(text)
+
+    return table.sort_values(list(dict.fromkeys(keys)), key=comparable, ignore_index=True)
 
 
 def _completed(runs: pd.DataFrame) -> pd.DataFrame:
