@@ -16,6 +16,7 @@ from study.plotting import canvas, overtime, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import Tidy, named, restricted, tidy
+from study.plotting.outside import nothing, outside
 from study.plotting.overtime import Look
 from study.plotting.papers import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
 from study.spec.differences import VARIANT
@@ -81,10 +82,12 @@ def _plot(
     require(curves, (*CURVE_COLUMNS, "loss"), "curves")
     evidence = _compared(tidy(curves, runs), versus, only)
     drawn = _paneled(evidence, versus)
-    errors = overtime.lines_of(drawn, ["test"], ["panel", "role"])
-    losses = overtime.lines_of(drawn, [training], ["panel", "role"], "loss")
+    errors = overtime.lines_of(drawn, evidence.drops, ["test"], ["panel", "role"])
+    losses = overtime.lines_of(drawn, evidence.drops, [training], ["panel", "role"], "loss")
     beside = _beside(errors, evidence.runs, VALUES[versus.values])
     data = pd.concat([errors, losses[losses["kind"] != "lr_drop"], beside], ignore_index=True)
+    limits = _losses(data), _top(data)
+    evidence = evidence._replace(notes=[*evidence.notes, *_beyond(data, limits[1])])
     panels = list(dict.fromkeys(drawn["panel"]))
     across = min(MOST, len(panels))
     rows = -(-len(panels) // across)
@@ -92,9 +95,8 @@ def _plot(
     # A row's title is left blank: its room is for the second line of the panels' own.
     page = canvas.sheet([" "] * rows, across, head, evidence.notes, gap=0.16, right=0.46, share=False, aspect=0.9)
     places = [axes for row in page.panels for axes in row]
-    limits = _losses(data), _top(data)
     for number, (axes, panel) in enumerate(zip(places, panels, strict=False)):
-        right = _panel(axes, panel, data[(data["panel"] == panel) | (data["kind"] == "lr_drop")], limits)
+        right = _panel(axes, panel, data[data["panel"] == panel], limits)
         first, last = number % across == 0, number % across == across - 1 or number == len(panels) - 1
         axes.set_ylabel("training loss (nats)" if first else "")
         axes.tick_params(which="both", labelleft=first)
@@ -239,6 +241,14 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     axes.set_title(title, loc="left", pad=14, size=7.5)
     axes.annotate(_finals(lines, top), (0, 1), (0, 4), "axes fraction", "offset points", size=6.3, color=style.MUTED)
     return right
+
+
+def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
+    """Notes on what the axes of the panels leave out."""
+    lines = data[data["kind"].isin(overtime.DRAWN)]
+    names = lines["panel"].map(str) + (", " + lines["role"].map(str)).where(lines["role"] == "usual", "")
+    yield from outside(lines["error"], names, (0, top), "%")
+    yield from nothing(lines["loss"], names, "training loss")
 
 
 def _top(data: pd.DataFrame) -> float:
