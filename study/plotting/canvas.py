@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -134,7 +135,8 @@ def _wrapped(text: str, width: float, size: float) -> list[str]:
 
 
 def _title_width(title: str) -> float:
-    return 0.083 * len(title) + (0.12 if title else 0)
+    letters = sum(1.6 if east_asian_width(letter) in "FW" else 1 for letter in title)
+    return 0.083 * letters + (0.12 if title else 0)
 
 
 def _subtitle_lines(head: Head, width: float) -> tuple[bool, list[str]]:
