@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -162,13 +163,16 @@ def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
 
 def _print_plan(planned: Planned, said: list[str]) -> None:
     from study.launch.plan import cost
-    from study.launch.view import label
+    from study.spec.differences import differing, label
 
-    width = max((len(label(spec)) for spec in planned.sweep.runs.values()), default=0)
+    fields = differing(planned.sweep.runs.values())
+    names = {run_id: label(spec, fields) for run_id, spec in planned.sweep.runs.items()}
+    width = max(map(len, names.values()), default=0)
     for action in planned.actions:
-        spec = planned.sweep.runs[action.run_id]
+        spec, name = planned.sweep.runs[action.run_id], names[action.run_id]
         reason = f"  ({action.reason})" if action.reason else ""
-        print(f"{action.verb:<7} {label(spec):<{width}} {spec.dataset}  {_recipe(spec)}  {action.run_id}{reason}")
+        recipe = _recipe(spec, fields)
+        print(f"{action.verb:<7} {name:<{width}} {spec.dataset}  {recipe}  {action.run_id}{reason}")
     print(*said, sep="\n", end="\n" if said else "")
     work = planned.work
     arithmetic = 2 * sum(map(cost, work.values()))
@@ -179,12 +183,14 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
     print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
 
 
-def _recipe(spec: RunSpec) -> str:
-    """`he2015_cifar learning_rate=0.03`: a named recipe, and what is changed of it."""
+def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
+    """`he2015_cifar learning_rate=0.03`: a named recipe, and what else is changed of it than the fields already told."""
+    from study.spec.differences import text
     from study.spec.recipes import changes
 
     recipe = spec.recipe.model_dump(mode="json")
-    return " ".join([spec.recipe.name, *(f"{name}={recipe[name]}" for name in changes(recipe))])
+    further = [name for name in changes(recipe) if f"recipe.{name}" not in told]
+    return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
 
 
 def _train(planned: Planned, machine: Machine) -> bool:
@@ -195,7 +201,7 @@ def _train(planned: Planned, machine: Machine) -> bool:
 
     work = planned.work
     print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
-    with Terminal(work, planned.count("keep"), Console()) as view:
+    with Terminal(work, planned.count("keep"), Console(), planned.sweep.runs) as view:
         _, complete = execute(planned, machine, view)
     return complete
 

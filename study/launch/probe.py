@@ -18,10 +18,10 @@ from study.launch.attempt import load_data, log_into
 from study.launch.heartbeat import Heartbeat
 from study.launch.status import one_run
 from study.launch.sweep import prepare_data
-from study.launch.view import label
 from study.launch.worker import Warnings
 from study.probes import Measured, Subject
 from study.probes.record import record
+from study.spec.differences import labels
 from study.spec.identity import run_id
 from study.spec.registry import PROBES
 from study.spec.run import PROBE_IMAGES, RunSpec, probe_names
@@ -97,6 +97,7 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
     trained, wrong = _specs(runs)
     prepare_data(list(trained.values()), asked.data_root)
+    names = labels(trained)
     for count, run in enumerate(runs, 1):
         if run.run_id in wrong:
             yield Line(f"{run.run_id}: {wrong[run.run_id]}", failed=True)
@@ -106,8 +107,8 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
             mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
             yield Line(f"{run.run_id}: has no checkpoint to measure; {mend}", failed=True)
             continue
-        place = f"{count} of {len(runs)}: {label(trained[run.run_id])}"
-        yield from _measure(run, trained[run.run_id], asked, place, begin)
+        told = names[run.run_id], f"{count} of {len(runs)}"
+        yield from _measure(run, trained[run.run_id], asked, told, begin)
     if whole:
         collect(files)
     path = files.probes if whole else runs[0].probes
@@ -127,8 +128,11 @@ def _specs(runs: Sequence[RunFiles]) -> tuple[dict[str, RunSpec], dict[str, str]
     return specs, wrong
 
 
-def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Callable[[str], None]) -> Iterator[Line]:
-    """Measure one run, under its lease and with its log."""
+def _measure(
+    files: RunFiles, spec: RunSpec, asked: Order, told: tuple[str, str], begin: Callable[[str], None]
+) -> Iterator[Line]:
+    """Measure one run, under its lease and with its log; `told` is what it is called, and which of how many it is."""
+    name, place = told[0], f"{told[1]}: {told[0]}"
     with ExitStack() as stack:
         lease = claim(files)
         if lease is None:
@@ -145,10 +149,10 @@ def _measure(files: RunFiles, spec: RunSpec, asked: Order, place: str, begin: Ca
             subject, iteration, notes = _subject(files, spec, asked)
             for note in notes:
                 yield Line(f"note: {files.run_id}: {note}")
-            for name in asked.probes:
-                begin(f"{place}: {name}")
-                for measured in record(files, iteration, [name], subject, lease.check):
-                    yield Line(f"{label(spec)}, iteration {iteration:,}: {_told(measured)}")
+            for probe in asked.probes:
+                begin(f"{place}: {probe}")
+                for measured in record(files, iteration, [probe], subject, lease.check):
+                    yield Line(f"{name}, iteration {iteration:,}: {_told(measured)}")
         except StudyError as error:
             yield Line(f"{files.run_id}: {error}", failed=True)
         except Exception as error:

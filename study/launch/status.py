@@ -20,7 +20,8 @@ from study.errors import StudyError, nearest, printable
 from study.launch.plan import WORK
 from study.launch.sweep import places
 from study.launch.view import duration
-from study.spec.run import recorded
+from study.spec.differences import differing, settings
+from study.spec.run import RunSpec, recorded
 from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.collect import as_collected
@@ -62,8 +63,14 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
     states = list(_states(files))
     where, trouble = _places(files)
-    records = [_record(run, fields, now, where.get(run.run_id), trouble) for run, fields, now in states]
-    return _with_images(records, [fields for _, fields, _ in states])
+    specs = [recorded(fields) for _, fields, _ in states]
+    fields = differing(specs)
+    records = [
+        _record(run, spec, now, where.get(run.run_id), trouble)
+        | {"settings": settings(spec, fields), "data_digest": now.seal.get("data") or stored.get("data_digest")}
+        for (run, stored, now), spec in zip(states, specs, strict=True)
+    ]
+    return _with_images(records, [stored for _, stored, _ in states])
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -122,11 +129,8 @@ def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tupl
     return ("unknown" if place.job.state == "UNKNOWN" else state), told
 
 
-def _record(
-    files: RunFiles, fields: Mapping[str, Any], now: store.RunStatus, place: Place | None, trouble: str
-) -> dict[str, Any]:
+def _record(files: RunFiles, spec: RunSpec, now: store.RunStatus, place: Place | None, trouble: str) -> dict[str, Any]:
     state, message = _with_queue(now, place, trouble)
-    spec = recorded(fields)
     live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
         "run_id": files.run_id,
@@ -134,9 +138,8 @@ def _record(
         "depth": spec.depth,
         "dataset": spec.dataset,
         "recipe": spec.recipe.name,
-        "data_digest": now.seal.get("data") or fields.get("data_digest"),
         "seed": spec.seed,
-        "title": spec.title,
+        "title": " ".join(filter(None, [spec.title, spec.variant])),
         "state": state,
         "iteration": now.iteration,
         "iterations": spec.recipe.iterations,
@@ -230,7 +233,8 @@ def picture(records: list[dict[str, Any]]) -> Group:
     used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
     for name in used:
         numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "message")
+        long = name in ("run", "message", *records[0]["settings"])  # goes on below, and is not cropped
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in used))
     return Group(table, Text(f"{len(records)} runs: {head}"))
@@ -240,6 +244,7 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
     error, speed = record["error"], record["images_per_second"]
     return {
         "run": Text(f"{record['title']} seed {record['seed']}"),
+        **{name: Text(value) for name, value in record["settings"].items()},
         "state": Text(record["state"], COLOURS[record["state"]]),
         "iteration": Text(f"{record['iteration']:,}/{_count(record['iterations'])}"),
         "error %": Text("" if error is None else f"{error:.2f}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from study.launch.plan import WORK, Mode, Verb
 from study.launch.rounds import known
-from study.launch.view import label
+from study.spec.differences import labels
 from study.spec.run import RunSpec
 from study.spec.surface import Surface
 from study.store import runs as store
@@ -55,9 +55,10 @@ def plan_surfaces(
     queued
         Chunks that a scheduler holds, and a word on where.
     """
+    names = labels(specs)
     actions = []
     for name, surface in surfaces.items():
-        title = f"{label(specs[surface.run])}: {surface.title}"
+        title = f"{names[surface.run]}: {surface.title}"
         action = SurfaceAction(surface, runs[surface.run].surface(name), title, "hold")
         actions.append(_decided(action, runs, mode, queued or {}))
     return actions

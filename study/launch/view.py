@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.launch.plan import cost
+from study.spec.differences import labels
 from study.spec.run import RunSpec
 
 LIVE_SECONDS, FILE_SECONDS = 0.25, 60.0
@@ -34,11 +35,6 @@ def duration(seconds: float | None) -> str:
         return f"{whole // 86400} d {whole % 86400 // 3600} h"
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def label(spec: RunSpec) -> str:
-    """`plain-56 seed 0`, `ResNet-110 pre seed 1`: a run as people call it."""
-    return " ".join(filter(None, [spec.title, spec.variant, f"seed {spec.seed}"]))
 
 
 @dataclass
@@ -70,10 +66,15 @@ class Terminal:
         Of the runs that are going to be trained.
     ready
         How many of the sweep's runs were through before.
+    sweep
+        All runs of the sweep, among which each has its name; default: `specs`.
     """
 
-    def __init__(self, specs: Mapping[str, RunSpec], ready: int, console: Console) -> None:
+    def __init__(
+        self, specs: Mapping[str, RunSpec], ready: int, console: Console, sweep: Mapping[str, RunSpec] | None = None
+    ) -> None:
         self.specs, self.console = specs, console
+        self.names = labels(sweep or specs)
         self.total = ready + len(specs)
         self.through = ready
         self.active: dict[str, _Active] = {}
@@ -114,9 +115,7 @@ class Terminal:
         took = f" in {duration(time.monotonic() - run.started)}" if run else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
         said = {"busy": "is being trained by another process"}.get(outcome, outcome)
-        self.note(
-            f"{self.through:>{len(str(self.total))}}/{self.total}  {label(self.specs[run_id])}: {said}{took}{shown}"
-        )
+        self.note(f"{self.through:>{len(str(self.total))}}/{self.total}  {self.names[run_id]}: {said}{took}{shown}")
 
     def note(self, message: str) -> None:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
@@ -146,8 +145,8 @@ class Terminal:
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False)
-        for _ in range(6):
-            table.add_column(no_wrap=True)
+        for number in range(6):
+            table.add_column(no_wrap=number > 0)  # a long name goes on below
         for run_id, run in self.active.items():
             table.add_row(*self._line(run_id, run))
         return Group(Text(self._head()), table)
@@ -159,15 +158,15 @@ class Terminal:
 
     def _brief(self, run_id: str, run: _Active) -> str:
         where = f"at {run.facts['iteration']:,}/{run.facts['iterations']:,}" if run.facts else "starting"
-        return f"{label(self.specs[run_id])} {where}"
+        return f"{self.names[run_id]} {where}"
 
     def _line(self, run_id: str, run: _Active) -> tuple[Any, ...]:
         spec, facts = self.specs[run_id], run.facts
         if not facts:
-            return (label(spec), ProgressBar(1, 0, width=20), Text("starting", "dim"), "", "", "")
+            return (self.names[run_id], ProgressBar(1, 0, width=20), Text("starting", "dim"), "", "", "")
         step, total, error, speed = facts["iteration"], facts["iterations"], facts["error"], run.speed()
         return (
-            label(spec),
+            self.names[run_id],
             ProgressBar(total, step, width=20),
             f"{step:,}/{total:,}",
             "" if error is None else f"error {error:.1f} %",

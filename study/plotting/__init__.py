@@ -130,11 +130,12 @@ def _is_a(kind: str, value: Any) -> bool:
 def plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
     """As `figure`, with the frame of what is drawn, and the caption."""
     entry = check(name, options)
+    from study.plotting import fonts
     from study.plotting.canvas import Picture
     from study.plotting.style import styled
 
     draw: Callable[..., Plot] = entry.load()
-    with styled(style):
+    with styled(style, fonts.further([frame, runs])):
         drawn = draw(frame, runs, **options)
     if isinstance(drawn.figure, Picture):
         drawn.figure.style = style

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from io import BytesIO
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -149,7 +150,8 @@ def _wrapped(text: str, width: float, size: float) -> list[str]:
 
 
 def _title_width(title: str) -> float:
-    return 0.083 * len(title) + (0.12 if title else 0)
+    letters = sum(1.6 if east_asian_width(letter) in "FW" else 1 for letter in title)
+    return 0.083 * letters + (0.12 if title else 0)
 
 
 def _subtitle_lines(head: Head, width: float) -> tuple[bool, list[str]]:

@@ -26,7 +26,7 @@ def caption(
         One or two sentences: what is drawn, with units; what marks and intervals are; the paper's figure, if it is one.
     runs
         A row a run that the figure is about, with `name` (such as plain-56), `seed`, `state` and what `deviations` looks
-        at.
+        at; perhaps `condition`, which tells how they were trained.
     protocol
         Data set and recipe, as the header has them.
     notes
@@ -50,4 +50,6 @@ def _runs(runs: pd.DataFrame) -> str:
     done = int((runs["state"] == "done").sum())
     seeds = sorted(set(runs["seed"].astype(int)))
     noun = "seed" if len(seeds) == 1 else "seeds"
-    return f"Runs: {names}; {noun} {ranges(seeds)}; {done:,} of {counted(len(runs), 'run')} done."
+    conditions = list(dict.fromkeys(runs["condition"])) if "condition" in runs else []
+    apart = f"; trained in {len(conditions)} ways: {'; '.join(conditions)}" if len(conditions) > 1 else ""
+    return f"Runs: {names}; {noun} {ranges(seeds)}; {done:,} of {counted(len(runs), 'run')} done{apart}."

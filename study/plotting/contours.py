@@ -50,6 +50,7 @@ def plot(
     planes.check(of, split)
     says = {split: f"{SPLITS[split]} {of} of {{}} images"}
     evidence = shown(frame, runs, 2, says, plane=plane, number=number, seed=seed)
+    evidence = evidence._replace(notes=[*planes.beyond(evidence.points, of), *evidence.notes])
     data = prepare(evidence, of)
     shows = (
         f"{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each network, which "

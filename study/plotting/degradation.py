@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -41,16 +43,20 @@ def plot(
     """
     overtime.check_training(training)
     evidence = tidy(curves, runs)
-    data = overtime.lines_of(evidence.curves, [training, "test"])
-    return Plot(draw(data, evidence, ymax), data, _caption(data, evidence, training))
+    data = overtime.lines_of(evidence.curves, evidence.drops, [training, "test"])
+    lines = data[data["kind"] != "lr_drop"]
+    conditions = conditions_of(evidence, lines["condition"])
+    tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
+    notes = [*evidence.notes, *overtime.beyond(lines, {name: (0, top) for name, top in tops.items()})]
+    evidence = evidence._replace(notes=notes)
+    return Plot(draw(data, evidence, tops), data, _caption(data, evidence, training))
 
 
-def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figure:
+def draw(data: pd.DataFrame, evidence: Tidy, tops: Mapping[str, float]) -> Figure:
     """The picture of what `overtime.lines_of` gives: a row of panels a condition, a panel a network."""
     lines = data[data["kind"] != "lr_drop"]
     networks = in_order(lines["network"])
-    conditions = conditions_of(evidence, lines["condition"])
-    tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
+    conditions = list(tops)
     panels = lines.groupby(["condition", "network"])
     room = overtime.room((panel, tops[str(condition)]) for (condition, _), panel in panels)
     head = canvas.Head(evidence.title, evidence.subtitle, overtime.legend(lines))
@@ -63,7 +69,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, ymax: float | None = None) -> Figur
         for axes, network in zip(row, networks, strict=True):
             mine = here[here["network"] == network]
             overtime.draw_lines(axes, mine, unit)
-            overtime.draw_drops(axes, here, unit)
+            overtime.draw_drops(axes, mine, unit)
             axes.set_title(network + overtime.count_of(mine), loc="left", pad=5)
             labels.end_labels(axes, list(overtime.end_labels_of(mine)), overtime.HEADING)
             axes.set_xlim(0, here.loc[here["kind"] != "lr_drop", "iteration"].max() / unit or 1)
@@ -77,7 +83,7 @@ def _caption(data: pd.DataFrame, evidence: Tidy, training: str) -> str:
     shows = (
         f"Error in percent over iterations, {networks}. Solid: test error; dashed: {overtime.MEASURED[training]}. "
         f"{overtime.seeds_in_words(data)}, bold ones their mean; at each line's end its depth. Dotted: where the learning rate "
-        "falls."
+        "falls, unless that is in more than eight places."
     )
     protocol = (evidence.title, evidence.subtitle)
     return caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)

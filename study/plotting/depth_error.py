@@ -19,7 +19,7 @@ from study.plotting.frames import Tidy, conditions_of, final_values, in_order, n
 from study.plotting.overtime import MEASURED, check_training
 from study.plotting.papers import R15, VALUES, match
 from study.stats.intervals import RESAMPLES, SEED, bca_interval
-from study.stats.naming import VARIANT, distinguish
+from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]
 COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source"]
@@ -82,8 +82,7 @@ def _lines(runs: pd.DataFrame) -> pd.Series:
 
     Depths of different families or blocks are no one line: from one to the other is not only a step in depth.
     """
-    kinds = pd.Series([repr(kind) for kind in runs[list(VARIANT)].itertuples(index=False)], index=runs.index)
-    groups = runs.assign(kind=kinds).groupby("network")
+    groups = runs.assign(kind=kinds(runs)).groupby("network")
     more = pd.concat([distinguish(group, "kind") for _, group in groups]).reindex(runs.index)
     names = [f"{n} ({text})" if text else n for n, text in zip(runs["network"], more, strict=True)]
     return pd.Series(names, index=runs.index, dtype=object)

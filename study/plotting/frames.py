@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from study.errors import StudyError
-from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined
+from study.plotting.drops import drops
+from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, planned
 
 ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
@@ -20,11 +21,13 @@ class Tidy(NamedTuple):
 
     `runs` has one row per planned run and, beside its fields, `condition` (the title of its row of panels, empty where
     there is one row only) and `label` (its depth, and what else tells it apart). `curves` has one row per
-    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on.
+    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on. `drops` has
+    one row per (run, iteration) after which the learning rate is lower.
     """
 
     curves: pd.DataFrame
     runs: pd.DataFrame
+    drops: pd.DataFrame
     title: str
     subtitle: str
     notes: list[str]
@@ -44,7 +47,7 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
     merged = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"])
-    return Tidy(merged.reset_index(drop=True), runs, title, subtitle, absences(runs))
+    return Tidy(merged.reset_index(drop=True), runs, drops(curves, runs), title, subtitle, absences(runs))
 
 
 def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
@@ -64,10 +67,13 @@ def final_values(evidence: Tidy) -> pd.DataFrame:
 
 
 def labels_of(runs: pd.DataFrame) -> pd.Series:
-    """The depth, and where several points of a panel share it, the fewest further fields that tell them apart."""
-    groups = runs.groupby(["condition", "network", "depth"])
-    more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(runs.index)
-    return joined([runs["depth"].map(str), more], runs.index, " ")
+    """The depth, and where several kinds of network share it, the fewest further fields that tell them apart."""
+    alike = runs.assign(kind=kinds(runs)).groupby(["network", "depth"])
+    more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(runs.index)
+    # Points that no field of the frame tells apart.
+    alike = runs.assign(more=more).groupby(["condition", "network", "depth", "more"])
+    rest = pd.concat([distinguish(group, "point_id", ()) for _, group in alike]).reindex(runs.index)
+    return joined([runs["depth"].map(str), more, rest], runs.index, " ")
 
 
 def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:

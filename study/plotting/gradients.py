@@ -21,6 +21,7 @@ from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import in_order, named
 from study.plotting.measured import POINT, Measured
+from study.plotting.outside import nothing, outside
 from study.plotting.overtime import iteration_unit
 from study.plotting.probe_lines import Looks
 from study.plotting.surfaces import is_finite
@@ -62,7 +63,7 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str 
     measured.chosen("measure", measure, list(MEASURES))
     evidence = measured.measured(frame, runs, "gradients", [measure])
     data = prepare(evidence)
-    notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs)]
+    notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *_beyond(data)]
     shows = (
         f"{MEASURES[measure][1]}, by layer (the first on top) and iteration, the geometric mean over seeds; one column of cells "
         "for each iteration that was measured, at equal distances. Left: that of the first convolution over that of the last, "
@@ -101,6 +102,17 @@ def _ratios(rows: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         value = first["value"] / last["value"].reindex(first.index)
     return first.assign(value=value).drop(columns=["place", "layer"]).reset_index()
+
+
+def _beyond(data: pd.DataFrame) -> Iterator[str]:
+    """Notes on what the colours and the axis of the ratio leave out."""
+    names = data["network"].map(str) + "-" + data["label"].map(str)
+    names += data["condition"].map(lambda text: f" ({text})" if text else "")
+    cells = data["kind"] == "cell"
+    yield from outside(
+        data.loc[cells, "value"], names[cells], _scale(data.loc[cells, "value"]), "", "in its last colour"
+    )
+    yield from nothing(data.loc[~cells, "value"], names[~cells], "ratios")
 
 
 def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:

@@ -109,7 +109,8 @@ def fig6(
         tidy(curves, runs), "plain or residual networks of the CIFAR family (basic blocks, option A)", _canonical
     )
     deep = (evidence.curves["depth"] > EXTREME) & (evidence.curves["network"] == "residual")
-    panels = [Panel(title, _is(network, most=EXTREME)) for network, title in NETWORKS.items()]
+    ends = {"plain": math.inf, "residual": EXTREME if deep.any() else math.inf}
+    panels = [Panel(title, _is(network, most=ends[network])) for network, title in NETWORKS.items()]
     if deep.any():
         panels.append(Panel(f"ResNet, {EXTREME}+", _is("residual", least=EXTREME)))
     shows = (
@@ -157,7 +158,7 @@ def _imagenet_pair(runs: pd.DataFrame) -> pd.Series:
 
 
 def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> Plot:
-    lines = overtime.lines_of(_paneled(evidence.curves, layout.panels), [training, "test"], ["panel"])
+    lines = overtime.lines_of(_paneled(evidence.curves, layout.panels), evidence.drops, [training, "test"], ["panel"])
     beside = _beside(lines, evidence.runs, layout.values)
     data = pd.concat([lines, beside], ignore_index=True) if len(beside) else lines
     present = set(data["panel"].unique())
@@ -167,6 +168,7 @@ def _plot(evidence: Tidy, training: str, ymax: float | None, layout: Layout) -> 
     papers = bool(followed(evidence.runs, layout.protocol).all())
     limits = {c: _limits(drawn[drawn["condition"] == c], layout, papers, ymax) for c in conditions}
     places = drawn.groupby(["condition", "panel"])
+    evidence = evidence._replace(notes=[*evidence.notes, *overtime.beyond(drawn, limits)])
     room = overtime.room((panel, limits[str(condition)][1]) for (condition, _), panel in places)
     head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, layout)))
     page = canvas.sheet(conditions, len(titles), head, evidence.notes, gap=room + 0.08, right=room)
@@ -197,7 +199,7 @@ def _panel(axes: Axes, data: pd.DataFrame, title: str, unit: int, layout: Layout
         for guide in GUIDES:
             axes.axhline(guide, color="#9a9a9a", linewidth=0.6, linestyle="--", zorder=1, gid="guide")
     overtime.draw_lines(axes, mine, unit, layout.looks)
-    overtime.draw_drops(axes, data, unit)
+    overtime.draw_drops(axes, data[data["panel"] == title], unit)
     axes.set_xlim(0, drawn["iteration"].max() / unit or 1)
     axes.set_title(title + overtime.count_of(mine), loc="left", pad=5)
     if not mine.empty:

@@ -16,10 +16,12 @@ from study.plotting import canvas, overtime, style
 from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import Tidy, named, restricted, tidy
+from study.plotting.outside import nothing, outside
 from study.plotting.overtime import Look
 from study.plotting.papers import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
+from study.spec.differences import VARIANT
 from study.spec.run import SHORTCUT_OPTIONS
-from study.stats.naming import VARIANT, distinguish, joined
+from study.stats.naming import distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, require
 
 SHORTCUT = ("shortcut", *SHORTCUT_OPTIONS)
@@ -80,10 +82,12 @@ def _plot(
     require(curves, (*CURVE_COLUMNS, "loss"), "curves")
     evidence = _compared(tidy(curves, runs), versus, only)
     drawn = _paneled(evidence, versus)
-    errors = overtime.lines_of(drawn, ["test"], ["panel", "role"])
-    losses = overtime.lines_of(drawn, [training], ["panel", "role"], "loss")
+    errors = overtime.lines_of(drawn, evidence.drops, ["test"], ["panel", "role"])
+    losses = overtime.lines_of(drawn, evidence.drops, [training], ["panel", "role"], "loss")
     beside = _beside(errors, evidence.runs, VALUES[versus.values])
     data = pd.concat([errors, losses[losses["kind"] != "lr_drop"], beside], ignore_index=True)
+    limits = _losses(data), _top(data)
+    evidence = evidence._replace(notes=[*evidence.notes, *_beyond(data, limits[1])])
     panels = list(dict.fromkeys(drawn["panel"]))
     across = min(MOST, len(panels))
     rows = -(-len(panels) // across)
@@ -91,9 +95,8 @@ def _plot(
     # A row's title is left blank: its room is for the second line of the panels' own.
     page = canvas.sheet([" "] * rows, across, head, evidence.notes, gap=0.16, right=0.46, share=False, aspect=0.9)
     places = [axes for row in page.panels for axes in row]
-    limits = _losses(data), _top(data)
     for number, (axes, panel) in enumerate(zip(places, panels, strict=False)):
-        right = _panel(axes, panel, data[(data["panel"] == panel) | (data["kind"] == "lr_drop")], limits)
+        right = _panel(axes, panel, data[data["panel"] == panel], limits)
         first, last = number % across == 0, number % across == across - 1 or number == len(panels) - 1
         axes.set_ylabel("training loss (nats)" if first else "")
         axes.tick_params(which="both", labelleft=first)
@@ -119,7 +122,7 @@ def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
     """The residual networks that have a usual twin, with `group` (twins share it), `role` and `variant` (what differs)."""
     runs = evidence.runs[evidence.runs["network"] == "residual"].copy()
     same = [name for name in (*VARIANT, "condition", "depth") if name not in versus.fields]
-    runs["group"] = [repr(row) for row in runs[same].itertuples(index=False)]
+    runs["group"] = kinds(runs, same)
     runs["role"] = (runs[versus.fields[0]] == versus.usual).map({True: "usual", False: "variant"})
     if only is not None:
         runs = runs[(runs["role"] == "usual") | (runs[versus.fields[0]] == only)]
@@ -148,7 +151,7 @@ def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     names = runs[fields[0]].map(ORDERS | SHORTCUTS).fillna(runs[fields[0]])
     if len(fields) == 1:
         return names
-    keyed = runs.assign(key=[repr(row) for row in runs[list(fields)].itertuples(index=False)])
+    keyed = runs.assign(key=kinds(runs, fields))
     more = pd.concat([distinguish(group, "key", fields[1:]) for _, group in keyed.groupby(fields[0])])
     return joined([names, more.reindex(runs.index)], runs.index, ", ")
 
@@ -156,6 +159,8 @@ def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
     """The curves of each panel one after the other: its variant's, and the usual network's again."""
     several = evidence.runs["group"].nunique() > 1
+    own = evidence.runs.assign(key=evidence.runs["group"]).groupby(["condition", "depth"])
+    more = pd.concat([distinguish(group, "key", [f for f in VARIANT if f not in versus.fields]) for _, group in own])
     frames = []
     for (_, variant), theirs in evidence.runs[evidence.runs["role"] == "variant"].groupby(
         ["group", "variant"], sort=False
@@ -163,7 +168,7 @@ def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
         first = theirs.iloc[0]
         usual = evidence.runs[(evidence.runs["group"] == first["group"]) & (evidence.runs["role"] == "usual")]
         title = f"{first['depth']}: {variant}" if several else str(variant)
-        where = first["condition"] or (first["block"] if evidence.runs["block"].nunique() > 1 else "")
+        where = " · ".join(filter(None, [first["condition"], more[theirs.index[0]]]))
         title += f" ({where})" if where and several else ""
         members = pd.concat([usual, theirs])[["run_id", "role"]]
         frames.append(evidence.curves.merge(members, on="run_id").assign(panel=title))
@@ -236,6 +241,14 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     axes.set_title(title, loc="left", pad=14, size=7.5)
     axes.annotate(_finals(lines, top), (0, 1), (0, 4), "axes fraction", "offset points", size=6.3, color=style.MUTED)
     return right
+
+
+def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
+    """Notes on what the axes of the panels leave out."""
+    lines = data[data["kind"].isin(overtime.DRAWN)]
+    names = lines["panel"].map(str) + (", " + lines["role"].map(str)).where(lines["role"] == "usual", "")
+    yield from outside(lines["error"], names, (0, top), "%")
+    yield from nothing(lines["loss"], names, "training loss")
 
 
 def _top(data: pd.DataFrame) -> float:

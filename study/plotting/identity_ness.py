@@ -59,6 +59,7 @@ def plot(
     evidence = measured.at(whole, iteration)
     data = prepare(evidence.rows, whole.rows)
     notes = [*evidence.notes, *measured.not_finite(whole.rows, whole.runs), *probe_lines.uneven(data)]
+    notes += probe_lines.zeros(data, ["condition"], scale)
     shows = (
         f"{MEASURES[measure][1]}, in evaluation mode: block by block {measured.when(iteration)}, and the mean over all blocks "
         f"against iterations. {probe_lines.dashes(data['network'])} Pale lines are single seeds, bold ones their mean. After "

@@ -16,6 +16,7 @@ from study.errors import StudyError, nearest
 from study.plotting import canvas, style, surfaces
 from study.plotting.canvas import Plot
 from study.plotting.lattice import Floats
+from study.plotting.outside import nothing
 from study.plotting.planes import columns_of, ends
 from study.plotting.surfaces import SPLITS, Shown, is_finite, shown
 
@@ -63,6 +64,9 @@ def plot(
     data = evidence.points[COLUMNS]
     if scale == "auto":
         scale = "log" if data["loss"][is_finite(data["loss"])].max() > TALL else "linear"
+    if scale == "log":
+        names = pd.Series(data["column"].map(str) + ", " + data["split"].map(SPLITS), index=data.index)
+        evidence = evidence._replace(notes=[*nothing(data["loss"], names, "loss"), *evidence.notes])
     shows = (
         "Loss in nats (solid) and error in percent (dashed) along lines through the weights of each network, on training and "
         "test images. Crosses: no finite loss."

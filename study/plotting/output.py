@@ -40,7 +40,8 @@ def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) 
 def picture(plot: Plot, extension: str, style: str = "paper") -> bytes:
     """The picture as a file of this format."""
     file = BytesIO()
-    with styled(style):
+    families = plot.figure.texts[0].get_fontfamily()[1:] if plot.figure.texts else ()
+    with styled(style, families):
         plot.figure.savefig(file, format=extension, metadata=METADATA[extension])
     return file.getvalue()
 

@@ -16,19 +16,21 @@ from matplotlib.patches import Patch
 from study.errors import StudyError, nearest
 from study.plotting import labels, style
 from study.plotting.labels import EndLabel
+from study.plotting.outside import outside
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
 COLUMNS = [*POINT, "depth", "run_id", "seed", "state", "n", "iteration", "error"]
 TYPES = dict.fromkeys(("depth", "seed", "n", "iteration"), "Int64")
 HEADING = "depth"
-HEADROOM = 1.4  # the y axis ends here, in units of the largest final error, so that the tail fills the panel
+MOST_HEADROOM = 2.0  # if all there is fits below it, the axis shows all
+HEADROOM = 1.4  # else the y axis ends here, in units of the largest final error, so that the tail fills the panel
 MANY_SEEDS = 50  # of more than that a line's band is drawn: nobody tells so many apart
 BAND = {"least": 0.0, "quarter": 0.25, "three_quarters": 0.75, "most": 1.0}
 """The kinds of rows that a band has, and the quantiles over the seeds that they are."""
 DRAWN = ("seed", "mean", *BAND)
 """The kinds of rows that are lines."""
-MANY_DROPS = 8  # more than that is a smooth schedule, and marks would be a hatching
+MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
@@ -54,14 +56,14 @@ def check_training(split: str) -> None:
 
 
 def lines_of(
-    curves: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
+    curves: pd.DataFrame, drops: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
 ) -> pd.DataFrame:
     """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or, of more than `MANY_SEEDS` in a
     line, one of `BAND`.
 
     Parameters
     ----------
-    curves
+    curves, drops
         Those of `study.plotting.frames.Tidy`.
     splits
         Those that are drawn.
@@ -79,10 +81,9 @@ def lines_of(
     if chosen.empty:
         raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
     keys = [*panel, *POINT]
-    drops = curves.groupby("condition")[["iteration", "lr", "run_id"]].apply(_lr_drops)
     many = chosen.groupby(keys)["run_id"].transform("nunique") > MANY_SEEDS
     alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")
-    rows = [alone, _bands(chosen[many], keys, value), _means(chosen, keys, value), drops.reset_index("condition")]
+    rows = [alone, _bands(chosen[many], keys, value), _means(chosen, keys, value), _drops(drops, chosen, panel)]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
     table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
@@ -110,19 +111,14 @@ def _bands(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     return pd.concat(bands, ignore_index=True)
 
 
-def _lr_drops(curves: pd.DataFrame) -> pd.DataFrame:
-    """Where the learning rate falls by a third or more; each drop once, though runs may log it some steps apart."""
-    logged = curves.dropna(subset="lr").drop_duplicates(["run_id", "iteration"]).sort_values(["run_id", "iteration"])
-    # A row has the rate of the step that ended there: the last row at the old rate is where it falls.
-    falls = logged.groupby("run_id")["lr"].shift(-1) < 0.67 * logged["lr"]
-    found = logged.loc[falls, "iteration"].unique()
-    apart = curves["iteration"].max() / 50
-    distinct: list[int] = []
-    for iteration in sorted(found):
-        if not distinct or iteration - distinct[-1] > apart:
-            distinct.append(iteration)
-    kept = distinct if len(distinct) <= MANY_DROPS else []
-    return pd.DataFrame({"kind": "lr_drop", "iteration": pd.Series(kept, dtype=int)})
+def _drops(drops: pd.DataFrame, curves: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
+    """The iterations at which the rate of some run of a panel falls, while one is drawn there."""
+    where = [*panel, "condition", "network"]
+    ends = curves.groupby(where)["iteration"].max().rename("end").reset_index()
+    shown = curves[["run_id", *where]].drop_duplicates().merge(drops, on="run_id").merge(ends, on=where)
+    found = shown[shown["iteration"] < shown["end"]].drop_duplicates([*where, "iteration"])
+    few = found.groupby(where)["iteration"].transform("size") <= MANY_DROPS
+    return found.loc[few, [*where, "iteration"]].sort_values([*where, "iteration"]).assign(kind="lr_drop")
 
 
 def draw_lines(
@@ -155,7 +151,7 @@ def draw_lines(
 
 def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
     """A dotted line where the learning rate falls."""
-    for drop in data.loc[data["kind"] == "lr_drop", "iteration"]:
+    for drop in data.loc[data["kind"] == "lr_drop", "iteration"].unique():
         axes.axvline(drop / unit, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), gid="lr_drop")
 
 
@@ -187,11 +183,20 @@ def count_of(data: pd.DataFrame) -> str:
     return f"  (n = {counts[0]})" if len(counts) == 1 else ""
 
 
+def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]], value: str = "error") -> Iterator[str]:
+    """Notes on what lies beyond the axis of each condition, in percent of error."""
+    for condition, ends in limits.items():
+        here = lines[lines["condition"] == condition]
+        names = here["network"].map(str) + "-" + here["label"].map(str)
+        yield from outside(here[value], names, ends, "%", condition)
+
+
 def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
-    """The end of the y axis, in percent: above every final value, though not above everything there is."""
+    """The end of the y axis, in percent: above everything, where that leaves the final values half of it; else above these."""
     done = data[data["kind"].isin(["mean", "most"]) | (data["state"] == "done")]
     ends = (done if not done.empty else data).groupby([*keys, "kind", "run_id"], dropna=False)["error"].last()
-    return float(max(0.5, min(HEADROOM * ends.max(), 1.04 * data["error"].max())))
+    whole = 1.04 * data["error"].max()
+    return float(max(0.5, whole if whole <= MOST_HEADROOM * ends.max() else HEADROOM * ends.max()))
 
 
 def iteration_unit(last: int) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,8 @@ from study.errors import StudyError
 from study.plotting.frames import final_values, tidy
 from study.plotting.papers import ORDERS, SHORTCUTS, VALUES, Protocol, Value, deviations, is_network, match
 from study.plotting.phrases import listed
-from study.stats.naming import VARIANT
-from study.stats.planned import RUN_COLUMNS, planned, require
+from study.stats.naming import texts, varying
+from study.stats.planned import RUN_COLUMNS, fields_of, planned, require
 
 TITLES = {
     "table6": "He et al. 2015, table 6",
@@ -100,31 +100,35 @@ def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataF
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
     require(runs, RUN_COLUMNS, "runs")
-    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "recipe.learning_rate"])
-    return runs.drop_duplicates("run_id").reindex(columns=list(wanted)).astype(object).reset_index(drop=True)
+    return fields_of(runs.drop_duplicates("run_id", ignore_index=True))
 
 
 def _of_curves(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None, statistic: str) -> pd.DataFrame:
     evidence = tidy(curves, runs)
     finals = final_values(evidence)
-    table = planned(curves, runs, ("recipe.learning_rate",))
+    table = planned(curves, runs)
     return _beside(name, table, finals.loc[finals["split"] == "test", ["run_id", "error"]].assign(test=""), statistic)
 
 
 def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str) -> pd.DataFrame:
-    """A row a value of the paper, with what `finals` (run_id, test, error, maybe top5) have for the runs that match it."""
+    """A row a value of the paper, with what `finals` (run_id, test, error, maybe top5) have for the runs that match it.
+
+    Of runs that match one value, but were trained in several ways, each way has a row.
+    """
     values = VALUES[name]
     matched = [runs[match(runs, value)] for value in values]
     if not any(len(mine) for mine in matched):
         raise StudyError(f"nothing to set beside {TITLES[name]}: {_why(runs, values)}")
     several = len({value.protocol.dataset for value in values}) > 1
+    ways = list(dict.fromkeys(field for mine in matched for field in varying(mine)))
     rows = []
-    for value, mine in zip(values, matched, strict=True):
+    for value, mine, way in _each_way(values, matched, ways):
         ours = finals[finals["run_id"].isin(mine["run_id"]) & (finals["test"] == value.test)]
         rows.append(
             ({"dataset": value.protocol.dataset} if several else {})
             | {"network": title(value)}
             | ({"test": TESTS[value.test]} if value.test else {})
+            | way
             | _numbers(value, ours, statistic)
             | {"n_diverged": int((mine["state"] == "diverged").sum())}
         )
@@ -133,6 +137,17 @@ def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str)
         table = table.drop(columns="paper_fails", errors="ignore")
     table.attrs["notes"] = _notes(name, runs, matched, statistic)
     return table
+
+
+def _each_way(
+    values: Sequence[Value], matched: Sequence[pd.DataFrame], ways: Sequence[str]
+) -> Iterator[tuple[Value, pd.DataFrame, dict[str, str]]]:
+    """Each value with the runs that match it and are alike in these fields, and what they are in them."""
+    for value, mine in zip(values, matched, strict=True):
+        told = pd.DataFrame(texts(mine, ways), index=mine.index)
+        alike = told.groupby(list(ways), sort=False).groups if ways and len(mine) else {(): mine.index}
+        for which in alike.values():
+            yield value, mine.loc[which], dict(told.loc[which].iloc[0]) if len(which) else {}
 
 
 def _numbers(value: Value, ours: pd.DataFrame, statistic: str) -> dict[str, Any]:

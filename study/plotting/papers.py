@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from study.plotting.phrases import listed
-from study.stats.naming import VARIANT
+from study.spec.differences import VARIANT
 
 EXACT = ("fp32", "tf32")
 """Precisions that count as the papers', which name none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ from matplotlib.tri import Triangulation
 from study.errors import StudyError, nearest
 from study.plotting import canvas, style
 from study.plotting.lattice import Floats, Ints, lattice, refined, triangles
-from study.plotting.surfaces import SPLITS, Shown, is_finite
+from study.plotting.outside import outside
+from study.plotting.surfaces import SPLITS, Shown, is_finite, named
 
 LEVELS: dict[str, list[float]] = {
     "loss": [0.1 + 0.5 * step for step in range(20)],  # as in L18, figure 5
@@ -63,6 +64,16 @@ def check(of: str, split: str) -> None:
 def levels_in_words(of: str) -> str:
     """`LEVELS`, for a caption."""
     return "0.1 to 9.6 in steps of 0.5" if of == "loss" else ", ".join(f"{level}" for level in LEVELS[of]) + " %"
+
+
+def beyond(points: pd.DataFrame, of: str) -> Iterator[str]:
+    """Notes on values beyond the levels, which have the colours of their ends."""
+    names = pd.Series("", index=points.index, dtype=object)
+    for _, group in points.groupby(["row", "column"], sort=False):
+        names[group.index] = named(group)
+    finite = points[of].where(is_finite(points[of]))
+    unit = UNITS[of].partition("(")[2].rstrip(")")
+    yield from outside(finite, names, (LEVELS[of][0], LEVELS[of][-1]), unit, "in the colour of that end")
 
 
 def lowest(points: pd.DataFrame, of: str) -> pd.DataFrame:

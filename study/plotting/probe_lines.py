@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from study.plotting import canvas, style
 from study.plotting.frames import in_order
 from study.plotting.measured import POINT
+from study.plotting.outside import nothing
 from study.plotting.overtime import iteration_unit
 from study.plotting.surfaces import is_finite
 
@@ -151,17 +152,32 @@ def _entry(label: str, look: Look) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
+def is_log(values: pd.Series, scale: str) -> bool:
+    """Whether the y axis for these values is logarithmic; `auto` takes that where the largest would hide the rest."""
+    positive = values[is_finite(values) & (values > 0)].astype(float)
+    return scale == "log" or (scale == "auto" and len(positive) > 0 and positive.max() > SPREAD * positive.median())
+
+
+def zeros(data: pd.DataFrame, by: Sequence[str], scale: str) -> Iterator[str]:
+    """Notes on values for which the logarithmic axes have no place; an axis is of the points that share what is in `by`."""
+    for _, here in data.groupby(list(by), sort=False):
+        if is_log(here["value"], scale):
+            names = here["network"].map(str) + "-" + here["label"].map(str)
+            names += here["condition"].map(lambda text: f" ({text})" if text else "")
+            yield from nothing(here["value"], names, "values")
+
+
 def value_axis(axes: Axes, values: pd.Series, scale: str) -> None:
-    """The y axis for these values: linear from 0, or logarithmic; `auto` takes that where the largest would hide the rest."""
+    """The y axis for these values: linear from 0 or the least, or logarithmic (`is_log`)."""
     finite = values[is_finite(values)].astype(float)
     positive = finite[finite > 0]
-    if scale == "log" or (scale == "auto" and len(positive) and finite.max() > SPREAD * positive.median()):
+    if is_log(values, scale):
         axes.set_yscale("log", nonpositive="clip")
         if len(positive):
             axes.set_ylim(positive.min() / 1.25, positive.max() * 1.25)
         log_ticks(axes.yaxis)
     else:
-        axes.set_ylim(0, 1.05 * finite.max() if len(positive) else 1)
+        axes.set_ylim(1.05 * min([0.0, *finite]), 1.05 * finite.max() if len(positive) else 1)
 
 
 def log_ticks(axis: Axis) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from study.errors import StudyError, nearest
+from study.spec.differences import TRAINED, VARIANT, short, text
 
 HEADS = {  # for people; a CSV keeps the columns' own names
     "train_subset": "training images",
@@ -104,9 +105,10 @@ def laid_out(table: pd.DataFrame) -> Layout:
             heads.append("95 % interval")
             columns.append([Cell(text) for text in _intervals(table[name], table[f"{stem}_high"])])
         else:
-            heads.append(HEADS.get(name, name.removeprefix("n_").replace("_", " ")))
+            heads.append(HEADS.get(name, short(name).removeprefix("n_").replace("_", " ")))
             bold = table[BOLD[name]] if name in BOLD else [False] * len(table)
-            columns.append([Cell(_text(value), bool(b)) for value, b in zip(table[name], bold, strict=True)])
+            written = _setting if name in (*TRAINED, *VARIANT) else _text
+            columns.append([Cell(written(value), bool(b)) for value, b in zip(table[name], bold, strict=True)])
     numeric = [bool(column) and all(_is_number(cell.text) for cell in column) for column in columns]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return Layout(heads, rows, numeric, list(table.attrs.get("notes", ())))
@@ -130,6 +132,13 @@ def _is_none(value: object) -> bool:
 
 def _is_number(text: str) -> bool:
     return text in ("–", "fails") or text.lstrip("−[")[:1].isdigit()
+
+
+def _setting(value: object) -> str:
+    """A field of a spec, not rounded: two that differ never read alike."""
+    if isinstance(value, str) or _is_none(value):
+        return _text(value)
+    return text(value).replace("-", "−", 1) if text(value).startswith("-") else text(value)
 
 
 def _text(value: object) -> str:

@@ -46,6 +46,7 @@ def plot(
     evidence = measured.at(measured.measured(frame, runs, "responses", ["std"]), iteration)
     data = prepare(evidence)
     notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *probe_lines.uneven(data)]
+    notes += probe_lines.zeros(data, ["condition", "order"], scale)
     shows = (
         "Standard deviation of the responses of each 3×3 layer, after BN and before ReLU or addition, in evaluation mode, "
         f"{measured.when(iteration)}. Above in layer order; below sorted in descending order, each run by itself. "

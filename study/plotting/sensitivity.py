@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -19,8 +18,9 @@ from study.plotting.canvas import Plot
 from study.plotting.caption import caption
 from study.plotting.frames import final_values, in_order, labelled, tidy
 from study.plotting.phrases import listed
+from study.spec.differences import VARIANT, text
 from study.spec.registry import DATA
-from study.stats.naming import VARIANT, absences, joined
+from study.stats.naming import absences, joined
 from study.stats.planned import planned
 
 EQUAL = ("dataset", "train_subset", "precision", "network", "depth", *(f for f in VARIANT if f != "initialisation"))
@@ -66,7 +66,9 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
     studied = compared(curves, runs)
     finals = final_values(evidence)
     data = prepare(studied, finals[finals["split"] == split])
-    here, title, subtitle = labelled(studied.runs.assign(recipe_changes=_further_changes(studied)))
+    shown = [*studied.fields, *studied.along]
+    rest = studied.runs.drop(columns=[field for field in shown if field.startswith("recipe.")])
+    here, title, subtitle = labelled(rest.assign(recipe_changes=_further_changes(studied)))
     subtitle = " · ".join(text for text in (_only(studied.runs["study"]), subtitle) if text)
     named = here.assign(label=here["depth"].map(str) + " (" + here["settings"] + ")")
     notes = [*_notes(studied), *absences(named)]
@@ -75,9 +77,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
         "are single seeds, strokes their mean; crosses at the top are runs that diverged. Below each setting, n: the runs that "
         "are done. A dashed line is the error of guessing."
     )
-    text = caption(
-        shows, here.assign(name=here["network"] + "-" + here["depth"].map(str)), protocol=(title, subtitle), notes=notes
-    )
+    ways = here.assign(name=here["network"] + "-" + here["depth"].map(str), condition=here["settings"])
+    text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
     return Plot(
         draw(data, studied, canvas.Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
     )
@@ -99,9 +100,9 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
     source = curves if runs is None else runs
     recipe = sorted(str(column) for column in source.columns if str(column).startswith("recipe."))
     every = planned(curves, runs, (*recipe, "data"))
-    texts = pd.DataFrame({field: every[field].map(_text) for field in ("recipe", "initialisation", *recipe)})
+    texts = pd.DataFrame({field: every[field].map(text) for field in ("recipe", "initialisation", *recipe)})
     order = [*(f for f in FIRST if f in texts), *(f for f in recipe if f not in FIRST)]
-    keys = every[[*EQUAL]].map(_text).agg(" ".join, axis=1)
+    keys = every[[*EQUAL]].map(text).agg(" ".join, axis=1)
     varies = [f for f in order if any(group.nunique() > 1 for _, group in texts[f].groupby(keys))]
     rich = (
         texts[varies].agg(" ".join, axis=1).groupby(keys).transform("nunique") > 1
@@ -118,7 +119,7 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
     here = every[rich].assign(
         **{f"at {field}": texts.loc[rich, field] for field in fields}, study=_studies(every[rich])
     )
-    settings = [here[f"at {field}"] for field in fields]
+    settings = [f"{_field(field)} " + here[f"at {field}"] for field in fields]
     here["settings"] = joined(settings, here.index, ", ")
     others = every[~rich]
     left_out = sorted({f"{n}-{d}" for n, d in zip(others["network"], others["depth"], strict=True)})
@@ -143,7 +144,7 @@ def _studies(runs: pd.DataFrame) -> pd.Series:
     """What the runs of each study share, as far as it tells studies apart: the network, and perhaps a data set."""
     network = runs["network"].map(str) + "-" + runs["depth"].map(str)
     rest = [
-        runs[f].map(_text)
+        runs[f].map(text)
         for f in EQUAL
         if f not in ("network", "depth") and runs.groupby(network)[f].nunique(dropna=False).max() > 1
     ]
@@ -268,14 +269,6 @@ def _ordered(texts: pd.Series) -> list[str]:
             return (-math.inf if text.rpartition(": ")[2] == "none" else math.inf), text
 
     return sorted(set(texts), key=key)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple | np.ndarray):
-        return "/".join(_text(item) for item in list(value))
-    if value is None or pd.isna(value):
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _field(name: str) -> str:

@@ -83,8 +83,8 @@ def plot(
     shows = (
         "Density of the eigenvalues of the Hessian of the training loss (nats per squared unit of weight), by stochastic "
         "Lanczos quadrature, each node broadened to a Gaussian (Ghorbani et al. 2019, section 2; its standard deviation is "
-        "0.4 % of the axis). Pale lines are single seeds, bold lines their means. Marks below: the largest and the smallest "
-        "eigenvalues of every seed."
+        f"0.4 % of the axis); densities more than {DECADES} decades below the highest are not shown. Pale lines are single "
+        "seeds, bold lines their means. Marks below: the largest and the smallest eigenvalues of every seed."
     )
     text = caption(
         shows, frames.named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=evidence.notes

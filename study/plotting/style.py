@@ -8,16 +8,19 @@ together stay apart under simulated deuteranopia, protanopia and tritanopia (Mac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
+from logging import LogRecord, getLogger
 from typing import Any, Literal
+from warnings import catch_warnings, filterwarnings
 
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 
 from study.errors import StudyError, nearest
+from study.plotting.fonts import USUAL
 
 RAMP = {
     8: "#edbe30", 20: "#ea7c35", 32: "#d9535f", 44: "#c03a83", 56: "#9a1b9e", 110: "#300590",
@@ -46,7 +49,7 @@ MUTED = "#6b6b6b"
 FAINT = "#d9d9d9"
 
 _PAPER: dict[str, object] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.family": USUAL,
     "font.size": 7.5,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -84,20 +87,36 @@ WIDTHS = {"paper": (3.5, 6.8), "talk": (3.0, 5.2)}
 """Inches of a sheet of one and of two columns. `talk` draws the same on narrower sheets, to be enlarged: text, lines and marks
 are a third larger beside the panels, and nothing else changes."""
 
+log = getLogger("matplotlib.font_manager")
 _widths = ContextVar("widths", default=WIDTHS["paper"])
 
 
 @contextmanager
-def styled(name: str) -> Iterator[None]:
-    """Draw and save in this style; the caller's matplotlib settings neither leak in nor change."""
+def styled(name: str, families: Sequence[str] = ()) -> Iterator[None]:
+    """Draw and save in this style; the caller's matplotlib settings neither leak in nor change.
+
+    What the usual font has not is taken from these further `families`, in their order (`study.plotting.fonts`, which says
+    what none has, so that matplotlib need not for each glyph).
+    """
     if name not in STYLES:
         raise StudyError(f"unknown style '{name}'{nearest(name, STYLES)}")
     before = _widths.set(WIDTHS[name])
     try:
-        with matplotlib.style.context(["default", STYLES[name]]):
+        with (
+            matplotlib.style.context(["default", STYLES[name] | {"font.family": [USUAL, *families]}]),
+            catch_warnings(),
+        ):
+            filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            log.addFilter(_no_weight)
             yield
     finally:
+        log.removeFilter(_no_weight)
         _widths.reset(before)
+
+
+def _no_weight(record: LogRecord) -> bool:
+    """Whether it says anything else than that a family of one weight has no other."""
+    return "Failed to find font weight" not in str(record.msg)
 
 
 def sheet_width(columns: int) -> float:

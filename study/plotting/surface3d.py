@@ -85,7 +85,12 @@ def plot(
     if scale == "auto":
         scale = "log" if of == "loss" and heights(evidence.points[of], "linear", top).max() > TALL else "linear"
     evidence = evidence._replace(points=evidence.points.assign(height=heights(evidence.points[of], scale, top)))
-    notes = [*surfaces.without_value(evidence.points, of), *_moved(evidence.points, of, scale), *evidence.notes]
+    notes = [
+        *surfaces.without_value(evidence.points, of),
+        *_moved(evidence.points, of, scale),
+        *planes.beyond(evidence.points, of),
+        *evidence.notes,
+    ]
     evidence = evidence._replace(notes=notes)
     data = prepare(evidence, of)
     shows = (

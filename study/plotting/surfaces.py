@@ -12,8 +12,9 @@ from study.errors import StudyError, nearest
 from study.plotting.caption import caption
 from study.plotting.frames import in_order
 from study.plotting.papers import L18
-from study.stats.naming import VARIANT, condition_words, distinguish, joined
-from study.stats.planned import RUN_COLUMNS, require
+from study.spec.differences import RECIPE
+from study.stats.naming import condition_words, distinguish, joined, kinds
+from study.stats.planned import RUN_COLUMNS, fields_of, require
 
 PLANES = {
     "random": "random",
@@ -36,8 +37,6 @@ FIELDS = (
 POINT = ("i", "j", "level", "alpha", "beta", "iteration", "split", "loss", "error", "images")
 RIVALS = ("seed", "plane", "number", "normalisation", "orthogonal", "precision", "subset", "refine", "points")
 """What tells apart surfaces of one network and kind of BN statistics; a panel shows one of them."""
-SWEEP_FIELDS = ("dataset", "recipe", "train_subset")
-"""With `bn`, surfaces that share these share a row of panels (`_row_fields`)."""
 
 
 class Shown(NamedTuple):
@@ -107,7 +106,7 @@ def shown(
 
 def caption_of(shows: str, evidence: Shown) -> str:
     """The caption of a figure of surfaces; L18's are of networks that it trained, with BN frozen."""
-    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name"})
+    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name", "row": "condition"})
     return caption(shows, runs, protocol=(evidence.title, evidence.subtitle), notes=evidence.notes, paper=L18)
 
 
@@ -116,8 +115,7 @@ def each(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         raise StudyError("nothing to draw: no surface has been measured; `study surface SWEEP` measures them")
     require(frame, (*FIELDS, *POINT, *RUN_COLUMNS), "surfaces")
-    wanted = list(dict.fromkeys([*FIELDS, *RUN_COLUMNS, *VARIANT, "recipe_changes"]))
-    table = frame.drop_duplicates("surface_id").reindex(columns=wanted).astype(object)
+    table = fields_of(frame.drop_duplicates("surface_id"), (*FIELDS, "run_precision"))
     whole = ["number", "dims", "refine", "points_a", "points_b", "depth", "seed"]
     table[whole] = table[whole].astype(int)
     table["normalisation"] = table["normalisation"].fillna("")
@@ -131,10 +129,21 @@ def network_labels(table: pd.DataFrame) -> pd.Series:
     """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
     names = table["network"].map(lambda network: "ResNet" if network == "residual" else network)
     names = names.where(table["family"] != "vgg", "VGG") + "-" + table["depth"].map(str)
-    words = condition_words(table)
-    groups = table.groupby([names, *(words[field] for field in SWEEP_FIELDS)])
-    more = pd.concat([distinguish(group, "point_id") for _, group in groups]).reindex(table.index)
+    alike = table.assign(kind=kinds(table)).groupby(names)
+    more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(table.index)
     return joined([names, more], table.index, " ")
+
+
+def trained(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
+    """How the networks were trained, in words, by field: `condition_words`, with all of the recipe as one.
+
+    Surfaces that share these and `bn` share a row of panels (`_row_fields`). `precision` is that of a surface.
+    """
+    own = surfaces["run_precision"].fillna("fp32") if "run_precision" in surfaces else "fp32"
+    words = condition_words(surfaces.assign(precision=own))
+    words["run_precision"] = words.pop("precision").map(lambda name: f"trained in {name}" if name else "")
+    recipe = [words.pop(field) for field in [*words] if field in ("recipe", *RECIPE)]
+    return words | {"recipe": joined(recipe, surfaces.index, ", ")}
 
 
 def _wanted(surfaces: pd.DataFrame, wanted: Mapping[str, str | int | None]) -> pd.DataFrame:
@@ -168,7 +177,7 @@ def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
 
 def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
     """With the titles of their places, and their order: networks by kind and depth, then rows."""
-    words = condition_words(surfaces)
+    words = trained(surfaces)
     telling = _row_fields(surfaces)
     rows = [words[field] for field in telling if words[field].nunique() > 1]
     if surfaces["bn"].nunique() > 1:
@@ -188,12 +197,12 @@ def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row_fields(surfaces: pd.DataFrame) -> list[str]:
-    """Those of `SWEEP_FIELDS` whose values have rows of their own. Recipes have where some network was trained by several; in
+    """The fields of `trained` whose values have rows of their own. Recipes have where some network was trained by several; in
     L18's figure 5 each was by one, deep ones without shortcuts at another rate."""
-    words = condition_words(surfaces)
-    others = [words[field] for field in SWEEP_FIELDS if field != "recipe"]
-    compared = words["recipe"].groupby([*others, surfaces["label"]]).nunique().max() > 1
-    return [field for field in SWEEP_FIELDS if field != "recipe" or compared]
+    words = trained(surfaces)
+    recipe = words.pop("recipe")
+    compared = recipe.groupby([*words.values(), surfaces["label"]]).nunique().max() > 1
+    return [*words, *(["recipe"] if compared else [])]
 
 
 def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> tuple[str, str, list[str]]:
@@ -230,7 +239,6 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
         how = NORMALISATIONS.get(row.normalisation, row.normalisation)
         return f"{shape}: {PLANES.get(row.plane, row.plane)}{number}" + (f", {how}" if how else "") + turned
 
-    words = condition_words(surfaces)
     finer = surfaces["refine"].map(
         lambda levels: f", refined in {levels} level{'s' if levels > 1 else ''}" if levels else ""
     )
@@ -240,7 +248,7 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
         "points": surfaces["points"] + " points" + finer,
         "precision": surfaces["precision"].map(str),
         "seed": surfaces["seed"].map(lambda seed: f"seed {seed}"),
-        **{field: words[field] for field in SWEEP_FIELDS},
+        **trained(surfaces),
     }
 
 
@@ -319,8 +327,7 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None, what: str) -> Itera
     require(runs, RUN_COLUMNS, "runs")
     absent = runs[~runs["point_id"].isin(every["point_id"])]
     if not absent.empty:
-        columns = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes"])
-        table = absent.reindex(columns=list(columns)).sort_values(["network", "depth", "point_id"])
+        table = fields_of(absent).sort_values(["network", "depth", "point_id"])
         lost = table.groupby(network_labels(table), sort=False)["state"].unique()
         names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
         yield f"without {what}: {', '.join(names)}"

@@ -7,7 +7,8 @@ import math
 import pandas as pd
 
 from study.plotting.frames import final_values, tidy
-from study.stats.naming import CONDITION, VARIANT
+from study.spec.differences import VARIANT, text
+from study.stats.naming import varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast
 
@@ -33,8 +34,11 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
         A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
-    points = evidence.runs.groupby("point_id", sort=False)
-    table = points[[*_varying(evidence.runs), "network", "depth"]].first(skipna=False)
+    fields = _varying(evidence.runs)
+    table = evidence.runs.drop_duplicates("point_id").set_index("point_id")[[*fields, "network", "depth"]]
+    for field in fields:
+        if table[field].map(pd.api.types.is_list_like).any():
+            table[field] = table[field].map(text)
     kinds = evidence.runs["state"].map(lambda state: state if state in ("done", *COUNTS) else "missing")
     table["n"] = (kinds == "done").groupby(evidence.runs["point_id"]).sum()
     finals = final_values(evidence)
@@ -44,7 +48,7 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
             table[f"{split}_{statistic}"] = errors.agg(statistic).reindex(table.index)
     for kind in COUNTS:
         table[f"n_{kind}"] = (kinds == kind).groupby(evidence.runs["point_id"]).sum()
-    return table.sort_values(list(table.columns[: table.columns.get_loc("n")]))
+    return table.sort_values([*fields, "network", "depth"])
 
 
 def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -91,6 +95,5 @@ def _difference(terms: list[Term]) -> dict[str, float]:
 
 def _varying(runs: pd.DataFrame) -> list[str]:
     """The fields that tell points apart; one that only sets plain from residual networks goes without saying."""
-    fields = [f for f in CONDITION if runs[f].nunique(dropna=False) > 1]
     by_network = runs.groupby("network")
-    return fields + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]
+    return varying(runs) + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from matplotlib.patches import Patch
 from study.errors import StudyError
 from study.plotting import canvas, planes, surfaces
 from study.plotting.canvas import Plot
+from study.plotting.drops import of_recipe
 from study.plotting.planes import Place
 from study.plotting.surfaces import SPLITS, Shown, is_finite, shown
+from study.spec.differences import RECIPE
 from study.stats.planned import require
 
 NEEDED = ("surface_id", "plane", "iteration", "residual", "explained_a", "explained_b")
 COLUMNS = [*planes.COLUMNS, "iteration", "milestone", "residual", "explained_a", "explained_b"]
-RECIPE = ["recipe.milestones", "recipe.schedule"]
 MOST = 2  # panels side by side
 FLAT = 0.3  # height over width of a plane below which its axes are not to scale, lest nothing be seen
 WAY = "#111111"
@@ -78,7 +79,12 @@ def plot(
     evidence = shown(frame, runs, 2, says, "a trajectory", seed=seed)
     data = prepare(frame, evidence, of, split)
     evidence = evidence._replace(
-        notes=[*surfaces.without_value(evidence.points, of), *_notes(data, evidence), *evidence.notes]
+        notes=[
+            *surfaces.without_value(evidence.points, of),
+            *planes.beyond(evidence.points, of),
+            *_notes(data, evidence),
+            *evidence.notes,
+        ]
     )
     shows = (
         f"The way of each network's training in the plane of the first two principal directions of the differences to its "
@@ -100,23 +106,16 @@ def prepare(frame: pd.DataFrame, evidence: Shown, of: str, split: str) -> pd.Dat
     ranked = evidence.surfaces.reset_index(drop=True).rename_axis("rank").reset_index()
     fields = ["surface_id", "rank", *(c for c in ranked if c not in ("rank", *frame))]
     way = frame[known].merge(ranked[fields], on="surface_id").assign(kind="snapshot")
-    way = way.reindex(columns=list(dict.fromkeys([*COLUMNS, of, "rank", *RECIPE]))).sort_values(["rank", "iteration"])
+    recipe = [field for field in RECIPE if field in way]
+    way = way.reindex(columns=list(dict.fromkeys([*COLUMNS, of, "rank", *recipe]))).sort_values(["rank", "iteration"])
     way["milestone"] = pd.Series(pd.NA, index=way.index, dtype="Int64")
     for _, run in way.groupby("surface_id", sort=False):
-        for milestone in reversed(_drops(run.iloc[0])):
+        for milestone in reversed(of_recipe(run.iloc[0].to_dict())):
             after = run.index[run["iteration"] >= milestone]
             way.loc[after[:1], "milestone"] = milestone
     points = evidence.points.assign(kind="point").reindex(columns=[*COLUMNS, of])
     whole = {"milestone": "Int64", "iteration": "Int64"}
     return pd.concat([points.astype(whole), way[[*COLUMNS, of]].astype(whole)], ignore_index=True)
-
-
-def _drops(run: pd.Series) -> list[int]:
-    """The iterations at which a recipe says that the rate drops."""
-    milestones = run["recipe.milestones"]
-    if run["recipe.schedule"] != "milestones" or not isinstance(milestones, Iterable):
-        return []
-    return [int(milestone) for milestone in milestones]
 
 
 def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:

@@ -12,7 +12,9 @@ import pandas as pd
 from study.launch.view import duration
 from study.plotting.phrases import counted
 from study.plotting.surfaces import network_labels
-from study.stats.naming import VARIANT
+from study.spec.differences import KEPT, VARIANT, short
+from study.spec.differences import text as exact
+from study.stats.naming import varying
 from study.stats.planned import RUN_COLUMNS, require
 from study.store.collect import ATTEMPT_COLUMNS
 
@@ -109,9 +111,12 @@ def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[
     """Name, kind and cells of each column; what is the same for all runs, and goes without saying, has none."""
     yield ("run", "text"), table["label"]
     yield ("seed", "number"), _numbers(table["seed"], "{:.0f}".format)
-    for name in ("dataset", "recipe", "precision", "device", "host"):
-        if name in table and table[name].nunique(dropna=False) > 1:
-            yield (name, "text"), table[name].map(text)
+    told = [*varying(table), *(field for field in KEPT if field in table and table[field].map(text).nunique() > 1)]
+    for name in [
+        *told,
+        *(name for name in ("device", "host") if name in table and table[name].nunique(dropna=False) > 1),
+    ]:
+        yield (short(name), "text"), table[name].map(text)
     yield ("state", "text"), table["state"].map(text)
     if "iteration" in table:
         yield ("iteration", "number"), _numbers(table["iteration"], "{:,.0f}".format)
@@ -153,7 +158,7 @@ def text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        return f"{value:.10g}"
+        return exact(value)
     return str(value)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.plotting.frames import in_order
 from study.plotting.lattice import lattice, refined, triangles
-from study.plotting.surfaces import BN, PLANES, SPLITS, each
+from study.plotting.surfaces import BN, PLANES, SPLITS, each, trained
 from study.reporting.curves import rounded
 
 MOST_POINTS = 150_000
@@ -86,8 +86,7 @@ def _shape(rows: pd.DataFrame) -> dict[str, Any]:
 def _titles(surfaces: pd.DataFrame) -> list[str]:
     """The network, and of the rest what tells the surfaces apart."""
     words = {
-        "dataset": surfaces["dataset"].map(str),
-        "recipe": surfaces["recipe"].map(str),
+        **trained(surfaces),
         "seed": surfaces["seed"].map(lambda seed: f"seed {seed}"),
         "plane": surfaces["plane"].map(lambda name: PLANES.get(name, name)),
         "number": surfaces["number"].map(lambda number: f"plane {number}"),

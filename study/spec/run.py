@@ -364,12 +364,11 @@ class RunSpec(Model):
         for name in OPTIONS:
             value = getattr(self, name)
             if value is not None and value != usual.get(name):
-                words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+                words.append(f"{name}={value!r}".removesuffix(".0") if isinstance(value, float) else f"{name}={value}")
         words += [] if self.order == "original" else [self.order]
         words += [] if self.width == 1 else [f"x{self.width}"]
         words += [] if self.initialisation == "he_fan_in" else [self.initialisation]
         words += [] if self.start_from is None else [f"from {self.start_from}"]
-        words += [] if self.precision == "fp32" else [self.precision]
         return " ".join(words)
 
     @property

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from study.spec.run import BLOCK_OPTIONS, SHORTCUT_OPTIONS
+from study.spec import differences
+from study.spec.differences import TRAINED, VARIANT, short, text
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
-CONDITION = ("dataset", "recipe", "train_subset", "precision")  # runs that share these share a row of panels
-VARIANT = ("family", "block", *BLOCK_OPTIONS, "shortcut", *SHORTCUT_OPTIONS, "order", "stem", "width", "initialisation",
-           "start_from")  # fmt: skip
-"""What tells networks of one depth apart."""
-KEPT = ("snapshot_every",)
-"""What is kept of a run, and changes nothing of it: runs that differ in these alone are the same experiment."""
 WORDS = {
     "family": "{} family",
     "stride_in": "stride in {}",
-    "shortcut_scale": "shortcut ×{:g}",
-    "branch_scale": "branch ×{:g}",
-    "gate_bias": "bias {:g}",
-    "dropout": "{:g}",
+    "shortcut_scale": "shortcut ×{}",
+    "branch_scale": "branch ×{}",
+    "gate_bias": "bias {}",
     "stem": "{} stem",
     "width": "×{}",
     "start_from": "from {}",
@@ -33,42 +27,74 @@ FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
 
 
+def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
+    """For each of these fields that the frame has, the text of its value in each row."""
+    return {field: [text(value) for value in runs[field]] for field in fields if field in runs}
+
+
+def varying(runs: pd.DataFrame) -> list[str]:
+    """The fields in which these runs were trained differently (`study.spec.differences.varying`); none of their network's."""
+    changed = {name for names in _changes(runs) for name in names}
+    return differences.varying(texts(runs), changed)
+
+
+def _changes(runs: pd.DataFrame) -> list[list[str]]:
+    """The fields in which each run's recipe is not the named one."""
+    column = runs["recipe_changes"] if "recipe_changes" in runs else [""] * len(runs)
+    return [[name for name in text(value).split(", ") if name not in ("", "none")] for value in column]
+
+
 def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
-    """For each field of the condition, the text that a header shows for it; nothing where it goes without saying."""
-    words = {field: runs[field].map(str) for field in ("dataset", "recipe")}
-    changes = runs["recipe_changes"].fillna("").map(str)
-    words["recipe"] += changes.map(lambda names: f" (changed: {names})" if names else "")
-    words["train_subset"] = runs["train_subset"].map(
-        lambda count: "all training images" if pd.isna(count) else f"{int(count):,} training images"
-    )
-    words["precision"] = runs["precision"].map(str)
-    for field, usual in (("train_subset", "all training images"), ("precision", "fp32")):
-        if (words[field] == usual).all():
-            words[field] = words[field].map(lambda _: "")
-    return words
+    """What a header shows of how each run was trained, by field; nothing where it goes without saying.
+
+    Data set, recipe with what is changed in it, training images and precision; and each further field in which some of the
+    runs differ. So two runs have the same words only if they differ in their network, seed, or what is kept alone.
+    """
+    further = [field for field in varying(runs) if field not in ("dataset", "recipe", "train_subset", "precision")]
+    known = texts(runs)
+    words = {"dataset": known["dataset"], "recipe": _recipes(runs, known, further)}
+    count = [f"{int(n):,} training images" if n != "none" else "all training images" for n in known["train_subset"]]
+    words["train_subset"] = [""] * len(count) if set(count) == {"all training images"} else count
+    words["precision"] = [""] * len(count) if set(known["precision"]) == {"fp32"} else known["precision"]
+    words |= {field: [f"{short(field)} {value}" for value in known[field]] for field in further}
+    return {field: pd.Series(column, index=runs.index, dtype=object) for field, column in words.items()}
+
+
+def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Sequence[str]) -> list[str]:
+    """`quick (changed: momentum 0.8)`: each run's recipe, and what else is changed in it than the fields told."""
+    names = []
+    for place, (name, changes) in enumerate(zip(known["recipe"], _changes(runs), strict=True)):
+        columns = {change: known.get(f"recipe.{change}") for change in changes if f"recipe.{change}" not in told}
+        values = [f"{change} {column[place]}" if column else change for change, column in columns.items()]
+        names.append(name + (f" (changed: {', '.join(values)})" if values else ""))
+    return names
 
 
 def distinguish(frame: pd.DataFrame, key: str, fields: Iterable[str] = VARIANT) -> pd.Series:
     """For each row the fewest field values that tell its `key` from the others; the key's tail as a last resort."""
-    texts = pd.Series("", index=frame.index, dtype=object)
+    told = pd.Series("", index=frame.index, dtype=object)
     wanted = frame[key].nunique()
     for field in fields:
-        if texts.nunique() == wanted:
-            return texts
-        longer = joined([texts, frame[field].map(lambda v, field=field: _word(field, v))], frame.index, " ")
-        if longer.nunique() > texts.nunique():
-            texts = longer
-    if texts.nunique() < wanted:
-        texts = joined([texts, frame[key].map(lambda v: str(v)[-4:])], frame.index, " ")
-    return texts
+        if told.nunique() == wanted:
+            return told
+        longer = joined([told, frame[field].map(lambda v, field=field: _word(field, v))], frame.index, " ")
+        if longer.nunique() > told.nunique():
+            told = longer
+    if told.nunique() < wanted:
+        told = joined([told, frame[key].map(lambda v: str(v)[-4:])], frame.index, " ")
+    return told
+
+
+def kinds(runs: pd.DataFrame, fields: Sequence[str] = VARIANT) -> pd.Series:
+    """The values of these fields as one text for each row: the same for networks of one kind."""
+    columns = [[text(value) for value in runs[field]] for field in fields]
+    return pd.Series([repr(row) for row in zip(*columns, strict=True)], index=runs.index, dtype=object)
 
 
 def _word(field: str, value: Any) -> str:
-    if pd.isna(value):
+    if text(value) == "none":
         return ""
-    if field == "family":
-        value = FAMILIES.get(value, value)
-    return WORDS.get(field, "{}").format(value)
+    return WORDS.get(field, "{}").format(FAMILIES.get(value, value) if field == "family" else text(value))
 
 
 def joined(parts: Sequence[pd.Series], index: pd.Index, glue: str = " · ") -> pd.Series:

@@ -10,15 +10,11 @@ from typing import Any
 import pandas as pd
 
 from study.errors import StudyError, nearest
-from study.spec.run import RunSpec
-from study.stats.naming import KEPT, VARIANT, condition_words, distinguish, joined
+from study.spec.differences import VARIANT
+from study.stats.naming import condition_words, distinguish, joined, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
-COMPARED = ("network", "depth", "seed", "recipe", *VARIANT)  # the recipe is compared field by field
-EQUAL = tuple(
-    name for name in RunSpec.model_fields if name not in (*COMPARED, *KEPT)
-)  # what runs of one condition share
 MEASURES = ("train", "test", "gap")
 
 
@@ -122,16 +118,12 @@ def groups(curves: pd.DataFrame, runs: pd.DataFrame | None, training: str = "tra
 
 def _labelled(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
     """The planned runs with `key` and `condition` (what is equal, and its name), `kind`, `line` and `label`."""
-    source = curves if runs is None else runs
-    recipe = [column for column in source.columns if column.startswith("recipe.")]
-    table = planned(curves, runs, (*EQUAL, *recipe))
+    table = planned(curves, runs)
     words = condition_words(table)
-    equal = [*words.values(), *(table[field].map(str) for field in (*EQUAL, *recipe))]
-    table["key"] = list(zip(*equal, strict=True))
     table["condition"] = joined(list(words.values()), table.index, ", ")
-    table["condition"] = _told_apart(table, recipe)
+    table["key"] = list(zip(*texts(table).values(), table["condition"], strict=True))
     table["kind"] = pd.Series([_kind(row) for row in table[list(VARIANT)].to_dict("records")], table.index, object)
-    names = [distinguish(group, "kind") for _, group in table.groupby(["key", "network"])]
+    names = [distinguish(group, "kind") for _, group in table.groupby("network")]
     table["line"] = pd.concat(names).reindex(table.index)
     bracketed = table["line"].map(lambda text: f"({text})" if text else "")
     table["label"] = joined([table["depth"].map(str), bracketed], table.index, " ")
@@ -140,17 +132,6 @@ def _labelled(curves: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
 
 def _kind(fields: Mapping[Any, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((str(name), value) for name, value in fields.items() if not pd.isna(value))
-
-
-def _told_apart(table: pd.DataFrame, recipe: Sequence[str]) -> pd.Series:
-    """The conditions' names; two that read alike also say in which fields they differ."""
-    names = table["condition"].copy()
-    for _, alike in table.groupby("condition"):
-        if alike["key"].nunique() > 1:
-            differ = [f for f in (*EQUAL, *recipe) if alike[f].map(str).nunique() > 1]
-            more = [alike[f].map(lambda v, f=f: f"{f.removeprefix('recipe.')} {v}") for f in differ]
-            names[alike.index] = joined([alike["condition"], *more], alike.index, ", ")
-    return names
 
 
 def _last_errors(curves: pd.DataFrame) -> dict[tuple[str, str], float]:

@@ -7,8 +7,10 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from study.errors import StudyError
-from study.stats.naming import VARIANT
+from study.spec.differences import TRAINED, VARIANT, text
+from study.stats.naming import varying
 from study.stats.twins import without_twins
+from study.store.images import told_apart
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
 RUN_COLUMNS = (
@@ -57,12 +59,29 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
-    distinct = without_twins(known.drop_duplicates("run_id", ignore_index=True), preferred)
-    table = distinct.reindex(columns=list(wanted)).astype(object)
+    distinct = without_twins(told_apart(known.drop_duplicates("run_id", ignore_index=True)), preferred)
+    table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
-    return table.sort_values(["dataset", "recipe", "depth", "network", "point_id", "seed"], ignore_index=True)
+    return in_order(table)
+
+
+def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
+    """What a figure may say of each run, as objects: `RUN_COLUMNS`, its network, how it was trained, and further columns."""
+    trained = [field for field in TRAINED if field in runs]
+    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *trained, "recipe_changes", *further])
+    return runs.reindex(columns=list(wanted)).astype(object)
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """By data set and recipe, what else differs in how runs were trained, depth, network and seed."""
+    keys = ["dataset", "recipe", *varying(table), "depth", "network", "point_id", "seed"]
+
+    def comparable(column: pd.Series) -> pd.Series:
+        numbers = pd.to_numeric(column, errors="coerce")
+        return numbers if (numbers.isna() == column.isna()).all() else column.map(text)
+
+    return table.sort_values(list(dict.fromkeys(keys)), key=comparable, ignore_index=True)
 
 
 def require(frame: pd.DataFrame, columns: Sequence[str], name: str) -> None:

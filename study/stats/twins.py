@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.spec.differences import KEPT
 from study.spec.run import RunSpec
-from study.stats.naming import KEPT
 
 ENDED = ("done", "diverged")
 

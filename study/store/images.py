@@ -26,12 +26,20 @@ def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
     runs
         As `study.read_runs`: a row a run.
     """
-    names = [runs[field].map(str) for field in ONE_SET]
+    if "data_digest" not in runs:  # collected before digests were, or frames of another program
+        return runs
+    names = [runs[field].map(str) for field in ("dataset", *ONE_SET) if field in runs]  # once told apart, they stay so
     digests = runs["data_digest"].astype(object)
     runs = runs.assign(dataset=runs["dataset"].astype(object), point_id=runs["point_id"].astype(object))
     for _, mine in runs.groupby(names, sort=False):
-        known = digests[mine.sort_values("finished", kind="stable", na_position="first").index].dropna()
-        unknown = digests[mine.index].isna() & mine["state"].isin(ENDED) & mine["folder"].notna()
+        known = digests[
+            (mine.sort_values("finished", kind="stable", na_position="first") if "finished" in mine else mine).index
+        ].dropna()
+        unknown = (
+            digests[mine.index].isna()
+            & mine["state"].isin(ENDED)
+            & (mine["folder"].notna() if "folder" in mine else False)
+        )
         if known.nunique() + int(unknown.any()) < 2 or known.empty:
             continue
         own = digests[mine.index].where(~unknown, "unknown").fillna(known.iloc[-1]).map(lambda digest: digest[:8])

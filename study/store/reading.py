@@ -122,14 +122,16 @@ def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     -------
     DataFrame
         One row per (surface_id, i, j, iteration, split). Empty where nothing was measured. `precision` is that of the
-        measurement.
+        measurement, `run_precision` that of the training.
     """
     import pandas as pd
 
     folders = _folders(sweep)
     tables = [_table(files, files.surfaces_table, OnDisk.surfaces, SURFACES) for files in map(_files, folders)]
+    runs = _runs(folders)
+    runs = runs.assign(run_precision=runs["precision"])
     rows = pd.concat(map(_frame, tables), ignore_index=True)
-    return _with_fields(rows.drop_duplicates(SURFACE_KEY, ignore_index=True), _runs(folders))
+    return _with_fields(rows.drop_duplicates(SURFACE_KEY, ignore_index=True), runs)
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:

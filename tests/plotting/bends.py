@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.frames import joined
+from tests.helpers import make_spec
 
 from .conftest import Frames, study
 from .planes import surface, together
@@ -54,6 +55,9 @@ def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: 
         rows.append(own)
     whole = together(frame, *rows)
     whole["explained_a"], whole["explained_b"] = 0.81, 0.125
+    recipe = make_spec(data="cifar10", depth=20, recipe="he2015_cifar").recipe
+    for name, value in recipe.model_dump(exclude={"name", "milestones", "schedule"}).items():
+        whole[f"recipe.{name}"] = value
     whole["recipe.milestones"] = [[32_000, 48_000]] * len(whole)
     whole["recipe.schedule"] = "milestones"
     return whole

@@ -10,7 +10,8 @@ import pytest
 
 from study.plotting.frames import tidy
 from study.plotting.tables import final_errors
-from study.stats.outcomes import EQUAL, groups
+from study.spec.differences import TRAINED
+from study.stats.outcomes import groups
 from study.stats.verdict import verdict
 
 from .conftest import Frames, degrades, nothing, sweep
@@ -30,7 +31,7 @@ def bare(frames: Frames) -> Frames:
 
 
 def test_what_is_kept_separates_no_conditions() -> None:
-    assert "snapshot_every" not in EQUAL and "probes" in EQUAL
+    assert "snapshot_every" not in TRAINED and "probes" in TRAINED
     plain, residual = sweep(degrades, networks=["plain"]), sweep(degrades, networks=["residual"])
     (group,) = groups(*together(bare(plain), kept(residual)))
     assert group.plain is not None and len(group.residuals) == 1

@@ -1,0 +1,213 @@
+"""Runs that differ never read alike, in whatever they differ: in tables, status, plans, progress, figures and verdicts."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from study.launch.status import picture, report
+from study.launch.view import Terminal
+from study.plotting import plot, table
+from study.plotting.frames import tidy
+from study.plotting.render import render
+from study.plotting.surfaces import network_labels
+from study.reporting.runs import payload
+from study.spec import differences
+from study.spec.identity import run_id
+from study.spec.recipe import Recipe
+from study.spec.run import RunSpec
+from study.spec.sweep import Sweep
+from study.stats.outcomes import groups
+from study.store import runs as store
+from study.store.curves import write_rows
+from study.store.files import digest
+from study.store.layout import SweepFiles
+from study.store.reading import read_frames
+from tests.helpers import make_spec
+
+Fields = dict[str, Any]
+FOLDER: Fields = {"data": "image_folder", "folder": "flowers"}
+STREAM: Fields = {"data": "image_stream", "folder": "flowers", "recipe__pad": 0}
+PLATEAU: Fields = {"recipe__schedule": "plateau", "recipe__milestones": []}
+WARM: Fields = {"recipe__warmup": "error"}
+PROBED: Fields = {"probes": "gradients"}
+SCALED: Fields = {"shortcut": "scaled"}
+PAIRS: dict[str, tuple[Fields, Any, Any]] = {
+    # What both have, and two values of the field.
+    "family": ({"depth": 50, "shortcut": "B"}, {"family": "cifar"}, {"family": "imagenet"}),
+    "block": ({"depth": 20}, "basic", "bottleneck"),
+    "depth": ({}, 8, 14),
+    "network": ({}, "plain", "residual"),
+    "stride_in": ({"block": "bottleneck", "depth": 20}, "1x1", "3x3"),
+    "shortcut": ({}, "A", "C"),
+    "shortcut_scale": (SCALED, 0.5, 0.50000001),
+    "branch_scale": (SCALED, 0.25, 1.0),
+    "gate_bias": ({"shortcut": "exclusive_gate"}, -6.0, -7.0),
+    "dropout": ({"shortcut": "dropout"}, 0.5, 0.3),
+    "order": ({}, "original", "pre"),
+    "stem": ({"family": "imagenet", "depth": 18}, "cifar", "imagenet"),
+    "initialisation": ({}, "he_fan_in", "glorot"),
+    "width": ({}, 1, 2),
+    "data": ({}, "digits", "cifar10"),
+    "folder": (FOLDER, "flowers", "trees"),
+    "image_size": (FOLDER, None, 32),
+    "train_subset": ({}, None, 400),
+    "train_subset_seed": ({"train_subset": 400}, 0, 1),
+    "precision": ({}, "fp32", "bf16"),
+    "probes": ({}, ["gradients"], ["weights"]),
+    "probe_every": (PROBED, 50, 100),
+    "probe_images": (PROBED, 64, 128),
+    "start_from": ({}, None, "residual-8-digits-0123456789ab"),
+    "recipe": ({}, "quick", "he2015_cifar"),
+    "recipe.iterations": ({}, 60, 80),
+    "recipe.batch_size": ({}, 64, 128),
+    "recipe.learning_rate": ({}, 0.1, 0.1000001),
+    "recipe.momentum": ({}, 0.9, 0.99),
+    "recipe.nesterov": ({}, False, True),
+    "recipe.weight_decay": ({}, 0.0, 0.001),
+    "recipe.milestones": ({}, [100], [100, 150]),
+    "recipe.schedule": ({"recipe__milestones": []}, "milestones", "plateau"),
+    "recipe.plateau_patience": (PLATEAU, 5, 6),
+    "recipe.plateau_improvement": (PLATEAU, 0.01, 0.001),
+    "recipe.plateau_drops": (PLATEAU, 2, 3),
+    "recipe.gamma": ({}, 0.1, 0.2),
+    "recipe.warmup": ({}, "none", "iterations"),
+    "recipe.warmup_rate": (WARM, 0.01, 0.001),
+    "recipe.warmup_iterations": ({"recipe__warmup": "iterations"}, 40, 50),
+    "recipe.warmup_error": (WARM, 80.0, 70.0),
+    "recipe.warmup_from_depth": (WARM, 0, 110),
+    "recipe.bn_groups": ({}, 1, 2),
+    "recipe.pad": ({}, 1, 2),
+    "recipe.scales": (STREAM, None, [256, 480]),
+    "recipe.flip": ({}, False, True),
+    "recipe.colour": (STREAM, "none", "pca"),
+    "recipe.mean": ({}, "pixel", "channel"),
+    "recipe.evaluate_every": ({}, 20, 30),
+    "recipe.log_every": ({}, 10, 20),
+}
+SAID = {"family": ("CIFAR", "ImageNet")}
+"""Values that figures spell otherwise."""
+
+
+def pair(field: str) -> list[RunSpec]:
+    common, *values = PAIRS[field]
+    name = field.replace(".", "__")
+    return [make_spec(**common | (v if isinstance(v, dict) else {name: v})) for v in values]
+
+
+def finished(results: Path, specs: list[RunSpec]) -> SweepFiles:
+    """A sweep of these runs, as if each had been trained."""
+    files = SweepFiles(results, "apart")
+    store.write_sweep(files, Sweep("apart", "", {run_id(spec): spec for spec in specs}, ()))
+    for spec in specs:
+        run = files.run(run_id(spec))
+        store.write_spec(run, spec)
+        row = {"run_id": run.run_id, "epoch": 1.0, "loss": 0.5, "lr": 0.1, "seconds": 2.0}
+        own = {"train": 30.0, "train_clean": 20.0, "test": 25.0}
+        rows = [row | {"iteration": i, "split": s, "error": e + 60 / i} for i in (20, 60) for s, e in own.items()]
+        write_rows(run.curves, rows)
+        store.write_done(run, outcome="finished", iteration=60, curves=digest(run.curves.read_bytes()))
+    return files
+
+
+def frames_of(results: Path, specs: list[RunSpec]) -> tuple[SweepFiles, pd.DataFrame, pd.DataFrame]:
+    files = finished(results, specs)
+    curves, runs = read_frames([files.folder])
+    return files, curves, runs
+
+
+def terminal(shown: Any, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(shown)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_every_field_of_a_run_is_tried() -> None:
+    fields = {*RunSpec.model_fields, *(f"recipe.{name}" for name in Recipe.model_fields)}
+    assert fields - {"seed", "recipe.name", *differences.KEPT} == set(PAIRS)
+
+
+@pytest.mark.parametrize("field", PAIRS)
+def test_two_values_never_read_alike(field: str, tmp_path: Path) -> None:
+    specs = pair(field)
+    files, curves, runs = frames_of(tmp_path, specs)
+    values = [differences.text(v) for v in runs[field]]
+    assert len(set(values)) == 2
+
+    table_rows = render(table("errors", curves, runs), "text").splitlines()[1:3]
+    csv_rows = render(table("errors", curves, runs), "csv").splitlines()[1:]
+    status_rows = terminal(picture(report(files))).splitlines()[1:3]
+    progress = Terminal({run_id(spec): spec for spec in specs}, 0, Console(file=io.StringIO())).names.values()
+    evidence = tidy(curves, runs)
+    in_figures = list(evidence.runs["condition"] + " " + evidence.runs["network"] + "-" + evidence.runs["label"])
+    found = groups(curves, runs)
+    in_verdicts = [f"{g.condition} {line.name(depth)}" for g in found for line in g.lines for depth in line.outcomes]
+    page = [repr(row["cells"]) for row in payload(curves, runs)["rows"]]
+    for shown in (table_rows, csv_rows, status_rows, progress, in_figures, in_verdicts, page):
+        assert len(set(shown)) == 2
+    told = zip(values, SAID.get(field, values), strict=True)
+    for value, said in told:
+        if value not in ("none", "A", "original", "he_fan_in", "basic", "1"):  # a network's usual words go unsaid
+            shown = [value, said, value.replace("-", "−")]
+            for rows in (in_figures, table_rows, in_verdicts):
+                assert any(word in row for word in shown for row in rows), (value, list(rows))
+        if field in differences.TRAINED:
+            assert any(value in row for row in status_rows) and any(value in name for name in progress)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_terminal_crops_no_value(width: int, tmp_path: Path) -> None:
+    specs = [make_spec(recipe__learning_rate=rate, recipe__weight_decay=0.0123) for rate in (0.1, 0.01)]
+    files = finished(tmp_path, [*specs, make_spec()])
+    assert "…" not in terminal(picture(report(files)), width)
+
+
+def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) -> None:
+    specs = [
+        make_spec(network=network, recipe__learning_rate=rate, recipe__weight_decay=decay)
+        for network in ("plain", "residual")
+        for rate in (0.1, 0.01)
+        for decay in (0.0, 0.001)
+    ]
+    _, curves, runs = frames_of(tmp_path, specs)
+    made = table("errors", curves, runs)
+    assert {"recipe.learning_rate", "recipe.weight_decay"} <= set(made) and len(made) == 8
+    text = render(made, "text")
+    assert text.splitlines()[0].startswith("learning rate  weight decay  network") and " 0.001 " in text
+    drawn = plot("degradation", curves, runs)
+    shown = {item.get_text() for axes in drawn.figure.axes for item in axes.texts}
+    ways = {f"learning_rate {rate} · weight_decay {decay}" for rate in ("0.1", "0.01") for decay in ("0", "0.001")}
+    assert ways <= shown and all(way in drawn.caption for way in ways)
+    assert {group.condition.split(", ", 2)[2] for group in groups(curves, runs)} == {
+        w.replace(" · ", ", ") for w in ways
+    }
+
+
+def test_a_recipe_says_what_is_changed_in_it_with_the_values(tmp_path: Path) -> None:
+    _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.05, recipe__milestones=[100, 150])])
+    assert "quick (changed: learning_rate 0.05, milestones 100/150)" in plot("degradation", curves, runs).caption
+
+
+def test_networks_of_one_kind_share_a_name_and_others_do_not(tmp_path: Path) -> None:
+    """Also across panels: what differs in one field of training and one of the network is no comparison of the first."""
+    specs = [make_spec(recipe__learning_rate=rate, shortcut=s) for rate, s in ((0.1, "A"), (0.01, "B"), (0.01, "A"))]
+    _, curves, runs = frames_of(tmp_path, specs)
+    evidence = tidy(curves, runs)
+    assert set(evidence.runs["label"]) == {"8 A", "8 B"}
+    assert set(network_labels(runs)) == {"ResNet-8 A", "ResNet-8 B"}
+
+
+def test_content_that_differs_sets_runs_apart(tmp_path: Path) -> None:
+    """The images themselves are a condition too, and never averaged over, whoever read the frames."""
+    specs = [make_spec(seed=seed) for seed in (0, 1, 2)]
+    _, curves, runs = frames_of(tmp_path, specs)
+    changed = runs.assign(data_digest=["1f" * 8, "2e" * 8, "2e" * 8])
+    assert sorted(table("errors", curves, changed)["n"]) == [1, 2]
+    assert len(groups(curves, changed)) == 2
+    same = runs.assign(data_digest=["1f" * 8, "1f" * 8, None])  # one that is not through does not know it yet
+    assert table("errors", curves, same)["n"].tolist() == [3]

@@ -1,0 +1,101 @@
+"""Where figures of curves mark that the learning rate falls: where it fell, however seldom the curve was logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from study.plotting import plot
+from study.spec.differences import row
+from study.spec.identity import point_id, run_id
+from study.spec.run import RunSpec
+from study.training.schedule import Schedule
+from tests.helpers import make_spec
+
+Frames = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list[int]]:
+    """The frames of a run at the rates of its schedule, and where these fall; `errors` are those of its logged points."""
+    recipe, schedule = spec.recipe, Schedule(spec)
+    seen = iter(errors)
+    rates, rows, error = [], [], 90.0
+    for step in range(recipe.iterations):
+        rates.append(schedule.rate(step))
+        done = step + 1
+        if done % recipe.log_every == 0:
+            error = next(seen, error)
+            schedule.observe(error)
+            rows.append({"iteration": done, "split": "train", "error": error, "lr": rates[-1]})
+        if done % recipe.evaluate_every == 0 or done == recipe.iterations:
+            schedule.observe_evaluation(done, error)
+            rows += [{"iteration": done, "split": s, "error": 50.0, "lr": rates[-1]} for s in ("train_clean", "test")]
+    known = {k: v for k, v in row(spec).items() if k != "changes"}
+    run = known | {"run_id": run_id(spec), "point_id": point_id(spec), "state": "done", "recipe_changes": ""}
+    runs = pd.DataFrame([run | {"iteration": recipe.iterations, "iterations": recipe.iterations}])
+    curves = pd.DataFrame(rows).assign(run_id=run_id(spec), loss=1.0, epoch=1.0, seconds=1.0)
+    return (curves, runs), [i for i in range(1, recipe.iterations) if rates[i] < rates[i - 1]]
+
+
+def spec_of(depth: int = 20, network: str = "plain", **recipe: Any) -> RunSpec:
+    usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100, "milestones": [600, 850]}
+    fields = {f"recipe__{name}": value for name, value in (usual | recipe).items()}
+    return make_spec(depth=depth, network=network, shortcut=None if network == "plain" else "A", **fields)
+
+
+def together(*frames: Frames) -> Frames:
+    curves, runs = zip(*frames, strict=True)
+    return pd.concat(curves, ignore_index=True), pd.concat(runs, ignore_index=True)
+
+
+def marked(data: pd.DataFrame) -> list[int]:
+    return sorted(data.loc[data["kind"] == "lr_drop", "iteration"].unique())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "errors"),
+    [
+        ({}, ()),
+        ({"milestones": [70, 90], "evaluate_every": 50}, ()),
+        ({"milestones": [645, 650, 990]}, ()),  # nearer to each other than a logged point to the next
+        ({"milestones": [600, 1000, 2000]}, ()),  # two never take effect
+        ({"gamma": 0.8}, ()),
+        ({"gamma": 1.0}, ()),
+        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.001}, ()),
+        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.5}, ()),  # a warm-up that ends with a fall
+        ({"warmup": "iterations", "warmup_iterations": 700, "warmup_rate": 0.001}, ()),  # 600 is passed unseen
+        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.5, "warmup_from_depth": 110}, ()),
+        ({"warmup": "error", "warmup_rate": 0.001}, (90, 85, 70)),
+        ({"warmup": "error", "warmup_rate": 0.5}, (90, 85, 70)),
+        ({"warmup": "error", "warmup_rate": 0.001}, (90, 90, 90, 90, 90, 90, 60)),
+        ({"warmup": "error", "warmup_rate": 0.001}, ()),  # never ends
+        ({"schedule": "plateau", "milestones": [], "plateau_patience": 1, "evaluate_every": 200}, (50,) * 9),
+    ],
+)
+def test_drops_are_marked_where_the_rate_fell(recipe: dict[str, Any], errors: tuple[float, ...]) -> None:
+    frames, fell = trained(spec_of(**recipe), errors)
+    other, _ = trained(spec_of(depth=56, **recipe), errors)
+    assert marked(plot("degradation", *frames).data) == fell
+    assert marked(plot("fig1", *together(frames, other)).data) == fell
+
+
+def test_the_curves_tell_where_no_recipe_is_known() -> None:
+    (curves, runs), fell = trained(spec_of())
+    known = runs.drop(columns=[name for name in runs if str(name).startswith("recipe.")])
+    assert marked(plot("degradation", curves, known).data) == [fell[0], 800]  # of 850, the last point before
+
+
+def test_a_panel_has_the_drops_of_its_own_runs() -> None:
+    early, _ = trained(spec_of(depth=20, network="residual", milestones=[300]))
+    late, _ = trained(spec_of(depth=20, network="residual", milestones=[700]))
+    drawn = plot("degradation", *together(early, late))
+    lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
+    assert sorted(lines) == [[300], [700]]
+
+
+def test_a_run_that_is_not_there_yet_has_no_mark_ahead() -> None:
+    (curves, runs), _ = trained(spec_of())
+    frames = curves[curves["iteration"] <= 800], runs.assign(state="running", iteration=800)
+    assert marked(plot("degradation", *frames).data) == [600]
