@@ -95,7 +95,7 @@ def _gone(files: SweepFiles) -> dict[str, store.RunStatus]:
 def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The records, with a word on which images a run was trained on where these changed between runs of a data set."""
     digests: dict[tuple[Any, ...], set[str]] = {}
-    keys = [tuple(spec.get(name) for name in ONE_SET) for spec in fields]
+    keys = [tuple(str(spec.get(name)) for name in ONE_SET) for spec in fields]
     for key, record in zip(keys, records, strict=True):
         digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
     for key, record in zip(keys, records, strict=True):

@@ -111,7 +111,7 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
 
 def row(spec: RunSpec) -> dict[str, Any]:
     """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
-    fields = spec.model_dump(mode="json")
+    fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
     recipe = fields.pop("recipe")
     flat = {f"recipe.{name}": value for name, value in recipe.items() if name != "name"}
     return {**fields, **flat, "dataset": spec.dataset, "recipe": recipe["name"], "changes": recipes.changes(recipe)}

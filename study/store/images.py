@@ -26,25 +26,21 @@ def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
     runs
         As `study.read_runs`: a row a run.
     """
-    if "data_digest" not in runs:  # collected before digests were, or frames of another program
+    if "data_digest" not in runs:  # of another program
         return runs
-    names = [runs[field].map(str) for field in ("dataset", *ONE_SET) if field in runs]  # once told apart, they stay so
-    digests = runs["data_digest"].astype(object)
     runs = runs.assign(dataset=runs["dataset"].astype(object), point_id=runs["point_id"].astype(object))
+    names = [runs[field].map(str) for field in ("dataset", *ONE_SET) if field in runs]  # once told apart, they stay so
     for _, mine in runs.groupby(names, sort=False):
-        known = digests[
-            (mine.sort_values("finished", kind="stable", na_position="first") if "finished" in mine else mine).index
-        ].dropna()
-        unknown = (
-            digests[mine.index].isna()
-            & mine["state"].isin(ENDED)
-            & (mine["folder"].notna() if "folder" in mine else False)
-        )
+        digests = mine["data_digest"].astype(object)
+        oldest_first = mine.sort_values("finished", kind="stable", na_position="first") if "finished" in mine else mine
+        known = digests[oldest_first.index].dropna()
+        own = "folder" in mine and mine["folder"].notna()
+        unknown = digests.isna() & mine["state"].isin(ENDED) & own
         if known.nunique() + int(unknown.any()) < 2 or known.empty:
             continue
-        own = digests[mine.index].where(~unknown, "unknown").fillna(known.iloc[-1]).map(lambda digest: digest[:8])
-        runs.loc[mine.index, "dataset"] = mine["dataset"] + own.map(" (images {})".format)
-        runs.loc[mine.index, "point_id"] = mine["point_id"] + own.map("-{}".format)
+        words = digests.where(~unknown, "unknown").fillna(known.iloc[-1]).map(lambda digest: digest[:8])
+        runs.loc[mine.index, "dataset"] = mine["dataset"] + words.map(" (images {})".format)
+        runs.loc[mine.index, "point_id"] = mine["point_id"] + words.map("-{}".format)
     return runs
 
 
