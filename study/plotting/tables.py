@@ -53,7 +53,7 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
 
     Further columns, before the counts: `pairs`, the seeds that both have a result of; for each split the mean difference over
     them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair,
-    and no interval of fewer than five pairs; a pair with a diverged run is in no mean, and the verdict says what it
+    and no interval of fewer than four pairs; a pair with a diverged run is in no mean, and the verdict says what it
     decides.
 
     Raises

@@ -190,9 +190,13 @@ def _mended(relief: Contrast, rise: Contrast, rest: Contrast) -> str:
         return unknown(relief, [_points_to(*three) for three in pairs if not math.isnan(three[0])])
     if rise.established <= 0:
         return f"{SERVES}, but that it harms the plain networks is not established"
-    if rest.established > 0 or rest.interval.low > 0 or rest.worse:
+    low, high = rest.interval[:2]
+    if len(rest.numbers) >= FEWEST and rest.interval.why:  # values that are all equal: they stand for themselves
+        low = high = rest.mean
+    if rest.established > 0 or low > 0 or rest.worse:
         return "In part"
-    return "Yes" if _small(rest, rise) else "At least in part: what is left is uncertain"
+    size = rise.mean if rise.numbers else 2 * BESIDE_DIVERGENCE
+    return "Yes" if 2 * high <= size else "At least in part: what is left is uncertain"
 
 
 SERVES = "Depth serves the training error better with it"
@@ -205,15 +209,6 @@ def _points_to(relief: float, rise: float, rest: float) -> str:
     if not rise > 0:
         return SERVES.lower()
     return "in part" if rest > 0 else "yes"
-
-
-def _small(rest: Contrast, rise: Contrast) -> bool:
-    """Whether the interval of what is left ends below half of the rise of the plain networks."""
-    size = rise.mean if rise.numbers else 2 * BESIDE_DIVERGENCE
-    highest = rest.interval.high
-    if len(rest.numbers) >= FEWEST and rest.interval.why:  # values that are all equal: they stand for themselves
-        highest = rest.mean
-    return 2 * highest <= size
 
 
 def overfitting(span: Split) -> Answer:
@@ -282,8 +277,10 @@ def convergence(times: Times) -> Answer:
 def _time(times: Times, depth: int) -> str:
     never, median = times.never(depth), times.median(depth)
     got = "never" if math.isinf(median) else f"{median:,.0f}"
-    count = len(times.reached[depth])
-    return got + (f" (not in {never} of {plural(count, 'run')})" if never and count > 1 else "")
+    count, most = len(times.reached[depth]), max(map(len, times.reached.values()))
+    if never and count > 1:
+        return f"{got} (not in {never} of {plural(count, 'run')})"
+    return got + f" ({plural(count, 'run')})" * (count < most)
 
 
 def _shape(times: Times) -> str:
