@@ -94,7 +94,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
     splits = [split for split in (training, "test") if split in set(data["split"].dropna())]
     finished = data.loc[data["kind"] == "mean", "condition"]
     conditions = conditions_of(evidence, finished)
-    several = f"Lines: means over seeds with {BOOTSTRAP}. "
+    several = "Lines: means over seeds" + f" with {BOOTSTRAP}" * bool(data["low"].notna().any()) + ". "
     caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + f"Left: {MEASURED[training]}."
     looks = _looks(data)
     head = canvas.Head(evidence.title, evidence.subtitle, [*looks.values(), *_papers_legend(data)])
