@@ -268,7 +268,8 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
     if centre:
         words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
     known = table.select(surface_store.FACTS).slice(0, 1).to_pylist()[0]
-    for name, text in (("explained", "{:.0%} of the way explained"), ("eigenvalue", "eigenvalue {:.3g}")):
+    of = "variance" if action.surface.centred else "way"
+    for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
         words += [text.format(value) for axis in "ab" if (value := known[f"{name}_{axis}"]) is not None]
     return f"{action.title}: {', '.join(words)}"
 
