@@ -238,7 +238,10 @@ def _show(asked: Asked, worked: bool) -> int:
     surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
-            print(surfaces.summary(action, asked.runs[action.surface.run]))
+            run = asked.runs[action.surface.run]
+            print(surfaces.summary(action, run))
+            for warning in surfaces.doubts(action, run):
+                print(f"WARNING: {warning}", file=sys.stderr)
         elif action.verb != "hold":
             told = sys.stderr if action.state == "failed" else sys.stdout
             print(f"{action.title}: {action.reason or 'not measured'}", file=told)
