@@ -41,7 +41,7 @@ RIVALS = (
     "seed",
     "plane",
     "number",
-    "centred",
+    "pca",
     "normalisation",
     "ignore",
     "orthogonal",

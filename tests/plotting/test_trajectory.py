@@ -190,6 +190,12 @@ def test_it_says_whether_the_directions_are_centred(centred: bool | None, word: 
     assert ("they are not centred" in plot.caption) == (word == "uncentred")
 
 
+def test_of_both_the_one_of_the_papers_code_is_drawn_and_the_other_named() -> None:
+    both = together(way().assign(centred=False), way().assign(centred=True, surface_id="other-000000000000"))
+    plot = trajectory.plot(both)
+    assert "principal components, centred" in texts(plot.figure) and "(pca uncentred)" in texts(plot.figure)
+
+
 def test_a_trajectory_in_a_given_plane_is_drawn_and_named() -> None:
     frame = way()
     frame["plane"], frame["normalisation"] = "random", "filter"
