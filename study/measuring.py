@@ -32,7 +32,7 @@ def probe(
     failed = False
     with Console(stderr=True).status("") as shown:
         for line in afterwards.probe(sweep_files(what, results), asked, shown.update):
-            print(line.text, file=sys.stderr if line.failed else sys.stdout, flush=True)
+            print(line.text, file=sys.stderr if line.failed or line.loud else sys.stdout, flush=True)
             failed = failed or line.failed
     raise typer.Exit(1 if failed else 0)
 

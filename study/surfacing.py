@@ -77,6 +77,12 @@ def surface(
         list[str] | None,
         typer.Option(help="with --plane interpolate: another run, or seed=1; give it twice for a plane"),
     ] = None,
+    centred: Annotated[
+        bool, typer.Option("--centred", help="with --plane pca: about the snapshots' mean, as Li et al.'s code")
+    ] = False,
+    trajectory: Annotated[
+        bool, typer.Option("--trajectory", help="project the training's snapshots on the plane; pca always does")
+    ] = False,
     data: Annotated[Split | None, typer.Option(help="[default: both]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="training images [default: all]")] = None,
     bn: Annotated[BatchNorm | None, typer.Option(help="whose statistics BN takes [default: frozen]")] = None,
@@ -120,6 +126,8 @@ def surface(
         "range": range_ and _ranges(range_),
         "dims": 1 if line else None,
         "planes": planes,
+        "centred": centred or None,
+        "trajectory": trajectory or None,
         "data": data,
         "subset": subset,
         "bn": bn,
@@ -240,7 +248,10 @@ def _show(asked: Asked, worked: bool) -> int:
     surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
-            print(surfaces.summary(action, asked.runs[action.surface.run]))
+            run = asked.runs[action.surface.run]
+            print(surfaces.summary(action, run))
+            for warning in surfaces.doubts(action, run):
+                print(f"WARNING: {warning}", file=sys.stderr)
         elif action.verb != "hold":
             told = sys.stderr if action.state == "failed" else sys.stdout
             print(f"{action.title}: {action.reason or 'not measured'}", file=told)

@@ -112,3 +112,20 @@ def wrong() -> dict[str, str]:
 @pytest.mark.parametrize("statement", IMPORTS)
 def test_what_plans_looks_and_draws_imports_no_torch(statement: str, wrong: dict[str, str]) -> None:
     assert wrong[statement] == ""
+
+
+def test_public_names_are_listed_and_typed() -> None:
+    code = "import study, sys; print(' '.join(dir(study)), '|', ' '.join(m for m in ('torch', 'pandas') if m in sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    listed, heavy = out.split("|")
+    assert {*study.__all__, "__version__"} <= set(listed.split()) and not heavy.strip()
+    assert all(getattr(study, name) is not None for name in study.__all__)
+    # A type checker follows the imports, which it alone sees, and believes a package that says it is typed.
+    assert set(study.__all__) <= set(imported(PACKAGE / "__init__.py"))
+    assert (PACKAGE / "py.typed").exists()
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.launch.attempt import load_data
+from study.launch.recorded import contradiction
 from study.launch.status import find_run
 from study.launch.sweep import prepare_data
 from study.networks.network import Network
@@ -65,6 +66,8 @@ class Certificate:
     images: int
     trained_deep: float | None
     """Final training error (percent) of the deeper network trained from its seed's weights, where that run is at hand."""
+    contradiction: str = ""
+    """A warning where the trained network's loss is not the one that its training recorded."""
 
 
 def embed(name: str, depth: int, results: Path, data_root: Path, device: torch.device) -> tuple[RunSpec, Certificate]:
@@ -110,18 +113,21 @@ def _compare(
             difference = max(difference, float((one - other).abs().max()))
             largest = max(largest, float(one.abs().max()))
             disagreements += int((one.argmax(1) != other.argmax(1)).sum())
+    before = _evaluation(sums, 0, images)
+    doubts = (contradiction(files, "train", before.train_loss), contradiction(files, "test", before.test_loss))
     return Certificate(
         run_id=files.run_id,
         title=small.title,
         stretched=large.title,
         blocks=len(list(deep.blocks())) - len(list(shallow.blocks())),
-        small=_evaluation(sums, 0, images),
+        small=before,
         large=_evaluation(sums, 1, images),
         difference=difference,
         largest=largest,
         disagreements=disagreements,
         images=images.count("train") + images.count("test"),
         trained_deep=_trained_from_seed(files, large),
+        contradiction=next(filter(None, doubts), ""),
     )
 
 
@@ -176,6 +182,7 @@ def lines(found: Certificate) -> list[str]:
         f"  logits differ by at most {found.difference:.1e} (the largest is {found.largest:.3g}); "
         f"{found.disagreements} of {found.images:,} images are classified differently",
         f"  {verdict}",
+        *([f"WARNING: {found.contradiction}"] if found.contradiction else []),
     ]
 
 

@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.launch import local
 from study.launch.attempt import load_data, log_into
 from study.launch.heartbeat import Heartbeat
+from study.launch.recorded import contradiction
 from study.launch.status import one_run
 from study.launch.sweep import prepare_data
 from study.launch.worker import Warnings
@@ -37,10 +39,11 @@ log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
-    """What is said of a run; `failed` where it could not be measured."""
+    """What is said of a run; `failed` where it could not be measured, `loud` for a warning."""
 
     text: str
     failed: bool = False
+    loud: bool = False
 
 
 @dataclass
@@ -149,6 +152,8 @@ def _measure(
             subject, iteration, notes = _subject(files, spec, asked)
             for note in notes:
                 yield Line(f"note: {files.run_id}: {note}")
+            if warning := _doubt(files, subject, iteration):
+                yield Line(f"WARNING: {warning}", loud=True)
             for probe in asked.probes:
                 begin(f"{place}: {probe}")
                 for measured in record(files, iteration, [probe], subject, lease.check):
@@ -184,6 +189,14 @@ def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int
     except (ValueError, RuntimeError) as error:  # the latter where a tensor is of another shape
         raise StudyError(f"its checkpoint is of another network: {' '.join(str(error).split()):.200}") from None
     return subject, state["iteration"], passed
+
+
+@torch.no_grad()
+def _doubt(files: RunFiles, subject: Subject, iteration: int) -> str:
+    """A warning where the network has another loss than its training recorded then."""
+    losses = [F.cross_entropy(subject.network.eval()(x), y, reduction="sum") for x, y in subject.batches()]
+    count = subject.looked_at()
+    return contradiction(files, "train", float(sum(losses)) / count, count, iteration)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from study.errors import StudyError
 from study.launch import local
 from study.launch.plan import WORK, Mode
+from study.launch.recorded import contradiction
 from study.launch.rounds import finish
 from study.launch.status import one_run
 from study.launch.surface_plan import SurfaceAction, all_runs, plan_surfaces
@@ -271,9 +272,22 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
     if centre:
         words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
     known = table.select(surface_store.FACTS).slice(0, 1).to_pylist()[0]
-    for name, text in (("explained", "{:.0%} of the way explained"), ("eigenvalue", "eigenvalue {:.3g}")):
+    of = "variance" if action.surface.centred else "way"
+    for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
         words += [text.format(value) for axis in "ab" if (value := known[f"{name}_{axis}"]) is not None]
     return f"{action.title}: {', '.join(words)}"
+
+
+def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
+    """Warnings where a surface that is done has another loss at its centre than the training recorded."""
+    surface, found = action.surface, []
+    if surface.bn != "frozen":
+        return []
+    for row in read_table(action.files.table).to_pylist():
+        if row["alpha"] == row["beta"] == 0.0 and row["residual"] in (None, 0.0):
+            images = row["images"] if row["split"] == "train" and surface.subset is not None else None
+            found.append(contradiction(run, row["split"], row["loss"], images))
+    return [warning for warning in dict.fromkeys(found) if warning]
 
 
 def _why(surface: Surface) -> str:

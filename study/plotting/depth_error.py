@@ -18,7 +18,7 @@ from study.plotting.caption import caption
 from study.plotting.frames import Tidy, conditions_of, final_values, in_order, named, tidy
 from study.plotting.overtime import MEASURED, check_training
 from study.plotting.papers import R15, VALUES, match
-from study.stats.intervals import RESAMPLES, SEED, bca_interval
+from study.stats.intervals import FEWEST, RESAMPLES, SEED, bca_interval
 from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]
@@ -26,7 +26,7 @@ COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source
 SOURCES = ("fig6", "i16_table1", "i16_table2", "i16_table3", "l18_fig5")  # of `papers.VALUES`: the single view's errors
 SIDE = {"plain": -0.012, "residual": 0.012}  # of the panel's width, lest the networks hide each other,
 SEEDS = 2.8  # and the seeds stand this much further out, lest their mean hide them
-BOOTSTRAP = f"BCa bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED})"
+BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 PAPERS = 4.4  # as SEEDS, for the papers' values
 SINGLE = "Pale points: single seeds. "
 
@@ -93,7 +93,7 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
     splits = [split for split in (training, "test") if split in set(data["split"].dropna())]
     finished = data.loc[data["kind"] == "mean", "condition"]
     conditions = conditions_of(evidence, finished)
-    several = f"Lines: means over seeds with {BOOTSTRAP}. "
+    several = "Lines: means over seeds" + f" with {BOOTSTRAP}" * bool(data["low"].notna().any()) + ". "
     caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + f"Left: {MEASURED[training]}."
     looks = _looks(data)
     head = canvas.Head(evidence.title, evidence.subtitle, [*looks.values(), *_papers_legend(data)])

@@ -22,7 +22,8 @@ PLANES = {
     "hessian": "eigenvectors of the Hessian",
     "interpolate": "interpolation",
 }  # the first that is there is shown
-NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole"}
+NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole",
+                  "weight": "each draw times its weight"}  # fmt: skip
 BN = {
     "frozen": "BN with the statistics of training (frozen)",
     "recalibrated": "BN recalibrated at each point",
@@ -35,7 +36,21 @@ FIELDS = (
     "points_a", "points_b", *GEOMETRY,
 )  # fmt: skip
 POINT = ("i", "j", "level", "alpha", "beta", "iteration", "split", "loss", "error", "images")
-RIVALS = ("seed", "plane", "number", "normalisation", "orthogonal", "precision", "subset", "refine", "points")
+LATER = ("ignore", "centred")
+"""Settings that older tables lack, as if they had their usual values."""
+RIVALS = (
+    "seed",
+    "plane",
+    "number",
+    "pca",
+    "normalisation",
+    "ignore",
+    "orthogonal",
+    "precision",
+    "subset",
+    "refine",
+    "points",
+)
 """What tells apart surfaces of one network and kind of BN statistics; a panel shows one of them."""
 
 
@@ -115,10 +130,13 @@ def each(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         raise StudyError("nothing to draw: no surface has been measured; `study surface SWEEP` measures them")
     require(frame, (*FIELDS, *POINT, *RUN_COLUMNS), "surfaces")
-    table = fields_of(frame.drop_duplicates("surface_id"), (*FIELDS, "run_precision"))
+    table = fields_of(frame.drop_duplicates("surface_id"), (*FIELDS, *LATER, "run_precision"))
     whole = ["number", "dims", "refine", "points_a", "points_b", "depth", "seed"]
     table[whole] = table[whole].astype(int)
     table["normalisation"] = table["normalisation"].fillna("")
+    table["ignore"] = table["ignore"].fillna("biasbn")
+    centred = np.where(table["centred"].eq(True), "centred", "uncentred")
+    table["pca"] = np.where(table["plane"] == "pca", centred, "")
     table["points"] = [
         f"{a}" if d == 1 else f"{a}×{b}" for a, b, d in table[["points_a", "points_b", "dims"]].to_numpy()
     ]
@@ -165,6 +183,8 @@ def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
         "seed": surfaces["seed"],
         "plane": surfaces["plane"].map(lambda name: kinds.index(name) if name in kinds else len(kinds)),
         "number": surfaces["number"],
+        "pca": surfaces["pca"],  # centred first, as Li et al.'s code has it
+        "ignore": surfaces["ignore"],
         "normalisation": surfaces["normalisation"].map(lambda name: norms.index(name) if name in norms else len(norms)),
         "precision": surfaces["precision"].map(lambda name: (name != "fp32", name)),
         "images": -pd.to_numeric(surfaces["subset"]).astype("Float64").fillna(np.inf),
@@ -236,7 +256,8 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
     def plane(row: Any) -> str:
         number = f" {row.number}" if row.plane == "random" else ""
         turned = ", orthogonal" if row.orthogonal is True or row.orthogonal == 1 else ""
-        how = NORMALISATIONS.get(row.normalisation, row.normalisation)
+        turned += "" if row.ignore == "biasbn" else ", biases and BN moved"
+        how = NORMALISATIONS.get(row.normalisation, row.normalisation) or row.pca
         return f"{shape}: {PLANES.get(row.plane, row.plane)}{number}" + (f", {how}" if how else "") + turned
 
     finer = surfaces["refine"].map(
@@ -299,7 +320,7 @@ def _not_shown(ranked: pd.DataFrame, surfaces: pd.DataFrame, wanted: Mapping[str
     for field in RIVALS:
         here = {"", *surfaces[field].map(_plain)}
         more = [value for value in others[field].map(_plain).unique() if value not in here]
-        if more:
+        if more and not (field == "pca" and here == {""}):  # there is another kind of plane, which is said
             differing[field] = f"{field} {_listed(sorted(more, key=str))}"
     chosen = [f"{field}=" for field in wanted if field in differing]
     how = f"; {', '.join(chosen)} to choose" if chosen else ""

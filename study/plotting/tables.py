@@ -8,6 +8,7 @@ import pandas as pd
 
 from study.plotting.frames import final_values, tidy
 from study.spec.differences import VARIANT, text
+from study.stats.intervals import FEWEST
 from study.stats.naming import varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast
@@ -17,7 +18,7 @@ MEASURES = {"train_clean": "train", "test": "test"}
 COUNTS = ("diverged", "failed", "missing")
 PAIRED = (
     "Errors at the last iteration. Differences are those of a residual network from its plain twin, paired by seed: the mean "
-    "over the pairs, with its BCa bootstrap 95 % interval, which is narrower than that with few seeds."
+    f"over the pairs, with its BCa bootstrap 95 % interval, from {FEWEST} pairs on; with few it is narrower than that."
 )
 
 
@@ -55,8 +56,9 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     """`final_errors`, and how far each residual network is from its plain twin, in points.
 
     Further columns, before the counts: `pairs`, the seeds that both have a result of; for each split the mean difference over
-    them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair; a
-    pair with a diverged run is in no mean, and the verdict says what it decides.
+    them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair,
+    and no interval of fewer than four pairs; a pair with a diverged run is in no mean, and the verdict says what it
+    decides.
 
     Raises
     ------

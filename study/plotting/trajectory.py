@@ -42,6 +42,7 @@ def plot(
     *,
     of: str = "loss",
     split: str = "train",
+    plane: str | None = None,
     seed: int | None = None,
 ) -> Plot:
     """Draw the figure: a panel for each network, rows of them for each kind of BN statistics.
@@ -49,14 +50,16 @@ def plot(
     Parameters
     ----------
     frame
-        Surfaces, as `study.read_surfaces` gives them; those with `plane` pca are drawn: the lattice as contours, and over
-        it the snapshots of the training, each with its `iteration`.
+        Surfaces, as `study.read_surfaces` gives them; those with snapshots of the training are drawn: the lattice as
+        contours, and over it the snapshots, each with its `iteration`.
     runs
         As `study.plotting.figure` takes it.
     of
         What the contours are of: `loss` (nats) or `error` (percent).
     split
         `train` or `test`.
+    plane
+        What spans it; by default principal components, where there are any.
     seed
         Which of several trainings of a network; by default the first.
 
@@ -68,15 +71,16 @@ def plot(
     planes.check(of, split)
     if not frame.empty:
         require(frame, NEEDED, "surfaces")
-        if (frame["plane"] == "pca").any():
-            frame = frame[frame["plane"] == "pca"]
-        else:
+        ways = frame.loc[(frame["plane"] == "pca") | frame["iteration"].notna(), "surface_id"]
+        if ways.empty:
             raise StudyError(
                 "nothing to draw: no surface is of a trajectory's plane; `study surface SWEEP --plane pca` measures them, "
                 "of runs with snapshot_every"
             )
+        frame = frame[frame["surface_id"].isin(ways)]
+        plane = plane or ("pca" if (frame["plane"] == "pca").any() else None)
     says = {split: f"{SPLITS[split]} {of} of {{}} images"}
-    evidence = shown(frame, runs, 2, says, "a trajectory", seed=seed)
+    evidence = shown(frame, runs, 2, says, "a trajectory", plane=plane, seed=seed)
     data = prepare(frame, evidence, of, split)
     evidence = evidence._replace(
         notes=[
@@ -87,14 +91,33 @@ def plot(
         ]
     )
     shows = (
-        f"The way of each network's training in the plane of the first two principal directions of the differences to its "
-        f"end, which stands at (0, 0); they are not centred. Coordinates are distances in the space of all weights; in "
-        f"brackets the share of the snapshots' squared distances from the end that lies along an axis. Contours: "
+        f"The way of each network's training {_planes_in_words(evidence.surfaces)}. Contours: "
         f"{SPLITS[split]} {planes.UNITS[of]} in that plane, {planes.levels_in_words(of)}. Dots: snapshots, projected; a "
         "snapshot's own loss is another one. Large dots: the first snapshots at or after the iterations at which the "
         "learning rate drops."
     )
     return Plot(draw(data, evidence, of), data, surfaces.caption_of(shows, evidence))
+
+
+PRINCIPAL = (
+    "in the plane of the first two principal directions of the differences to its end, which stands at (0, 0); {}. Coordinates "
+    "are distances in the space of all weights; in brackets the share of {} that lies along an axis"
+)
+MEANINGS = {
+    "centred": PRINCIPAL.format("centred, the mean of the snapshots is subtracted first, as Li et al.'s code does",
+                                "the snapshots' variance"),
+    "uncentred": PRINCIPAL.format("they are not centred, as Li et al.'s text has it",
+                                  "the snapshots' squared distances from the end"),
+    "": "in a given plane, projected by least squares from the space of all weights; its end stands at (0, 0)",
+}  # fmt: skip
+
+
+def _planes_in_words(surfaces: pd.DataFrame) -> str:
+    """What the planes are, and for which networks where there are several kinds."""
+    names = surfaces.groupby("pca", sort=True)["column"].unique()
+    if len(names) == 1:
+        return MEANINGS[str(names.index[0])]
+    return "; ".join(f"{MEANINGS[str(kind)]} ({', '.join(here)})" for kind, here in names.items())
 
 
 def prepare(frame: pd.DataFrame, evidence: Shown, of: str, split: str) -> pd.DataFrame:

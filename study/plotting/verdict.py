@@ -21,14 +21,16 @@ from study.plotting.caption import caption
 from study.plotting.frames import Tidy, named, tidy
 from study.plotting.phrases import counted
 from study.stats import words
-from study.stats.intervals import RESAMPLES, SEED
+from study.stats.intervals import FEWEST, RESAMPLES, SEED
 from study.stats.pairs import Contrast
 from study.stats.verdict import Finding, verdict
 
 COLUMNS = [
-    "kind", "group", "question", "contrast", "network", "row", "seed", "difference", "low", "high", "p", "sides", "n",
-    "undecided", "established", "answer",
+    "kind", "group", "question", "contrast", "network", "row", "seed", "difference", "low", "high", "p", "smallest_p", "sides",
+    "n", "undecided", "established", "answer",
 ]  # fmt: skip
+WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
+FLOOR = "†"
 ROW = 0.46  # inches: a line of words above, the marks below
 RIGHT = 1.46  # inches of numbers beside the panel
 SIZE = 6.3  # points
@@ -63,9 +65,9 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     notes = list(_notes(findings, data, evidence))
     shows = (
         "Differences in error in points, paired by seed, at the last iteration: small points are single seeds, large ones "
-        f"their means with BCa bootstrap 95 % intervals ({RESAMPLES:,} resamples, seed {SEED}); crosses at an edge are pairs in "
-        "which a run diverged. Beside them mean and interval, p of the exact sign-flip test, and the number of pairs. A "
-        "difference is called established where p is at most 0.05 and the interval excludes zero."
+        f"their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED}); "
+        "crosses at an edge are pairs in which a run diverged. Beside them mean and interval, p of the exact sign-flip test, "
+        "and the number of pairs. A difference is called established where p is at most 0.05 and the interval excludes zero."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence, notes), data, text)
@@ -89,7 +91,7 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
             "nothing to draw: no seed has a result of two depths of one network, or of a plain and a residual network of one "
             "depth; `depth: [20, 56]` in a sweep's grid makes them"
         )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(dict.fromkeys(WHOLE, "Int64"))
 
 
 def _titles(findings: tuple[Finding, ...]) -> list[str]:
@@ -120,7 +122,8 @@ def _comparisons(finding: Finding) -> Iterator[tuple[str, str, Contrast, str]]:
 def _numbers(question: str, found: Contrast) -> dict[str, Any]:
     low, high, _ = found.interval
     return {
-        "difference": found.mean, "low": low, "high": high, "p": found.p, "sides": found.sides, "n": found.n,
+        "difference": found.mean, "low": low, "high": high, "p": found.p, "smallest_p": found.smallest_p,
+        "sides": found.sides, "n": found.n,
         "undecided": found.undecided, "established": found.established,
         "answer": ANSWERS[question].get(found.established, UNSURE),
     }  # fmt: skip
@@ -202,7 +205,8 @@ def _words(axes: Axes, at: int, mean: pd.Series, edge: float) -> None:
     value, (low, high) = words.signed(mean["difference"]), map(words.signed, mean[["low", "high"]])
     axes.annotate(value + (f" [{low}, {high}]" if low != "–" else ""), (1, at), (8, 0), gid="value", **where)
     sides = "two-sided " if mean["sides"] == 2 else ""
-    test = f"{sides}p {words.probability(mean['p'])}, " if mean["n"] > 1 else ""
+    floor = FLOOR if mean["p"] <= mean["smallest_p"] < 1 else ""
+    test = "" if math.isnan(mean["p"]) else f"{sides}p {words.probability(mean['p'])}{floor}, "
     axes.annotate(f"{test}n = {mean['n']:.0f}", (1, at + 0.27), (8, 0), gid="test", **where)
 
 
@@ -213,6 +217,8 @@ def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) ->
         for mend in finding.mends:
             yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)[0]}."
     lost = data[data["kind"] == "mean"]
+    if ((lost["p"] <= lost["smallest_p"]) & (lost["smallest_p"] < 1)).any():
+        yield f"{FLOOR} the smallest p that so many pairs can give"
     if (undecided := int(lost["undecided"].sum())) > 0:
         yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
     unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)
@@ -223,6 +229,7 @@ def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) ->
 
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
     yield Line2D([], [], color=style.INK, marker=".", ms=4.5, mew=0, alpha=0.55, linestyle="none", label="single seeds")
-    yield Line2D([], [], color=style.INK, marker="D", ms=4.5, linewidth=1.2, label="mean, 95 % interval")
+    mean = "mean, 95 % interval" if data["low"].notna().any() else "mean"
+    yield Line2D([], [], color=style.INK, marker="D", ms=4.5, linewidth=1.2, label=mean)
     if (data["difference"].abs() == math.inf).any():
         yield Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged")

@@ -25,10 +25,11 @@ def measure(subject: Subject) -> Iterator[Value]:
     """
     subject.network.train()
     parameters = list(subject.network.parameters())
-    gradients = []
+    gradients, count = [], 0
     for images, labels in islice(subject.batches(), BATCHES):
         parts = torch.autograd.grad(subject.loss(images, labels), parameters)
         gradients.append(torch.cat([part.flatten() for part in parts]))
+        count += len(labels)
     if len(gradients) < 2:
         return
     inner = products(torch.stack(gradients))
@@ -36,11 +37,12 @@ def measure(subject: Subject) -> Iterator[Value]:
     cosines = inner / lengths[:, None] / lengths[None, :]
     pairs = list(combinations(range(len(gradients)), 2))
     found = torch.stack([cosines[i, j] for i, j in pairs])
-    yield from (Value("cosine", "", place, float(value)) for place, value in enumerate(found, 1))
-    yield Value("cosine_min", "", 0, float(found.min()))
-    yield Value("cosine_mean", "", 0, float(found.mean()))
+    size = count // len(gradients)
+    yield from (Value("cosine", "", place, float(value), 2 * size) for place, value in enumerate(found, 1))
+    yield Value("cosine_min", "", 0, float(found.min()), count)
+    yield Value("cosine_mean", "", 0, float(found.mean()), count)
     opposed = torch.stack([-inner[i, j] for i, j in pairs]).max().clamp(min=0)  # stays NaN where one is
-    yield Value("confusion", "", 0, float(opposed))
+    yield Value("confusion", "", 0, float(opposed), count)
 
 
 AT_ONCE = 1 << 23

@@ -41,13 +41,14 @@ def measure(subject: Subject) -> Iterator[Value]:
     network = subject.network.eval().requires_grad_(False)
     yield from _deletions(subject, network)
     if subject.spec.network == "residual":
-        images, labels = next(subject.batches())
-        norms = [float(part.norm()) for part in by_length(network, images[:PATH_IMAGES], labels[:PATH_IMAGES])]
+        images, labels = (part[:PATH_IMAGES] for part in next(subject.batches()))
+        norms = [float(part.norm()) for part in by_length(network, images, labels)]
         shares = [norm / total if (total := sum(norms)) else float("nan") for norm in norms]
-        yield from (Value("path_norm", "", k, norm) for k, norm in enumerate(norms))
-        yield from (Value("path_share", "", k, share) for k, share in enumerate(shares))
+        yield from (Value("path_norm", "", k, norm, len(labels)) for k, norm in enumerate(norms))
+        yield from (Value("path_share", "", k, share, len(labels)) for k, share in enumerate(shares))
         layers = len(next(network.blocks())[1].names("conv"))
-        yield Value("effective_depth", "", 0, 2 + layers * sum(k * share for k, share in enumerate(shares)))
+        depth = 2 + layers * sum(k * share for k, share in enumerate(shares))
+        yield Value("effective_depth", "", 0, depth, len(labels))
 
 
 # -- deleting a block ---------------------------------------------------------------------------------------------------
@@ -69,11 +70,11 @@ def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
                 lost += _loss_and_errors(network.classify(x), labels)
     scale = torch.tensor([1.0, 100.0]) / count
     for measured, value in zip(("loss", "error"), (whole * scale).tolist(), strict=True):
-        yield Value(measured, "", 0, value)
+        yield Value(measured, "", 0, value, count)
     for place, (name, block) in enumerate(zip(names, dict(network.blocks()).values(), strict=True), 1):
         if block in without:
             for measured, value in zip(("loss", "error"), (without[block] * scale).tolist(), strict=True):
-                yield Value(f"deleted_{measured}", name, place, value)
+                yield Value(f"deleted_{measured}", name, place, value, count)
 
 
 def _walk(network: Network, images: Tensor) -> tuple[list[torch.nn.Module], list[Tensor]]:

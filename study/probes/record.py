@@ -27,9 +27,15 @@ def record(
     """Measure, and write what each probe gave as it is through. As `study.probes.measure`."""
     for taken in measure(names, subject, stopped):
         common = {"run_id": files.run_id, "iteration": iteration, "probe": taken.probe}
-        cost = {"images": subject.looked_at(), "seconds": taken.seconds}
+        usual = subject.looked_at()
+        rows = [
+            common
+            | value._asdict()
+            | {"images": usual if value.images is None else value.images, "seconds": taken.seconds}
+            for value in taken.values
+        ]
         before_write()
-        add(files, [common | value._asdict() | cost for value in taken.values])
+        add(files, rows)
         yield taken
 
 

@@ -26,6 +26,8 @@ class Value(NamedTuple):
     place: int
     """Its place among those measured, from 1 in the order of the data's way; 0 for the whole network."""
     value: float
+    images: int | None = None
+    """How many images it is of; None: the training images that `Subject.batches` gives."""
 
 
 class Stopped(Exception):  # noqa: N818 -- no error: it unwinds a measurement
@@ -64,6 +66,21 @@ class Subject:
         numbers = torch.from_numpy(chosen).to(self.images.device)
         for part in torch.split(numbers, min(self.spec.recipe.batch_size, whole)):
             yield self.images.at(split, part)
+
+    def every(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images of `split` in their order, not augmented, as an evaluation takes them. Shapes as `Feed.batch`.
+
+        Raises
+        ------
+        Stopped
+            `stopped`, which is asked before each batch, says so.
+        """
+        first = 0
+        for size in self.images.evaluation_sizes(split):
+            if self.stopped():
+                raise Stopped
+            yield self.images.in_order(split, torch.tensor(first, device=self.images.device), size)
+            first += size
 
     def looked_at(self, split: str = "train", count: int | None = None) -> int:
         """How many images `batches` gives in all."""

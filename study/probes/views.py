@@ -14,14 +14,14 @@ def ten_crop(subject: Subject) -> Iterator[Value]:
     `layer` is `test`. See `study.training.views.ten_crop`. Source: He et al. 2015, section 3.4. Cost: ten forward passes
     of the test set.
     """
-    yield from _values(views.ten_crop(subject.network, subject.images))
+    yield from _values(subject, views.ten_crop(subject.network, subject.images))
 
 
 def multi_scale(subject: Subject) -> Iterator[Value]:
     """As `ten_crop`, over whole images at five scales. Cost: 18 forward passes of the test set, by the number of pixels."""
-    yield from _values(views.multi_scale(subject.network, subject.images))
+    yield from _values(subject, views.multi_scale(subject.network, subject.images))
 
 
-def _values(measures: views.Measures) -> Iterator[Value]:
+def _values(subject: Subject, measures: views.Measures) -> Iterator[Value]:
     for name, value in measures:
-        yield Value(name, "test", 0, value)
+        yield Value(name, "test", 0, value, subject.images.count("test"))

@@ -26,4 +26,4 @@ def measure(subject: Subject) -> Iterator[Value]:
         measures["distance"] = norms([now - then for now, then in zip(weights, begun, strict=True)])
     for measured, values in measures.items():
         for place, (name, value) in enumerate(zip(names, values.tolist(), strict=True), 1):
-            yield Value(measured, name, place, value)
+            yield Value(measured, name, place, value, 0)

@@ -18,7 +18,7 @@ from study.spec.run import PROBE_IMAGES
 SCHEMA = 1
 """Version of the surface spec: part of every id; raised only when the meaning of a stored field changes."""
 
-NEUTRAL: dict[str, Any] = {}
+NEUTRAL: dict[str, Any] = {"centred": False, "ignore": "biasbn", "trajectory": False}
 """Fields added since schema 1, each with the value under which older surfaces were measured; as for runs."""
 
 POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
@@ -63,11 +63,22 @@ class Surface(Model):
         description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
         "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
     )
-    normalisation: Literal["filter", "layer", "model"] | None = Field(
+    normalisation: Literal["filter", "layer", "model", "weight"] | None = Field(
         default=None,
-        description="with plane: random: what has the norm of the weights (Li et al. 2018); default filter",
+        description="with plane: random: what has the norm of the weights (Li et al. 2018), or weight: each draw times its "
+        "weight; default filter",
+    )
+    ignore: Literal["biasbn", "none"] = Field(
+        default="biasbn",
+        description="with plane: random: biases and BN's parameters stay, or, with none, move along themselves",
     )
     orthogonal: bool = Field(default=False, description="with plane: random: the second direction at right angles")
+    centred: bool = Field(
+        default=False,
+        description="with plane: pca: principal directions about the snapshots' mean, as Li et al.'s code has them, not about "
+        "the end, as their text",
+    )
+    trajectory: bool = Field(default=False, description="project the run's snapshots on the plane; pca always does")
     data: Literal["train", "test", "both"] = Field(default="both", description="whose loss and error")
     subset: int | None = Field(default=None, ge=1, description="training images; default all")
     bn: Literal["frozen", "recalibrated", "batch"] = Field(
@@ -140,11 +151,19 @@ class Surface(Model):
             raise wrong("names a run twice, or the centre itself")
         return to
 
-    @field_validator("number", "normalisation", "orthogonal")
+    @field_validator("number", "normalisation", "orthogonal", "ignore")
     @classmethod
     def _random_only(cls, value: Any, above: ValidationInfo) -> Any:
-        if value and above.data.get("plane", "random") != "random":
+        if value and value != "biasbn" and above.data.get("plane", "random") != "random":
             raise wrong(f"goes with plane: random, not with {above.data['plane']}")
+        return value
+
+    @field_validator("centred", "trajectory")
+    @classmethod
+    def _of_a_trajectory(cls, value: bool, above: ValidationInfo) -> bool:
+        plane = above.data.get("plane")
+        if value and plane is not None and (plane == "pca") != (above.field_name == "centred"):
+            raise wrong("is on with plane: pca anyway" if plane == "pca" else f"goes with plane: pca, not with {plane}")
         return value
 
     @field_validator("dims", mode="before")
@@ -204,6 +223,8 @@ class Surface(Model):
     def _two_directions(cls, orthogonal: bool, above: ValidationInfo) -> bool:
         if orthogonal and above.data.get("dims") == 1:
             raise wrong("needs two directions; a line has one")
+        if orthogonal and above.data.get("normalisation") == "weight":
+            raise wrong("goes with filters, layers or the model, not with normalisation: weight")
         return orthogonal
 
     @field_validator("bn_images", "tolerance", "curvature_images")
@@ -229,6 +250,11 @@ class Surface(Model):
         return ("train", "test") if self.data == "both" else (self.data,)
 
     @property
+    def has_trajectory(self) -> bool:
+        """Whether the snapshots of the run's training are shown in the plane."""
+        return self.plane == "pca" or self.trajectory
+
+    @property
     def title(self) -> str:
         """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
         number = f" {self.number}" if self.number else ""
@@ -238,6 +264,9 @@ class Surface(Model):
         words += [] if self.bn == "frozen" else [f"{self.bn} BN"]
         words += [] if self.normalisation in (None, "filter") else [f"normalised by {self.normalisation}"]
         words += [] if not self.orthogonal else ["orthogonal"]
+        words += [] if self.ignore == "biasbn" else ["biases and BN moved"]
+        words += [] if not self.centred else ["centred"]
+        words += [] if not self.trajectory else ["with trajectory"]
         words += [] if self.subset is None else [f"{self.subset:,} images"]
         words += [] if self.precision == "fp32" else [self.precision]
         words += [] if not self.refine else [f"refined {self.refine} times"]

@@ -25,6 +25,8 @@ class Split:
     train: Contrast
     gap: Contrast
     test: Contrast
+    left_out: tuple[str, ...] = ()
+    """Networks of the line beyond these depths that too few seeds have, with their number of seeds."""
 
     def per_depth(self, part: str) -> float:
         """The mean change of one part in points per ten added layers."""
@@ -32,7 +34,7 @@ class Split:
         return change.mean / (self.deep - self.shallow) * LAYERS
 
 
-def split(line: Line, shallow: int, deep: int) -> Split:
+def split(line: Line, shallow: int, deep: int, left_out: tuple[str, ...] = ()) -> Split:
     """The change of each error from one depth of a line to another.
 
     The expected sign of the training and test error is that of He et al. 2015, figure 6 and table 6: plain nets get
@@ -40,6 +42,5 @@ def split(line: Line, shallow: int, deep: int) -> Split:
     """
     terms = Term(1, line, deep), Term(-1, line, shallow)
     worse = 1 if line.network == "plain" else -1
-    return Split(
-        line, shallow, deep, contrast(terms, "train", worse), contrast(terms, "gap", 1), contrast(terms, "test", worse)
-    )
+    train, gap, test = (contrast(terms, part, sign) for part, sign in (("train", worse), ("gap", 1), ("test", worse)))
+    return Split(line, shallow, deep, train, gap, test, left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -109,26 +109,36 @@ class Contrast:
 
     @property
     def p(self) -> float:
-        """One-sided where the difference points the expected way, two-sided where it points the other way."""
+        """One-sided where the difference points the expected way, two-sided where it points the other way.
+
+        NaN where fewer than two pairs decide: of one the test says nothing.
+        """
+        if self.n - self.undecided < 2:
+            return math.nan
         if self.sides == 2:
             return self.test.two_sided
         return self.test.greater if self.expected > 0 else self.test.less
 
     @property
     def smallest_p(self) -> float:
-        """The least that `p` could be with so many pairs, by the same side or sides."""
-        return min(1.0, self.sides * self.test.smallest)
+        """The least that `p` could be with so many pairs, by the same side or sides; NaN where there is no `p`."""
+        return math.nan if math.isnan(self.p) else min(1.0, self.sides * self.test.smallest)
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether no differences of so many pairs could have a smaller `p`."""
+        return self.p <= self.smallest_p < 1
 
     @property
     def established(self) -> int:
         """+1 or -1 where the difference is established, else 0.
 
         It is where p is at most 0.05 and the interval excludes zero on the same side. Where there is no interval,
-        because all pairs but one have a diverged run or because all differences are equal, p alone decides, as long
-        as no finite difference points the other way.
+        because diverged runs leave too few numbers for one or because all differences are equal, p alone decides, as
+        long as no finite difference points the other way.
         """
         sign = self.direction
-        if not sign or self.p > ALPHA:
+        if not sign or not self.p <= ALPHA:
             return 0
         if math.isnan(self.interval.low):
             return sign if all(sign * d >= 0 for d in self.numbers) else 0
@@ -140,7 +150,9 @@ class Contrast:
         return needed(self.mean, self.std, len(self.numbers), self.sides)
 
 
-def contrast(terms: Sequence[Term], measure: str, expected: int, name: str = "") -> Contrast:
+def contrast(
+    terms: Sequence[Term], measure: str, expected: int, name: str = "", only: Collection[int] | None = None
+) -> Contrast:
     """Add up the terms seed by seed; a seed that any of them lacks is named with the reason, never dropped in silence.
 
     Parameters
@@ -153,9 +165,12 @@ def contrast(terms: Sequence[Term], measure: str, expected: int, name: str = "")
         The sign that He et al. 2015 found.
     name
         By default the terms' names with their signs.
+    only
+        The seeds that count; by default all.
     """
     seeds, differences, absent = [], [], []
-    for seed in sorted({seed for term in terms for seed in term.line.outcomes[term.depth]}):
+    every = {seed for term in terms for seed in term.line.outcomes[term.depth]}
+    for seed in sorted(every if only is None else every & set(only)):
         outcomes = [(term, term.line.outcomes[term.depth].get(seed)) for term in terms]
         reasons = [f"{term.name} {_reason(o, measure)}" for term, o in outcomes if not _has(o, measure)]
         if reasons:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from study.errors import StudyError, nearest
 from study.stats import words
+from study.stats.intervals import FEWEST
 from study.stats.verdict import Finding, Verdict, numbers
 
 WIDTH = 110
@@ -22,11 +23,13 @@ TRAINING = {
 }
 CAVEATS = (
     "Differences are paired by seed, in points of error, mean ± standard deviation. Intervals: BCa bootstrap of the "
-    "mean; with few seeds narrower than 95 %. p: sign-flip test, one-sided where a difference points the way that He et "
-    "al. (2015) found, else two-sided. Yes and no take both a p of at most 0.05 and an interval without zero. The side "
-    "follows the data, and nothing is corrected for the number of answers: of ten where nothing is to be found, expect "
-    "one in two such verdicts to have a wrong one."
+    f"mean, from {FEWEST} seeds on; with few seeds narrower than 95 %. p: sign-flip test, one-sided where a difference "
+    "points the way that He et al. (2015) found, else two-sided. Yes and no take both a p of at most 0.05 and an interval "
+    "without zero. The side follows the data, and nothing is corrected for the number of answers: of ten where nothing is "
+    "to be found, expect one in two such verdicts to have a wrong one."
 )
+FLOOR = "†"
+LEAST = f"{FLOOR} the smallest p that so many seeds can give."
 ESTIMATE = (
     "That many would have a chance of 80 % to show the difference, if mean and spread are as these seeds have them: an "
     "estimate, and a rough one from few seeds."
@@ -205,6 +208,8 @@ def _answered(question: str, said: Sequence[Said], lead: str, rows: list[list[st
         yield from (Block("item", " ".join([f"{one.about}: {one.answer}.", *one.because])) for one in said)
     if rows:
         yield Block("table", rows=rows)
+    if any(cell.endswith(FLOOR) for row in rows for cell in row):
+        yield Block("text", LEAST)
 
 
 def _points(finding: Finding) -> list[list[str]]:
@@ -233,7 +238,7 @@ def _steps(finding: Finding, network: str) -> list[list[str]]:
     reading = {1: "rises", -1: "falls", 0: "cannot tell"}
     for found in (step.train for step in finding.steps if step.line.network == network):
         low, high, _ = found.interval
-        p = words.probability(found.p).removeprefix("= ")
+        p = words.probability(found.p).removeprefix("= ") + FLOOR * found.at_floor
         cells = [words.spread(found), words.signed(found.median), words.bounds(low, high), p, str(found.n)]
         rows.append([found.name, *cells, reading[found.established]])
     return rows if len(rows) > 1 else []

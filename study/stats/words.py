@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from study.stats.gaps import Split
+from study.stats.intervals import FEWEST
 from study.stats.pairs import Contrast
 from study.stats.rates import Rates, Times
 from study.stats.seeds import ALPHA, fewest
+from study.stats.sign_flip import DRAWS
 from study.stats.verdict import Finding, Mend
 
 UNKNOWN = "Cannot tell"
@@ -31,7 +34,9 @@ def signed(value: float) -> str:
 
 
 def probability(p: float) -> str:
-    """`= 0.031`, `< 0.001`."""
+    """`= 0.031`, `< 0.001`, or a dash where there is none."""
+    if math.isnan(p):
+        return "–"
     return f"= {p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
@@ -64,13 +69,18 @@ def _numbers(found: Contrast) -> Iterator[str]:
         yield f"median {signed(found.median)}"
         low, high, why = found.interval
         yield f"no interval, as {why}" if why else f"95 % interval {bounds(low, high)}"
-    if found.n > 1:
+    if not math.isnan(found.p):
         yield chance(found)
 
 
 def chance(found: Contrast) -> str:
-    """`p = 0.031`, and whether it is two-sided."""
-    return f"p {probability(found.p)}" + ("" if found.sides == 1 else " (two-sided)")
+    """`p = 0.031`, and whether it is two-sided, and the smallest that there can be."""
+    more = ["two-sided"] if found.sides == 2 else []
+    if found.at_floor:
+        signed_pairs = sum(d != 0 and not math.isnan(d) for d in found.differences)
+        most = f"{COUNTS.get(signed_pairs, signed_pairs)} seeds" + " that differ" * (signed_pairs < found.n)
+        more.append(f"the smallest that {most if found.test.exact else f'{DRAWS:,} draws'} can give")
+    return f"p {probability(found.p)}" + (f" ({', '.join(more)})" if more else "")
 
 
 def _diverged(found: Contrast) -> str:
@@ -88,15 +98,19 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def unknown(found: Contrast) -> str:
-    """`Cannot tell`, and why the difference is not established. Yes is a difference above zero."""
+def unknown(found: Contrast, says: Sequence[str] | None = None) -> str:
+    """`Cannot tell`, and why the difference is not established.
+
+    `says` is the answer that each seed that decides points to, empty where it shows no difference; by default yes for a
+    difference above zero and no for one below.
+    """
     values = [d for d in found.differences if not math.isnan(d)]
     if not values:
         why = "a diverged run has no such number" if found.n else "no seed has a result at both ends"
     elif not any(values):
         why = f"{'the one seed shows' if len(values) == 1 else f'all {len(values)} seeds show'} no difference at all"
-    elif found.smallest_p > ALPHA:
-        why = _too_few(values, found.sides)
+    elif not found.smallest_p <= ALPHA:
+        why = _too_few(["yes" if d > 0 else "no" if d else "" for d in values] if says is None else says, found.sides)
     elif found.p > ALPHA:
         why = f"p {probability(found.p)}" + (", though the interval excludes zero" * found.interval.excludes_zero)
     else:
@@ -104,16 +118,16 @@ def unknown(found: Contrast) -> str:
     return f"{UNKNOWN}: {why}"
 
 
-def _too_few(values: Sequence[float], sides: int) -> str:
-    """What the seeds point to, and that they are too few; a value above zero says yes."""
-    ups, downs, n = sum(v > 0 for v in values), sum(v < 0 for v in values), len(values)
-    if n == 1:
-        return f"one seed says {'yes' if ups else 'no'}, but has no spread"
-    least = f"fewer than {COUNTS[fewest(sides)]} cannot reach p = {ALPHA}"
-    if n in (ups, downs):
-        return f"all {n} seeds say {'yes' if ups else 'no'}, but {least}"
-    level = f", {n - ups - downs} show no difference" if ups + downs < n else ""
-    return f"{ups} of {n} seeds say yes{level}, and {least}"
+def _too_few(says: Sequence[str], sides: int) -> str:
+    """What the seeds point to, and that they are too few."""
+    least = f"at least {COUNTS[fewest(sides)]} are needed"
+    if len(says) == 1:
+        return f"one seed points to '{says[0]}'; {least}"
+    ranked = Counter(sorted(says)).most_common()
+    if len(ranked) == 1:
+        return f"all {len(says)} seeds point to '{says[0]}'; {least}"
+    told = ", ".join(f"{n} to '{word}'" if word else f"{n} to no difference" for word, n in ranked)
+    return f"of {len(says)} seeds {told.replace(' to ', ' point to ', 1)}; {least}"
 
 
 # -- the five questions -----------------------------------------------------------------------------------------------
@@ -121,57 +135,85 @@ def _too_few(values: Sequence[float], sides: int) -> str:
 
 def degradation(finding: Finding) -> Answer:
     """1. Does depth raise the training error of the plain networks?"""
-    plain, found = finding.group.plain, finding.degradation
+    plain, span = finding.group.plain, finding.plain
     if plain is None:
         return f"{UNKNOWN}: there are no plain networks here", []
-    if found is None:
+    if span is None:
         reached = f"results at one depth only ({plain.depths[0]})" if plain.depths else "no result yet"
         return f"{UNKNOWN}: the plain networks have {reached}", []
+    found = span.train
     answer = {1: "Yes", -1: "No, it lowers it", 0: unknown(found)}[found.established]
-    return answer, [f"{found.name}: {evidence(found)}."]
+    ends = [plain.outcomes[depth][seed].train for depth in (span.shallow, span.deep) for seed in found.seeds]
+    floor = ["All of these errors are 0 %, where no difference can be seen."] if ends and not any(ends) else []
+    return answer, [f"{found.name}: {evidence(found)}.", *floor, *_left_out(span)]
+
+
+def _left_out(compared: Split | Mend) -> list[str]:
+    """A sentence on the networks beyond the two depths that are compared."""
+    return [f"Left out, having too few seeds: {', '.join(compared.left_out)}."] if compared.left_out else []
 
 
 def mending(finding: Finding, mend: Mend) -> Answer:
     """2. Does the shortcut mend it? Of one residual line."""
-    if mend.relief is None or mend.rest is None:
+    if mend.relief is None or mend.rest is None or mend.rise is None:
         ends = f"At {mend.deep} layers, {mend.ends.name}: {evidence(mend.ends)}."
         return f"{UNKNOWN}: the networks have one depth in common", [ends]
-    left = f"{mend.rest.name}: {evidence(mend.rest, unpaired=False)}"
+    between = f"{mend.shallow} to {mend.deep} layers"
+    left = f"{mend.rest.name}: {evidence(mend.rest, unpaired=False)}{_share(mend.rest, mend.rise)}"
     because = [
-        f"Plain change minus residual change, {mend.shallow} to {mend.deep} layers: {evidence(mend.relief)}.",
+        f"Plain change minus residual change, {between}: {evidence(mend.relief)}.",
         f"What is left{_fate(mend.rest)}, {left}.",
         f"At {mend.deep} layers, {mend.ends.name}: {evidence(mend.ends, unpaired=False)}.",
+        *_left_out(mend),
     ]
-    return _mended(finding, mend.relief, mend.rest), because
+    plain = finding.plain
+    elsewhere = plain is not None and (plain.shallow, plain.deep) != (mend.shallow, mend.deep)
+    return _mended(mend.relief, mend.rise, mend.rest) + f" ({between})" * elsewhere, because
 
 
 def _fate(rest: Contrast) -> str:
     return {1: " is a rise", -1: " is a fall", 0: " cannot be told from no change"}[rest.established] * (rest.n > 1)
 
 
-def _mended(finding: Finding, relief: Contrast, rest: Contrast) -> str:
+def _share(rest: Contrast, rise: Contrast) -> str:
+    """What is left as a share of the rise of the plain networks, of the same seeds between the same depths."""
+    if not rest.numbers or len(rest.numbers) != rest.n or len(rise.numbers) != rise.n or rise.mean <= 0:
+        return ""
+    return f"; that is {100 * rest.mean / rise.mean:.0f} % of the plain rise of {signed(rise.mean)}".replace("-", "−")
+
+
+def _mended(relief: Contrast, rise: Contrast, rest: Contrast) -> str:
     if relief.established < 0:
         return "No, depth costs more with it"
     if not relief.established:
-        return unknown(relief)
-    if finding.degradation is None or finding.degradation.established <= 0:
-        return "Depth serves the training error better with it, but that it harms the plain networks is not established"
-    if rest.established > 0 or rest.interval.low > 0 or rest.worse:
+        pairs = zip(relief.differences, rise.differences, rest.differences, strict=True)
+        return unknown(relief, [_points_to(*three) for three in pairs if not math.isnan(three[0])])
+    if rise.established <= 0:
+        return f"{SERVES}, but that it harms the plain networks is not established"
+    low, high = rest.interval[:2]
+    if len(rest.numbers) >= FEWEST and rest.interval.why:  # values that are all equal: they stand for themselves
+        low = high = rest.mean
+    if rest.established > 0 or low > 0 or rest.worse:
         return "In part"
-    return "Yes" if _small(rest, finding.degradation) else "At least in part: what is left is uncertain"
-
-
-def _small(rest: Contrast, rise: Contrast) -> bool:
-    """Whether the interval of what is left ends below half of the rise of the plain networks."""
     size = rise.mean if rise.numbers else 2 * BESIDE_DIVERGENCE
-    if rest.interval.why:  # values that are all equal: they stand for themselves
-        return bool(rest.numbers) and len(rest.numbers) > 1 and not 2 * rest.mean > size
-    return not 2 * rest.interval.high > size
+    return "Yes" if 2 * high <= size else "At least in part: what is left is uncertain"
+
+
+SERVES = "Depth serves the training error better with it"
+
+
+def _points_to(relief: float, rise: float, rest: float) -> str:
+    """The answer of one seed, by the rule for many: its values stand for the intervals."""
+    if relief <= 0:
+        return "no" if relief else ""
+    if not rise > 0:
+        return SERVES.lower()
+    return "in part" if rest > 0 else "yes"
 
 
 def overfitting(span: Split) -> Answer:
     """3. Is the rest overfitting? Of one line."""
-    because = [f"Gap: {evidence(span.gap)}."]
+    because = [f"Gap, {span.gap.name}: {evidence(span.gap)}.", *_left_out(span)]
     if span.gap.numbers:
         parts = ", ".join(f"{name} {signed(span.per_depth(part))}" for name, part in PARTS.items())
         because.insert(0, f"Per ten layers: {parts}.")
@@ -189,7 +231,19 @@ def _overfits(span: Split) -> str:
         return "No, the gap shrinks"
     if train > 0 and span.gap.numbers:
         return "Not shown: the training error rises, growth of the gap is not established"
-    return unknown(span.gap)
+    train_of, test_of = (dict(zip(part.seeds, part.differences, strict=True)) for part in (span.train, span.test))
+    gaps = zip(span.gap.seeds, span.gap.differences, strict=True)
+    says = [_blames(gap, train_of[seed], test_of[seed]) for seed, gap in gaps if not math.isnan(gap)]
+    return unknown(span.gap, says)
+
+
+def _blames(gap: float, train: float, test: float) -> str:
+    """The answer of one seed, by the rule for many."""
+    if gap <= 0:
+        return "no" if gap else ""
+    if train > 0:
+        return "in part"
+    return "yes" if test > 0 else "the gap grows, but not the test error"
 
 
 PARTS = {"test": "test", "training": "train", "gap": "gap"}
@@ -203,15 +257,19 @@ def convergence(times: Times) -> Answer:
         return f"{UNKNOWN}: no seed has two depths of which one gets there", because
     if times.censored and not times.lower_bound:
         return f"{UNKNOWN}: shallow networks too never get there", because
-    sure = ", ".join([*([chance(slopes)] if slopes.n > 1 else []), plural(slopes.n, "seed")])
+    sure = ", ".join([*([] if math.isnan(slopes.p) else [chance(slopes)]), plural(slopes.n, "seed")])
+    if times.lower_bound and slopes.direction < 0:  # it could be faster or slower
+        return f"{UNKNOWN}: too many never get there", because
+    shape = _shape(times)
+    if slopes.direction and not times.trend:
+        turns = "from one depth to the next the time does not keep rising, or falling, with depth"
+        return f"{UNKNOWN}: {turns}", [*because, *([f"{shape}."] if shape else [])]
     if times.lower_bound:
         told = f"at least {times.factor:.2f} ({sure}; those that never get there count as the length of a run)"
     else:
         low, high, why = slopes.interval
         between = "" if why else f"95 % interval {math.exp(10 * low):.2f} to {math.exp(10 * high):.2f}, "
-        told = f"{times.factor:.2f} ({between}{sure}){_shape(times)}"
-    if times.lower_bound and slopes.direction < 0:  # it could be faster or slower
-        return f"{UNKNOWN}: too many never get there", because
+        told = f"{times.factor:.2f} ({between}{sure})" + (f"; {shape}" if shape else "")
     answer = {1: "Yes", -1: "No, they are faster", 0: unknown(slopes)}[slopes.established]
     return answer, [*because, f"Ten more layers multiply the time by {told}."]
 
@@ -219,16 +277,18 @@ def convergence(times: Times) -> Answer:
 def _time(times: Times, depth: int) -> str:
     never, median = times.never(depth), times.median(depth)
     got = "never" if math.isinf(median) else f"{median:,.0f}"
-    count = len(times.reached[depth])
-    return got + (f" (not in {never} of {plural(count, 'run')})" if never and count > 1 else "")
+    count, most = len(times.reached[depth]), max(map(len, times.reached.values()))
+    if never and count > 1:
+        return f"{got} (not in {never} of {plural(count, 'run')})"
+    return got + f" ({plural(count, 'run')})" * (count < most)
 
 
 def _shape(times: Times) -> str:
     exponential, power = times.fits
     if math.isnan(exponential):
-        return "; two depths cannot show whether it grows exponentially" if len(times.reached) < 3 else ""
+        return "two depths cannot show whether it grows exponentially" if len(times.reached) < 3 else ""
     fit = f"{exponential:.2f} against depth (exponential), {power:.2f} against its logarithm (a power)"
-    return f"; R² of the logarithm of the time {fit}"
+    return f"R² of the logarithm of the time {fit}"
 
 
 def level(rates: Rates) -> str:

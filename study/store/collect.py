@@ -20,6 +20,7 @@ from study.spec import recipes
 from study.spec.identity import NEUTRAL, point_id
 from study.spec.recipe import Recipe
 from study.spec.run import RunSpec, recorded
+from study.spec.surface import NEUTRAL as SURFACE_NEUTRAL
 from study.store import attempts, probes, surfaces
 from study.store.curves import CURVES, read_curve, read_table, to_bytes
 from study.store.files import DamagedError, read_json, sweep_away_temporaries, write_bytes
@@ -300,7 +301,7 @@ def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     run was trained."""
     for field in schema:
         if field.name not in table.column_names:
-            value = pa.scalar(NEUTRAL.get(field.name), field.type)
+            value = pa.scalar((NEUTRAL | SURFACE_NEUTRAL).get(field.name), field.type)
             table = table.append_column(field, pa.repeat(value, len(table)))
     return table.select(schema.names).cast(schema)
 

@@ -21,7 +21,7 @@ PROBES = pa.schema(
         ("layer", pa.string()),  # layer or block, named as in the network's state; empty for the whole network
         ("place", pa.int64()),  # among those measured, from 1 in the order of the data's way; 0: the whole network
         ("value", pa.float64()),  # NaN and infinity as they are
-        ("images", pa.int64()),  # of the training set that the probe was to look at
+        ("images", pa.int64()),  # that the value is of; 0 where none is looked at
         ("seconds", pa.float64()),  # that this measurement of the whole probe took
     ]
 )

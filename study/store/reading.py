@@ -146,7 +146,7 @@ def _table(files: SweepFiles, path: Path, gather: Callable[[OnDisk], pa.Table], 
     """As `read_tables`: afresh where it was trained, else as collected there."""
     if files.sweep.exists():
         return gather(OnDisk(files))
-    return read_table(path) if path.exists() else schema.empty_table()
+    return completed(read_table(path), schema) if path.exists() else schema.empty_table()
 
 
 def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from study.errors import StudyError
-from study.spec.surface import Surface, surface_id
+from study.spec.surface import NEUTRAL, Surface, surface_id
 from study.store import lease
 from study.store.curves import parse, read_table, table_of, to_bytes
 from study.store.files import (
@@ -67,6 +67,8 @@ SETTINGS = pa.schema(
         ("range_b_high", pa.float64()),
         ("normalisation", pa.string()),
         ("orthogonal", pa.bool_()),
+        ("ignore", pa.string()),
+        ("centred", pa.bool_()),
         ("subset", pa.int64()),
         ("bn", pa.string()),
         ("bn_images", pa.int64()),
@@ -181,7 +183,7 @@ def gather(files: SurfaceFiles) -> pa.Table:
     """What was measured of a surface so far, sorted by its key."""
     with contextlib.suppress(FileNotFoundError):
         try:
-            return read_table(files.table).cast(SURFACES)
+            return _completed(read_table(files.table))
         except DamagedError as error:
             log.warning("%s; its chunks are read instead", error)
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
@@ -190,6 +192,14 @@ def gather(files: SurfaceFiles) -> pa.Table:
     settings = _settings(files.run_id, read_spec(files), rows) | {name: facts.get(name) for name in FACTS}
     columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
     return ordered(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES))
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """A table that was sealed before a setting was there, with the value under which it was measured."""
+    for name in SETTINGS.names:
+        if name in NEUTRAL and name not in table.column_names:
+            table = table.append_column(name, pa.repeat(pa.scalar(NEUTRAL[name]), len(table)))
+    return table.select(SURFACES.names).cast(SURFACES)
 
 
 def _facts(files: SurfaceFiles) -> dict[str, Any]:

@@ -13,12 +13,22 @@ from study.probes.confusion import AT_ONCE, products
 from study.surface.flat import Flat
 
 
-def random(flat: Flat, centre: Tensor, number: int, dims: int, normalisation: str, orthogonal: bool = False) -> Tensor:
+def random(
+    flat: Flat,
+    centre: Tensor,
+    number: int,
+    dims: int,
+    normalisation: str,
+    orthogonal: bool = False,
+    ignore: str = "biasbn",
+) -> Tensor:
     """Gaussian directions, each normalised to the weights: float32 (dims, size).
 
     With `filter` normalisation d_f <- d_f / ||d_f|| * ||w_f|| for each filter f of each layer, a linear layer's filters
-    being its rows; with `layer` the same for whole layers; with `model` for all these weights together. Biases, BN's parameters
-    and its statistics have zeros (Li et al. 2018, section 4).
+    being its rows; with `layer` the same for whole layers; with `model` for all these weights together; with `weight` each
+    draw is multiplied by its weight. Biases, BN's parameters and its statistics have zeros (Li et al. 2018, section 4). With
+    `ignore` none the biases and BN's parameters have themselves as directions. `weight` and `none` are as in that paper's code
+    (`net_plotter.py`).
 
     Each axis of each plane (`number`) has draws of its own, which hang on nothing else. With `orthogonal` each unit of the
     second direction (filter, layer or all) is at right angles to that of the first, before it is normalised.
@@ -33,13 +43,27 @@ def random(flat: Flat, centre: Tensor, number: int, dims: int, normalisation: st
         for _, part in flat.parts(drawn):
             if part.ndim > 1:
                 part.normal_(generator=draw)
+        if normalisation == "weight":
+            directions[axis] = drawn * weights
+            continue
         units = [_units(flat, vector, normalisation) for vector in (drawn, weights, directions[0], directions[axis])]
         for d, w, first, out in zip(*units, strict=True):
             d = d.double()
             if orthogonal and axis:
                 d = d - _scale(_inner(first, d), _inner(first, first)) * first.double()
             out.copy_(d * _scale(_inner(w, w), _inner(d, d)).sqrt())
+    if ignore == "none":
+        _move_vectors(flat, centre, directions)
     return directions
+
+
+def _move_vectors(flat: Flat, centre: Tensor, directions: Tensor) -> None:
+    """Let each parameter of one dimension be its own direction; in place."""
+    place = 0
+    for _, part in flat.parts(centre):
+        if part.ndim == 1 and place < flat.weights:  # beyond are BN's statistics
+            directions[:, place : place + part.numel()] = part
+        place += part.numel()
 
 
 def _seed(number: int, axis: int) -> int:
@@ -83,12 +107,16 @@ class Trajectory:
     residuals: Tensor
     """The distance of each snapshot from the plane, float64 (snapshots,)."""
     explained: list[float]
-    """Share of the squared distances to the centre that lies along each direction."""
+    """Share of the squared distances to the centre, or of the snapshots' variance, that lies along each direction."""
 
 
-def principal(flat: Flat, ways: Tensor, dims: int) -> Trajectory:
-    """Principal directions of the differences of snapshots' weights to the centre's, (n, weights); the matrix is not
-    centred, for its origin is the centre (Li et al. 2018, section 7.1). BN's statistics have no part in it.
+def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Trajectory:
+    """Principal directions of the differences of snapshots' weights to the centre's, (n, weights).
+
+    Not `centred`, they are those of the matrix as it is, whose origin is the centre (Li et al. 2018, section 7.1, as it is
+    written). `centred`, the mean of the snapshots is subtracted first, as that paper's code does (`projection.py`, by
+    scikit-learn's PCA): the directions and their shares are those of the snapshots' variance. In both cases the plane goes
+    through the centre, from where coordinates and residuals are measured. BN's statistics have no part in it.
 
     Raises
     ------
@@ -98,9 +126,13 @@ def principal(flat: Flat, ways: Tensor, dims: int) -> Trajectory:
     inner = products(ways)
     if not inner.isfinite().all():
         raise ValueError("a snapshot of the training is not finite")
-    squares, vectors = torch.linalg.eigh(inner)  # rising
+    scatter = inner
+    if centred:
+        across = inner - inner.mean(0)
+        scatter = across - across.mean(1, keepdim=True)
+    squares, vectors = torch.linalg.eigh(scatter)  # rising
     squares, vectors = squares.flip(0)[:dims], vectors.flip(1)[:, :dims]
-    total = float(inner.diagonal().sum())
+    total = float(scatter.diagonal().sum())
     if len(squares) < dims or not float(squares[-1]) > 1e-10 * total:
         raise ValueError(f"the snapshots of the training do not span {dims} dimensions")
     strongest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
@@ -111,6 +143,20 @@ def principal(flat: Flat, ways: Tensor, dims: int) -> Trajectory:
     for start in range(0, flat.weights, width):
         part = ways[:, start : start + width].double()
         directions[:, start : start + part.shape[1]] = (vectors / lengths).T @ part
-    coordinates = vectors * lengths
+    coordinates = inner @ (vectors / lengths)
     residuals = (inner.diagonal() - coordinates.square().sum(1)).clamp(min=0).sqrt()
     return Trajectory(directions, coordinates, residuals, (squares / total).tolist())
+
+
+def projected(ways: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Where snapshots lie in a given plane: the coordinates of the nearest points, (n, dims), and the distances, (n,).
+
+    By least squares, which directions at an angle need. `ways` are differences to the centre, (n, weights); of the
+    directions, (dims, size), the weights' part counts. All sums are float64.
+    """
+    rows = torch.cat([directions[:, : ways.shape[1]], ways])
+    inner = products(rows)
+    dims = len(directions)
+    coordinates = torch.linalg.lstsq(inner[:dims, :dims], inner[:dims, dims:]).solution.T
+    squares = inner.diagonal()[dims:] - (coordinates * inner[dims:, :dims]).sum(1)
+    return coordinates, squares.clamp(min=0).sqrt()

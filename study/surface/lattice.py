@@ -99,7 +99,7 @@ def chunks(
     losses
         Those of all points of the levels below the one it is asked for, or None where some are not measured yet.
     """
-    if surface.plane == "pca":
+    if surface.has_trajectory:
         yield PATH, []
     size = CURVED_CHUNK if surface.curvature else CHUNK
     yield from _dealt("c", base(surface), size)

@@ -61,7 +61,7 @@ class Plane:
     facts: dict[str, float] = field(default_factory=dict)
     """What is to be known of the directions, as the surface's table has it (`study.store.surfaces.FACTS`)."""
     snapshots: tuple[Snapshot, ...] = ()
-    """The training's way, with `plane: pca`."""
+    """The training's way, with `plane: pca` or `trajectory`."""
 
     def save(self, files: SurfaceFiles) -> None:
         """Write it as one act, after what is to be known of it."""
@@ -117,7 +117,9 @@ def make(
     snapshots: tuple[Snapshot, ...] = ()
     if surface.plane == "random":
         kind = surface.normalisation or "filter"
-        directions = spanning.random(flat, centre, surface.number, surface.dims, kind, surface.orthogonal)
+        directions = spanning.random(
+            flat, centre, surface.number, surface.dims, kind, surface.orthogonal, surface.ignore
+        )
     elif surface.plane == "interpolate":
         _check_alike(run, others)
         directions = spanning.towards(centre, [_packed(flat, other, feed) for other in others])
@@ -125,6 +127,9 @@ def make(
         directions, facts = _leading(surface, run, network, flat, feed, stopped)
     else:
         directions, snapshots, facts = _trajectory(surface, run, flat, centre)
+    if surface.trajectory:
+        iterations, ways = _ways(surface, run, flat, centre)
+        snapshots = _snapshots(iterations, *spanning.projected(ways, directions))
     if surface.dims == 2:
         a, b = directions.double()
         # Without the digits that hang on the number of threads: a surface's table has the same bytes with any.
@@ -181,10 +186,8 @@ def hessian_batches(surface: Surface, run: RunFiles, network: Network, feed: Fee
     return [pair for whole in batches for pair in zip(*(part.chunk(groups) for part in whole), strict=True)]
 
 
-def _trajectory(
-    surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
-) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
-    """The principal directions of a run's snapshots, and where these lie."""
+def _ways(surface: Surface, run: RunFiles, flat: Flat, centre: Tensor) -> tuple[list[int], Tensor]:
+    """The iterations of a run's snapshots, and the differences of their weights to the centre's, (snapshots, weights)."""
     iterations = []
     ways = torch.empty(len(run.snapshots()), flat.weights)  # the one copy: 1.1 GB of a ResNet-110 and 164 epochs
     for way, state in zip(ways, checkpoint.load_snapshots(run, torch.device("cpu")), strict=False):
@@ -195,17 +198,25 @@ def _trajectory(
             f"{run.run_id} has {len(iterations)} snapshots of its training, too few for a plane; train it with "
             "snapshot_every: epoch"
         )
+    return iterations, ways[: len(iterations)]
+
+
+def _trajectory(
+    surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
+) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
+    """The principal directions of a run's snapshots, and where these lie."""
+    iterations, ways = _ways(surface, run, flat, centre)
     try:
-        found = spanning.principal(flat, ways[: len(iterations)], surface.dims)
+        found = spanning.principal(flat, ways, surface.dims, surface.centred)
     except ValueError as error:
         raise StudyError(f"{run.run_id}: {error}") from None
-    snapshots = []
-    places = zip(iterations, found.coordinates.tolist(), found.residuals.tolist(), strict=True)
-    for iteration, place, residual in places:
-        alpha, beta = (*place, 0.0)[:2]
-        snapshots.append(Snapshot(iteration, alpha, beta, residual))
     facts = {f"explained_{axis}": share for axis, share in zip("ab", found.explained, strict=False)}
-    return found.directions, tuple(snapshots), facts
+    return found.directions, _snapshots(iterations, found.coordinates, found.residuals), facts
+
+
+def _snapshots(iterations: list[int], coordinates: Tensor, residuals: Tensor) -> tuple[Snapshot, ...]:
+    places = zip(iterations, coordinates.tolist(), residuals.tolist(), strict=True)
+    return tuple(Snapshot(iteration, place[0], sum(place[1:]), residual) for iteration, place, residual in places)
 
 
 def _around(snapshots: tuple[Snapshot, ...], dims: int) -> tuple[tuple[float, float], ...]:

@@ -44,6 +44,28 @@ def said(files: SweepFiles, probes: str = "weights", images: int | None = None) 
     return [line.text for line in lines if not line.failed], [line.text for line in lines if line.failed]
 
 
+@pytest.mark.parametrize("images", [64, 300])
+def test_every_row_says_how_many_images_it_is_of(images: int, sweep: SweepFiles) -> None:
+    usual = "responses,gradients,identity,weights,paths,confusion,batch_norm"
+    assert not said(sweep, usual, images)[1]
+    frame = package.read_probes(sweep.folder)
+    frame = frame[frame["iteration"] == frame["recipe.iterations"]]
+    batch = int(frame["recipe.batch_size"].iloc[0])
+    train = images // batch * batch
+    counts = {probe: set(rows["images"]) for probe, rows in frame.groupby("probe")}
+    assert all(counts[probe] == {train} for probe in ("responses", "gradients", "identity"))
+    assert counts["weights"] == {0}
+    assert counts["paths"] == {32, max(batch, images // 4 // batch * batch)}
+    tested = frame[(frame["probe"] == "batch_norm") & (frame["layer"] == "test")]
+    assert set(tested["images"]) == {360}  # all that there are, though no whole number of batches
+    assert set(frame[(frame["probe"] == "batch_norm") & (frame["layer"] == "train")]["images"]) == {train}
+    # It is the test error that the training recorded, not one of a sample.
+    for run_id, rows in tested.groupby("run_id"):
+        curve = read_table(RunFiles(sweep.runs / str(run_id)).curves).to_pylist()
+        [recorded] = [row["error"] for row in curve if row["split"] == "test" and row["iteration"] == 60]
+        assert rows.loc[rows["measure"] == "error_running", "value"].item() == pytest.approx(recorded)
+
+
 def named(files: SweepFiles, network: str) -> RunFiles:
     [found] = [RunFiles(path) for path in files.runs.glob(f"{network}-*")]
     return found
@@ -54,7 +76,7 @@ def test_a_sweep_says_where_its_measurements_are(finished: tuple[Path, str]) -> 
     assert "probes: results/tiny/probes.parquet" in out
     frame = package.read_probes(folder / "results/tiny")
     assert set(frame["iteration"]) == {0, 40, 60} and set(frame["probe"]) == {"responses", "weights"}
-    assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {128}
+    assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {0, 128}
     assert not frame.duplicated(["run_id", "iteration", "probe", "measure", "place", "layer"]).any()
     for files in runs(folder):
         assert "iteration 40: measured responses" in files.log.read_text()

@@ -32,6 +32,8 @@ from study.store.files import read_json, write_json
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
 from study.store.surfaces import gather, read_spec, run_folder, write_spec
+from study.training import checkpoint
+from study.training.start import final
 from tests.helpers import PATIENCE, long, read_rows
 from tests.launch.command import inside, kill_tree, start, study, sweep_file, wait_for
 
@@ -348,6 +350,33 @@ def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path)
         path.unlink()
     code, out, err = inside(copy, "sweep", "tiny.yaml")
     assert code == 2 and err.count("has no sound checkpoint any more") == 2 and "training error" in out
+
+
+@pytest.mark.parametrize("settings", [(), ("--subset", "200")])
+def test_a_centre_that_contradicts_the_training_is_said_aloud(settings: tuple[str, ...], copy: Path) -> None:
+    run = named(copy, "plain-")
+    words = ("surface", run.run_id, "--points", "3", "--range", "0.01", "--data", "train", *settings)
+    assert "WARNING" not in inside(copy, *words)[2]
+    exchange_weights(run)
+    shutil.rmtree(copy / "results/tiny/surfaces")
+    code, out, err = inside(copy, *words)
+    assert code == 0 and "at the centre" in out
+    [warning] = [line for line in err.splitlines() if line.startswith("WARNING")]
+    assert run.run_id in warning and "its training recorded" in warning
+    code, out, _ = inside(copy, "embed", run.run_id, "--depth", "14")
+    assert code == 0 and f"WARNING: {run.run_id}" in out
+    code, _, err = inside(copy, "probe", run.run_id, "--probes", "weights", "--images", "256")
+    assert code == 0 and err.startswith(f"WARNING: {run.run_id}")
+
+
+def exchange_weights(run: RunFiles) -> None:
+    """Its checkpoint, with the weights of another network of its kind."""
+    state = final(run)
+    last = list(state["network"])[-2]  # of the linear layer
+    network = state["network"] | {last: 300 * state["network"][last]}
+    for path in run.checkpoints():
+        path.unlink()
+    checkpoint.save(run, state["iteration"], state | {"network": network})
 
 
 def test_the_points_of_a_trajectory_are_not_counted_as_those_of_its_plane() -> None:

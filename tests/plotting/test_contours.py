@@ -315,4 +315,4 @@ def test_no_text_overlaps_or_is_cut_off(count: int) -> None:
 
 def test_every_normalisation_has_its_words() -> None:
     known = get_args(get_args(Surface.model_fields["normalisation"].annotation)[0])
-    assert set(NORMALISATIONS) == set(known) == {"filter", "layer", "model"}
+    assert set(NORMALISATIONS) == set(known) == {"filter", "layer", "model", "weight"}

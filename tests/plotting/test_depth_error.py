@@ -57,14 +57,15 @@ def test_absent_runs_are_named_and_n_is_printed(absences: Frames) -> None:
     notes = "\n".join(text.get_text() for text in figure.texts)
     assert "diverged (×): plain-56 seed 3 at iteration 9,700" in notes
     assert "missing: residual-56 seed 4" in notes
-    assert "BCa bootstrap 95 % intervals (10,000 resamples, seed 0)" in notes
+    assert "BCa bootstrap 95 % intervals from 4 seeds on (10,000 resamples, seed 0)" in notes.replace("\n", " ")
     for axes in figure.axes:
         assert axes.get_title("left").endswith("(n = 5 unless given)")
         assert [text.get_text() for text in axes.texts if "=" in text.get_text()] == ["n=4"] * 3
 
 
-def test_one_seed_has_no_interval(make: Callable[..., Frames]) -> None:
-    plot = depth_error.plot(*make(seeds=1, iterations=400))
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_few_seeds_have_no_interval(seeds: int, make: Callable[..., Frames]) -> None:
+    plot = depth_error.plot(*make(seeds=seeds, iterations=400))
     assert plot.data[["low", "high"]].isna().all(axis=None)
     assert "bootstrap" not in "\n".join(text.get_text() for text in plot.figure.texts)
 

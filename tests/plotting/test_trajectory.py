@@ -177,3 +177,32 @@ def test_no_text_overlaps_or_is_cut_off(count: int, style: str) -> None:
     with styled(style):
         frame = together(*[small(network="residual", depth=depth) for depth in (20, 56, 1202)[:count]])
         assert unreadable(trajectory.plot(frame).figure) == []
+
+
+@pytest.mark.parametrize(("centred", "word"), [(True, "centred"), (False, "uncentred"), (None, "uncentred")])
+def test_it_says_whether_the_directions_are_centred(centred: bool | None, word: str) -> None:
+    frame = way()
+    if centred is not None:  # older tables do not say
+        frame["centred"] = centred
+    plot = trajectory.plot(frame)
+    assert f"plane: principal components, {word}" in texts(plot.figure).replace("\n", " ")
+    assert ("they are not centred" in plot.caption) != ("the mean of the snapshots is subtracted first" in plot.caption)
+    assert ("they are not centred" in plot.caption) == (word == "uncentred")
+
+
+def test_of_both_the_one_of_the_papers_code_is_drawn_and_the_other_named() -> None:
+    both = together(way().assign(centred=False), way().assign(centred=True, surface_id="other-000000000000"))
+    plot = trajectory.plot(both)
+    assert "principal components, centred" in texts(plot.figure) and "(pca uncentred)" in texts(plot.figure)
+
+
+def test_a_trajectory_in_a_given_plane_is_drawn_and_named() -> None:
+    frame = way()
+    frame["plane"], frame["normalisation"] = "random", "filter"
+    frame[["explained_a", "explained_b"]] = float("nan")
+    plot = trajectory.plot(frame)
+    assert "plane: random 0, filter-" in texts(plot.figure).replace("\n", " ")
+    assert "projected by least squares" in plot.caption and "principal" not in plot.caption
+    both = together(way(), frame.assign(surface_id="other-000000000000"))
+    assert "principal directions" in trajectory.plot(both).caption
+    assert "projected by least squares" in trajectory.plot(both, plane="random").caption

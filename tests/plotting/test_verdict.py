@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def test_the_numbers_are_the_verdicts(absences: Frames) -> None:
     for name in ("plain-56 − plain-20", "residual-56 − residual-20", "plain-56 − residual-56"):
         mine, theirs = means.loc[[name]].iloc[0], train.loc[name]
         assert (mine["difference"], mine["n"], mine["p"]) == (theirs["mean"], theirs["n"], theirs["p"])
-        assert (mine["low"], mine["high"]) == (theirs["low"], theirs["high"])
+        np.testing.assert_array_equal(mine[["low", "high"]].astype(float), theirs[["low", "high"]].astype(float))
     assert means["question"].tolist() == [
         "plain-56 − plain-20, training error", "residual-56 − residual-20, training error",
         "relief by the shortcut, 20 to 56 layers", "plain-56 − residual-56, training error",
@@ -53,7 +54,8 @@ def test_the_picture_shows_exactly_the_data(absences: Frames) -> None:
         assert drawn["mean"][0].get_xdata()[0] == mean["difference"]
         assert len(drawn["diverged"]) == (seeds.abs() == math.inf).sum()
         (bar,) = [c for c in axes.collections if c.get_gid() == question]
-        np.testing.assert_array_equal(bar.get_segments()[0][:, 0], [mean["low"], mean["high"]])
+        ends = bar.get_segments()[0][:, 0] if mean["n"] > 3 and np.isfinite(mean["low"]) else [np.nan] * 2
+        np.testing.assert_array_equal(ends, [mean["low"], mean["high"]])
 
 
 def test_the_answer_stands_beside_each_difference(absences: Frames) -> None:
@@ -61,10 +63,11 @@ def test_the_answer_stands_beside_each_difference(absences: Frames) -> None:
     answers = [text.get_text() for text in plot.figure.axes[0].texts if text.get_gid() == "answer"]
     assert answers == ["rises with depth", *["cannot tell"] * 5]
     tests = [text.get_text() for text in plot.figure.axes[0].texts if text.get_gid() == "test"]
-    assert tests[0] == "p = 0.031, n = 5" and tests[4].startswith("two-sided p = ")
+    assert tests[0] == "p = 0.031†, n = 5" and tests[4].startswith("two-sided p = ")
     notes = words(plot).replace("\n", " ")
     assert "Does depth raise the training error of plain networks? Yes." in notes
-    assert "Does the shortcut mend it (residual)? Cannot tell: all 3 seeds say yes" in notes
+    assert "Does the shortcut mend it (residual)? Cannot tell: all 3 seeds point to 'yes'" in notes
+    assert "† the smallest p that so many pairs can give" in notes
 
 
 def test_diverged_runs_stand_at_the_edge_they_speak_for(make: Callable[..., Frames]) -> None:
@@ -93,6 +96,18 @@ def test_one_seed_has_no_interval_and_no_p(make: Callable[..., Frames]) -> None:
     means = plot.data[plot.data["kind"] == "mean"]
     assert means[["low", "high"]].isna().all(axis=None)
     assert {t.get_text() for t in plot.figure.axes[0].texts if t.get_gid() == "test"} == {"n = 1"}
+    assert means["p"].isna().all() and "95 %" not in plot.figure.legends[0].get_texts()[-1].get_text()
+
+
+def test_its_csv_has_whole_numbers_and_no_p_of_one_seed(make: Callable[..., Frames], tmp_path: Path) -> None:
+    for seeds, tested in ((1, False), (2, True)):
+        path = tmp_path / "verdict.csv"
+        verdict.plot(*make(seeds=seeds, iterations=400)).data.to_csv(path, index=False)
+        rows = pd.read_csv(path, dtype=str).fillna("")
+        of_seeds, means = rows[rows["kind"] == "seed"], rows[rows["kind"] == "mean"]
+        assert set(of_seeds["seed"]) == set(map(str, range(seeds))) and set(means["n"]) == {str(seeds)}
+        assert set(means["sides"]) <= {"1", "2"} and (means["p"] != "").all() == tested
+        assert (means[["low", "high"]] == "").all(axis=None)
 
 
 def test_one_network_or_one_depth_gives_what_there_is(make: Callable[..., Frames]) -> None:

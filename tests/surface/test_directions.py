@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from study.networks.network import Network, build
 from study.probes import confusion
 from study.surface import directions
-from study.surface.directions import principal, random, towards
+from study.surface.directions import principal, projected, random, towards
 from study.surface.flat import Flat
 from tests.helpers import make_spec
 
@@ -51,6 +52,28 @@ def test_coarser_normalisations(kind: str) -> None:
     # One scale for all its filters: these do not have the weights' norms.
     stem = [dict(flat.parts(side))["stem.0.weight"].flatten(1).norm(dim=1) for side in (direction, vector)]
     assert not torch.allclose(*stem, rtol=0.05)
+
+
+def test_by_weight_each_draw_is_multiplied_by_its_weight() -> None:
+    _, flat, vector = centre()
+    by_weight, by_model = (random(flat, vector, 0, 2, kind) for kind in ("weight", "model"))
+    for axis in range(2):
+        for (_, d), (_, drawn), (_, w) in zip(*map(flat.parts, (by_weight[axis], by_model[axis], vector)), strict=True):
+            if w.ndim > 1:
+                ratio = d / (drawn * w)
+                torch.testing.assert_close(ratio, torch.full_like(ratio, float(ratio.flatten()[0])), rtol=1e-4, atol=0)
+            else:
+                assert not d.any()
+
+
+@pytest.mark.parametrize("kind", ["filter", "weight"])
+def test_with_nothing_ignored_biases_and_bn_move_along_themselves(kind: str) -> None:
+    network, flat, vector = centre()
+    parameters = {name for name, _ in network.named_parameters()}
+    usual, every = (random(flat, vector, 0, 2, kind, ignore=ignore) for ignore in ("biasbn", "none"))
+    for axis in range(2):
+        for (name, d), (_, before), (_, w) in zip(*map(flat.parts, (every[axis], usual[axis], vector)), strict=True):
+            assert torch.equal(d, w if w.ndim == 1 and name in parameters else before)
 
 
 def test_each_axis_and_each_plane_has_draws_of_its_own_that_repeat() -> None:
@@ -139,6 +162,33 @@ def test_the_matrix_is_not_centred() -> None:
     torch.testing.assert_close(
         found.residuals, torch.tensor([1.0, 0.5, 0.5, 1.0], dtype=torch.float64), rtol=0.01, atol=0
     )
+
+
+@pytest.mark.parametrize(("snapshots", "offset"), [(3, 0.0), (12, 0.0), (12, 30.0)])
+def test_centred_it_is_scikit_learns_pca(snapshots: int, offset: float) -> None:
+    _network, flat, _ = centre()
+    draw = torch.Generator().manual_seed(0)
+    ways = torch.randn(snapshots, flat.weights, generator=draw) * torch.linspace(2, 1, snapshots)[:, None] + offset
+    ways[-1] = 0  # the end
+    found, theirs = principal(flat, ways, 2, centred=True), PCA(2).fit(ways.double().numpy())
+    assert found.explained == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
+    components = torch.from_numpy(theirs.components_)
+    ours = found.directions[:, : flat.weights].double()
+    signs = (ours * components).sum(1).sign()
+    torch.testing.assert_close(ours, components * signs[:, None], rtol=0, atol=1e-6)
+    # As in the code of Li et al. the plane goes through the end, not through the mean.
+    torch.testing.assert_close(found.coordinates, ways.double() @ ours.T, rtol=1e-5, atol=1e-4)
+    assert not found.coordinates[-1].any() and float(found.residuals[-1]) == 0
+    assert principal(flat, ways, 2).explained != pytest.approx(found.explained, rel=1e-3)
+
+
+def test_snapshots_are_projected_by_least_squares() -> None:
+    axes = torch.tensor([[2.0, 0.0, 0.0, 9.0], [1.0, 1.0, 0.0, 9.0]])  # at an angle; the last value is no weight
+    ways = torch.tensor([[3.0, 1.0, 0.0], [3.0, 1.0, 4.0], [0.0, 0.0, 0.0]])
+    coordinates, residuals = projected(ways, axes)
+    wanted = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(coordinates, wanted)
+    torch.testing.assert_close(residuals, torch.tensor([0.0, 4.0, 0.0], dtype=torch.float64))
 
 
 def test_snapshots_on_a_line_span_no_plane() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from study.errors import StudyError
 from study.networks.network import build
@@ -17,6 +18,8 @@ from study.store import runs as store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.surface import plane
 from study.surface.evaluate import Evaluator
+from study.surface.flat import Flat
+from study.surface.lattice import PATH, chunks
 from study.training import checkpoint
 from study.training.images import Images
 from study.training.start import final
@@ -192,6 +195,42 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
     with pytest.raises(StudyError, match=expected) as raised:
         plane.make(surface_of(run), run, [], images)
     assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)
+
+
+def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run = trained["plain"]
+    flat = Flat(build(store.read_spec(run), 1, 10))
+    states = [flat.pack(state["network"]) for state in checkpoint.load_snapshots(run, torch.device("cpu"))]
+    weights = torch.stack(states)[:, : flat.weights].double()
+    made = plane.make(surface_of(run, plane="pca", centred=True), run, [], digits)
+    theirs = PCA(2).fit((weights - weights[-1]).numpy())
+    shares = [made.facts["explained_a"], made.facts["explained_b"]]
+    assert shares == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
+    places = torch.tensor([snapshot[1:3] for snapshot in made.snapshots]).abs()
+    wanted = ((weights - weights[-1]) @ torch.from_numpy(theirs.components_).T).abs()
+    torch.testing.assert_close(places, wanted.float(), rtol=1e-4, atol=1e-5)
+    uncentred = plane.make(surface_of(run, plane="pca"), run, [], digits)
+    assert uncentred.facts["explained_a"] != pytest.approx(shares[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dims": 1}, {}, {"normalisation": "weight", "ignore": "none"}, {"plane": "hessian"}]
+)
+def test_any_plane_can_have_the_trajectory_projected_on_it(
+    fields: dict[str, object], trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run = trained["residual"]
+    plain, made = (
+        plane.make(surface_of(run, trajectory=shown, curvature_images=64, **fields) if "plane" in fields
+                   else surface_of(run, trajectory=shown, **fields), run, [], digits)
+        for shown in (False, True)
+    )  # fmt: skip
+    assert not plain.snapshots and torch.equal(plain.directions, made.directions) and plain.ranges == made.ranges
+    assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
+    assert made.snapshots[-1][1:] == (0.0, 0.0, 0.0) and made.snapshots[0].residual > 0
+    assert next(chunks(surface_of(run, trajectory=True), lambda level: None)) == (PATH, [])
 
 
 def test_a_trajectory_needs_snapshots(copies: dict[str, RunFiles], digits: Images) -> None:
