@@ -1,8 +1,6 @@
 """Training loops in processes of their own, for `study bench`: they stand still while it is not their turn.
 
-    python -m study.launch.bench_process --depth 20 --precision fp32
-
-reads a number of steps from each line of its input, takes them with one thread, and prints the seconds that they took.
+Each reads a number of steps from each line of its input, takes them with one thread, and prints the seconds that they took.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from study.boot import command, environment
 from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
 
@@ -33,7 +32,7 @@ class Loops:
     """
 
     def __init__(self, commands: Sequence[Sequence[str]], tuned: bool) -> None:
-        plain = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
+        plain = {name: value for name, value in environment().items() if name not in ALLOCATOR}
         self.processes = [
             subprocess.Popen(
                 command,
@@ -88,14 +87,14 @@ class Loops:
 
 def workers(depth: int, precision: str, count: int) -> Loops:
     """As many single-threaded processes as a sweep would have workers, each training a ResNet of its own."""
-    command = [sys.executable, "-m", "study.launch.bench_process", "--depth", str(depth), "--precision", precision]
-    return Loops([command] * count, tuned=True)
+    words = command("study.launch.bench_process", "--depth", str(depth), "--precision", precision)
+    return Loops([words] * count, tuned=True)
 
 
 def textbook(script: Path, depth: int, device: str) -> Loops:
     """The textbook loop, with as many threads as torch takes."""
-    command = [sys.executable, "-W", "ignore", str(script), "--serve", "--depth", str(depth), "--device", device]
-    return Loops([command], tuned=False)
+    words = [sys.executable, "-P", "-W", "ignore", str(script), "--serve", "--depth", str(depth), "--device", device]
+    return Loops([words], tuned=False)
 
 
 def textbook_script() -> Path | None:
@@ -123,7 +122,3 @@ def main() -> None:
     train = timed_steps(case.specs(), torch.device("cpu"), noise())
     for line in sys.stdin:
         print(train(int(line)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
