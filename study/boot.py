@@ -22,20 +22,22 @@ def command(module: str, *arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The environment of a Python that imports what this process can import, and nothing from the working directory."""
-    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(_path())}
+    named = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = dict.fromkeys(_elsewhere([*named, *sys.path]))
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path)}
 
 
 def isolate() -> None:
     """Take off this process's path what Python put there for a script: the script's folder or the working directory."""
     if not sys.flags.safe_path:
         del sys.path[0]
-    sys.path[:] = _path()
+    sys.path[:] = _elsewhere(sys.path)
 
 
-def _path() -> list[str]:
-    """`sys.path` without the working directory, which an empty entry of PYTHONPATH stands for, too."""
+def _elsewhere(path: list[str]) -> list[str]:
+    """Of a path the entries that are not the working directory, for which an empty one stands."""
     installed = {*site.getsitepackages(), site.getusersitepackages()}
-    return [entry for entry in sys.path if entry in installed or (entry and not _is_here(Path(entry)))]
+    return [entry for entry in path if entry in installed or (entry and not _is_here(Path(entry)))]
 
 
 def _is_here(folder: Path) -> bool:

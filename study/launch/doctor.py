@@ -51,7 +51,8 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     # In a process of its own: a torch that crashes on import must not take the doctor with it.
     probe = subprocess.run(
-        [sys.executable, "-c", PROBE], env=environment(), capture_output=True, text=True, check=False)
+        [sys.executable, "-c", PROBE], env=environment(), capture_output=True, text=True, check=False
+    )
     if probe.returncode:
         last = (probe.stderr.strip().splitlines() or [f"exit status {probe.returncode}"])[-1]
         hint = "install both from the same index: pip install --force-reinstall torch torchvision"

@@ -104,8 +104,8 @@ def require(digest: str | None) -> None:
     """
     if digest not in (None, code()):
         raise StudyError(
-            f"the code in {Path(study.__file__).parent} ({code()}) is not that of the command which started this process "
-            f"({digest}), so nothing is trained with it; was it edited? Give the command again"
+            f"the code in {Path(study.__file__).parent} ({code()}) is not what the command that started this process runs "
+            f"({digest}), so nothing was trained with it; if it was edited meanwhile, give the command again"
         )
 
 
