@@ -252,7 +252,7 @@ def test_a_decoding_process_reports_the_bad_file(toy):
 def test_a_decoding_process_that_dies_is_reported(toy, monkeypatch):
     root, _ = toy
     files = image_folder.scan(root / "toy/train", ("ant", "cat")).files
-    monkeypatch.setattr(decode, "BOOT", "import os; os._exit(9)")
+    monkeypatch.setattr(decode, "command", lambda *words: [sys.executable, "-c", "import os; os._exit(9)"])
     with pytest.raises(StudyError, match="ended early, after 0 of 120000 images"):
         list(decode.decode_all(files * 20000, (6, 6), False, processes=2))  # a task longer than a pipe's buffer
 

@@ -6,6 +6,7 @@ import pytest
 
 from study.errors import StudyError
 from study.launch import queue
+from study.launch.slurm import Place
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:
@@ -62,3 +63,18 @@ def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pyt
         "#!/bin/sh\necho 'fatal: Could not establish a configuration source' >&2\nexit 1\n"
     )
     assert not queue.on_a_cluster()
+
+
+@pytest.mark.parametrize(
+    "lines, says",
+    [
+        (["srun: error: Unable to create step for job 5: More processors requested than permitted"], "More processors"),
+        (["Error: no", "srun: error: n1: task 0: Exited with exit code 1", "srun: Terminating StepId=5.0"], "Error: no"),
+        (["submitit INFO (2026-01-01) - Exiting after successful completion"], ""),
+    ],
+)  # fmt: skip
+def test_a_jobs_last_words_are_those_that_say_why(tmp_path: Path, lines: list[str], says: str) -> None:
+    log = tmp_path / "5_0_log.out"
+    log.write_text("\n".join(lines))
+    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).last_words()
+    assert (says in words) if says else not words
