@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,6 +237,8 @@ def test_several_processes_give_the_same_as_one(toy):
     root, _ = toy
     files = image_folder.scan(root / "toy/train", ("ant", "cat")).files
     alone = list(decode.decode_all(files, (6, 6), False, processes=1))
+    for name in ("numpy", "queue", "study", "types"):  # nothing in the working directory is imported
+        Path(f"{name}.py").write_text("raise SystemExit(1)\n")
     together = sorted(decode.decode_all(files, (6, 6), False, processes=3), key=lambda block: block[0])
     assert [start for start, _ in together] == [0, 2, 4]
     assert np.array_equal(np.concatenate([b for _, b in together]), np.concatenate([b for _, b in alone]))
