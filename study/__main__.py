@@ -1,5 +1,15 @@
-"""`python -m study` is the command `study`."""
+"""The command `study`, which `python -m study` is, too."""
 
-from study.cli import main
+from study import boot
 
-main()
+
+def main() -> None:
+    """Run the command, with nothing to be imported from the working directory."""
+    boot.isolate()
+    from study.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ import study
 
 PACKAGE = Path(study.__file__).parent
 FLOORS = [
+    "boot",
     "errors",
     "spec",
     "store",

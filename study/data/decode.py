@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 import numpy as np
 from PIL import Image
 
+from study.boot import command, environment
 from study.data.images import Images
 from study.errors import StudyError
 
@@ -34,14 +35,6 @@ TURNS = {
 _Block = tuple[int, Images, Counter[str]]
 BLOCK = 256  # images sent at once
 FILES_PER_PROCESS = 1000  # fewer are decoded sooner than a process starts
-BOOT = """
-import sys
-from multiprocessing.connection import Connection
-pipe = Connection(int(sys.argv[1]))
-sys.path[:] = pipe.recv()
-from study.data.decode import serve
-serve(pipe)
-"""
 
 
 def decode(path: str, shape: tuple[int, int], crop: bool, notes: Counter[str] | None = None) -> Images:
@@ -188,7 +181,6 @@ def _decode_in_processes(
             worker, pipe = _start_worker()
             workers.append(worker)
             pipes.append(pipe)
-            pipe.send(sys.path)
             pipe.send((list(files[start:stop]), start, shape, crop))
         for message in _receive(pipes):
             arrived += len(message[1])
@@ -212,9 +204,8 @@ def _start_worker() -> tuple[subprocess.Popen[bytes], Connection]:
     # its next write; a session of its own keeps Ctrl-C for the parent.
     ours, theirs = Pipe()
     with theirs:
-        worker = subprocess.Popen(
-            [sys.executable, "-c", BOOT, str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True
-        )
+        words = command("study.data.decode", str(theirs.fileno()))
+        worker = subprocess.Popen(words, pass_fds=[theirs.fileno()], start_new_session=True, env=environment())
     return worker, ours
 
 
@@ -232,8 +223,9 @@ def _receive(pipes: list[Connection]) -> Iterator[_Block]:
             yield message
 
 
-def serve(pipe: Connection) -> None:
+def main() -> None:
     """The body of a decoding process: one task, answered block by block, or by the error that ended it."""
+    pipe = Connection(int(sys.argv[1]))
     try:
         for message in _blocks(*pipe.recv()):
             pipe.send(message)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study import data
+from study.boot import environment
 from study.launch.provenance import cpu_model, package_version, usable_cores
 from study.spec.registry import DATA
 from study.spec.run import FOLDERS
@@ -45,7 +46,9 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
     # In a process of its own: a torch that crashes on import must not take the doctor with it. Of torchvision its library
     # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
     command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as probe:
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as probe:
         yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
         yield _slurm()
         for name in DATA:

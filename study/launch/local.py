@@ -10,7 +10,6 @@ import queue
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from study.boot import command, environment
 from study.errors import StudyError
 from study.launch.allocator import ALLOCATOR
-from study.launch.provenance import usable_cores
+from study.launch.provenance import code, usable_cores
 from study.store import runs as store
 from study.store.files import WriteError
 from study.store.layout import task_files
@@ -125,16 +125,15 @@ class _Worker:
     def __init__(self, device: str, threads: int, job: Job, events: queue.Queue[tuple[_Worker, Any]]) -> None:
         self.folders: list[Path] = []
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `close`
-        command = [sys.executable, "-m", "study.launch.worker", "--device", device]
-        command += ["--threads", str(threads), "--data-root", str(job.data_root.resolve())]
-        command += ["--checkpoint-seconds", str(job.checkpoint_seconds), "--watchdog", str(job.watchdog)]
+        words = command("study.launch.worker", "--device", device, "--threads", str(threads), "--code", code())
+        words += ["--data-root", str(job.data_root.resolve()), "--checkpoint-seconds", str(job.checkpoint_seconds)]
         self.process = subprocess.Popen(
-            command,
+            [*words, "--watchdog", str(job.watchdog)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env={**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**ALLOCATOR, **environment(), "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
         self._follow(events)
@@ -265,6 +264,8 @@ class _Run:
                 self.view.note(event["message"])
         elif event["event"] == "unwritable":  # nor for any other run, as a rule
             raise WriteError(event["number"], event["text"], event["file"])
+        elif event["event"] == "refused":
+            raise StudyError(event["text"])
         else:
             for run_id, outcome in event["outcomes"].items():
                 self._ended(run_id, outcome)
@@ -340,6 +341,8 @@ def train(
     ------
     WriteError
         The results folder cannot be written.
+    StudyError
+        The code was edited, so that a worker would train with other code than this process has.
     """
     run = _Run(packs, shape, job, view)
     with _Interrupt().installed() as interrupt:

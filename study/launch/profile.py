@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from study.errors import StudyError, nearest, printable
+from study.launch.queue import run
 from study.spec.fields import wrong
 from study.spec.yaml import read
 
@@ -21,7 +22,40 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _minutes(limit: Any) -> Any:
+    """A limit in one of SLURM's forms as whole minutes; seconds beyond a minute count as one, as SLURM has it."""
+    if not isinstance(limit, str):
+        return limit
+    found = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", limit)
+    if not found:
+        raise wrong("must be minutes, or SLURM's MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS")
+    days, *parts = found.groups()
+    numbers = [int(part) for part in parts if part is not None]
+    if days is None and len(numbers) < 3:
+        numbers.insert(0, 0)  # they begin with the minutes
+    hours, minutes, seconds, *_ = *numbers, 0, 0
+    return (int(days or 0) * 24 + hours) * 60 + minutes + math.ceil(seconds / 60)
+
+
 Line = Annotated[str, AfterValidator(_one_line)]
+Minutes = Annotated[int, BeforeValidator(_minutes)]
+
+_FIELDS = {
+    "array": "max_parallel", "cpus-per-gpu": "cpus", "cpus-per-task": "cpus", "gpus": "gpus", "gpus-per-node": "gpus",
+    "gpus-per-task": "gpus_per_run", "mem": "memory", "ntasks": "gpus_per_run", "ntasks-per-node": "gpus_per_run",
+    "signal": "signal_seconds",
+} | {name: name for name in ("account", "constraint", "gres", "nodes", "partition", "qos", "time")}  # fmt: skip
+"""Options of sbatch that a field of a profile stands for."""
+_OURS = {
+    "clusters", "comment", "error", "help", "job-name", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
+    "uid", "usage", "version", "wait", "wrap",
+}  # fmt: skip
+"""Options that a submission sets itself, or that would make something else of it."""
+_SHORT = {
+    "a": "array", "A": "account", "c": "cpus-per-task", "C": "constraint", "e": "error", "G": "gpus", "h": "help",
+    "J": "job-name", "M": "clusters", "n": "ntasks", "N": "nodes", "o": "output", "p": "partition", "q": "qos",
+    "Q": "quiet", "t": "time", "V": "version", "W": "wait",
+}  # fmt: skip
 
 
 class Profile(BaseModel):
@@ -35,7 +69,11 @@ class Profile(BaseModel):
     constraint: Line | None = None
     gres: Line | None = Field(default=None, description="generic resources, such as gpu:a100:1")
     gpus: int = Field(default=0, ge=0, description="GPUs of a job (--gpus-per-node)")
-    time: int = Field(default=60, ge=1, description="limit of a job in minutes; a run that needs more is requeued")
+    time: Minutes = Field(
+        default=60,
+        ge=1,
+        description="limit of a job in minutes, or as SLURM writes it; a run that needs more is requeued",
+    )
     memory: str | None = Field(default=None, pattern=r"^[0-9]+[KMGT]?$", description="such as 16G")
     cpus: int = Field(default=1, ge=1, description="cores of a job; threads of a run on the CPU")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -77,7 +115,15 @@ def load_profile(path: Path | None) -> Profile:
         lines = [_explain(document.place(tuple(item["loc"])), item) for item in error.errors()]
         raise StudyError(*lines) from None
     document.check()
-    _check_sbatch(profile, document.place(("sbatch",)))
+    if profile.time * 60 <= profile.signal_seconds:
+        field = "time" if "time" in data else "signal_seconds"
+        raise StudyError(
+            f"{document.place((field,))}: {field}: a job of {profile.time} min that is told to checkpoint "
+            f"{profile.signal_seconds} s before its end would be stopped at its start; raise time or lower signal_seconds"
+        )
+    known = sbatch_options() if profile.sbatch else set()
+    for name in profile.sbatch:
+        _check_option(name, document.place(("sbatch", name)), known)
     return profile
 
 
@@ -92,16 +138,21 @@ def _explain(place: str, item: Any) -> str:
 def sbatch_options() -> set[str]:
     """The long options that this cluster's sbatch knows; none where it cannot be asked."""
     try:
-        done = subprocess.run(["sbatch", "--help"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        printed = run(["sbatch", "--help"], timeout=30).stdout
+    except StudyError:
         return set()
-    return set(re.findall(r"--([a-z][a-z0-9-]+)", done.stdout))
+    return set(re.findall(r"--([a-z][a-z0-9-]+)", printed))
 
 
-def _check_sbatch(profile: Profile, place: str) -> None:
-    known = sbatch_options()
-    for name in profile.sbatch:
-        if known and name.replace("_", "-") not in known:
-            raise StudyError(
-                f"{place}: sbatch has no option '{name}'{nearest(name, known)}; known: {', '.join(sorted(known))}"
-            )
+def _check_option(name: str, place: str, known: set[str]) -> None:
+    option = _SHORT.get(name, name.replace("_", "-"))
+    if field := _FIELDS.get(option):
+        raise StudyError(f"{place}: sbatch.{name}: use the profile's field '{field}' instead")
+    if option in _OURS:
+        hint = "; 'no-requeue: true' turns that off" if option == "requeue" else ""
+        raise StudyError(f"{place}: sbatch.{name}: study sets this itself; leave it out{hint}")
+    if len(option) == 1:
+        raise StudyError(f"{place}: sbatch.{name}: give the option by its long name")
+    if known and option not in known:
+        listed = ", ".join(sorted(known - _FIELDS.keys() - _OURS))
+        raise StudyError(f"{place}: sbatch has no option '{name}'{nearest(name, known)}; known: {listed}")

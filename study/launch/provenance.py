@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import study
+from study.errors import StudyError
 from study.store.files import read_json
 
 ENVIRONMENT = (
@@ -30,6 +31,10 @@ ENVIRONMENT = (
     "SLURM_RESTART_COUNT",
 )
 """Variables that may change what or how fast a run computes."""
+
+CODE = (".py", ".yaml")
+FORCED = ("_sweeps",)
+"""What an installed package holds beside its code (pyproject.toml): a clone has it elsewhere."""
 
 
 def usable_cores() -> int:
@@ -94,6 +99,43 @@ def _git(*arguments: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
+def sources() -> dict[Path, bytes]:
+    """The files of this package that are code, as they are on disk, by their path in it."""
+    package = Path(study.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in CODE and path.is_file())
+    names = {path: path.relative_to(package) for path in files}
+    return {name: path.read_bytes() for path, name in names.items() if name.parts[0] not in FORCED}
+
+
+def code_digest(files: dict[Path, bytes]) -> str:
+    """The digest of code, as `sources` has it."""
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+@cache
+def code() -> str:
+    """The digest of the code that this process runs: to be asked for when that is imported, and before it may be edited."""
+    return code_digest(sources())
+
+
+def require(digest: str | None) -> None:
+    """Make sure that this process, with all its code imported, runs the code of the one that started it.
+
+    Raises
+    ------
+    StudyError
+        It runs other code. With None, which is of an earlier version, nothing is known.
+    """
+    if digest not in (None, code()):
+        raise StudyError(
+            f"the code in {Path(study.__file__).parent} ({code()}) is not what the command that started this process runs "
+            f"({digest}), so nothing was trained with it; if it was edited meanwhile, give the command again"
+        )
+
+
 @cache
 def commit() -> tuple[str | None, str | None]:
     """The commit of the code, and a hash of the uncommitted changes to it, if any."""
@@ -137,6 +179,7 @@ def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
         "study": study.__version__,
         "torch": package_version("torch"),
         "numpy": package_version("numpy"),
+        "code": code(),
         "commit": head,
         "dirty": dirty,
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from study.errors import StudyError
+
+_OPTIONS = re.compile("(SLURM|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SCANCEL|SCONTROL|SUBMITIT)_")
+"""Variables that are options of SLURM's commands and submitit, or that tell of the job that this process is in."""
+_KEPT = ("SLURM_CONF", "SLURM_JWT")
+"""Of these the ones without which a cluster is not found or does not let its user in."""
 
 
 class Job(NamedTuple):
@@ -24,13 +30,43 @@ class Job(NamedTuple):
     """Why it waits, in SLURM's word; empty for a job that has left the queue."""
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
+    """This process's environment without what would change what SLURM's commands do or show."""
+    return {name: value for name, value in os.environ.items() if name in _KEPT or not _OPTIONS.match(name)}
+
+
+@contextmanager
+def plain_environment() -> Iterator[None]:
+    """Have `environment` for the commands that submitit starts, and for the jobs that inherit it."""
+    before, clean = dict(os.environ), environment()
+    for name in before.keys() - clean.keys():
+        del os.environ[name]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def run(command: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """The answer of one of SLURM's commands, whatever options of it the environment holds.
+
+    Raises
+    ------
+    StudyError
+        There is no such command here, or it does not answer.
+    """
+    # Of long arrays all tasks are listed, not the first few.
+    env = environment() | {"SLURM_BITSTR_LEN": "0"}
+    try:
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", env=env, timeout=timeout, check=False
+        )
     except FileNotFoundError:
         raise StudyError(f"{command[0]}: not found here; is this a login node of a SLURM cluster?") from None
     except subprocess.TimeoutExpired:
-        raise StudyError(f"{command[0]} did not answer in 60 s; is the controller up? Nothing was submitted") from None
+        raise StudyError(
+            f"{command[0]} did not answer in {timeout:g} s; is the controller up? Nothing was submitted"
+        ) from None
 
 
 def on_a_cluster() -> bool:
@@ -38,7 +74,7 @@ def on_a_cluster() -> bool:
     if shutil.which("sbatch") is None:
         return False
     # SLURM's commands without a cluster (a laptop, say) end with these words.
-    return "Could not establish a configuration source" not in _run(["scontrol", "ping"]).stderr
+    return "Could not establish a configuration source" not in run(["scontrol", "ping"]).stderr
 
 
 def held() -> list[Job]:
@@ -49,14 +85,21 @@ def held() -> list[Job]:
     StudyError
         The controller does not answer. Nobody may submit then: what is in the queue is unknown.
     """
-    done = _run(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%F|%K|%j|%T|%N|%r"])
+    done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%N|%r|%j"])
     if done.returncode:
         raise StudyError(f"squeue: {_last(done.stderr)}; what is in the queue is unknown, so nothing was submitted")
-    jobs = []
-    for line in done.stdout.splitlines():
-        job, index, name, state, node, reason = line.split("|", 5)
-        jobs.append(Job(job if index == "N/A" else f"{job}_{index}", name, state, node, reason))
-    return jobs
+    rows = _rows(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|([^|]*)\|(.*)\|([^|]*)", done.stdout)
+    return [
+        Job(job if index == "N/A" else f"{job}_{index}", name, state, node, reason)
+        for job, index, state, node, reason, name in rows
+    ]
+
+
+def _rows(pattern: str, printed: str) -> Iterator[tuple[str, ...]]:
+    """The columns of the rows that are like this. The name comes last: that of another job can hold bars and ends of lines,
+    and what is no row then is passed over."""
+    matches = (re.fullmatch(pattern, line) for line in printed.split("\n"))
+    return (found.groups() for found in matches if found)
 
 
 def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
@@ -65,39 +108,40 @@ def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
     if not arrays:
         return {}
     try:
-        done = _run(["sacct", "-n", "-P", "-X", "-j", ",".join(arrays), "-o", "JobID,JobName,State,NodeList"])
+        done = run(["sacct", "-n", "-P", "-X", "-j", ",".join(arrays), "-o", "JobID,State,NodeList,JobName"])
     except StudyError:
         return None
     if done.returncode:
         return None
     jobs = {}
-    for line in done.stdout.splitlines():
-        listed, name, state, node = line.split("|", 3)
+    for listed, state, node, name in _rows(r"([\d_]+|\d+_\[[^|]*\])\|([A-Z_]+)[^|]*\|([^|]*)\|([^|]*)", done.stdout):
         for job_id in _expand(listed):
-            jobs[job_id] = Job(job_id, name, state.split()[0], node, "")
+            jobs[job_id] = Job(job_id, name, state, node, "")
     return jobs
 
 
 def _expand(listed: str) -> Iterator[str]:
-    """`17`, `17_3`, or the tasks of an array that never started: `17_[0-2,5]`, `17_[0-2%1]`."""
+    """`17`, `17_3`, or the tasks of an array that never started: `17_[0-2,5]`, `17_[0-6:2%1]`."""
     array, bracket, tasks = listed.partition("_[")
     if not bracket:
         yield listed
         return
     for part in tasks.rstrip("]").partition("%")[0].split(","):
-        first, _, last = part.partition("-")
-        yield from (f"{array}_{task}" for task in range(int(first), int(last or first) + 1))
+        found = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if found:  # not the dots that stand for the rest of a long list
+            first, last, step = found[1], found[2] or found[1], found[3] or 1
+            yield from (f"{array}_{task}" for task in range(int(first), int(last) + 1, int(step)))
 
 
 def address(node: str) -> str:
     """Where a node is reached: its NodeAddr, which need not be its name."""
-    found = re.search(r"NodeAddr=(\S+)", _run(["scontrol", "show", "node", node]).stdout)
+    found = re.search(r"NodeAddr=(\S+)", run(["scontrol", "show", "node", node]).stdout)
     return found.group(1) if found else node
 
 
 def max_array_size() -> int:
     """Tasks that one array may have here: one more than the largest index."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", _run(["scontrol", "show", "config"]).stdout)
+    found = re.search(r"MaxArraySize\s*=\s*(\d+)", run(["scontrol", "show", "config"]).stdout)
     return int(found.group(1)) if found else 1001
 
 
@@ -109,7 +153,7 @@ def cancel(job_ids: Sequence[str]) -> None:
     StudyError
         SLURM refused; in its words.
     """
-    done = _run(["scancel", *job_ids])
+    done = run(["scancel", *job_ids])
     if done.returncode:
         raise StudyError(f"scancel: {_last(done.stderr)}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from study.errors import StudyError
 from study.launch import queue, snapshot
 from study.launch.allocator import ALLOCATOR
 from study.launch.profile import Profile
+from study.launch.provenance import require
 from study.store import runs as store
 from study.store.files import DamagedError, read_json, write_json
 from study.store.layout import SweepFiles, task_files
@@ -51,9 +53,11 @@ class PackJob:
         threads: int,
         checkpoint_seconds: float,
         watchdog: float | None = None,
+        code: str | None = None,
     ) -> None:
         self.folders, self.data_root, self.device = folders, data_root, device
         self.threads, self.checkpoint_seconds, self.watchdog = threads, checkpoint_seconds, watchdog
+        self.code = code  # the digest of what was submitted
 
     def __call__(self) -> dict[str, str]:
         """Train until the runs are sealed or a signal asks for a checkpoint; then requeue, where that was the signal."""
@@ -62,6 +66,10 @@ class PackJob:
 
         from study.launch.work import work
 
+        try:
+            require(self.__dict__.get("code"))  # a job submitted by an earlier version has none
+        except StudyError as error:
+            sys.exit(str(error))
         torch.set_num_threads(self.threads)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         ranks = _join(device)
@@ -191,11 +199,14 @@ class Submission:
 
 
 def submissions(results: Path) -> list[Submission]:
-    """All submissions under a results folder, oldest first: sweeps share their runs."""
+    """All submissions of runs under a results folder, oldest first: sweeps share their runs."""
     found = []
-    for path in results.resolve().glob("*/slurm/*/submission.json"):
+    root = results.resolve()
+    for path in root.glob("*/slurm/*/submission.json"):
         try:
-            found.append(Submission(path.parent, **(read_json(path) or {})))
+            submission = Submission(path.parent, **(read_json(path) or {}))
+            if Path(submission.packs[0][0]).is_relative_to(root):  # else a copy: its jobs train the original's runs
+                found.append(submission)
         except (DamagedError, TypeError):  # the latter: gone, or of another version
             # Whoever submits without knowing what is in the queue may submit it twice.
             raise StudyError(
@@ -206,9 +217,9 @@ def submissions(results: Path) -> list[Submission]:
 
 
 def identify(submitted: Iterable[Submission], jobs: Iterable[queue.Job]) -> list[Submission]:
-    """The submissions that the controller accepted, by their record or, where their submitter died, by their name."""
+    """The submissions that the controller accepted, by their name in the queue or, where they have left it, by their record."""
     ids = {job.name: job.job_id.partition("_")[0] for job in jobs}
-    named = (s if s.job_id is not None else replace(s, job_id=ids.get(s.name)) for s in submitted)
+    named = (replace(s, job_id=ids.get(s.name, s.job_id)) for s in submitted)
     return [submission for submission in named if submission.job_id is not None]
 
 
@@ -217,6 +228,9 @@ def adopt(results: Path) -> None:
     for submission in identify(submissions(results), queue.held()):
         submission.write()
         submission.complete()
+
+
+_TASK_FAILED = re.compile(r"srun: (?!error|fatal)|srun: error: \S+: tasks? \S+: ")
 
 
 @dataclass(frozen=True)
@@ -236,26 +250,30 @@ class Place:
     def last_words(self) -> str:
         """The last line that a job printed which has left the queue; empty when it ended in good order.
 
-        srun's own last line says no more than that a task has failed.
+        Of srun's own lines those that say no more than that a task has failed do not count.
         """
         try:
             lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
         except OSError:
             return ""
-        lines = [line for line in lines if not line.startswith("srun: ")]
+        lines = [line for line in lines if not _TASK_FAILED.match(line)]
         return "" if self.waiting or not lines or lines[-1].startswith("submitit INFO") else lines[-1]
 
 
 def places(results: Path) -> dict[str, Place]:
-    """Where each run is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell. Reads only."""
+    """Where each run is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell. Reads only.
+
+    A job is believed to be a submission's by its name, which nothing else has: elsewhere the same id is another job.
+    """
     jobs = {job.job_id: job for job in queue.held()}
     submitted = identify(submissions(results), jobs.values())
     tasks = [(s, s.task_id(index) or "", pack) for s in submitted for index, pack in enumerate(s.packs)]
     past = queue.past(task for _, task, _ in tasks if task not in jobs) or {}
     found: dict[str, Place] = {}
     for submission, task, pack in tasks:
-        job = jobs.get(task) or past.get(task) or queue.Job(task, submission.name, "UNKNOWN", "", "")
-        place = Place(job, task in jobs, submission.folder / f"{task}_0_log.out")
+        known = [job for job in (jobs.get(task), past.get(task)) if job and job.name == submission.name]
+        job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "", "")
+        place = Place(job, job == jobs.get(task), submission.folder / f"{task}_0_log.out")
         found |= {Path(folder).name: place for folder in pack}
     return found
 
@@ -290,6 +308,7 @@ def submit(
         "threads": profile.cpus,
         "checkpoint_seconds": machine.checkpoint_seconds,
         "watchdog": machine.watchdog if math.isfinite(machine.watchdog) else None,
+        "code": code.name,
     }
     for start in range(0, len(packs), limit):
         chunk = [[str(folder.resolve()) for folder in pack] for pack in packs[start : start + limit]]
@@ -306,7 +325,8 @@ def _sbatch(submission: Submission, profile: Profile, code: Path, comment: str) 
     executor.update_parameters(**_parameters(submission, profile, code, comment))
     jobs = [PackJob(pack, **submission.job) for pack in submission.packs]
     try:
-        first = executor.submit_array(jobs)[0]
+        with queue.plain_environment():
+            first = executor.submit_array(jobs)[0]
     except (FailedJobError, FailedSubmissionError) as error:
         (submission.folder / "submission.json").unlink()
         raise StudyError(f"sbatch refused: {_sbatch_words(str(error))}") from None
@@ -323,7 +343,7 @@ def _sbatch_words(text: str) -> str:
 
 def _parameters(submission: Submission, profile: Profile, code: Path, comment: str) -> dict[str, Any]:
     """The profile in submitit's words."""
-    path, ranks = shlex.quote(str(code)), profile.ranks
+    ranks = profile.ranks
     optional = {
         "partition": profile.partition,
         "account": profile.account,
@@ -334,20 +354,32 @@ def _parameters(submission: Submission, profile: Profile, code: Path, comment: s
         "gpus_per_node": profile.gpus_per_run if ranks > 1 and profile.device != "cpu" else profile.gpus or None,
         "nodes": profile.nodes if ranks > 1 else None,
         "ntasks_per_node": profile.gpus_per_run if ranks > 1 else None,
-        "srun_args": ["--kill-on-bad-exit=1"] if ranks > 1 else None,
     }
+    srun = ["--export=ALL", f"--cpus-per-task={profile.cpus}", *(["--kill-on-bad-exit=1"] if ranks > 1 else [])]
+    asked = {name.replace("_", "-"): value for name, value in profile.sbatch.items() if value is not False}
+    ours = {"export": "ALL", "signal": f"USR2@{profile.signal_seconds}", "requeue": "no-requeue" not in asked}
     return {
         "job_name": submission.name,
         "comment": comment,
         "time": profile.time,
         "cpus_per_task": profile.cpus,
         "array_parallelism": profile.max_parallel,
-        "signal_delay_s": profile.signal_seconds,
         "stderr_to_stdout": True,
-        "setup": [*_exports(ALLOCATOR), *profile.setup, f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"],
-        "additional_parameters": ({} if "no-requeue" in profile.sbatch else {"requeue": True}) | profile.sbatch,
+        "setup": [_FORGET, *_exports(ALLOCATOR), *profile.setup, *_imports(code)],
+        "srun_args": srun,
+        "additional_parameters": {name: value for name, value in (ours | asked).items() if value is not False},
         **{key: value for key, value in optional.items() if value is not None},
     }
+
+
+_FORGET = "unset ${!SRUN_@} ${!SCONTROL_@} ${!SUBMITIT_@} SLURM_CLUSTERS"
+"""A shell line against what a login shell on the node may have set for the commands of a job."""
+
+
+def _imports(code: Path) -> list[str]:
+    """Shell lines that have Python find this code first, and nothing in the working directory (an empty entry is that, too)."""
+    kept = 'for path in ${PYTHONPATH-}; do [[ $path != /* || $path -ef . ]] || printf :%s "$path"; done'
+    return [f"PYTHONPATH={shlex.quote(str(code))}$(IFS=:; set -f; {kept})", "export PYTHONPATH PYTHONSAFEPATH=1"]
 
 
 def _exports(variables: dict[str, str]) -> list[str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import uuid
 from pathlib import Path
 
-import study
 from study.errors import StudyError
-from study.launch.provenance import commit
+from study.launch.provenance import code_digest, commit, sources
 from study.store.files import write_json
-
-KINDS = (".py", ".yaml")
 
 
 def take(folder: Path) -> Path:
@@ -26,13 +22,8 @@ def take(folder: Path) -> Path:
     StudyError
         There is a copy of that name which is another: damaged, or laid there by whoever the results came from.
     """
-    package = Path(study.__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in KINDS and path.is_file())
-    contents = {path.relative_to(package): path.read_bytes() for path in files}
-    digest = hashlib.sha256()
-    for name, content in contents.items():
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    target = folder / digest.hexdigest()[:12]
+    contents = sources()
+    target = folder / code_digest(contents)
     if target.exists():
         if not _holds(target, contents):
             raise StudyError(f"{target}: is not the code that it is named for, so no job runs it; remove that folder")

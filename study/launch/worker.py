@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from study.errors import StudyError
+from study.launch.provenance import require
 from study.store.files import WriteError
 
 if TYPE_CHECKING:
@@ -111,8 +113,9 @@ def _own_stdout() -> TextIO:
 
 
 def main() -> None:
-    """Entry of `python -m study.launch.worker`."""
+    """Entry of a worker's process (`study.boot`)."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--code", required=True)
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -129,6 +132,11 @@ def main() -> None:
 
     from study.launch.work import work
 
+    try:
+        require(options.code)
+    except StudyError as error:
+        reporter.send("refused", text=str(error))
+        return
     for order in orders:
         # Set for each pack: a resumed run sets the number of threads that it began with.
         torch.set_num_threads(options.threads)
@@ -149,7 +157,3 @@ def main() -> None:
             reporter.send("unwritable", number=error.errno, text=error.strerror, file=error.filename)
             return
         reporter.send("end", outcomes=outcomes)
-
-
-if __name__ == "__main__":
-    main()

@@ -33,12 +33,13 @@ ATTEMPTS = pa.schema(
         ("device", pa.string()),
         ("threads", pa.int64()),
         ("pid", pa.int64()),
+        ("code", pa.string()),  # digest of the package's files
     ]
 )
 """Key: (run_id, attempt), in which order the rows are sorted."""
 
 KEY = ["run_id", "attempt"]
-FACTS = ("executor", "host", "job", "node", "device", "threads", "pid")
+FACTS = ("executor", "host", "job", "node", "device", "threads", "pid", "code")
 """What is copied from the record of the start."""
 
 Row = dict[str, Any]
@@ -77,7 +78,7 @@ def table(found: list[Row]) -> pa.Table:
 
 
 def _begun(files: RunFiles, number: int, when: int, line: Row) -> Row:
-    facts = {name: (_whole if name in ("threads", "pid") else _text)(line.get(name)) for name in FACTS}
+    facts = {name: (_whole if name in ("threads", "pid", "code") else _text)(line.get(name)) for name in FACTS}
     own = {"run_id": files.run_id, "attempt": number, "start": when, "from_iteration": _whole(line.get("from"))}
     return dict.fromkeys(ATTEMPTS.names) | own | facts
 

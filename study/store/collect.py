@@ -53,7 +53,20 @@ def _spec_columns() -> list[tuple[str, pa.DataType]]:
     return [*run, ("recipe", pa.string()), *recipe]
 
 
-ATTEMPT_COLUMNS = ("executor", "host", "job", "node", "device", "driver", "cpu", "python", "torch", "commit", "dirty")
+ATTEMPT_COLUMNS = (
+    "executor",
+    "host",
+    "job",
+    "node",
+    "device",
+    "driver",
+    "cpu",
+    "python",
+    "torch",
+    "code",
+    "commit",
+    "dirty",
+)
 """What the last attempt's record says of hardware and software."""
 
 RUNS = pa.schema(

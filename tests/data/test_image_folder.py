@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -399,6 +400,8 @@ def test_several_processes_give_the_same_as_one(toy):
     root, _ = toy
     files = class_folders.listed(root / "toy").paths("train")
     alone = list(decode.decode_all(files, (6, 6), False, processes=1))
+    for name in ("numpy", "queue", "study", "types"):  # nothing in the working directory is imported
+        Path(f"{name}.py").write_text("raise SystemExit(1)\n")
     together = sorted(decode.decode_all(files, (6, 6), False, processes=3), key=lambda block: block[0])
     assert [start for start, _ in together] == [0, 2, 4]
     assert np.array_equal(np.concatenate([b for _, b in together]), np.concatenate([b for _, b in alone]))
@@ -415,7 +418,7 @@ def test_a_decoding_process_reports_the_bad_file(toy):
 def test_a_decoding_process_that_dies_is_reported(toy, monkeypatch):
     root, _ = toy
     files = class_folders.listed(root / "toy").paths("train")
-    monkeypatch.setattr(decode, "BOOT", "import os; os._exit(9)")
+    monkeypatch.setattr(decode, "command", lambda *words: [sys.executable, "-c", "import os; os._exit(9)"])
     with pytest.raises(StudyError, match="ended early, after 0 of 120000 images"):
         list(decode.decode_all(files * 20000, (6, 6), False, processes=2))  # a task longer than a pipe's buffer
 

@@ -92,6 +92,16 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_and_says_so(
     assert len(view.notes) == 2
 
 
+def test_a_worker_with_other_code_than_its_parents_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "code", lambda: "0123456789ab")  # as if it had been edited since the parent began
+    files = open_run(tmp_path, make_spec())
+    with pytest.raises(StudyError, match=r"is not what the command .* \(0123456789ab\)"):
+        local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), _View())
+    assert not files.attempts.exists()
+
+
 def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody() -> None:
     half = '{"event": "progress"}\n{"event": "en'
     dying = object.__new__(local._Worker)

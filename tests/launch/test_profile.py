@@ -33,7 +33,14 @@ def test_every_field_of_the_documented_example_is_read(tmp_path: Path, monkeypat
     "text, says",
     [
         ("partitoin: gpu", "cluster.yaml:1: unknown field 'partitoin'; did you mean 'partition'?"),
-        ("time: long", "cluster.yaml:1: time: must be a valid integer, not 'long'"),
+        (
+            "time: long",
+            "cluster.yaml:1: time: must be minutes, or SLURM's MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS",
+        ),
+        ("time: 1:2:3:4", "cluster.yaml:1: time: must be minutes"),
+        ("time: 0", "cluster.yaml:1: time: "),
+        ("gpus: 1\ntime: 1", "cluster.yaml:2: time: a job of 1 min that is told to checkpoint 90 s before its end"),
+        ("signal_seconds: 3600", "cluster.yaml:1: signal_seconds: a job of 60 min"),
         ("\nmemory: lots", "cluster.yaml:2: memory: "),
         ("runs_per_gpu: 0", "cluster.yaml:1: runs_per_gpu: "),
         ("- gpu", "a profile is a mapping"),
@@ -48,6 +55,40 @@ def test_mistakes_are_named_with_their_line(
     with pytest.raises(StudyError) as caught:
         load_profile(written(tmp_path, text))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, minutes",
+    [
+        ("240", 240), ("'240'", 240), ("30:00", 30), ("2:30", 3), ("1:30:00", 90), ("01:00:01", 61),
+        ("1-12", 2160), ("1-0:30", 1470), ("1-00:00:00", 1440),
+    ],
+)  # fmt: skip
+def test_times_are_minutes_or_as_slurm_writes_them(tmp_path: Path, text: str, minutes: int) -> None:
+    assert load_profile(written(tmp_path, f"time: {text}")).time == minutes
+
+
+@pytest.mark.parametrize(
+    "option, says",
+    [
+        ("array: 0-3", "sbatch.array: use the profile's field 'max_parallel' instead"),
+        ("t: 30", "sbatch.t: use the profile's field 'time' instead"),
+        ("cpus_per_task: 2", "sbatch.cpus_per_task: use the profile's field 'cpus' instead"),
+        ("mem: 4G", "'memory'"),
+        ("p: gpu", "'partition'"),
+        ("signal: USR1@9", "'signal_seconds'"),
+        ("job_name: mine", "sbatch.job_name: study sets this itself; leave it out"),
+        ("J: mine", "sbatch.J: study sets this itself"),
+        ("output: x.log", "sbatch.output: study sets this itself"),
+        ("parsable: true", "sbatch.parsable: study sets this itself"),
+        ("requeue: false", "'no-requeue: true' turns that off"),
+        ("x: n1", "sbatch.x: give the option by its long name"),
+    ],
+)
+def test_what_a_submission_says_itself_is_no_option_of_a_profile(tmp_path: Path, option: str, says: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        load_profile(written(tmp_path, f"sbatch:\n  {option}"))
+    assert str(caught.value).startswith(f"{tmp_path}/cluster.yaml:2: ") and says in str(caught.value)
 
 
 def test_without_sbatch_its_options_cannot_be_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from study.errors import StudyError
 from study.launch import queue
+from study.launch.slurm import Place
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:
@@ -22,12 +23,13 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_accountings_rows_are_read_task_by_task(commands: Path) -> None:
-    rows = ["17_0|study-a|COMPLETED|n1", "17_[1-2,5%1]|study-a|CANCELLED by 0|None assigned", "18|study-b|TIMEOUT|n2"]
-    program(commands, "sacct", "\n".join(rows))
-    past = queue.past(["17_0", "18"])
+    rows = ["17_0|COMPLETED|n1|study-a", "17_[1-2,5%1]|CANCELLED by 0|None assigned|study-a", "18|TIMEOUT|n2|a|b", "|c"]
+    program(commands, "sacct", "\n".join([*rows, "19_[0-4:2,7,...]|CANCELLED|None assigned|study-c"]))
+    past = queue.past(["17_0", "18", "19_0"])
     assert past is not None
     assert {job_id: job.state for job_id, job in past.items()} == {
-        "17_0": "COMPLETED", "17_1": "CANCELLED", "17_2": "CANCELLED", "17_5": "CANCELLED", "18": "TIMEOUT",
+        "17_0": "COMPLETED", "17_1": "CANCELLED", "17_2": "CANCELLED", "17_5": "CANCELLED",
+        "19_0": "CANCELLED", "19_2": "CANCELLED", "19_4": "CANCELLED", "19_7": "CANCELLED",
     }  # fmt: skip
 
 
@@ -43,11 +45,11 @@ def test_a_controller_that_does_not_answer_is_no_empty_queue(commands: Path) -> 
         queue.held()
 
 
-def test_names_with_bars_in_the_reason_do_not_shift_the_columns(commands: Path) -> None:
-    program(commands, "squeue", "17|3|study-a|PENDING||(Priority|QOS)\n18|N/A|other|RUNNING|n1|None")
-    assert [(job.job_id, job.state, job.node) for job in queue.held()] == [
-        ("17_3", "PENDING", ""),
-        ("18", "RUNNING", "n1"),
+def test_bars_and_ends_of_lines_in_reasons_and_names_do_not_shift_the_columns(commands: Path) -> None:
+    program(commands, "squeue", "17|3|PENDING||(Priority|QOS)|study-a\n18|N/A|RUNNING|n1|None|a\n|b|\n1|2|3")
+    assert [(job.job_id, job.state, job.node, job.name) for job in queue.held()] == [
+        ("17_3", "PENDING", "", "study-a"),
+        ("18", "RUNNING", "n1", "a"),
     ]
 
 
@@ -61,3 +63,18 @@ def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pyt
         "#!/bin/sh\necho 'fatal: Could not establish a configuration source' >&2\nexit 1\n"
     )
     assert not queue.on_a_cluster()
+
+
+@pytest.mark.parametrize(
+    "lines, says",
+    [
+        (["srun: error: Unable to create step for job 5: More processors requested than permitted"], "More processors"),
+        (["Error: no", "srun: error: n1: task 0: Exited with exit code 1", "srun: Terminating StepId=5.0"], "Error: no"),
+        (["submitit INFO (2026-01-01) - Exiting after successful completion"], ""),
+    ],
+)  # fmt: skip
+def test_a_jobs_last_words_are_those_that_say_why(tmp_path: Path, lines: list[str], says: str) -> None:
+    log = tmp_path / "5_0_log.out"
+    log.write_text("\n".join(lines))
+    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).last_words()
+    assert (says in words) if says else not words

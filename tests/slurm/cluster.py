@@ -321,8 +321,11 @@ class Cluster:
     def squeue(self) -> list[dict[str, str]]:
         """A row a job or array task in the queue: id, job (of its array), name, state, node, partition, reason, comment."""
         names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N", "partition": "%P", "reason": "%r"}
-        lines = self.run("squeue", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k"])).splitlines()
-        return [dict(zip([*names, "comment"], line.split("\x1f"), strict=True)) for line in lines]
+        # Names may have ends of lines in them.
+        rows = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"])).split("\x1e\n")[
+            :-1
+        ]
+        return [dict(zip([*names, "comment"], row.split("\x1f"), strict=True)) for row in rows]
 
     def job(self, job: str) -> dict[str, str]:
         """What the controller knows of a job (of the first task, where it is an array); empty when it forgot it."""

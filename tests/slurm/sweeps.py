@@ -57,7 +57,8 @@ class User:
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """`study WORDS`, running."""
-        command = [*self.cluster.inside, sys.executable, "-m", "study", *words]
+        # -P: as for the installed command, its folder is not on Python's path.
+        command = [*self.cluster.inside, sys.executable, "-P", "-m", "study", *words]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.env | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from study.launch.allocator import ALLOCATOR
 from study.store.files import read_json, read_lines, write_json
-from study.store.runs import status
+from study.store.runs import ENDED, status
 from tests.helpers import long
 from tests.launch.command import curves, kill_tree
 from tests.slurm.cluster import Cluster
@@ -244,7 +246,7 @@ def test_a_job_runs_the_code_that_was_submitted(cluster: Cluster, tmp_path: Path
 
     copy = tmp_path / "checkout"
     shutil.copytree(Path(study.__file__).parent, copy / "study", ignore=shutil.ignore_patterns("__pycache__"))
-    user = User(cluster, tmp_path, TWO, HELD)
+    user = User(cluster, copy, TWO, HELD)  # whose working directory holds the code, too
     user.study("sweep", "tiny.yaml", "recipe.iterations=20", PYTHONPATH=str(copy))
     (copy / "study/training/pack.py").write_text("raise SystemExit('the edited code runs')\n")
     cluster.run("scontrol", "release", cluster.squeue()[0]["job"])
@@ -312,6 +314,8 @@ def test_wrong_profiles_end_before_anything_is_submitted(cluster: Cluster, tmp_p
         "time: long\n": "time: ",
         "sbatch: {licences: x}\n": "did you mean 'licenses'?",
         "partition: nowhere\n": "invalid partition",
+        "time: 1\n": "would be stopped at its start",
+        "sbatch: {array: 0-3}\n": "use the profile's field 'max_parallel'",
     }.items():
         user = User(cluster, tmp_path, TWO, text)
         out = user.study("sweep", "tiny.yaml", code=2)
@@ -343,3 +347,86 @@ def test_requeues_after_time_limits_are_bounded(cluster: Cluster, tmp_path: Path
     user.wait(lambda: user.states()["failed"], "it fails")
     assert "timed-out too many times" in user.records()[0]["message"]
     assert "Raise time or max_requeues" in user.records()[0]["message"]
+
+
+HOSTILE = {
+    "LOGNAME": "stranger",
+    "SBATCH_CLUSTERS": "elsewhere",
+    "SBATCH_EXPORT": "NONE",
+    "SBATCH_JOB_NAME": "mine",
+    "SBATCH_PARTITION": "debug",
+    "SBATCH_TIMELIMIT": "1",
+    "SCANCEL_INTERACTIVE": "1",
+    "SCANCEL_STATE": "SUSPENDED",
+    "SLURM_CLUSTERS": "elsewhere",
+    "SLURM_MEM_PER_CPU": "999999",
+    "SLURM_NTASKS": "9",
+    "SQUEUE_FORMAT": "%i",
+    "SQUEUE_PARTITION": "debug",
+    "SQUEUE_STATES": "COMPLETED",
+    "SRUN_CPUS_PER_TASK": "9",
+    "SUBMITIT_PREEMPT_SIGNAL": "USR1",
+}
+"""Options of SLURM's commands and of submitit, as sites and users set them; and another user's name."""
+
+
+def test_neither_the_environment_nor_other_jobs_decide_what_is_submitted_and_seen(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    user = User(cluster, tmp_path, TWO, "{partition: high, time: 7, sbatch: {hold: true}}")
+    user.env |= HOSTILE
+    for name in ("a|b\n1|2|3", "\r\n17|0|PENDING||None|x"):
+        cluster.submit("true", "--hold", f"--job-name={name}")
+    cluster.run("scontrol", "update", "PartitionName=high", "Hidden=YES")
+    try:
+        user.study("sweep", "tiny.yaml")
+        [job] = {row["job"] for row in cluster.squeue() if row["name"].startswith("study-tiny-")}
+        facts = cluster.job(job)
+        assert (facts["Partition"], facts["TimeLimit"]) == ("high", "00:07:00")
+        assert {record["state"] for record in user.records()} == {"queued"}
+        assert "nothing is left to do; 0 of 2 runs are there" in user.study("sweep", "tiny.yaml")
+        assert f"job {job}_0: cancelled" in user.study("cancel", user.runs()[0].run_id)
+        cluster.run("scontrol", "release", f"{job}_1")
+        user.wait(lambda: status(user.runs()[1]).state in ENDED, "the other is trained")
+    finally:
+        cluster.run("scontrol", "update", "PartitionName=high", "Hidden=NO")
+
+
+def test_within_an_allocation_jobs_are_submitted_as_from_without(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, TWO, "{cpus: 2, sbatch: {export: NONE}}")
+    words = (sys.executable, "-P", "-m", "study", "sweep", "tiny.yaml", "recipe.iterations=20")
+    allocation = [*cluster.inside, "salloc", "--nodes=1", "--ntasks=1", *words]
+    subprocess.run(allocation, cwd=tmp_path, env=user.env, check=True, capture_output=True)
+    user.wait(user.ended, "jobs that begin with an empty environment train")
+
+
+def test_what_lies_beside_the_sweep_is_not_imported_by_its_jobs(cluster: Cluster, tmp_path: Path) -> None:
+    for name in ("numpy", "queue", "study", "submitit", "torch", "types"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger runs')\n")
+    user = User(cluster, tmp_path, TWO, 'setup: ["export PYTHONPATH=:.:$PWD:$PYTHONPATH"]')
+    user.study("sweep", "tiny.yaml", "recipe.iterations=20")
+    user.wait(user.ended, "the jobs train")
+    [code] = tmp_path.glob("results/tiny/code/*")
+    assert {read_lines(run.attempts)[0]["code"] for run in user.runs()} == {code.name}
+
+
+def test_a_job_of_the_same_id_that_is_not_ours_is_neither_waited_for_nor_cancelled(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    user = User(cluster, tmp_path, TWO, HELD)
+    user.study("sweep", "tiny.yaml")
+    ours = cluster.squeue()[0]["job"]
+    shutil.copytree(tmp_path / "results", tmp_path / "copy")
+    assert {record["state"] for record in json.loads(user.study("status", "tiny", "--json", "--results=copy"))} == {
+        "pending"
+    }
+    assert "nothing of it is in the queue" in user.study("cancel", "tiny", "--results=copy", code=2)
+    cluster.cancel(ours)
+    theirs = cluster.submit("true", "--hold", "--array=0-1")
+    [record] = tmp_path.glob("results/tiny/slurm/*/submission.json")
+    write_json(
+        record, read_json(record) | {"job_id": theirs}
+    )  # as it is where results were copied from another cluster
+    assert "nothing of it is in the queue" in user.study("cancel", "tiny", code=2)
+    assert len([row for row in cluster.squeue() if row["job"] == theirs]) == 2
+    assert "2 of 2 runs are in the queue" in user.study("sweep", "tiny.yaml")
