@@ -166,7 +166,7 @@ def title(value: Value) -> str:
 
 
 WORDS: Mapping[str, Callable[[Any], str]] = {
-    "shortcut": lambda name: "B" if name == "B" else SHORTCUTS[name],
+    "shortcut": lambda name: {"B": "B", "projection": ""}.get(name, SHORTCUTS[name]),
     "shortcut_scale": "shortcut ×{:g}".format,
     "branch_scale": "branch ×{:g}".format,
     "gate_bias": lambda bias: f"bias {bias:g}".replace("-", "−"),

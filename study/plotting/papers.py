@@ -33,6 +33,7 @@ ORDERS = {
 SHORTCUTS = {
     "B": "1×1 conv between stages",
     "C": "1×1 conv",
+    "projection": "projection",
     "scaled": "scaled",
     "exclusive_gate": "exclusive gate",
     "shortcut_gate": "shortcut-only gate",
@@ -169,7 +170,8 @@ def _i16_table3() -> Iterator[Value]:
 
 
 def _deep(order: str) -> dict[str, Any]:
-    return {"block": "bottleneck", "stride_in": "1x1", "order": order}
+    """I16, appendix: bottlenecks have projections between the stages, "with pre-activation" where that is used."""
+    return {"block": "bottleneck", "stride_in": "1x1", "order": order, "shortcut": "projection"}
 
 
 def _l18_figure5() -> Iterator[Value]:
