@@ -144,7 +144,9 @@ def _between(module: torch.nn.Module, x: Tensor) -> tuple[Tensor, _Ways]:
     with torch.enable_grad():
         given = x.detach().requires_grad_()
         output = module(given)
-    return output.detach(), _Ways(None, lambda gradient: torch.autograd.grad(output, given, gradient, retain_graph=True)[0])
+    return output.detach(), _Ways(
+        None, lambda gradient: torch.autograd.grad(output, given, gradient, retain_graph=True)[0]
+    )
 
 
 def _split(block: Block, x: Tensor) -> tuple[Tensor, _Ways]:

@@ -16,6 +16,9 @@ RUN_COLUMNS = (
     "state",
 )  # fmt: skip
 
+PROTOCOL = ("recipe_changes", "recipe.learning_rate", "recipe.bn_groups")
+"""What a run has to be asked, beside its recipe's name, to know whether it follows a paper's."""
+
 
 def planned(
     curves: pd.DataFrame,
@@ -57,7 +60,7 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, "recipe_changes", "iteration", "iterations", *further])
+    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *PROTOCOL, "iteration", "iterations", *further])
     distinct = without_twins(known.drop_duplicates("run_id", ignore_index=True), preferred)
     table = distinct.reindex(columns=list(wanted)).astype(object)
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)

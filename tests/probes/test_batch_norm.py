@@ -21,6 +21,7 @@ def named(found):
     [
         *({"order": order} for order in ORDERS),
         {"shortcut": "B"},
+        {"shortcut": "projection", "order": "pre"},
         {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
     ],
     ids=str,
