@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.networks.blocks import Block, SingleBlock, conv
-from study.networks.initialise import initialise
+from study.networks.initialise import Constructed, initialise, seeded
 from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, stages
 from study.networks.shortcuts import Dropout, Projection
@@ -78,11 +78,14 @@ class ResNet(Network):
             parts: dict[str, nn.Module] = {}
             for b in range(stage.blocks):
                 stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
-                shortcut = _shortcut(spec, maps, out, stride, steps)
+                # What blocks and shortcuts draw themselves is the same in plain networks and their twins.
+                with seeded(spec.seed, f"stages.{s}.{b}.shortcut"):
+                    shortcut = _shortcut(spec, maps, out, stride, steps)
                 begun = s == b == 0  # by the stem
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
                     parts["before"], begun = _activation(steps.before, maps), True
-                parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
+                with seeded(spec.seed, f"stages.{s}.{b}"):
+                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
                 maps = out
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What a block's branch begins with follows the last addition, too.
@@ -184,7 +187,8 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
 
 
 def build(spec: RunSpec, channels: int, classes: int) -> Network:
-    """The network of a run, with the weights that its seed gives. As `structure`."""
-    network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load())
+    """The network of a run, with the weights that its seed gives; what a block has set in `__init__` stays. As `structure`."""
+    with seeded(spec.seed, ""), Constructed() as constructed:
+        network = structure(spec, channels, classes)
+    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load(), constructed.own(network))
     return network

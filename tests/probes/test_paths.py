@@ -58,8 +58,8 @@ def along_one_path(network, images, labels, chosen):
     return torch.autograd.grad(F.cross_entropy(network.classify(x), labels), start)[0]
 
 
-FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"}, {"shortcut": "projection", "order": "pre"}, {"shortcut": "scaled"},
-          {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
+FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"}, {"shortcut": "scaled"},
+          {"shortcut": "projection", "order": "pre"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
