@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +85,7 @@ def sweep(
     machine = Machine(data_root or default_root(), chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
+        _print_remarks(planned)
     dropped, aside = record(planned)
     if aside:
         print(
@@ -153,6 +155,17 @@ def _print_plan(planned: Planned) -> None:
         f"{planned.sweep.name}: {len(planned.actions)} runs, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; "
         "nothing was done"
     )
+    _print_remarks(planned)
+
+
+def _print_remarks(planned: Planned) -> None:
+    """What the runs to train set to no effect: a line for each recipe and network fields that are remarked alike."""
+    from study.spec.remarks import remarks
+
+    said = Counter((_recipe(spec), "; ".join(remarks(spec))) for spec in planned.work.values())
+    for (recipe, text), count in said.items():
+        if text:
+            print(f"note: {recipe} ({count} of {len(planned.work)} runs): {text}")
 
 
 def _recipe(spec: RunSpec) -> str:
