@@ -147,7 +147,8 @@ def _way(spec: RunSpec) -> str:
         return "1x1 convolution, BN" if projects in ("change", "every") else ""
     steps = ORDERS[spec.order].load()(len(BLOCKS[spec.block].kernels))
     before = ", ".join({"B": "BN", "R": "ReLU"}[letter] for letter in steps.before)
-    return f"{before} before both paths, " * bool(before) + "1x1 convolution" + ", BN" * steps.normalised
+    shared = f"{before} before both paths, " if before else ""
+    return f"{shared}1x1 convolution{', BN' if steps.normalised else ''}"
 
 
 def dot(spec: RunSpec) -> str:

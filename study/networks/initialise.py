@@ -91,7 +91,7 @@ class Constructed:
                 with torch.random.fork_rng(devices=[]):
                     torch.set_rng_state(self._states[module])
                     made = deepcopy(module)
-                    made.reset_parameters()  # type: ignore[operator]
+                    made.reset_parameters()
                 before = dict(made.named_parameters())
                 names |= {f"{name}.{n}" for n, value in module.named_parameters() if not torch.equal(value, before[n])}
         return names

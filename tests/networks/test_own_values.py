@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any  # noqa: F401 -- for the page's example
 
 import pytest
 import torch
@@ -12,14 +13,10 @@ from study.networks.blocks import BasicBlock
 from study.networks.network import build
 from study.spec.registry import BLOCKS, INITIALISATIONS, BlockEntry
 from tests.helpers import make_spec
+from tests.networks.test_new_block import block_of
 
-
-class ZeroGamma(BasicBlock):
-    """Starts as the identity."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        nn.init.zeros_(self.bn2.weight)
+exec(block_of("example: zero gamma"))  # the page's own example
+ZeroGamma = locals()["ZeroGamma"]
 
 
 class ByData(BasicBlock):
