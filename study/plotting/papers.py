@@ -60,9 +60,7 @@ class Protocol:
     """Fields of the recipe that may have another value than it says, that value, and what is remarked of such runs."""
 
 
-ONE_DEVICE = (
-    ("bn_groups", 1, "BN sees all 128 images of a batch, as on one GPU; the paper trains on two, with 64 images each"),
-)
+ONE_DEVICE = (("bn_groups", 1, "BN sees the whole batch, as on one GPU; the paper trains on two, with 64 images each"),)
 R15 = Protocol(
     "He et al. 2015", "section 4.2", "cifar10", "he2015_cifar", alike=ONE_DEVICE,
     remarks=("every network of 110 layers or more warms up, plain ones too; the paper warms up its ResNet-110 alone",),
