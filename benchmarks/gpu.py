@@ -51,8 +51,8 @@ PATIENCE = 400
 
 
 def spec(network: str = "residual", depth: int = 20, precision: str = "bf16", **fields: Any) -> RunSpec:
-    """A run of He et al. 2015's recipe, without a warm-up by error, that is not evaluated on the way."""
-    fields = {"recipe.evaluate_every": ITERATIONS, "recipe.log_every": 400} | {
+    """A run of He et al. 2015's recipe, without a warm-up by error, that is not evaluated on the way, BN over the whole batch."""
+    fields = {"recipe.evaluate_every": ITERATIONS, "recipe.log_every": 400, "recipe.bn_groups": 1} | {
         name.replace("__", "."): value for name, value in fields.items()
     }
     named = {"network": network, "depth": depth, "precision": precision, "data": "cifar10", "seed": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,6 +103,7 @@ def sweep(
     machine = Machine(root, chosen, device.value, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
+        _print_remarks(planned)
     planned, said = compared(planned, root)
     print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
@@ -181,6 +183,17 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
     whole = len(planned.sweep.whole)
     runs = f"{whole} runs" if len(planned.actions) == whole else f"{len(planned.actions)} of {whole} runs"
     print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
+    _print_remarks(planned)
+
+
+def _print_remarks(planned: Planned) -> None:
+    """What the runs to train set to no effect: a line for each recipe and network fields that are remarked alike."""
+    from study.spec.remarks import remarks
+
+    said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
+    for (recipe, text), count in said.items():
+        if text:
+            print(f"note: {recipe} ({count} of {len(planned.work)} runs): {text}")
 
 
 def _recipe(spec: RunSpec, told: Sequence[str]) -> str:

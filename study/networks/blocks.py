@@ -33,7 +33,8 @@ class Block(nn.Module):
     order
         Where BN, ReLU and the addition stand (`study.networks.orders`).
     first
-        Whether this is the network's first block: the stem has done then what the branch begins with.
+        Whether what the branch begins with has been done before the two paths split: by the stem for the network's first
+        block, between two stages with `shortcut: projection`.
     options
         What `convolutions` takes besides.
     """

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from study.networks.shape import Layer, layers, stages
-from study.spec.registry import BLOCKS, DATA, SHORTCUTS
+from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
 from study.spec.run import RunSpec
 from study.spec.sweep import one
 
@@ -121,18 +121,28 @@ def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
     if spec.network == "plain":
         return ["no shortcuts"]
     projects = SHORTCUTS[spec.shortcut or ""].projects
-    projected = projects in ("change", "every")
     changing, same = [], 0
     maps = plan[0].out_maps
     for number, stage in enumerate(stages(spec), start=1):
         out = stage.maps * BLOCKS[spec.block].expansion
         for b in range(stage.blocks):
             if b == 0 and (stage.stride != 1 or out != maps):
-                way = "1x1 convolution, BN" if projected else "subsampled, " * (stage.stride == 2) + "padded with zeros"
+                way = _way(spec) or "subsampled, " * (stage.stride == 2) + "padded with zeros"
                 changing.append(f"  stage{number}.block1: {maps} to {out} maps, stride {stage.stride} ({way})")
             else:
                 same += 1
             maps = out
-    as_it_is = "identity" if spec.shortcut in ("A", "B") else SHORTCUTS[spec.shortcut or ""].summary
+    as_it_is = "identity" if spec.shortcut in ("A", "B", "projection") else SHORTCUTS[spec.shortcut or ""].summary
     keep = "1x1 convolution, BN" if projects == "every" else as_it_is
     return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]
+
+
+def _way(spec: RunSpec) -> str:
+    """What a shortcut that changes the shape does; empty where it has no convolution."""
+    projects = SHORTCUTS[spec.shortcut or ""].projects
+    if projects != "order":
+        return "1x1 convolution, BN" if projects in ("change", "every") else ""
+    steps = ORDERS[spec.order].load()(len(BLOCKS[spec.block].kernels))
+    before = ", ".join({"B": "BN", "R": "ReLU"}[letter] for letter in steps.before)
+    shared = f"{before} before both paths, " if before else ""
+    return f"{shared}1x1 convolution{', BN' if steps.normalised else ''}"

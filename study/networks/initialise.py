@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
-def he_fan_in(weight: torch.Tensor) -> float:
+def he_fan_in(weight: Tensor) -> float:
     """Variance 2 / fan_in (He et al. 2015, arXiv 1502.01852, eq. 10): keeps the signal's size on the way forward."""
     return 2.0 / weight[0].numel()
 
 
-def he_fan_out(weight: torch.Tensor) -> float:
+def he_fan_out(weight: Tensor) -> float:
     """Variance 2 / fan_out (the same, eq. 14) of convolutions: keeps the gradient's size on the way back; as in torchvision.
 
     Linear layers as `he_fan_in`: with as few outputs as there are classes, their logits would begin far too large.
@@ -23,30 +26,89 @@ def he_fan_out(weight: torch.Tensor) -> float:
     return 2.0 / weight[:, 0].numel() if weight.ndim == 4 else he_fan_in(weight)
 
 
-def glorot(weight: torch.Tensor) -> float:
+def glorot(weight: Tensor) -> float:
     """Variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010, eq. 12), here of a normal distribution."""
     return 2.0 / (weight[0].numel() + weight[:, 0].numel())
 
 
-def initialise(network: nn.Module, seed: int, variance: Callable[[torch.Tensor], float] = he_fan_in) -> None:
+def initialise(
+    network: nn.Module,
+    seed: int,
+    variance: Callable[[Tensor], float] = he_fan_in,
+    own: Collection[str] | None = None,
+) -> None:
     """Normal weights of convolutions and linear layers, of the variance that their shape gives.
 
     Biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each layer draws from a stream of its own,
     keyed by the seed and the layer's name, so networks that differ in a shortcut or in later layers share the weights of
     all the layers that they have in common.
+
+    Parameters
+    ----------
+    own
+        Names of the weights and biases that stay, as do BN's parameters and statistics: of a network just built, those that
+        its blocks set (`Constructed.own`). With None nothing stays: of one that was trained, all begin anew.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            draw = _stream(seed, name).standard_normal(module.weight.shape) * np.sqrt(variance(module.weight))
             with torch.no_grad():
-                module.weight.copy_(torch.from_numpy(draw))
-                if module.bias is not None:
+                if f"{name}.weight" not in (own or ()):
+                    draw = _stream(seed, name).standard_normal(module.weight.shape) * np.sqrt(variance(module.weight))
+                    module.weight.copy_(torch.from_numpy(draw))
+                if module.bias is not None and f"{name}.bias" not in (own or ()):
                     module.bias.fill_(getattr(module, "initial_bias", 0.0))
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d) and own is None:
             module.reset_parameters()
+
+
+class Constructed:
+    """Tells, of the convolutions and linear layers made within it, what torch's constructors set from what blocks set.
+
+    Constructors draw from torch's generator. Its state at that time is noted, so that the draws can be made again.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[nn.Module, Tensor] = {}
+
+    def __enter__(self) -> Constructed:
+        self._hook = register_module_parameter_registration_hook(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def _note(self, module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            self._states.setdefault(
+                module, torch.get_rng_state()
+            )  # its parameters are registered before they are drawn
+
+    def own(self, network: nn.Module) -> set[str]:
+        """Names of the weights and biases that are not what the constructors set."""
+        names = set()
+        for name, module in network.named_modules():
+            if module in self._states:
+                with torch.random.fork_rng(devices=[]):
+                    torch.set_rng_state(self._states[module])
+                    made = deepcopy(module)
+                    made.reset_parameters()
+                before = dict(made.named_parameters())
+                names |= {f"{name}.{n}" for n, value in module.named_parameters() if not torch.equal(value, before[n])}
+        return names
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Has what is drawn from torch's generator follow from the seed and the name alone; the generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_key(f"{seed} {name}"))
+        yield
 
 
 def _stream(seed: int, name: str) -> np.random.RandomState:
     # RandomState, because NumPy promises that its streams never change; Generator's may.
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, key])))
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, _key(name)])))
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

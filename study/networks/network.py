@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.networks.blocks import Block, SingleBlock, conv
-from study.networks.initialise import initialise
+from study.networks.initialise import Constructed, initialise, seeded
+from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, stages
-from study.networks.shortcuts import Dropout
+from study.networks.shortcuts import Dropout, Projection
 from study.spec.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
 from study.spec.run import RunSpec
 
@@ -66,23 +68,28 @@ class ResNet(Network):
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
         entry, order = BLOCKS[spec.block], ORDERS[spec.order].load()
-        block = entry.load()
+        block, steps = entry.load(), order(len(entry.kernels))
         options = {name: getattr(spec, name) for name in entry.options}
         plan = stages(spec)
         maps = plan[0].maps
         self.stem = _stem(spec, channels, maps)
         self.stages = nn.ModuleList()
         for s, stage in enumerate(plan):
-            blocks = []
+            parts: dict[str, nn.Module] = {}
             for b in range(stage.blocks):
                 stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
-                shortcut = _shortcut(spec, maps, out, stride)
-                blocks.append(block(maps, stage.maps, stride, shortcut, order, s == b == 0, **options))
+                # What blocks and shortcuts draw themselves is the same in plain networks and their twins.
+                with seeded(spec.seed, f"stages.{s}.{b}.shortcut"):
+                    shortcut = _shortcut(spec, maps, out, stride, steps)
+                begun = s == b == 0  # by the stem
+                if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
+                    parts["before"], begun = _activation(steps.before, maps), True
+                with seeded(spec.seed, f"stages.{s}.{b}"):
+                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
                 maps = out
-            self.stages.append(nn.Sequential(*blocks))
+            self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What a block's branch begins with follows the last addition, too.
-        letters = order(len(entry.kernels)).before
-        self.tail = nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
+        self.tail = _activation(steps.before, maps)
         self.head = nn.Linear(maps, classes)
         self._note_dropouts()
 
@@ -122,12 +129,24 @@ class Vgg(Network):
         return F.adaptive_avg_pool2d(x, VGG_HEAD[0]).flatten(1)
 
 
-def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int) -> nn.Module | None:
+def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps) -> nn.Module | None:
     if spec.shortcut is None:
         return None
     entry = SHORTCUTS[spec.shortcut]
-    made: nn.Module = entry.load()(in_maps, maps, stride, **{name: getattr(spec, name) for name in entry.options})
+    options = {name: getattr(spec, name) for name in entry.options}
+    if _follows_order(spec):
+        options["normalised"] = steps.normalised
+    made: nn.Module = entry.load()(in_maps, maps, stride, **options)
     return made
+
+
+def _follows_order(spec: RunSpec) -> bool:
+    return spec.shortcut is not None and SHORTCUTS[spec.shortcut].projects == "order"
+
+
+def _activation(letters: str, maps: int) -> nn.Sequential:
+    """BN and ReLU that are no block's."""
+    return nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
@@ -168,7 +187,8 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
 
 
 def build(spec: RunSpec, channels: int, classes: int) -> Network:
-    """The network of a run, with the weights that its seed gives. As `structure`."""
-    network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load())
+    """The network of a run, with the weights that its seed gives; what a block has set in `__init__` stays. As `structure`."""
+    with seeded(spec.seed, ""), Constructed() as constructed:
+        network = structure(spec, channels, classes)
+    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load(), constructed.own(network))
     return network

@@ -4,10 +4,11 @@ An order is a function from the number of convolutions to `Steps`: what the bran
 each a text of C (convolution), B (BN) and R (ReLU).
 
 What a branch does before its first convolution, the stem has done for the first block, before the two paths split, and
-follows the last addition of the network: so the paper's section 4.2 has it for full pre-activation. The shortcut gets a
-block's input as it is. The authors' own code for 164 and 1001 layers differs where a block changes the shape: there BN and
-ReLU come before both paths, and the shortcut is a 1x1 convolution without BN; here it is that of `shortcut`, A unless told
-otherwise. A network without additions is the same chain in each of these orders.
+follows the last addition of the network: so the paper's section 4.2 has it for full pre-activation. Elsewhere the shortcut
+gets a block's input as it is. With `shortcut: projection` it does not where the shape changes: BN and ReLU come before
+both paths there, as in the appendix and in the authors' code for 164 and 1001 layers. For the 110 layers of two-layer
+blocks, whose shortcuts are A, the paper has no such exception, and the authors published no code; Facebook's
+(fb.resnet.torch) has BN and ReLU before both paths there, too. A network without additions is the same chain in each order.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ class Steps(NamedTuple):
     def before(self) -> str:
         """What stands before the first convolution of the branch."""
         return self.branch[: self.branch.index("C")]
+
+    @property
+    def normalised(self) -> bool:
+        """Whether BN follows the last convolution of the branch, before the addition."""
+        return "B" in self.branch[self.branch.rindex("C") :]
 
 
 def original(layers: int) -> Steps:

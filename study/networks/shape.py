@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from study.spec.registry import BLOCKS, SHORTCUTS
+from study.spec.registry import BLOCKS, ORDERS, SHORTCUTS
 from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 
 VGG_HEAD = (7, 4096)
@@ -43,8 +43,9 @@ class Layer(NamedTuple):
     kernel: int
     size: int
     """Height and width of its output."""
-    normalised: bool = True
-    """Whether BN follows, or goes before; where none does the layer has a bias."""
+    per_map: int = 2
+    """Parameters of each output map beside its weights: BN's scale and shift, wherever in the chain that BN stands; 1 is a
+    bias, and 0 neither."""
 
     @property
     def macs(self) -> int:
@@ -54,7 +55,7 @@ class Layer(NamedTuple):
     @property
     def parameters(self) -> int:
         """Weights, and BN's scale and shift or the bias."""
-        return self.in_maps * self.out_maps * self.kernel**2 + self.out_maps * (2 if self.normalised else 1)
+        return self.in_maps * self.out_maps * self.kernel**2 + self.out_maps * self.per_map
 
     @property
     def beside(self) -> bool:
@@ -82,7 +83,7 @@ def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
             yield from block
             maps = stage.maps * BLOCKS[spec.block].expansion
             size = _halve(size) if stride == 2 else size
-    yield Layer("head", maps, classes, 1, 1, normalised=False)
+    yield Layer("head", maps, classes, 1, 1, per_map=1)
 
 
 def _block(spec: RunSpec, name: str, in_maps: int, maps: int, stride: int, size: int) -> Iterator[Layer]:
@@ -97,13 +98,14 @@ def _block(spec: RunSpec, name: str, in_maps: int, maps: int, stride: int, size:
         before = after
     for i, ratio in enumerate(entry.pooled):
         after = max(1, round(ratio * out_maps))
-        yield Layer(f"{name}.pooled{i + 1}", before, after, 1, 1, normalised=False)
+        yield Layer(f"{name}.pooled{i + 1}", before, after, 1, 1, per_map=1)
         before = after
     projects = "" if spec.shortcut is None else SHORTCUTS[spec.shortcut].projects
     if projects == "gate":
-        yield Layer(f"{name}.gate", in_maps, out_maps, 1, out_size, normalised=False)
-    elif projects == "every" or (projects == "change" and (stride != 1 or in_maps != out_maps)):
-        yield Layer(f"{name}.shortcut", in_maps, out_maps, 1, out_size)
+        yield Layer(f"{name}.gate", in_maps, out_maps, 1, out_size, per_map=1)
+    elif projects == "every" or (projects in ("change", "order") and (stride != 1 or in_maps != out_maps)):
+        normalised = projects != "order" or ORDERS[spec.order].load()(len(kernels)).normalised
+        yield Layer(f"{name}.shortcut", in_maps, out_maps, 1, out_size, per_map=2 if normalised else 0)
 
 
 def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Layer]:
@@ -115,10 +117,10 @@ def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Laye
         size = _halve(size)
     if spec.stem == "imagenet":
         side, width = VGG_HEAD
-        yield Layer("head1", side**2 * maps, width, 1, 1, normalised=False)
-        yield Layer("head2", width, width, 1, 1, normalised=False)
+        yield Layer("head1", side**2 * maps, width, 1, 1, per_map=1)
+        yield Layer("head2", width, width, 1, 1, per_map=1)
         maps = width
-    yield Layer("head", maps, classes, 1, 1, normalised=False)
+    yield Layer("head", maps, classes, 1, 1, per_map=1)
 
 
 def _halve(size: int) -> int:

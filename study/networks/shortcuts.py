@@ -1,7 +1,7 @@
 """The shortcut connections: how a block's input is joined to its branch.
 
-A to C are those of He et al. 2015, section 3.3; the others those of He et al. 2016, section 3, table 1, each a change of A.
-Its "1x1 conv" is C.
+A to C are those of He et al. 2015, section 3.3; `projection` is that of the bottlenecks of He et al. 2016; the others are
+those of its section 3, table 1, each a change of A. Its "1x1 conv" is C.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class ZeroPad(Shortcut):
 
 
 class Projection(Shortcut, nn.Sequential):
-    """A 1x1 convolution and BN."""
+    """A 1x1 convolution, and BN unless told otherwise."""
 
-    def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
-        super().__init__(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), nn.BatchNorm2d(out_maps))
+    def __init__(self, in_maps: int, out_maps: int, stride: int, normalised: bool = True) -> None:
+        bn = [nn.BatchNorm2d(out_maps)] if normalised else []
+        super().__init__(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), *bn)
 
 
 def option_a(in_maps: int, out_maps: int, stride: int) -> Shortcut:
@@ -62,6 +63,17 @@ def option_b(in_maps: int, out_maps: int, stride: int) -> Shortcut:
 def option_c(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """C: a projection everywhere."""
     return Projection(in_maps, out_maps, stride)
+
+
+def projection(in_maps: int, out_maps: int, stride: int, normalised: bool) -> Shortcut:
+    """The identity; where the shape changes, a 1x1 convolution with the BN and ReLU of the order (He et al. 2016, appendix).
+
+    BN follows it where BN follows the last convolution of the branch (`normalised`), and it gets what the first one gets:
+    the network sees to that. So in the original order it is B. In full pre-activation BN and ReLU come before both
+    paths, and none after: the authors' code (github.com/KaimingHe/resnet-1k-layers).
+    """
+    same = in_maps == out_maps and stride == 1
+    return Identity() if same else Projection(in_maps, out_maps, stride, normalised)
 
 
 class _OverA(Shortcut):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from study.plotting.papers import Protocol, deviations
+from study.plotting.papers import Protocol, deviations, remarks
 from study.plotting.phrases import counted, listed, ranges
 
 
@@ -38,8 +38,7 @@ def caption(
     if said := [text for text in protocol if text]:
         parts.append(f"Protocol: {' · '.join(said)}.")
     if paper is not None:
-        remarks = paper.remarks if (runs["recipe"] == paper.recipe).any() else ()
-        differs = [*deviations(runs, paper), *remarks]
+        differs = [*deviations(runs, paper), *remarks(runs, paper)]
         parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as {paper.paper} did.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
     return "\n\n".join(parts) + "\n"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from study.errors import StudyError
 from study.plotting.frames import final_values, tidy
-from study.plotting.papers import ORDERS, SHORTCUTS, VALUES, Protocol, Value, deviations, is_network, match
+from study.plotting.papers import ORDERS, SHORTCUTS, VALUES, Protocol, Value, deviations, is_network, match, remarks
 from study.plotting.phrases import listed
 from study.stats.naming import texts, varying
 from study.stats.planned import RUN_COLUMNS, fields_of, planned, require
@@ -27,6 +27,11 @@ NO_ENSEMBLE = (
     "The paper's table 5, an ensemble (top-5 error 3.57 %), has no counterpart here: nothing averages networks. Training seeds "
     "of one network are its only spread."
 )
+PROJECTIONS = (
+    "The paper's networks of 164 and 1001 layers have `shortcut: projection` (appendix); with other shortcuts they are other "
+    "networks, and no value of the paper is theirs"
+)
+REMARKS = {"imagenet": NO_ENSEMBLE, "i16_table2": PROJECTIONS + ".", "i16_table3": PROJECTIONS + "."}
 MEANT = {
     "mean": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the mean",
     "median": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the median, as in the paper",
@@ -118,7 +123,7 @@ def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str)
     values = VALUES[name]
     matched = [runs[match(runs, value)] for value in values]
     if not any(len(mine) for mine in matched):
-        raise StudyError(f"nothing to set beside {TITLES[name]}: {_why(runs, values)}")
+        raise StudyError(f"nothing to set beside {TITLES[name]}: {_why(name, runs)}")
     several = len({value.protocol.dataset for value in values}) > 1
     ways = list(dict.fromkeys(field for mine in matched for field in varying(mine)))
     rows = []
@@ -181,7 +186,7 @@ def title(value: Value) -> str:
 
 
 WORDS: Mapping[str, Callable[[Any], str]] = {
-    "shortcut": lambda name: "B" if name == "B" else SHORTCUTS[name],
+    "shortcut": lambda name: {"B": "B", "projection": ""}.get(name, SHORTCUTS[name]),
     "shortcut_scale": "shortcut ×{:g}".format,
     "branch_scale": "branch ×{:g}".format,
     "gate_bias": lambda bias: f"bias {bias:g}".replace("-", "−"),
@@ -191,8 +196,9 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def _why(runs: pd.DataFrame, values: Sequence[Value]) -> str:
+def _why(name: str, runs: pd.DataFrame) -> str:
     """Why no run is the paper's: other networks, or another protocol, in words."""
+    values = VALUES[name]
     protocols: dict[Protocol, pd.Series] = {}
     for value in values:
         here = is_network(runs, value)
@@ -201,17 +207,19 @@ def _why(runs: pd.DataFrame, values: Sequence[Value]) -> str:
     reasons = [reason for reason in dict.fromkeys(reasons) if reason]
     if reasons:
         return f"the runs have {' or '.join(reasons)}; `study table errors` shows them by themselves"
-    return "none of its networks is among the runs; `study table errors` shows those that are"
+    words = "none of its networks is among the runs; `study table errors` shows those that are"
+    deep = (runs["block"] == "bottleneck") & (runs["network"] == "residual")
+    return f"{words}. {PROJECTIONS}" if REMARKS.get(name, "").startswith(PROJECTIONS) and deep.any() else words
 
 
 def _notes(name: str, runs: pd.DataFrame, matched: Sequence[pd.DataFrame], statistic: str) -> list[str]:
     lines = [f"{TITLES[name]}; {MEANT[statistic]}."]
+    shown = pd.concat(matched)
     first = VALUES[name][0].protocol
-    lines += [f"{first.paper}: {remark}." for remark in first.remarks]
-    shown = pd.concat(matched)["run_id"]
-    others = runs[~runs["run_id"].isin(shown)]
+    lines += [f"{first.paper}: {remark}." for remark in remarks(shown, first)]
+    others = runs[~runs["run_id"].isin(shown["run_id"])]
     if len(others):
         kinds = (others["network"].map(str) + "-" + others["depth"].map(str)).value_counts(sort=False)
         names = [f"{network} ({count})" for network, count in kinds.items()]
         lines.append(f"Not set beside the paper, with the number of runs: {', '.join(names)}.")
-    return lines + ([NO_ENSEMBLE] if name == "imagenet" else [])
+    return lines + ([REMARKS[name]] if name in REMARKS else [])

@@ -7,7 +7,7 @@ A value is only ever set beside runs that were trained by its protocol on its da
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -33,6 +33,7 @@ ORDERS = {
 SHORTCUTS = {
     "B": "1×1 conv between stages",
     "C": "1×1 conv",
+    "projection": "projection",
     "scaled": "scaled",
     "exclusive_gate": "exclusive gate",
     "shortcut_gate": "shortcut-only gate",
@@ -53,12 +54,15 @@ class Protocol:
     """What `recipe_changes` may say of a run that still follows the paper; a value's `rate` says more."""
     statistic: str = "one run"
     """What a value is over runs."""
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
     """What the recipe had to choose, because the paper does not say it or we do otherwise."""
+    alike: tuple[tuple[str, Any, str], ...] = ()
+    """Fields of the recipe that may have another value than it says, that value, and what is remarked of such runs."""
 
 
+ONE_DEVICE = (("bn_groups", 1, "BN sees the whole batch, as on one GPU; the paper trains on two, with 64 images each"),)
 R15 = Protocol(
-    "He et al. 2015", "section 4.2", "cifar10", "he2015_cifar",
+    "He et al. 2015", "section 4.2", "cifar10", "he2015_cifar", alike=ONE_DEVICE,
     remarks=("every network of 110 layers or more warms up, plain ones too; the paper warms up its ResNet-110 alone",),
 )  # fmt: skip
 R15_IMAGENET = Protocol(
@@ -66,8 +70,10 @@ R15_IMAGENET = Protocol(
     remarks=("the rate falls where the running training error has not improved for five epochs; the paper does not say "
              "which error has to come to a plateau, nor for how long",),
 )  # fmt: skip
-I16 = Protocol("He et al. 2016", "section 3 and appendix", "cifar10", "he2016_cifar", statistic="median of 5 runs")
-I16_CIFAR100 = Protocol("He et al. 2016", "appendix", "cifar100", "he2016_cifar", statistic="median of 5 runs")
+I16 = Protocol(
+    "He et al. 2016", "section 3 and appendix", "cifar10", "he2016_cifar", statistic="median of 5 runs", alike=ONE_DEVICE,
+)  # fmt: skip
+I16_CIFAR100 = replace(I16, where="appendix", dataset="cifar100")
 L18 = Protocol(
     "Li et al. 2018", "section 5 and appendix", "cifar10", "li2018_cifar", changes=("", "learning_rate"),
     remarks=("the paper's networks with shortcuts have 1x1 convolutions between the stages (option B), and its deep "
@@ -169,7 +175,8 @@ def _i16_table3() -> Iterator[Value]:
 
 
 def _deep(order: str) -> dict[str, Any]:
-    return {"block": "bottleneck", "stride_in": "1x1", "order": order}
+    """I16, appendix: bottlenecks have projections between the stages, "with pre-activation" where that is used."""
+    return {"block": "bottleneck", "stride_in": "1x1", "order": order, "shortcut": "projection"}
 
 
 def _l18_figure5() -> Iterator[Value]:
@@ -202,7 +209,7 @@ def deviations(runs: pd.DataFrame, protocol: Protocol) -> list[str]:
     for name, column, wanted in (
         ("data set", runs["dataset"].map(str), (protocol.dataset,)),
         ("recipe", runs["recipe"].map(str), (protocol.recipe,)),
-        ("changed in the recipe:", _changes(runs), protocol.changes),
+        ("changed in the recipe:", _changes(runs, protocol), protocol.changes),
         ("training images:", runs["train_subset"].map(lambda n: "all" if pd.isna(n) else f"{int(n):,}"), ("all",)),
         ("precision", runs["precision"].map(str), EXACT),
     ):
@@ -216,7 +223,7 @@ def deviations(runs: pd.DataFrame, protocol: Protocol) -> list[str]:
 def followed(runs: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """Whether each run was trained as the paper says."""
     same = (runs["dataset"] == protocol.dataset) & (runs["recipe"] == protocol.recipe)
-    same &= _changes(runs).isin(protocol.changes) & runs["train_subset"].isna()
+    same &= _changes(runs, protocol).isin(protocol.changes) & runs["train_subset"].isna()
     return same & runs["precision"].isin(EXACT)
 
 
@@ -227,7 +234,7 @@ def match(runs: pd.DataFrame, value: Value) -> pd.Series:
         return same
     same &= followed(runs, value.protocol)
     if value.rate is None:
-        return same & (_changes(runs) == "")
+        return same & (_changes(runs, value.protocol) == "")
     rates = runs["recipe.learning_rate"] if "recipe.learning_rate" in runs else pd.Series(None, index=runs.index)
     return same & (pd.to_numeric(rates) == value.rate)
 
@@ -248,5 +255,29 @@ def of_kind(runs: pd.DataFrame, network: str, fields: Mapping[str, Any] | None =
     return same.fillna(False).astype(bool)
 
 
-def _changes(runs: pd.DataFrame) -> pd.Series:
-    return runs["recipe_changes"].fillna("").map(str)
+def remarks(runs: pd.DataFrame, protocol: Protocol) -> list[str]:
+    """What has to be said of runs that follow a protocol: where the recipe had to choose, and where they differ but count.
+
+    Parameters
+    ----------
+    runs
+        As for `deviations`.
+    """
+    mine = runs[runs["recipe"] == protocol.recipe]
+    further = [remark for name, value, remark in protocol.alike if _has(mine, name, value).any()]
+    return [*protocol.remarks, *further] if len(mine) else []
+
+
+def _changes(runs: pd.DataFrame, protocol: Protocol) -> pd.Series:
+    """The changed fields of each run's recipe, without those whose value counts as the paper's, too."""
+    changes = runs["recipe_changes"].fillna("").map(str)
+    for name, value, _ in protocol.alike:
+        fewer = changes.map(lambda text, name=name: ", ".join(field for field in text.split(", ") if field != name))
+        changes = changes.mask(_has(runs, name, value), fewer)
+    return changes
+
+
+def _has(runs: pd.DataFrame, name: str, value: Any) -> pd.Series:
+    """Whether each run's recipe is known to have this value."""
+    column = f"recipe.{name}"
+    return (runs[column] == value).fillna(False).astype(bool) if column in runs else pd.Series(False, index=runs.index)

@@ -105,10 +105,10 @@ def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class _Ways(NamedTuple):
-    """What takes a gradient at a block's output back to its input."""
+    """What takes a gradient at a block's output, or that of a layer between two, back to its input."""
 
-    through: Callable[[Tensor], Tensor]
-    """Through the branch."""
+    through: Callable[[Tensor], Tensor] | None
+    """Through the branch; None of what stands between two stages, and is on every path."""
     along: Callable[[Tensor], Tensor]
     """Along the shortcut, a gate on it included."""
 
@@ -122,18 +122,32 @@ def by_length(network: Network, images: Tensor, labels: Tensor, longest: int = L
     """
     x = network.stem(images)
     ways = []
-    for _, block in network.blocks():
-        x, back = _split(block, x)
+    for module in (module for stage in network.stages for module in stage.children()):
+        x, back = _split(module, x) if isinstance(module, Block) else _between(module, x)
         ways.append(back)
     output = x.requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(network.classify(output), labels), output)
     parts, whole = [gradient], gradient
     for way in reversed(ways):
-        along, through = [way.along(part) for part in parts], [way.through(part) for part in parts]
-        rest = way.along(whole) + way.through(whole)
+        along = [way.along(part) for part in parts]
+        if way.through is None:
+            parts, whole = along, way.along(whole)
+            continue
+        through = [way.through(part) for part in parts]
+        whole = way.along(whole) + way.through(whole)
         parts = [along[0], *(a + b for a, b in zip(along[1:], through[:-1], strict=True)), through[-1]][: longest + 1]
-        whole = rest
-    return parts if len(ways) <= longest else [*parts, whole - torch.stack(parts).sum(0)]
+    blocks = sum(way.through is not None for way in ways)
+    return parts if blocks <= longest else [*parts, whole - torch.stack(parts).sum(0)]
+
+
+def _between(module: torch.nn.Module, x: Tensor) -> tuple[Tensor, _Ways]:
+    """As `_split`, of BN and ReLU between two stages."""
+    with torch.enable_grad():
+        given = x.detach().requires_grad_()
+        output = module(given)
+    return output.detach(), _Ways(
+        None, lambda gradient: torch.autograd.grad(output, given, gradient, retain_graph=True)[0]
+    )
 
 
 def _split(block: Block, x: Tensor) -> tuple[Tensor, _Ways]:

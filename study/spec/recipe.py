@@ -49,7 +49,7 @@ class Recipe(Model):
     )
     warmup_from_depth: int = Field(default=0, ge=0, description="only networks at least this deep warm up")
     bn_groups: int = Field(
-        default=1, ge=1, le=1024, description="parts of each batch that BN sees one by one, as on so many devices"
+        default=1, ge=1, le=1024, description="parts of each batch that BN sees one by one, as on that many GPUs"
     )
     pad: int = Field(default=4, ge=0, le=16, description="pixels of zero padding for the random crop; 0: no crop")
     scales: Annotated[tuple[int, int] | None, BeforeValidator(as_tuple)] = Field(
@@ -107,5 +107,7 @@ class Recipe(Model):
     def _divides(cls, groups: int, info: ValidationInfo) -> int:
         batch = info.data.get("batch_size", groups)
         if batch % groups:
-            raise wrong(f"must divide the batch of {batch}, not {groups}")
+            raise wrong(
+                f"{groups} must divide the batch of {batch}; choose another batch_size, or bn_groups: 1 (BN sees the whole batch)"
+            )
         return groups

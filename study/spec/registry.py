@@ -76,7 +76,8 @@ class ShortcutEntry(Entry):
     """A shortcut, and where it has a 1x1 convolution."""
 
     projects: str = ""
-    """`change`: with BN, where the shape changes; `every`: with BN, everywhere; `gate`: with a bias, everywhere."""
+    """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
+    BN, everywhere; `gate`: with a bias, everywhere."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the run spec that it alone takes, with their defaults."""
 
@@ -123,6 +124,11 @@ SHORTCUTS: dict[str, ShortcutEntry] = {
         "study.networks.shortcuts:option_b", "identity; a 1x1 convolution between stages", projects="change"
     ),
     "C": ShortcutEntry("study.networks.shortcuts:option_c", "a 1x1 convolution everywhere", projects="every"),
+    "projection": ShortcutEntry(
+        "study.networks.shortcuts:projection",
+        "identity; between stages a 1x1 convolution with BN and ReLU as the order has them",
+        projects="order",
+    ),
     "scaled": ShortcutEntry(
         "study.networks.shortcuts:Scaled",
         "A times a constant, plus the branch times another",

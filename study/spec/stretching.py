@@ -26,7 +26,7 @@ def check(small: RunSpec, large: RunSpec) -> None:
         raise StudyError("a VGG has no blocks of unchanged shape to put in")
     if large.depth < small.depth:
         raise StudyError(f"depth: {large.depth} cannot start from {small.depth} layers; only deeper ones can")
-    if large.network == "residual" and large.shortcut not in ("A", "B", "C"):
+    if large.network == "residual" and large.shortcut not in ("A", "B", "C", "projection"):
         raise StudyError(
             f"shortcut: {large.shortcut} passes on something else than its input, so no block is an identity"
         )

@@ -18,6 +18,9 @@ RUN_COLUMNS = (
     "state",
 )  # fmt: skip
 
+PROTOCOL = ("recipe_changes", "recipe.learning_rate", "recipe.bn_groups")
+"""What a run has to be asked, beside its recipe's name, to know whether it follows a paper's."""
+
 
 def planned(
     curves: pd.DataFrame,
@@ -69,7 +72,7 @@ def planned(
 def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
     """What a figure may say of each run, as objects: `RUN_COLUMNS`, its network, how it was trained, and further columns."""
     trained = [field for field in TRAINED if field in runs]
-    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *trained, "recipe_changes", *further])
+    wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *PROTOCOL, *trained, *further])
     return runs.reindex(columns=list(wanted)).astype(object)
 
 

@@ -46,6 +46,14 @@ def described(*words):
             ],
         ),
         (["network=plain", "family=vgg", "depth=19"], ["stage3  56x56    [3x3, 256] x 4; 2x2 max pool"]),
+        (
+            ["depth=164", "block=bottleneck", "order=pre", "shortcut=projection"],
+            [
+                "164 weighted layers, 1,703,258 parameters",
+                "54 shortcuts: 51 of unchanged shape (identity)",
+                "  stage2.block1: 64 to 128 maps, stride 2 (BN, ReLU before both paths, 1x1 convolution)",
+            ],
+        ),
         (["depth=8", "shortcut=C"], ["3 shortcuts: 1 of unchanged shape (1x1 convolution, BN)"]),
     ],
 )

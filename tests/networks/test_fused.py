@@ -22,7 +22,7 @@ from tests.helpers import make_spec
 from tests.networks.test_new_block import block_of
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
-SHORTCUTS = [None, "A", "B", "C", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
+SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
 DEPTHS = {"basic": 8, "bottleneck": 11, "single": 8}
 FAMILIES = [
     {"family": "vgg", "depth": 11, "network": "plain", "block": "single"},

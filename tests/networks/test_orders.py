@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from study.networks.blocks import Block
 from study.networks.network import ResNet, build
 from study.networks.orders import Steps, original, pre
 from study.spec.registry import ORDERS
@@ -60,6 +61,9 @@ def reference(network, order, x):
     first = True
     for stage in network.stages:
         for b in stage:
+            if not isinstance(b, Block):  # before both paths, with a projection: BN, if any, and ReLU
+                x, first = F.relu(bn(b[0], x) if order == "pre" else x), True
+                continue
             x, first = formula(b, x, b.shortcut(x), first), False
     return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
 
@@ -68,7 +72,7 @@ def test_every_order_has_a_formula_here():
     assert FORMULAS.keys() == ORDERS.keys()
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("shortcut", ["A", "B", "projection"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_network_computes_its_formula(order, shortcut):
     network = build(make_spec(**CIFAR, depth=14, order=order, shortcut=shortcut), 3, 10).double().eval()

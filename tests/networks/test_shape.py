@@ -100,6 +100,7 @@ NETWORKS = [
     {"network": "residual", "width": 2},
     *({"network": "residual", "shortcut": name} for name in ("scaled", "exclusive_gate", "shortcut_gate", "dropout")),
     *({"network": "residual", "order": order} for order in ORDERS if order != "original"),
+    *({"network": "residual", "order": order, "shortcut": "projection"} for order in ORDERS),
 ]
 FAMILIES = [
     {"depth": 14},

@@ -37,6 +37,8 @@ def stretched(depth, deeper, **fields):
         (8, 20, {"shortcut": "C"}),
         (11, 29, {"block": "bottleneck"}),
         (11, 29, {"block": "bottleneck", "order": "pre"}),
+        (11, 29, {"block": "bottleneck", "order": "pre", "shortcut": "projection"}),
+        (8, 20, {"order": "relu_only_pre", "shortcut": "projection"}),
         *((8, 20, {"order": order}) for order in ("bn_after_add", "relu_before_add", "relu_only_pre", "pre")),
         (8, 8, {"network": "plain"}),
     ],

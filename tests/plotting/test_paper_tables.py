@@ -13,6 +13,7 @@ import pytest
 
 from study.errors import StudyError
 from study.plotting import table
+from study.plotting.he2015 import fig6
 from study.plotting.papers import VALUES, match
 from study.plotting.render import render
 from study.plotting.tables import errors
@@ -100,6 +101,40 @@ def test_i16_tables_2_and_3() -> None:
     deep = table("i16_table3", *variants.orders())
     assert deep.groupby("dataset").size().to_dict() == {"cifar10": 8, "cifar100": 4}
     assert deep["n"].sum() == 8
+
+
+def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
+    frames = variants.variant(depth=164, block="bottleneck", stride_in="1x1", order="pre")
+    with pytest.raises(StudyError, match=r"none of its networks .*164 and 1001 layers have `shortcut: projection`"):
+        table("i16_table3", *frames)
+    both = variants.together(frames, variants.orders())
+    made = table("i16_table3", *both)
+    assert made.set_index(["dataset", "network"]).loc[("cifar10", "ResNet-164, full pre-activation"), "n"] == 2
+    assert any("residual-164 (2)" in note for note in made.attrs["notes"])
+    assert any("`shortcut: projection`" in note for note in made.attrs["notes"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "groups", "counts", "remarked"),
+    [("", 2, True, False), ("bn_groups", 1, True, True), ("", 1, True, True), ("bn_groups", 4, False, False),
+     ("bn_groups, momentum", 1, False, True), ("bn_groups", None, False, False)],
+)  # fmt: skip
+def test_bn_of_one_device_counts_with_a_remark(
+    changed: str, groups: int | None, counts: bool, remarked: bool, make: Callable[..., Frames]
+) -> None:
+    """The papers train on two GPUs; results of version 0.1's first recipes have 1 and no change recorded."""
+    fields = {"recipe_changes": changed, "recipe.bn_groups": groups}
+    frames = make(depths=(20,), networks=("residual",), seeds=1, evaluations=8, **fields)
+    captioned = fig6(*frames).caption
+    assert ("with 64 images each" in captioned) == remarked
+    assert ("changed in the recipe" in captioned) != counts
+    if not counts:
+        with pytest.raises(StudyError, match="changed in the recipe: " + ("momentum" if remarked else "bn_groups")):
+            table("table6", *frames)
+        return
+    made = table("table6", *frames)
+    assert made["n"].sum() == 1
+    assert any("with 64 images each" in note for note in made.attrs["notes"]) == remarked
 
 
 def test_l18_wants_its_own_rate(make: Callable[..., Frames]) -> None:

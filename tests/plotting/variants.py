@@ -47,7 +47,7 @@ def shortcuts() -> Frames:
 
 def orders() -> Frames:
     """Two orders of 110 layers, and of 164 with bottlenecks."""
-    deep = {"depth": 164, "block": "bottleneck", "stride_in": "1x1"}
+    deep = {"depth": 164, "block": "bottleneck", "stride_in": "1x1", "shortcut": "projection"}
     return together(
         variant(), variant(scale=1.25, order="bn_after_add"), variant(scale=0.96, order="pre"),
         variant(**deep), variant(scale=0.9, order="pre", **deep),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from study.networks.blocks import Block
 from study.networks.network import build
 from study.probes.paths import by_length, measure
 from study.probes.subject import Subject
@@ -43,9 +44,13 @@ def along_one_path(network, images, labels, chosen):
     """The gradient to the first block's input along one path: `chosen` says for each block whether through its branch."""
     start = network.stem(images).requires_grad_()
     x = start
-    for (_, block), through in zip(network.blocks(), chosen, strict=True):
+    ways = iter(chosen)
+    for block in (module for stage in network.stages for module in stage):
+        if not isinstance(block, Block):
+            x = block(x)
+            continue
         branch, carried = block.branch(x), x
-        if through:
+        if next(ways):
             carried = x.detach()
         else:
             branch = branch.detach()
@@ -54,7 +59,7 @@ def along_one_path(network, images, labels, chosen):
 
 
 FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"}, {"shortcut": "scaled"},
-          {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
+          {"shortcut": "projection", "order": "pre"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)

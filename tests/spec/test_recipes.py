@@ -11,13 +11,13 @@ from tests.helpers import make_spec
 PAPERS = {
     # He et al. 2015, section 4.2
     "he2015_cifar": {
-        "iterations": 64_000, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
+        "iterations": 64_000, "batch_size": 128, "bn_groups": 2, "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
         "weight_decay": 1e-4, "milestones": (32_000, 48_000), "gamma": 0.1, "warmup": "error", "warmup_rate": 0.01,
         "warmup_error": 80.0, "warmup_from_depth": 110, "pad": 4, "flip": True,
     },
     # He et al. 2016, section 3 and appendix
     "he2016_cifar": {
-        "iterations": 64_000, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
+        "iterations": 64_000, "batch_size": 128, "bn_groups": 2, "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
         "weight_decay": 1e-4, "milestones": (32_000, 48_000), "gamma": 0.1, "warmup": "iterations",
         "warmup_rate": 0.01, "warmup_iterations": 400, "warmup_from_depth": 0, "pad": 4, "flip": True,
     },

@@ -1,0 +1,123 @@
+"""What a block sets in its `__init__` is what its network starts with."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any  # noqa: F401 -- for the page's example
+
+import pytest
+import torch
+from torch import nn
+
+from study.networks.blocks import BasicBlock
+from study.networks.network import build
+from study.spec.registry import BLOCKS, INITIALISATIONS, BlockEntry
+from tests.helpers import make_spec
+from tests.networks.test_new_block import block_of
+
+exec(block_of("example: zero gamma"))  # the page's own example
+ZeroGamma = locals()["ZeroGamma"]
+
+
+class ByData(BasicBlock):
+    """The idioms that go past autograd, and a single row of a weight."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.bn1.bias.data.fill_(0.25)
+        self.bn2.running_mean.fill_(0.5)
+        self.conv1.weight.data.mul_(0.1)
+        with torch.no_grad():
+            self.conv2.weight[0] = 0
+
+
+class Orthogonal(BasicBlock):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.apply(lambda module: nn.init.orthogonal_(module.weight) if isinstance(module, nn.Conv2d) else None)
+
+
+class Early(BasicBlock):
+    """Sets weights before they are anybody's, and another parameter for the one that was there."""
+
+    def convolutions(self, *arguments):
+        first, second = super().convolutions(*arguments)
+        nn.init.orthogonal_(first.weight)
+        second.weight = nn.Parameter(torch.randn_like(second.weight))
+        return [first, second]
+
+
+class Beside(BasicBlock):
+    """A layer whose bias alone is set, and a parameter that is of no layer."""
+
+    def __init__(self, in_maps, maps, *arguments, **options):
+        super().__init__(in_maps, maps, *arguments, **options)
+        self.gate = nn.Linear(maps, maps)
+        nn.init.constant_(self.gate.bias, -3.0)
+        self.scale = nn.Parameter(torch.randn(maps, 1, 1))
+
+    def branch(self, x):
+        out = super().branch(x)
+        return out * self.scale * torch.sigmoid(self.gate(out.mean((2, 3))))[:, :, None, None]
+
+
+OWN = {
+    ZeroGamma: ["bn2.weight"],
+    ByData: ["bn1.bias", "bn2.running_mean", "conv1.weight", "conv2.weight"],
+    Orthogonal: ["conv1.weight", "conv2.weight"],
+    Early: ["conv1.weight", "conv2.weight"],
+    Beside: ["gate.bias", "scale"],
+}
+
+
+@pytest.fixture(params=OWN, ids=lambda kind: kind.__name__)
+def kind(request, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "Chosen", request.param, raising=False)
+    monkeypatch.setitem(BLOCKS, "basic", BlockEntry(f"{__name__}:Chosen", "a user's block", (3, 3)))
+    return request.param
+
+
+def state(**fields):
+    return build(make_spec(**{"depth": 14} | fields), 1, 10).state_dict()
+
+
+def blocks(values, names):
+    return {key: value for key, value in values.items() if key.split(".", 3)[-1] in names}
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_what_a_block_sets_stays_and_all_else_is_the_seeds(kind, initialisation, monkeypatch):
+    own = state(initialisation=initialisation)
+    monkeypatch.setitem(BLOCKS, "basic", BlockEntry("study.networks.blocks:BasicBlock", "the usual one", (3, 3)))
+    usual = state(initialisation=initialisation)
+    differing = {key for key in usual if not torch.equal(own[key], usual[key])}
+    assert differing == blocks(usual, OWN[kind]).keys()
+
+
+def test_the_values_are_those_that_were_set(kind):
+    network = build(make_spec(depth=14), 1, 10)
+    for _, block in network.blocks():
+        if kind is ZeroGamma:
+            assert not block.bn2.weight.any() and block.bn1.weight.eq(1).all()
+        if kind is ByData:
+            assert block.bn1.bias.eq(0.25).all() and block.bn2.running_mean.eq(0.5).all()
+            assert not block.conv2.weight[0].any() and block.conv2.weight[1:].all()
+        if kind is Orthogonal:
+            flat = block.conv2.weight.flatten(1)
+            torch.testing.assert_close(flat @ flat.T, torch.eye(len(flat)), rtol=0, atol=1e-5)
+        if kind is Beside:
+            assert block.gate.bias.eq(-3).all() and block.gate.weight.std() > 0.1
+
+
+def test_they_follow_from_the_seed_alone_in_plain_networks_and_their_twins(kind):
+    torch.manual_seed(1)
+    first = state()
+    generator = torch.get_rng_state()
+    twins = [state(), state(network="plain"), state(shortcut="B"), state(shortcut="dropout"), state(depth=20)]
+    assert torch.equal(torch.get_rng_state(), generator)  # and what draws from it besides is not disturbed
+    for twin in twins:
+        assert all(torch.equal(value, twin[key]) for key, value in first.items() if ".shortcut." not in key)
+    drawn = blocks(first, {"conv1.weight", "scale"})
+    other = state(seed=1)
+    assert not any(torch.equal(value, other[key]) for key, value in drawn.items())
+    assert len({tuple(value.flatten()[:9].tolist()) for value in drawn.values()}) == len(drawn)
