@@ -69,8 +69,17 @@ def test_what_a_ready_sweep_writes_in_a_clone_is_ignored_and_replaces_nothing() 
         sweep = load(path)
         results, figures = SweepFiles(Path("results"), sweep.name), Path("figures") / sweep.name
         run = results.run(next(iter(sweep.runs)))
-        written = [results.sweep, results.curves, results.runs_table, run.spec, run.log, results.slurm / "x/submission.json"]
-        written += [figures / f"{figure}.{kind}" for figure in sweep.figures for kind in ("pdf", "png", "svg", "csv", "txt")]
+        written = [
+            results.sweep,
+            results.curves,
+            results.runs_table,
+            run.spec,
+            run.log,
+            results.slurm / "x/submission.json",
+        ]
+        written += [
+            figures / f"{figure}.{kind}" for figure in sweep.figures for kind in ("pdf", "png", "svg", "csv", "txt")
+        ]
         written += [place(sweep.name), bench_file(results.results)]
         asked = list(map(str, written))
         assert git("check-ignore", *asked).splitlines() == asked, name
