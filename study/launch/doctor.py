@@ -46,14 +46,17 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
     # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
     command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as probe:
-        yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
-        yield _slurm()
-        for name in DATA:
-            if name not in FOLDERS:
-                lacking = data.missing(name, data_root)
-                yield Finding("--" if lacking else "ok", name, lacking or "ready")
-        yield _disk(results)
-        yield from _torch(*probe.communicate(), probe.returncode)
+        try:
+            yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
+            yield _slurm()
+            for name in DATA:
+                if name not in FOLDERS:
+                    lacking = data.missing(name, data_root)
+                    yield Finding("--" if lacking else "ok", name, lacking or "ready")
+            yield _disk(results)
+            yield from _torch(*probe.communicate(), probe.returncode)
+        finally:
+            probe.kill()  # where nobody asks any further
 
 
 def _torchvision_library() -> Iterator[str]:

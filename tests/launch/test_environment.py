@@ -98,7 +98,7 @@ def test_the_doctor_says_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     marks = {}
     for name in ("file", "file/below", "results", "new/folder"):
-        [disk] = [finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk"]
+        disk = next(finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk")
         marks[name] = disk.mark, "cannot be written" in disk.says
     sound = ("ok", False)
     assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}
