@@ -112,6 +112,7 @@ class Listing(StrEnum):
     data = "data"
     recipes = "recipes"
     networks = "networks"
+    fields = "fields"
     probes = "probes"
     figures = "figures"
     tables = "tables"
@@ -123,7 +124,7 @@ def list_(
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """List sweeps, data sets, recipes, networks, probes and figures."""
+    """List sweeps, data sets, recipes, networks, fields of a run, probes, figures and tables."""
     from study.data import default_root
     from study.launch.catalogue import listing
 

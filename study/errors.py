@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 LONGEST = 2000
 """Characters of a line that is said of a mistake."""
@@ -37,16 +38,53 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that an unknown one was probably meant to be."""
-    if len(word) > 100:
+def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """The known name that an unknown one was probably meant to be: misspelt, cut short, without `recipe.`, or an alias."""
+    if not 0 < len(word) <= 100:
         return None
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: `; did you mean 'depth'?`, or the known names where none is near."""
     names = sorted(known)
-    if (name := closest(word, names)) is not None:
+    bare = {name.rpartition(".")[2].casefold(): name for name in names} | {name.casefold(): name for name in names}
+    word = word.casefold()
+    meant = aliases.get(word.replace("-", "_"), word)
+    if meant.casefold() in bare:
+        return bare[meant.casefold()]
+    begun = [name for name in bare if len(word) > 2 and name.startswith(word)]
+    like = difflib.get_close_matches(word, bare, n=3, cutoff=0.6)
+    for name in [
+        *difflib.get_close_matches(word, begun, n=1, cutoff=0.0),
+        *(name for name in like if _slip(word, name)),
+    ]:
+        return bare[name]
+    return meant if meant.startswith("--") else None
+
+
+def _slip(word: str, name: str) -> bool:
+    """Whether two words differ by slips of the fingers: letters left out, put in (1 each), swapped (1), or others (2)."""
+    before, row = [0] * (len(name) + 1), list(range(len(name) + 1))
+    for i, letter in enumerate(word):
+        older, before, row = before, row, [i + 1]
+        for j, other in enumerate(name):
+            row.append(before[j] if letter == other else 1 + min(before[j + 1], row[j]))
+            if i and j and letter == name[j - 1] and other == word[i - 1]:
+                row[-1] = min(row[-1], older[j - 1] + 1)
+    return row[-1] <= 0.4 * max(len(word), len(name))
+
+
+FEW = 8
+"""Names that a hint shows at most."""
+
+
+def nearest(
+    word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({}), listing: str = ""
+) -> str:
+    """A hint for an unknown name: `; did you mean 'depth'?`, or the known names where none is near.
+
+    Of many names a few, the most similar first; `listing` is what `study list` calls them.
+    """
+    names = sorted(known)
+    if (name := closest(word, names, aliases)) is not None:
         return f"; did you mean '{name}'?"
-    return f"; known: {', '.join(names)}" if names else ""
+    if len(names) <= FEW:
+        return f"; known: {', '.join(names)}" if names else ""
+    some = difflib.get_close_matches(word[:100], names, n=FEW, cutoff=0.0) if word else names[:FEW]
+    return f"; known: {', '.join(some)}, ..." + (f" (`study list {listing}` has all)" if listing else "")

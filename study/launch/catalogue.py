@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from study import data
 from study.errors import StudyError
 from study.launch.sweep import ready_sweeps
 from study.spec import recipes
+from study.spec.recipe import Recipe
 from study.spec.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
-from study.spec.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS
+from study.spec.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 from study.spec.sweep import load
 from study.store.runs import sweep_names
 
@@ -18,12 +20,13 @@ Lines = Iterator[tuple[str, str]]
 
 
 def listing(kind: str, results: Path, data_root: Path) -> Lines:
-    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `probes`, `figures` or `tables`."""
+    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `fields`, `probes`, `figures` or `tables`."""
     kinds: dict[str, Callable[[], Lines]] = {
         "sweeps": lambda: _sweeps(results),
         "data": lambda: _data(data_root),
         "recipes": lambda: ((name, recipes.summary(name)) for name in recipes.names()),
         "networks": _networks,
+        "fields": _fields,
         "probes": lambda: ((name, entry.summary) for name, entry in PROBES.items()),
         "figures": lambda: ((name, entry.summary) for name, entry in FIGURES.items()),
         "tables": lambda: ((name, entry.summary) for name, entry in TABLES.items()),
@@ -49,6 +52,30 @@ def _data(root: Path) -> Lines:
     for name, entry in DATA.items():
         ready = "" if name in FOLDERS or data.missing(name, root) else " -- ready"
         yield name, entry.summary + ready
+
+
+def _fields() -> Lines:
+    """What a sweep file and an override may set."""
+    for before, model in (("", RunSpec), ("recipe.", Recipe)):
+        schema = model.model_json_schema()["properties"]
+        for name, field in model.model_fields.items():
+            if (before, name) == ("recipe.", "name"):
+                continue
+            told = [_kind(schema[name]) if name != "recipe" else " | ".join(recipes.names())]
+            if field.is_required():
+                told.append("default: the recipe's" if before else "needed")
+            elif field.default not in (None, ()):
+                told.append(f"default {field.default}".lower())
+            yield before + name, "; ".join([*told, *filter(None, [field.description])])
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """What values a field takes, from its JSON schema: `plain | residual`, `number`."""
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"] if one.get("type") != "null"))
+    names = {"integer": "whole number", "boolean": "true | false", "string": "text", "array": "list"}
+    kind = schema.get("type", "")
+    return " | ".join(map(str, schema.get("enum") or [schema.get("const") or names.get(kind, kind)]))
 
 
 def _networks() -> Lines:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import PIPE
 from typing import NamedTuple
 
 from study import data
@@ -46,17 +47,18 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
     # In a process of its own: a torch that crashes on import must not take the doctor with it. Of torchvision its library
     # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
     command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as probe:
-        yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
-        yield _slurm()
-        for name in DATA:
-            if name not in FOLDERS:
-                lacking = data.missing(name, data_root)
-                yield Finding("--" if lacking else "ok", name, lacking or "ready")
-        yield _disk(results)
-        yield from _torch(*probe.communicate(), probe.returncode)
+    with subprocess.Popen(command, env=environment(), stdout=PIPE, stderr=PIPE, text=True) as probe:
+        try:
+            yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
+            yield _slurm()
+            for name in DATA:
+                if name not in FOLDERS:
+                    lacking = data.missing(name, data_root)
+                    yield Finding("--" if lacking else "ok", name, lacking or "ready")
+            yield _disk(results)
+            yield from _torch(*probe.communicate(), probe.returncode)
+        finally:
+            probe.kill()  # where nobody asks any further
 
 
 def _torchvision_library() -> Iterator[str]:

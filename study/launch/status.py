@@ -289,7 +289,7 @@ def one_run(files: SweepFiles) -> RunFiles:
         if files.runs_table.exists():
             store.read_sweep(files)  # says what there is
         raise StudyError(
-            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results))}"
+            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results), listing='sweeps')}"
         ) from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from study.errors import StudyError
+from study.errors import StudyError, nearest
 from study.launch import local, origins
 from study.launch.local import CHECKPOINT_SECONDS
 from study.launch.plan import WORK, Action, Mode, packs, plan
@@ -239,7 +239,7 @@ def find_sweep_file(name: str) -> Path:
     stem = name.removesuffix(".yaml")
     if stem in ready:
         return ready[stem]
-    raise StudyError(f"{name}: no such file here or in sweeps/; ready sweeps: {', '.join(sorted(ready))}")
+    raise StudyError(f"{name}: no such file here or in sweeps/{nearest(stem, ready, listing='sweeps')}")
 
 
 def ready_sweeps() -> dict[str, Path]:

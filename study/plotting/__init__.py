@@ -86,7 +86,7 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
 def check_table(name: str) -> TableEntry:
     """A table's entry in the registry. Raises StudyError for an unknown one."""
     if name not in TABLES:
-        raise StudyError(f"unknown table '{name}'{nearest(name, TABLES)}")
+        raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
@@ -99,7 +99,7 @@ def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Figur
         An unknown figure, an option that it does not take, or one whose value is of another kind than the figure declares.
     """
     if name not in FIGURES:
-        raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
+        raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES, listing='figures')}")
     entry = FIGURES[name]
     if options:  # only then is the figure's module imported
         parameters = inspect.signature(entry.load()).parameters.values()

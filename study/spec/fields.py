@@ -11,6 +11,36 @@ from pydantic_core import PydanticCustomError
 from study.errors import nearest, printable
 from study.spec.registry import Entry
 
+ALIASES = {
+    **dict.fromkeys(("lr", "learningrate"), "learning_rate"),
+    **dict.fromkeys(("epoch", "epochs", "steps", "iters", "max_steps", "max_iter", "max_iterations"), "iterations"),
+    **dict.fromkeys(("batch", "bs", "batchsize", "minibatch"), "batch_size"),
+    **dict.fromkeys(("wd", "l2", "decay"), "weight_decay"),
+    **dict.fromkeys(("drops", "lr_steps", "lr_milestones", "decay_steps"), "milestones"),
+    **dict.fromkeys(("lr_decay", "lr_gamma", "factor"), "gamma"),
+    **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "schedule"),
+    **dict.fromkeys(("crop", "padding"), "pad"),
+    **dict.fromkeys(("mirror", "hflip", "horizontal_flip"), "flip"),
+    **dict.fromkeys(("warmup_steps", "warmup_epochs"), "warmup_iterations"),
+    **dict.fromkeys(("eval_every", "eval_interval"), "evaluate_every"),
+    **dict.fromkeys(("log_interval", "logging_steps"), "log_every"),
+    **dict.fromkeys(("layers", "n_layers", "num_layers", "deep"), "depth"),
+    **dict.fromkeys(("model", "models", "arch", "architecture", "net"), "network"),
+    **dict.fromkeys(("dataset", "datasets", "data_set"), "data"),
+    **dict.fromkeys(("random_seed", "manual_seed", "rng"), "seed"),
+    **dict.fromkeys(("init", "initialization", "weight_init"), "initialisation"),
+    **dict.fromkeys(("skip", "skip_connection", "residual"), "shortcut"),
+    **dict.fromkeys(("dtype", "amp", "mixed_precision"), "precision"),
+    **dict.fromkeys(("img_size", "imgsize", "resolution", "input_size"), "image_size"),
+    **dict.fromkeys(("width_multiplier", "widen_factor", "channels"), "width"),
+    **dict.fromkeys(("p_drop", "drop_rate", "dropout_rate"), "dropout"),
+    # Where a run is trained is no field of it.
+    **dict.fromkeys(("gpu", "gpus", "device", "devices", "cuda"), "--device"),
+    **dict.fromkeys(("workers", "num_workers", "jobs"), "--workers"),
+    "threads": "--threads",
+}
+"""What fields, and options of the command line, are called elsewhere; for hints."""
+
 
 class Model(BaseModel):
     # Strict: `depth: "20"` or `seed: true` is a slip of the pen, not a number.

@@ -16,8 +16,8 @@ class Recipe(Model):
     iterations: int = Field(ge=1, description="SGD steps in all")
     batch_size: int = Field(ge=2, description="images in a step; every batch is full")
     learning_rate: float = Field(gt=0, description="rate until the first milestone")
-    momentum: float = Field(ge=0, lt=1)
-    nesterov: bool = False
+    momentum: float = Field(ge=0, lt=1, description="of SGD")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
     weight_decay: float = Field(ge=0, description="on every parameter, as in the papers")
     milestones: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(
         description="iterations after which the rate is multiplied by gamma"
@@ -37,7 +37,7 @@ class Recipe(Model):
     plateau_drops: int = Field(
         default=2, ge=1, le=10, description="how often a `plateau` schedule drops the rate at most"
     )
-    gamma: float = Field(default=0.1, gt=0, le=1)
+    gamma: float = Field(default=0.1, gt=0, le=1, description="factor of each drop of the rate")
     warmup: Literal["none", "iterations", "error"] = Field(
         default="none",
         description="none; a fixed number of iterations (He et al. 2016); until the training error falls (He et al. 2015)",

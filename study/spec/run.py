@@ -94,7 +94,7 @@ def probe_names(value: Any) -> tuple[str, ...]:
         raise wrong(f"must be names of {listed(PROBES)}, not {value!r:.80}")
     for i, name in enumerate(names):
         if name not in PROBES:
-            raise wrong(f"no probe '{name}'{nearest(name, PROBES)}")
+            raise wrong(f"no probe '{name}'{nearest(name, PROBES, listing='probes')}")
         if name in names[:i]:
             raise wrong(f"'{name}' is named twice")
     return tuple(name for name in PROBES if name in names)
@@ -172,7 +172,7 @@ class RunSpec(Model):
         default="he_fan_in", description="of the weights of convolutions and linear layers"
     )
     width: int = Field(default=1, ge=1, le=64, description="multiplies the maps of every stage")
-    data: Annotated[str, one_of("data set", DATA)]
+    data: Annotated[str, one_of("data set", DATA)] = Field(description="see `study list data`")
     folder: str | None = Field(
         default=None,
         validate_default=True,

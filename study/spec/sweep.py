@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from study.errors import StudyError, nearest, printable
 from study.spec import recipes
+from study.spec.fields import ALIASES
 from study.spec.identity import run_id
 from study.spec.names import RULE, sweep_name
 from study.spec.recipe import Recipe
@@ -223,7 +224,7 @@ def _figures(document: Document, data: dict[str, Any]) -> tuple[str, ...]:
         return ()
     for i, name in enumerate(names):
         if not isinstance(name, str) or name not in FIGURES:
-            hint = nearest(name if isinstance(name, str) else "", FIGURES)
+            hint = nearest(name if isinstance(name, str) else "", FIGURES, listing="figures")
             document.wrong(("figures", i), f"no figure {_short(name)}{hint}")
     return tuple(name for name in names if isinstance(name, str))
 
@@ -268,7 +269,7 @@ def _point(document: Document, mapping: Any, path: Keys) -> Point:
         document.wrong(path, f"{path[-1]}: must be a mapping of field: value")
         return {}
     point: Point = {}
-    for key, value in document.known(mapping, path, FIELDS).items():
+    for key, value in document.known(mapping, path, FIELDS, "fields").items():
         point |= _spread(document, key, value, (*path, key))
     return point
 
@@ -277,7 +278,7 @@ def _spread(document: Document, key: str, value: Any, path: Keys) -> Point:
     place = document.place(path)
     if key != "recipe" or not isinstance(value, dict):
         return {key: Value(value, place)}
-    fields = document.known(value, path, tuple(Recipe.model_fields))
+    fields = document.known(value, path, tuple(Recipe.model_fields), "fields")
     spread = {f"recipe.{k}": Value(v, document.place((*path, k))) for k, v in fields.items() if k != "name"}
     return spread | ({"recipe": Value(fields["name"], place)} if "name" in fields else {})
 
@@ -291,7 +292,7 @@ def _axes(document: Document, entry: dict[str, Any], path: Keys) -> dict[str, li
         document.wrong(path, f"{kind}: is empty; give it fields with lists, or leave it out")
         return dict(_NOTHING)
     axes: dict[str, list[Value]] = {}
-    for key, values in document.known(mapping, path, FIELDS).items():
+    for key, values in document.known(mapping, path, FIELDS, "fields").items():
         here = (*path, key)
         if not isinstance(values, list):
             document.wrong(here, f"{kind}.{key}: must be a list such as [{'...' if values is None else values}]")
@@ -321,7 +322,7 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
             if not equals:
                 raise StudyError("write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
             if key not in FIELDS:
-                raise StudyError(f"unknown field '{key}'{nearest(key, FIELDS)}")
+                raise StudyError(f"unknown field '{key}'{nearest(key, FIELDS, ALIASES, 'fields')}")
             fields[key] = [Value(item, f"override '{text}'") for item in _values(key, raw)]
         except StudyError as error:
             document.note(*(f"override '{text}': {mistake}" for mistake in error.args))

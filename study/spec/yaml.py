@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from study.errors import StudyError, closest, nearest
+from study.spec.fields import ALIASES
 
 Keys = tuple[str | int, ...]
 """The way to a part of a document: `("grid", "depth", 0)`."""
@@ -91,15 +92,15 @@ class Document:
         """Note what is wrong at a path."""
         self.note(f"{self.place(path)}: {message}")
 
-    def known(self, mapping: dict[str, Any], path: Keys, known: Sequence[str]) -> dict[str, Any]:
+    def known(self, mapping: dict[str, Any], path: Keys, known: Sequence[str], listing: str = "") -> dict[str, Any]:
         """The entries with a known key. A misspelt one is noted, and read as the key that was meant, so that it neither
         hides another mistake nor breeds one."""
         kept = {key: value for key, value in mapping.items() if key in known}
         for key, value in mapping.items():
             if key not in known and not self.full:
-                self.wrong((*path, key), f"unknown key '{key}'{nearest(key, known)}")
-                meant = closest(key, known)
-                if meant is not None and meant not in kept:
+                self.wrong((*path, key), f"unknown key '{key}'{nearest(key, known, ALIASES, listing)}")
+                meant = closest(key, known, ALIASES)
+                if meant is not None and meant in known and meant not in kept:
                     kept[meant] = value
                     self.lines[(*path, meant)] = self.lines.get((*path, key), 1)
         return kept

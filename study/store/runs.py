@@ -356,7 +356,7 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         raise StudyError(f"{files.folder}/ has collected tables alone; its runs are where it was trained")
     if content is None:
         known = sweep_names(files.results)
-        hint = nearest(files.name, known) or "; start one with `study sweep FILE`"
+        hint = nearest(files.name, known, listing="sweeps") or "; start one with `study sweep FILE`"
         raise StudyError(f"no sweep '{files.name}' under {files.results}/{hint}")
     check_version(files.sweep, content.get("version"), 1)
     return content

@@ -40,21 +40,17 @@ def test_a_tilde_is_a_home_wherever_a_path_is_given(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("STUDY_DATA", "~/data")
     monkeypatch.setenv("STUDY_PROFILE", "~/profile.yaml")
     assert "nothing is left" in inside(folder, "sweep", "tiny.yaml", "--figures=~/figures")[1]
-    for words in (["status", "~/results/tiny"], ["report", "tiny", "--out=~/out/report.html"],
-                  ["figure", "degradation", "tiny", "--out=~/out"], ["figures", "tiny", "--out=~/out"],
-                  ["export", "tiny", "--out=~/out"], ["table", "errors", "tiny"]):  # fmt: skip
+    for words in (
+        ["status", "~/results/tiny"],
+        ["figure", "degradation", "tiny", "--out=~/out"],
+        ["table", "errors", "tiny"],
+    ):
         code, _, err = inside(folder, *words)
-        assert code == 0 or words[0] == "export", err  # a line is no surface for it
+        assert code == 0, err
     [run] = (home / "results/tiny/runs").iterdir()
     assert inside(folder, "embed", run.name, "--depth", "14", "--sweep=~/deeper.yaml")[0] == 0
-    assert {path.name for path in home.iterdir()} == {
-        "results",
-        "figures",
-        "out",
-        "tiny.yaml",
-        "deeper.yaml",
-        "profile.yaml",
-    }
+    made = {path.name for path in home.iterdir() if not path.name.startswith(".")}  # matplotlib has a cache there
+    assert made == {"results", "figures", "out", "tiny.yaml", "deeper.yaml", "profile.yaml"}
     assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
 
 
@@ -102,7 +98,7 @@ def test_the_doctor_says_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     marks = {}
     for name in ("file", "file/below", "results", "new/folder"):
-        [disk] = [finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk"]
+        disk = next(finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk")
         marks[name] = disk.mark, "cannot be written" in disk.says
     sound = ("ok", False)
     assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}

@@ -16,6 +16,7 @@ import study as package
 from study import options
 from study.launch.allocator import ALLOCATOR
 from study.launch.worker import Warnings
+from study.spec.sweep import FIELDS
 from study.store.files import read_json, read_lines
 from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
 
@@ -357,3 +358,18 @@ def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeyp
 def test_the_command_alone_is_its_help(tmp_path: Path) -> None:
     code, out, err = study(tmp_path)
     assert code == 2 and out.startswith("Usage:") and err == ""
+
+
+def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp_path: Path) -> None:
+    for words, hint in (
+        (("swep", "x"), "'sweep'"), (("sweep", "quikstart.yaml"), "did you mean 'quickstart'?"),
+        (("sweep", "nothing.yaml"), "(`study list sweeps` has all)"), (("sweep", "--reslts=x", "tiny.yaml"), "--results"),
+        (("figure", "degradatio", "x"), "did you mean 'degradation'?"), (("figure", "zz", "x"), "(`study list figures` has all)"),
+        (("probe", "x", "--probes", "wieghts"), "did you mean 'weights'?"), (("list", "feilds"), "'fields'"),
+    ):  # fmt: skip
+        code, _, err = inside(tmp_path, *words)
+        assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
+    code, out, _ = inside(tmp_path, "list", "fields")
+    names = [line.split()[0] for line in out.splitlines()[1:]]
+    assert code == 0 and tuple(names) == FIELDS
+    assert "plain | residual; needed" in out and "number; default: the recipe's; rate until the first milestone" in out

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from study.errors import StudyError
-from study.spec.sweep import MAX_RUNS
+from study.spec.sweep import MAX_RUNS, load
 
 FIXED = "fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
 
@@ -218,3 +219,29 @@ def test_help_imports_nothing_heavy_and_no_pydantic(tmp_path, code):
 def test_a_dry_run_imports_no_torch(tmp_path, write):
     code = f"from study.cli import main; sys.argv = ['study', 'sweep', {str(write(FIXED))!r}, '--dry-run']; main()"
     assert not imported(code, tmp_path) & {"torch", "torchvision", "matplotlib", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        *[(word, f"did you mean '{name}'?") for word, name in (
+            ("lr", "recipe.learning_rate"), ("LR", "recipe.learning_rate"), ("learning-rate", "recipe.learning_rate"),
+            ("epochs", "recipe.iterations"), ("batch", "recipe.batch_size"), ("bs", "recipe.batch_size"),
+            ("wd", "recipe.weight_decay"), ("momentum", "recipe.momentum"), ("layers", "depth"), ("model", "network"),
+            ("dataset", "data"), ("seeds", "seed"), ("flpi", "recipe.flip"), ("netwrok", "network"), ("gpus", "--device"),
+        )],
+        *[(word, "(`study list fields` has all)") for word in ("clip", "optimizer", "xyz", "o", "")],
+    ],
+)  # fmt: skip
+def test_an_unknown_field_is_answered_with_what_was_meant_or_a_few(tmp_path: Path, word: str, hint: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n")
+    with pytest.raises(StudyError) as raised:
+        load(path, [f"{word}=1"])
+    [line] = raised.value.args
+    assert hint in line and ("did you mean" in line) == ("did you mean" in hint) and line.count(",") <= 8
+    if word:
+        path.write_text(f"fixed: {{data: digits, recipe: quick, network: plain, depth: 8, seed: 0, {word}: 1}}\n")
+        with pytest.raises(StudyError) as raised:
+            load(path)
+        assert any(hint in line for line in raised.value.args)
