@@ -109,9 +109,7 @@ def _beyond(data: pd.DataFrame) -> Iterator[str]:
     names = data["network"].map(str) + "-" + data["label"].map(str)
     names += data["condition"].map(lambda text: f" ({text})" if text else "")
     cells = data["kind"] == "cell"
-    yield from outside(
-        data.loc[cells, "value"], names[cells], _scale(data.loc[cells, "value"]), "", "in its last colour"
-    )
+    yield from outside(data.loc[cells, "value"], names[cells], _scale(data.loc[cells, "value"]), "", of="colours")
     yield from nothing(data.loc[~cells, "value"], names[~cells], "ratios")
 
 

@@ -246,7 +246,8 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
 def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
     """Notes on what the axes of the panels leave out."""
     lines = data[data["kind"].isin(overtime.DRAWN)]
-    names = lines["panel"].map(str) + (", " + lines["role"].map(str)).where(lines["role"] == "usual", "")
+    names = lines["network"].map(str) + "-" + lines["label"].map(str)
+    names += lines["condition"].map(lambda text: f" ({text})" if text else "")
     yield from outside(lines["error"], names, (0, top), "%")
     yield from nothing(lines["loss"], names, "training loss")
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 
 def outside(
-    values: pd.Series, names: pd.Series, limits: tuple[float, float], unit: str, where: str = ""
+    values: pd.Series, names: pd.Series, limits: tuple[float, float], unit: str, where: str = "", of: str = "picture"
 ) -> Iterator[str]:
     """A note for each end that values lie beyond: `beyond the picture, above 42 %: plain-8 up to 88.2`.
 
@@ -21,7 +21,9 @@ def outside(
     limits
         The ends of the axis or scale.
     where
-        Which panel is meant, if there are several, or what stands for such values.
+        Which panel is meant, if there are several.
+    of
+        What ends there: the picture, or its colours.
     """
     known = values.astype(float)
     what = f" ({where})" if where else ""
@@ -32,7 +34,7 @@ def outside(
         ends = far.groupby(names[far.index], sort=False).agg(end)
         if len(ends):
             told = ", ".join(f"{name} {way} {value:.4g}" for name, value in ends.items())
-            yield f"beyond the picture{what}, {word} {f'{bound:.4g} {unit}'.strip()}: {told}"
+            yield f"beyond the {of}{what}, {word} {f'{bound:.4g} {unit}'.strip()}: {told}"
 
 
 def nothing(values: pd.Series, names: pd.Series, what: str) -> Iterator[str]:

@@ -73,7 +73,7 @@ def beyond(points: pd.DataFrame, of: str) -> Iterator[str]:
         names[group.index] = named(group)
     finite = points[of].where(is_finite(points[of]))
     unit = UNITS[of].partition("(")[2].rstrip(")")
-    yield from outside(finite, names, (LEVELS[of][0], LEVELS[of][-1]), unit, "in the colour of that end")
+    yield from outside(finite, names, (LEVELS[of][0], LEVELS[of][-1]), unit, of="colours")
 
 
 def lowest(points: pd.DataFrame, of: str) -> pd.DataFrame:
