@@ -261,5 +261,6 @@ def test_the_ready_sweeps_are_the_papers(name: str) -> None:
     }
     if name == "surfaces":
         assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
+        assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
         rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
         assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1
