@@ -27,8 +27,8 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
     last = f".conv{len(BLOCKS[spec.block].kernels)}"
     for layer, following in zip(chain, [*chain[1:], None], strict=True):
         output = layer.out_maps * layer.size**2
-        # A projection is followed by no ReLU of its own; a gate keeps what it multiplies by, and with.
-        kept = 1 if layer.name.endswith("shortcut") else 2
+        # A projection is followed by no ReLU of its own, and maybe not by BN; a gate keeps what it multiplies by, and with.
+        kept = min(1, layer.per_map) if layer.name.endswith("shortcut") else 2
         if layer.name.endswith("gate"):
             kept = 3 if spec.shortcut == "exclusive_gate" else 1
         if layer.name.endswith(last) and spec.order == "relu_before_add":

@@ -12,7 +12,7 @@ from study.training.images import Images
 from study.training.program import Program
 from tests.helpers import make_spec, tiny_images
 
-CIFAR = {"data": "cifar10", "recipe": "he2015_cifar", "recipe__batch_size": 8}
+CIFAR = {"data": "cifar10", "recipe": "he2015_cifar", "recipe__batch_size": 8, "recipe__bn_groups": 1}
 IMAGENET = {**CIFAR, "family": "imagenet", "depth": 18, "stem": "imagenet"}
 
 
@@ -55,6 +55,7 @@ def saved(spec: RunSpec, size: int) -> int:
         ({**CIFAR, "depth": 20, "order": "relu_before_add"}, 32),
         ({**CIFAR, "depth": 29, "block": "bottleneck"}, 32),
         ({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "precision": "bf16"}, 32),
+        ({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "shortcut": "projection"}, 32),
         ({**CIFAR, "depth": 20, "block": "single"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "scaled"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "shortcut_gate"}, 32),
