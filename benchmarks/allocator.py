@@ -30,7 +30,7 @@ sys.path.insert(0, sys.argv[1])
 depth, threads = map(int, sys.argv[2:])
 torch.set_num_threads(threads)
 from harness import Case, bare, noise
-from study.training.images import Images
+from study.training.feeds.images import Images
 train = bare(Case("", [("residual", depth)], "fp32").specs(), Images(noise(1000), torch.device("cpu")))
 train(3)
 for line in sys.stdin:

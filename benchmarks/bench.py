@@ -21,7 +21,7 @@ import torch
 from ceilings import Ceilings
 from harness import Measurement, bench
 
-from study.launch.provenance import cpu_model, usable_cores
+from study.launch.attempt.provenance import cpu_model, usable_cores
 from study.training.precision import bf16_gain
 
 HEAD = (

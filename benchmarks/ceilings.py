@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from study.config.run import RunSpec
 from study.networks.memory import traffic
 from study.networks.shape import macs
-from study.spec.run import RunSpec
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices whose product is timed."""

@@ -40,7 +40,7 @@ def main() -> None:
         subprocess.run([sys.executable, *study, *tiny], cwd=folder, check=True, capture_output=True)
         for what, words in {
             "python starts": ("-c", "pass"),
-            "import study.spec.sweep": ("-c", "import study.spec.sweep"),
+            "import study.config.sweep": ("-c", "import study.config.sweep"),
             "import pydantic, yaml": ("-c", "import pydantic, yaml; pydantic.BaseModel"),
             "study --help": (*study, "--help"),
             "1,000 runs --dry-run": (*study, "sweep", "thousand.yaml", "--dry-run"),

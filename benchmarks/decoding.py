@@ -29,10 +29,10 @@ from torchvision import datasets, transforms
 from torchvision.transforms import functional
 
 from study import data
+from study.config.sweep import Value, resolve
 from study.data import ImageFiles
-from study.spec.sweep import Value, resolve
-from study.training.samples import Draws, Samples
-from study.training.stream import Stream
+from study.training.feeds.samples import Draws, Samples
+from study.training.feeds.stream import Stream
 
 IMAGES, BATCH, BYTES = 512, 256, 110_000
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from statistics import median
 
-from study.spec.registry import FIGURES
+from study.config.registry import FIGURES
 
 SWEEPS = ("quickstart", "probes_quick", "surfaces_quick", "cifar10-jpeg_cpu")
 

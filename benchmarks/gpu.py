@@ -32,15 +32,15 @@ from ceilings import measure
 from harness import FIGURE_6, noise
 from loops import TEXTBOOK, textbook
 
+from study.config.identity import run_id
+from study.config.run import RunSpec
+from study.config.sweep import Value, resolve
 from study.networks.memory import needed
-from study.spec.identity import run_id
-from study.spec.run import RunSpec
-from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import read_table
 from study.store.layout import RunFiles
+from study.store.tables import read_table
 from study.training.engine import Engine, Tuning, engine
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import Progress, advance, train_pack
 from study.training.precision import backends

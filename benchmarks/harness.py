@@ -19,18 +19,18 @@ import torch
 from ceilings import Ceilings, measure
 from loops import TEXTBOOK, textbook, workers
 
+from study.config.identity import run_id
+from study.config.run import RunSpec
+from study.config.sweep import Value, resolve
 from study.data import ImageSet
 from study.data.images import image_set
 from study.data.progress import SlowProgress
-from study.launch.local import CHECKPOINT_SECONDS
-from study.launch.provenance import usable_cores
-from study.spec.identity import run_id
-from study.spec.run import RunSpec
-from study.spec.sweep import Value, resolve
+from study.launch.attempt.provenance import usable_cores
+from study.launch.local.pool import CHECKPOINT_SECONDS
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training.engine import Tuning, engine
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import Progress, advance, train_pack
 from study.training.precision import backends

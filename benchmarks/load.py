@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from study.launch.provenance import cpu_model
+from study.launch.attempt.provenance import cpu_model
 from tests.store.many import make, measured, sweep_file
 
 FIGURES = ("degradation", "depth_error")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from study.errors import StudyError
-from study.store.reading import read_curves
+from study.store.read import read_curves
 
 
 def differences(curves: pd.DataFrame) -> pd.DataFrame:

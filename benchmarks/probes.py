@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from study.config.identity import run_id
+from study.config.registry import PROBES
+from study.config.sweep import Value, resolve
 from study.data.images import image_set
 from study.launch.allocator import ALLOCATOR
-from study.probes import Subject, measure
-from study.spec.identity import run_id
-from study.spec.registry import PROBES
-from study.spec.sweep import Value, resolve
+from study.measure.probes import Subject, measure
 from study.store.layout import RunFiles
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 
 NETWORKS = [("residual", 20), ("plain", 56)]

@@ -36,22 +36,22 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+from study.config.identity import run_id
+from study.config.run import RunSpec
+from study.config.surface import Surface
+from study.config.sweep import one
 from study.data.images import ImageSet, image_set
 from study.launch.allocator import ALLOCATOR
-from study.launch.attempt import load_data
+from study.launch.attempt.runs import load_data
+from study.measure.probes.batch_norm import recalibrate
+from study.measure.surface.directions import random
+from study.measure.surface.evaluate import Evaluator
+from study.measure.surface.flat import Flat
+from study.measure.surface.plane import Plane
 from study.networks.network import build, structure
-from study.probes.batch_norm import recalibrate
-from study.spec.identity import run_id
-from study.spec.run import RunSpec
-from study.spec.surface import Surface
-from study.spec.sweep import one
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.surface.directions import random
-from study.surface.evaluate import Evaluator
-from study.surface.flat import Flat
-from study.surface.plane import Plane
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.precision import backends
 from study.training.start import final
 

@@ -25,9 +25,9 @@ import sys, time, torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from harness import bare
-from study.spec.sweep import Value, resolve
+from study.config.sweep import Value, resolve
 from study.data import load
-from study.training.images import Images
+from study.training.feeds.images import Images
 from pathlib import Path
 images = Images(load(name="digits", root=Path("data")), torch.device("cpu"))
 fields = {"data": "digits", "recipe": "quick", "recipe.batch_size": 128, "depth": 20, "seed": 0}

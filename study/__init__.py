@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from study.plotting import figure, table
     from study.reporting import report
     from study.stats.verdict import verdict
-    from study.store.reading import read_attempts, read_curves, read_probes, read_runs, read_surfaces
+    from study.store.read import read_attempts, read_curves, read_probes, read_runs, read_surfaces
 
 _HOMES = {
     "StudyError": "study.errors",
@@ -29,11 +29,11 @@ _HOMES = {
     "table": "study.plotting",
     "report": "study.reporting",
     "verdict": "study.stats.verdict",
-    "read_attempts": "study.store.reading",
-    "read_curves": "study.store.reading",
-    "read_probes": "study.store.reading",
-    "read_runs": "study.store.reading",
-    "read_surfaces": "study.store.reading",
+    "read_attempts": "study.store.read",
+    "read_curves": "study.store.read",
+    "read_probes": "study.store.read",
+    "read_runs": "study.store.read",
+    "read_surfaces": "study.store.read",
 }
 
 

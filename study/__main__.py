@@ -6,7 +6,7 @@ from study import boot
 def main() -> None:
     """Run the command, with nothing to be imported from the working directory."""
     boot.isolate()
-    from study.cli import main as run
+    from study.cli.app import main as run
 
     run()
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from study.config.identity import run_id
+from study.config.run import RunSpec
+from study.config.sweep import Value, resolve
 from study.data import ImageSet
 from study.data.images import image_set
-from study.spec.identity import run_id
-from study.spec.run import RunSpec
-from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import Row, read_table, write_rows
 from study.store.files import digest
 from study.store.layout import RunFiles
+from study.store.tables import Row, read_table, write_rows
 
 PATIENCE = 900.0
 """Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""

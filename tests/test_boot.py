@@ -13,7 +13,7 @@ import pytest
 
 import study
 from study import boot
-from study.launch.provenance import code
+from study.launch.attempt.provenance import code
 from study.store.files import read_lines
 from tests.launch.command import runs, sweep_file
 

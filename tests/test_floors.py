@@ -17,22 +17,18 @@ PACKAGE = Path(study.__file__).parent
 FLOORS = [
     "boot",
     "errors",
-    "spec",
+    "text",
+    "config",
     "store",
     "data",
     "networks",
     "training",
-    "probes",
-    "surface",
+    "measure",
     "launch",
     "stats",
+    "papers",
     "plotting",
     "reporting",
-    "options",
-    "looking",
-    "measuring",
-    "surfacing",
-    "sweeping",
     "cli",
 ]
 """From the ground up. data and networks share a floor: neither may import the other."""
@@ -40,7 +36,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main_
 
 
 def floor(module: str) -> str | None:
-    """`spec` of `study.spec.run`; None for what is not ours, and for `study` itself."""
+    """`config` of `study.config.run`; None for what is not ours, and for `study` itself."""
     parts = module.split(".")
     return parts[1] if parts[0] == "study" and len(parts) > 1 else None
 
@@ -69,16 +65,17 @@ def test_imports_point_down(path: Path) -> None:
 
 
 IMPORTS = [
-    "import study, study.cli",
-    "import study.spec.sweep, study.spec.schema",
+    "import study, study.cli.app",
+    "import study.config.sweep, study.config.schema",
     "import study.store.collect, study.store.runs",
     "import study.networks.shape",
-    "import study.launch.sweep, study.launch.status, study.launch.view, study.launch.catalogue",
-    "import study.launch.slurm, study.launch.cancel, study.launch.profile",
+    "import study.launch.sweep, study.launch.status, study.launch.local.terminal, study.cli.catalogue",
+    "import study.launch.slurm.submit, study.launch.slurm.cancel, study.launch.slurm.profile",
     "import study.stats.verdict, study.stats.words, study.stats.report",
-    "import study.plotting.degradation, study.plotting.depth_error, study.plotting.tables",
-    "import study.plotting.contours, study.plotting.line1d, study.plotting.export",
-    "import study.plotting.surface3d, study.plotting.trajectory, study.plotting.hessian_ratio, study.plotting.spectrum",
+    "import study.plotting.curves.degradation, study.plotting.curves.depth_error, study.plotting.tables.errors",
+    "import study.plotting.surfaces.contours, study.plotting.surfaces.line1d, study.plotting.surfaces.export",
+    "import study.plotting.surfaces.relief, study.plotting.surfaces.trajectory, study.plotting.surfaces.hessian_ratio",
+    "import study.plotting.probes.spectrum, study.plotting.probes.responses",
     "import study.reporting.page, study.reporting.write, study.launch.status",
 ]
 EACH_ALONE = """

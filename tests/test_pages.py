@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from study.config.sweep import load
 from study.launch.sweep import ready_sweeps
 from study.reporting.write import place
-from study.spec.sweep import load
 from study.store.layout import SweepFiles
 
 ROOT = Path(__file__).parent.parent

@@ -10,11 +10,11 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from study.config.registry import DATA
 from study.data.images import ImageFiles, ImageSet
 from study.data.source import Source, Survey
 from study.data.subset import chosen, with_train_subset
 from study.errors import StudyError, nearest
-from study.spec.registry import DATA
 from study.store.layout import user_path
 
 __all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "load_once", "missing", "prepare", "survey"]

@@ -40,7 +40,7 @@ class Choices(NamedTuple):
 
 
 def choices(key: int) -> Choices:
-    """The choices that follow from the key of a sample (`study.training.samples`)."""
+    """The choices that follow from the key of a sample (`study.training.feeds.samples`)."""
     random = np.random.RandomState(key)  # its streams never change
     scale, top, left = random.random_sample(3)
     return Choices(scale, top, left, random.normal(0.0, 0.1, 3))

@@ -32,7 +32,7 @@ def surveyed(data: ImageSet) -> Survey:
 class Source(ABC):
     """Where one data set comes from.
 
-    A new data set is a subclass in a file of its own and one line in `study.spec.registry.DATA`.
+    A new data set is a subclass in a file of its own and one line in `study.config.registry.DATA`.
     """
 
     takes_folder: ClassVar[bool] = False

@@ -12,24 +12,24 @@ import torch
 import yaml
 from torch.nn import functional as F  # noqa: N812
 
+from study.config import recipes, stretching
+from study.config.identity import point_id
+from study.config.names import RULE, sweep_name
+from study.config.recipe import Recipe
+from study.config.run import RunSpec
+from study.config.sweep import Value, resolve
 from study.errors import StudyError
-from study.launch.attempt import load_data
-from study.launch.recorded import contradiction
+from study.launch.attempt.runs import load_data
 from study.launch.status import find_run
 from study.launch.sweep import prepare_data
+from study.measure.recorded import contradiction
 from study.networks.network import Network
-from study.spec import recipes, stretching
-from study.spec.identity import point_id
-from study.spec.names import RULE, sweep_name
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
-from study.spec.sweep import Value, resolve
 from study.store import runs as store
-from study.store.curves import read_table
 from study.store.files import write_bytes, write_json
 from study.store.layout import RunFiles
-from study.training.feed import Feed
-from study.training.feeds import open_feed
+from study.store.tables import read_table
+from study.training.feeds.feed import Feed
+from study.training.feeds.open import open_feed
 from study.training.start import deeper, trained
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from study.config.run import FOLDERS
 from study.data import Survey, survey
 from study.errors import StudyError
-from study.launch.plan import WORK
+from study.launch.plan.runs import WORK
 from study.launch.sweep import Planned
-from study.spec.run import FOLDERS
 from study.store import runs as store
 from study.store.images import ONE_SET
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from study.config import stretching
+from study.config.identity import point_id
+from study.config.run import RunSpec
 from study.errors import StudyError
-from study.launch.plan import WORK, Action
-from study.spec import stretching
-from study.spec.identity import point_id
-from study.spec.run import RunSpec
+from study.launch.plan.runs import WORK, Action
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus

@@ -13,27 +13,27 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.differences import labels
+from study.config.identity import run_id
+from study.config.registry import PROBES
+from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
-from study.launch import local
-from study.launch.attempt import load_data, log_into
-from study.launch.heartbeat import Heartbeat
-from study.launch.recorded import contradiction
+from study.launch.attempt.heartbeat import Heartbeat
+from study.launch.attempt.runs import load_data, log_into
+from study.launch.local import pool as local
+from study.launch.local.worker import Warnings
 from study.launch.status import one_run
 from study.launch.sweep import prepare_data
-from study.launch.worker import Warnings
-from study.probes import Measured, Subject
-from study.probes.record import record
-from study.spec.differences import labels
-from study.spec.identity import run_id
-from study.spec.registry import PROBES
-from study.spec.run import PROBE_IMAGES, RunSpec, probe_names
+from study.measure.probes import Measured, Subject
+from study.measure.probes.record import record
+from study.measure.recorded import contradiction
 from study.store import runs as store
 from study.store.collect import collect
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.training import checkpoint
-from study.training.feed import Feed
-from study.training.feeds import open_feed
+from study.training.feeds.feed import Feed
+from study.training.feeds.open import open_feed
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from study.spec.surface import Surface
+from study.config.surface import Surface
+from study.measure.surface.lattice import Place, Point, chunks
 from study.store.layout import SurfaceFiles
 from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal, sealed, unseal
-from study.surface.lattice import Place, Point, chunks
 
 
 def known(files: SurfaceFiles, surface: Surface) -> tuple[dict[str, list[Point]], bool]:

@@ -16,13 +16,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from study.config.differences import differing, settings
+from study.config.run import RunSpec, recorded
+from study.config.surface import Surface
 from study.errors import StudyError, nearest, printable
-from study.launch.plan import WORK
+from study.launch.local.terminal import duration
+from study.launch.plan.runs import WORK
 from study.launch.sweep import places
-from study.launch.view import duration
-from study.spec.differences import differing, settings
-from study.spec.run import RunSpec, recorded
-from study.spec.surface import Surface
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
@@ -32,8 +32,8 @@ from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
 
 if TYPE_CHECKING:
-    from study.launch.slurm import Place
-    from study.launch.surface_plan import SurfaceAction
+    from study.launch.plan.surfaces import SurfaceAction
+    from study.launch.slurm.submit import Place
 
 log = logging.getLogger(__name__)
 

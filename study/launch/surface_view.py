@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from study.launch.surface_plan import SurfaceAction
-from study.launch.view import FILE_SECONDS, duration
-from study.surface.lattice import PATH
+from study.launch.local.terminal import FILE_SECONDS, duration
+from study.launch.plan.surfaces import SurfaceAction
+from study.measure.surface.lattice import PATH
 
 
 class SurfaceTerminal:
     """Live bars on a terminal, one for each surface that is begun; a line a minute where output goes to a file.
 
-    As `study.launch.local.View`: it is told of chunks.
+    As `study.launch.local.pool.View`: it is told of chunks.
     """
 
     def __init__(self, actions: Sequence[SurfaceAction], console: Console) -> None:
@@ -43,7 +43,7 @@ class SurfaceTerminal:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    # -- study.launch.local.View ----------------------------------------------------------------------------------------
+    # -- study.launch.local.pool.View ----------------------------------------------------------------------------------------
 
     def started(self, run_id: str) -> None:
         action = self.owner[run_id]

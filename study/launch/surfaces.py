@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from study.config.run import RunSpec
+from study.config.surface import Surface
+from study.config.surfaces import expand
+from study.config.yaml import Document, scalar
 from study.errors import StudyError
-from study.launch import local
-from study.launch.plan import WORK, Mode
-from study.launch.recorded import contradiction
+from study.launch.local import pool as local
+from study.launch.plan.runs import WORK, Mode
+from study.launch.plan.surfaces import SurfaceAction, all_runs, plan_surfaces
 from study.launch.rounds import finish
 from study.launch.status import one_run
-from study.launch.surface_plan import SurfaceAction, all_runs, plan_surfaces
 from study.launch.sweep import Machine, places, prepare_data
-from study.spec.run import RunSpec
-from study.spec.surface import Surface
-from study.spec.surfaces import expand
-from study.spec.yaml import Document, scalar
+from study.measure.recorded import contradiction
+from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
-from study.store.curves import read_table
 from study.store.files import read_checked
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import tidy
-from study.surface.lattice import chunks
+from study.store.tables import read_table
 
 if TYPE_CHECKING:
-    from study.launch.profile import Profile
-    from study.launch.slurm import Place, Submission
+    from study.launch.slurm.profile import Profile
+    from study.launch.slurm.submit import Place, Submission
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
@@ -226,7 +226,7 @@ def submit(
     StudyError
         The cluster refused.
     """
-    from study.launch import slurm
+    from study.launch.slurm import submit as slurm
 
     batches = []
     for action in _opened(actions):

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from study.config.run import RunSpec
+from study.config.sweep import Sweep
 from study.errors import StudyError, nearest
-from study.launch import local, origins
-from study.launch.local import CHECKPOINT_SECONDS
-from study.launch.plan import WORK, Action, Mode, packs, plan
-from study.spec.run import RunSpec
-from study.spec.sweep import Sweep
+from study.launch import origins
+from study.launch.local import pool as local
+from study.launch.local.pool import CHECKPOINT_SECONDS
+from study.launch.plan.runs import WORK, Action, Mode, packs, plan
 from study.store import runs as store
 from study.store.layout import SweepFiles, user_path
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
-    from study.launch.profile import Profile
-    from study.launch.slurm import Place, Submission
+    from study.launch.slurm.profile import Profile
+    from study.launch.slurm.submit import Place, Submission
 
 Executor = Literal["auto", "slurm", "local", "debug"]
 
@@ -79,11 +80,11 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
 
 def places(results: Path) -> dict[str, Place]:
     """Where the queue has each run; nothing is asked where nothing was submitted, or where there is no cluster to ask."""
-    from study.launch.queue import on_a_cluster
+    from study.launch.slurm.queue import on_a_cluster
 
     if not any(results.glob("*/slurm")) or not on_a_cluster():
         return {}
-    from study.launch import slurm
+    from study.launch.slurm import submit as slurm
 
     return slurm.places(results)
 
@@ -91,7 +92,7 @@ def places(results: Path) -> dict[str, Place]:
 def adopt_orphans(results: Path) -> None:
     """Complete what a submitter that was killed left half done; nothing where nothing was submitted."""
     if any(results.glob("*/slurm")):
-        from study.launch import slurm
+        from study.launch.slurm import submit as slurm
 
         slurm.adopt(results)
 
@@ -100,7 +101,7 @@ def choose_executor(executor: Executor) -> Executor:
     """`auto` is SLURM on a cluster, else this machine."""
     if executor != "auto":
         return executor
-    from study.launch.queue import on_a_cluster
+    from study.launch.slurm.queue import on_a_cluster
 
     return "slurm" if on_a_cluster() else "local"
 
@@ -113,7 +114,7 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
     StudyError
         The cluster refused.
     """
-    from study.launch import slurm
+    from study.launch.slurm import submit as slurm
 
     folders = _open_folders(planned)
     batches = [
@@ -157,7 +158,7 @@ def _pool(planned: Planned, machine: Machine) -> local.Pool:
 
 
 def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
-    """Train what a plan says, and collect. Returns as `study.launch.local.train`."""
+    """Train what a plan says, and collect. Returns as `study.launch.local.pool.train`."""
     from study.store.collect import collect
 
     work = planned.work

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from study.config.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
+from study.config.run import RunSpec
+from study.config.sweep import one
 from study.networks.shape import Layer, layers, stages
-from study.spec.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
-from study.spec.run import RunSpec
-from study.spec.sweep import one
 
 
 class Images(NamedTuple):
@@ -28,7 +28,7 @@ def run_of(words: Sequence[str]) -> RunSpec:
     Raises
     ------
     StudyError
-        As `study.spec.sweep.one`.
+        As `study.config.sweep.one`.
     """
     usual: dict[str, Any] = {"network": "residual", "depth": 20, "recipe": "he2015_cifar", "seed": 0}
     if "family=imagenet" in words:

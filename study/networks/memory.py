@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from study.config.registry import BLOCKS
+from study.config.run import RunSpec
 from study.networks.shape import layers
-from study.spec.registry import BLOCKS
-from study.spec.run import RunSpec
 
 WORKSPACE = 128 << 20
 """Bytes allowed to each network for the libraries' scratch space (cuBLAS has 32 MiB a stream and thread on a Hopper) and the

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
+from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock, conv
 from study.networks.initialise import Constructed, initialise, seeded
 from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, stages
 from study.networks.shortcuts import Dropout, Projection
-from study.spec.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
-from study.spec.run import RunSpec
 
 
 class Network(nn.Module):

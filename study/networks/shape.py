@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from study.spec.registry import BLOCKS, ORDERS, SHORTCUTS
-from study.spec.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
+from study.config.registry import BLOCKS, ORDERS, SHORTCUTS
+from study.config.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 
 VGG_HEAD = (7, 4096)
 """Height and width of the maps that a VGG's first linear layer gets at ImageNet size, and its outputs."""

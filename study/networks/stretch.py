@@ -25,7 +25,7 @@ def stretch(small: Network, large: Network, batches: Iterable[Tensor]) -> None:
     Parameters
     ----------
     small, large
-        As `study.spec.stretching.check` allows.
+        As `study.config.stretching.check` allows.
     batches
         Inputs of the networks, (N, channels, H, W), over which the new BN's statistics are taken. In training mode,
         where BN normalises by the batch, new layers are identities as far as a batch has these statistics.

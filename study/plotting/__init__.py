@@ -1,7 +1,7 @@
 """Figures and tables: pure functions of data frames, drawn without torch.
 
-A figure is one module here and one line of `study.spec.registry.FIGURES`. Its target takes
-`(frame, runs, *, **options)`, where its registry entry says which frame, and returns a `study.plotting.canvas.Plot`: the
+A figure is one module here and one line of `study.config.registry.FIGURES`. Its target takes
+`(frame, runs, *, **options)`, where its registry entry says which frame, and returns a `study.plotting.base.canvas.Plot`: the
 picture, the tidy frame of exactly what it shows, and the text to write under it.
 """
 
@@ -15,14 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from study.config.registry import FIGURES, TABLES, FigureEntry, TableEntry
 from study.errors import StudyError, nearest
-from study.spec.registry import FIGURES, TABLES, FigureEntry, TableEntry
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from study.plotting.canvas import Plot
+    from study.plotting.base.canvas import Plot
 
 __all__ = ["check", "check_table", "figure", "plot", "save", "table"]
 
@@ -68,14 +68,14 @@ def save(
     -------
     The files written, the CSV last.
     """
-    from study.plotting import output
+    from study.plotting.base import output
 
     output.check(formats)
     return output.write(plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
 
 
 def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Make a table by its registered name; `study.plotting.render.render` writes it as text.
+    """Make a table by its registered name; `study.plotting.tables.render.render` writes it as text.
 
     Arguments and errors as for `figure`; `attrs["notes"]` of the table are what to write below it.
     """
@@ -130,9 +130,9 @@ def _is_a(kind: str, value: Any) -> bool:
 def plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
     """As `figure`, with the frame of what is drawn, and the caption."""
     entry = check(name, options)
-    from study.plotting import fonts
-    from study.plotting.canvas import Picture
-    from study.plotting.style import styled
+    from study.plotting.base import fonts
+    from study.plotting.base.canvas import Picture
+    from study.plotting.base.style import styled
 
     draw: Callable[..., Plot] = entry.load()
     with styled(style, fonts.further([frame, runs])):

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.transforms import Affine2D
 
-from study.plotting import canvas, style
-from study.plotting.lattice import Floats
+from study.plotting.base import canvas, style
+from study.plotting.surfaces.lattice import Floats
 
 Span = tuple[float, float]
 Marks = Iterable[tuple[float, str]]

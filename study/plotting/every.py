@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from study.config.registry import FIGURES
 from study.errors import StudyError
 from study.plotting import save
-from study.spec.registry import FIGURES
-from study.store.reading import read_frame
+from study.store.read import read_frame
 
 
 def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: str) -> Iterator[str]:
@@ -22,8 +22,8 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], style: 
     StudyError
         An unknown format or style, or no such sweep.
     """
-    from study.plotting import output
-    from study.plotting.style import styled
+    from study.plotting.base import output
+    from study.plotting.base.style import styled
 
     output.check(formats)
     with styled(style):  # an unknown one is refused before anything is written

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from study.plotting.style import MUTED
+from study.plotting.base.style import MUTED
 
 SIZE = 7.0  # points
 ASIDE = 9  # points from the panel's edge to the text

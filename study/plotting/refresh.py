@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from study.config.registry import FIGURES
 from study.errors import StudyError
 from study.plotting import save
-from study.spec.registry import FIGURES
 from study.store.layout import SweepFiles
-from study.store.reading import read_frame
+from study.store.read import read_frame
 
 
 def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]:

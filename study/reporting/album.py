@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from study import plotting
+from study.config.registry import FIGURES
 from study.errors import StudyError
 from study.reporting.evidence import Evidence
-from study.spec.registry import FIGURES
 
 LARGE = 300_000
 """Bytes of an SVG beyond which a PNG may be smaller."""
@@ -44,7 +44,7 @@ def pictures(found: Evidence, say: Callable[[str], object] = lambda text: None) 
 
 
 def _draw(name: str, found: Evidence) -> Picture | Undrawn:
-    from study.plotting.output import csv, picture
+    from study.plotting.base.output import csv, picture
 
     try:
         drawn = plotting.plot(name, *found.read(FIGURES[name].needs))

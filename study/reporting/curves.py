@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 
-from study.plotting.frames import in_order, tidy
-from study.plotting.style import SPLIT_NAMES, SPLITS, depth_colour
+from study.plotting.base.frames import in_order, tidy
+from study.plotting.base.style import SPLIT_NAMES, SPLITS, depth_colour
 
 MOST_POINTS = 60_000
 """Of all curves together: beyond it each keeps as many as it is due, evenly, its last among them."""

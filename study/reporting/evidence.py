@@ -10,7 +10,7 @@ import pandas as pd
 
 from study.store.files import read_json
 from study.store.layout import SweepFiles
-from study.store.reading import read_frame
+from study.store.read import read_frame
 
 Frames = tuple[pd.DataFrame, pd.DataFrame | None]
 

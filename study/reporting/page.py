@@ -20,13 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from study import __version__
+from study.config.registry import TABLES
 from study.errors import StudyError
 from study.plotting import table as make_table
-from study.plotting.render import Layout, laid_out, render
-from study.reporting import curves, runs, surface
+from study.plotting.tables.render import Layout, laid_out, render
+from study.reporting import curves, surface
+from study.reporting import payload as runs
 from study.reporting.album import Picture, Undrawn
 from study.reporting.evidence import Evidence
-from study.spec.registry import TABLES
 from study.stats.report import Block, blocks
 from study.stats.verdict import verdict
 

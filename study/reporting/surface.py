@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from study.plotting.frames import in_order
-from study.plotting.lattice import lattice, refined, triangles
-from study.plotting.surfaces import BN, PLANES, SPLITS, each, trained
+from study.plotting.base.frames import in_order
+from study.plotting.surfaces.frames import BN, PLANES, SPLITS, each, trained
+from study.plotting.surfaces.lattice import lattice, refined, triangles
 from study.reporting.curves import rounded
 
 MOST_POINTS = 150_000

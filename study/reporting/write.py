@@ -8,7 +8,7 @@ from pathlib import Path
 from study.reporting.album import pictures
 from study.reporting.evidence import evidence
 from study.reporting.page import page
-from study.reporting.runs import state_line
+from study.reporting.payload import state_line
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from study.spec import differences
-from study.spec.differences import TRAINED, VARIANT, short, text
+from study.config import differences
+from study.config.differences import TRAINED, VARIANT, short, text
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 WORDS = {
@@ -33,7 +33,7 @@ def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
-    """The fields in which these runs were trained differently (`study.spec.differences.varying`); none of their network's."""
+    """The fields in which these runs were trained differently (`study.config.differences.varying`); none of their network's."""
     changed = {name for names in _changes(runs) for name in names}
     return differences.varying(texts(runs), changed)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.config.differences import VARIANT
 from study.errors import StudyError, nearest
-from study.spec.differences import VARIANT
 from study.stats.naming import condition_words, distinguish, joined, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from study.stats.intervals import Interval, bca_interval
 from study.stats.outcomes import Line, Outcome
-from study.stats.seeds import ALPHA, Needed, needed
 from study.stats.sign_flip import SignFlip, sign_flip, sized
+from study.stats.significance import ALPHA, Needed, needed
 
 
 class Term(NamedTuple):

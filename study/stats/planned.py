@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from study.config.differences import TRAINED, VARIANT, text
 from study.errors import StudyError
-from study.spec.differences import TRAINED, VARIANT, text
 from study.stats.naming import varying
 from study.stats.twins import without_twins
 from study.store.images import told_apart

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from study.spec.differences import KEPT
-from study.spec.run import RunSpec
+from study.config.differences import KEPT
+from study.config.run import RunSpec
 
 ENDED = ("done", "diverged")
 

@@ -18,7 +18,7 @@ from study.stats.naming import absences
 from study.stats.outcomes import Group, Line, groups
 from study.stats.pairs import Contrast, Term, contrast
 from study.stats.rates import Curves, Rates, rates, running
-from study.stats.seeds import fewest
+from study.stats.significance import fewest
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from study.stats.gaps import Split
 from study.stats.intervals import FEWEST
 from study.stats.pairs import Contrast
 from study.stats.rates import Rates, Times
-from study.stats.seeds import ALPHA, fewest
 from study.stats.sign_flip import DRAWS
+from study.stats.significance import ALPHA, fewest
 from study.stats.verdict import Finding, Mend
 
 UNKNOWN = "Cannot tell"

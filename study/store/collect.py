@@ -15,18 +15,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from study.config import recipes
+from study.config.identity import NEUTRAL, point_id
+from study.config.recipe import Recipe
+from study.config.run import RunSpec, recorded
+from study.config.surface import NEUTRAL as SURFACE_NEUTRAL
 from study.errors import StudyError
-from study.spec import recipes
-from study.spec.identity import NEUTRAL, point_id
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec, recorded
-from study.spec.surface import NEUTRAL as SURFACE_NEUTRAL
 from study.store import attempts, probes, surfaces
-from study.store.curves import CURVES, read_curve, read_table, to_bytes
 from study.store.files import DamagedError, read_json, sweep_away_temporaries, write_bytes
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, ordered
 from study.store.runs import ENDED, Record, RunStatus, check_curves, read_sweep, status
+from study.store.tables import CURVES, read_curve, read_table, to_bytes
 
 log = logging.getLogger(__name__)
 

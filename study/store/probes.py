@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.store.curves import of_run, to_bytes
 from study.store.files import DamagedError, write_bytes
 from study.store.layout import RunFiles
+from study.store.tables import of_run, to_bytes
 
 PROBES = pa.schema(
     [

@@ -11,12 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from study.config.identity import SCHEMA, point_id, run_id
+from study.config.run import RunSpec
+from study.config.sweep import Sweep
 from study.errors import StudyError, nearest, printable
-from study.spec.identity import SCHEMA, point_id, run_id
-from study.spec.run import RunSpec
-from study.spec.sweep import Sweep
 from study.store import lease, surfaces
-from study.store.curves import read_curve
 from study.store.files import (
     DamagedError,
     append_line,
@@ -29,6 +28,7 @@ from study.store.files import (
     write_json,
 )
 from study.store.layout import RunFiles, SweepFiles, TaskFiles
+from study.store.tables import read_curve
 
 State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
 """done and diverged are results; interrupted runs go on where their checkpoint is; pending ones were never started."""

@@ -11,10 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from study.config.surface import NEUTRAL, Surface, surface_id
 from study.errors import StudyError
-from study.spec.surface import NEUTRAL, Surface, surface_id
 from study.store import lease
-from study.store.curves import parse, read_table, table_of, to_bytes
 from study.store.files import (
     DamagedError,
     check_version,
@@ -26,6 +25,7 @@ from study.store.files import (
     write_json,
 )
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
+from study.store.tables import parse, read_table, table_of, to_bytes
 
 log = logging.getLogger(__name__)
 

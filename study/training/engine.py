@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from study.training.feed import EVALUATION_BATCH
+from study.training.feeds.feed import EVALUATION_BATCH
 from study.training.program import Program
 
 

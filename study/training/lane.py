@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from study.spec.run import RunSpec
-from study.store.curves import CURVES, Row, write_rows
+from study.config.run import RunSpec
 from study.store.files import remove
 from study.store.layout import RunFiles
+from study.store.tables import CURVES, Row, write_rows
 from study.training import checkpoint
-from study.training.feed import Feed
+from study.training.events import next_snapshot, snapshot_at
+from study.training.feeds.feed import Feed
+from study.training.feeds.samples import Samples
 from study.training.program import Program
 from study.training.ranks import Ranks
-from study.training.samples import Samples
 from study.training.schedule import Schedule
-from study.training.trajectory import next_snapshot, snapshot_at
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
 from study.networks.memory import needed, parts
-from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import Engine, Tuning, engine
-from study.training.feed import Feed
-from study.training.feeds import open_feeds
+from study.training.feeds.feed import Feed
+from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
 from study.training.ranks import Ranks

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.sgd import sgd
 
+from study.config.run import RunSpec
 from study.networks.network import build
-from study.spec.run import RunSpec
-from study.training.feed import EVALUATION_BATCH, Feed
+from study.training.feeds.feed import EVALUATION_BATCH, Feed
+from study.training.feeds.samples import Draws
 from study.training.ranks import Ranks
-from study.training.samples import Draws
 
 
 class Program:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
+from study.config.recipe import Recipe
+from study.config.run import RunSpec
 
 
 class Plateau:

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.config import stretching
+from study.config.run import RunSpec
 from study.errors import StudyError
 from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
-from study.spec import stretching
-from study.spec.run import RunSpec
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.feed import Feed
+from study.training.feeds.feed import Feed
 
 
 def origin(spec: RunSpec, files: RunFiles) -> RunFiles:

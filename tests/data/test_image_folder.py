@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from study import data
-from study.data import class_folders, crops, decode, image_cache, image_folder
+from study.data import class_folders, crops, decode, image_cache
+from study.data import folder as image_folder
 from study.errors import StudyError
 
 RANDOM = np.random.RandomState(0)

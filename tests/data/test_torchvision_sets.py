@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from study import data
-from study.data.torchvision_sets import Cifar10, Cifar100, Svhn
+from study.data.builtin import Cifar10, Cifar100, Svhn
 from study.errors import StudyError
 
 RANDOM = np.random.RandomState(0)

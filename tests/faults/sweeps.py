@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 import pyarrow as pa
 
-from study import cli
-from study.store.curves import read_table
+from study.cli import app as cli
 from study.store.layout import RunFiles, SweepFiles
+from study.store.tables import read_table
 
 SWEEP = """\
 name: small

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.launch import attempt as attempts
+from study.launch.attempt import runs as attempts
 from study.store import runs as store
 from study.store.collect import OnDisk, collect
-from study.store.curves import CURVES, read_curve
 from study.store.files import DamagedError
-from study.store.reading import read_probes, read_surfaces
+from study.store.read import read_probes, read_surfaces
+from study.store.tables import CURVES, read_curve
 from study.training import checkpoint
 from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
 from tests.helpers import long, points
@@ -204,7 +204,7 @@ def test_what_was_collected_is_refused_where_it_is_damaged(copy: Path, name: str
 
 def study_frames(folder: Path) -> None:
     """Read all that was collected of a sweep."""
-    from study.store.reading import read_attempts, read_curves
+    from study.store.read import read_attempts, read_curves
 
     read_curves(folder)
     read_attempts(folder)

@@ -178,7 +178,7 @@ def _child(order: dict[str, Any]) -> None:
     sys.argv = ["study", *order["words"]]
     code = 1
     try:
-        from study.cli import main
+        from study.cli.app import main
 
         main()
     except SystemExit as end:

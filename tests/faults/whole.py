@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from study.store import attempts
-from study.store.curves import read_table
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles, SweepFiles
+from study.store.tables import read_table
 from tests.helpers import points, read_rows
 
 SWEEP = """

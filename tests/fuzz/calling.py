@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import typer
 
-from study import cli
+from study.cli import app as cli
 
 CPU_SECONDS = 60.0
 """Of one call; one that takes more hangs, or unfolds what it should have refused."""

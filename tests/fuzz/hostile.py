@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
-from study.spec.surfaces import ENTRY_KEYS
-from study.spec.sweep import FIELDS, SWEEP_KEYS
+from study.config.recipe import Recipe
+from study.config.run import RunSpec
+from study.config.surfaces import ENTRY_KEYS
+from study.config.sweep import FIELDS, SWEEP_KEYS
 
 Tree = Any
 """Scalars, lists, and mappings as lists of pairs in a `Pairs`, so that a key can stand in one twice."""

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.config.registry import FIGURES, TABLES
+from study.config.sweep import FIELDS, load
 from study.launch.sweep import plan_sweep, record
-from study.spec.registry import FIGURES, TABLES
-from study.spec.sweep import FIELDS, load
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
 from tests.fuzz.cases import cases

@@ -6,17 +6,17 @@ import math
 
 import pytest
 
+from study.config import surfaces as surface_entries
+from study.config import sweep as module
+from study.config import yaml
+from study.config.identity import run_id
+from study.config.recipe import Recipe
+from study.config.run import RunSpec
+from study.config.surface import Surface, surface_id
+from study.config.surfaces import ENTRY_KEYS, MAX_PLANES, SETTINGS
+from study.config.sweep import FIELDS
+from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
-from study.spec import surfaces as surface_entries
-from study.spec import sweep as module
-from study.spec import yaml
-from study.spec.identity import run_id
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
-from study.spec.surface import Surface, surface_id
-from study.spec.surfaces import ENTRY_KEYS, MAX_PLANES, SETTINGS
-from study.spec.sweep import FIELDS
-from study.spec.yaml import MAX_MISTAKES, MAX_NODES
 from tests.fuzz.calling import complaints, sound, study
 from tests.helpers import make_spec
 

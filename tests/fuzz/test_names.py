@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from study.config.names import sweep_name
+from study.config.sweep import load
 from study.launch.sweep import plan_sweep, record
-from study.spec.names import sweep_name
-from study.spec.sweep import load
 from study.store import runs as store
 from tests.fuzz.calling import complaints, sound, steers, study
 

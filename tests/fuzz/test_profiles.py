@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.launch import profile as module
-from study.launch.profile import Profile
+from study.launch.slurm import profile as module
+from study.launch.slurm.profile import Profile
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
 from tests.fuzz.cases import cases

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from typer.models import OptionInfo
 
-from study.cli import app
+from study.cli.app import app
 
 
 class Option(NamedTuple):

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.cli import main
-from study.launch import chunks
+from study.cli.app import main
+from study.launch.attempt import chunks
 from study.store.layout import RunFiles
 from tests.helpers import PATIENCE, points
 

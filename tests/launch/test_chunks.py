@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.launch import chunks
-from study.spec.surface import Surface, surface_id
+from study.config.surface import Surface, surface_id
+from study.launch.attempt import chunks
+from study.measure.surface.lattice import chunks as keys
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
-from study.surface.lattice import chunks as keys
-from tests.surface.conftest import _one_thread, train_three  # noqa: F401
+from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from study.launch.doctor import examine
-from study.launch.provenance import cpu_quota
+from study.cli.doctor import examine
+from study.launch.attempt.provenance import cpu_quota
 from tests.helpers import PATIENCE, make_folder
 from tests.launch.command import inside, runs, start, sweep_file
 

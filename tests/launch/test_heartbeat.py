@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from study.launch.heartbeat import HUNG_EXIT, Heartbeat
+from study.launch.attempt.heartbeat import HUNG_EXIT, Heartbeat
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, read_lines
@@ -28,7 +28,7 @@ fixed:
 HANGS = """
 import sys, time
 from pathlib import Path
-from study.launch.heartbeat import Heartbeat
+from study.launch.attempt.heartbeat import Heartbeat
 from study.store.layout import RunFiles
 from study.store.lease import claim
 files = RunFiles(Path(sys.argv[1]))
@@ -51,7 +51,7 @@ def held(tmp_path: Path) -> lease.Lease:
 
 
 def test_a_heartbeat_tells_how_long_nothing_went_on(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.launch.heartbeat.BEAT", 0.05)
+    monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
         asked = heartbeat.watching(lambda: False)
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 0.0) > 0.5)

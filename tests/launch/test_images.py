@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import study
-from study.launch.attempt import attempt
+from study.launch.attempt.runs import attempt
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
 from study.store.runs import last_words, read_lines, status

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from study.config.identity import run_id
 from study.errors import StudyError
-from study.launch import local, worker
-from study.launch.attempt import attempt
-from study.launch.view import Terminal, duration
-from study.spec.identity import run_id
+from study.launch.attempt.runs import attempt
+from study.launch.local import pool as local
+from study.launch.local import worker
+from study.launch.local.terminal import Terminal, duration
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from study.launch.plan import cost, packs, plan
-from study.spec.identity import run_id
+from study.config.identity import run_id
+from study.launch.plan.runs import cost, packs, plan
 from study.store.runs import RunStatus
 from tests.helpers import make_spec
 

@@ -11,10 +11,10 @@ import torch
 import study as package
 from study.errors import StudyError
 from study.launch.probe import order, probe
-from study.store.curves import read_table
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
+from study.store.tables import read_table
 from tests.launch.command import inside, runs, sweep_file
 
 PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
@@ -207,7 +207,7 @@ def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(
     def broken(subject: object) -> object:
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("study.probes.weights.measure", broken)
+    monkeypatch.setattr("study.measure.probes.weights.measure", broken)
     _, bad = said(sweep)
     assert [line.partition(": ")[2] for line in bad] == ["ZeroDivisionError: two lines (its log has more)"] * 2
     assert "Traceback" in named(sweep, "plain").log.read_text()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from study.errors import StudyError
-from study.launch import profile as module
-from study.launch.profile import Profile, load_profile
+from study.launch.slurm import profile as module
+from study.launch.slurm.profile import Profile, load_profile
 
 
 def written(folder: Path, text: str) -> Path:

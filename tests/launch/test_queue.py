@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from study.errors import StudyError
-from study.launch import queue
-from study.launch.slurm import Place
+from study.launch.slurm import queue
+from study.launch.slurm.submit import Place
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 import study
 from study.errors import StudyError
-from study.launch import snapshot
+from study.launch.slurm import code as snapshot
 
 
 def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
     code = snapshot.take(tmp_path / "code")
-    probe = "import study, study.launch.sweep, study.spec.recipes as r; print(study.__file__, r.names())"
+    probe = "import study, study.launch.sweep, study.config.recipes as r; print(study.__file__, r.names())"
     done = subprocess.run(
         [sys.executable, "-c", probe], env={**os.environ, "PYTHONPATH": str(code)}, capture_output=True, text=True
     )

@@ -16,22 +16,22 @@ import pytest
 from rich.console import Console
 
 import study as package
-from study.launch import cancel as cancelling
-from study.launch.chunks import measure
-from study.launch.queue import Job
+from study.config.surface import Surface
+from study.launch.attempt.chunks import measure
+from study.launch.plan.surfaces import SurfaceAction
 from study.launch.rounds import finish
-from study.launch.slurm import Place
+from study.launch.slurm import cancel as cancelling
+from study.launch.slurm.queue import Job
+from study.launch.slurm.submit import Place
 from study.launch.status import surfaces_picture
-from study.launch.surface_plan import SurfaceAction
 from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check
 from study.launch.sweep import Machine
-from study.spec.surface import Surface
-from study.store.curves import read_table
 from study.store.files import read_json, write_json
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
 from study.store.surfaces import gather, read_spec, run_folder, write_spec
+from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.start import final
 from tests.helpers import PATIENCE, long, read_rows

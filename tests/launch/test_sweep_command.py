@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 import study as package
-from study import options
+from study.cli import options
+from study.config.sweep import FIELDS
 from study.launch.allocator import ALLOCATOR
-from study.launch.worker import Warnings
-from study.spec.sweep import FIELDS
+from study.launch.local.worker import Warnings
 from study.store.files import read_json, read_lines
 from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
 
@@ -50,7 +50,7 @@ def test_the_first_call_ends_with_a_table_and_the_paths_of_the_figures(finished:
 def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    probe = "import sys\nfrom study.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    probe = "import sys\nfrom study.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", probe, "sweep", "tiny.yaml", "seed=0,1"], cwd=folder, capture_output=True, text=True
     )

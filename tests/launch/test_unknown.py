@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import study as package
-from study.spec.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES
+from study.config.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES
 from study.store.files import read_json, write_json
 from tests.launch.command import inside, runs, sweep_file
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.registry import BLOCKS, BlockEntry
 from study.networks import fused as module
 from study.networks import network as networks
 from study.networks.blocks import BasicBlock, Block
 from study.networks.fused import Convolution, Fused, Residual, Ties
 from study.networks.network import Network, structure
 from study.networks.shortcuts import Shortcut
-from study.spec.registry import BLOCKS, BlockEntry
 from tests.helpers import make_spec
 from tests.networks.test_new_block import block_of
 
@@ -282,7 +282,7 @@ def squeeze_and_excitation(monkeypatch: pytest.MonkeyPatch, shortcut: str | None
     page = types.ModuleType("study.networks.squeeze_excitation")
     exec(block_of("file: study/networks/squeeze_excitation.py"), page.__dict__)
     monkeypatch.setitem(sys.modules, page.__name__, page)
-    exec("from study.spec.registry import BlockEntry\nLINE = {\n" + block_of("line: BLOCKS") + "}", page.__dict__)
+    exec("from study.config.registry import BlockEntry\nLINE = {\n" + block_of("line: BLOCKS") + "}", page.__dict__)
     monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"]["squeeze_excitation"])
     return made_with_shortcut(shortcut, block="squeeze_excitation", depth=8, order=order)
 

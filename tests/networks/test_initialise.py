@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from study.config.registry import INITIALISATIONS
 from study.networks.initialise import initialise
 from study.networks.network import build
-from study.spec.registry import INITIALISATIONS
 from tests.helpers import make_spec
 
 PLAIN = {"data": "cifar10", "recipe": "he2015_cifar", "network": "plain", "depth": 20, "seed": 0}

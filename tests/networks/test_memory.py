@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.run import RunSpec
 from study.networks.memory import activations, needed, parts
-from study.spec.run import RunSpec
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.program import Program
 from tests.helpers import make_spec, tiny_images
 

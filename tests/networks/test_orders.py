@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.registry import ORDERS
 from study.networks.blocks import Block
 from study.networks.network import ResNet, build
 from study.networks.orders import Steps, original, pre
-from study.spec.registry import ORDERS
 from tests.helpers import make_spec
 from tests.networks.test_network import random_bn
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from study.config.registry import BLOCKS, INITIALISATIONS, BlockEntry
 from study.networks.blocks import BasicBlock
 from study.networks.network import build
-from study.spec.registry import BLOCKS, INITIALISATIONS, BlockEntry
 from tests.helpers import make_spec
 from tests.networks.test_new_block import block_of
 

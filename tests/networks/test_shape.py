@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from study.config.registry import ORDERS
 from study.networks import shape
 from study.networks.network import structure
-from study.spec.registry import ORDERS
 from tests.helpers import make_spec
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from study.config.stretching import check
 from study.errors import StudyError
 from study.networks.network import build
 from study.networks.stretch import stretch
-from study.spec.stretching import check
 from tests.helpers import make_spec
 from tests.networks.test_network import random_bn
 

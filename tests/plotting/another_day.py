@@ -18,8 +18,8 @@ def main(folder: str, dots: str, *wanted: str) -> None:
     import matplotlib
     import pandas as pd
 
-    from study.plotting.style import STYLES
-    from study.plotting.tables import final_errors
+    from study.plotting.base.style import STYLES
+    from study.plotting.tables.errors import final_errors
 
     real = time.time
     time.time = lambda: real() + 86_400

@@ -138,7 +138,7 @@ def fed(
     absences: Frames, planes: pd.DataFrame, probes: Frames
 ) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
     """From a figure's name to frames that it can be drawn from."""
-    from study.spec.registry import FIGURES
+    from study.config.registry import FIGURES
 
     from . import bends, variants
     from .settings import sensitivity

@@ -12,12 +12,12 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 
+from study.config.surface import Surface
 from study.errors import StudyError
-from study.plotting import contours
-from study.plotting.lattice import lattice, triangles
-from study.plotting.style import styled
-from study.plotting.surfaces import NORMALISATIONS, shown
-from study.spec.surface import Surface
+from study.plotting.base.style import styled
+from study.plotting.surfaces import contours
+from study.plotting.surfaces.frames import NORMALISATIONS, shown
+from study.plotting.surfaces.lattice import lattice, triangles
 
 from .planes import four, surface, together
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from study import plotting as figures
 from study.errors import StudyError
-from study.plotting import degradation
-from study.plotting.overtime import MANY_SEEDS
-from study.plotting.style import depth_colour, styled
+from study.plotting.base.style import depth_colour, styled
+from study.plotting.curves import degradation
+from study.plotting.curves.lines import MANY_SEEDS
 
 from .boxes import unreadable
 from .conftest import Frames, cut, run_id

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting import depth_error
-from study.plotting.style import MARKERS, NETWORK_COLOURS
+from study.plotting.base.style import MARKERS, NETWORK_COLOURS
+from study.plotting.curves import depth_error
 
 from .conftest import Frames, cut
 

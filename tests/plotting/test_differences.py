@@ -10,24 +10,24 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from study.config import differences
+from study.config.identity import run_id
+from study.config.recipe import Recipe
+from study.config.run import RunSpec
+from study.config.sweep import Sweep
+from study.launch.local.terminal import Terminal
 from study.launch.status import picture, report
-from study.launch.view import Terminal
 from study.plotting import plot, table
-from study.plotting.frames import tidy
-from study.plotting.render import render
-from study.plotting.surfaces import network_labels
-from study.reporting.runs import payload
-from study.spec import differences
-from study.spec.identity import run_id
-from study.spec.recipe import Recipe
-from study.spec.run import RunSpec
-from study.spec.sweep import Sweep
+from study.plotting.base.frames import tidy
+from study.plotting.surfaces.frames import network_labels
+from study.plotting.tables.render import render
+from study.reporting.payload import payload
 from study.stats.outcomes import groups
 from study.store import runs as store
-from study.store.curves import write_rows
 from study.store.files import digest
 from study.store.layout import SweepFiles
-from study.store.reading import read_frames
+from study.store.read import read_frames
+from study.store.tables import write_rows
 from tests.helpers import make_spec
 
 Fields = dict[str, Any]

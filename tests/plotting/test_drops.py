@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from study.config.differences import row
+from study.config.identity import point_id, run_id
+from study.config.run import RunSpec
 from study.plotting import plot
-from study.spec.differences import row
-from study.spec.identity import point_id, run_id
-from study.spec.run import RunSpec
 from study.training.schedule import Schedule
 from tests.helpers import make_spec
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting import effective_depth
+from study.plotting.probes import effective_depth
 
 from .conftest import Frames
 from .probed import probed

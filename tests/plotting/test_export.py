@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.export import export, export_all, relief
+from study.plotting.surfaces.export import export, export_all, relief
 
 from .planes import four, surface, together
 

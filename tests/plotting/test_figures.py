@@ -16,9 +16,9 @@ import pytest
 from matplotlib.text import Text
 
 import study.plotting
+from study.config.registry import FIGURES
 from study.errors import StudyError
-from study.plotting.style import STYLES
-from study.spec.registry import FIGURES
+from study.plotting.base.style import STYLES
 
 from .conftest import Frames
 
@@ -155,7 +155,7 @@ def test_importing_is_light_and_drawing_needs_no_torch(another_day: tuple[Path, 
 
 
 def test_the_csv_reads_back_as_what_was_drawn(absences: Frames, tmp_path: Path) -> None:
-    from study.plotting import degradation
+    from study.plotting.curves import degradation
 
     path = study.plotting.save("degradation", *absences, tmp_path, formats=())[-1]
     drawn = degradation.plot(*absences).data

@@ -15,7 +15,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from study.plotting import save
-from study.plotting.fonts import further
+from study.plotting.base.fonts import further
 
 from .conftest import Frames
 
@@ -90,7 +90,7 @@ def test_the_right_package_is_named(tmp_path: Path) -> None:
         "import pandas as pd\nfrom matplotlib import font_manager\n"
         "font_manager.findSystemFonts = lambda: []\n"
         "font_manager.fontManager.ttflist = [e for e in font_manager.fontManager.ttflist if 'mpl-data' in e.fname]\n"
-        "from study.plotting.fonts import further\n"
+        "from study.plotting.base.fonts import further\n"
         "for text in ('\u82b1\u5349', '\ub370\uc774\ud130', '\u3072\u3089', '\u0939\u093f\u0928'):\n"
         "    further([pd.DataFrame({'dataset': [text]})])\n"
     )

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.errors import StudyError
-from study.plotting import gradients
-from study.plotting.gradients import DECADES
+from study.plotting.probes import gradients
+from study.plotting.probes.gradients import DECADES
 
 from .conftest import Frames
 from .probed import layer, probed

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 
 from study.errors import StudyError
-from study.plotting import he2015
-from study.plotting.canvas import Plot
-from study.plotting.style import depth_colour
+from study.plotting.base.canvas import Plot
+from study.plotting.base.style import depth_colour
+from study.plotting.curves import he2015
 
 from .conftest import Frames, cut, run_id, study
 

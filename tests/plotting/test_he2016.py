@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from study.errors import StudyError
-from study.plotting import he2016
-from study.plotting.canvas import Plot
+from study.plotting.base.canvas import Plot
+from study.plotting.curves import he2016
 
 from . import variants
 from .conftest import Frames

@@ -10,8 +10,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from study.errors import StudyError
-from study.plotting import hessian_ratio
-from study.plotting.style import styled
+from study.plotting.base.style import styled
+from study.plotting.surfaces import hessian_ratio
 
 from .bends import curved, four
 from .boxes import unreadable

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting import identity_ness
+from study.plotting.probes import identity_ness
 
 from .conftest import Frames
 from .probed import probed

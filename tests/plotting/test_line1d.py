@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.errors import StudyError
-from study.plotting import line1d
+from study.plotting.surfaces import line1d
 
 from .planes import four, surface, together
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 import study as package
+from study.config.registry import FIGURES
 from study.plotting import save
 from study.plotting.refresh import refresh
-from study.spec.registry import FIGURES
-from study.store.curves import to_bytes
 from study.store.layout import SweepFiles
+from study.store.tables import to_bytes
 from tests.helpers import RESULTS
 from tests.launch.command import inside, study
 

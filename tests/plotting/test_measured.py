@@ -11,9 +11,9 @@ from matplotlib.text import Text
 
 from study.errors import StudyError
 from study.plotting import figure
-from study.plotting.measured import at, averaged, means, measured, not_finite
-from study.plotting.probe_lines import looks
-from study.plotting.style import depth_colour, styled
+from study.plotting.base.style import depth_colour, styled
+from study.plotting.probes.frames import at, averaged, means, measured, not_finite
+from study.plotting.probes.lines import looks
 
 from .conftest import Frames
 from .probed import probed

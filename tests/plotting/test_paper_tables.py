@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
+from study.papers.values import VALUES, match
 from study.plotting import table
-from study.plotting.he2015 import fig6
-from study.plotting.papers import VALUES, match
-from study.plotting.render import render
-from study.plotting.tables import errors
+from study.plotting.curves.he2015 import fig6
+from study.plotting.tables.errors import errors
+from study.plotting.tables.render import render
 
 from . import variants
 from .conftest import Frames, cut, run_id
@@ -183,8 +183,8 @@ def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames
 
 
 def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
-    from study.spec.recipes import preset
-    from study.spec.run import RunSpec
+    from study.config.recipes import preset
+    from study.config.run import RunSpec
 
     for value in (value for values in VALUES.values() for value in values):
         name = value.protocol.recipe

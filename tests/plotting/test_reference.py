@@ -12,9 +12,9 @@ import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
 
+from study.config.registry import FIGURES
 from study.plotting import figure
-from study.plotting.style import styled
-from study.spec.registry import FIGURES
+from study.plotting.base.style import styled
 
 Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 REFERENCE = Path(__file__).parent / "reference"

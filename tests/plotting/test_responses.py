@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting import figure, responses
-from study.plotting.style import depth_colour
+from study.plotting import figure
+from study.plotting.base.style import depth_colour
+from study.plotting.probes import responses
 
 from .conftest import Frames
 from .probed import probed

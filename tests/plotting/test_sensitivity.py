@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting import sensitivity
-from study.plotting.style import styled
+from study.plotting.base.style import styled
+from study.plotting.curves import sensitivity
 
 from .boxes import unreadable, written
 from .conftest import Frames, cut

@@ -10,8 +10,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from study.errors import StudyError
-from study.plotting import spectrum
-from study.plotting.style import depth_colour, styled
+from study.plotting.base.style import depth_colour, styled
+from study.plotting.probes import spectrum
 
 from .bends import spectra
 from .boxes import unreadable

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 import study.plotting
 from study.errors import StudyError
-from study.plotting import surface3d
+from study.plotting.base.style import styled
 from study.plotting.box import Box, View
-from study.plotting.lattice import triangles
-from study.plotting.style import styled
-from study.plotting.surface3d import FLOOR, HEIGHT
-from study.plotting.surfaces import shown
+from study.plotting.surfaces import relief as surface3d
+from study.plotting.surfaces.frames import shown
+from study.plotting.surfaces.lattice import triangles
+from study.plotting.surfaces.relief import FLOOR, HEIGHT
 
 from .boxes import unreadable
 from .planes import four, surface, together

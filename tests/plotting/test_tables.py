@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.render import render
-from study.plotting.tables import final_errors
+from study.plotting.tables.errors import final_errors
+from study.plotting.tables.render import render
 
 from .conftest import Frames, cut, run_id
 

@@ -10,8 +10,8 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from study.errors import StudyError
-from study.plotting import trajectory
-from study.plotting.style import styled
+from study.plotting.base.style import styled
+from study.plotting.surfaces import trajectory
 
 from .bends import four, way
 from .boxes import unreadable

@@ -12,8 +12,8 @@ import pytest
 
 import study
 from study.errors import StudyError
-from study.plotting import verdict
-from study.plotting.style import styled
+from study.plotting.base.style import styled
+from study.plotting.curves import verdict
 from tests.stats.conftest import degrades, sweep
 
 from .boxes import unreadable, written

@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.style import depth_colour
-from study.reporting import curves, runs, surface
+from study.plotting.base.style import depth_colour
+from study.reporting import curves, surface
+from study.reporting import payload as runs
 from study.reporting.album import Picture, Undrawn, pictures
 from study.reporting.page import csv_link, embedded, page, plotly
 from tests.plotting.conftest import cut, run_id, study, with_absences

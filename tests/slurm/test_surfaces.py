@@ -280,7 +280,7 @@ def _deadly_sbatch(cluster: Cluster, folder: Path, moment: str) -> str:
 
 def test_the_login_node_needs_no_torch(cluster: Cluster, folder: Path) -> None:
     user = User(cluster, folder, RUNS, HELD)
-    probe = "import sys\nfrom study.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    probe = "import sys\nfrom study.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     for words in (ASKED, ASKED, ("status", "tiny")):
         done = subprocess.run([sys.executable, "-c", probe, *words], cwd=folder, env=user.env, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

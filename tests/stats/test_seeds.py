@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.stats.seeds import fewest, needed
+from study.stats.significance import fewest, needed
 
 
 def test_the_fewest_pairs() -> None:

@@ -8,9 +8,9 @@ import math
 import pandas as pd
 import pytest
 
-from study.plotting.frames import tidy
-from study.plotting.tables import final_errors
-from study.spec.differences import TRAINED
+from study.config.differences import TRAINED
+from study.plotting.base.frames import tidy
+from study.plotting.tables.errors import final_errors
 from study.stats.outcomes import groups
 from study.stats.verdict import verdict
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from study.store.collect import RUNS
-from study.store.curves import CURVES, to_bytes
+from study.store.tables import CURVES, to_bytes
 from tests.launch.command import inside, study
 from tests.stats.conftest import degrades, sweep
 

@@ -13,14 +13,14 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from study.launch.provenance import describe
-from study.spec.run import RunSpec
-from study.spec.sweep import Sweep, load
+from study.config.run import RunSpec
+from study.config.sweep import Sweep, load
+from study.launch.attempt.provenance import describe
 from study.store import lease
 from study.store import runs as store
-from study.store.curves import CURVES, to_bytes
 from study.store.files import digest, write_bytes
 from study.store.layout import RunFiles, SweepFiles
+from study.store.tables import CURVES, to_bytes
 
 FILE = """\
 name: many

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 import study
-from study.spec.identity import run_id
-from study.spec.sweep import Sweep
+from study.config.identity import run_id
+from study.config.sweep import Sweep
 from study.store import attempts, lease
 from study.store import runs as store
 from study.store.collect import collect

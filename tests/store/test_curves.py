@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from study.errors import StudyError
-from study.store import curves
+from study.store import tables as curves
 from study.store.probes import PROBES
 from study.store.surfaces import POINTS
 from tests.helpers import read_rows
@@ -58,7 +58,7 @@ def test_what_is_no_number_is_none() -> None:
 def test_curves_are_written_and_read_without_pandas(tmp_path: Path) -> None:
     """It takes half a second to import, in every process that trains."""
     code = (
-        "import sys, pathlib; from study.store.curves import CURVES, of_run, write_rows; path = pathlib.Path(sys.argv[1])\n"
+        "import sys, pathlib; from study.store.tables import CURVES, of_run, write_rows; path = pathlib.Path(sys.argv[1])\n"
         "write_rows(path, [{'run_id': 'a', 'loss': 1.0}]); of_run(path, CURVES, 'a'); assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.parquet")], check=True)
@@ -100,7 +100,7 @@ def test_reading_starts_no_thread(tmp_path: Path) -> None:
     path = tmp_path / "curves.parquet"
     curves.write_rows(path, [])
     code = (
-        "import os, sys, pathlib; from study.store.curves import read_table; count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "import os, sys, pathlib; from study.store.tables import read_table; count = lambda: len(os.listdir('/proc/self/task'))\n"
         "before = count(); read_table(pathlib.Path(sys.argv[1])); assert count() == before"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)

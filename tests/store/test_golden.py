@@ -12,17 +12,17 @@ import pytest
 import torch
 
 import study
+from study.config.sweep import load
 from study.errors import StudyError
 from study.launch.sweep import plan_sweep
-from study.spec.sweep import load
+from study.measure.surface import plane
 from study.store import files as store_files
 from study.store import runs as store
 from study.store.collect import collect
-from study.store.curves import parse, to_bytes
 from study.store.files import digest
 from study.store.layout import SurfaceFiles, SweepFiles
 from study.store.surfaces import read_spec as read_surface
-from study.surface import plane
+from study.store.tables import parse, to_bytes
 from study.training import checkpoint
 from tests.helpers import make_spec, open_run
 

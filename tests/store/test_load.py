@@ -15,14 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from study.launch.provenance import describe
-from study.spec.sweep import load
+from study.config.sweep import load
+from study.launch.attempt.provenance import describe
 from study.store import lease, process
 from study.store import runs as store
 from study.store.collect import collect
-from study.store.curves import read_table, to_bytes
 from study.store.files import append_line, digest, examine_lines, write_bytes, write_json
 from study.store.layout import RunFiles, SweepFiles
+from study.store.tables import read_table, to_bytes
 from tests.helpers import long, make_spec, open_run
 from tests.store.many import curve, make, measured, sweep_file
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import study
-from study.spec.identity import run_id
-from study.spec.sweep import Sweep
+from study.config.identity import run_id
+from study.config.sweep import Sweep
 from study.store import runs as store
 from study.store.collect import collect
-from study.store.curves import read_table
 from study.store.layout import RunFiles, SweepFiles
 from study.store.probes import PROBES, add
+from study.store.tables import read_table
 from tests.helpers import make_spec
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from study.config.identity import NEUTRAL, run_id
+from study.config.sweep import Sweep
 from study.errors import StudyError
-from study.spec.identity import NEUTRAL, run_id
-from study.spec.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
 from study.store.collect import RUNS, collect
-from study.store.curves import read_curve, read_table, to_bytes, write_rows
 from study.store.files import write_bytes
 from study.store.layout import SweepFiles
-from study.store.reading import read_curves, read_runs, read_tables
+from study.store.read import read_curves, read_runs, read_tables
+from study.store.tables import read_curve, read_table, to_bytes, write_rows
 from tests.helpers import make_spec, open_run, seal_run
 from tests.store.test_curves import ROW
 

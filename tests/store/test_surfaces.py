@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study.spec.surface import Surface, surface_id
+from study.config.surface import Surface, surface_id
 from study.store.layout import SurfaceFiles
 from study.store.surfaces import Row, gather, save_points, write_spec
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.networks.network import build
 from study.training import pack
 from study.training.engine import Cuda, Eager, Graphs, Tuning, engine
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.precision import backends

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from study.training.images import Images
-from study.training.samples import Draws
+from study.training.feeds.images import Images
+from study.training.feeds.samples import Draws
 from tests.helpers import tiny_images
 
 

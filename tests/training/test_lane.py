@@ -9,10 +9,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.networks.network import build
-from study.store.curves import write_rows
 from study.store.runs import status
+from study.store.tables import write_rows
 from study.training import checkpoint
-from study.training.images import Images
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from tests.helpers import make_spec, open_run, points, read_rows, tiny_images

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.training.samples import Draws, Samples
+from study.training.feeds.samples import Draws, Samples
 
 
 def steps(samples: Samples, first: int, count: int) -> list[Draws]:

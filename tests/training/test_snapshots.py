@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 import torch
 
+from study.config.run import RunSpec
+from study.measure.probes.record import during
 from study.networks.network import build
-from study.probes.record import during
-from study.spec.run import RunSpec
 from study.store.layout import RunFiles
 from study.store.lease import LeaseLost
 from study.store.runs import status
 from study.training import checkpoint, pack
 from study.training.engine import Graphs
-from study.training.images import Images
+from study.training.events import next_snapshot, snapshot_at
+from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import Progress, train_pack
-from study.training.trajectory import next_snapshot, snapshot_at
 from tests.helpers import make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 

@@ -14,19 +14,19 @@ import torch
 from PIL import Image
 
 from study import data
+from study.config.run import RunSpec
 from study.data import ImageFiles
 from study.data.crops import choices, cut, random_crop
 from study.errors import StudyError
-from study.spec.run import RunSpec
 from study.store.runs import status
-from study.training import decoding
 from study.training.engine import Eager, Tuning, engine
-from study.training.feed import Feed
+from study.training.feeds import decoding
+from study.training.feeds.feed import Feed
+from study.training.feeds.samples import Draws, Samples
+from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
 from study.training.program import Program
 from study.training.ranks import Ranks
-from study.training.samples import Draws, Samples
-from study.training.stream import Stream
 from tests.helpers import make_folder, make_spec, open_run, points, read_rows
 from tests.launch.command import wait_for
 
@@ -114,7 +114,7 @@ def test_the_mean_is_of_each_pixel_or_of_each_channel(files: ImageFiles) -> None
 
 
 def test_the_number_of_processes_changes_nothing(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.training.stream.CHUNK", 3)  # several chunks a batch
+    monkeypatch.setattr("study.training.feeds.stream.CHUNK", 3)  # several chunks a batch
     alone = batches(files, 4)
     for one, other in zip(alone, batches(files, 4, workers=2), strict=True):
         assert torch.equal(one[1], other[1]) and torch.equal(one[2], other[2])
@@ -151,7 +151,7 @@ def evaluated(stream: Feed, split: str, rank: int = 0, ranks: int = 1) -> tuple[
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("feed", "stream"):
         monkeypatch.setattr(f"study.training.{module}.EVALUATION_BATCH", 5)
-    monkeypatch.setattr("study.training.stream.CHUNK", 2)
+    monkeypatch.setattr("study.training.feeds.stream.CHUNK", 2)
 
 
 @pytest.mark.usefixtures("_small_batches")
@@ -187,7 +187,7 @@ def test_batches_by_their_numbers_share_their_processes(
     stream, started = Stream(files, spec().recipe, CPU, workers=workers), []
     decoded = decoding.decoded
     monkeypatch.setattr(
-        "study.training.stream.decoded", lambda *args, **more: started.append(1) or decoded(*args, **more)
+        "study.training.feeds.stream.decoded", lambda *args, **more: started.append(1) or decoded(*args, **more)
     )
     numbers = [torch.tensor(part) for part in ([7, 0, 11], [3], [1, 2, 4, 5, 6])]
     batches = list(stream.batches("train", numbers))
@@ -208,7 +208,7 @@ def test_an_evaluation_that_was_cut_short_begins_anew(files: ImageFiles) -> None
 
 
 def test_the_training_images_evaluated_are_a_fixed_sample(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.training.stream.EVALUATED_TRAINING", 7)
+    monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
     (some, labels), (same, _) = (stream.in_order("train", torch.tensor(0), 7) for stream in streams)
     assert streams[0].count("train") == 7 and streams[0].count("test") == 6 and len(streams[0]) == 12

@@ -15,10 +15,10 @@ from study import data
 from study.data import ImageFiles
 from study.errors import StudyError
 from study.networks.network import build
-from study.training.feed import Feed
-from study.training.images import Images
-from study.training.stream import Stream
-from study.training.views import five_crops, multi_scale, ten_crop
+from study.training.feeds.feed import Feed
+from study.training.feeds.images import Images
+from study.training.feeds.stream import Stream
+from study.training.feeds.views import five_crops, multi_scale, ten_crop
 from tests.helpers import make_folder, make_spec, tiny_images
 
 CPU = torch.device("cpu")

@@ -1,0 +1,108 @@
+"""What works on this machine: `study doctor`."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import PIPE
+from typing import NamedTuple
+
+from study import data
+from study.boot import environment
+from study.config.registry import DATA
+from study.config.run import FOLDERS
+from study.launch.attempt.provenance import cpu_model, package_version, usable_cores
+
+LOW_DISK = 5e9
+PROBE = """
+import sys
+import torch
+print(torch.__version__)
+for library in sys.argv[1:]:
+    torch.ops.load_library(library)
+for i in range(torch.cuda.device_count()):
+    p = torch.cuda.get_device_properties(i)
+    print(f'{p.name}, {p.total_memory / 2**30:.0f} GiB')
+"""
+
+
+class Finding(NamedTuple):
+    """One line of the examination. `mark`: ok, `--` for what is missing but not needed, FAIL for what is."""
+
+    mark: str
+    subject: str
+    says: str
+
+
+def examine(results: Path, data_root: Path) -> Iterator[Finding]:
+    """Look at Python, devices, SLURM, data, disk and torch, one finding after another; torch, which takes seconds, comes last."""
+    sound = sys.version_info >= (3, 11)
+    yield Finding("ok" if sound else "FAIL", "Python", f"{platform.python_version()} ({sys.executable})")
+    # In a process of its own: a torch that crashes on import must not take the doctor with it. Of torchvision its library
+    # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
+    command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
+    with subprocess.Popen(command, env=environment(), stdout=PIPE, stderr=PIPE, text=True) as probe:
+        try:
+            yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
+            yield _slurm()
+            for name in DATA:
+                if name not in FOLDERS:
+                    lacking = data.missing(name, data_root)
+                    yield Finding("--" if lacking else "ok", name, lacking or "ready")
+            yield _disk(results)
+            yield from _torch(*probe.communicate(), probe.returncode)
+        finally:
+            probe.kill()  # where nobody asks any further
+
+
+def _torchvision_library() -> Iterator[str]:
+    found = find_spec("torchvision")  # without importing it
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        yield from map(str, Path(folder).glob("_C*.so"))
+
+
+def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
+    versions = {name: package_version(name) for name in ("torch", "torchvision")}
+    if status or not all(versions.values()):
+        last = (errors.strip().splitlines() or [f"exit status {status}"])[-1]
+        hint = "install both from the same index: pip install --force-reinstall torch torchvision"
+        if all(versions.values()):
+            hint = f"torch {versions['torch']} and torchvision {versions['torchvision']} do not match; {hint}"
+        yield Finding("FAIL", "torch", f"{last}; {hint}")
+        return
+    torch, *gpus = out.strip().splitlines()
+    yield Finding("ok", "torch", f"{torch}, torchvision {versions['torchvision']}")
+    if gpus:
+        yield from (Finding("ok", f"cuda:{i}", gpu) for i, gpu in enumerate(gpus))
+    else:
+        yield Finding("--", "GPU", "torch sees none; the CPU works, more slowly")
+
+
+def _slurm() -> Finding:
+    sbatch = shutil.which("sbatch")
+    if sbatch is None:
+        return Finding("--", "SLURM", "no sbatch here; sweeps run on this machine")
+    version = subprocess.run([sbatch, "--version"], capture_output=True, text=True, check=False)
+    return Finding("ok", "SLURM", version.stdout.strip() or sbatch)
+
+
+def _disk(results: Path) -> Finding:
+    folder = results.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder) as file:  # what a folder's mode says is not all
+            file.write(b"x")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(
+            "FAIL", "disk", f"{folder} cannot be written: {error.strerror}; name another folder by --results"
+        )
+    says = f"{free / 1e9:.0f} GB free for {results}/"
+    return Finding("ok", "disk", says) if free > LOW_DISK else Finding("FAIL", "disk", says + "; make room")

@@ -1,0 +1,146 @@
+"""The verbs that draw, tabulate and judge what was collected. As in `study.cli.app`, heavy imports are inside the verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli.options import Results, at_home, complete_sweep, sweep_files
+from study.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)]
+
+
+StyleName = Annotated[str, typer.Option("--style", help="paper, or talk: larger text and lines")]
+Formats = Annotated[str, typer.Option("--formats", help="comma-separated: pdf, png, svg")]
+
+
+def _complete_figure(incomplete: str) -> list[str]:
+    from study.config.registry import FIGURES
+
+    return [name for name in FIGURES if name.startswith(incomplete)]
+
+
+def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    from study.store.read import read_frame
+
+    return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
+
+
+def figure(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
+    ],
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SWEEP [OPTION=VALUE]",
+            help="sweeps, and options of the figure, e.g. of=error seed=1",
+            autocompletion=complete_sweep,
+        ),
+    ] = None,
+    style: StyleName = "paper",
+    formats: Formats = "pdf,png,svg",
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Draw a figure from what was collected; beside it its caption, and the CSV of exactly what it shows."""
+    from study.config.yaml import scalar
+    from study.plotting import check, save
+
+    words = [word.partition("=") for word in sweeps or ()]
+    said = {key: text for key, equals, text in words if equals}
+    options = {"style": style} | {key: text if key == "style" else scalar(text) for key, text in said.items()}
+    named = [word for word, equals, _ in words if not equals]
+    needs = check(name, options).needs
+    if not named:
+        raise StudyError("no sweep was named")
+    frame, runs = _frames(named, results, needs)
+    folder = out or Path("figures") / sweep_files(named[0], results).name
+    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
+        print(path)
+
+
+def figures(
+    sweeps: Sweeps,
+    style: StyleName = "paper",
+    formats: Formats = "pdf,png,svg",
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Draw every figure that the data of a sweep can feed, and say of each other one why not."""
+    from study.plotting.every import draw_all
+
+    named = [sweep_files(name, results) for name in sweeps]
+    folder = out or Path("figures") / named[0].name
+    for line in draw_all([files.folder for files in named], folder, tuple(formats.split(",")), style):
+        print(line, flush=True)
+
+
+def report(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    out: Annotated[
+        Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
+    ] = None,
+    results: Results = None,
+) -> None:
+    """Write one HTML page with all that is known of a sweep; it opens from disk."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from study.reporting import write
+
+    files = sweep_files(sweep, results)
+    path = out or write.place(files.name)
+    if path.is_dir():
+        raise StudyError(f"{path}: is a folder; --out names the file")
+    with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
+        line = write.write(files, path, lambda text: shown.update(escape(text)))
+    print(line)
+
+
+def table(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
+    sweeps: Sweeps,
+    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
+    results: Results = None,
+) -> None:
+    """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    from study.plotting import check_table
+    from study.plotting import table as make
+    from study.plotting.tables.render import render
+
+    print(render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt), end="")
+
+
+def verdict(
+    sweeps: Sweeps,
+    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    results: Results = None,
+) -> None:
+    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    from study.stats.report import render
+    from study.stats.verdict import verdict as judge
+
+    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+
+
+def export(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
+    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
+    results: Results = None,
+) -> None:
+    """Write each 2-D surface of a sweep as a .vts file for ParaView: log10 of the loss over the plane of weights."""
+    from study.plotting.surfaces.export import export_all
+    from study.store.read import read_surfaces
+
+    files = sweep_files(sweep, results)
+    folder = out or Path("figures") / files.name
+    for line in export_all(read_surfaces(files.folder), folder, split):
+        print(line)

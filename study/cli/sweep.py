@@ -1,0 +1,266 @@
+"""The verb that trains: what is missing of a sweep, and what is shown when it is done. Heavy imports are inside, as in
+`study.cli.app`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli import surface as surfacing
+from study.cli.options import (
+    MOST,
+    DataRoot,
+    Device,
+    Executor,
+    Mode,
+    ProfileFile,
+    Results,
+    again,
+    at_home,
+    complain,
+    finite,
+    results_folder,
+)
+from study.errors import StudyError, printable
+
+if TYPE_CHECKING:
+    from study.config.run import RunSpec
+    from study.config.surface import Surface
+    from study.config.sweep import Sweep
+    from study.launch.slurm.profile import Profile
+    from study.launch.sweep import Machine, Planned
+
+
+def _complete_sweep_file(incomplete: str) -> list[str]:
+    from study.launch.sweep import ready_sweeps
+
+    return [f"{name}.yaml" for name in ready_sweeps() if name.startswith(incomplete)]
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="a sweep file, or a ready one", autocompletion=_complete_sweep_file)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="missing: what is not there yet; retry: failed runs too; force: all again")
+    ] = Mode.missing,
+    executor: Annotated[
+        Executor,
+        typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
+    ] = Executor.auto,
+    profile: ProfileFile = None,
+    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="threads of a worker [default: the cores shared out]")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, callback=finite, help="training time that a crash may cost")
+    ] = 60.0,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", min=0.1, callback=finite, help="end what takes no step for so long; its runs go on"
+        ),
+    ] = None,
+    results: Results = None,
+    data_root: DataRoot = None,
+    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="folder for the figures")] = Path(
+        "figures"
+    ),
+) -> None:
+    """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
+
+    Stop it with Ctrl-C at any time: the same command goes on where it was.
+    """
+    from study.config.sweep import load
+    from study.data import default_root
+    from study.launch.images import compared
+    from study.launch.slurm.profile import load_profile
+    from study.launch.sweep import Machine, adopt_orphans, check, choose_executor, find_sweep_file, plan_sweep, record
+
+    named = load(find_sweep_file(file), overrides or ())
+    cluster = load_profile(profile)
+    planned = plan_sweep(named, results_folder(results), mode.value)
+    root = data_root or default_root()
+    if dry_run:
+        _print_plan(*compared(planned, root))
+        return
+    chosen = choose_executor(executor.value)
+    patience = math.inf if watchdog is None else 60 * watchdog
+    machine = Machine(root, chosen, device.value, workers, threads, checkpoint_seconds, patience)
+    if planned.work:
+        check(planned, machine, cluster)
+        _print_remarks(planned)
+    planned, said = compared(planned, root)
+    print(*said, sep="\n", end="\n" if said else "")
+    if earlier := record(planned):
+        print(
+            f"note: {named.name} also has {earlier} runs of earlier calls, and its tables and figures show them. "
+            f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
+        )
+    if chosen == "slurm":
+        adopt_orphans(planned.files.results)
+        if planned.work:
+            _submit(planned, machine, cluster)
+    elif planned.work and not _train(planned, machine):
+        print("interrupted. To go on from the last checkpoints, give the same command again:", file=sys.stderr)
+        print(f"  {again()}", file=sys.stderr)
+        raise typer.Exit(130)
+    if not planned.work:
+        print(_nothing_to_do(planned))
+        if planned.count("hold"):
+            raise typer.Exit(1)
+    code = _surfaces(planned, machine, cluster, mode)
+    if code == 130:
+        raise typer.Exit(code)
+    if code is not None and not (planned.work and chosen == "slurm"):
+        raise typer.Exit(max(code, _show_results(planned, figures)))
+
+
+def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
+    """Have the surfaces measured that the sweep names, as far as their runs are trained; as `study.cli.surface.measure`."""
+    sweep = planned.sweep
+    if not (chosen := _chosen_surfaces(sweep)):
+        return 0
+    from study.launch.surfaces import of_sweep
+
+    asked = of_sweep(planned.files, chosen, sweep.whole)
+    # Those of a run that starts over are forgotten with it.
+    try:
+        return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
+    except StudyError as error:  # the runs' own results are there all the same, and shown
+        complain(*error.args)
+        return 2
+
+
+def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
+    """The surfaces around the runs that this call is about."""
+    return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
+
+
+def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
+    from study.launch.sweep import submit
+
+    name, jobs = planned.sweep.name, 0
+    for submission in submit(planned, machine, profile):
+        jobs += len(submission.packs)
+        print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
+    print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
+    print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
+    print(f"  {again()}    # again, when they are through: what is missing, table, figures")
+
+
+def _print_plan(planned: Planned, said: list[str]) -> None:
+    from study.config.differences import differing, label
+    from study.launch.plan.runs import cost
+
+    fields = differing(planned.sweep.runs.values())
+    names = {run_id: label(spec, fields) for run_id, spec in planned.sweep.runs.items()}
+    width = max(map(len, names.values()), default=0)
+    for action in planned.actions:
+        spec, name = planned.sweep.runs[action.run_id], names[action.run_id]
+        reason = f"  ({action.reason})" if action.reason else ""
+        recipe = _recipe(spec, fields)
+        print(f"{action.verb:<7} {name:<{width}} {spec.dataset}  {recipe}  {action.run_id}{reason}")
+    print(*said, sep="\n", end="\n" if said else "")
+    work = planned.work
+    arithmetic = 2 * sum(map(cost, work.values()))
+    count = len(_chosen_surfaces(planned.sweep))
+    surfaces = f", {count} surfaces (see `study surface`)" if count else ""
+    whole = len(planned.sweep.whole)
+    runs = f"{whole} runs" if len(planned.actions) == whole else f"{len(planned.actions)} of {whole} runs"
+    print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
+    _print_remarks(planned)
+
+
+def _print_remarks(planned: Planned) -> None:
+    """What the runs to train set to no effect: a line for each recipe and network fields that are remarked alike."""
+    from study.config.remarks import remarks
+
+    said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
+    for (recipe, text), count in said.items():
+        if text:
+            print(f"note: {recipe} ({count} of {len(planned.work)} runs): {text}")
+
+
+def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
+    """`he2015_cifar learning_rate=0.03`: a named recipe, and what else is changed of it than the fields already told."""
+    from study.config.differences import text
+    from study.config.recipes import changes
+
+    recipe = spec.recipe.model_dump(mode="json")
+    further = [name for name in changes(recipe) if f"recipe.{name}" not in told]
+    return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
+
+
+def _train(planned: Planned, machine: Machine) -> bool:
+    from rich.console import Console
+
+    from study.launch.local.terminal import Terminal
+    from study.launch.sweep import execute
+
+    work = planned.work
+    print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
+    with Terminal(work, planned.count("keep"), Console(), planned.sweep.runs) as view:
+        _, complete = execute(planned, machine, view)
+    return complete
+
+
+def _nothing_to_do(planned: Planned) -> str:
+    total, kept = len(planned.actions), planned.count("keep")
+    others = []
+    if waiting := planned.count("wait"):
+        others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
+    if held := planned.count("hold"):
+        others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
+    if failed := planned.count("leave"):
+        others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
+    left = "train" if _chosen_surfaces(planned.sweep) else "do"
+    return f"{planned.sweep.name}: nothing is left to {left}; " + ", ".join(
+        [f"{kept} of {total} runs are there", *others]
+    )
+
+
+def _show_results(planned: Planned, figures: Path) -> int:
+    """Print the table of final errors and the figures' paths; the exit code of what was asked for."""
+    from study.plotting.refresh import refresh
+    from study.plotting.tables.errors import final_errors
+    from study.plotting.tables.render import render
+    from study.store.collect import collect
+    from study.store.read import read_frames
+
+    collected = collect(planned.files)
+    curves, runs = read_frames([planned.files.folder])
+    if not curves.empty:
+        print()
+        print(render(final_errors(curves, runs), "text"), end="")
+    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # of this call; the table above is of the whole sweep
+    failed = runs[runs["state"] == "failed"]
+    for _, run in failed.iterrows():
+        print(printable(f"failed: {run['run_id']}: {run['message']}"))
+    for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
+        print(printable(f"note: {run['run_id']}: {run['message']}"))
+    print()
+    print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
+    if not curves.empty:
+        for line in refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name):
+            print(line)
+    if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
+        others = int((runs["state"] == "running").sum())  # this command's own workers have ended
+        told = f", {others} of them in training by another process" if others else ""
+        print(f"note: {left} runs are not through{told}; the same command goes on with them")
+        return 1
+    return 1 if len(failed) else 0

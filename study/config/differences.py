@@ -1,0 +1,117 @@
+"""Which fields tell runs apart, and how their values read, exactly. For tables, figures, status and plans alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from study.config import recipes
+from study.config.recipe import Recipe
+from study.config.run import BLOCK_OPTIONS, SHORTCUT_OPTIONS, RunSpec
+
+RECIPE = tuple(f"recipe.{name}" for name in Recipe.model_fields if name != "name")
+KEPT = ("snapshot_every",)
+"""What is kept of a run, and changes nothing of it: runs that differ in these alone are the same experiment."""
+VARIANT = ("family", "block", *BLOCK_OPTIONS, "shortcut", *SHORTCUT_OPTIONS, "order", "stem", "width", "initialisation",
+           "start_from")  # fmt: skip
+"""What tells networks of one depth apart."""
+TRAINED = (
+    "dataset",
+    *(
+        name
+        for field in RunSpec.model_fields
+        if field not in ("network", "depth", "seed", *VARIANT, *KEPT)
+        for name in (("recipe", *RECIPE) if field == "recipe" else (field,))
+    ),
+)
+"""What a network was trained on and how, as in `runs.parquet`: with its network and seed, all of a run but `KEPT`."""
+SAID_BY: dict[str, tuple[str, ...]] = {
+    "data": ("dataset",),
+    "folder": ("dataset",),
+    "probe_every": ("probes",),
+    "probe_images": ("probes",),
+    **dict.fromkeys(RECIPE, ("recipe",)),
+}
+"""Fields that need not be told where each value of one of these goes with one value of theirs."""
+
+
+def text(value: Any) -> str:
+    """A value as a sweep file has it, without rounding: `0.1`, `0`, `true`, `1500/2250`; `none` for nothing."""
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return "/".join(map(text, value)) or "none"
+    if value is None or str(value) in ("nan", "<NA>"):
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def short(field: str) -> str:
+    """A field's name without `recipe.`."""
+    return field.removeprefix("recipe.")
+
+
+def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
+    """The fields in which runs differ, without those that another of them says (`SAID_BY`).
+
+    Parameters
+    ----------
+    columns
+        For each field the texts of its values, one a run.
+    changed
+        Fields of recipes that are not as in the named one, which its name therefore does not say.
+    """
+    found = [field for field, texts in columns.items() if len(set(texts)) > 1]
+    own = {f"recipe.{name}" for name in changed}
+
+    def said(field: str) -> bool:
+        others = [columns[other] for other in SAID_BY.get(field, ()) if other in found]
+        pairs = (set(zip(other, columns[field], strict=True)) for other in others)
+        return field not in own and any(len(both) == len(set(other)) for both, other in zip(pairs, others, strict=True))
+
+    return [field for field in found if not said(field)]
+
+
+def labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """What each run is called among these: `plain-56 seed 0`, or `ResNet-20 B, learning_rate 0.1, seed 1`.
+
+    Network and seed, and each further field in which some of the runs differ.
+    """
+    fields = differing(specs.values())
+    return {name: label(spec, fields) for name, spec in specs.items()}
+
+
+def differing(specs: Iterable[RunSpec]) -> list[str]:
+    """The fields that `labels` adds to the networks and seeds of these runs."""
+    rows = [row(spec) for spec in specs]
+    changed = {name for own in rows for name in own["changes"]}
+    fields = ("family", "stem", *TRAINED, *KEPT)  # `RunSpec.variant` says what else a network is
+    return varying({field: [text(own.get(field)) for own in rows] for field in fields}, changed)
+
+
+def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:
+    """The values of these fields as text, by their names without `recipe.`."""
+    own = row(spec)
+    return {short(field): text(own[field]) for field in fields}
+
+
+def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
+    """A run as people call it, with the values of these fields."""
+    unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
+    head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
+    more = [f"{name} {value}" for name, value in settings(spec, fields).items()]
+    return ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
+
+
+def row(spec: RunSpec) -> dict[str, Any]:
+    """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
+    fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
+    recipe = fields.pop("recipe")
+    flat = {f"recipe.{name}": value for name, value in recipe.items() if name != "name"}
+    return {**fields, **flat, "dataset": spec.dataset, "recipe": recipe["name"], "changes": recipes.changes(recipe)}

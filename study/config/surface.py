@@ -1,0 +1,306 @@
+"""The surface spec: the loss over a line or a plane of weights around one trained run, fully resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from study.config.fields import Model, as_tuple, wrong
+from study.config.run import PROBE_IMAGES
+
+SCHEMA = 1
+"""Version of the surface spec: part of every id; raised only when the meaning of a stored field changes."""
+
+NEUTRAL: dict[str, Any] = {"centred": False, "ignore": "biasbn", "trajectory": False}
+"""Fields added since schema 1, each with the value under which older surfaces were measured; as for runs."""
+
+POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
+"""Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
+unless told otherwise: 0 is one of them, and so are the other networks."""
+RANGES = {"random": (-1.0, 1.0), "hessian": (-1.0, 1.0), "interpolate": (-0.5, 1.5)}
+"""Of each axis, unless told otherwise; that of `pca` is what the trajectory needs."""
+TOLERANCE = 0.02
+MAX_POINTS = 1_000_000
+FARTHEST = 1e30
+"""Of the ends of an axis: what is computed of them stays a number in float32."""
+
+_RUN_ID = re.compile(r"\w[\w.+\-]{0,119}-[0-9a-f]{12}")
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
+
+
+class Surface(Model):
+    """One surface. Field errors name the valid choices."""
+
+    run: str = Field(description="id of the run whose network is the centre")
+    plane: Literal["random", "interpolate", "pca", "hessian"] = Field(
+        default="random",
+        description="random directions; differences to other runs' networks; principal directions of the trajectory; "
+        "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
+    )
+    to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        validate_default=True,
+        description="with plane: interpolate: ids of the one or two other runs",
+    )
+    number: int = Field(default=0, ge=0, description="which of the random planes: each has directions of its own")
+    dims: Literal[1, 2] = Field(default=2, description="a line or a plane; default: 2, or the number of other runs")
+    points: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
+    )
+    range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs)] = Field(
+        default=None,
+        description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
+        "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
+    )
+    normalisation: Literal["filter", "layer", "model", "weight"] | None = Field(
+        default=None,
+        description="with plane: random: what has the norm of the weights (Li et al. 2018), or weight: each draw times its "
+        "weight; default filter",
+    )
+    ignore: Literal["biasbn", "none"] = Field(
+        default="biasbn",
+        description="with plane: random: biases and BN's parameters stay, or, with none, move along themselves",
+    )
+    orthogonal: bool = Field(default=False, description="with plane: random: the second direction at right angles")
+    centred: bool = Field(
+        default=False,
+        description="with plane: pca: principal directions about the snapshots' mean, as Li et al.'s code has them, not about "
+        "the end, as their text",
+    )
+    trajectory: bool = Field(default=False, description="project the run's snapshots on the plane; pca always does")
+    data: Literal["train", "test", "both"] = Field(default="both", description="whose loss and error")
+    subset: int | None = Field(default=None, ge=1, description="training images; default all")
+    bn: Literal["frozen", "recalibrated", "batch"] = Field(
+        default="frozen",
+        description="BN's statistics: the centre's; those of training images at each point; or each batch's own",
+    )
+    bn_images: int | None = Field(
+        default=None, ge=2, description=f"with bn: recalibrated: training images; default {PROBE_IMAGES}"
+    )
+    precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
+    refine: int = Field(default=0, ge=0, le=6, description="how often cells are halved in which the surface bends")
+    tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description=f"with refine: share of the loss that interpolation may be off; default {TOLERANCE}",
+    )
+    curvature: bool = Field(
+        default=False, description="the Hessian's largest and smallest eigenvalue at every point, too: costly"
+    )
+    curvature_images: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"with curvature or plane: hessian: training images of the Hessian; default {PROBE_IMAGES}",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """Defaults that hang on another field, and short forms, made explicit, so that one surface has one form."""
+        if not isinstance(given, Mapping):
+            return given
+        values = dict(given)
+        plane, to = values.get("plane", "random"), values.get("to") or ()
+        if (dims := values.get("dims")) is None:
+            dims = values["dims"] = len(to) if plane == "interpolate" and len(to) in (1, 2) else 2
+        if type(dims) is int and dims in (1, 2):  # 1.0 and true are refused
+            usual = LINE_POINTS if dims == 1 else BETWEEN if plane == "interpolate" else POINTS
+            points = values.get("points")
+            values["points"] = _each(usual if points in (None, (), []) else points, dims)
+            span = values.get("range")
+            values["range"] = _ranges(RANGES.get(str(plane)) if span is None else span, dims)
+        for field, when, default in (
+            ("normalisation", plane == "random", "filter"),
+            ("bn_images", values.get("bn") == "recalibrated", PROBE_IMAGES),
+            ("tolerance", values.get("refine"), TOLERANCE),
+            ("curvature_images", values.get("curvature") is True or plane == "hessian", PROBE_IMAGES),
+        ):
+            if when and values.get(field) is None:
+                values[field] = default
+        return values
+
+    @field_validator("run", "to")
+    @classmethod
+    def _run_ids(cls, value: Any) -> Any:
+        for item in (value,) if isinstance(value, str) else value:
+            if not _RUN_ID.fullmatch(item):
+                raise wrong(f"must be a run's id, not {item!r:.80}")
+        return value
+
+    @field_validator("to")
+    @classmethod
+    def _others(cls, to: tuple[str, ...], above: ValidationInfo) -> tuple[str, ...]:
+        plane = above.data.get("plane")
+        if plane == "interpolate" and len(to) not in (1, 2):
+            raise wrong(f"plane: interpolate needs one or two other runs, not {len(to)}")
+        if plane not in ("interpolate", None) and to:
+            raise wrong(f"goes with plane: interpolate, not with {plane}")
+        if len({above.data.get("run"), *to}) <= len(to):
+            raise wrong("names a run twice, or the centre itself")
+        return to
+
+    @field_validator("number", "normalisation", "orthogonal", "ignore")
+    @classmethod
+    def _random_only(cls, value: Any, above: ValidationInfo) -> Any:
+        if value and value != "biasbn" and above.data.get("plane", "random") != "random":
+            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
+        return value
+
+    @field_validator("centred", "trajectory")
+    @classmethod
+    def _of_a_trajectory(cls, value: bool, above: ValidationInfo) -> bool:
+        plane = above.data.get("plane")
+        if value and plane is not None and (plane == "pca") != (above.field_name == "centred"):
+            raise wrong("is on with plane: pca anyway" if plane == "pca" else f"goes with plane: pca, not with {plane}")
+        return value
+
+    @field_validator("dims", mode="before")
+    @classmethod
+    def _whole(cls, dims: Any) -> Any:
+        if type(dims) is not int:  # to a Literal 1.0 and true are 1
+            raise wrong(f"must be 1 or 2, not {dims!r:.80}")
+        return dims
+
+    @field_validator("dims")
+    @classmethod
+    def _axes(cls, dims: int, above: ValidationInfo) -> int:
+        others = len(above.data.get("to") or ())
+        if above.data.get("plane") == "interpolate" and others not in (0, dims):
+            raise wrong(f"must be the number of other runs ({others}) with plane: interpolate, not {dims}")
+        return dims
+
+    @field_validator("points")
+    @classmethod
+    def _enough(cls, points: tuple[int, ...], above: ValidationInfo) -> tuple[int, ...]:
+        dims = above.data.get("dims", len(points))
+        if len(points) != dims or not all(2 <= count <= 10_001 for count in points):
+            raise wrong(f"must be a number from 2 to 10001, or one for each of {dims} axes, not {list(points)}")
+        if math.prod(points) > MAX_POINTS:
+            raise wrong(f"are {math.prod(points):,} in all; a surface has at most {MAX_POINTS:,}")
+        return points
+
+    @field_validator("range")
+    @classmethod
+    def _rise(cls, ranges: Any, above: ValidationInfo) -> Any:
+        dims = above.data.get("dims", 2)
+        if ranges is None:
+            return None
+        if len(ranges) != dims or not all(-FARTHEST <= low < high <= FARTHEST for low, high in ranges):
+            raise wrong(
+                f"must be [low, high] with low < high, both within {FARTHEST:g} of 0, or one such pair for each of "
+                f"{dims} axes"
+            )
+        return tuple((low + 0.0, high + 0.0) for low, high in ranges)  # -0.0 is 0.0
+
+    @field_validator("subset")
+    @classmethod
+    def _of_training_images(cls, subset: int | None, above: ValidationInfo) -> int | None:
+        if subset is not None and above.data.get("data") == "test":
+            raise wrong("is of the training images, and data: test takes none of their losses")
+        return subset
+
+    @field_validator("bn")
+    @classmethod
+    def _more_than_one(cls, bn: str, above: ValidationInfo) -> str:
+        if bn == "batch" and above.data.get("subset") == 1:
+            raise wrong("batch needs a subset of at least 2 images: one alone has no variance")
+        return bn
+
+    @field_validator("orthogonal")
+    @classmethod
+    def _two_directions(cls, orthogonal: bool, above: ValidationInfo) -> bool:
+        if orthogonal and above.data.get("dims") == 1:
+            raise wrong("needs two directions; a line has one")
+        if orthogonal and above.data.get("normalisation") == "weight":
+            raise wrong("goes with filters, layers or the model, not with normalisation: weight")
+        return orthogonal
+
+    @field_validator("bn_images", "tolerance", "curvature_images")
+    @classmethod
+    def _of_its_owner(cls, value: Any, above: ValidationInfo) -> Any:
+        data, field = above.data, above.field_name
+        owners = {
+            "bn_images": ("bn: recalibrated", data.get("bn", "recalibrated") == "recalibrated"),
+            "tolerance": ("refine", data.get("refine", 1)),
+            "curvature_images": (
+                "curvature or plane: hessian",
+                data.get("curvature", True) or data.get("plane", "hessian") == "hessian",
+            ),
+        }
+        owner, there = owners[str(field)]
+        if value is not None and not there:
+            raise wrong(f"goes with {owner}")
+        return value
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`train`, `test` or both."""
+        return ("train", "test") if self.data == "both" else (self.data,)
+
+    @property
+    def has_trajectory(self) -> bool:
+        """Whether the snapshots of the run's training are shown in the plane."""
+        return self.plane == "pca" or self.trajectory
+
+    @property
+    def title(self) -> str:
+        """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
+        number = f" {self.number}" if self.number else ""
+        words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
+        if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
+            words.append(" x ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(self.range)))
+        words += [] if self.bn == "frozen" else [f"{self.bn} BN"]
+        words += [] if self.normalisation in (None, "filter") else [f"normalised by {self.normalisation}"]
+        words += [] if not self.orthogonal else ["orthogonal"]
+        words += [] if self.ignore == "biasbn" else ["biases and BN moved"]
+        words += [] if not self.centred else ["centred"]
+        words += [] if not self.trajectory else ["with trajectory"]
+        words += [] if self.subset is None else [f"{self.subset:,} images"]
+        words += [] if self.precision == "fp32" else [self.precision]
+        words += [] if not self.refine else [f"refined {self.refine} times"]
+        words += [] if not self.curvature else ["with curvature"]
+        return ", ".join(words)
+
+
+def _each(value: Any, dims: int) -> Any:
+    """One number for every axis, as one for each."""
+    return [value] * dims if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _ranges(value: Any, dims: int) -> Any:
+    """`1`, `[0, 2]` and `[[0, 2], [-1, 1]]` as a pair for each axis; what is none of these stays, to be refused."""
+    if _is_number(value):
+        value = [-float(value), float(value)]
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
+        value = [list(value)] * dims
+    if isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) for pair in value):
+        return [[float(x) if _is_number(x) else x for x in pair] for pair in value]
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that can be a float; `true` is none."""
+    return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
+
+
+def surface_id(surface: Surface) -> str:
+    """Identity of a surface: `<run's readable part>-random-frozen-<12 hex>`, a hash of the whole spec."""
+    fields = surface.model_dump(mode="json")
+    for field, value in NEUTRAL.items():
+        if fields[field] == value:
+            del fields[field]
+    text = json.dumps({"schema": SCHEMA, "surface": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    readable = surface.run.rpartition("-")[0]
+    return f"{readable}-{surface.plane}-{surface.bn}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,0 +1,57 @@
+"""What is measured of a network beyond its error: `measure`, on a training or a trained one.
+
+A probe is a function `(subject: Subject) -> Iterator[Value]`, one file here and one line in
+`study.config.registry.PROBES`. Its docstring says what it measures, in which unit, after whom, and at what cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from typing import NamedTuple
+
+from study.config.registry import PROBES
+from study.measure.probes.subject import Stopped, Subject, Value
+from study.training.precision import backends
+
+__all__ = ["Measured", "Stopped", "Subject", "Value", "measure"]
+
+
+class Measured(NamedTuple):
+    """What one probe gave."""
+
+    probe: str
+    seconds: float
+    values: list[Value]
+
+
+def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] = lambda: False) -> Iterator[Measured]:
+    """Measure a network with each of these probes; ends early, without the probe under way, when `stopped` says True.
+
+    Each probe has a copy of the network to itself, in evaluation mode, and computes in float32 with sums in a fixed
+    order, whatever the precision of the training.
+    """
+    for name in names:
+        began = time.perf_counter()
+        taken = _take(name, subject, stopped)
+        if taken is None:
+            return
+        yield Measured(name, time.perf_counter() - began, taken)
+
+
+def _take(name: str, subject: Subject, stopped: Callable[[], bool]) -> list[Value] | None:
+    own = replace(subject, network=deepcopy(subject.network).eval(), stopped=stopped)
+    values: list[Value] = []
+    with backends({"fp32"}, subject.images.device, deterministic=True):
+        measuring = iter(PROBES[name].load()(own))
+        while not stopped():
+            try:
+                value = next(measuring, None)
+            except Stopped:
+                break
+            if value is None:
+                return values
+            values.append(value)
+    return None

@@ -1,0 +1,56 @@
+"""Measurements into a run's `probes.parquet`: those of a training, and those of a checkpoint afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+
+from study.measure.probes import Measured, measure
+from study.measure.probes.subject import Subject
+from study.store.layout import RunFiles
+from study.store.probes import add
+from study.training.lane import Lane
+
+log = logging.getLogger(__name__)
+
+
+def record(
+    files: RunFiles,
+    iteration: int,
+    names: Iterable[str],
+    subject: Subject,
+    before_write: Callable[[], None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Measured]:
+    """Measure, and write what each probe gave as it is through. As `study.measure.probes.measure`."""
+    for taken in measure(names, subject, stopped):
+        common = {"run_id": files.run_id, "iteration": iteration, "probe": taken.probe}
+        usual = subject.looked_at()
+        rows = [
+            common
+            | value._asdict()
+            | {"images": usual if value.images is None else value.images, "seconds": taken.seconds}
+            for value in taken.values
+        ]
+        before_write()
+        add(files, rows)
+        yield taken
+
+
+def during(lane: Lane, stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Take the measurements that a lane's spec asks for, as `probe` of `study.training.pack.train_pack`.
+
+    What is measured is a copy of the network, made here: the lane stays as it is, and so does torch's random state, of
+    which making a network draws.
+    """
+    spec, taken = lane.spec, []
+    if spec.probe_images is None:
+        return True
+    with torch.random.fork_rng(devices=[]):
+        subject = Subject.of(spec, lane.program.state()["network"], lane.images, spec.probe_images)
+        for measured in record(lane.files, lane.iteration, spec.probes, subject, lane.before_write, stopped):
+            taken.append(f"{measured.probe} ({measured.seconds:.1f} s)")
+    log.info("iteration %d: measured %s", lane.iteration, ", ".join(taken) or "nothing")
+    return len(taken) == len(spec.probes)

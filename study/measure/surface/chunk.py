@@ -1,0 +1,131 @@
+"""The points of one chunk, measured one after another; killed anywhere, it goes on where it last wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from study.config.surface import Surface
+from study.errors import StudyError
+from study.measure.probes.curvature import Hessian, extremes
+from study.measure.probes.subject import Stopped
+from study.measure.surface.evaluate import Evaluator, Measured
+from study.measure.surface.lattice import PATH, Point, coordinate
+from study.measure.surface.plane import Plane, Snapshot, hessian_batches
+from study.store import runs as store
+from study.store.layout import ChunkFiles, RunFiles
+from study.store.surfaces import Row, load_points, save_points
+from study.training import checkpoint
+from study.training.pack import Progress
+
+
+class Chunk:
+    """A part of a surface, being measured.
+
+    Parameters
+    ----------
+    points
+        Of the lattice; those of the trajectory's chunk are the plane's snapshots.
+    run
+        The surface's centre.
+    """
+
+    def __init__(
+        self, files: ChunkFiles, surface: Surface, points: Sequence[Point], plane: Plane, run: RunFiles
+    ) -> None:
+        self.files, self.surface, self.plane, self.run = files, surface, plane, run
+        self.points: Sequence[Point | Snapshot] = plane.snapshots if files.key == PATH else points
+
+    def measure(
+        self,
+        evaluator: Evaluator,
+        *,
+        checkpoint_seconds: float,
+        stopped: Callable[[], bool] = lambda: False,
+        report: Callable[[Progress], None] = lambda progress: None,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Measure what is left of the chunk and seal it; False when `stopped` cut that short.
+
+        Raises
+        ------
+        StudyError
+            A snapshot of the trajectory is not there any more.
+        """
+        began = saved = time.perf_counter()
+        done, rows = load_points(self.files, aside=True)
+        whole = True
+        for number, point in enumerate(self.points[done:], done + 1):
+            report(self._progress(number - 1, began))
+            measured = None if stopped() else self._measure(point, evaluator, stopped)
+            if measured is None:
+                whole = False
+                break
+            rows += measured
+            done = number
+            if time.perf_counter() - saved > checkpoint_seconds:
+                before_write()
+                save_points(self.files, done, rows)
+                saved = time.perf_counter()
+        before_write()
+        save_points(self.files, done, rows, keep=1 if whole else 2)
+        report(self._progress(done, began))
+        if whole:
+            seconds = time.perf_counter() - began
+            store.write_done(self.files, outcome="finished", iteration=done, error=None, seconds=seconds)
+        return whole
+
+    def _progress(self, done: int, began: float) -> Progress:
+        return Progress(self.files.run_id, done, len(self.points), None, time.perf_counter() - began)
+
+    def _measure(self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> list[Row] | None:
+        """The rows of a point; None when it was cut short."""
+        try:
+            if isinstance(point, Snapshot):
+                return list(self._of_snapshot(point, evaluator, stopped))
+            return list(self._of_point(point, evaluator, stopped))
+        except Stopped:
+            return None
+
+    def _of_point(self, point: Point, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
+        place = (point.i, point.j)
+        coordinates = tuple(
+            coordinate(self.surface, axis, place[axis], *self.plane.ranges[axis]) for axis in range(self.surface.dims)
+        )
+        found = evaluator.at(coordinates, stopped)
+        curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
+        alpha, beta = (*coordinates, 0.0)[:2]
+        common = {**point._asdict(), "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
+        yield from self._rows(common | curvature, evaluator, found)
+
+    def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
+        found = evaluator.of(evaluator.flat.pack(self._state(snapshot.iteration)).to(evaluator.feed.device), stopped)
+        number = self.plane.snapshots.index(snapshot)
+        common = {"i": number, "j": 0, "level": 0, **snapshot._asdict()}
+        yield from self._rows(common, evaluator, found)
+
+    def _state(self, iteration: int) -> Mapping[str, Tensor]:
+        for path in self.run.snapshots():
+            if f"-{iteration:08d}-" in path.name:
+                state = checkpoint.load_snapshot(path, torch.device("cpu"))
+                if state is not None:
+                    network: Mapping[str, Tensor] = state["network"]
+                    return network
+        raise StudyError(f"{self.run.run_id}: its snapshot of iteration {iteration:,} is not there any more")
+
+    def _curvature(
+        self, evaluator: Evaluator, coordinates: tuple[float, ...], stopped: Callable[[], bool]
+    ) -> dict[str, float]:
+        network = evaluator.move(coordinates)
+        batches = hessian_batches(self.surface, self.run, network, evaluator.feed)
+        largest, smallest = extremes(Hessian(network, batches, stopped), 1, 1)
+        return {"lambda_max": float(largest.values[0]), "lambda_min": float(smallest.values[0])}
+
+    @staticmethod
+    def _rows(common: Row, evaluator: Evaluator, found: Mapping[str, Measured]) -> Iterator[Row]:
+        for split, measured in found.items():
+            row = common | {"split": split, "images": evaluator.images(split), **measured._asdict()}
+            yield row if split == "train" or len(found) == 1 else row | {"lambda_max": None, "lambda_min": None}

@@ -1,0 +1,242 @@
+"""Loss and error of one network at many settings of its weights: the data stay where they are, the weights are set anew.
+
+BN's statistics are those of the point (`frozen`: the centre's, moved along the directions where these move them), those of
+training images at the point (`recalibrated`), or each batch's own (`batch`). With the first two, a convolution and the BN
+after it are one operation; see `study.networks.fused`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.config.run import RunSpec
+from study.config.surface import Surface
+from study.measure.probes.batch_norm import recalibrate
+from study.measure.probes.subject import Stopped
+from study.measure.surface.flat import Flat
+from study.measure.surface.plane import Plane
+from study.networks.fused import Fused
+from study.networks.network import Network, structure
+from study.training.engine import Cuda
+from study.training.feeds.feed import Feed
+
+PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
+GPU_PIXELS = 2500 << 10
+"""Pixels of a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache (measured)."""
+
+RESIDENT = 2 << 30
+"""Bytes of images that are kept as the network takes them, on a GPU and of streams; more are made anew at each point. So are
+all that are resident on a CPU: that takes 0.1 % of a point's time (measured), where each worker's copy of CIFAR-10 would
+take 0.7 GB."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Measured(NamedTuple):
+    """What was found at a point, of one split."""
+
+    loss: float
+    """Mean cross-entropy, nats; NaN and infinity as they come."""
+    error: float
+    """Percent. A prediction whose loss is no number is wrong."""
+
+
+class Evaluator:
+    """Measures the points of one plane after another, on the device of `feed`.
+
+    Equal coordinates give equal numbers, bit for bit, whatever was measured before.
+    """
+
+    def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
+        self.surface, self.spec, self.feed = surface, spec, feed
+        device = feed.device
+        self.network = structure(spec, feed.channels, feed.classes).eval()
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.flat = Flat(self.network)
+        self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
+        self._vector = self.centre.clone()
+        self.flat.bind(self.network, self._vector)
+        self._coordinates = torch.zeros(surface.dims, device=device)
+        dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
+        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else _Fixed(self.network, dtype)
+        self._calibration = self._calibrating() if surface.bn == "recalibrated" else None
+        self._sums = {split: _Sums(device) for split in surface.splits}
+        self._batches = {split: self._made(split, dtype) for split in surface.splits}
+        resident = all(isinstance(made, list) for made in (self._calibration or [], *self._batches.values()))
+        self.recording = device.type == "cuda" and resident
+        """Whether points are played from one CUDA graph: that needs images that stay in their places."""
+        self._replay: Callable[[], None] | None = None
+
+    def images(self, split: str) -> int:
+        """How many images of a split are looked at."""
+        there = self.feed.count(split)
+        return min(there, self.surface.subset or there) if split == "train" else there
+
+    # -- points -------------------------------------------------------------------------------------------------------
+
+    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+        """Loss and error of each split at a point of the plane.
+
+        Raises
+        ------
+        Stopped
+            `stopped`, which is asked before each batch, says so. A GPU takes seconds for a point, and is not asked.
+        """
+        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        if self.recording and self._replay is None:
+            self._eager()  # as it will be recorded, so that libraries choose their algorithms
+            self._replay = Cuda([]).record(self._eager)
+        if self._replay is not None:
+            self._replay()
+        else:
+            self._eager(stopped)
+        return self._found()
+
+    def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+        """The same of a network that need not lie in the plane, as a `Flat` vector."""
+        self._vector.copy_(vector)
+        self._evaluate(stopped)
+        return self._found()
+
+    @torch.no_grad()
+    def move(self, coordinates: tuple[float, ...]) -> Network:
+        """The network at a point, to be measured in other ways; in float32, and the same object each time."""
+        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._place()
+        self._recalibrate()
+        return self.network
+
+    def _eager(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._place()
+        self._evaluate(stopped)
+
+    @torch.no_grad()
+    def _place(self) -> None:
+        torch.addmv(self.centre, self.directions.T, self._coordinates, out=self._vector)
+
+    def _recalibrate(self) -> None:
+        if self._calibration is not None:
+            recalibrate(self.network, (images for images, _ in self._calibration))
+
+    @torch.no_grad()
+    def _evaluate(self, stopped: Callable[[], bool]) -> None:
+        self._recalibrate()
+        self._forward.renew()
+        for split, sums in self._sums.items():
+            sums.clear()
+            for images, labels in self._batches[split]:
+                if stopped():
+                    raise Stopped
+                sums.add(self._forward(images), labels)
+
+    def _found(self) -> dict[str, Measured]:
+        return {split: sums.means(self.images(split)) for split, sums in self._sums.items()}
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    def _calibrating(self) -> Iterable[Batch]:
+        """Training images for BN's statistics, in batches such as it saw in training."""
+        chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
+        size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
+        return self._kept(_Anew(self.feed, "train", _split(chosen, size, self.feed.device), torch.float32))
+
+    def _made(self, split: str, dtype: torch.dtype) -> Iterable[Batch]:
+        """The batches of an evaluation."""
+        count, device = self.images(split), self.feed.device
+        if self.surface.bn == "batch":
+            # In a random order: files often come class by class, and a batch of one class has other statistics.
+            chosen, size = _drawn(self.feed.count(split), count), self.spec.recipe.batch_size
+            size //= self.spec.recipe.bn_groups
+        else:
+            whole = count == self.feed.count(split)
+            chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
+            size = max(1, PIXELS.get((device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
+        return self._kept(_Anew(self.feed, split, _split(chosen, size, device), dtype))
+
+    def _kept(self, batches: _Anew) -> Iterable[Batch]:
+        """The batches as a list, where that saves time and there is room for it."""
+        dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
+        return list(batches) if dear and batches.bytes <= RESIDENT else batches
+
+
+class _Anew:
+    """Batches that are made each time they are asked for."""
+
+    def __init__(self, feed: Feed, split: str, numbers: list[Tensor], dtype: torch.dtype) -> None:
+        self.feed, self.split, self.numbers, self.dtype = feed, split, numbers, dtype
+        self.bytes = sum(map(len, numbers)) * feed.channels * math.prod(feed.native) * dtype.itemsize
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images, labels in self.feed.batches(self.split, self.numbers):
+            yield images.to(self.dtype, memory_format=torch.channels_last), labels
+
+
+class _Sums:
+    """The loss and the errors of an evaluation, on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
+
+    def clear(self) -> None:
+        self.loss.zero_()
+        self.right.zero_()
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        self.loss += losses.sum(dtype=torch.float64)
+        self.right += ((logits.argmax(1) == labels) & ~losses.isnan()).sum()
+
+    def means(self, count: int) -> Measured:
+        return Measured(float(self.loss) / count, 100.0 * (count - int(self.right)) / count)
+
+
+class _Fixed:
+    """The network with BN's running statistics."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        self._fused = Fused(network, dtype)
+        self.renew = self._fused.renew
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._fused(images)  # type: ignore[no-any-return]
+
+
+class _Batchwise:
+    """The network with each batch's own statistics; dropout and the like as in evaluation."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        self._network, self._dtype = network, dtype
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.forward = partial(_of_batch, module)  # type: ignore[method-assign]
+
+    def renew(self) -> None:
+        """The weights are the network's own."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            return self._network(images).float()  # type: ignore[no-any-return]
+
+
+def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return F.batch_norm(x, None, None, module.weight, module.bias, training=True, eps=module.eps)
+
+
+def _drawn(there: int, count: int | None) -> np.ndarray:
+    """Numbers of `count` images, always the same for a data set."""
+    return np.random.RandomState(0).permutation(there)[: min(there, count or there)]
+
+
+def _split(numbers: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
+    """In as many parts as batches of `size` need, of equal sizes to within one."""
+    parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
+    return [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts]

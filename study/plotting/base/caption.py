@@ -1,0 +1,54 @@
+"""The text that goes under a figure: what it shows, of which runs, by which protocol, and where that is not the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from study.papers.values import Protocol, deviations, remarks
+from study.text import counted, listed, ranges
+
+
+def caption(
+    shows: str,
+    runs: pd.DataFrame,
+    *,
+    protocol: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    paper: Protocol | None = None,
+) -> str:
+    """A caption, a paragraph to each of its parts.
+
+    Parameters
+    ----------
+    shows
+        One or two sentences: what is drawn, with units; what marks and intervals are; the paper's figure, if it is one.
+    runs
+        A row a run that the figure is about, with `name` (such as plain-56), `seed`, `state` and what `deviations` looks
+        at; perhaps `condition`, which tells how they were trained.
+    protocol
+        Data set and recipe, as the header has them.
+    notes
+        The notes on the figure: runs that diverged, failed or are missing, and all else that it leaves out.
+    paper
+        The protocol of the paper's figure, if it is one: where the runs were trained otherwise, the caption says how.
+    """
+    parts = [shows, _runs(runs)]
+    if said := [text for text in protocol if text]:
+        parts.append(f"Protocol: {' · '.join(said)}.")
+    if paper is not None:
+        differs = [*deviations(runs, paper), *remarks(runs, paper)]
+        parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as {paper.paper} did.")
+    parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _runs(runs: pd.DataFrame) -> str:
+    names = listed(dict.fromkeys(runs["name"]))
+    done = int((runs["state"] == "done").sum())
+    seeds = sorted(set(runs["seed"].astype(int)))
+    noun = "seed" if len(seeds) == 1 else "seeds"
+    conditions = list(dict.fromkeys(runs["condition"])) if "condition" in runs else []
+    apart = f"; trained in {len(conditions)} ways: {'; '.join(conditions)}" if len(conditions) > 1 else ""
+    return f"Runs: {names}; {noun} {ranges(seeds)}; {done:,} of {counted(len(runs), 'run')} done{apart}."

@@ -1,0 +1,101 @@
+"""From the collected frames to what every figure needs: labelled runs, their curves, the header and the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from study.errors import StudyError
+from study.plotting.curves.drops import drops
+from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
+from study.stats.planned import CURVE_COLUMNS, planned
+
+ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
+"""The fields of a run that stand on each row of its curves: all of them take many times the room of the curves."""
+
+
+class Tidy(NamedTuple):
+    """The frames, checked and labelled.
+
+    `runs` has one row per planned run and, beside its fields, `condition` (the title of its row of panels, empty where
+    there is one row only) and `label` (its depth, and what else tells it apart). `curves` has one row per
+    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on. `drops` has
+    one row per (run, iteration) after which the learning rate is lower.
+    """
+
+    curves: pd.DataFrame
+    runs: pd.DataFrame
+    drops: pd.DataFrame
+    title: str
+    subtitle: str
+    notes: list[str]
+
+
+def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
+    """Check the frames and label the runs.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no curve at all.
+    """
+    runs = planned(curves, runs)
+    values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
+    if values.empty:
+        raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
+    runs, title, subtitle = labelled(runs)
+    merged = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"])
+    return Tidy(merged.reset_index(drop=True), runs, drops(curves, runs), title, subtitle, absences(runs))
+
+
+def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """The planned runs with `condition` and `label` (see `Tidy`), and the title and subtitle of what they share."""
+    words = condition_words(runs)
+    common = {field: texts.iloc[0] for field, texts in words.items() if texts.nunique() == 1}
+    differing = [texts for field, texts in words.items() if field not in common]
+    runs = runs.assign(condition=joined(differing, runs.index), label=labels_of)
+    title = common.pop("dataset", "")
+    return runs, title, " · ".join(text for text in common.values() if text)
+
+
+def final_values(evidence: Tidy) -> pd.DataFrame:
+    """The last iteration's error of every run that is done: one row per (run, split)."""
+    done = evidence.curves[evidence.curves["state"] == "done"]
+    return done[(done["run_id"] != done["run_id"].shift(-1)) | (done["split"] != done["split"].shift(-1))]
+
+
+def labels_of(runs: pd.DataFrame) -> pd.Series:
+    """The depth, and where several kinds of network share it, the fewest further fields that tell them apart."""
+    alike = runs.assign(kind=kinds(runs)).groupby(["network", "depth"])
+    more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(runs.index)
+    # Points that no field of the frame tells apart.
+    alike = runs.assign(more=more).groupby(["condition", "network", "depth", "more"])
+    rest = pd.concat([distinguish(group, "point_id", ()) for _, group in alike]).reindex(runs.index)
+    return joined([runs["depth"].map(str), more, rest], runs.index, " ")
+
+
+def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
+    """The evidence of these of its runs alone, with a note that names the others."""
+    curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
+    others = named(evidence.runs[~evidence.runs["run_id"].isin(runs["run_id"])])["name"].unique()
+    left_out = [f"left out: {', '.join(others)}"] if len(others) else []
+    return evidence._replace(curves=curves, runs=runs, notes=[*absences(runs), *left_out])
+
+
+def named(runs: pd.DataFrame) -> pd.DataFrame:
+    """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
+    return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))
+
+
+def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:
+    """The conditions of what is drawn, in the order of the runs."""
+    present = set(drawn.dropna().unique())
+    return [condition for condition in evidence.runs["condition"].unique() if condition in present]
+
+
+def in_order(networks: Iterable[str]) -> list[str]:
+    """Networks in the order of panels: plain first, unknown ones last."""
+    present = set(networks)
+    return [n for n in NETWORKS if n in present] + sorted(present - set(NETWORKS))

@@ -1,0 +1,286 @@
+"""One kind of residual network against the usual one, over iterations: I16 figures 1, 3 and 6, on any sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from study.config.differences import VARIANT
+from study.config.run import SHORTCUT_OPTIONS
+from study.errors import StudyError
+from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
+from study.plotting.base import canvas, style
+from study.plotting.base.canvas import Plot
+from study.plotting.base.caption import caption
+from study.plotting.base.frames import Tidy, named, restricted, tidy
+from study.plotting.base.outside import nothing, outside
+from study.plotting.curves import lines as overtime
+from study.plotting.curves.lines import Look
+from study.stats.naming import distinguish, joined, kinds
+from study.stats.planned import CURVE_COLUMNS, require
+
+SHORTCUT = ("shortcut", *SHORTCUT_OPTIONS)
+ORDER = ("order",)
+FAILS = 20.0  # percent: a test error above it is a failure (I16, section 3), and the axis ends here
+MOST = 3  # panels side by side
+GREY = "#8c8c8c"
+LOOKS = {"train": Look("--", 1.0), "train_clean": Look("--", 1.0), "test": Look("-", 1.3)}
+LOSSES = {
+    "train_clean": "training loss in evaluation mode, without augmentation",
+    "train": "training loss as it runs, in training mode, on augmented images",
+}
+
+
+class Versus(NamedTuple):
+    """What a figure compares: the fields that may differ, and what they are in the usual network."""
+
+    fields: tuple[str, ...]
+    usual: str
+    name: str
+    """What the usual network is called in the legend."""
+    shows: str
+    values: str
+    """The table of `papers.VALUES`."""
+
+
+def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+    """I16 figure 3: each other shortcut against the identity (option A), in networks that differ in nothing else.
+
+    Solid: test error (right axis, to 20 %, above which a network counts as failed); dashed: training loss (left axis, nats).
+    Where runs follow the paper's protocol, its values stand at the end. Arguments as for
+    `study.plotting.curves.degradation.plot`.
+
+    Raises
+    ------
+    StudyError
+        A frame that can't feed the figure: no two kinds of shortcut at one depth.
+    """
+    shows = "Figure 3 of He et al. 2016: each shortcut against the identity"
+    return _plot(curves, runs, training, Versus(SHORTCUT, "A", "identity (A)", shows, "i16_table1"))
+
+
+def orders(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+    """I16 figure 6: each other order of BN, ReLU and addition against the original one. As `shortcuts`."""
+    shows = "Figure 6 of He et al. 2016: each order of convolution, BN, ReLU and addition against the original one"
+    return _plot(curves, runs, training, Versus(ORDER, "original", "original order", shows, "i16_table2"))
+
+
+def preactivation(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+    """I16 figure 1: full pre-activation against the original order, a panel a network. As `shortcuts`."""
+    shows = "Figure 1 of He et al. 2016: full pre-activation against the original order"
+    return _plot(curves, runs, training, Versus(ORDER, "original", "original order", shows, "i16_table3"), only="pre")
+
+
+def _plot(
+    curves: pd.DataFrame, runs: pd.DataFrame | None, training: str, versus: Versus, only: str | None = None
+) -> Plot:
+    overtime.check_training(training)
+    require(curves, (*CURVE_COLUMNS, "loss"), "curves")
+    evidence = _compared(tidy(curves, runs), versus, only)
+    drawn = _paneled(evidence, versus)
+    errors = overtime.lines_of(drawn, evidence.drops, ["test"], ["panel", "role"])
+    losses = overtime.lines_of(drawn, evidence.drops, [training], ["panel", "role"], "loss")
+    beside = _beside(errors, evidence.runs, VALUES[versus.values])
+    data = pd.concat([errors, losses[losses["kind"] != "lr_drop"], beside], ignore_index=True)
+    limits = _losses(data), _top(data)
+    evidence = evidence._replace(notes=[*evidence.notes, *_beyond(data, limits[1])])
+    panels = list(dict.fromkeys(drawn["panel"]))
+    across = min(MOST, len(panels))
+    rows = -(-len(panels) // across)
+    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, versus, training)))
+    # A row's title is left blank: its room is for the second line of the panels' own.
+    page = canvas.sheet([" "] * rows, across, head, evidence.notes, gap=0.16, right=0.46, share=False, aspect=0.9)
+    places = [axes for row in page.panels for axes in row]
+    for number, (axes, panel) in enumerate(zip(places, panels, strict=False)):
+        right = _panel(axes, panel, data[data["panel"] == panel], limits)
+        first, last = number % across == 0, number % across == across - 1 or number == len(panels) - 1
+        axes.set_ylabel("training loss (nats)" if first else "")
+        axes.tick_params(which="both", labelleft=first)
+        right.set_ylabel("test error (%)" if last else "")
+        right.tick_params(labelright=last)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    shows = (
+        f"{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left axis. "
+        f"{overtime.seeds_in_words(data)}, bold ones their mean; in a title the mean of the final test errors."
+    )
+    paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
+    protocol = (evidence.title, evidence.subtitle)
+    return Plot(
+        page.figure, data, caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=paper)
+    )
+
+
+# -- which runs -------------------------------------------------------------------------------------------------------
+
+
+def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
+    """The residual networks that have a usual twin, with `group` (twins share it), `role` and `variant` (what differs)."""
+    runs = evidence.runs[evidence.runs["network"] == "residual"].copy()
+    same = [name for name in (*VARIANT, "condition", "depth") if name not in versus.fields]
+    runs["group"] = kinds(runs, same)
+    runs["role"] = (runs[versus.fields[0]] == versus.usual).map({True: "usual", False: "variant"})
+    if only is not None:
+        runs = runs[(runs["role"] == "usual") | (runs[versus.fields[0]] == only)]
+    both = runs.groupby("group")["role"].transform("nunique") == 2
+    order = ["condition", "depth", "group", *SHORTCUT, *ORDER]
+    runs = runs[both].sort_values(order, key=_place, kind="stable", ignore_index=True)
+    compared = restricted(evidence, runs.assign(variant=_variants(runs, versus.fields)) if len(runs) else runs)
+    if compared.curves.empty:
+        raise StudyError(
+            f"nothing to draw: no residual network has both {versus.name} and another {versus.fields[0]} with all else equal"
+        )
+    return compared
+
+
+def _place(values: pd.Series) -> pd.Series:
+    """By what a column is sorted: kinds as `papers` lists them, others after these, and of one kind the largest number first."""
+    if values.name in SHORTCUT_OPTIONS:
+        return -pd.to_numeric(values)
+    if kinds := {"shortcut": SHORTCUTS, "order": ORDERS}.get(str(values.name)):
+        return values.map({kind: place for place, kind in enumerate(kinds)}).fillna(len(kinds))
+    return values
+
+
+def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
+    """What each variant is called: its name, and the numbers that tell it from others of that name."""
+    names = runs[fields[0]].map(ORDERS | SHORTCUTS).fillna(runs[fields[0]])
+    if len(fields) == 1:
+        return names
+    keyed = runs.assign(key=kinds(runs, fields))
+    more = pd.concat([distinguish(group, "key", fields[1:]) for _, group in keyed.groupby(fields[0])])
+    return joined([names, more.reindex(runs.index)], runs.index, ", ")
+
+
+def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
+    """The curves of each panel one after the other: its variant's, and the usual network's again."""
+    several = evidence.runs["group"].nunique() > 1
+    own = evidence.runs.assign(key=evidence.runs["group"]).groupby(["condition", "depth"])
+    more = pd.concat([distinguish(group, "key", [f for f in VARIANT if f not in versus.fields]) for _, group in own])
+    frames = []
+    for (_, variant), theirs in evidence.runs[evidence.runs["role"] == "variant"].groupby(
+        ["group", "variant"], sort=False
+    ):
+        first = theirs.iloc[0]
+        usual = evidence.runs[(evidence.runs["group"] == first["group"]) & (evidence.runs["role"] == "usual")]
+        title = f"{first['depth']}: {variant}" if several else str(variant)
+        where = " · ".join(filter(None, [first["condition"], more[theirs.index[0]]]))
+        title += f" ({where})" if where and several else ""
+        members = pd.concat([usual, theirs])[["run_id", "role"]]
+        frames.append(evidence.curves.merge(members, on="run_id").assign(panel=title))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _beside(errors: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value]) -> pd.DataFrame:
+    """The paper's test errors, at the last iteration of the panels whose runs match them; infinite where it says fails."""
+    rows = []
+    for value in values:
+        twins = runs.loc[match(runs, value), "run_id"]
+        mine = errors[errors["run_id"].isin(twins)]
+        for _, place in mine.drop_duplicates(["panel", "role"]).iterrows():
+            same = {name: place[name] for name in ("condition", "panel", "role", "network", "label", "split", "depth")}
+            end = errors.loc[errors["panel"] == place["panel"], "iteration"].max()
+            error = math.inf if value.error is None else value.error
+            rows.append({"kind": "reported", **same, "iteration": end, "error": error})
+    return pd.DataFrame(rows)
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+def _losses(data: pd.DataFrame) -> tuple[float, float]:
+    """The ends of the loss axis, in nats, the same for all panels."""
+    losses = data["loss"].dropna()
+    losses = losses[(losses > 0) & (losses < math.inf)]
+    return (0.7 * losses.min(), 1.5 * losses.max()) if len(losses) else (0.01, 3.0)
+
+
+def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float, float], float]) -> Axes:
+    """Training loss on the left axis, test error on the right one; the usual network in grey behind its variant.
+
+    Returns the right axis.
+    """
+    (floor, ceiling), top = limits
+    right = axes.twinx()
+    right.spines["right"].set_visible(True)
+    right.set_zorder(axes.get_zorder() + 1)
+    lines = data[data["kind"].isin(overtime.DRAWN)]
+    unit, name = overtime.iteration_unit(lines["iteration"].max())
+    right.set_ylim(0, top)
+    canvas.few_ticks(right.yaxis)
+    axes.set_yscale("log")
+    axes.set_ylim(floor, ceiling)
+    for role, colour in (("usual", GREY), ("variant", None)):
+        mine = lines[lines["role"] == role]
+        own = {"color": colour} if colour else {}
+        overtime.draw_lines(right, mine[mine["error"].notna() & mine["loss"].isna()], unit, LOOKS, **own)
+        overtime.draw_lines(axes, mine[mine["loss"].notna()], unit, LOOKS, "loss", **own)
+        for value in data[(data["kind"] == "reported") & (data["role"] == role)].to_dict("records"):
+            fill = colour or style.depth_colour(value["depth"])
+            if math.isfinite(value["error"]):
+                right.plot(
+                    value["iteration"] / unit,
+                    value["error"],
+                    color=fill,
+                    gid="reported",
+                    **style.VALUE_MARKS["reported"],
+                )
+            else:
+                right.annotate(
+                    "fails in the paper", (0.98, 0.9), xycoords="axes fraction", ha="right", size=6.3, color=fill
+                )
+    overtime.draw_drops(axes, data, unit)
+    axes.grid(False)
+    right.grid(axis="y", color=style.FAINT, linewidth=0.4)
+    axes.set_xlim(0, lines["iteration"].max() / unit or 1)
+    axes.set_xlabel(name)
+    axes.set_title(title, loc="left", pad=14, size=7.5)
+    axes.annotate(_finals(lines, top), (0, 1), (0, 4), "axes fraction", "offset points", size=6.3, color=style.MUTED)
+    return right
+
+
+def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
+    """Notes on what the axes of the panels leave out."""
+    lines = data[data["kind"].isin(overtime.DRAWN)]
+    names = lines["network"].map(str) + "-" + lines["label"].map(str)
+    names += lines["condition"].map(lambda text: f" ({text})" if text else "")
+    yield from outside(lines["error"], names, (0, top), "%")
+    yield from nothing(lines["loss"], names, "training loss")
+
+
+def _top(data: pd.DataFrame) -> float:
+    """20 %, as in the paper; where not even one usual network gets below it, where the data have it."""
+    test = data[(data["split"] == "test") & data["kind"].isin(overtime.DRAWN)]
+    ends = test[(test["kind"] == "mean") & (test["role"] == "usual")].groupby("panel")["error"].last()
+    return FAILS if (ends <= FAILS).any() else overtime.top_of(test, ["panel", "role"])
+
+
+def _finals(lines: pd.DataFrame, top: float) -> str:
+    """`6.6 → 8.1 % (n = 5)`: final test errors, means over seeds; of a variant without any, how its runs ended."""
+    test = lines[lines["split"] == "test"]
+    said = []
+    for role in ("usual", "variant"):
+        mean = test[(test["role"] == role) & (test["kind"] == "mean")]
+        if mean.empty:
+            said.append("×" if (test.loc[test["role"] == role, "state"] == "diverged").any() else "–")
+            continue
+        end = mean.sort_values("iteration").iloc[-1]
+        said.append(f"{end['error']:.1f}{'↑' if end['error'] > top else ''} (n={end['n']})")
+    return " → ".join(said) + " %"
+
+
+def _legend(data: pd.DataFrame, versus: Versus, training: str) -> Iterator[Artist]:
+    colour = style.depth_colour(int(data["depth"].dropna().max()))
+    yield Line2D([], [], color=GREY, linewidth=1.3, label=versus.name)
+    yield Line2D([], [], color=colour, linewidth=1.3, label="the panel's variant")
+    yield Line2D([], [], color=style.INK, linewidth=1.3, label="test error (right)")
+    yield Line2D([], [], color=style.INK, linewidth=1.0, linestyle="--", label="training loss (left)")
+    yield from overtime.seeds_legend(data[data["kind"].isin(overtime.DRAWN)])
+    if (data["kind"] == "reported").any():
+        yield Line2D([], [], color=style.INK, label="He et al. 2016", **style.VALUE_MARKS["reported"])

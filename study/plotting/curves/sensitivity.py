@@ -1,0 +1,301 @@
+"""Is a failure one of the recipe? The final error of one network over what its runs differ in: rate, initialisation, warm-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from study.config.differences import VARIANT, text
+from study.config.registry import DATA
+from study.errors import StudyError, nearest
+from study.plotting.base import canvas, style
+from study.plotting.base.canvas import Plot
+from study.plotting.base.caption import caption
+from study.plotting.base.frames import final_values, in_order, labelled, tidy
+from study.stats.naming import absences, joined
+from study.stats.planned import planned
+from study.text import listed
+
+EQUAL = ("dataset", "train_subset", "precision", "network", "depth", *(f for f in VARIANT if f != "initialisation"))
+"""What the runs of one study of sensitivity share."""
+FIRST = ("recipe", "recipe.learning_rate", "initialisation", "recipe.warmup")
+"""Fields in the order in which they are looked at; one that follows from those before it is no axis of its own."""
+CELL = ["study", "row", "column", "setting"]
+COLUMNS = ["kind", *CELL, "place", "network", "depth", "run_id", "seed", "n", "error"]
+MOST = 3  # fields that a picture has axes for
+SPREAD = 0.13  # between neighbouring seeds, in units of the distance of two settings
+PANEL, GAP = 1.15, 0.16  # inches
+TITLE, TICK = 7, 6  # points
+
+
+class Study(NamedTuple):
+    """The runs that are compared, labelled; the fields that vary, those that go along with them, and other networks."""
+
+    runs: pd.DataFrame
+    fields: list[str]
+    along: list[str]
+    left_out: list[str]
+
+
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str = "train_clean") -> Plot:
+    """Draw the figure: settings of one field along each panel, of a second from panel to panel, of further ones from row to
+    row.
+
+    Parameters
+    ----------
+    curves, runs
+        As `study.plotting.figure` takes them.
+    split
+        `train_clean`, `train` or `test`.
+
+    Raises
+    ------
+    StudyError
+        A frame that can't feed the figure, an unknown split, or no network whose runs differ in recipe or initialisation.
+    """
+    if split not in style.SPLITS:
+        raise StudyError(f"unknown split '{split}'{nearest(str(split), style.SPLITS)}")
+    evidence = tidy(curves, runs)
+    studied = compared(curves, runs)
+    finals = final_values(evidence)
+    data = prepare(studied, finals[finals["split"] == split])
+    shown = [*studied.fields, *studied.along]
+    rest = studied.runs.drop(columns=[field for field in shown if field.startswith("recipe.")])
+    here, title, subtitle = labelled(rest.assign(recipe_changes=_further_changes(studied)))
+    subtitle = " · ".join(text for text in (_only(studied.runs["study"]), subtitle) if text)
+    named = here.assign(label=here["depth"].map(str) + " (" + here["settings"] + ")")
+    notes = [*_notes(studied), *absences(named)]
+    shows = (
+        f"Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over {listed(map(_field, studied.fields))}. Points "
+        "are single seeds, strokes their mean; crosses at the top are runs that diverged. Below each setting, n: the runs that "
+        "are done. A dashed line is the error of guessing."
+    )
+    ways = here.assign(name=here["network"] + "-" + here["depth"].map(str), condition=here["settings"])
+    text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
+    return Plot(
+        draw(data, studied, canvas.Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
+    )
+
+
+def _further_changes(studied: Study) -> pd.Series:
+    """What is changed in each recipe besides the fields that the figure is about."""
+    shown = {field.removeprefix("recipe.") for field in (*studied.fields, *studied.along)}
+    changes = (
+        studied.runs["recipe_changes"]
+        .fillna("")
+        .map(lambda names: [n for n in str(names).split(", ") if n not in shown])
+    )
+    return changes.map(", ".join)
+
+
+def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
+    """The runs of networks that were trained in several ways, with the setting of each field as text."""
+    source = curves if runs is None else runs
+    recipe = sorted(str(column) for column in source.columns if str(column).startswith("recipe."))
+    every = planned(curves, runs, (*recipe, "data"))
+    texts = pd.DataFrame({field: every[field].map(text) for field in ("recipe", "initialisation", *recipe)})
+    order = [*(f for f in FIRST if f in texts), *(f for f in recipe if f not in FIRST)]
+    keys = every[[*EQUAL]].map(text).agg(" ".join, axis=1)
+    varies = [f for f in order if any(group.nunique() > 1 for _, group in texts[f].groupby(keys))]
+    rich = (
+        texts[varies].agg(" ".join, axis=1).groupby(keys).transform("nunique") > 1
+        if varies
+        else pd.Series(False, every.index)
+    )
+    if not rich.any():
+        raise StudyError(
+            "nothing to draw: the runs of no network differ in recipe or initialisation; `recipe.learning_rate: [0.1, 0.03]` in "
+            "a sweep's grid makes such"
+        )
+    fields = _independent(texts[rich], keys[rich], varies)
+    fields = sorted(fields, key=lambda f: (-_levels(texts.loc[rich, f]), order.index(f))) if len(fields) > 1 else fields
+    here = every[rich].assign(
+        **{f"at {field}": texts.loc[rich, field] for field in fields}, study=_studies(every[rich])
+    )
+    settings = [f"{_field(field)} " + here[f"at {field}"] for field in fields]
+    here["settings"] = joined(settings, here.index, ", ")
+    others = every[~rich]
+    left_out = sorted({f"{n}-{d}" for n, d in zip(others["network"], others["depth"], strict=True)})
+    return Study(here, fields, [field for field in varies if field not in fields], left_out)
+
+
+def _levels(texts: pd.Series) -> int:
+    return int(texts.nunique())
+
+
+def _independent(texts: pd.DataFrame, keys: pd.Series, varies: Sequence[str]) -> list[str]:
+    """The fields without those that follow from the ones before them."""
+    chosen: list[str] = []
+    for field in varies:
+        known = [keys, *(texts[name] for name in chosen)]
+        if (texts[field].groupby(known).nunique() > 1).any():
+            chosen.append(field)
+    return chosen
+
+
+def _studies(runs: pd.DataFrame) -> pd.Series:
+    """What the runs of each study share, as far as it tells studies apart: the network, and perhaps a data set."""
+    network = runs["network"].map(str) + "-" + runs["depth"].map(str)
+    rest = [
+        runs[f].map(text)
+        for f in EQUAL
+        if f not in ("network", "depth") and runs.groupby(network)[f].nunique(dropna=False).max() > 1
+    ]
+    return joined([network, *rest], runs.index)
+
+
+def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
+    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n) or diverged.
+
+    `place` is where a mark stands along its panel: settings are one apart, from 0.
+    """
+    runs, (first, *others) = studied.runs, studied.fields
+    second, further = others[:1], others[1:]
+    table = runs.assign(
+        setting=runs[f"at {first}"],
+        column=joined(
+            [runs[f"at {field}"].map(lambda text, f=field: f"{_field(f)}: {text}") for field in second], runs.index
+        ),
+        row=joined(
+            [runs[f"at {field}"].map(lambda text, f=field: f"{_field(f)}: {text}") for field in further], runs.index
+        ),
+    )
+    levels = _ordered(table["setting"])
+    ranks = table.groupby(CELL)["seed"].rank(method="first") - 1
+    middle = (table.groupby(CELL)["seed"].transform("size") - 1) / 2
+    step = (0.62 / (2 * middle).where(middle > 0, 1)).clip(upper=SPREAD)
+    table["place"] = table["setting"].map(levels.index) + (ranks - middle) * step
+    seeds = table.merge(finals[["run_id", "error"]], on="run_id").assign(kind="seed")
+    if seeds.empty:
+        raise StudyError(f"nothing to draw: none of the {len(runs)} runs is done")
+    cells = table.drop_duplicates(CELL)[[*CELL, "network", "depth"]]
+    means = cells.merge(seeds.groupby(CELL)["error"].agg(n="size", error="mean").reset_index(), on=CELL, how="left")
+    means = means.assign(kind="mean", place=means["setting"].map(levels.index), n=means["n"].fillna(0))
+    lost = table[table["state"] == "diverged"].assign(kind="diverged")
+    data = pd.concat([part.reindex(columns=COLUMNS).astype(object) for part in (seeds, means, lost)], ignore_index=True)
+    data[["error", "place"]] = data[["error", "place"]].astype(float)
+    return data.sort_values([*CELL, "kind", "seed"], ignore_index=True)
+
+
+def draw(data: pd.DataFrame, studied: Study, head: canvas.Head, notes: Sequence[str]) -> Figure:
+    """The picture of what `prepare` gives."""
+    columns, levels = _ordered(data["column"]), _ordered(data["setting"])
+    networks = in_order(data["network"])
+    keys = data.drop_duplicates(["study", "row"]).assign(order=lambda d: d["network"].map(networks.index))
+    keys = keys.assign(place=keys["row"].map(_ordered(data["row"]).index)).sort_values(
+        ["order", "depth", "study", "place"]
+    )
+    rows = list(zip(keys["study"], keys["row"], strict=True))
+    several = data["study"].nunique() > 1
+    titles = [" · ".join(text for text in (study if several else "", row) if text) for study, row in rows]
+    least = max(0.36 * len(levels) + 0.1, 0.6 * TITLE / 72 * max(map(len, columns)))
+    width = max(style.sheet_width(len(columns)), 0.58 + GAP * (len(columns) - 1) + least * len(columns))
+    panel = (width - 0.58 - GAP * (len(columns) - 1)) / len(columns)
+    page = canvas.sheet(titles, len(columns), head, notes, gap=GAP, right=0.08, width=width, aspect=PANEL / panel)
+    guess = chance(studied.runs)
+    for line, (study, row) in zip(page.panels, rows, strict=True):
+        top = _top(data[data["study"] == study], guess)
+        line[0].set_ylim(0, top)
+        line[0].set_ylabel("error (%)")
+        for axes, column in zip(line, columns, strict=True):
+            here = data[(data["study"] == study) & (data["row"] == row) & (data["column"] == column)]
+            axes.set_title(column, loc="left", pad=5, size=TITLE)
+            axes.tick_params(labelleft=axes is line[0])
+            axes.set_xlim(-0.55, len(levels) - 0.45)
+            if guess is not None and guess < top:
+                axes.axhline(guess, color=style.MUTED, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, gid="chance")
+            _panel(axes, here, levels)
+            if line is page.panels[-1]:
+                axes.set_xlabel(_field(studied.fields[0]), labelpad=0.5)
+    return page.figure
+
+
+def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
+    counts = data[data["kind"] == "mean"].set_index("setting")["n"]
+    texts = [f"{text}\nn={counts[text]:.0f}" if text in counts else f"{text}\n–" for text in levels]
+    axes.set_xticks(range(len(levels)), texts, size=TICK, linespacing=1.05)
+    axes.tick_params(axis="x", pad=1.5)
+    if data.empty:
+        return
+    network, depth = data[["network", "depth"]].iloc[0]
+    look: dict[str, Any] = {"color": style.depth_colour(depth), "linestyle": "none", "clip_on": False}
+    seeds, mean, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
+    marker = style.MARKERS.get(network, ("^",))[0]
+    axes.plot(seeds["place"], seeds["error"], marker=marker, ms=3, mew=0, zorder=3, gid="seed", **look)
+    means = mean.dropna(subset="error")
+    axes.hlines(
+        means["error"],
+        means["place"] - 0.34,
+        means["place"] + 0.34,
+        colors=style.INK,
+        linewidth=1.1,
+        zorder=2,
+        gid="mean",
+    )
+    axes.plot(
+        lost["place"], [0.97] * len(lost), marker="x", ms=4, gid="diverged", transform=axes.get_xaxis_transform(), **look
+    )  # fmt: skip
+
+
+def chance(runs: pd.DataFrame) -> float | None:
+    """The error of guessing in percent, where all runs are of data sets with the same known number of classes."""
+    known = {DATA[name].classes if name in DATA else None for name in map(str, runs["data"])}
+    classes = known.pop() if len(known) == 1 else None
+    return 100 * (1 - 1 / classes) if classes else None
+
+
+def _top(data: pd.DataFrame, guess: float | None) -> float:
+    """The end of the y axis in percent: above all values, and above the chance level where they come near that."""
+    errors = data["error"][data["error"].abs() < math.inf]
+    highest = float(errors.max()) if len(errors) else 1.0
+    near = guess is not None and highest > guess / 2
+    return max(0.5, 1.1 * highest, 1.1 * guess if near and guess else 0)
+
+
+def _ordered(texts: pd.Series) -> list[str]:
+    """Settings in rising order, numbers as numbers; nothing and words before and after."""
+
+    def key(text: str) -> tuple[float, str]:
+        try:
+            return float(text.rpartition(": ")[2]), ""
+        except ValueError:
+            return (-math.inf if text.rpartition(": ")[2] == "none" else math.inf), text
+
+    return sorted(set(texts), key=key)
+
+
+def _field(name: str) -> str:
+    return name.removeprefix("recipe.").replace("_", " ").replace("warmup", "warm-up")
+
+
+def _only(texts: pd.Series) -> str:
+    return str(texts.iloc[0]) if texts.nunique() == 1 else ""
+
+
+def _notes(studied: Study) -> Iterator[str]:
+    if studied.along:
+        yield f"what differs along with these: {listed(map(_field, studied.along))}"
+    if len(studied.fields) > MOST:
+        yield f"rows are settings of {listed(map(_field, studied.fields[2:]))} together"
+    if studied.left_out:
+        yield f"left out, as nothing of their recipe varies: {', '.join(studied.left_out)}"
+
+
+def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
+    network, depth = data[["network", "depth"]].iloc[0]
+    one = data[["network", "depth"]].drop_duplicates().shape[0] == 1
+    colour = style.depth_colour(depth) if one else style.INK
+    marker = style.MARKERS.get(network, ("^",))[0] if one else "o"
+    yield Line2D([], [], color=colour, marker=marker, ms=3, mew=0, linestyle="none", label="single seeds")
+    yield Line2D([], [], color=style.INK, linewidth=1.1, label="mean")
+    if guess is not None and guess < _top(data, guess):
+        yield Line2D([], [], color=style.MUTED, linewidth=0.7, linestyle=(0, (4, 2)), label=f"guessing ({guess:g} %)")
+    if (data["kind"] == "diverged").any():
+        yield Line2D([], [], color=colour, marker="x", ms=4, linestyle="none", label="diverged")

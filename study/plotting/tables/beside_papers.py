@@ -1,0 +1,225 @@
+"""Our final errors beside the papers', for runs that follow their protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from study.errors import StudyError
+from study.papers.values import ORDERS, SHORTCUTS, VALUES, Protocol, Value, deviations, is_network, match, remarks
+from study.plotting.base.frames import final_values, tidy
+from study.stats.naming import texts, varying
+from study.stats.planned import RUN_COLUMNS, fields_of, planned, require
+from study.text import listed
+
+TITLES = {
+    "table6": "He et al. 2015, table 6",
+    "imagenet": "He et al. 2015, tables 2 to 4",
+    "i16_table1": "He et al. 2016, table 1",
+    "i16_table2": "He et al. 2016, table 2",
+    "i16_table3": "He et al. 2016, table 3",
+    "l18_fig5": "Li et al. 2018, figure 5",
+}
+TESTS = {"ten_crop": "10 crops", "multi_scale": "5 scales"}
+NO_ENSEMBLE = (
+    "The paper's table 5, an ensemble (top-5 error 3.57 %), has no counterpart here: nothing averages networks. Training seeds "
+    "of one network are its only spread."
+)
+PROJECTIONS = (
+    "The paper's networks of 164 and 1001 layers have `shortcut: projection` (appendix); with other shortcuts they are other "
+    "networks, and no value of the paper is theirs"
+)
+REMARKS = {"imagenet": NO_ENSEMBLE, "i16_table2": PROJECTIONS + ".", "i16_table3": PROJECTIONS + "."}
+MEANT = {
+    "mean": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the mean",
+    "median": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the median, as in the paper",
+}
+
+
+def table6(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """R15 table 6: test errors of ResNet-20 to ResNet-1202 on CIFAR-10, in percent, beside ours.
+
+    Columns: `network`; `n`, the runs of it that are done and follow the paper's protocol; `ours_mean`, `ours_std` (ddof 1),
+    `ours_median`; `paper_mean` and `paper_std`, the paper's; `difference` (ours − paper, in points); `exceeds`, whether that
+    is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`. A network
+    without such a run keeps its row.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no run that follows the protocol; the message says in what they differ.
+    """
+    return _of_curves("table6", curves, runs, "mean")
+
+
+def i16_table1(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """I16 table 1: shortcuts of ResNet-110. As `table6`; differences are of medians, which the paper gives.
+
+    `paper_mean` is NaN where the paper says that the network fails, which means an error above 20 %, as `paper_fails` says.
+    """
+    return _of_curves("i16_table1", curves, runs, "median")
+
+
+def i16_table2(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """I16 table 2: orders of BN, ReLU and addition in ResNet-110 and ResNet-164. As `i16_table1`."""
+    return _of_curves("i16_table2", curves, runs, "median")
+
+
+def i16_table3(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """I16 table 3: the original order against full pre-activation, CIFAR-10 and CIFAR-100. As `i16_table1`."""
+    return _of_curves("i16_table3", curves, runs, "median")
+
+
+def l18_fig5(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """L18 figure 5: test errors of the networks whose surfaces it shows, with shortcuts (option B) and without. As `table6`."""
+    return _of_curves("l18_fig5", curves, runs, "mean")
+
+
+def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """R15 tables 2 to 4: top-1 and top-5 errors on ImageNet, over ten crops or at five scales. As `table6`.
+
+    Parameters
+    ----------
+    probes
+        As `study.read_probes` gives them: `error` and `top5_error` of the probes `ten_crop` and `multi_scale`, as last measured.
+    runs
+        As `study.read_runs` gives them.
+    """
+    found = probes[probes["probe"].isin(TESTS)] if "probe" in probes else probes
+    if found.empty:
+        raise StudyError(
+            "nothing to set beside He et al. 2015, tables 2 to 4: no run was tested with ten crops; "
+            "`study probe SWEEP --probes ten_crop,multi_scale` does it"
+        )
+    require(found, (*RUN_COLUMNS, "measure", "value", "iteration"), "probes")
+    # The last measurement of each run stands for its error.
+    last = found.sort_values("iteration", kind="stable").drop_duplicates(["run_id", "probe", "measure"], keep="last")
+    wide = last.pivot(index=["run_id", "probe"], columns="measure", values="value").reset_index()
+    wide = wide.reindex(columns=["run_id", "probe", "error", "top5_error"])
+    table = _labelled(found.drop(columns="iteration") if runs is None else runs)
+    finals = wide.rename(columns={"probe": "test", "top5_error": "top5"})
+    return _beside("imagenet", table, finals[finals["run_id"].isin(table["run_id"])], "mean")
+
+
+def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    require(runs, RUN_COLUMNS, "runs")
+    return fields_of(runs.drop_duplicates("run_id", ignore_index=True))
+
+
+def _of_curves(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None, statistic: str) -> pd.DataFrame:
+    evidence = tidy(curves, runs)
+    finals = final_values(evidence)
+    table = planned(curves, runs)
+    return _beside(name, table, finals.loc[finals["split"] == "test", ["run_id", "error"]].assign(test=""), statistic)
+
+
+def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """A row a value of the paper, with what `finals` (run_id, test, error, maybe top5) have for the runs that match it.
+
+    Of runs that match one value, but were trained in several ways, each way has a row.
+    """
+    values = VALUES[name]
+    matched = [runs[match(runs, value)] for value in values]
+    if not any(len(mine) for mine in matched):
+        raise StudyError(f"nothing to set beside {TITLES[name]}: {_why(name, runs)}")
+    several = len({value.protocol.dataset for value in values}) > 1
+    ways = list(dict.fromkeys(field for mine in matched for field in varying(mine)))
+    rows = []
+    for value, mine, way in _each_way(values, matched, ways):
+        ours = finals[finals["run_id"].isin(mine["run_id"]) & (finals["test"] == value.test)]
+        rows.append(
+            ({"dataset": value.protocol.dataset} if several else {})
+            | {"network": title(value)}
+            | ({"test": TESTS[value.test]} if value.test else {})
+            | way
+            | _numbers(value, ours, statistic)
+            | {"n_diverged": int((mine["state"] == "diverged").sum())}
+        )
+    table = pd.DataFrame(rows)
+    if not table.get("paper_fails", pd.Series(False)).any():
+        table = table.drop(columns="paper_fails", errors="ignore")
+    table.attrs["notes"] = _notes(name, runs, matched, statistic)
+    return table
+
+
+def _each_way(
+    values: Sequence[Value], matched: Sequence[pd.DataFrame], ways: Sequence[str]
+) -> Iterator[tuple[Value, pd.DataFrame, dict[str, str]]]:
+    """Each value with the runs that match it and are alike in these fields, and what they are in them."""
+    for value, mine in zip(values, matched, strict=True):
+        told = pd.DataFrame(texts(mine, ways), index=mine.index)
+        alike = told.groupby(list(ways), sort=False).groups if ways and len(mine) else {(): mine.index}
+        for which in alike.values():
+            yield value, mine.loc[which], dict(told.loc[which].iloc[0]) if len(which) else {}
+
+
+def _numbers(value: Value, ours: pd.DataFrame, statistic: str) -> dict[str, Any]:
+    errors = ours["error"].astype(float)
+    central = errors.agg(statistic) if len(errors) else float("nan")
+    paper = float("nan") if value.error is None else value.error
+    difference, spread = central - paper, errors.std() if len(errors) > 1 else float("nan")
+    row: dict[str, Any] = {
+        "n": len(errors),
+        "ours_mean": errors.mean(),
+        "ours_std": spread,
+        "ours_median": errors.median(),
+    }
+    if value.top5 is not None:
+        row["ours_top5"] = ours["top5"].astype(float).mean() if "top5" in ours else float("nan")
+    row |= {"paper_mean": paper, "paper_std": float("nan") if value.std is None else value.std}
+    if value.top5 is not None:
+        row["paper_top5"] = value.top5
+    return row | {
+        "paper_fails": value.error is None,
+        "difference": difference,
+        "exceeds": bool(abs(difference) > spread),  # never where either is NaN
+    }
+
+
+def title(value: Value) -> str:
+    """`ResNet-110`, `plain-20`, and what else the value's network is."""
+    name = f"{'ResNet' if value.network == 'residual' else value.network}-{value.depth}"
+    words = [word for key, field in value.fields.items() if key in WORDS and (word := WORDS[key](field))]
+    return f"{name}, {' '.join(words)}" if words else name
+
+
+WORDS: Mapping[str, Callable[[Any], str]] = {
+    "shortcut": lambda name: {"B": "B", "projection": ""}.get(name, SHORTCUTS[name]),
+    "shortcut_scale": "shortcut ×{:g}".format,
+    "branch_scale": "branch ×{:g}".format,
+    "gate_bias": lambda bias: f"bias {bias:g}".replace("-", "−"),
+    "dropout": "{:g}".format,
+    "order": lambda order: ORDERS[order],
+    "block": lambda block: {"single": "one-layer blocks"}.get(block, ""),
+}
+
+
+def _why(name: str, runs: pd.DataFrame) -> str:
+    """Why no run is the paper's: other networks, or another protocol, in words."""
+    values = VALUES[name]
+    protocols: dict[Protocol, pd.Series] = {}
+    for value in values:
+        here = is_network(runs, value)
+        protocols[value.protocol] = protocols.get(value.protocol, here) | here
+    reasons = [listed(deviations(runs[here], protocol)) for protocol, here in protocols.items() if here.any()]
+    reasons = [reason for reason in dict.fromkeys(reasons) if reason]
+    if reasons:
+        return f"the runs have {' or '.join(reasons)}; `study table errors` shows them by themselves"
+    words = "none of its networks is among the runs; `study table errors` shows those that are"
+    deep = (runs["block"] == "bottleneck") & (runs["network"] == "residual")
+    return f"{words}. {PROJECTIONS}" if REMARKS.get(name, "").startswith(PROJECTIONS) and deep.any() else words
+
+
+def _notes(name: str, runs: pd.DataFrame, matched: Sequence[pd.DataFrame], statistic: str) -> list[str]:
+    lines = [f"{TITLES[name]}; {MEANT[statistic]}."]
+    shown = pd.concat(matched)
+    first = VALUES[name][0].protocol
+    lines += [f"{first.paper}: {remark}." for remark in remarks(shown, first)]
+    others = runs[~runs["run_id"].isin(shown["run_id"])]
+    if len(others):
+        kinds = (others["network"].map(str) + "-" + others["depth"].map(str)).value_counts(sort=False)
+        names = [f"{network} ({count})" for network, count in kinds.items()]
+        lines.append(f"Not set beside the paper, with the number of runs: {', '.join(names)}.")
+    return lines + ([REMARKS[name]] if name in REMARKS else [])

@@ -1,0 +1,101 @@
+"""Tables of the final errors of any sweep."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from study.config.differences import VARIANT, text
+from study.plotting.base.frames import final_values, tidy
+from study.stats.intervals import FEWEST
+from study.stats.naming import varying
+from study.stats.outcomes import groups
+from study.stats.pairs import Term, contrast
+
+MEASURES = {"train_clean": "train", "test": "test"}
+"""Splits, and what `study.stats.outcomes.Outcome` calls their errors."""
+COUNTS = ("diverged", "failed", "missing")
+PAIRED = (
+    "Errors at the last iteration. Differences are those of a residual network from its plain twin, paired by seed: the mean "
+    f"over the pairs, with its BCa bootstrap 95 % interval, from {FEWEST} pairs on; with few it is narrower than that."
+)
+
+
+def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The errors at the last iteration, one row per point, in percent.
+
+    Columns: the fields that vary (network and depth always); `n`, the runs that are done; mean, std (ddof 1, NaN for
+    one run) and median of each split's final error over them; and how many runs diverged, failed, or are missing,
+    which is every other run that is not done. The index is `point_id`.
+
+    Raises
+    ------
+    StudyError
+        A frame that lacks columns, or no curve at all.
+    """
+    evidence = tidy(curves, runs)
+    fields = _varying(evidence.runs)
+    table = evidence.runs.drop_duplicates("point_id").set_index("point_id")[[*fields, "network", "depth"]]
+    for field in fields:
+        if table[field].map(pd.api.types.is_list_like).any():
+            table[field] = table[field].map(text)
+    kinds = evidence.runs["state"].map(lambda state: state if state in ("done", *COUNTS) else "missing")
+    table["n"] = (kinds == "done").groupby(evidence.runs["point_id"]).sum()
+    finals = final_values(evidence)
+    for split in MEASURES:
+        errors = finals[finals["split"] == split].groupby("point_id")["error"]
+        for statistic in ("mean", "std", "median"):
+            table[f"{split}_{statistic}"] = errors.agg(statistic).reindex(table.index)
+    for kind in COUNTS:
+        table[f"n_{kind}"] = (kinds == kind).groupby(evidence.runs["point_id"]).sum()
+    return table.sort_values([*fields, "network", "depth"])
+
+
+def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`final_errors`, and how far each residual network is from its plain twin, in points.
+
+    Further columns, before the counts: `pairs`, the seeds that both have a result of; for each split the mean difference over
+    them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair,
+    and no interval of fewer than four pairs; a pair with a diverged run is in no mean, and the verdict says what it
+    decides.
+
+    Raises
+    ------
+    StudyError
+        As `final_errors`; also where nothing tells two runs apart.
+    """
+    table = final_errors(curves, runs)
+    found: dict[str, dict[str, float]] = {}
+    for group in groups(curves, runs):
+        point = dict(zip(group.runs["run_id"], group.runs["point_id"], strict=True))
+        if group.plain is None:
+            continue
+        for line in group.residuals:
+            for depth in (depth for depth in line.outcomes if depth in group.plain.outcomes):
+                run_id = next(iter(line.outcomes[depth].values())).run_id
+                found[point[run_id]] = _difference([Term(1, line, depth), Term(-1, group.plain, depth)])
+    names = ["pairs", *(f"{split}_{part}" for split in MEASURES for part in ("difference", "low", "high"))]
+    if not found:
+        return table
+    added = pd.DataFrame.from_dict(found, orient="index", columns=names).reindex(table.index)
+    added["pairs"] = added["pairs"].astype("Int64")
+    counts = [f"n_{kind}" for kind in COUNTS]
+    joined = pd.concat([table.drop(columns=counts), added, table[counts]], axis=1)
+    joined.attrs["notes"] = [PAIRED]
+    return joined
+
+
+def _difference(terms: list[Term]) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for split, measure in MEASURES.items():
+        one = contrast(terms, measure, -1)
+        row |= {"pairs": len(one.numbers), f"{split}_difference": one.mean if one.numbers else math.nan}
+        row |= {f"{split}_low": one.interval.low, f"{split}_high": one.interval.high}
+    return row
+
+
+def _varying(runs: pd.DataFrame) -> list[str]:
+    """The fields that tell points apart; one that only sets plain from residual networks goes without saying."""
+    by_network = runs.groupby("network")
+    return varying(runs) + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]

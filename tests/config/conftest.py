@@ -1,0 +1,58 @@
+"""What the tests of this floor share: sweep files written to a temporary folder, and the real command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from study.config import sweep
+from tests.helpers import PATIENCE
+from tests.launch.command import inside
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a sweep file `mine.yaml`; returns its path."""
+
+    def write(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def load(write):
+    """Load the text of a sweep file, with overrides."""
+    return lambda text, *overrides: sweep.load(write(text), overrides)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Run `study ...` in a process of its own, in an empty folder with a results and a data folder of its own."""
+
+    def study(*words):
+        command = [sys.executable, "-c", "from study.cli.app import main; main()", *map(str, words)]
+        places = {"STUDY_RESULTS": str(tmp_path / "results"), "STUDY_DATA": str(tmp_path / "data")}
+        return subprocess.run(
+            command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=PATIENCE
+        )
+
+    return study
+
+
+@pytest.fixture
+def study_inside(tmp_path, monkeypatch):
+    """The same in the tests' process, which need not start."""
+
+    def study(*words):
+        monkeypatch.setenv("STUDY_RESULTS", str(tmp_path / "results"))
+        monkeypatch.setenv("STUDY_DATA", str(tmp_path / "data"))
+        code, out, err = inside(tmp_path, *map(str, words))
+        return subprocess.CompletedProcess(words, code, out, err)
+
+    return study

@@ -1,0 +1,49 @@
+"""Networks to be measured, and what was measured of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from study.measure.probes import Subject, Value, measure
+from study.networks.network import build
+from study.training.feeds.images import Images
+from tests.helpers import make_spec, tiny_images
+
+CPU = torch.device("cpu")
+
+
+def make(count: int = 32, **fields: Any) -> Subject:
+    """A network as its seed made it, but for BN: parameters and statistics of which each matters. In batches of 16."""
+    spec = make_spec(**{"recipe__batch_size": 16} | fields)
+    network = build(spec, 1, 10)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5, generator=random)
+                module.bias.normal_(std=0.3, generator=random)
+                module.running_mean.normal_(std=0.3, generator=random)
+                module.running_var.uniform_(0.5, 1.5, generator=random)
+    return Subject.of(spec, network.state_dict(), Images(tiny_images(), CPU), count)
+
+
+def images_of(subject: Subject) -> torch.Tensor:
+    """All images that a probe looks at, in float64."""
+    return torch.cat([images for images, _ in subject.batches()]).double()
+
+
+def values(probe: str, subject: Subject) -> list[Value]:
+    """What a probe measures."""
+    [taken] = measure([probe], subject)
+    assert taken.probe == probe and taken.seconds > 0
+    return taken.values
+
+
+def table(probe: str, subject: Subject, measured: str) -> dict[str, float]:
+    """One measure of a probe, by layer, in the order of their places."""
+    found = [value for value in values(probe, subject) if value.measure == measured]
+    assert [value.place for value in found] == sorted(value.place for value in found)
+    return {value.layer: value.value for value in found}

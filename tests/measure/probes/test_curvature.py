@@ -1,0 +1,393 @@
+"""The Hessian without its matrix, against matrices: of a quadratic, of our blocks in float64, of matrices as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse.linalg import aslinearoperator
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.measure.probes.curvature import Hessian, density, extremes, lanczos, trace
+from study.measure.probes.subject import Stopped
+from study.networks.blocks import BasicBlock, Bottleneck, SingleBlock
+from study.networks.network import build
+from study.networks.orders import original, pre
+from study.networks.shortcuts import ExclusiveGate, Projection, option_a
+from tests.helpers import long, make_spec
+from tests.networks.test_network import random_bn
+
+KINDS = [
+    {},
+    {"network": "plain"},
+    {"order": "pre"},
+    {"order": "bn_after_add"},
+    {"order": "relu_before_add"},
+    {"order": "relu_only_pre"},
+    {"shortcut": "B"},
+    {"shortcut": "C"},
+    {"shortcut": "scaled"},
+    {"shortcut": "exclusive_gate", "gate_bias": -1.0},
+    {"shortcut": "shortcut_gate", "gate_bias": -1.0, "order": "pre"},
+    {"shortcut": "dropout"},
+    {"block": "bottleneck", "depth": 11},
+    {"network": "plain", "block": "single", "order": "pre"},
+    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+]
+
+
+# -- networks and matrices ------------------------------------------------------------------------------------------------
+
+
+class Bowl(nn.Module):
+    """A network whose loss has the Hessian s A at w = 0, where s is the mean of its images and all labels are 0."""
+
+    def __init__(self, matrix):
+        super().__init__()
+        self.matrix = torch.from_numpy(matrix)
+        self.weight = nn.Parameter(torch.zeros(len(matrix), dtype=torch.float64))
+        self.eval()
+
+    def forward(self, images):
+        # log(1 + exp(q)) has half of q's second derivatives where q' is 0.
+        height = images * (self.weight @ self.matrix @ self.weight)
+        return torch.stack([-height, torch.zeros_like(height)], 1)
+
+
+def bowl(matrix):
+    """Its Hessian, which is A: the mean of 0, 0, 0 and 4 is 1, in batches of three and of one."""
+    batches = [
+        (torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)),
+        (torch.full((1,), 4.0, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)),
+    ]
+    return Hessian(Bowl(matrix), batches)
+
+
+def symmetric(values, seed=0):
+    """A matrix with these eigenvalues, and its eigenvectors as columns."""
+    vectors, _ = np.linalg.qr(np.random.RandomState(seed).standard_normal((len(values), len(values))))
+    matrix = vectors @ np.diag(values) @ vectors.T
+    return (matrix + matrix.T) / 2, vectors
+
+
+def tiny(block, order, join, wide=2, seed=0):
+    """Two of our blocks between a stem and a head, a hundred or two parameters, float64; BN matters."""
+    torch.manual_seed(seed)
+    wide = 4 if block is Bottleneck else wide
+    stem = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU(inplace=True))
+    maps = wide // 4 if block is Bottleneck else wide
+    blocks = [
+        block(2, maps, 2, join and join(2, wide, 2), order, True),
+        block(wide, maps, 1, join and join(wide, wide, 1), order),
+    ]
+    network = nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, 3)).double()
+    random_bn(network)
+    return network.eval()
+
+
+def gate(in_maps, maps, stride):
+    return ExclusiveGate(in_maps, maps, stride, -1.0)
+
+
+TINY = [
+    (BasicBlock, original, option_a),
+    long(BasicBlock, original, None),
+    (BasicBlock, pre, Projection),
+    (Bottleneck, original, Projection),
+    (SingleBlock, original, gate),
+]
+
+
+def noise(size=8, classes=3, counts=(5, 2), dtype=torch.float64):
+    random = torch.Generator().manual_seed(1)
+    return [(torch.randn(n, 1, size, size, dtype=dtype, generator=random), torch.arange(n) % classes) for n in counts]
+
+
+def mean_loss(network, batches):
+    """All images at once, as a function of the weights in one vector."""
+    names, shapes = zip(*((name, weight.shape) for name, weight in network.named_parameters()), strict=True)
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+
+    def loss(flat):
+        parts = flat.split([shape.numel() for shape in shapes])
+        weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+        return F.cross_entropy(torch.func.functional_call(network, weights, (images,)), labels)
+
+    return loss, torch.cat([weight.detach().flatten() for weight in network.parameters()])
+
+
+def dense(network, batches):
+    loss, flat = mean_loss(network, batches)
+    return torch.autograd.functional.hessian(loss, flat, vectorize=True).numpy()
+
+
+def network_of(**fields):
+    network = build(make_spec(**{"depth": 8} | fields), 1, 10).double().eval()
+    random_bn(network)
+    return network
+
+
+def random(size, seed=3):
+    return np.random.RandomState(seed).standard_normal(size)
+
+
+# -- products -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block, order, join", TINY, ids=lambda part: getattr(part, "__name__", str(part)))
+def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, join):
+    network, batches = tiny(block, order, join), noise()
+    matrix, hessian = dense(network, batches), Hessian(network, batches)
+    assert hessian.shape == matrix.shape and hessian.dtype == np.float64
+    np.testing.assert_allclose(hessian @ np.eye(len(matrix)), matrix, rtol=0, atol=1e-9 * np.abs(matrix).max())
+    expected, vectors = np.linalg.eigh(matrix)
+    assert expected[0] < 0 < expected[-1]
+    top, bottom = extremes(hessian, 3, 2, tolerance=1e-9)
+    assert top.values == pytest.approx(expected[::-1][:3], rel=1e-8)
+    assert bottom.values == pytest.approx(expected[:2], rel=1e-8)
+    assert abs(top.vectors[0] @ vectors[:, -1]) == pytest.approx(1, abs=1e-6)
+    assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=str)
+def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
+    """Over a small step, for a ReLU has kinks."""
+    network, batches = network_of(**fields), noise(classes=10)
+    loss, flat = mean_loss(network, batches)
+    direction = torch.from_numpy(random(len(flat))) / len(flat) ** 0.5
+    found = torch.from_numpy(Hessian(network, batches).matvec(direction.numpy()))
+    gradient = torch.func.grad(loss)
+    step = 1e-7
+    differences = (gradient(flat + step * direction) - gradient(flat - step * direction)) / (2 * step)
+    assert float((found - differences).norm() / found.norm()) < 1e-4
+    assert float(found.norm()) > 0
+
+
+@pytest.mark.parametrize("fields", [{}, {"network": "plain"}, {"order": "pre", "shortcut": "B"}], ids=str)
+def test_products_with_a_whole_network_are_columns_of_its_dense_hessian(fields):
+    network, batches = network_of(**fields), noise(classes=10)
+    loss, flat = mean_loss(network, batches)
+    hessian = Hessian(network, batches)
+    (gradient,) = torch.autograd.grad(loss(flat.requires_grad_()), flat, create_graph=True)
+    for place in (0, 500, len(flat) // 2, len(flat) - 1):  # a row of a symmetric matrix is its column
+        (row,) = torch.autograd.grad(gradient[place], flat, retain_graph=True)
+        column = hessian.matvec(np.eye(1, len(flat), place)[0])
+        np.testing.assert_allclose(column, row.numpy(), rtol=0, atol=1e-9 * float(row.abs().max()))
+        assert np.abs(column).max() > 0
+
+
+def test_batches_of_other_sizes_give_the_same_mean():
+    network, batches = tiny(*TINY[0]), noise(counts=(5, 2))
+    whole = [tuple(torch.cat(parts) for parts in zip(*batches, strict=True))]
+    vector = random(Hessian(network, whole).shape[0])
+    expected = Hessian(network, whole).matvec(vector)
+    np.testing.assert_allclose(Hessian(network, batches).matvec(vector), expected, rtol=0, atol=1e-12)
+
+
+def test_in_float32_and_channels_last_the_products_are_nearly_those_in_float64():
+    network, batches = network_of(), noise(classes=10)
+    vector = random(Hessian(network, batches).shape[0])
+    expected = Hessian(network, batches).matvec(vector)
+    narrow = network.float().to(memory_format=torch.channels_last)
+    found = Hessian(narrow, [(images.float(), labels) for images, labels in batches]).matvec(vector)
+    assert found.dtype == np.float64
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert 0 < error < 1e-5
+
+
+def test_repeats_are_equal_bit_for_bit():
+    network = network_of(block="single", depth=5).float()
+    batches = noise(classes=10, dtype=torch.float32)
+    hessian = Hessian(network, batches)
+    vector = random(hessian.shape[0])
+    torch.manual_seed(1)
+    first = [hessian.matvec(vector), extremes(hessian, 1, 1, limit=60), trace(hessian, 2), *density(hessian, 3, 2)]
+    torch.manual_seed(2)
+    np.random.seed(2)
+    again = Hessian(network, batches)
+    second = [again.matvec(vector), extremes(again, 1, 1, limit=60), trace(again, 2), *density(again, 3, 2)]
+    assert str(first) == str(second) and np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1][0].vectors, second[1][0].vectors) and np.isfinite(first[1][0].vectors).all()
+
+
+def test_the_network_stays_as_it_was_and_its_weights_are_read_anew():
+    network, batches = tiny(*TINY[0]).requires_grad_(False), noise()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    hessian = Hessian(network, batches)
+    vector = random(hessian.shape[0])
+    first = hessian.matvec(vector)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None and not weight.requires_grad for weight in network.parameters())
+    assert not any(module.training for module in network.modules())
+    for weight in network.parameters():
+        weight.mul_(1.5)
+    np.testing.assert_array_equal(hessian.matvec(vector), Hessian(network, batches).matvec(vector))
+    assert not np.allclose(hessian.matvec(vector), first)
+
+
+def test_products_are_counted_and_told():
+    told = []
+    hessian = Hessian(tiny(*TINY[0]), noise(), progress=told.append)
+    vector = random(hessian.shape[0])
+    hessian.matvec(vector)
+    hessian @ np.stack([vector, vector], 1)
+    assert told == [1, 2, 3] and hessian.products == 3
+
+
+def test_a_stop_is_heard_between_batches():
+    asked = []
+    hessian = Hessian(tiny(*TINY[0]), noise(counts=(2, 2, 2)), lambda: len(asked) >= 5 or bool(asked.append(0)))
+    for search in (
+        lambda: extremes(hessian, 1, 1),
+        lambda: trace(hessian, 3),
+        lambda: list(density(hessian, 9, 1)),
+    ):
+        asked.clear()
+        before = hessian.products
+        with pytest.raises(Stopped):
+            search()
+        assert hessian.products == before + 1  # three batches, and two of the next product
+
+
+def test_a_network_in_training_mode_and_no_images_are_mistakes():
+    with pytest.raises(ValueError, match="evaluation mode"):
+        Hessian(tiny(*TINY[0]).train(), noise())
+    with pytest.raises(ValueError, match="no"):
+        Hessian(tiny(*TINY[0]), [])
+
+
+# -- eigenvalues ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("largest, smallest", [(5, 2), (1, 1), (2, 2), (0, 1), (2, 0)])
+def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
+    matrix, vectors = symmetric([-3.0, -2.0, *np.linspace(-0.5, 0.5, 50), 1, 2, 3, 4, 8])
+    top, bottom = extremes(bowl(matrix), largest, smallest, tolerance=1e-9)
+    assert top.values == pytest.approx([8, 4, 3, 2, 1][:largest], rel=1e-8)
+    assert bottom.values == pytest.approx([-3, -2][:smallest], rel=1e-8)
+    for found, expected in ((top.vectors, vectors.T[::-1]), (bottom.vectors, vectors.T)):
+        for one, other in zip(found, expected, strict=False):
+            assert one[np.abs(one).argmax()] > 0
+            np.testing.assert_allclose(one, other * np.sign(one @ other), rtol=0, atol=1e-6)
+    assert top.vectors.shape == (largest, len(matrix)) and bottom.vectors.shape == (smallest, len(matrix))
+
+
+def test_the_tolerance_is_of_the_residual():
+    matrix, _ = symmetric(np.linspace(-1, 2, 400))
+    costs = []
+    for tolerance in (1e-1, 1e-3):
+        hessian = bowl(matrix)
+        (values, vectors), _ = extremes(hessian, 2, 1, tolerance)
+        residuals = np.linalg.norm(vectors @ matrix - values[:, None] * vectors, axis=1)
+        assert (residuals <= tolerance * np.abs(values) * 1.01).all()
+        costs.append(hessian.products)
+    assert costs[0] < costs[1]
+
+
+@pytest.mark.parametrize("largest, smallest", [(2, 1), (2, 2)])
+def test_a_search_that_does_not_converge_is_nan_and_ends_at_its_limit(largest, smallest):
+    hessian = bowl(symmetric(np.linspace(-1, 2, 400))[0])
+    top, bottom = extremes(hessian, largest, smallest, tolerance=1e-12, limit=30)
+    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 400)
+    assert np.isnan(bottom.values).all() and bottom.values.shape == (smallest,)
+    assert hessian.products == (30 if largest == smallest else 60)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_where_the_loss_is_no_number_nothing_is_and_nothing_is_raised(value):
+    network, batches = tiny(*TINY[0]), noise()
+    with torch.no_grad():
+        next(network.parameters()).fill_(value)
+    hessian = Hessian(network, batches)
+    top, bottom = extremes(hessian, 2, 1)
+    assert np.isnan([*top.values, *bottom.values]).all() and hessian.products == 2
+    assert np.isnan(trace(hessian, 3)).all()
+    assert [np.isnan(part).all() for sample in density(hessian, 5, 2) for part in sample] == [True] * 4
+    assert hessian.products == 2 + 3 + 2
+
+
+def test_products_that_overflow_in_the_midst_of_a_search_are_nan_too():
+    matrix, count = symmetric(np.linspace(-1, 2, 60))[0], [0]
+
+    class Breaks:
+        shape, dtype = matrix.shape, matrix.dtype
+
+        def matvec(self, vector):
+            count[0] += 1
+            return matrix @ vector * (np.inf if count[0] == 4 else 1.0)
+
+    top, _ = extremes(Breaks(), 1, 1)
+    assert np.isnan(top.values).all() and count[0] == 4
+    count[0] = 0
+    [(nodes, weights)] = density(Breaks(), 9, 1)
+    assert np.isnan(nodes).all() and np.isnan(weights).all() and count[0] == 4
+
+
+def test_a_space_that_is_exhausted_repeats_bit_for_bit():
+    matrix = np.diag([0.0] * 26 + [1, 1, 2, 2])  # ARPACK draws new vectors after three
+    first, second = (extremes(aslinearoperator(matrix), 2, 1) for _ in range(2))
+    assert first[0].values == pytest.approx([2, 2]) and first[1].values == pytest.approx([0], abs=1e-12)
+    assert all(np.array_equal(a, b) for one, other in zip(first, second, strict=True)
+               for a, b in zip(one, other, strict=True))  # fmt: skip
+
+
+# -- trace and density ----------------------------------------------------------------------------------------------------
+
+
+def test_the_trace_is_within_its_errors():
+    matrix, _ = symmetric(np.linspace(-1, 3, 60))
+    mean, error = trace(bowl(matrix), 200)
+    assert 0 < error < 2 and abs(mean - np.trace(matrix)) < 4 * error
+    # Of a v'Av with random signs the variance is twice the sum of the squares beside the diagonal.
+    expected = np.sqrt(2 * ((matrix**2).sum() - (matrix.diagonal() ** 2).sum()) / 200)
+    assert error == pytest.approx(expected, rel=0.25)
+    assert trace(bowl(matrix), 200, seed=1)[0] != mean
+    diagonal = trace(bowl(np.diag([1.0, 2.0, 4.0])), 3)
+    assert diagonal == (pytest.approx(7), pytest.approx(0, abs=1e-12))  # signs meet themselves alone
+    assert np.isnan(trace(bowl(matrix), 1)[1])
+
+
+def test_the_trace_of_a_network_is_within_its_errors():
+    network, batches = tiny(*TINY[0], wide=3), noise()
+    mean, error = trace(Hessian(network, batches), 100)
+    assert abs(mean - np.trace(dense(network, batches))) < 4 * error < abs(mean)
+
+
+def test_with_all_steps_the_density_is_the_spectrum():
+    values = np.array([-2.0, -1.0, 0.5, 1.0, 3.0, 7.0])
+    matrix, vectors = symmetric(values)
+    samples = list(density(bowl(matrix), 6, 3))
+    assert len(samples) == 3
+    for nodes, weights in samples:
+        assert nodes == pytest.approx(values, abs=1e-10) and weights.sum() == pytest.approx(1)
+    again = np.random.RandomState(0).randint(0, 2, 6) * 2.0 - 1
+    np.testing.assert_allclose(samples[0][1], (vectors.T @ again) ** 2 / 6, atol=1e-10)
+    assert not np.allclose(samples[0][1], samples[1][1])
+
+
+def test_few_steps_have_the_moments_of_the_spectrum():
+    matrix, _ = symmetric([*np.linspace(-1, 1, 200), 10, 20])
+    samples = list(density(bowl(matrix), 8, 40))
+    for power in (1, 2, 3):
+        found = [float(weights @ nodes**power) for nodes, weights in samples]
+        error = np.std(found, ddof=1) / np.sqrt(len(found))
+        assert abs(np.mean(found) - np.trace(np.linalg.matrix_power(matrix, power)) / len(matrix)) < 4 * error
+    for nodes, weights in samples:
+        assert nodes.shape == weights.shape == (8,) and weights.sum() == pytest.approx(1)
+        assert nodes[-2:] == pytest.approx([10, 20], rel=1e-6)
+
+
+def test_a_spectrum_of_few_values_has_few_nodes():
+    [(nodes, weights)] = density(aslinearoperator(symmetric([*np.zeros(20), 1, 5])[0]), 10, 1)
+    assert nodes == pytest.approx([0, 1, 5], abs=1e-10) and weights.sum() == pytest.approx(1)
+    [(nodes, weights)] = density(aslinearoperator(np.zeros((5, 5))), 3, 1)
+    assert nodes.tolist() == [0] and weights.tolist() == [1]
+
+
+def test_the_vectors_of_lanczos_stay_orthogonal_after_an_eigenvalue_has_converged():
+    """Without reorthogonalisation the outlier is found again and again."""
+    matrix, _ = symmetric([*np.linspace(0, 1, 150), 1000])
+    diagonal, beside = lanczos(aslinearoperator(matrix), np.ones(151), 60)
+    nodes = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    assert len(nodes) == 60 and (nodes > 2).sum() == 1

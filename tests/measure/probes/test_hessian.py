@@ -1,0 +1,114 @@
+"""The probe of the Hessian: its measures, that they are of the subject's images, and that a stop is heard."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+
+from study.measure.probes import hessian, measure
+from study.measure.probes.curvature import Hessian, extremes
+from study.store.tables import read_table
+from tests.helpers import long, make_spec
+from tests.measure.probes.subjects import make, values
+from tests.measure.probes.test_schedule import SHORT, same, train, trained
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Few products for what doesn't look at the numbers."""
+    for name, value in {"DENSITY_STEPS": 3, "TRACE_SAMPLES": 2, "LARGEST": 1, "SMALLEST": 1}.items():
+        monkeypatch.setattr(hessian, name, value)
+
+
+def by_measure(found):
+    table = defaultdict(list)
+    for value in found:
+        table[value.measure].append(value)
+    return table
+
+
+@pytest.mark.parametrize("network", [long("plain"), "residual"])
+def test_its_measures_are_of_one_hessian(network):
+    subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch
+    before = {name: value.clone() for name, value in subject.network.state_dict().items()}
+    found = by_measure(values("hessian", subject))
+    assert all(torch.equal(value, before[name]) for name, value in subject.network.state_dict().items())
+    assert {name: [value.place for value in rows] for name, rows in found.items()} == {
+        "largest": [1, 2, 3, 4, 5],
+        "smallest": [1, 2],
+        "ratio": [0],
+        "trace": [0],
+        "trace_error": [0],
+        "density_node": list(range(1, 61)),
+        "density_weight": list(range(1, 61)),
+    }
+    number = {name: np.array([value.value for value in rows]) for name, rows in found.items()}
+    top, bottom = extremes(Hessian(subject.network.eval(), list(subject.batches())), 2, 1, tolerance=1e-5, seed=9)
+    assert number["largest"][:2] == pytest.approx(top.values, rel=1e-3)
+    assert number["smallest"][0] == pytest.approx(bottom.values[0], rel=1e-3)
+    assert (np.diff(number["largest"]) <= 0).all() and (np.diff(number["smallest"]) >= 0).all()
+    assert number["smallest"][0] < 0 < number["largest"][0]
+    assert number["ratio"][0] == pytest.approx(-number["smallest"][0] / number["largest"][0])
+    nodes, weights = number["density_node"], number["density_weight"]
+    assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
+    assert nodes[:30].max() == pytest.approx(number["largest"][0], rel=1e-3)
+    assert nodes.min() >= number["smallest"][0] * 1.001
+    # Two estimates of the trace, of which the second has two samples.
+    size = sum(weight.numel() for weight in subject.network.parameters())
+    error = number["trace_error"][0]
+    assert error > 0 and abs(number["trace"][0] - size * (weights @ nodes)) < 6 * error
+    assert {value.layer for rows in found.values() for value in rows} == {""}
+
+
+def test_it_measures_the_same_again(short):
+    assert values("hessian", make(16)) == values("hessian", make(16))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"order": "pre", "shortcut": "dropout"},
+        long({"shortcut": "exclusive_gate", "recipe__bn_groups": 2}),
+        {"block": "bottleneck", "depth": 11, "shortcut": "B"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_network_has_one(short, fields):
+    found = values("hessian", make(16, **fields))
+    assert all(math.isfinite(value.value) for value in found) and len(found) == 5 + 2 * 2 * 3
+
+
+def test_a_loss_that_is_no_number_gives_nan():
+    subject = make(16)
+    with torch.no_grad():
+        subject.network.head.bias[0] = float("nan")
+    found = by_measure(values("hessian", subject))
+    assert all(math.isnan(value.value) for rows in found.values() for value in rows)
+    assert len(found["largest"]) == 5 and len(found["smallest"]) == 2 and found["density_node"]
+
+
+@pytest.mark.parametrize("after", [2, 7])
+def test_a_stop_is_heard_between_two_batches(after, monkeypatch):
+    asked, batches, product = [0], [], Hessian._product
+
+    def stopped():
+        asked[0] += 1
+        return asked[0] > after
+
+    monkeypatch.setattr(Hessian, "_product", lambda *given: batches.append(0) or product(*given))
+    assert list(measure(["hessian", "weights"], make(), stopped)) == []
+    assert len(batches) == after - 1  # it was asked once before the first value, then before each batch
+
+
+def test_a_run_that_it_measures_trains_the_same(short, tmp_path):
+    fields = SHORT | {"recipe__iterations": 4}
+    [bare] = train(tmp_path, make_spec(**fields))
+    [probed] = train(tmp_path, make_spec(**fields, probes=["hessian"], probe_every=2, probe_images=16))
+    assert same(trained(bare), trained(probed))
+    found = read_table(probed.probes).to_pylist()
+    assert {row["iteration"] for row in found} == {0, 2, 4} and {row["probe"] for row in found} == {"hessian"}
+    assert all(math.isfinite(row["value"]) for row in found)

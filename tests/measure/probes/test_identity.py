@@ -1,0 +1,107 @@
+"""How far a block is from the identity, on blocks whose answer is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from study.measure.probes import Subject
+from tests.measure.probes.subjects import images_of, make, table
+
+
+def stem_output(subject: Subject) -> Tensor:
+    conv, bn = subject.network.stem[0], subject.network.stem[1]
+    x = F.conv2d(images_of(subject), conv.weight.detach().double(), padding=1)
+    statistics = [t.detach().double() for t in (bn.running_mean, bn.running_var, bn.weight, bn.bias)]
+    return F.relu(F.batch_norm(x, *statistics, eps=1e-5))
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B", "dropout"])
+def test_a_block_whose_branch_is_a_constant(shortcut: str) -> None:
+    subject = make(shortcut=shortcut)
+    block = subject.network.stages[0][0]
+    constant = torch.linspace(-1, 0.5, 16)
+    with torch.no_grad():
+        block.bn2.weight.zero_()
+        block.bn2.bias.copy_(constant)
+    x = stem_output(subject)
+    total = x + constant.double()[:, None, None]
+    branch = constant.double()[:, None, None].expand_as(x)
+    name = "stages.0.0"
+    assert table("identity", subject, "ratio")[name] == pytest.approx(float(branch.norm() / x.norm()), rel=1e-5)
+    change = (total.clamp(min=0) - x).norm() / x.norm()
+    assert table("identity", subject, "change")[name] == pytest.approx(float(change), rel=1e-5)
+    share = float((total < 0).double().mean())
+    assert 0.2 < share < 0.8
+    assert table("identity", subject, "truncated")[name] == pytest.approx(share, abs=1e-3)
+
+
+def test_a_block_whose_branch_is_zero_is_the_identity() -> None:
+    subject = make()
+    with torch.no_grad():
+        for _, block in subject.network.blocks():
+            block.bn2.weight.zero_()
+            block.bn2.bias.zero_()
+    for measured in ("ratio", "change", "truncated"):
+        found = table("identity", subject, measured)
+        assert found == dict.fromkeys(["stages.0.0", "stages.1.0", "stages.2.0"], 0.0)
+
+
+def test_a_shortcut_that_scales_is_what_the_change_is_from() -> None:
+    subject = make(shortcut="scaled", shortcut_scale=0.5, branch_scale=0.0)
+    assert list(table("identity", subject, "change").values()) == pytest.approx([0, 0, 0], abs=1e-7)
+    assert min(table("identity", subject, "ratio").values()) > 0.1
+
+
+def test_the_blocks_of_a_plain_network() -> None:
+    subject = make(network="plain", depth=14)
+    expected, change, negative = {}, {}, {}
+
+    def before(name):  # type: ignore[no-untyped-def]
+        return lambda module, given: expected.setdefault(name, []).append(given[0].double())
+
+    def branch(name):  # type: ignore[no-untyped-def]
+        return lambda module, given, out: negative.setdefault(name, []).append(out.double())
+
+    def after(name):  # type: ignore[no-untyped-def]
+        return lambda module, given, out: change.setdefault(name, []).append(out.double())
+
+    handles = []
+    for name, block in subject.network.blocks():
+        handles += [block.register_forward_pre_hook(before(name)), block.register_forward_hook(after(name))]
+        handles.append(block.bn2.register_forward_hook(branch(name)))
+    with torch.no_grad():
+        for images, _ in subject.batches():
+            subject.network.eval()(images)
+    for handle in handles:
+        handle.remove()
+    xs, ys, fs = ({name: torch.cat(parts) for name, parts in d.items()} for d in (expected, change, negative))
+    ratio = {name: float(fs[name].norm() / xs[name].norm()) for name in xs}
+    assert table("identity", subject, "ratio") == pytest.approx(ratio, rel=1e-5)
+    same = [
+        "stages.0.0",
+        "stages.0.1",
+        "stages.1.1",
+        "stages.2.1",
+    ]  # the first block of a later stage has another shape
+    moved = {name: float((ys[name] - xs[name]).norm() / xs[name].norm()) for name in same}
+    assert table("identity", subject, "change") == pytest.approx(moved, rel=1e-5)
+    cut = {name: float((fs[name] < 0).double().mean()) for name in fs}
+    assert table("identity", subject, "truncated") == pytest.approx(cut, abs=1e-3)
+
+
+@pytest.mark.parametrize("order", ["relu_before_add", "relu_only_pre", "pre"])
+def test_an_order_without_a_relu_after_the_addition_cuts_nothing_off(order: str) -> None:
+    assert set(table("identity", make(order=order), "truncated").values()) == {0.0}
+
+
+def test_a_bn_between_addition_and_relu_is_part_of_what_the_relu_gets() -> None:
+    subject = make(order="bn_after_add")
+    bn = subject.network.stages[0][0].bn2
+    with torch.no_grad():
+        bn.bias.fill_(-100)
+        assert table("identity", subject, "truncated")["stages.0.0"] == 1.0
+        bn.bias.fill_(100)
+        assert table("identity", subject, "truncated")["stages.0.0"] == 0.0

@@ -1,0 +1,139 @@
+"""Deleted blocks and lengths of paths, against networks edited by hand and against all paths one by one."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from study.measure.probes.paths import by_length, measure
+from study.measure.probes.subject import Subject
+from study.networks.blocks import Block
+from study.networks.network import build
+from study.training.feeds.images import Images
+from tests.helpers import make_spec, tiny_images
+from tests.networks.test_network import random_bn
+
+
+def subject(**fields):
+    """A network with BN that matters, on images of noise."""
+    spec = make_spec(**{"depth": 14, "recipe__batch_size": 20} | fields)
+    network = build(spec, 1, 10)
+    random_bn(network)
+    return Subject.of(spec, network.state_dict(), Images(tiny_images(), torch.device("cpu")), 80)
+
+
+def values(found, name):
+    return {v.layer: v.value for v in found if v.measure == name}
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, 1, 8, 8, dtype=torch.float64, generator=generator), torch.tensor([1, 5, 7])
+
+
+def prepared(**fields):
+    network = build(make_spec(**{"depth": 14} | fields), 1, 10).double().eval().requires_grad_(False)
+    random_bn(network)
+    return network
+
+
+def along_one_path(network, images, labels, chosen):
+    """The gradient to the first block's input along one path: `chosen` says for each block whether through its branch."""
+    start = network.stem(images).requires_grad_()
+    x = start
+    ways = iter(chosen)
+    for block in (module for stage in network.stages for module in stage):
+        if not isinstance(block, Block):
+            x = block(x)
+            continue
+        branch, carried = block.branch(x), x
+        if next(ways):
+            carried = x.detach()
+        else:
+            branch = branch.detach()
+        x = block.after(block.join(carried, branch.clone()))
+    return torch.autograd.grad(F.cross_entropy(network.classify(x), labels), start)[0]
+
+
+FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"}, {"shortcut": "scaled"},
+          {"shortcut": "projection", "order": "pre"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", FIELDS, ids=str)
+def test_the_gradient_by_length_is_the_sum_over_all_paths_of_that_length(fields):
+    network, (images, labels) = prepared(**fields), batch()
+    parts = by_length(network, images, labels)
+    blocks = len(list(network.blocks()))
+    expected = [torch.zeros_like(parts[0]) for _ in range(blocks + 1)]
+    for chosen in product((False, True), repeat=blocks):
+        expected[sum(chosen)] += along_one_path(network, images, labels, chosen)
+    assert len(parts) == blocks + 1 == 7
+    for part, other in zip(parts, expected, strict=True):
+        torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("longest", [2, 64])
+def test_the_parts_add_up_to_the_gradient(longest):
+    network, (images, labels) = prepared(), batch()
+    start = network.stem(images).requires_grad_()
+    x = start
+    for _, block in network.blocks():
+        x = block(x)
+    (whole,) = torch.autograd.grad(F.cross_entropy(network.classify(x), labels), start)
+    parts = by_length(network, images, labels, longest)
+    assert len(parts) == min(7, longest + 2)
+    torch.testing.assert_close(torch.stack(parts).sum(0), whole, rtol=1e-9, atol=1e-15)
+    for part, other in zip(parts[:3], by_length(network, images, labels)[:3], strict=True):
+        torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
+
+
+def test_without_branches_all_of_the_gradient_goes_along_the_shortcuts():
+    network, (images, labels) = prepared(order="pre"), batch()
+    for _, block in network.blocks():
+        block.conv2.weight.zero_()
+    norms = [float(part.norm()) for part in by_length(network, images, labels)]
+    assert norms[0] > 0 and not any(norms[1:])
+
+
+@pytest.mark.parametrize("fields", [{}, {"network": "plain"}, {"block": "bottleneck", "depth": 20}], ids=str)
+def test_a_deleted_block_is_a_network_without_it(fields):
+    tested = subject(**fields)
+    found = list(measure(tested))
+    batches = list(tested.batches(count=20))
+    images, labels = batches[0]
+    deleted = values(found, "deleted_error")
+    network = tested.network
+    blocks = dict(network.blocks())
+    plain = tested.spec.network == "plain"
+    assert len(deleted) == len(blocks) - (2 if plain else 0)
+    assert len(batches) == 1
+    for name, error in deleted.items():
+        original = blocks[name].forward
+
+        def without(x, block=blocks[name]):
+            return x if plain else block.after(block.shortcut(x).clone())
+
+        blocks[name].forward = without
+        wrong = (network(images).argmax(1) != labels).double().mean()
+        blocks[name].forward = original
+        assert error == pytest.approx(100 * float(wrong))
+    wrong = (network(images).argmax(1) != labels).double().mean()
+    assert values(found, "error")[""] == pytest.approx(100 * float(wrong))
+    expected = float(F.cross_entropy(network(images), labels))
+    assert values(found, "loss")[""] == pytest.approx(expected, rel=1e-5)
+
+
+def test_shares_add_up_and_their_mean_is_the_effective_depth():
+    found = list(measure(subject()))
+    shares = [v.value for v in found if v.measure == "path_share"]
+    assert sum(shares) == pytest.approx(1)
+    (depth,) = [v.value for v in found if v.measure == "effective_depth"]
+    assert depth == pytest.approx(2 + 2 * sum(k * share for k, share in enumerate(shares)))
+    assert 2 < depth < 14
+
+
+def test_a_plain_network_has_one_path():
+    assert not {v.measure for v in measure(subject(network="plain"))} & {"path_norm", "effective_depth"}

@@ -1,0 +1,222 @@
+"""Directions: norms, draws, differences, and the principal directions of a trajectory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from study.measure.probes import confusion
+from study.measure.surface import directions
+from study.measure.surface.directions import principal, projected, random, towards
+from study.measure.surface.flat import Flat
+from study.networks.network import Network, build
+from tests.helpers import make_spec
+
+NETWORKS = [
+    {"network": "plain"},
+    {"shortcut": "B"},
+    {"block": "bottleneck", "depth": 11, "shortcut": "exclusive_gate"},
+    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+]
+
+
+def centre(**fields: object) -> tuple[Network, Flat, Tensor]:
+    network = build(make_spec(**fields), 1, 10)
+    flat = Flat(network)
+    return network, flat, flat.pack(network.state_dict())
+
+
+@pytest.mark.parametrize("fields", NETWORKS)
+def test_every_filter_of_a_direction_has_the_norm_of_the_weights(fields: dict[str, object]) -> None:
+    network, flat, vector = centre(**fields)
+    weights = {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    for direction in random(flat, vector, 0, 2, "filter"):
+        for (name, d), (_, w) in zip(flat.parts(direction), flat.parts(vector), strict=True):
+            if name in weights:
+                torch.testing.assert_close(d.flatten(1).norm(dim=1), w.flatten(1).norm(dim=1), rtol=1e-5, atol=0)
+            else:  # biases, BN's parameters and its statistics
+                assert not d.any()
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+def test_coarser_normalisations(kind: str) -> None:
+    _, flat, vector = centre()
+    [direction] = random(flat, vector, 0, 1, kind)
+    pairs = [(d, w) for (_, d), (_, w) in zip(flat.parts(direction), flat.parts(vector), strict=True) if d.ndim > 1]
+    if kind == "model":
+        pairs = [tuple(torch.cat([part.flatten() for part in side]) for side in zip(*pairs, strict=True))]  # type: ignore[misc]
+    for d, w in pairs:
+        torch.testing.assert_close(d.norm(), w.norm(), rtol=1e-5, atol=0)
+    # One scale for all its filters: these do not have the weights' norms.
+    stem = [dict(flat.parts(side))["stem.0.weight"].flatten(1).norm(dim=1) for side in (direction, vector)]
+    assert not torch.allclose(*stem, rtol=0.05)
+
+
+def test_by_weight_each_draw_is_multiplied_by_its_weight() -> None:
+    _, flat, vector = centre()
+    by_weight, by_model = (random(flat, vector, 0, 2, kind) for kind in ("weight", "model"))
+    for axis in range(2):
+        for (_, d), (_, drawn), (_, w) in zip(*map(flat.parts, (by_weight[axis], by_model[axis], vector)), strict=True):
+            if w.ndim > 1:
+                ratio = d / (drawn * w)
+                torch.testing.assert_close(ratio, torch.full_like(ratio, float(ratio.flatten()[0])), rtol=1e-4, atol=0)
+            else:
+                assert not d.any()
+
+
+@pytest.mark.parametrize("kind", ["filter", "weight"])
+def test_with_nothing_ignored_biases_and_bn_move_along_themselves(kind: str) -> None:
+    network, flat, vector = centre()
+    parameters = {name for name, _ in network.named_parameters()}
+    usual, every = (random(flat, vector, 0, 2, kind, ignore=ignore) for ignore in ("biasbn", "none"))
+    for axis in range(2):
+        for (name, d), (_, before), (_, w) in zip(*map(flat.parts, (every[axis], usual[axis], vector)), strict=True):
+            assert torch.equal(d, w if w.ndim == 1 and name in parameters else before)
+
+
+def test_each_axis_and_each_plane_has_draws_of_its_own_that_repeat() -> None:
+    _, flat, vector = centre()
+    planes = [random(flat, vector, number, 2, "filter") for number in (0, 0, 1)]
+    assert torch.equal(planes[0], planes[1])
+    rows = torch.cat([planes[0], planes[2]]).double()
+    cosines = rows @ rows.T / rows.norm(dim=1)[:, None] / rows.norm(dim=1)[None, :]
+    assert (cosines - torch.eye(4)).abs().max() < 0.05
+
+
+def test_a_line_is_the_first_axis_of_its_plane() -> None:
+    _, flat, vector = centre()
+    assert torch.equal(random(flat, vector, 3, 1, "filter")[0], random(flat, vector, 3, 2, "filter")[0])
+
+
+def test_orthogonal_directions_keep_their_norms() -> None:
+    _, flat, vector = centre()
+    first, second = random(flat, vector, 0, 2, "filter", orthogonal=True)
+    for (_, a), (_, b), (_, w) in zip(flat.parts(first), flat.parts(second), flat.parts(vector), strict=True):
+        if a.ndim > 1:
+            torch.testing.assert_close(b.flatten(1).norm(dim=1), w.flatten(1).norm(dim=1), rtol=1e-5, atol=0)
+            inner = (a.double() * b.double()).flatten(1).sum(1)
+            assert (inner.abs() < 1e-6 * w.flatten(1).norm(dim=1) ** 2).all()
+
+
+def test_a_filter_of_zeros_stays_one() -> None:
+    _, flat, vector = centre()
+    dict(flat.parts(vector))["stem.0.weight"][3] = 0
+    [direction] = random(flat, vector, 0, 1, "filter")
+    stem = dict(flat.parts(direction))["stem.0.weight"]
+    assert not stem[3].any() and stem[2].any() and direction.isfinite().all()
+
+
+def test_differences_lead_from_one_network_to_the_other_with_its_statistics() -> None:
+    a, b = torch.randn(10), torch.randn(10)
+    assert torch.equal(a + towards(a, [b])[0], a + (b - a))
+
+
+def test_a_state_of_another_network_is_refused() -> None:
+    _, flat, _ = centre()
+    for fields in ({"depth": 14}, {"width": 2}, {"shortcut": "B"}):
+        with pytest.raises(ValueError, match="not the state of this network"):
+            flat.pack(build(make_spec(**fields), 1, 10).state_dict())
+
+
+# -- a descent whose directions are known ---------------------------------------------------------------------------------
+
+
+class Plain(nn.Module):
+    """Three weights and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3))
+
+
+def descent() -> Tensor:
+    """Gradient descent on (a x^2 + b y^2 + c z^2) / 2: x_t = (1 - rate a)^t x_0, from (1, 1, 0)."""
+    factors = torch.tensor([0.99, 0.5, 1.0])
+    start = torch.tensor([1.0, 1.0, 0.0])
+    return torch.stack([start * factors**t for t in range(20)])
+
+
+def test_a_quadratic_descent_has_its_known_principal_directions() -> None:
+    flat = Flat(Plain())  # type: ignore[arg-type]
+    points = descent()
+    found = principal(flat, points, 2)
+    # Uncentred second moments, by hand.
+    values, vectors = torch.linalg.eigh(points.double().T @ points.double())
+    for axis, place in enumerate((2, 1)):
+        assert abs(abs(float(vectors[:, place] @ found.directions[axis].double())) - 1) < 1e-6
+        assert found.explained[axis] == pytest.approx(float(values[place] / values.sum()), rel=1e-9)
+    torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.coordinates, points.double() @ found.directions.double().T, atol=1e-6, rtol=0)
+    assert found.residuals.max() < 1e-6 and sum(found.explained) == pytest.approx(1)
+
+
+def test_the_matrix_is_not_centred() -> None:
+    flat = Flat(Plain())  # type: ignore[arg-type]
+    # Far from the centre along x, spread along y: centring would find y first.
+    points = torch.tensor([[10.0, y, 0.0] for y in (-1.0, -0.5, 0.5, 1.0)])
+    found = principal(flat, points, 1)
+    assert abs(float(found.directions[0, 0])) > 0.999
+    assert torch.allclose(found.coordinates[:, 0].abs(), torch.full((4,), 10.0, dtype=torch.float64), rtol=1e-3)
+    torch.testing.assert_close(
+        found.residuals, torch.tensor([1.0, 0.5, 0.5, 1.0], dtype=torch.float64), rtol=0.01, atol=0
+    )
+
+
+@pytest.mark.parametrize(("snapshots", "offset"), [(3, 0.0), (12, 0.0), (12, 30.0)])
+def test_centred_it_is_scikit_learns_pca(snapshots: int, offset: float) -> None:
+    _network, flat, _ = centre()
+    draw = torch.Generator().manual_seed(0)
+    ways = torch.randn(snapshots, flat.weights, generator=draw) * torch.linspace(2, 1, snapshots)[:, None] + offset
+    ways[-1] = 0  # the end
+    found, theirs = principal(flat, ways, 2, centred=True), PCA(2).fit(ways.double().numpy())
+    assert found.explained == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
+    components = torch.from_numpy(theirs.components_)
+    ours = found.directions[:, : flat.weights].double()
+    signs = (ours * components).sum(1).sign()
+    torch.testing.assert_close(ours, components * signs[:, None], rtol=0, atol=1e-6)
+    # As in the code of Li et al. the plane goes through the end, not through the mean.
+    torch.testing.assert_close(found.coordinates, ways.double() @ ours.T, rtol=1e-5, atol=1e-4)
+    assert not found.coordinates[-1].any() and float(found.residuals[-1]) == 0
+    assert principal(flat, ways, 2).explained != pytest.approx(found.explained, rel=1e-3)
+
+
+def test_snapshots_are_projected_by_least_squares() -> None:
+    axes = torch.tensor([[2.0, 0.0, 0.0, 9.0], [1.0, 1.0, 0.0, 9.0]])  # at an angle; the last value is no weight
+    ways = torch.tensor([[3.0, 1.0, 0.0], [3.0, 1.0, 4.0], [0.0, 0.0, 0.0]])
+    coordinates, residuals = projected(ways, axes)
+    wanted = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(coordinates, wanted)
+    torch.testing.assert_close(residuals, torch.tensor([0.0, 4.0, 0.0], dtype=torch.float64))
+
+
+def test_snapshots_on_a_line_span_no_plane() -> None:
+    flat = Flat(Plain())  # type: ignore[arg-type]
+    line = torch.arange(5.0)[:, None] * torch.tensor([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="do not span 2 dimensions"):
+        principal(flat, line, 2)
+    assert principal(flat, line, 1).explained == pytest.approx([1.0])
+
+
+def test_statistics_of_bn_have_no_part_in_principal_directions() -> None:
+    _network, flat, _ = centre()
+    ways = 0.1 * torch.randn(4, flat.weights, generator=torch.Generator().manual_seed(0))
+    found = principal(flat, ways, 2)
+    assert found.directions[:, : flat.weights].any() and not found.directions[:, flat.weights :].any()
+
+
+def test_many_snapshots_are_multiplied_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies in float64 of all 164 snapshots of a ResNet-110 would take 2.3 GB more."""
+    _network, flat, _ = centre()
+    ways = torch.randn(16, flat.weights, generator=torch.Generator().manual_seed(0))
+    whole = principal(flat, ways, 2)
+    monkeypatch.setattr(confusion, "AT_ONCE", 16 * 1000)
+    monkeypatch.setattr(directions, "AT_ONCE", 16 * 1000)
+    widths = []
+    double = Tensor.double
+    monkeypatch.setattr(Tensor, "double", lambda part: widths.append(part.numel()) or double(part))
+    parted = principal(flat, ways, 2)
+    assert max(widths) == 16 * 1000 < ways.numel()
+    torch.testing.assert_close(parted.directions, whole.directions)
+    torch.testing.assert_close(parted.coordinates, whole.coordinates)

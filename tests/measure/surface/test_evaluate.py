@@ -1,0 +1,271 @@
+"""Loss and error at a point: equal to what training recorded, to plain evaluation, and to themselves."""
+
+from __future__ import annotations
+
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from study.config.surface import Surface
+from study.measure.probes.batch_norm import recalibrate
+from study.measure.probes.subject import Stopped
+from study.measure.surface import evaluate, plane
+from study.measure.surface.directions import random
+from study.measure.surface.evaluate import Evaluator, Measured
+from study.measure.surface.flat import Flat
+from study.measure.surface.plane import Plane
+from study.networks.network import Network, loaded, structure
+from study.store import runs as store
+from study.store.layout import RunFiles
+from study.training.feeds.images import Images
+from study.training.start import final
+from tests.helpers import make_spec, read_rows
+
+MODES = ["frozen", "recalibrated", "batch"]
+
+
+def surface_of(run: RunFiles, **fields: object) -> Surface:
+    return Surface.model_validate({"run": run.run_id, **fields})
+
+
+def evaluator(run: RunFiles, images: Images, **fields: object) -> Evaluator:
+    surface = surface_of(run, **fields)
+    return Evaluator(surface, store.read_spec(run), plane.make(surface, run, [], images), images)
+
+
+def at(made: Evaluator, *coordinates: float) -> dict[str, tuple[float, float]]:
+    return {split: tuple(measured) for split, measured in made.at(coordinates).items()}
+
+
+def network_at(made: Evaluator, run: RunFiles, *coordinates: float) -> Network:
+    """The network at a point, made anew in the plainest way."""
+    vector = made.centre.double() + torch.tensor(coordinates, dtype=torch.float64) @ made.directions.double()
+    network = structure(store.read_spec(run), 1, 10).eval()
+    state = dict(made.flat.parts(vector.float()))
+    network.load_state_dict(state, strict=False)
+    return network
+
+
+def whole(images: Images, split: str) -> tuple[Tensor, Tensor]:
+    return images.at(split, torch.arange(images.count(split)))
+
+
+def loss_of(network: Network, images: Tensor, labels: Tensor) -> float:
+    with torch.no_grad():
+        return float(F.cross_entropy(network(images).double(), labels))
+
+
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_the_centre_is_what_training_recorded(name: str, trained: dict[str, RunFiles], digits: Images) -> None:
+    found = evaluator(trained[name], digits).at((0.0, 0.0))
+    last = {row["split"]: row for row in read_rows(trained[name].curves)}
+    for split, recorded in (("train", last["train_clean"]), ("test", last["test"])):
+        assert found[split].loss == pytest.approx(recorded["loss"], rel=1e-5)
+        assert found[split].error == recorded["error"]
+
+
+@pytest.mark.parametrize("bn", MODES)
+def test_a_point_measured_twice_is_the_same_to_the_last_bit(
+    bn: str, trained: dict[str, RunFiles], digits: Images
+) -> None:
+    places = [(0.3, -0.4), (0.0, 0.0), (-1.0, 1.0)]
+    made = evaluator(trained["residual"], digits, bn=bn, bn_images=256 if bn == "recalibrated" else None)
+    first = [at(made, *place) for place in places]
+    assert [at(made, *place) for place in reversed(places)] == first[::-1]
+    again = evaluator(trained["residual"], digits, bn=bn, bn_images=256 if bn == "recalibrated" else None)
+    assert at(again, *places[2]) == first[2]
+    assert first[0] != first[1]
+
+
+def test_frozen_statistics_are_the_centres(trained: dict[str, RunFiles], digits: Images) -> None:
+    run = trained["residual"]
+    made = evaluator(run, digits)
+    network = network_at(made, run, 0.2, -0.1)
+    for name, buffer in network.named_buffers():
+        if name.endswith(("mean", "var")):
+            assert torch.equal(buffer, final(run)["network"][name])
+    for split, measured in made.at((0.2, -0.1)).items():
+        assert measured.loss == pytest.approx(loss_of(network, *whole(digits, split)), rel=1e-5)
+
+
+def test_recalibrated_statistics_are_those_of_training_images_at_the_point(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run = trained["plain"]
+    made = evaluator(run, digits, bn="recalibrated", bn_images=300)
+    network = network_at(made, run, 0.5, 0.5)
+    frozen = loss_of(network, *whole(digits, "test"))
+    batch, chosen = store.read_spec(run).recipe.batch_size, np.random.RandomState(0).permutation(len(digits))[:300]
+    parts = np.array_split(chosen, -(-300 // batch))
+    recalibrate(network, [digits.at("train", torch.from_numpy(part))[0] for part in parts])
+    expected = loss_of(network, *whole(digits, "test"))
+    found = made.at((0.5, 0.5))["test"].loss
+    assert found == pytest.approx(expected, rel=1e-5) and found != pytest.approx(frozen, rel=0.05)
+    assert {id(module.training) for module in network.modules()} == {id(False)}
+
+
+def test_batch_statistics_are_each_batchs_own(trained: dict[str, RunFiles], digits: Images) -> None:
+    run = trained["plain"]
+    made = evaluator(run, digits, bn="batch", data="test")
+    network = network_at(made, run, 0.5, 0.5).train()
+    count, size = digits.count("test"), store.read_spec(run).recipe.batch_size
+    order = np.random.RandomState(0).permutation(count)
+    losses = []
+    with torch.no_grad():
+        for part in np.array_split(order, -(-count // size)):
+            images, labels = digits.at("test", torch.from_numpy(part))
+            losses.append(F.cross_entropy(network(images), labels, reduction="sum"))
+    assert made.at((0.5, 0.5))["test"].loss == pytest.approx(float(sum(losses)) / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("bn", MODES)
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_rescaling_a_filter_under_bn_leaves_the_surface_unchanged(
+    name: str, bn: str, trained: dict[str, RunFiles], digits: Images
+) -> None:
+    """Filter normalisation is for this (Li et al. 2018, section 4); running statistics are rescaled with the filter."""
+    run = trained[name]
+    spec, surface = store.read_spec(run), surface_of(run, bn=bn)
+    state = dict(final(run)["network"])
+    network = loaded(spec, state, 1, 10)
+    flat = Flat(network)
+    made = {}
+    for factor in (1.0, 7.0):
+        scaled = {key: tensor.clone() for key, tensor in state.items()}
+        for conv, bn_name in (("stem.0", "stem.1"), ("stages.1.0.conv1", "stages.1.0.bn1")):
+            scaled[f"{conv}.weight"][2] *= factor
+            scaled[f"{bn_name}.running_mean"][2] *= factor
+            scaled[f"{bn_name}.running_var"][2] *= factor**2
+        centre = flat.pack(scaled)
+        spanned = random(flat, centre, 0, 2, "filter")
+        ranges = ((-1.0, 1.0), (-1.0, 1.0))
+        made[factor] = Evaluator(surface, spec, Plane(centre, spanned, ranges, "", 1), digits)
+    for place in ((0.0, 0.0), (0.2, -0.1), (0.4, 0.3)):
+        one, other = (made[factor].at(place)["train"].loss for factor in made)
+        assert one == pytest.approx(other, rel=2e-3), place  # eps in BN's variance is not rescaled
+
+
+def test_a_subset_is_of_the_training_images_alone(trained: dict[str, RunFiles], digits: Images) -> None:
+    made = evaluator(trained["plain"], digits, subset=100)
+    assert (made.images("train"), made.images("test")) == (100, digits.count("test"))
+    chosen = np.sort(np.random.RandomState(0).permutation(len(digits))[:100])
+    network = network_at(made, trained["plain"], 0.0, 0.0)
+    expected = loss_of(network, *digits.at("train", torch.from_numpy(chosen)))
+    found = made.at((0.0, 0.0))
+    assert found["train"].loss == pytest.approx(expected, rel=1e-5)
+    assert found["test"] == evaluator(trained["plain"], digits).at((0.0, 0.0))["test"]
+
+
+def test_bf16_is_near(trained: dict[str, RunFiles], digits: Images) -> None:
+    for bn in MODES:
+        wide, low = (
+            evaluator(trained["residual"], digits, bn=bn, precision=p).at((0.1, 0.1))["train"].loss
+            for p in ("fp32", "bf16")
+        )
+        assert low != wide and low == pytest.approx(wide, abs=1e-2)
+
+
+@pytest.mark.parametrize("bn", MODES)
+def test_images_that_are_kept_give_the_same_as_those_made_anew(
+    bn: str, trained: dict[str, RunFiles], digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew = evaluator(trained["residual"], digits, bn=bn)
+    assert not any(isinstance(batches, list) for batches in anew._batches.values())  # no copy in each worker of a CPU
+    monkeypatch.setattr(digits, "recordable", False)  # as of a stream, whose images are decoded
+    kept = evaluator(trained["residual"], digits, bn=bn)
+    assert all(isinstance(batches, list) for batches in (kept._calibration or [], *kept._batches.values()))
+    assert at(kept, 0.3, 0.1) == at(anew, 0.3, 0.1)
+    monkeypatch.setattr(evaluate, "RESIDENT", 0)
+    dear = evaluator(trained["residual"], digits, bn=bn)
+    assert not any(isinstance(batches, list) for batches in (dear._calibration, *dear._batches.values()))
+
+
+@pytest.mark.parametrize("bn", MODES)
+def test_memory_is_free_as_soon_as_an_evaluator_is_let_go(
+    bn: str, trained: dict[str, RunFiles], digits: Images
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        made = evaluator(trained["residual"], digits, bn=bn)
+        made.at((0.1, 0.1))
+        left = weakref.ref(made)
+        del made
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_a_point_is_left_at_its_next_batch(trained: dict[str, RunFiles], digits: Images) -> None:
+    made = evaluator(trained["residual"], digits, bn="batch")
+    expected = at(made, 0.1, 0.1)
+    for measure in (lambda stopped: made.at((0.3, 0.0), stopped), lambda stopped: made.of(made.centre, stopped)):
+        answers = [False, False, True]
+        with pytest.raises(Stopped):
+            measure(lambda: answers.pop(0))  # noqa: B023
+        assert not answers
+    assert at(made, 0.1, 0.1) == expected
+
+
+def test_no_number_is_a_value(trained: dict[str, RunFiles], digits: Images) -> None:
+    made = evaluator(trained["residual"], digits)
+    with torch.no_grad():
+        made.centre[0] = math.nan
+    assert at(made, 0.0, 0.0)["train"] == pytest.approx((math.nan, 100.0), nan_ok=True)
+    made = evaluator(trained["residual"], digits)
+    with torch.no_grad():
+        dict(made.flat.parts(made.directions[0]))["head.weight"].fill_(1e38)
+    found = made.at((1.0, 0.0))["train"]
+    assert not math.isfinite(found.loss)
+    # What was no number at one point is none of the next one's business.
+    assert at(made, 0.0, 0.0) == at(evaluator(trained["residual"], digits), 0.0, 0.0)
+
+
+def test_a_prediction_without_a_loss_is_wrong() -> None:
+    sums = evaluate._Sums(torch.device("cpu"))
+    logits = torch.tensor([[5.0, 1.0], [math.nan, 1.0], [1.0, 5.0], [1.0, math.nan]])
+    sums.add(logits, torch.tensor([0, 0, 0, 1]))
+    assert sums.means(4) == pytest.approx(Measured(math.nan, 75.0), nan_ok=True)
+
+
+def test_other_vectors_and_points_do_not_get_into_each_others_way(trained: dict[str, RunFiles], digits: Images) -> None:
+    made = evaluator(trained["plain"], digits)
+    before = at(made, 0.1, 0.2)
+    other = made.flat.pack(final(trained["other"])["network"])
+    last = {row["split"]: row for row in read_rows(trained["other"].curves)}
+    assert made.of(other)["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-5)
+    moved = made.move((0.1, 0.2))
+    assert not any(isinstance(m, nn.BatchNorm2d) and m.training for m in moved.modules())
+    assert at(made, 0.1, 0.2) == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"order": "pre"},
+        {"block": "bottleneck", "depth": 11, "shortcut": "B"},
+        {"shortcut": "exclusive_gate"},
+        {"shortcut": "dropout"},
+        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    ],
+)
+@pytest.mark.parametrize("bn", MODES)
+def test_all_kinds_of_networks(bn: str, fields: dict[str, object], digits: Images) -> None:
+    spec = make_spec(**fields)
+    network = structure(spec, 1, 10)
+    flat = Flat(network)
+    centre = flat.pack(network.state_dict())
+    spanned = Plane(centre, random(flat, centre, 0, 2, "filter"), ((-1.0, 1.0),) * 2, "", 1)
+    surface = Surface.model_validate({"run": "any-000000000000", "bn": bn, "subset": 64, "data": "train"})
+    made = Evaluator(surface, spec, spanned, digits)
+    assert math.isfinite(made.at((0.1, 0.0))["train"].loss)
+    if bn == "frozen":
+        chosen = np.sort(np.random.RandomState(0).permutation(len(digits))[:64])
+        expected = loss_of(network.eval(), *digits.at("train", torch.from_numpy(chosen)))
+        assert made.at((0.0, 0.0))["train"].loss == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,240 @@
+"""Planes: what spans them, on disk and off it, and what is said where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from study.config.surface import Surface
+from study.errors import StudyError
+from study.measure.surface import plane
+from study.measure.surface.evaluate import Evaluator
+from study.measure.surface.flat import Flat
+from study.measure.surface.lattice import PATH, chunks
+from study.networks.network import build
+from study.store import runs as store
+from study.store.layout import RunFiles, SurfaceFiles
+from study.training import checkpoint
+from study.training.feeds.images import Images
+from study.training.start import final
+from tests.helpers import make_spec, open_run, read_rows, seal_run, tiny_images
+
+
+def surface_of(run: RunFiles, **fields: object) -> Surface:
+    return Surface.model_validate({"run": run.run_id, **fields})
+
+
+@pytest.fixture
+def copies(trained: dict[str, RunFiles], tmp_path: Path) -> dict[str, RunFiles]:
+    """The trained runs, to be spoilt."""
+    results = trained["plain"].results
+    shutil.copytree(results, tmp_path / "results")
+    return {name: RunFiles(tmp_path / "results" / run.folder.relative_to(results)) for name, run in trained.items()}
+
+
+@pytest.mark.parametrize("kind", ["random", "pca"])
+def test_a_plane_comes_back_from_disk_as_it_was(
+    kind: str, trained: dict[str, RunFiles], digits: Images, tmp_path: Path
+) -> None:
+    made = plane.make(surface_of(trained["plain"], plane=kind), trained["plain"], [], digits)
+    files = SurfaceFiles(tmp_path / "a-surface")
+    assert plane.load(files) is None
+    made.save(files)
+    back = plane.load(files)
+    assert back is not None
+    for field in dataclasses.fields(plane.Plane):
+        ours, theirs = getattr(made, field.name), getattr(back, field.name)
+        assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
+
+
+def test_a_damaged_plane_is_out_of_the_way(
+    trained: dict[str, RunFiles], digits: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = SurfaceFiles(tmp_path / "a-surface")
+    plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(files)
+    [path] = files.planes()
+    path.write_bytes(path.read_bytes()[:-100])
+    assert plane.load(files) is None and "checksum" in caplog.text
+    assert files.planes() == []
+    plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(SurfaceFiles(tmp_path / "other"))
+    [path] = SurfaceFiles(tmp_path / "other").planes()
+    shutil.copy(path, files.folder)
+    assert plane.load(files) is None and "another surface" in caplog.text
+
+
+def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], digits: Images) -> None:
+    run, others = trained["plain"], [trained["other"]]
+    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
+    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
+    for place, files in ((0.0, run), (1.0, others[0])):
+        last = {row["split"]: row for row in read_rows(files.curves)}
+        found = made.at((place,))
+        assert found["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
+        assert found["test"].error == last["test"]["error"]
+    assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
+
+
+def test_three_networks_span_a_plane(trained: dict[str, RunFiles], digits: Images) -> None:
+    """The plain network and its twin have the same tensors, and so lie in one space."""
+    run, others = trained["plain"], [trained["other"], trained["residual"]]
+    surface = surface_of(run, plane="interpolate", to=[other.run_id for other in others])
+    made = plane.make(surface, run, others, digits)
+    evaluator = Evaluator(surface, store.read_spec(run), made, digits)
+    last = {row["split"]: row for row in read_rows(others[0].curves)}
+    assert evaluator.at((1.0, 0.0))["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
+    assert -1 < made.facts["cosine"] < 1 and made.ranges == ((-0.5, 1.5), (-0.5, 1.5))
+
+
+def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
+    copies: dict[str, RunFiles], digits: Images, tmp_path: Path
+) -> None:
+    """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
+    other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
+    surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
+    with pytest.raises(StudyError, match=r"was trained with recipe\.mean channel, the centre with pixel"):
+        plane.make(surface, copies["plain"], [other], digits)
+
+
+def test_beyond_the_ends_of_a_line_statistics_that_cannot_be_have_no_loss(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run, others = trained["plain"], [trained["other"]]
+    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
+    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
+    network = made.move((40.0,))
+    assert any(bool((values < 0).any()) for name, values in network.named_buffers() if name.endswith("running_var"))
+    assert math.isnan(made.at((40.0,))["train"].loss)
+
+
+@pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
+def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(
+    bn: str, sizes: list[int], digits: Images, tmp_path: Path
+) -> None:
+    run = open_run(tmp_path / "results", make_spec(recipe__batch_size=32, recipe__bn_groups=4))
+    network = build(store.read_spec(run), 1, 10)
+    surface = surface_of(run, bn=bn, curvature=True, curvature_images=64)
+    batches = plane.hessian_batches(surface, run, network, digits)
+    assert [len(labels) for _, labels in batches] == sizes == [len(images) for images, _ in batches]
+    whole = plane.hessian_batches(surface_of(run, curvature=True, curvature_images=64), run, network, digits)
+    assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
+
+
+def test_networks_of_other_layers_have_no_line_between_them(
+    copies: dict[str, RunFiles], digits: Images, tmp_path: Path
+) -> None:
+    deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
+    network = build(store.read_spec(deeper), 1, 10).state_dict()
+    checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
+    seal_run(deeper, iteration=1)
+    surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
+    with pytest.raises(StudyError, match="other layers than the centre"):
+        plane.make(surface, copies["plain"], [deeper], digits)
+
+
+def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], digits: Images) -> None:
+    run = trained["residual"]
+    surface = surface_of(run, plane="pca")
+    made = plane.make(surface, run, [], digits)
+    assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
+    last = made.snapshots[-1]
+    assert (last.alpha, last.beta, last.residual) == pytest.approx((0, 0, 0), abs=1e-6)
+    flat = Evaluator(surface, store.read_spec(run), made, digits).flat
+    for snapshot, state in zip(made.snapshots, checkpoint.load_snapshots(run, torch.device("cpu")), strict=True):
+        way = (flat.pack(state["network"]) - made.centre)[: flat.weights].double()
+        inside = snapshot.alpha * made.directions[0].double() + snapshot.beta * made.directions[1].double()
+        assert float((way - inside[: flat.weights]).norm()) == pytest.approx(snapshot.residual, rel=1e-4, abs=1e-4)
+    for axis, (low, high) in enumerate(made.ranges):
+        places = [snapshot[1 + axis] for snapshot in made.snapshots]
+        assert low < min(places) and max(places) < high
+    assert 0.5 < made.facts["explained_a"] + made.facts["explained_b"] <= 1
+
+
+def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    """Along a unit eigenvector of the Hessian of the same images the loss is L + g a + lambda a^2 / 2."""
+    run = trained["plain"]
+    surface = surface_of(run, plane="hessian", curvature_images=256, subset=256, data="train", dims=1)
+    made = plane.make(surface, run, [], digits)
+    evaluator = Evaluator(surface, store.read_spec(run), made, digits)
+    # The kinks of ReLUs bend the loss, too, but not by much.
+    step = 0.01
+    below, centre, above = (evaluator.at((place,))["train"].loss for place in (-step, 0.0, step))
+    assert (below - 2 * centre + above) / step**2 == pytest.approx(made.facts["eigenvalue_a"], rel=0.1)
+    assert float(made.directions[0].norm()) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("spoil", ["missing", "truncated", "foreign", "unfinished", "diverged", "other images"])
+def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, RunFiles], digits: Images) -> None:
+    run, images, expected = copies["plain"], digits, "no sound checkpoint"
+    [path] = run.checkpoints()
+    if spoil == "missing":
+        path.unlink()
+    elif spoil == "truncated":
+        path.write_bytes(path.read_bytes()[:2000])
+    elif spoil == "foreign":
+        state = final(copies["residual"]) | {"network": {"w": torch.zeros(3, 3, 3, 3)}}
+        path.unlink()
+        checkpoint.save(run, 40, {key: state[key] for key in ("network", "fingerprint")})
+        expected = "its checkpoint is not the state of plain-8"
+    elif spoil == "unfinished":
+        run.done.unlink()
+        expected = "not trained to its end"
+    elif spoil == "diverged":
+        seal_run(run, "diverged", iteration=40)
+        expected = "has diverged"
+    else:
+        images = Images(tiny_images(), torch.device("cpu"))
+        expected = "the images of digits have changed"
+    with pytest.raises(StudyError, match=expected) as raised:
+        plane.make(surface_of(run), run, [], images)
+    assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)
+
+
+def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
+    trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run = trained["plain"]
+    flat = Flat(build(store.read_spec(run), 1, 10))
+    states = [flat.pack(state["network"]) for state in checkpoint.load_snapshots(run, torch.device("cpu"))]
+    weights = torch.stack(states)[:, : flat.weights].double()
+    made = plane.make(surface_of(run, plane="pca", centred=True), run, [], digits)
+    theirs = PCA(2).fit((weights - weights[-1]).numpy())
+    shares = [made.facts["explained_a"], made.facts["explained_b"]]
+    assert shares == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
+    places = torch.tensor([snapshot[1:3] for snapshot in made.snapshots]).abs()
+    wanted = ((weights - weights[-1]) @ torch.from_numpy(theirs.components_).T).abs()
+    torch.testing.assert_close(places, wanted.float(), rtol=1e-4, atol=1e-5)
+    uncentred = plane.make(surface_of(run, plane="pca"), run, [], digits)
+    assert uncentred.facts["explained_a"] != pytest.approx(shares[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dims": 1}, {}, {"normalisation": "weight", "ignore": "none"}, {"plane": "hessian"}]
+)
+def test_any_plane_can_have_the_trajectory_projected_on_it(
+    fields: dict[str, object], trained: dict[str, RunFiles], digits: Images
+) -> None:
+    run = trained["residual"]
+    plain, made = (
+        plane.make(surface_of(run, trajectory=shown, curvature_images=64, **fields) if "plane" in fields
+                   else surface_of(run, trajectory=shown, **fields), run, [], digits)
+        for shown in (False, True)
+    )  # fmt: skip
+    assert not plain.snapshots and torch.equal(plain.directions, made.directions) and plain.ranges == made.ranges
+    assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
+    assert made.snapshots[-1][1:] == (0.0, 0.0, 0.0) and made.snapshots[0].residual > 0
+    assert next(chunks(surface_of(run, trajectory=True), lambda level: None)) == (PATH, [])
+
+
+def test_a_trajectory_needs_snapshots(copies: dict[str, RunFiles], digits: Images) -> None:
+    for path in copies["plain"].snapshots()[1:]:
+        path.unlink()
+    with pytest.raises(StudyError, match=r"has 1 snapshots .* snapshot_every: epoch"):
+        plane.make(surface_of(copies["plain"], plane="pca"), copies["plain"], [], digits)
