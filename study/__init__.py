@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from study.version import VERSION
+
+__version__ = VERSION
+
 __all__ = [
     "StudyError", "figure", "read_attempts", "read_curves", "read_probes", "read_runs", "read_surfaces",
     "report", "table", "verdict",

@@ -1,10 +1,13 @@
-"""Small pieces of captions and notes."""
+"""Small pieces of sentences, and paths as a user writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
+
+from study.errors import StudyError
 
 
 def listed(items: Iterable[Any]) -> str:
@@ -27,3 +30,32 @@ def ranges(numbers: Iterable[int]) -> str:
 
 def _block(block: Sequence[int]) -> list[str]:
     return [f"{block[0]} to {block[-1]}"] if len(block) > 2 else [str(number) for number in block]
+
+
+def duration(seconds: float | None) -> str:
+    """`48 s`, `3:07`, `1:02:03`, `2 d 5 h`; `?` when unknown."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole >= 86400:
+        return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as its user wrote it: `~` is a home, which a shell leaves as it is in `--results=~/x` and in a variable.
+
+    Raises
+    ------
+    StudyError
+        That home is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise StudyError(
+            f"{path}: '~' stands for a home folder, and none is known here; write the whole path"
+        ) from None

@@ -18,6 +18,7 @@ FLOORS = [
     "boot",
     "errors",
     "text",
+    "version",
     "config",
     "store",
     "data",

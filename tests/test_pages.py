@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from study.config.ready import ready_sweeps
 from study.config.sweep import load
-from study.launch.sweep import ready_sweeps
 from study.reporting.write import place
 from study.store.layout import SweepFiles
 

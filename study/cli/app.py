@@ -82,7 +82,8 @@ def logs(
     results: Results = None,
 ) -> None:
     """Print the log of a run, over all its attempts."""
-    from study.launch.status import find_run, follow_log
+    from study.launch.status import follow_log
+    from study.store.find import find_run
 
     for text in follow_log(find_run(results_folder(results), run), follow):
         print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
@@ -186,9 +187,9 @@ def schema() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from study import __version__
+        from study.version import VERSION
 
-        print(f"study {__version__}")
+        print(f"study {VERSION}")
         raise typer.Exit
 
 

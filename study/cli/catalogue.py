@@ -8,12 +8,12 @@ from typing import Any
 
 from study import data
 from study.config import recipes
+from study.config.ready import ready_sweeps
 from study.config.recipe import Recipe
 from study.config.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
 from study.config.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 from study.config.sweep import load
 from study.errors import StudyError
-from study.launch.sweep import ready_sweeps
 from study.store.runs import sweep_names
 
 Lines = Iterator[tuple[str, str]]

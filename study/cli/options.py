@@ -55,7 +55,7 @@ def finite(value: float | None) -> float | None:
 
 def at_home(path: Path | None) -> Path | None:
     """A path that was given as an option, if it was, with `~` as the home that it stands for."""
-    from study.store.layout import user_path
+    from study.text import user_path
 
     return None if path is None else user_path(path)
 
@@ -99,12 +99,13 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
         It is named by a file that is none of a sweep, or by what names no folder within another.
     """
     from study.errors import StudyError
-    from study.store.layout import SweepFiles, user_path
+    from study.store.layout import SweepFiles
+    from study.text import user_path
 
     path = user_path(name)
     if path.suffix in (".yaml", ".yml"):
+        from study.config.ready import find_sweep_file
         from study.config.sweep import load
-        from study.launch.sweep import find_sweep_file
 
         return SweepFiles(results_folder(results), load(find_sweep_file(name)).name)
     if path.name in ("", ".."):

@@ -25,10 +25,10 @@ from study.cli.options import (
 from study.errors import StudyError, one_line
 
 if TYPE_CHECKING:
+    from study.launch.machine import Machine
     from study.launch.plan.surfaces import SurfaceAction
     from study.launch.slurm.profile import Profile
     from study.launch.surfaces import Asked
-    from study.launch.sweep import Machine
 
 
 class Plane(StrEnum):
@@ -117,8 +117,9 @@ def surface(
     """
     from study.data import default_root
     from study.launch import surfaces
+    from study.launch.machine import Machine, choose_executor
     from study.launch.slurm.profile import load_profile
-    from study.launch.sweep import Machine, adopt_orphans, choose_executor
+    from study.launch.slurm.where import adopt_orphans
 
     given = {
         "plane": plane,

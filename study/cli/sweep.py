@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from study.config.run import RunSpec
     from study.config.surface import Surface
     from study.config.sweep import Sweep
+    from study.launch.machine import Machine
     from study.launch.slurm.profile import Profile
-    from study.launch.sweep import Machine, Planned
+    from study.launch.sweep import Planned
 
 
 def _complete_sweep_file(incomplete: str) -> list[str]:
-    from study.launch.sweep import ready_sweeps
+    from study.config.ready import ready_sweeps
 
     return [f"{name}.yaml" for name in ready_sweeps() if name.startswith(incomplete)]
 
@@ -85,11 +86,14 @@ def sweep(
 
     Stop it with Ctrl-C at any time: the same command goes on where it was.
     """
+    from study.config.ready import find_sweep_file
     from study.config.sweep import load
     from study.data import default_root
     from study.launch.images import compared
+    from study.launch.machine import Machine, choose_executor
     from study.launch.slurm.profile import load_profile
-    from study.launch.sweep import Machine, adopt_orphans, check, choose_executor, find_sweep_file, plan_sweep, record
+    from study.launch.slurm.where import adopt_orphans
+    from study.launch.sweep import check, plan_sweep, record
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)

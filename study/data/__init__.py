@@ -15,7 +15,7 @@ from study.data.images import ImageFiles, ImageSet
 from study.data.source import Source, Survey
 from study.data.subset import chosen, with_train_subset
 from study.errors import StudyError, nearest
-from study.store.layout import user_path
+from study.text import user_path
 
 __all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "load_once", "missing", "prepare", "survey"]
 

@@ -24,7 +24,7 @@ from study.data.images import Images
 from study.data.progress import SlowProgress
 from study.errors import StudyError
 from study.store.files import write_bytes
-from study.store.layout import user_path
+from study.text import user_path
 
 VERSION = 2  # to be raised when decoding changes, so that older entries are not taken for new ones
 

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from study.data.images import ImageFiles, ImageSet, Labels
 from study.errors import StudyError
-from study.store.layout import user_path
+from study.text import user_path
 
 
 class Survey(NamedTuple):

@@ -20,12 +20,12 @@ from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
 from study.errors import StudyError
 from study.launch.attempt.runs import load_data
-from study.launch.status import find_run
-from study.launch.sweep import prepare_data
+from study.launch.machine import prepare_data
 from study.measure.recorded import contradiction
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_bytes, write_json
+from study.store.find import find_run
 from study.store.layout import RunFiles
 from study.store.tables import read_table
 from study.training.feeds.feed import Feed

@@ -22,13 +22,13 @@ from study.launch.attempt.heartbeat import Heartbeat
 from study.launch.attempt.runs import load_data, log_into
 from study.launch.local import pool as local
 from study.launch.local.worker import Warnings
-from study.launch.status import one_run
-from study.launch.sweep import prepare_data
+from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
 from study.measure.recorded import contradiction
 from study.store import runs as store
 from study.store.collect import collect
+from study.store.find import one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.training import checkpoint

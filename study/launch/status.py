@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -19,10 +18,9 @@ from rich.text import Text
 from study.config.differences import differing, settings
 from study.config.run import RunSpec, recorded
 from study.config.surface import Surface
-from study.errors import StudyError, nearest, printable
-from study.launch.local.terminal import duration
+from study.errors import StudyError, printable
 from study.launch.plan.runs import WORK
-from study.launch.sweep import places
+from study.launch.slurm.where import places
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
@@ -30,6 +28,7 @@ from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
+from study.text import duration
 
 if TYPE_CHECKING:
     from study.launch.plan.surfaces import SurfaceAction
@@ -260,37 +259,6 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
 def _count(number: Any) -> str:
     """A number as people write it; what is none, of another version, as it is."""
     return f"{number:,}" if isinstance(number, int) else "?" if number is None else printable(str(number))
-
-
-def find_run(results: Path, text: str) -> RunFiles:
-    """The run whose id is, or begins with, `text`.
-
-    Raises
-    ------
-    StudyError
-        No run is called so, or several are.
-    """
-    folders = {path.parent.name: path.parent for path in results.glob("*/runs/*/spec.json")}
-    if text in folders:
-        return RunFiles(folders[text])
-    found = [name for name in sorted(folders) if text and name.startswith(text)]  # nothing is the beginning of all
-    if len(found) == 1:
-        return RunFiles(folders[found[0]])
-    if found:
-        raise StudyError(f"'{text}' fits {len(found)} runs: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}")
-    raise StudyError(f"no run '{text}' under {results}/{nearest(text, folders) if folders else ''}")
-
-
-def one_run(files: SweepFiles) -> RunFiles:
-    """The run that is called as a sweep would be. Raises as `find_run`, with the nearest sweep too."""
-    try:
-        return find_run(files.results, files.name)
-    except StudyError as error:
-        if files.runs_table.exists():
-            store.read_sweep(files)  # says what there is
-        raise StudyError(
-            f"{error}; nor is a sweep called so{nearest(files.name, store.sweep_names(files.results), listing='sweeps')}"
-        ) from None
 
 
 def follow_log(files: RunFiles, follow: bool) -> Iterator[str]:

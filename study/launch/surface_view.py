@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from study.launch.local.terminal import FILE_SECONDS, duration
+from study.launch.local.terminal import FILE_SECONDS
 from study.launch.plan.surfaces import SurfaceAction
 from study.measure.surface.lattice import PATH
+from study.text import duration
 
 
 class SurfaceTerminal:

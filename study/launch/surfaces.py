@@ -16,16 +16,17 @@ from study.config.surfaces import expand
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.local import pool as local
+from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import WORK, Mode
-from study.launch.plan.surfaces import SurfaceAction, all_runs, plan_surfaces
+from study.launch.plan.surfaces import SurfaceAction, plan_surfaces
 from study.launch.rounds import finish
-from study.launch.status import one_run
-from study.launch.sweep import Machine, places, prepare_data
+from study.launch.slurm.where import places
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
 from study.store.files import read_checked
+from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import tidy
 from study.store.tables import read_table

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.launch import origins
 from study.launch.local import pool as local
-from study.launch.local.pool import CHECKPOINT_SECONDS
+from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
+from study.launch.slurm.where import places
 from study.store import runs as store
-from study.store.layout import SweepFiles, user_path
+from study.store.layout import SweepFiles
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Place, Submission
-
-Executor = Literal["auto", "slurm", "local", "debug"]
+    from study.launch.slurm.submit import Submission
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,6 @@ class Planned:
     def count(self, *verbs: str) -> int:
         """How many runs have one of these verbs."""
         return sum(action.verb in verbs for action in self.actions)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how a sweep is trained: nothing of it is part of a run's identity."""
-
-    data_root: Path
-    executor: Executor = "auto"
-    device: str = "auto"
-    workers: int | None = None
-    threads: int | None = None
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    watchdog: float = math.inf
-    """Seconds without a step after which a process that trains is ended, to go on from the checkpoint."""
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -78,34 +62,6 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
 
 
-def places(results: Path) -> dict[str, Place]:
-    """Where the queue has each run; nothing is asked where nothing was submitted, or where there is no cluster to ask."""
-    from study.launch.slurm.queue import on_a_cluster
-
-    if not any(results.glob("*/slurm")) or not on_a_cluster():
-        return {}
-    from study.launch.slurm import submit as slurm
-
-    return slurm.places(results)
-
-
-def adopt_orphans(results: Path) -> None:
-    """Complete what a submitter that was killed left half done; nothing where nothing was submitted."""
-    if any(results.glob("*/slurm")):
-        from study.launch.slurm import submit as slurm
-
-        slurm.adopt(results)
-
-
-def choose_executor(executor: Executor) -> Executor:
-    """`auto` is SLURM on a cluster, else this machine."""
-    if executor != "auto":
-        return executor
-    from study.launch.slurm.queue import on_a_cluster
-
-    return "slurm" if on_a_cluster() else "local"
-
-
 def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Submission]:
     """Hand a plan's work to the cluster; yields each array as it is accepted.
 
@@ -122,20 +78,6 @@ def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Sub
     ]
     content = f"up to {profile.runs_per_gpu} runs"
     yield from slurm.submit(planned.files, batches, profile, machine, content)
-
-
-def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
-    """Have every data set of these runs ready, downloading or decoding as needed.
-
-    Raises
-    ------
-    StudyError
-        One cannot be had; says which file is missing where, and how to provide it.
-    """
-    from study import data  # late, as all that a dry run does not need
-
-    for name, folder, image_size in dict.fromkeys((s.data, s.folder, s.image_size) for s in specs):
-        data.prepare(name, root, folder=folder, image_size=image_size)
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -221,30 +163,3 @@ def _check_ranks(planned: Planned, profile: Profile) -> None:
                 f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
                 f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
             )
-
-
-def find_sweep_file(name: str) -> Path:
-    """A sweep file by its path, or by its name among the ready ones in `sweeps/`.
-
-    Raises
-    ------
-    StudyError
-        There is none; the ready ones are named.
-    """
-    path = user_path(name)
-    if path.exists() or "/" in name:
-        if path.is_dir():
-            raise StudyError(f"{path}: is a folder, not a sweep file")
-        return path  # a path that does not exist is said so when it is read
-    ready = ready_sweeps()
-    stem = name.removesuffix(".yaml")
-    if stem in ready:
-        return ready[stem]
-    raise StudyError(f"{name}: no such file here or in sweeps/{nearest(stem, ready, listing='sweeps')}")
-
-
-def ready_sweeps() -> dict[str, Path]:
-    """The sweep files in `sweeps/` here, and those that come with the package, by name."""
-    package = Path(__file__).parent.parent
-    folders = [package / "_sweeps", package.parent / "sweeps", Path("sweeps")]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from study import __version__
 from study.config.registry import TABLES
 from study.errors import StudyError
 from study.plotting import table as make_table
@@ -30,6 +29,7 @@ from study.reporting.album import Picture, Undrawn
 from study.reporting.evidence import Evidence
 from study.stats.report import Block, blocks
 from study.stats.verdict import verdict
+from study.version import VERSION
 
 HERE = Path(__file__).parent
 SCRIPTS = ("report.js", "curves.js", "surface.js", "runs.js")
@@ -100,7 +100,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         style=Markup((HERE / "report.css").read_text("utf-8")),
         policy=_policy([script, library] if library else [script]),
         library=Markup(packed(library)) if library else "",
-        version=__version__,
+        version=VERSION,
     )  # fmt: skip
 
 

@@ -11,12 +11,11 @@ import pandas as pd
 
 from study.config.differences import KEPT, VARIANT, short
 from study.config.differences import text as exact
-from study.launch.local.terminal import duration
 from study.plotting.surfaces.frames import network_labels
 from study.stats.naming import varying
 from study.stats.planned import RUN_COLUMNS, require
 from study.store.collect import ATTEMPT_COLUMNS
-from study.text import counted
+from study.text import counted, duration
 
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
 GROUPS = {

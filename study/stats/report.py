@@ -7,14 +7,15 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from study.errors import StudyError, nearest
 from study.stats import words
+from study.stats.findings import Finding, numbers
 from study.stats.intervals import FEWEST
-from study.stats.verdict import Finding, Verdict, numbers
 
 WIDTH = 110
 TRAINING = {
@@ -51,6 +52,29 @@ class Block(NamedTuple):
     kind: str
     text: str = ""
     rows: Sequence[Sequence[str]] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The findings, one per group; `print` it, or let a notebook show it."""
+
+    findings: tuple[Finding, ...]
+    training: str
+
+    def __str__(self) -> str:
+        return render(self, "text")
+
+    def _repr_markdown_(self) -> str:
+        return render(self, "md")
+
+    def table(self) -> pd.DataFrame:
+        """One row per comparison, with all its numbers, in points of error; see `study.stats.pairs.Contrast`."""
+        rows = [
+            {"condition": finding.group.condition, "question": question, **numbers(found)}
+            for finding in self.findings
+            for question, found in finding.contrasts()
+        ]
+        return pd.DataFrame(rows)
 
 
 def render(verdict: Verdict, fmt: str = "text") -> str:

@@ -1,112 +1,16 @@
 """The verdict on a sweep: does depth raise the training error of the plain networks, and does the shortcut mend it?
 
-`verdict` finds; `study.stats.words` says it; `study.stats.report` lays it out as text, Markdown or JSON.
+`study.stats.findings` finds; `study.stats.words` says it; `study.stats.report` lays it out as text, Markdown or JSON.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, pairwise
-from typing import Any
-
 import pandas as pd
 
-from study.stats.gaps import Split, split
-from study.stats.naming import absences
-from study.stats.outcomes import Group, Line, groups
-from study.stats.pairs import Contrast, Term, contrast
-from study.stats.rates import Curves, Rates, rates, running
-from study.stats.significance import fewest
-
-
-@dataclass(frozen=True)
-class Mend:
-    """What a shortcut does about depth, between two depths that both networks have: see `_ends`.
-
-    `relief` is (plain deep - plain shallow) - (residual deep - residual shallow); `rise` is its plain part and `rest` its
-    residual part, over the same seeds. All are None where the networks share one depth only. `ends` is plain - residual
-    at the deeper depth.
-    """
-
-    line: Line
-    shallow: int
-    deep: int
-    relief: Contrast | None
-    rise: Contrast | None
-    rest: Contrast | None
-    ends: Contrast
-    left_out: tuple[str, ...] = ()
-    """As of `Split`, where plain and residual networks have the depth."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is found for one group: a plain line and the residual lines that match it, under one condition.
-
-    `spans` compares a deep with a shallow network of each line that has two depths, see `_ends`: the headline. `steps`
-    compares neighbours in depth, where a line has three depths or more: a description, not corrected for the number of
-    comparisons.
-    """
-
-    group: Group
-    spans: tuple[Split, ...]
-    steps: tuple[Split, ...]
-    mends: tuple[Mend, ...]
-    rates: Rates | None
-
-    @property
-    def plain(self) -> Split | None:
-        """The headline of the plain networks; None without two depths of them."""
-        return next((span for span in self.spans if span.line is self.group.plain), None)
-
-    @property
-    def degradation(self) -> Contrast | None:
-        """Training error of the deep plain network minus that of the shallow one; None without two plain depths."""
-        return self.plain.train if self.plain else None
-
-    @property
-    def absences(self) -> list[str]:
-        """A sentence per kind of absence that names every run without a final value."""
-        return absences(self.group.runs.assign(condition=""))
-
-    def contrasts(self) -> Iterator[tuple[str, Contrast]]:
-        """Every comparison, with the question that it belongs to."""
-        for kind, splits in (("span", self.spans), ("step", self.steps)):
-            for one in splits:
-                yield from ((f"{one.line.network} {kind}", part) for part in (one.train, one.gap, one.test))
-        for mend in self.mends:
-            for question, found in (("relief", mend.relief), ("ends", mend.ends)):
-                if found is not None:
-                    yield question, found
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The findings, one per group; `print` it, or let a notebook show it."""
-
-    findings: tuple[Finding, ...]
-    training: str
-
-    def __str__(self) -> str:
-        from study.stats.report import render
-
-        return render(self, "text")
-
-    def _repr_markdown_(self) -> str:
-        from study.stats.report import render
-
-        return render(self, "md")
-
-    def table(self) -> pd.DataFrame:
-        """One row per comparison, with all its numbers, in points of error; see `study.stats.pairs.Contrast`."""
-        rows = [
-            {"condition": finding.group.condition, "question": question, **numbers(found)}
-            for finding in self.findings
-            for question, found in finding.contrasts()
-        ]
-        return pd.DataFrame(rows)
+from study.stats.findings import find
+from study.stats.outcomes import groups
+from study.stats.rates import running
+from study.stats.report import Verdict
 
 
 def verdict(
@@ -130,98 +34,4 @@ def verdict(
     """
     sorted_out = groups(curves, runs, training)
     lines = running(curves)
-    return Verdict(tuple(_find(group, lines, level) for group in sorted_out), training)
-
-
-def _find(group: Group, curves: Curves, level: float | None) -> Finding:
-    spans = [_span(line) for line in group.lines if len(line.depths) > 1]
-    longer = [line for line in group.lines if len(line.depths) > 2]
-    steps = [split(line, *depths) for line in longer for depths in pairwise(line.depths)]
-    mends = [_mend(group.plain, line) for line in group.residuals] if group.plain else []
-    found = tuple(mend for mend in mends if mend)
-    return Finding(group, tuple(spans), tuple(steps), found, rates(group, curves, level))
-
-
-def _ends(depths: Sequence[int], pairs: Callable[[int, int], int]) -> tuple[int, int, dict[int, int]]:
-    """The two depths that a headline compares, and the depths beyond them with the pairs that they would have had.
-
-    Of two depths that enough seeds have, those farthest apart; enough are the fewest that can reach p = 0.05, or, where no
-    two depths have as many, as many as any two have. So one deep run that is through before the others doesn't stand
-    for its depth, and displaces no comparison that many seeds have made.
-    """
-    counts = {ends: pairs(*ends) for ends in combinations(depths, 2)}
-    enough = min(fewest(), max(counts.values()))
-    shallow, deep = max(
-        (ends for ends, n in counts.items() if n >= enough), key=lambda ends: (ends[1] - ends[0], ends[1])
-    )
-    beyond = {d: counts[d, deep] for d in depths if d < shallow} | {d: counts[shallow, d] for d in depths if d > deep}
-    return shallow, deep, beyond
-
-
-def _left_out(line: Line, beyond: Mapping[int, int]) -> tuple[str, ...]:
-    return tuple(f"{line.name(depth)} ({n} seed{'' if n == 1 else 's'})" for depth, n in beyond.items())
-
-
-def _span(line: Line) -> Split:
-    shallow, deep, beyond = _ends(line.depths, lambda *ends: split(line, *ends).train.n)
-    return split(line, shallow, deep, _left_out(line, beyond))
-
-
-def _mend(plain: Line, line: Line) -> Mend | None:
-    common = [depth for depth in plain.depths if depth in line.depths]
-    if not common:
-        return None
-    if len(common) == 1:
-        return Mend(line, common[0], common[0], None, None, None, _between(plain, line, common[0]))
-    shallow, deep, beyond = _ends(common, lambda *ends: _relief(plain, line, *ends).n)
-    relief = _relief(plain, line, shallow, deep)
-    rise, rest = (
-        contrast(_change(one, shallow, deep), "train", sign, only=relief.seeds)
-        for one, sign in ((plain, 1), (line, -1))
-    )
-    return Mend(line, shallow, deep, relief, rise, rest, _between(plain, line, deep), _left_out(line, beyond))
-
-
-def _between(plain: Line, line: Line, depth: int) -> Contrast:
-    return contrast([Term(1, plain, depth), Term(-1, line, depth)], "train", 1)
-
-
-def _change(line: Line, shallow: int, deep: int) -> tuple[Term, Term]:
-    return Term(1, line, deep), Term(-1, line, shallow)
-
-
-def _relief(plain: Line, line: Line, shallow: int, deep: int) -> Contrast:
-    """(plain deep - plain shallow) - (residual deep - residual shallow)."""
-    rise, rest = (_change(one, shallow, deep) for one in (plain, line))
-    name = " − ".join(f"({one.name} − {other.name})" for one, other in (rise, rest))
-    return contrast([*rise, *(Term(-term.sign, *term[1:]) for term in rest)], "train", 1, name)
-
-
-def numbers(found: Contrast) -> dict[str, Any]:
-    """All numbers of a comparison, flat."""
-    tested = not math.isnan(found.p)
-    return {
-        "contrast": found.name,
-        "measure": found.measure,
-        "n": found.n,
-        "mean": found.mean,
-        "std": found.std,
-        "median": found.median,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "no_interval": found.interval.why,
-        "p": found.p,
-        "sides": found.sides,
-        "p_greater": found.test.greater if tested else math.nan,
-        "p_less": found.test.less if tested else math.nan,
-        "smallest_p": found.smallest_p,
-        "diverged_for": found.worse,
-        "diverged_against": found.better,
-        "undecided": found.undecided,
-        "established": found.established,
-        "pairs_needed": found.needed.pairs,
-        "why_not": found.needed.why,
-        "seeds": list(found.seeds),
-        "differences": list(found.differences),
-        "absent": list(found.absent),
-    }
+    return Verdict(tuple(find(group, lines, level) for group in sorted_out), training)

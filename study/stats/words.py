@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from study.stats.findings import Finding, Mend
 from study.stats.gaps import Split
 from study.stats.intervals import FEWEST
 from study.stats.pairs import Contrast
 from study.stats.rates import Rates, Times
 from study.stats.sign_flip import DRAWS
 from study.stats.significance import ALPHA, fewest
-from study.stats.verdict import Finding, Mend
 
 UNKNOWN = "Cannot tell"
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}

@@ -7,22 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from study.errors import StudyError
-
-
-def user_path(path: str | Path) -> Path:
-    """A path as its user wrote it: `~` is a home, which a shell leaves as it is in `--results=~/x` and in a variable.
-
-    Raises
-    ------
-    StudyError
-        That home is not known.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise StudyError(
-            f"{path}: '~' stands for a home folder, and none is known here; write the whole path"
-        ) from None
+from study.text import user_path
 
 
 def default_results() -> Path:

@@ -14,12 +14,13 @@ from study.store.attempts import ATTEMPTS
 from study.store.attempts import KEY as ATTEMPT_KEY
 from study.store.collect import RUNS, OnDisk, completed
 from study.store.images import refuse_conflict, told_apart
-from study.store.layout import SweepFiles, user_path
+from study.store.layout import SweepFiles
 from study.store.probes import KEY as PROBE_KEY
 from study.store.probes import PROBES
 from study.store.surfaces import KEY as SURFACE_KEY
 from study.store.surfaces import SURFACES
 from study.store.tables import read_table
+from study.text import user_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,11 @@ from study.errors import StudyError
 from study.launch.attempt.runs import attempt
 from study.launch.local import pool as local
 from study.launch.local import worker
-from study.launch.local.terminal import Terminal, duration
+from study.launch.local.terminal import Terminal
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
+from study.text import duration
 from tests.helpers import make_folder, make_spec, open_run
 
 

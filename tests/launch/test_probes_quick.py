@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import study
+from study.config.ready import find_sweep_file
 from study.config.sweep import load
-from study.launch.sweep import find_sweep_file
 from tests.helpers import RESULTS
 from tests.launch.command import study as command
 

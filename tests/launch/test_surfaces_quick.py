@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import study
-from study.launch.sweep import find_sweep_file
+from study.config.ready import find_sweep_file
 from tests.helpers import RESULTS
 from tests.launch.command import study as command
 

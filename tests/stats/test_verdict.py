@@ -12,8 +12,8 @@ import pytest
 
 import study
 from study.errors import StudyError
-from study.stats.report import as_data, render
-from study.stats.verdict import Verdict, verdict
+from study.stats.report import Verdict, as_data, render
+from study.stats.verdict import verdict
 
 from .conftest import Frames, degrades, nothing, overfits, sweep
 

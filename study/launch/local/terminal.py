@@ -17,24 +17,12 @@ from rich.text import Text
 from study.config.differences import labels
 from study.config.run import RunSpec
 from study.launch.plan.runs import cost
+from study.text import duration
 
 LIVE_SECONDS, FILE_SECONDS = 0.25, 60.0
 """Between two pictures on a terminal, and two lines in a file."""
 SPEED_WINDOW = 10.0
 """Seconds over which a speed is averaged."""
-
-
-def duration(seconds: float | None) -> str:
-    """`48 s`, `3:07`, `1:02:03`, `2 d 5 h`; `?` when unknown."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole >= 86400:
-        return f"{whole // 86400} d {whole % 86400 // 3600} h"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from study.config.differences import labels
 from study.config.run import RunSpec
@@ -62,11 +61,6 @@ def plan_surfaces(
         action = SurfaceAction(surface, runs[surface.run].surface(name), title, "hold")
         actions.append(_decided(action, runs, mode, queued or {}))
     return actions
-
-
-def all_runs(results: Path) -> dict[str, RunFiles]:
-    """The files of every run under a results folder, by id."""
-    return {path.parent.name: RunFiles(path.parent) for path in sorted(results.glob("*/runs/*/spec.json"))}
 
 
 def _decided(

@@ -7,8 +7,8 @@ from pathlib import Path
 from study.config.names import sweep_name
 from study.errors import StudyError
 from study.launch.slurm import queue
-from study.launch.status import find_run
-from study.launch.sweep import places
+from study.launch.slurm.where import places
+from study.store.find import find_run
 from study.store.layout import SweepFiles
 from study.store.runs import read_sweep, sweep_names
 from study.store.surfaces import of_runs

@@ -37,7 +37,7 @@ from study.store.files import DamagedError, read_json, write_json
 from study.store.layout import SweepFiles, task_files
 
 if TYPE_CHECKING:
-    from study.launch.sweep import Machine
+    from study.launch.machine import Machine
     from study.training.ranks import Ranks
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,10 @@ from study.plotting.base.canvas import Plot
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, named, tidy
 from study.stats import words
+from study.stats.findings import Finding
 from study.stats.intervals import FEWEST, RESAMPLES, SEED
 from study.stats.pairs import Contrast
-from study.stats.verdict import Finding, verdict
+from study.stats.verdict import verdict
 from study.text import counted
 
 COLUMNS = [

@@ -1,0 +1,39 @@
+"""Sweep files by path, and the ready ones by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.errors import StudyError, nearest
+from study.text import user_path
+
+if TYPE_CHECKING:
+    pass
+
+
+def find_sweep_file(name: str) -> Path:
+    """A sweep file by its path, or by its name among the ready ones in `sweeps/`.
+
+    Raises
+    ------
+    StudyError
+        There is none; the ready ones are named.
+    """
+    path = user_path(name)
+    if path.exists() or "/" in name:
+        if path.is_dir():
+            raise StudyError(f"{path}: is a folder, not a sweep file")
+        return path  # a path that does not exist is said so when it is read
+    ready = ready_sweeps()
+    stem = name.removesuffix(".yaml")
+    if stem in ready:
+        return ready[stem]
+    raise StudyError(f"{name}: no such file here or in sweeps/{nearest(stem, ready, listing='sweeps')}")
+
+
+def ready_sweeps() -> dict[str, Path]:
+    """The sweep files in `sweeps/` here, and those that come with the package, by name."""
+    package = Path(__file__).parent.parent
+    folders = [package / "_sweeps", package.parent / "sweeps", Path("sweeps")]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
