@@ -207,7 +207,10 @@ def main() -> None:
     lasting = len(sys.argv) > 1 and sys.argv[1] in LASTING
     for name in ("stdout", "stderr"):
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            setattr(sys, name, _unbroken(stream, lasting or name == "stderr"))
+            # A name that the terminal cannot show is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+            if stream is getattr(sys, f"__{name}__"):  # the process's own, not what a caller put there
+                setattr(sys, name, _unbroken(stream, lasting or name == "stderr"))
     logging.getLogger("study").handlers = [_notes()]
     try:
         code = app(standalone_mode=False)
@@ -237,7 +240,7 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-LASTING = ("sweep", "surface", "probe", "embed", "bench")
+LASTING = ("sweep", "surface", "probe", "embed")
 """Verbs whose work is worth more than what they print: they go on where nobody reads that any more."""
 
 
@@ -269,10 +272,10 @@ class _Pipe(io.RawIOBase):
 
 
 def _unbroken(stream: io.TextIOWrapper, lasting: bool) -> io.TextIOWrapper:
-    """The same stream as a `_Pipe`; a name that the terminal cannot show is no reason to fail either."""
+    """The same stream as a `_Pipe`."""
     stream.flush()
     buffer = io.BufferedWriter(_Pipe(stream.fileno(), lasting))
-    return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=stream.line_buffering)
+    return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
 
 
 class _Note(logging.Formatter):

@@ -143,7 +143,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
     assert code == 0 and "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out, err
     code, out, err = inside(tmp_path, "sweep", name, "seed=0")
     assert code == 0 and "2 of 2 runs to train" in out and "1 of 1 surfaces to measure" in out, err
-    assert "note:" not in out and "figures/tiny/degradation.pdf" in out
+    assert "earlier calls" not in out and "figures/tiny/degradation.pdf" in out
     of_seed = {("plain", 0): "done", ("residual", 0): "done", ("plain", 1): "pending", ("residual", 1): "pending"}
     assert states(tmp_path) == of_seed
     code, out, err = inside(tmp_path, "sweep", name)
@@ -151,7 +151,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
     assert set(states(tmp_path).values()) == {"done"}
     for words in (("seed=0",), ("network=plain", "seed=1"), ("depth=8",)):
         code, out, err = inside(tmp_path, "sweep", name, *words)
-        assert code == 0 and "nothing is left to" in out and "note:" not in out, err
+        assert code == 0 and "nothing is left to" in out and "earlier calls" not in out, err
         assert (
             len(states(tmp_path)) == 4 and len(package.read_surfaces(tmp_path / "results/tiny")["run_id"].unique()) == 2
         )
@@ -239,7 +239,7 @@ def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
 def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
     code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
     assert code == 0, err
-    assert "plain-8 seed 0: diverged" in out and "ResNet-8 seed 0: done" in out
+    assert "plain-8, learning_rate 1e+30, seed 0: diverged" in out and "ResNet-8, learning_rate 0.02, seed 0: done" in out
     frame = package.read_curves(tmp_path / "results/tiny")
     plain = frame[frame["network"] == "plain"]
     assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
