@@ -117,9 +117,10 @@ def surface(
     """
     from study.data import default_root
     from study.launch import surfaces
-    from study.launch.machine import Machine, choose_executor
+    from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
     from study.launch.slurm.where import adopt_orphans
+    from study.launch.sweep import choose_executor
 
     given = {
         "plane": plane,

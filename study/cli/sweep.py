@@ -90,10 +90,10 @@ def sweep(
     from study.config.sweep import load
     from study.data import default_root
     from study.launch.images import compared
-    from study.launch.machine import Machine, choose_executor
+    from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
     from study.launch.slurm.where import adopt_orphans
-    from study.launch.sweep import check, plan_sweep, record
+    from study.launch.sweep import check, choose_executor, plan_sweep, record
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)

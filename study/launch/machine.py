@@ -31,15 +31,6 @@ class Machine:
     """Seconds without a step after which a process that trains is ended, to go on from the checkpoint."""
 
 
-def choose_executor(executor: Executor) -> Executor:
-    """`auto` is SLURM on a cluster, else this machine."""
-    if executor != "auto":
-        return executor
-    from study.launch.slurm.queue import on_a_cluster
-
-    return "slurm" if on_a_cluster() else "local"
-
-
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
     """Have every data set of these runs ready, downloading or decoding as needed.
 

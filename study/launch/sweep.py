@@ -12,7 +12,7 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch import origins
 from study.launch.local import pool as local
-from study.launch.machine import Machine, prepare_data
+from study.launch.machine import Executor, Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
 from study.launch.slurm.where import places
 from study.store import runs as store
@@ -163,3 +163,12 @@ def _check_ranks(planned: Planned, profile: Profile) -> None:
                 f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
                 f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
             )
+
+
+def choose_executor(executor: Executor) -> Executor:
+    """`auto` is SLURM on a cluster, else this machine."""
+    if executor != "auto":
+        return executor
+    from study.launch.slurm.queue import on_a_cluster
+
+    return "slurm" if on_a_cluster() else "local"

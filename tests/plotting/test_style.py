@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from study.plotting.base.labels import spread
 from study.plotting.base.style import depth_colour
-from study.plotting.labels import spread
 
 
 def test_a_depth_keeps_its_colour() -> None:

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 import study.plotting
 from study.errors import StudyError
 from study.plotting.base.style import styled
-from study.plotting.box import Box, View
 from study.plotting.surfaces import relief as surface3d
+from study.plotting.surfaces.box import Box, View
 from study.plotting.surfaces.frames import shown
 from study.plotting.surfaces.lattice import triangles
 from study.plotting.surfaces.relief import FLOOR, HEIGHT

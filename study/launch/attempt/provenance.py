@@ -11,11 +11,11 @@ import platform
 import socket
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import study
+from study import version
 from study.errors import StudyError
 from study.store.files import read_json
 
@@ -72,8 +72,8 @@ def _group_quota(group: Path) -> float:
 def package_version(name: str) -> str | None:
     """The version of an installed package, without importing it."""
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
 
 
@@ -91,7 +91,7 @@ def cpu_model() -> str:
 
 def _git(*arguments: str) -> bytes | None:
     """What git says of the repository that this package runs from; None where it is not in one."""
-    folder = Path(study.__file__).parent
+    folder = Path(version.__file__).parent
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -101,7 +101,7 @@ def _git(*arguments: str) -> bytes | None:
 
 def sources() -> dict[Path, bytes]:
     """The files of this package that are code, as they are on disk, by their path in it."""
-    package = Path(study.__file__).parent
+    package = Path(version.__file__).parent
     files = sorted(path for path in package.rglob("*") if path.suffix in CODE and path.is_file())
     names = {path: path.relative_to(package) for path in files}
     return {name: path.read_bytes() for path, name in names.items() if name.parts[0] not in FORCED}
@@ -131,7 +131,7 @@ def require(digest: str | None) -> None:
     """
     if digest not in (None, code()):
         raise StudyError(
-            f"the code in {Path(study.__file__).parent} ({code()}) is not what the command that started this process runs "
+            f"the code in {Path(version.__file__).parent} ({code()}) is not what the command that started this process runs "
             f"({digest}), so nothing was trained with it; if it was edited meanwhile, give the command again"
         )
 
@@ -139,7 +139,7 @@ def require(digest: str | None) -> None:
 @cache
 def commit() -> tuple[str | None, str | None]:
     """The commit of the code, and a hash of the uncommitted changes to it, if any."""
-    recorded = Path(study.__file__).parent.parent / "commit.json"  # a snapshot of the code, in a job
+    recorded = Path(version.__file__).parent.parent / "commit.json"  # a snapshot of the code, in a job
     if facts := read_json(recorded):
         return facts["commit"], facts["dirty"]
     tracked = _git("ls-files", "--error-unmatch", "__init__.py")
@@ -176,7 +176,7 @@ def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
         "cpu": cpu_model(),
         "threads": threads,
         "python": platform.python_version(),
-        "study": study.__version__,
+        "study": version.VERSION,
         "torch": package_version("torch"),
         "numpy": package_version("numpy"),
         "code": code(),

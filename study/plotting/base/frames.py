@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from study.errors import StudyError
-from study.plotting.curves.drops import drops
+from study.plotting.base.drops import drops
 from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, planned
 

@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.papers.values import R15
-from study.plotting import labels
-from study.plotting.base import canvas
+from study.plotting.base import canvas, labels
 from study.plotting.base.canvas import Plot
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, conditions_of, in_order, named, tidy

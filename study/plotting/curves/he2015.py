@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 
 from study.errors import StudyError
 from study.papers.values import R15, R15_IMAGENET, VALUES, Protocol, Value, followed, match, of_kind
-from study.plotting import labels
-from study.plotting.base import canvas, style
+from study.plotting.base import canvas, labels, style
 from study.plotting.base.canvas import Plot
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, conditions_of, named, restricted, tidy

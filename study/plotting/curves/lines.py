@@ -14,10 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.errors import StudyError, nearest
-from study.plotting import labels
-from study.plotting.base import style
+from study.plotting.base import labels, style
+from study.plotting.base.labels import EndLabel
 from study.plotting.base.outside import outside
-from study.plotting.labels import EndLabel
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""

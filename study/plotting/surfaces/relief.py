@@ -21,9 +21,9 @@ from matplotlib.patches import Patch
 from study.errors import StudyError, nearest
 from study.plotting.base import canvas
 from study.plotting.base.canvas import Plot
-from study.plotting.box import Box, View, cage
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
+from study.plotting.surfaces.box import Box, View, cage
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
 from study.plotting.surfaces.lattice import Floats, lattice, refined, triangles
 from study.plotting.surfaces.line1d import SCALES, TALL
