@@ -13,6 +13,7 @@ import pytest
 
 import study
 
+PACKAGE = Path(study.__file__).parent
 IMPORTS = [
     "import study, study.cli.app",
     "import study.config.sweep, study.config.schema",
