@@ -70,7 +70,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
         | {
             "label": label(spec, fields),
             "settings": settings(spec, fields),
-            "data_digest": now.seal.get("data") or stored.get("data_digest"),
+            "data_digest": now.data_digest or stored.get("data_digest"),
         }
         for (run, stored, now), spec in zip(states, specs, strict=True)
     ]
