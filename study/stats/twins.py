@@ -9,9 +9,7 @@ import pandas as pd
 
 from study.spec.differences import KEPT
 from study.spec.run import RunSpec
-
-ENDED = ("done", "diverged")
-
+from study.store.images import ENDED
 
 def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:
     """The runs, of which no two differ in the fields of `KEPT` alone.
