@@ -26,13 +26,14 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
     """
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     actions = []
     for action in planned.actions:
         spec = planned.sweep.runs[action.run_id]
         fields = {name: getattr(spec, name) for name in ONE_SET}
         key = tuple(fields.values())
-        if key not in surveys and (spec.data in FOLDERS or action.verb == "keep"):
+        begun = action.verb in ("keep", "resume")
+        if key not in surveys and (spec.data in FOLDERS or begun):
             surveys[key] = Survey()
             try:
                 surveys[key] = survey(fields.pop("data"), root, **fields)
@@ -41,21 +42,23 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
                     lines[f"note: {error}"] = None
             if surveys[key].summary:
                 lines[f"{spec.dataset}: {surveys[key].summary}"] = None
-        if action.verb == "keep" and (word := _differs(planned, action.run_id, surveys[key])):
-            counts[spec.dataset, word] += 1
+        if begun and (word := _differs(planned, action.run_id, surveys[key])):
+            counts[spec.dataset, word, action.verb] += 1
             action = replace(action, reason=f"{action.reason}, {word}")
         actions.append(action)
-    for (dataset, word), count in counts.items():
-        runs = "1 finished run was" if count == 1 else f"{count:,} finished runs were"
+    for (dataset, word, verb), count in counts.items():
+        kind = "finished" if verb == "keep" else "interrupted"
+        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
         lines[
-            f"note: {dataset}: {runs} {word}, and will not be averaged or paired with new ones; `--mode force` trains again, "
-            "or give the new images a folder of their own"
+            f"note: {dataset}: {runs} {word}, and will not {end}; `--mode force` trains again, or give the new images a folder "
+            "of their own"
         ] = None
     return replace(planned, actions=actions), list(lines)
 
 
 def _differs(planned: Planned, run_id: str, now: Survey) -> str:
-    sealed = store.status(planned.files.run(run_id), curves=False).seal.get("data")
-    if sealed is None or now.fingerprint == sealed:
+    before = store.status(planned.files.run(run_id), curves=False).data_digest
+    if before is None or now.fingerprint == before:
         return ""
     return OTHERS if now.fingerprint else PERHAPS if now.changed else ""

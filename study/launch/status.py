@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from study.config.differences import differing, settings
+from study.config.differences import differing, label, settings
 from study.config.run import RunSpec, recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
@@ -66,7 +66,11 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     fields = differing(specs)
     records = [
         _record(run, spec, now, where.get(run.run_id), trouble)
-        | {"settings": settings(spec, fields), "data_digest": now.seal.get("data") or stored.get("data_digest")}
+        | {
+            "label": label(spec, fields),
+            "settings": settings(spec, fields),
+            "data_digest": now.data_digest or stored.get("data_digest"),
+        }
         for (run, stored, now), spec in zip(states, specs, strict=True)
     ]
     return _with_images(records, [stored for _, stored, _ in states])
@@ -232,7 +236,7 @@ def picture(records: list[dict[str, Any]]) -> Group:
     used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
     for name in used:
         numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
-        long = name in ("run", "message", *records[0]["settings"])  # goes on below, and is not cropped
+        long = name in ("run", "message")  # goes on below, and is not cropped
         table.add_column(name, justify="right" if numeric else "left", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in used))
@@ -242,8 +246,7 @@ def picture(records: list[dict[str, Any]]) -> Group:
 def _cells(record: dict[str, Any]) -> dict[str, Text]:
     error, speed = record["error"], record["images_per_second"]
     return {
-        "run": Text(f"{record['title']} seed {record['seed']}"),
-        **{name: Text(value) for name, value in record["settings"].items()},
+        "run": Text(record["label"]),
         "state": Text(record["state"], COLOURS[record["state"]]),
         "iteration": Text(f"{record['iteration']:,}/{_count(record['iterations'])}"),
         "error %": Text("" if error is None else f"{error:.2f}"),

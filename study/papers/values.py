@@ -214,6 +214,8 @@ def deviations(runs: pd.DataFrame, protocol: Protocol) -> list[str]:
         ("precision", runs["precision"].map(str), EXACT),
     ):
         others = sorted(set(column) - set(wanted))
+        if name.startswith("changed"):  # a text has several fields, and several texts one
+            others = sorted({field for text in others for field in text.split(", ")})
         if others:
             instead = "" if name.endswith(":") else f", not {wanted[0]}"
             words.append(f"{name} {listed(others)}{instead}")

@@ -9,8 +9,7 @@ import pandas as pd
 
 from study.config.differences import KEPT
 from study.config.run import RunSpec
-
-ENDED = ("done", "diverged")
+from study.store.images import ENDED
 
 
 def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:

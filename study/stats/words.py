@@ -78,7 +78,8 @@ def chance(found: Contrast) -> str:
     more = ["two-sided"] if found.sides == 2 else []
     if found.at_floor:
         signed_pairs = sum(d != 0 and not math.isnan(d) for d in found.differences)
-        most = f"{COUNTS.get(signed_pairs, signed_pairs)} seeds" + " that differ" * (signed_pairs < found.n)
+        most = f"{COUNTS.get(signed_pairs, signed_pairs)} seed{'s' * (signed_pairs != 1)}"
+        most += (" that differs" if signed_pairs == 1 else " that differ") * (signed_pairs < found.n)
         more.append(f"the smallest that {most if found.test.exact else f'{DRAWS:,} draws'} can give")
     return f"p {probability(found.p)}" + (f" ({', '.join(more)})" if more else "")
 
@@ -108,7 +109,7 @@ def unknown(found: Contrast, says: Sequence[str] | None = None) -> str:
     if not values:
         why = "a diverged run has no such number" if found.n else "no seed has a result at both ends"
     elif not any(values):
-        why = f"{'the one seed shows' if len(values) == 1 else f'all {len(values)} seeds show'} no difference at all"
+        why = f"{'the one seed shows' if len(values) == 1 else f'{_all(len(values))} seeds show'} no difference at all"
     elif not found.smallest_p <= ALPHA:
         why = _too_few(["yes" if d > 0 else "no" if d else "" for d in values] if says is None else says, found.sides)
     elif found.p > ALPHA:
@@ -125,9 +126,14 @@ def _too_few(says: Sequence[str], sides: int) -> str:
         return f"one seed points to '{says[0]}'; {least}"
     ranked = Counter(sorted(says)).most_common()
     if len(ranked) == 1:
-        return f"all {len(says)} seeds point to '{says[0]}'; {least}"
+        return f"{_all(len(says))} seeds point to '{says[0]}'; {least}"
     told = ", ".join(f"{n} to '{word}'" if word else f"{n} to no difference" for word, n in ranked)
-    return f"of {len(says)} seeds {told.replace(' to ', ' point to ', 1)}; {least}"
+    verb = "points" if ranked[0][1] == 1 else "point"
+    return f"of {len(says)} seeds {told.replace(' to ', f' {verb} to ', 1)}; {least}"
+
+
+def _all(count: int) -> str:
+    return "both" if count == 2 else f"all {count}"
 
 
 # -- the five questions -----------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ RUNS = pa.schema(
         ("iterations", pa.int64()),  # planned
         ("attempts", pa.int64()),
         ("seconds", pa.float64()),  # of training, over all attempts
-        ("data_digest", pa.string()),  # of the images that it was trained on; of a run that is through
+        ("data_digest", pa.string()),  # of the images that it was trained on
         ("message", pa.string()),  # why it failed, or what to know about its result
         ("started", pa.timestamp("ms", tz="UTC")),
         ("finished", pa.timestamp("ms", tz="UTC")),
@@ -112,7 +112,7 @@ def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: Ru
         "iterations": recipe.get("iterations"),
         "attempts": now.attempts,
         "seconds": now.seal.get("seconds"),
-        "data_digest": now.seal.get("data"),
+        "data_digest": now.data_digest,
         "message": now.message,
         "started": _milliseconds(starts[0].get("time")) if starts else None,
         "finished": _milliseconds(now.seal.get("time")),

@@ -18,7 +18,7 @@ def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs, those of other images under another name: `dataset` is `pets (images 3fa9c1d2)`, `point_id` ends likewise.
 
     So they are another condition wherever runs are sorted, averaged or paired. Nothing changes where all runs of a data set
-    have one `data_digest`. A run that is not through counts to the images that were trained on last; one that was
+    have one `data_digest`. A run that was not begun counts to the images that were trained on last; one that was
     collected before digests were, likewise where its data set is none of the user's own, else to images of its own, `unknown`.
 
     Parameters

@@ -64,6 +64,12 @@ class RunStatus:
     record: list[dict[str, Any]] = field(default_factory=list, repr=False)
     """The sound lines of `attempts.jsonl`."""
 
+    @property
+    def data_digest(self) -> str | None:
+        """Of the images that it was trained on; of one that is not through, of those that it was begun on."""
+        begun = (line.get("data") for line in reversed(self.record) if line.get("event") == "images")
+        return self.seal.get("data") or next(filter(None, begun), None)
+
 
 def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
     """The state of one run.
@@ -236,6 +242,11 @@ def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float
     append_line(files.attempts, begun | heard | provenance)
     for path in (files.failed, files.done):
         remove(path)
+
+
+def record_images(files: TaskFiles, digest: str) -> None:
+    """Record on which images a run is begun: its curve, too, is of those alone."""
+    append_line(files.attempts, {"event": "images", "time": time.time(), "data": digest})
 
 
 def last_heard(files: TaskFiles, beat: float) -> float:

@@ -12,7 +12,7 @@ import study
 from study.launch.attempt.runs import attempt
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
-from study.store.runs import last_words, read_lines, status
+from study.store.runs import last_words, read_lines
 from tests.helpers import make_spec, open_run
 from tests.launch.command import inside
 
@@ -90,14 +90,18 @@ def test_force_trains_on_the_new_images(begun: Path) -> None:
     assert "other images" not in sweep(begun, "--dry-run")
 
 
-def test_runs_that_are_not_through_belong_to_the_images_that_are_there(begun: Path) -> None:
+def test_runs_that_are_not_through_belong_to_the_images_that_they_were_begun_on(begun: Path) -> None:
     draw(begun, 1)
     sweep(begun, "seed=0,1")
-    (run,) = (begun / "results/pets/runs").glob("plain-8-pets-s1-*")
-    newest = status(RunFiles(run)).seal["data"][:8]
-    (run / "done.json").unlink()
-    runs = study.read_runs(begun / "results/pets").set_index("seed")
-    assert set(runs.loc[1, "dataset"]) == {f"pets (images {newest})"} and runs["dataset"].nunique() == 2
+    before = study.read_runs(begun / "results/pets").set_index("run_id")["dataset"]
+    assert before.nunique() == 2
+    for run in (begun / "results/pets/runs").glob("plain-8-*"):
+        (run / "done.json").unlink()
+    runs = study.read_runs(begun / "results/pets").set_index("run_id")
+    assert sorted(runs["state"]) == ["done", "done", "interrupted", "interrupted"]
+    assert runs["dataset"].equals(before)
+    planned = sweep(begun, "seed=0,1", "--dry-run")
+    assert "1 interrupted run was trained on other images than are there now, and will not go on with others" in planned
 
 
 def test_a_finished_run_is_not_measured_on_other_images(begun: Path) -> None:

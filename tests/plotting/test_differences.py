@@ -160,11 +160,23 @@ def test_two_values_never_read_alike(field: str, tmp_path: Path) -> None:
             assert any(value in row for row in status_rows) and any(value in name for name in progress)
 
 
-@pytest.mark.parametrize("width", [40, 80])
-def test_a_narrow_terminal_crops_no_value(width: int, tmp_path: Path) -> None:
-    specs = [make_spec(recipe__learning_rate=rate, recipe__weight_decay=0.0123) for rate in (0.1, 0.01)]
-    files = finished(tmp_path, [*specs, make_spec()])
-    assert "…" not in terminal(picture(report(files)), width)
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_crops_and_splits_no_value(width: int, tmp_path: Path) -> None:
+    axes = {"recipe__weight_decay": 0.0123, "precision": "bf16", "train_subset": 400, "probes": "gradients"}
+    files = finished(tmp_path, [make_spec(recipe__learning_rate=0.1, **axes), make_spec()])
+    words = terminal(picture(report(files)), width).split()
+    assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,", "gradients,"} <= set(words)
+
+
+def test_a_picture_crops_no_value(tmp_path: Path) -> None:
+    axes = {"recipe__weight_decay": 0.0123, "precision": "bf16", "train_subset": 400, "probes": "gradients"}
+    _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.1, **axes), make_spec()])
+    for name in ("degradation", "fig6", "depth_error"):
+        figure = plot(name, curves, runs).figure
+        figure.draw_without_rendering()
+        for title in (text for axes in figure.axes for text in axes.texts if text.get_weight() == "bold"):
+            box = title.get_window_extent()
+            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, title.get_text()
 
 
 def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) -> None:

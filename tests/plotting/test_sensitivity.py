@@ -76,7 +76,7 @@ def test_absent_runs_are_named_with_their_settings(plain110: Frames) -> None:
     plot = sensitivity.plot(*plain110)
     notes = words(plot).replace("\n", " ")
     assert "plain-110 (learning rate 0.1, initialisation he_fan_out, warm-up none) seed 0 at iteration 100" in notes
-    assert "missing: plain-110 (0.01, glorot, none) seed 2" in notes
+    assert "missing: plain-110 (learning rate 0.01, initialisation glorot, warm-up none) seed 2" in notes
     assert len(plot.data[plot.data["kind"] == "diverged"]) == 2
     assert "plain-110 · he2015_cifar" in notes and "changed: learning_rate" not in notes
     assert "60 of 63 runs done" in plot.caption
@@ -110,7 +110,11 @@ def test_a_field_that_follows_from_another_is_no_axis() -> None:
         parts.append(frames)
     plot = sensitivity.plot(*together(parts))
     assert len(plot.figure.axes) == 1 and plot.figure.axes[0].get_xlabel() == "learning rate"
-    assert "what differs along with these: milestones and weight decay" in words(plot).replace("\n", " ")
+    told = (
+        "milestones 300 (learning rate 0.03) and 200/300 (learning rate 0.1); "
+        "weight decay 0.0005 (learning rate 0.03) and 0.0001 (learning rate 0.1)"
+    )
+    assert f"what differs along with these: {told}" in words(plot).replace("\n", " ")
 
 
 def test_further_networks_are_rows_or_left_out(make: Callable[..., Frames]) -> None:

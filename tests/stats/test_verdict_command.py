@@ -54,5 +54,5 @@ def test_without_curves_it_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_on_the_results_that_come_along() -> None:
     for name in ("quickstart", "cifar10-jpeg_cpu"):
-        code, out, err = inside(ROOT, "verdict", name)
+        code, out, err = inside(ROOT, "verdict", f"results/reference/{name}")
         assert (code, err) == (0, "") and "5. How many seeds would it take?" in out

@@ -175,6 +175,9 @@ def _train(
     try:
         content = load_data(pack[0][0], data_root)
         mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
+        for _, files in mine:
+            if not files.checkpoints():
+                store.record_images(files, content.fingerprint)
         if mine:
             train(mine, content, target)
     except LeaseLost as error:

@@ -32,7 +32,7 @@ PANEL = 2.05
 ROW_GAP = 0.7  # ticks and label of the x axis above, panel titles below
 BELOW = 0.42  # ticks and the label of the x axis
 HEAD_LINE = 0.15
-TITLE_SIZE, SUBTITLE_SIZE, NOTE_SIZE = 9, 7.5, 6.3  # points
+TITLE_SIZE, SUBTITLE_SIZE, ROW_TITLE_SIZE, NOTE_SIZE = 9, 7.5, 7.5, 6.3  # points
 NOTE_LINE = 0.118
 NOTE_WIDTH = 0.95  # of the sheet: many notes are lists of numbers, and digits are wider than letters
 
@@ -98,11 +98,12 @@ def sheet(
     lines = [line for note in notes for line in _wrapped(note, NOTE_WIDTH * width, NOTE_SIZE)]
     foot = NOTE_LINE * len(lines) + (0.06 if lines else 0)
     above, legend_columns = _head_size(head, width)
-    titled = ROW_TITLE if any(rows) else 0.0
+    titles = [_wrapped(title, width - left + EDGE, ROW_TITLE_SIZE, "bold") for title in rows]
+    titled = ROW_TITLE + HEAD_LINE * (max(1, *map(len, titles)) - 1) if any(rows) else 0.0
     height = above + len(rows) * (tall + titled) + (len(rows) - 1) * ROW_GAP + BELOW + foot
     figure = Picture(figsize=(width, height), facecolor="white")
     panels: list[list[Axes]] = []
-    for row, title in enumerate(rows):
+    for row, title in enumerate(titles):
         bottom = height - above - tall - titled - row * (tall + titled + ROW_GAP)
         axes: list[Axes] = []
         for column in range(columns):
@@ -110,7 +111,9 @@ def sheet(
             relative = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
             axes.append(figure.add_axes(relative, sharey=axes[0] if axes and share else None))
             _plain_panel(axes[-1])
-        axes[0].annotate(title, (0, 1), (0, 18), "axes fraction", "offset points", weight="bold")
+        axes[0].annotate(
+            "\n".join(title), (0, 1), (0, 18), "axes fraction", "offset points", size=ROW_TITLE_SIZE, weight="bold"
+        )
         panels.append(axes)
     for number, line in enumerate(lines):
         y = (foot - 0.03 - NOTE_LINE * number) / height
@@ -137,9 +140,9 @@ def _plain_panel(axes: Axes) -> None:
         axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
 
 
-def _wrapped(text: str, width: float, size: float) -> list[str]:
+def _wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
     """Lines that fit a width in inches: a letter is about half as wide as the font's size in points, seldom more."""
-    room, font = (width - 2 * EDGE) * 72, FontProperties(size=size)
+    room, font = (width - 2 * EDGE) * 72, FontProperties(size=size, weight=weight)
     letters = int(room / size / 0.53)
     while True:
         lines = textwrap.wrap(text, letters)

@@ -281,11 +281,22 @@ def _only(texts: pd.Series) -> str:
 
 def _notes(studied: Study) -> Iterator[str]:
     if studied.along:
-        yield f"what differs along with these: {listed(map(_field, studied.along))}"
+        yield f"what differs along with these: {'; '.join(_along(studied))}"
     if len(studied.fields) > MOST:
         yield f"rows are settings of {listed(map(_field, studied.fields[2:]))} together"
     if studied.left_out:
         yield f"left out, as nothing of their recipe varies: {', '.join(studied.left_out)}"
+
+
+def _along(studied: Study) -> Iterator[str]:
+    """Each field that goes along, with its values and the settings they follow from; without where a recipe's name says them."""
+    runs, fields = studied.runs, studied.fields
+    for field in studied.along:
+        values = runs[field].map(text)
+        alone = [f for f in fields if (values.groupby(runs[f"at {f}"]).nunique() < 2).all()][:1]
+        settings = joined([f"{_field(f)} " + runs[f"at {f}"] for f in alone or fields], runs.index, ", ")
+        told = [f"{value} ({'; '.join(at.unique())})" for value, at in settings.groupby(values, sort=False)]
+        yield _field(field) + ("" if alone == ["recipe"] else f" {listed(told)}")
 
 
 def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
