@@ -76,7 +76,7 @@ def test_absent_runs_are_named_with_their_settings(plain110: Frames) -> None:
     plot = sensitivity.plot(*plain110)
     notes = words(plot).replace("\n", " ")
     assert "plain-110 (learning rate 0.1, initialisation he_fan_out, warm-up none) seed 0 at iteration 100" in notes
-    assert "missing: plain-110 (0.01, glorot, none) seed 2" in notes
+    assert "missing: plain-110 (learning rate 0.01, initialisation glorot, warm-up none) seed 2" in notes
     assert len(plot.data[plot.data["kind"] == "diverged"]) == 2
     assert "plain-110 · he2015_cifar" in notes and "changed: learning_rate" not in notes
     assert "60 of 63 runs done" in plot.caption
