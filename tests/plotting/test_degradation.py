@@ -34,7 +34,7 @@ def texts(figure: Figure) -> str:
 def test_the_picture_shows_exactly_the_data(absences: Frames) -> None:
     plot = degradation.plot(*absences)
     for axes, network in zip(plot.figure.axes, ("plain", "residual"), strict=True):
-        curves = plot.data[(plot.data["network"] == network)]
+        curves = plot.data[(plot.data["network"] == network) & (plot.data["kind"] != "lr_drop")]
         keys = ["depth", "split", "kind", "run_id"]
         groups = dict(iter(curves.groupby(keys, dropna=False)))
         drawn = lines(axes)

@@ -161,8 +161,8 @@ def _variants(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 def _paneled(evidence: Tidy, versus: Versus) -> pd.DataFrame:
     """The curves of each panel one after the other: its variant's, and the usual network's again."""
     several = evidence.runs["group"].nunique() > 1
-    own = evidence.runs.assign(key=evidence.runs["group"]).groupby(["condition", "depth"])
-    more = pd.concat([distinguish(group, "key", [f for f in VARIANT if f not in versus.fields]) for _, group in own])
+    others = [field for field in VARIANT if field not in versus.fields]
+    more = distinguish(evidence.runs.assign(key=kinds(evidence.runs, others)), "key", others)
     frames = []
     for (_, variant), theirs in evidence.runs[evidence.runs["role"] == "variant"].groupby(
         ["group", "variant"], sort=False
