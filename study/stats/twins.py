@@ -11,6 +11,7 @@ from study.spec.differences import KEPT
 from study.spec.run import RunSpec
 from study.store.images import ENDED
 
+
 def without_twins(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:
     """The runs, of which no two differ in the fields of `KEPT` alone.
 
