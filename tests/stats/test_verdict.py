@@ -268,6 +268,13 @@ def test_three_seeds_cannot_tell_and_are_told_how_many_could() -> None:
     assert "an estimate" in str(found)
 
 
+def test_few_seeds_are_counted_in_english() -> None:
+    text = str(verdict(*sweep(degrades, seeds=2)))
+    assert "both seeds point to 'yes'" in text and "of 2 seeds 1 points to" in text and "all 2 seeds" not in text
+    lost = " ".join(str(verdict(*sweep(degrades, states={("residual", 56, 0): "diverged"}))).split())
+    assert "the smallest that one seed that differs can give" in lost
+
+
 def test_one_seed() -> None:
     found = verdict(*sweep(degrades, seeds=1))
     assert answers(found)["1"] == "Cannot tell: one seed points to 'yes'; at least five are needed"
