@@ -15,7 +15,16 @@ import typer
 
 from study import looking, measuring, surfacing, sweeping
 from study.errors import StudyError, one_line, printable
-from study.options import DataRoot, Results, SweepName, complain, complete_sweep, results_folder, sweep_files
+from study.options import (
+    DataRoot,
+    Results,
+    SweepName,
+    complain,
+    complete_sweep,
+    results_folder,
+    sweep_files,
+    unknown_option,
+)
 from study.store.files import WriteError
 
 if TYPE_CHECKING:
@@ -227,6 +236,9 @@ def main() -> None:
         if message.startswith("Usage:"):  # `study` alone: the help
             print(message)
         else:
+            message = (
+                unknown_option(error) if hasattr(error, "option_name") and hasattr(error, "possibilities") else message
+            )
             words = " ".join(message.replace("Value error, ", "").split())
             complain(f"{words} (see study --help)")
         code = 2
