@@ -39,12 +39,16 @@ def one_line(text: str) -> str:
 
 
 def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str | None:
-    """The known name that an unknown one was probably meant to be: misspelt, cut short, without `recipe.`, or an alias."""
+    """The known name that an unknown one was probably meant to be: misspelt, cut short, in the wrong group, or an alias.
+
+    A group's name, as in `recipe.lr`, is no part of the comparison: any two words that begin with it would be alike.
+    """
     if not 0 < len(word) <= 100:
         return None
     names = sorted(known)
     bare = {name.rpartition(".")[2].casefold(): name for name in names} | {name.casefold(): name for name in names}
-    word = word.casefold()
+    group, _, bottom = word.casefold().rpartition(".")
+    word = bottom if group in {name.rpartition(".")[0] for name in names} else word.casefold()
     meant = aliases.get(word.replace("-", "_"), word)
     if meant.casefold() in bare:
         return bare[meant.casefold()]

@@ -17,7 +17,16 @@ from study.cli import figures as looking
 from study.cli import measure as measuring
 from study.cli import surface as surfacing
 from study.cli import sweep as sweeping
-from study.cli.options import DataRoot, Results, SweepName, complain, complete_sweep, results_folder, sweep_files
+from study.cli.options import (
+    DataRoot,
+    Results,
+    SweepName,
+    complain,
+    complete_sweep,
+    results_folder,
+    sweep_files,
+    unknown_option,
+)
 from study.errors import StudyError, one_line, printable
 from study.store.files import WriteError
 
@@ -234,6 +243,9 @@ def main() -> None:
         if message.startswith("Usage:"):  # `study` alone: the help
             print(message)
         else:
+            message = (
+                unknown_option(error) if hasattr(error, "option_name") and hasattr(error, "possibilities") else message
+            )
             words = " ".join(message.replace("Value error, ", "").split())
             complain(f"{words} (see study --help)")
         code = 2

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,6 +81,22 @@ ProfileFile = Annotated[
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=complete_sweep)
 ]
+
+
+def unknown_option(error: Any) -> str:
+    """What is said of an option that a verb does not have: click's error with the option or the field that was meant."""
+    from study.config.fields import ALIASES
+    from study.errors import closest
+
+    options = {name[2:]: name for option in error.ctx.command.params for name in option.opts if name.startswith("--")}
+    word = error.option_name.lstrip("-")
+    meant = options.get((closest(word, options, ALIASES) or "").removeprefix("--"))
+    if meant is None and error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
+        from study.config.sweep import FIELDS
+
+        meant = closest(word, FIELDS, ALIASES)
+        meant = None if meant is None or meant.startswith("--") else f"{meant}=..."
+    return f"no option '{error.option_name}'" + (f"; did you mean '{meant}'?" if meant else "")
 
 
 def results_folder(folder: Path | None) -> Path:

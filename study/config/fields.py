@@ -13,10 +13,12 @@ from study.errors import nearest, printable
 
 ALIASES = {
     **dict.fromkeys(("lr", "learningrate"), "learning_rate"),
-    **dict.fromkeys(("epoch", "epochs", "steps", "iters", "max_steps", "max_iter", "max_iterations"), "iterations"),
+    **dict.fromkeys(
+        ("epoch", "epochs", "num_epochs", "max_epochs", "steps", "iters", "max_steps", "max_iter"), "iterations"
+    ),
     **dict.fromkeys(("batch", "bs", "batchsize", "minibatch"), "batch_size"),
     **dict.fromkeys(("wd", "l2", "decay"), "weight_decay"),
-    **dict.fromkeys(("drops", "lr_steps", "lr_milestones", "decay_steps"), "milestones"),
+    **dict.fromkeys(("drops", "lr_steps", "lr_milestones", "decay_steps", "step_size"), "milestones"),
     **dict.fromkeys(("lr_decay", "lr_gamma", "factor"), "gamma"),
     **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "schedule"),
     **dict.fromkeys(("crop", "padding"), "pad"),
@@ -30,14 +32,16 @@ ALIASES = {
     **dict.fromkeys(("random_seed", "manual_seed", "rng"), "seed"),
     **dict.fromkeys(("init", "initialization", "weight_init"), "initialisation"),
     **dict.fromkeys(("skip", "skip_connection", "residual"), "shortcut"),
-    **dict.fromkeys(("dtype", "amp", "mixed_precision"), "precision"),
+    **dict.fromkeys(("dtype", "amp", "mixed_precision", "fp16", "bf16"), "precision"),
     **dict.fromkeys(("img_size", "imgsize", "resolution", "input_size"), "image_size"),
-    **dict.fromkeys(("width_multiplier", "widen_factor", "channels"), "width"),
+    **dict.fromkeys(("width_multiplier", "widen_factor", "channels", "filters"), "width"),
     **dict.fromkeys(("p_drop", "drop_rate", "dropout_rate"), "dropout"),
+    **dict.fromkeys(("subset", "train_size", "num_train"), "train_subset"),
     # Where a run is trained is no field of it.
     **dict.fromkeys(("gpu", "gpus", "device", "devices", "cuda"), "--device"),
     **dict.fromkeys(("workers", "num_workers", "jobs"), "--workers"),
     "threads": "--threads",
+    **dict.fromkeys(("data_root", "data_dir", "root"), "--data-root"),
 }
 """What fields, and options of the command line, are called elsewhere; for hints."""
 

@@ -231,8 +231,10 @@ def test_a_dry_run_imports_no_torch(tmp_path, write):
             ("epochs", "recipe.iterations"), ("batch", "recipe.batch_size"), ("bs", "recipe.batch_size"),
             ("wd", "recipe.weight_decay"), ("momentum", "recipe.momentum"), ("layers", "depth"), ("model", "network"),
             ("dataset", "data"), ("seeds", "seed"), ("flpi", "recipe.flip"), ("netwrok", "network"), ("gpus", "--device"),
+            ("recipe.lr", "recipe.learning_rate"), ("recipe.epochs", "recipe.iterations"), ("recipe.depth", "depth"),
+            ("num_epochs", "recipe.iterations"), ("subset", "train_subset"), ("data_root", "--data-root"),
         )],
-        *[(word, "(`study list fields` has all)") for word in ("clip", "optimizer", "xyz", "o", "")],
+        *[(word, "(`study list fields` has all)") for word in ("clip", "recipe.clip", "optimizer", "xyz", "o", "")],
     ],
 )  # fmt: skip
 def test_an_unknown_field_is_answered_with_what_was_meant_or_a_few(tmp_path: Path, word: str, hint: str) -> None:
