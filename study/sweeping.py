@@ -108,8 +108,8 @@ def sweep(
     print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
         print(
-            f"note: {named.name} also has {earlier} run{'s' * (earlier > 1)} of earlier calls, and its tables and figures show them. "
-            f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
+            f"note: {named.name} also has {earlier} run{'s' * (earlier > 1)} of earlier calls, and its tables and figures "
+            f"show them. `name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
         )
     if chosen == "slurm":
         adopt_orphans(planned.files.results)

@@ -143,7 +143,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
     assert code == 0 and "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out, err
     code, out, err = inside(tmp_path, "sweep", name, "seed=0")
     assert code == 0 and "2 of 2 runs to train" in out and "1 of 1 surfaces to measure" in out, err
-    assert "note:" not in out and "figures/tiny/degradation.pdf" in out
+    assert "earlier calls" not in out and "figures/tiny/degradation.pdf" in out
     of_seed = {("plain", 0): "done", ("residual", 0): "done", ("plain", 1): "pending", ("residual", 1): "pending"}
     assert states(tmp_path) == of_seed
     code, out, err = inside(tmp_path, "sweep", name)
