@@ -239,7 +239,9 @@ def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
 def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
     code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
     assert code == 0, err
-    assert "plain-8, learning_rate 1e+30, seed 0: diverged" in out and "ResNet-8, learning_rate 0.02, seed 0: done" in out
+    assert (
+        "plain-8, learning_rate 1e+30, seed 0: diverged" in out and "ResNet-8, learning_rate 0.02, seed 0: done" in out
+    )
     frame = package.read_curves(tmp_path / "results/tiny")
     plain = frame[frame["network"] == "plain"]
     assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
