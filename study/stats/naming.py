@@ -65,7 +65,10 @@ def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Seque
     names = []
     for place, (name, changes) in enumerate(zip(known["recipe"], _changes(runs), strict=True)):
         columns = {change: known.get(f"recipe.{change}") for change in changes if f"recipe.{change}" not in told}
-        values = [f"{change} {column[place]}" if column else change for change, column in columns.items()]
+        said = {
+            change: column[place] if column else "none" for change, column in columns.items()
+        }  # a frame may lack it
+        values = [change if value == "none" else f"{change} {value}" for change, value in said.items()]
         names.append(name + (f" (changed: {', '.join(values)})" if values else ""))
     return names
 
