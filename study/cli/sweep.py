@@ -28,6 +28,7 @@ from study.cli.options import (
     results_folder,
 )
 from study.errors import StudyError, printable
+from study.text import counted
 
 if TYPE_CHECKING:
     from study.config.run import RunSpec
@@ -186,7 +187,8 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
     count = len(_chosen_surfaces(planned.sweep))
     surfaces = f", {count} surfaces (see `study surface`)" if count else ""
     whole = len(planned.sweep.whole)
-    runs = f"{whole} runs" if len(planned.actions) == whole else f"{len(planned.actions)} of {whole} runs"
+    every = counted(whole, "run")
+    runs = every if len(planned.actions) == whole else f"{len(planned.actions)} of {every}"
     print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
     _print_remarks(planned)
 

@@ -28,7 +28,7 @@ from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
-from study.text import duration
+from study.text import counted, duration
 
 if TYPE_CHECKING:
     from study.launch.plan.surfaces import SurfaceAction
@@ -224,7 +224,7 @@ def surfaces_picture(records: list[dict[str, Any]]) -> Group:
         table.add_row(Text(record["title"]), state, Text(points), Text(printable(record["message"])))
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
-    return Group(table, Text(f"{len(records)} surfaces: {head}"))
+    return Group(table, Text(f"{counted(len(records), 'surface')}: {head}"))
 
 
 def picture(records: list[dict[str, Any]]) -> Group:
@@ -240,7 +240,7 @@ def picture(records: list[dict[str, Any]]) -> Group:
         table.add_column(name, justify="right" if numeric else "left", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in used))
-    return Group(table, Text(f"{len(records)} runs: {head}"))
+    return Group(table, Text(f"{counted(len(records), 'run')}: {head}"))
 
 
 def _cells(record: dict[str, Any]) -> dict[str, Text]:
