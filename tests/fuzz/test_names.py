@@ -70,7 +70,7 @@ def test_a_sweep_is_named_in_any_script(name: str) -> None:
     ):
         call = sound(study(words, files))
         assert call.code == 0
-        assert call.out.splitlines()[-1].startswith(f"{unicodedata.normalize('NFC', name)}: 1 runs")
+        assert call.out.splitlines()[-1].startswith(f"{unicodedata.normalize('NFC', name)}: 1 run,")
 
 
 @pytest.mark.parametrize("name", NONE.values(), ids=NONE)
