@@ -112,9 +112,8 @@ def sweep(
     planned, said = compared(planned, root)
     print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
-        runs = f"{earlier} run{'s' * (earlier > 1)}"
         print(
-            f"note: {named.name} also has {runs} of earlier calls, and its tables and figures show them. "
+            f"note: {named.name} also has {counted(earlier, 'run')} of earlier calls, and its tables and figures show them. "
             f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
         )
     if chosen == "slurm":
