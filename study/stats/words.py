@@ -185,7 +185,8 @@ def _share(rest: Contrast, rise: Contrast) -> str:
     """What is left as a share of the rise of the plain networks, of the same seeds between the same depths."""
     if not rest.numbers or len(rest.numbers) != rest.n or len(rise.numbers) != rise.n or rise.mean <= 0:
         return ""
-    return f"; that is {100 * rest.mean / rise.mean:.0f} % of the plain rise of {signed(rise.mean)}".replace("-", "−")
+    share = round(100 * rest.mean / rise.mean)  # whole, so that there is no −0 %
+    return f"; that is {share} % of the plain rise of {signed(rise.mean)}".replace("-", "−")
 
 
 def _mended(relief: Contrast, rise: Contrast, rest: Contrast) -> str:

@@ -138,10 +138,10 @@ def test_a_spec_changed_by_hand_is_refused(tmp_path: Path) -> None:
 def test_the_record_of_an_attempt(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
     attempt([files.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
-    start, end = store.read_lines(files.attempts)
+    start, images, end = store.read_lines(files.attempts)
     assert start["executor"] == "test" and start["device"] == "cpu" and start["torch"] and start["threads"] >= 1
     assert end["outcome"] == "done" and end["iteration"] == 3
-    assert read_json(files.done)["data"] == "ba97cca2f8286bfa"
+    assert images["data"] == read_json(files.done)["data"] == "ba97cca2f8286bfa"
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,7 @@ def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> 
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     (copy / "study/errors.py").write_text((copy / "study/errors.py").read_text() + "# edited\n")
-    probe = (
-        f"from pathlib import Path; from study.launch import snapshot; print(snapshot.take(Path({str(tmp_path)!r})))"
-    )
+    probe = f"from pathlib import Path; from study.launch.slurm import code; print(code.take(Path({str(tmp_path)!r})))"
     env = {**os.environ, "PYTHONPATH": str(copy)}
     done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True)
     assert done.stdout.strip() not in ("", str(first)), done.stderr

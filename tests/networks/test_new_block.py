@@ -21,7 +21,7 @@ spec = make_spec(block="squeeze_excitation", depth=14)
 built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
 assert built == parameters(spec), (built, parameters(spec))
 print(built)
-from study.cli import main
+from study.cli.app import main
 main()
 """
 
@@ -37,7 +37,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     package = tmp_path / "study"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))
-    registry = package / "spec" / "registry.py"
+    registry = package / "config" / "registry.py"
     line = "BLOCKS: dict[str, BlockEntry] = {\n"
     assert line in registry.read_text()
     registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS")))

@@ -150,7 +150,7 @@ def evaluated(stream: Feed, split: str, rank: int = 0, ranks: int = 1) -> tuple[
 @pytest.fixture
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("feed", "stream"):
-        monkeypatch.setattr(f"study.training.{module}.EVALUATION_BATCH", 5)
+        monkeypatch.setattr(f"study.training.feeds.{module}.EVALUATION_BATCH", 5)
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 2)
 
 
