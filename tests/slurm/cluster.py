@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -381,8 +382,7 @@ class Cluster:
         """Wait until these nodes (default: both) are up and run nothing."""
 
         def idle() -> bool:
-            found = self.run("sinfo", "-h", "-N", "-p", "debug", "-o", "%N %T", check=False).split("\n")
-            return all(f"{node} idle" in found for node in nodes or NODES)
+            return all(self.node_state(node) == "idle" for node in nodes or NODES)
 
         self.wait(idle, f"{', '.join(nodes or NODES)} did not become idle", timeout)
 
@@ -439,13 +439,16 @@ class Cluster:
         self.wait(lambda: self.node_state(node) in up, f"{node} did not come back", daemon=f"slurmd-{node}")
 
     def node_state(self, node: str) -> str:
-        """The controller's state of a node, such as idle, mixed, allocated, down*; empty where it does not answer."""
+        """The controller's state of a node, such as idle, mixed, down+not_responding; empty where it does not answer.
+
+        Not sinfo's: for minutes after a node went down in the midst of jobs, sinfo may still call it mixed.
+        """
         try:
-            return self.run(
-                "sinfo", "-h", "-N", "-p", "debug", "-n", node, "-o", "%T", check=False, timeout=ANSWER
-            ).strip()
+            told = self.run("scontrol", "show", "node", node, check=False, timeout=ANSWER)
         except subprocess.TimeoutExpired:
             return ""
+        found = re.search(r"State=(\S+)", told)
+        return found[1].lower() if found else ""
 
     def requeue(self, job: str) -> None:
         """What an administrator's `scontrol requeue` does; the job starts again about 6 s after it has ended."""
