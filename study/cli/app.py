@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli import figures as looking
-from study.cli import measure as measuring
-from study.cli import surface as surfacing
-from study.cli import sweep as sweeping
+from study.cli import figures, measure, surface, sweep
 from study.cli.options import (
     DataRoot,
     Results,
@@ -44,7 +41,7 @@ app = typer.Typer(
 )
 
 
-app.command()(sweeping.sweep)
+app.command()(sweep.sweep)
 
 
 @app.command()
@@ -175,15 +172,15 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     raise typer.Exit(0 if sound else 1)
 
 
-app.command()(looking.figure)
-app.command()(looking.figures)
-app.command()(looking.report)
-app.command()(looking.table)
-app.command()(looking.verdict)
-app.command()(looking.export)
-app.command()(measuring.probe)
-app.command()(surfacing.surface)
-app.command()(measuring.embed)
+app.command()(figures.figure)
+app.command()(figures.figures)
+app.command()(figures.report)
+app.command()(figures.table)
+app.command()(figures.verdict)
+app.command()(figures.export)
+app.command()(measure.probe)
+app.command()(surface.surface)
+app.command()(measure.embed)
 
 
 @app.command()
