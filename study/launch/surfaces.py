@@ -22,7 +22,7 @@ from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import WORK, Mode
 from study.launch.plan.surfaces import SurfaceAction, plan_surfaces
 from study.launch.rounds import finish
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
@@ -35,7 +35,7 @@ from study.store.tables import read_table
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Place, Submission
+    from study.launch.slurm.submissions import Place, Submission
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""

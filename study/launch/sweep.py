@@ -16,14 +16,14 @@ from study.launch.local.train import Job, train, train_here
 from study.launch.local.watch import View
 from study.launch.machine import Executor, Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.store import runs as store
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Submission
+    from study.launch.slurm.submissions import Submission
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from study.errors import StudyError
 from study.launch.slurm import queue
-from study.launch.slurm.submit import Place
+from study.launch.slurm.submissions import Place
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from study.boot import command, environment
@@ -22,7 +22,7 @@ from study.launch.allocator import ALLOCATOR
 from study.launch.attempt.provenance import code
 from study.launch.local.pool import Pool
 from study.launch.local.watch import View, Watch
-from study.launch.local.worker import REFUSED, UNWRITABLE, Warnings, signal_name, train_free
+from study.launch.local.worker import REFUSED, UNWRITABLE, Warnings, Work, signal_name, train_free
 from study.store import runs as store
 from study.store.files import WriteError, remove
 from study.store.layout import TaskFiles, task_files
@@ -150,7 +150,7 @@ class _Worker:
         self.device, self.deaths = device, deaths
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `last_words`
         self.process = subprocess.Popen(
-            [*words, "--device", device],
+            words,
             stdin=stdin,
             stdout=stdout,
             stderr=self.errors,
@@ -184,7 +184,7 @@ class _Workers:
         with ExitStack() as stack:
             self._list = stack.enter_context(tempfile.TemporaryFile())
             self._notes = stack.enter_context(tempfile.TemporaryFile())
-            self._list.write(json.dumps([[str(folder.absolute()) for folder in pack] for pack in self.packs]).encode())
+            self._list.write(json.dumps(asdict(self._work())).encode())
             self._list.flush()
             self._files = stack.pop_all()
         return self
@@ -198,13 +198,19 @@ class _Workers:
         for first, device in enumerate(self.shape.devices[: len(self.packs)]):
             self._start(device, first)
 
+    def _work(self) -> Work:
+        packs = [[str(folder.absolute()) for folder in pack] for pack in self.packs]
+        return Work(
+            packs, os.getpid(), code(), str(self.job.data_root.resolve()), self.shape.threads,
+            self.job.checkpoint_seconds, self.job.watchdog,
+        )  # fmt: skip
+
     def _start(self, device: str, first: int = 0, deaths: int = 0) -> None:
         """Start a worker at a pack of the list; `deaths` of its predecessors came before they had taken any."""
-        threads, job = self.shape.threads, self.job
-        words = command("study.launch.local.worker", "--parent", str(os.getpid()), "--first", str(first))
-        words += ["--code", code(), "--data-root", str(job.data_root.resolve()), "--threads", str(threads)]
-        words += ["--checkpoint-seconds", str(job.checkpoint_seconds), "--watchdog", str(job.watchdog)]
-        self.running.append(_Worker(words, device, deaths, self._list.fileno(), self._notes.fileno(), threads))
+        words = command("study.launch.local.worker", device, str(first))
+        self.running.append(
+            _Worker(words, device, deaths, self._list.fileno(), self._notes.fileno(), self.shape.threads)
+        )
 
     def look(self) -> None:
         """Show what has happened, and replace workers that have died."""

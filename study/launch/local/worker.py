@@ -3,20 +3,20 @@
 Workers share the list by the tasks' leases, as two commands on one sweep do. Each starts at another place in the list and
 passes over what is finished, failed or held by somebody else.
 
-Standard input is the list, as JSON. Standard output takes warnings for the user, one a line. SIGTERM, SIGINT or the death
-of the parent make the worker checkpoint and exit.
+Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. SIGTERM, SIGINT or the
+death of the parent make the worker checkpoint and exit.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,50 +82,50 @@ def train_free(
             train(free)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What all workers of a command get on standard input."""
+
+    packs: list[list[str]]
+    parent: int
+    code: str
+    data_root: str
+    threads: int
+    checkpoint_seconds: float
+    watchdog: float
+
+
 def main() -> None:
-    """Entry of a worker's process (`study.boot`)."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--first", type=int, required=True)
-    parser.add_argument("--code", required=True)
-    parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--checkpoint-seconds", type=float, required=True)
-    parser.add_argument("--watchdog", type=float, default=math.inf)
-    options = parser.parse_args()
-    stop = _Stop(options.parent)
-    # All workers have the list open at one offset, so it is read without moving that.
-    packs = [[Path(folder) for folder in pack] for pack in json.loads(os.pread(0, os.fstat(0).st_size, 0))]
+    """Entry of a worker's process (`study.boot`): its device, and the pack to begin with."""
+    device, first = sys.argv[1], int(sys.argv[2])
+    # All workers have the same open file, so it is read without moving its offset.
+    work = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
+    stop = _Stop(work.parent)
     notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
     logging.getLogger("study").addHandler(Warnings(lambda message: print(message, file=notes, flush=True)))
     try:
-        _work(packs[options.first :] + packs[: options.first], options, stop)
-    except StudyError as error:
+        _work(work, work.packs[first:] + work.packs[:first], device, stop)
+    except (StudyError, WriteError) as error:
         print(error, file=sys.stderr)
-        sys.exit(REFUSED)
-    except WriteError as error:
-        print(error, file=sys.stderr)
-        sys.exit(UNWRITABLE)
+        sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)
     sys.exit(128 + stop.number if stop.number else 0)
 
 
-def _work(packs: list[list[Path]], options: argparse.Namespace, stop: _Stop) -> None:
-    from study.launch.attempt.work import work  # late: the signal handlers are in place while torch is imported
+def _work(work: Work, packs: list[list[str]], device: str, stop: _Stop) -> None:
+    from study.launch.attempt.work import (
+        work as attempt,  # late: the signal handlers are in place while torch is imported
+    )
 
-    require(options.code)
-
-    def train(folders: list[Path]) -> None:
-        work(
-            folders,
-            options.data_root,
-            options.device,
-            "local",
-            checkpoint_seconds=options.checkpoint_seconds,
-            watchdog=options.watchdog,
-            stopped=stop,
-            why=stop.why,
-        )
-
-    train_free(packs, options.threads, stop, train)
+    require(work.code)
+    train = partial(
+        attempt,
+        data_root=Path(work.data_root),
+        device=device,
+        executor="local",
+        checkpoint_seconds=work.checkpoint_seconds,
+        watchdog=work.watchdog,
+        stopped=stop,
+        why=stop.why,
+    )
+    train_free([[Path(folder) for folder in pack] for pack in packs], work.threads, stop, train)
