@@ -111,7 +111,7 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     assert train(tmp_path, [files, other])[1] == {files.run_id: "done", other.run_id: "done"}
 
 
-@pytest.mark.parametrize("how", ["no torch", "other code"])
+@pytest.mark.parametrize("how", ["no torch", pytest.param("other code", marks=pytest.mark.slow)])
 def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
