@@ -195,7 +195,7 @@ def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(
             spec,
             stopped=stopped,
             report=lambda p: steps.__setitem__(0, p.iteration),
-            probe=lambda lane, _: during(lane, stopped),
+            probe=lambda lane, _, stopped=stopped: during(lane, stopped),
         )
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
 
