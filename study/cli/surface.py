@@ -119,7 +119,7 @@ def surface(
     from study.launch import surfaces
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
-    from study.launch.slurm.where import adopt_orphans
+    from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import choose_executor
 
     given = {

@@ -93,7 +93,7 @@ def sweep(
     from study.launch.images import compared
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
-    from study.launch.slurm.where import adopt_orphans
+    from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import check, choose_executor, plan_sweep, record
 
     named = load(find_sweep_file(file), overrides or ())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from study.config.run import RunSpec
-from study.launch.local.pool import CHECKPOINT_SECONDS
+from study.launch.local.train import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
     pass

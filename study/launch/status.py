@@ -20,7 +20,7 @@ from study.config.run import RunSpec, recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
 from study.launch.plan.runs import WORK
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
@@ -32,7 +32,7 @@ from study.text import counted, duration
 
 if TYPE_CHECKING:
     from study.launch.plan.surfaces import SurfaceAction
-    from study.launch.slurm.submit import Place
+    from study.launch.slurm.submissions import Place
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from study.text import duration
 class SurfaceTerminal:
     """Live bars on a terminal, one for each surface that is begun; a line a minute where output goes to a file.
 
-    As `study.launch.local.pool.View`: it is told of chunks.
+    As `study.launch.local.watch.View`: it is told of chunks.
     """
 
     def __init__(self, actions: Sequence[SurfaceAction], console: Console) -> None:
@@ -44,7 +44,7 @@ class SurfaceTerminal:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    # -- study.launch.local.pool.View ----------------------------------------------------------------------------------------
+    # -- study.launch.local.watch.View ----------------------------------------------------------------------------------------
 
     def started(self, run_id: str) -> None:
         action = self.owner[run_id]

@@ -15,12 +15,14 @@ from study.config.surface import Surface
 from study.config.surfaces import expand
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
-from study.launch.local import pool as local
+from study.launch.local.pool import pool
+from study.launch.local.train import Job, train, train_here
+from study.launch.local.watch import View
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import WORK, Mode
 from study.launch.plan.surfaces import SurfaceAction, plan_surfaces
 from study.launch.rounds import finish
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
@@ -33,7 +35,7 @@ from study.store.tables import read_table
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Place, Submission
+    from study.launch.slurm.submissions import Place, Submission
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
@@ -189,15 +191,15 @@ def _opened(actions: Sequence[SurfaceAction]) -> list[SurfaceAction]:
     return work
 
 
-View = Callable[[Sequence[SurfaceAction]], AbstractContextManager[local.View]]
+Shown = Callable[[Sequence[SurfaceAction]], AbstractContextManager[View]]
 
 
-def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, view: View) -> bool:
+def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, view: Shown) -> bool:
     """Measure on this machine, round after round; False when interrupted."""
     total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
-    shape = local.pool(total, machine.device, machine.workers, machine.threads)
-    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
-    run = local.train_here if machine.executor == "debug" else local.train
+    shape = pool(total, machine.device, machine.workers, machine.threads)
+    job = Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
+    run = train_here if machine.executor == "debug" else train
     while work := _opened(actions):
         batches = [[chunk.folder] for action in work for chunk in action.chunks]
         if batches:

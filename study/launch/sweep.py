@@ -11,17 +11,19 @@ from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch import origins
-from study.launch.local import pool as local
+from study.launch.local.pool import Pool, pool
+from study.launch.local.train import Job, train, train_here
+from study.launch.local.watch import View
 from study.launch.machine import Executor, Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.store import runs as store
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Submission
+    from study.launch.slurm.submissions import Submission
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,12 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     prepare_data(list(planned.work.values()), machine.data_root)
 
 
-def _pool(planned: Planned, machine: Machine) -> local.Pool:
-    return local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
+def _pool(planned: Planned, machine: Machine) -> Pool:
+    return pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
 
 
-def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
-    """Train what a plan says, and collect. Returns as `study.launch.local.pool.train`."""
+def execute(planned: Planned, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
+    """Train what a plan says, and collect. Returns as `study.launch.local.train.train`."""
     from study.store.collect import collect
 
     work = planned.work
@@ -108,11 +110,9 @@ def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[
     folders = _open_folders(planned)
     grouped = packs(list(work), work, shape.pack_size, len(shape.devices))
     batches = [[folders[run_id] for run_id in pack] for pack in grouped]
-    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
-    if machine.executor == "debug":
-        result = local.train_here(batches, shape, job, view)
-    else:
-        result = local.train(batches, shape, job, view)
+    job = Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
+    run = train_here if machine.executor == "debug" else train
+    result = run(batches, shape, job, view)
     collect(planned.files)
     return result
 

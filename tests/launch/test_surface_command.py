@@ -23,7 +23,7 @@ from study.launch.plan.surfaces import SurfaceAction
 from study.launch.rounds import finish
 from study.launch.slurm import cancel as cancelling
 from study.launch.slurm.queue import Job
-from study.launch.slurm.submit import Place
+from study.launch.slurm.submissions import Place
 from study.launch.status import surfaces_picture
 from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check
