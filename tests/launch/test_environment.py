@@ -99,7 +99,7 @@ def test_the_doctor_reports_folders_that_cannot_be_written(tmp_path: Path) -> No
     marks = {}
     for name in ("file", "file/below", "results", "new/folder"):
         disk = next(finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk")
-        marks[name] = disk.mark, "cannot be written" in disk.says
+        marks[name] = disk.mark, "cannot write to" in disk.says
     sound = ("ok", False)
     assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}
     assert list((tmp_path / "results").iterdir()) == []
@@ -172,7 +172,7 @@ def test_a_reader_that_ends_early_stops_verbs_that_show_but_not_training(tmp_pat
     process.stdout.close()
     err = process.stderr.read()
     assert process.wait(timeout=PATIENCE) == 0, err
-    assert err.count("nobody reads the output any more; the work goes on") == 1
+    assert err.count("the reader of the output has ended; the work continues") == 1
     [run] = runs(tmp_path)
     assert run.done.exists() and (tmp_path / "figures/tiny/degradation.pdf").exists()
     assert codes(f"{study} status tiny --json | true", f"{study} logs {run.run_id} | true") == ["141"] * 2

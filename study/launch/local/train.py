@@ -67,7 +67,10 @@ def train(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tup
 
 def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tuple[dict[str, str], bool]:
     """The debug executor: train in this very process; an exception in training is raised."""
+    import torch
+
     from study.launch.attempt.work import work
+    from study.training.session import Session
 
     watch = _open(packs, view)
     seen = time.monotonic()
@@ -79,19 +82,19 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
             watch.look({os.getpid()})
 
     with _Interrupt() as interrupt, _warnings_to(view):
+        session = Session(
+            job.data_root,
+            torch.device(shape.devices[0]),
+            "debug",
+            checkpoint_seconds=job.checkpoint_seconds,
+            stopped=lambda: interrupt.count > 0,
+            why=lambda: interrupt.why,
+            report=report,
+            raise_errors=True,
+        )
 
         def train_pack(folders: list[Path]) -> None:
-            work(
-                folders,
-                job.data_root,
-                shape.devices[0],
-                "debug",
-                checkpoint_seconds=job.checkpoint_seconds,
-                stopped=lambda: interrupt.count > 0,
-                why=lambda: interrupt.why,
-                report=report,
-                raise_errors=True,
-            )
+            work(folders, session)
             watch.look({os.getpid()})
 
         train_free(packs, shape.threads, lambda: interrupt.count > 0, train_pack)

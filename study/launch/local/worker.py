@@ -16,7 +16,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,19 +112,20 @@ def main() -> None:
 
 
 def _work(work: Work, packs: list[list[str]], device: str, stop: _Stop) -> None:
-    from study.launch.attempt.work import (
-        work as attempt,  # late: the signal handlers are in place while torch is imported
-    )
+    import torch  # late: the signal handlers are in place while this takes its seconds
+
+    from study.launch.attempt.work import work as attempt
+    from study.training.session import Session
 
     require(work.code)
-    train = partial(
-        attempt,
-        data_root=Path(work.data_root),
-        device=device,
-        executor="local",
+    session = Session(
+        Path(work.data_root),
+        torch.device(device),
+        "local",
         checkpoint_seconds=work.checkpoint_seconds,
         watchdog=work.watchdog,
         stopped=stop,
         why=stop.why,
     )
-    train_free([[Path(folder) for folder in pack] for pack in packs], work.threads, stop, train)
+    folders = [[Path(folder) for folder in pack] for pack in packs]
+    train_free(folders, work.threads, stop, lambda pack: attempt(pack, session))

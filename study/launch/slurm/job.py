@@ -60,16 +60,16 @@ class PackJob:
         import torch
 
         from study.launch.attempt.work import work
+        from study.training.session import Session
 
         torch.set_num_threads(self.threads)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         ranks = _join(device)
         if ranks.size > 1 and device == "cuda":
             device = f"cuda:{os.environ['SLURM_LOCALID']}"
-        outcomes = work(
-            [Path(folder) for folder in self.folders],
+        session = Session(
             Path(self.data_root),
-            device,
+            torch.device(device),
             "slurm",
             checkpoint_seconds=self.checkpoint_seconds,
             watchdog=self.watchdog or math.inf,
@@ -77,7 +77,7 @@ class PackJob:
             why=signals.why,
             ranks=ranks,
         )
-        return outcomes, ranks
+        return work([Path(folder) for folder in self.folders], session), ranks
 
     def _requeue(self, signals: _Signals) -> None:
         """Have submitit put this job back into the queue; if it cannot, say why where `study status` looks."""
