@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from study.config.run import RunSpec
-from study.launch.local.train import CHECKPOINT_SECONDS
-
-if TYPE_CHECKING:
-    pass
 
 Executor = Literal["auto", "slurm", "local", "debug"]
+
+CHECKPOINT_SECONDS = 60.0
+"""Training time between two checkpoints: what a crash costs at most."""
 
 
 @dataclass(frozen=True)

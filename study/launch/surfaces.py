@@ -16,7 +16,7 @@ from study.config.surfaces import expand
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.local.pool import pool
-from study.launch.local.train import Job, train, train_here
+from study.launch.local.train import train, train_here
 from study.launch.local.watch import View
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import WORK, Mode
@@ -198,13 +198,12 @@ def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, vi
     """Measure on this machine, round after round; False when interrupted."""
     total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
     shape = pool(total, machine.device, machine.workers, machine.threads)
-    job = Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
     run = train_here if machine.executor == "debug" else train
     while work := _opened(actions):
         batches = [[chunk.folder] for action in work for chunk in action.chunks]
         if batches:
             with view(work) as shown:
-                _, complete = run(batches, shape, job, shown)
+                _, complete = run(batches, shape, machine, shown)
             if not complete:
                 return False
         names = {action.files.run_id for action in work}  # what could not be begun is not tried again

@@ -12,7 +12,7 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch import origins
 from study.launch.local.pool import Pool, pool
-from study.launch.local.train import Job, train, train_here
+from study.launch.local.train import train, train_here
 from study.launch.local.watch import View
 from study.launch.machine import Executor, Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
@@ -110,9 +110,8 @@ def execute(planned: Planned, machine: Machine, view: View) -> tuple[dict[str, s
     folders = _open_folders(planned)
     grouped = packs(list(work), work, shape.pack_size, len(shape.devices))
     batches = [[folders[run_id] for run_id in pack] for pack in grouped]
-    job = Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
     run = train_here if machine.executor == "debug" else train
-    result = run(batches, shape, job, view)
+    result = run(batches, shape, machine, view)
     collect(planned.files)
     return result
 
