@@ -103,7 +103,7 @@ def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_pat
 def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(
     cluster: Cluster, tmp_path: Path, slow: str, expected: object
 ) -> None:
-    user = User(cluster, tmp_path, slow)
+    user = User(cluster, tmp_path, slow, "sbatch: {exclusive: true}\n")  # a node each
     user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
     user.wait(user.both_in_training, "both runs are in training")
     on = {row["node"]: row["id"] for row in cluster.squeue()}
