@@ -46,7 +46,7 @@ class SurfaceTerminal:
 
     # -- study.launch.local.watch.View ----------------------------------------------------------------------------------------
 
-    def started(self, run_id: str) -> None:
+    def started(self, run_id: str, iteration: int) -> None:
         action = self.owner[run_id]
         if id(action) not in self._bars:
             # The bar pulses until the first point is begun: a plane of eigenvectors takes minutes.

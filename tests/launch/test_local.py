@@ -63,7 +63,7 @@ class _View:
         self.outcomes: dict[str, str] = {}
         self.facts: dict[str, dict[str, Any]] = {}
 
-    def started(self, run_id: str) -> None:
+    def started(self, run_id: str, iteration: int) -> None:
         self.begun.append(run_id)
 
     def progress(self, facts: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
     key = run_id(spec)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
     with Terminal({key: spec}, 2, console) as view:
-        view.started(key)
+        view.started(key, 0)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
             view.progress({"run_id": key, "iteration": step, "iterations": 100, **beat})

@@ -35,7 +35,8 @@ class Terminal:
         self._costs = {run_id: cost(spec) for run_id, spec in specs.items()}
         self._began: dict[str, float] = {}
         self._facts: dict[str, dict[str, Any]] = {}
-        self._shares: dict[str, tuple[float, float]] = {}  # of a run: done by earlier attempts, and done now
+        self._iterations = {run_id: spec.recipe.iterations for run_id, spec in specs.items()}
+        self._shares: dict[str, tuple[float, float]] = {}  # of a run: done before this call, and done now
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
             *columns,
@@ -57,16 +58,17 @@ class Terminal:
 
     # -- study.launch.local.watch.View -----------------------------------------------------------------------------------
 
-    def started(self, run_id: str) -> None:
+    def started(self, run_id: str, iteration: int) -> None:
         self._began.setdefault(run_id, time.monotonic())
         if run_id not in self._bar:
             self._bar[run_id] = self._bars.add_task(self.names[run_id], total=None, told="starting")
+            before = iteration / self._iterations[run_id]
+            self._shares.setdefault(run_id, (before, before))
 
     def progress(self, facts: dict[str, Any]) -> None:
         run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
         self._facts[run_id] = facts
-        share = step / total if total else 1.0
-        self._shares[run_id] = (self._shares.get(run_id, (share if share < 1 else 0.0, share))[0], share)
+        self._shares[run_id] = (self._shares[run_id][0], step / total)
         self._bars.update(self._bar[run_id], total=total, completed=step, told=_told(facts))
         self._measure()
 
@@ -93,7 +95,7 @@ class Terminal:
             self._bars.update(self._all, description=self._head())
         elif time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            self.note(", ".join([f"{self._head()}; {self._left()}", *map(self._brief, self._bar)]))
+            self.note("; ".join(filter(None, [self._head(), self._left(), ", ".join(map(self._brief, self._bar))])))
 
     # -- the picture -----------------------------------------------------------------------------------------------------
 

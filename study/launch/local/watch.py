@@ -11,14 +11,14 @@ from study.store import process
 from study.store.files import DamagedError, read_json
 from study.store.layout import TaskFiles
 from study.store.lease import holder
-from study.store.runs import ENDED, RunStatus, status
+from study.store.runs import ENDED, RunStatus, checkpointed, status
 
 
 class View(Protocol):
     """What shows a sweep while it is trained."""
 
-    def started(self, run_id: str) -> None:
-        """A worker took the task."""
+    def started(self, run_id: str, iteration: int) -> None:
+        """A worker took the task, at the iteration of its newest checkpoint."""
 
     def progress(self, facts: dict[str, Any]) -> None:
         """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
@@ -62,7 +62,7 @@ class Watch:
             return
         if self.holders.get(files.run_id) != lease["pid"]:
             self.holders[files.run_id] = lease["pid"]
-            self.view.started(files.run_id)
+            self.view.started(files.run_id, checkpointed(files))
         beat = _read(files.heartbeat)
         if beat.get("token") == lease["token"] and "iteration" in beat and beat != self._beats.get(files.run_id):
             self._beats[files.run_id] = beat
@@ -72,7 +72,7 @@ class Watch:
         if now.state in ENDED:
             at = {"iteration": now.iteration, "iterations": now.iteration}
             if files.run_id not in self.holders:  # a short task may begin and end between two looks
-                self.view.started(files.run_id)
+                self.view.started(files.run_id, 0)
             self.view.progress({"run_id": files.run_id, "error": now.error, **at})
         self.end(files.run_id, now.state)
 
