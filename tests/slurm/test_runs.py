@@ -292,12 +292,13 @@ def test_neither_the_environment_nor_other_jobs_decide_what_is_submitted_and_see
         cluster.submit("true", "--hold", f"--job-name={name}")
     cluster.run("scontrol", "update", "PartitionName=high", "Hidden=YES")
     try:
-        user.study("sweep", "tiny.yaml", "recipe.iterations=20")
+        words = ("sweep", "tiny.yaml", "recipe.iterations=20")
+        user.study(*words)
         [job] = {row["job"] for row in cluster.squeue() if row["name"].startswith("study-tiny-")}
         facts = cluster.job(job)
         assert (facts["Partition"], facts["TimeLimit"]) == ("high", "00:07:00")
         assert {record["state"] for record in user.records()} == {"queued"}
-        assert "nothing is left to do; 0 of 2 runs are there" in user.study("sweep", "tiny.yaml")
+        assert "nothing is left to do; 0 of 2 runs are there" in user.study(*words)
         assert f"job {job}_0: cancelled" in user.study("cancel", user.runs()[0].run_id)
         cluster.run("scontrol", "release", f"{job}_1")
         user.wait(lambda: status(user.runs()[1]).state in ENDED, "the other is trained")

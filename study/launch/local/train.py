@@ -195,7 +195,7 @@ class _Workers:
             self._start(device, first)
 
     def _work(self) -> Work:
-        packs = [[str(folder.absolute()) for folder in pack] for pack in self.packs]
+        packs = [[str(folder) for folder in pack] for pack in self.packs]
         root, machine = str(self.machine.data_root.resolve()), self.machine
         times = machine.checkpoint_seconds, machine.watchdog
         return Work(packs, os.getpid(), code(), root, self.shape.threads, *times)
