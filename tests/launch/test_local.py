@@ -129,7 +129,9 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
         monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
         says = "no worker could start: exit status 1: no torch for you"
     else:
-        monkeypatch.setattr(local, "code", lambda: "0123456789ab")  # as if it had been edited since the parent began
+        monkeypatch.setattr(
+            "study.launch.local.workers.code", lambda: "0123456789ab"
+        )  # as if it had been edited since the parent began
     files = open_run(tmp_path, make_spec())
     with pytest.raises(StudyError, match=says):
         train(tmp_path, [files])

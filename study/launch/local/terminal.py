@@ -30,7 +30,7 @@ class Terminal:
         self, specs: Mapping[str, RunSpec], ready: int, console: Console, sweep: Mapping[str, RunSpec] | None = None
     ) -> None:
         self.console, self.names = console, labels(sweep or specs)
-        self.total, self.through = ready + len(specs), ready
+        self.total, self.finished = ready + len(specs), ready
         self.began = self._told = time.monotonic()
         self._costs = {run_id: cost(spec) for run_id, spec in specs.items()}
         self._began: dict[str, float] = {}
@@ -78,14 +78,14 @@ class Terminal:
         if outcome == "busy":
             del self._costs[run_id]
         else:
-            self.through += 1
+            self.finished += 1
             self._shares[run_id] = (self._shares.get(run_id, (0.0, 0.0))[0], 1.0)
         self._measure()
         error = self._facts.get(run_id, {}).get("error")
         took = f" in {duration(time.monotonic() - self._began[run_id])}" if run_id in self._began else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
         said = "is being trained by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
-        self.note(f"{self.through:>{len(str(self.total))}}/{self.total}  {self.names[run_id]}: {said}")
+        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {self.names[run_id]}: {said}")
 
     def note(self, message: str) -> None:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
@@ -110,7 +110,7 @@ class Terminal:
         return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _head(self) -> str:
-        return f"{self.through}/{self.total} runs finished in {duration(time.monotonic() - self.began)}"
+        return f"{self.finished}/{self.total} runs finished in {duration(time.monotonic() - self.began)}"
 
     def _brief(self, run_id: str) -> str:
         facts = self._facts.get(run_id)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from study.store import process
-from study.store.files import DamagedError, read_json
-from study.store.layout import TaskFiles
+from study.store.files import DamagedError, read_json, remove
+from study.store.layout import TaskFiles, task_files
 from study.store.lease import holder
 from study.store.runs import ENDED, RunStatus, checkpointed, status
+
+LOOK_SECONDS = 0.25
+"""Between two looks at the files."""
 
 
 class View(Protocol):
@@ -31,6 +34,14 @@ class View(Protocol):
 
     def tick(self) -> None:
         """Time passes."""
+
+
+def watch_over(packs: Sequence[list[Path]], view: View) -> Watch:
+    """A watch over the tasks, of which none counts as failed any more: what fails from now on is not tried again."""
+    tasks = [task_files(folder) for pack in packs for folder in pack]
+    for files in tasks:
+        remove(files.failed)
+    return Watch(tasks, view)
 
 
 class Watch:
