@@ -19,7 +19,8 @@ from study.config.registry import PROBES
 from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data, log_into
+from study.launch.attempt.runs import load_data
+from study.launch.attempt.task import log_into
 from study.launch.local.pool import pool
 from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data

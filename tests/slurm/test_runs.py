@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import study
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 from study.store.files import read_json, read_lines, write_json
 from study.store.runs import ENDED, status
 from tests.launch.command import curves, kill_tree

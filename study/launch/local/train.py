@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -13,16 +12,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from study.boot import command, environment
 from study.errors import StudyError
-from study.launch.allocator import ALLOCATOR
-from study.launch.attempt.provenance import code
+from study.launch.attempt.provenance import ALLOCATOR, code
 from study.launch.local.pool import Pool
 from study.launch.local.watch import View, Watch
 from study.launch.local.worker import REFUSED, UNWRITABLE, Warnings, Work, signal_name, train_free
+from study.launch.machine import Machine
 from study.store import runs as store
 from study.store.files import WriteError, remove
 from study.store.layout import TaskFiles, task_files
@@ -32,28 +31,16 @@ MAX_DEATHS = 3
 """Deaths of workers on a run without any progress after which the run counts as failed."""
 LOOK_SECONDS = 0.25
 """Between two looks at the files."""
-CHECKPOINT_SECONDS = 60.0
-"""Training time between two checkpoints: what a crash costs at most."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What every worker of a sweep needs to know."""
-
-    data_root: Path
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    watchdog: float = math.inf
-    """Seconds without progress after which a worker is killed; its runs go on in another."""
-
-
-def train(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tuple[dict[str, str], bool]:
+def train(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
     """Train packs of runs on this machine, in the foreground.
 
     Each pack is a list of run folders with their specs, and is trained by one worker as a whole. Returns the outcome of each
     run that ended, and False where Ctrl-C or SIGTERM came first. Raises WriteError where the results folder cannot be
     written, and StudyError where the code was edited or no worker can start.
     """
-    with _Interrupt() as interrupt, _Workers(packs, shape, job, view, interrupt) as workers:
+    with _Interrupt() as interrupt, _Workers(packs, shape, machine, view, interrupt) as workers:
         workers.start()
         while workers.running and not interrupt.count:
             workers.look()
@@ -65,7 +52,7 @@ def train(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tup
     return workers.watch.outcomes, complete
 
 
-def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -> tuple[dict[str, str], bool]:
+def train_here(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
     """The debug executor: train in this very process; an exception in training is raised."""
     import torch
 
@@ -83,10 +70,10 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
 
     with _Interrupt() as interrupt, _warnings_to(view):
         session = Session(
-            job.data_root,
+            machine.data_root,
             torch.device(shape.devices[0]),
             "debug",
-            checkpoint_seconds=job.checkpoint_seconds,
+            checkpoint_seconds=machine.checkpoint_seconds,
             stopped=lambda: interrupt.count > 0,
             why=lambda: interrupt.why,
             report=report,
@@ -151,7 +138,7 @@ class _Worker:
 
     def __init__(self, words: list[str], device: str, deaths: int, stdin: int, stdout: int, threads: int) -> None:
         self.device, self.deaths = device, deaths
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `last_words`
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
         self.process = subprocess.Popen(
             words,
             stdin=stdin,
@@ -161,7 +148,7 @@ class _Worker:
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
 
-    def last_words(self) -> str:
+    def failure_message(self) -> str:
         """The last line that it printed."""
         with self.errors:
             self.errors.seek(0)
@@ -172,8 +159,10 @@ class _Worker:
 class _Workers:
     """The workers of one command: started, watched, replaced where they die, and stopped."""
 
-    def __init__(self, packs: Sequence[list[Path]], shape: Pool, job: Job, view: View, interrupt: _Interrupt) -> None:
-        self.packs, self.shape, self.job, self.view, self.interrupt = packs, shape, job, view, interrupt
+    def __init__(
+        self, packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View, interrupt: _Interrupt
+    ) -> None:
+        self.packs, self.shape, self.machine, self.view, self.interrupt = packs, shape, machine, view, interrupt
         self.watch = _open(packs, view)
         self.running: list[_Worker] = []
         self.broken = ""
@@ -204,8 +193,8 @@ class _Workers:
     def _work(self) -> Work:
         packs = [[str(folder.absolute()) for folder in pack] for pack in self.packs]
         return Work(
-            packs, os.getpid(), code(), str(self.job.data_root.resolve()), self.shape.threads,
-            self.job.checkpoint_seconds, self.job.watchdog,
+            packs, os.getpid(), code(), str(self.machine.data_root.resolve()), self.shape.threads,
+            self.machine.checkpoint_seconds, self.machine.watchdog,
         )  # fmt: skip
 
     def _start(self, device: str, first: int = 0, deaths: int = 0) -> None:
@@ -241,7 +230,7 @@ class _Workers:
 
     def _died(self, worker: _Worker) -> None:
         """Start another worker in the place of one that died, unless its tasks killed several without any progress."""
-        status, words = worker.process.returncode, worker.last_words()
+        status, words = worker.process.returncode, worker.failure_message()
         if status == REFUSED:
             raise StudyError(words)
         if status == UNWRITABLE:  # nor can it be for any other run, as a rule
