@@ -58,12 +58,6 @@ def more_fields(fields: dict[str, Any]) -> None:
     fields["family"] = "transformer"
 
 
-def fewer_fields(fields: dict[str, Any]) -> None:
-    for name in ("width", "train_subset", "stem"):
-        del fields[name]
-    del fields["recipe"]["momentum"]
-
-
 def other_types(fields: dict[str, Any]) -> None:
     fields |= {"width": "wide", "image_size": [8, 8]}
     fields["recipe"]["batch_size"] = "auto"
@@ -75,7 +69,7 @@ def of_other_versions(folder: Path, copy: Path) -> Path:
     path = copy / "results/tiny/sweep.json"
     record = read_json(path)
     assert record is not None
-    for fields, change in zip(record["runs"].values(), (more_fields, fewer_fields, other_types), strict=False):
+    for fields, change in zip(record["runs"].values(), (more_fields, other_types), strict=False):
         change(fields)
     write_json(path, record)
     return copy

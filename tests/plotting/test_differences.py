@@ -15,7 +15,7 @@ from study.config.identity import run_id
 from study.config.recipe import Recipe
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
-from study.launch.local.terminal import Terminal
+from study.launch.local.terminal import runs_shown
 from study.launch.status import picture, report
 from study.plotting import plot, table
 from study.plotting.base.frames import tidy
@@ -142,7 +142,8 @@ def test_two_values_never_read_alike(field: str, tmp_path: Path) -> None:
     table_rows = render(table("errors", curves, runs), "text").splitlines()[1:3]
     csv_rows = render(table("errors", curves, runs), "csv").splitlines()[1:]
     status_rows = terminal(picture(report(files))).splitlines()[1:3]
-    progress = Terminal({run_id(spec): spec for spec in specs}, 0, Console(file=io.StringIO())).names.values()
+    named = {run_id(spec): spec for spec in specs}
+    progress = [shown.name for shown in runs_shown(named, named)]
     evidence = tidy(curves, runs)
     in_figures = list(evidence.runs["condition"] + " " + evidence.runs["network"] + "-" + evidence.runs["label"])
     found = groups(curves, runs)

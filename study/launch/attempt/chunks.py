@@ -93,6 +93,12 @@ class _Kept:
 _kept = _Kept()
 
 
+def forget() -> None:
+    """Drop what is kept for the next chunk."""
+    global _kept
+    _kept = _Kept()
+
+
 def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
     run = run_folder(files.surface, surface.run)
     spec = store.read_spec(run)
