@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.local.pool import pool_of
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.runs import hold_dependents, packs
+from study.launch.plan.runs import hold_dependents, lacking, packs
 from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
@@ -32,6 +34,8 @@ class Planned:
     files: SweepFiles
     actions: list[Action]
     states: dict[str, TaskState]
+    lacking: dict[str, str]
+    """What finished runs were not measured for or did not keep, though the sweep asks for it."""
 
     @property
     def work(self) -> dict[str, RunSpec]:
@@ -62,7 +66,18 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
         states[run_id] = decide(store.status(run), where.get(run_id))
     disk = {run_id: state.disk for run_id, state in states.items()}
     actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
-    return Planned(sweep, files, actions, states)
+    return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
+
+
+def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
+    found = {}
+    for action in actions:
+        spec = sweep.runs[action.run_id]
+        if action.verb == "keep" and (spec.probes or spec.snapshot_every is not None):
+            with suppress(StudyError):  # a damaged spec is mended from the sweep
+                if words := lacking(spec, store.read_spec(files.run(action.run_id))):
+                    found[action.run_id] = words
+    return found
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.config.identity import run_id
-from study.launch.plan.runs import cost, packs
+from study.launch.plan.runs import cost, lacking, packs
 from study.launch.plan.state import Mode, decide, plan
 from study.launch.slurm.queue import Job
 from study.launch.slurm.submissions import Place
@@ -58,6 +58,16 @@ def test_a_task_in_the_queue_is_waited_for_in_every_mode_unless_its_result_is_th
         assert action.verb == "wait" and action.reason == "job 17_3, pending"
     [action] = plan([decide(DISK["done"], place("COMPLETING", tmp_path))])
     assert action.verb == "keep"
+
+
+def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep() -> None:
+    plain, probed = make_spec(), make_spec(probes=["weights", "paths"], probe_every=5, snapshot_every=10)
+    assert lacking(plain, probed) == "" and lacking(probed, probed) == ""
+    words = lacking(probed, plain)
+    assert "not measured by weights,paths in training" in words and "study probe --probes weights,paths" in words
+    assert "without snapshots every 10" in words and words.endswith("--mode force trains it again")
+    rarely = make_spec(probes=["weights", "paths"], probe_every=20, snapshot_every=10)
+    assert lacking(probed, rarely).startswith("measured every 20 iterations, not every 5; ")
 
 
 def test_the_longest_runs_come_first() -> None:

@@ -85,6 +85,22 @@ def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
             yield point_id(store.read_spec(RunFiles(path.parent)))
 
 
+def lacking(asked: RunSpec, stored: RunSpec) -> str:
+    """What a finished run was not measured for or did not keep, though the sweep asks for it; empty if nothing.
+
+    `stored` is the spec that it was trained with: probes and snapshots change nothing that is trained.
+    """
+    words = []
+    if probes := [name for name in asked.probes if name not in stored.probes]:
+        names = ",".join(probes)
+        words.append(f"not measured by {names} in training (`study probe --probes {names}` measures the final network)")
+    elif asked.probes and asked.probe_every != stored.probe_every:
+        words.append(f"measured every {stored.probe_every} iterations, not every {asked.probe_every}")
+    if asked.snapshot_every not in (None, stored.snapshot_every):
+        words.append(f"without snapshots every {asked.snapshot_every}")
+    return "; ".join([*words, "--mode force trains it again"]) if words else ""
+
+
 def cost(spec: RunSpec) -> float:
     """Multiply-adds of a run, by which packs are ordered. Relative within one data set."""
     return float(macs(spec, size=spec.image_size or 32)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
