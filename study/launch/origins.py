@@ -13,7 +13,7 @@ from study.config.run import RunSpec
 from study.errors import StudyError
 from study.launch.plan.runs import WORK, Action
 from study.store import runs as store
-from study.store.layout import RunFiles
+from study.store.find import all_runs, run_of_point
 from study.store.runs import RunStatus
 
 
@@ -66,7 +66,7 @@ def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapp
 
 def _elsewhere(spec: RunSpec, results: Path) -> str:
     """Why a run has to wait for one of another sweep; empty when it need not."""
-    files = store.run_of_point(results, spec.start_from or "", spec.seed)
+    files = run_of_point(results, spec.start_from or "", spec.seed)
     if files is None:
         hint = ", ".join(_of_seed(results, spec.seed))
         there = f"; of that seed there is {hint}" if hint else ""
@@ -80,6 +80,6 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
 
 def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
     """Points that were trained with a seed: what might have been meant."""
-    for path in sorted(results.glob(f"*/runs/*-s{seed}-*/spec.json"))[:most]:
+    for files in list(all_runs(results, f"*-s{seed}-*").values())[:most]:
         with suppress(StudyError):  # of another version, or damaged
-            yield point_id(store.read_spec(RunFiles(path.parent)))
+            yield point_id(store.read_spec(files))

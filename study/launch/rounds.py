@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from study.config.surface import Surface
 from study.measure.surface.lattice import Place, Point, chunks
 from study.store.layout import SurfaceFiles
-from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal, sealed, unseal
+from study.store.surfaces import chunk_seconds, intact, load_points, read_spec, seal_surface, sealed, unseal
 
 
 def known(files: SurfaceFiles, surface: Surface) -> tuple[dict[str, list[Point]], bool]:
@@ -52,5 +52,5 @@ def finish(files: SurfaceFiles) -> bool:
         unseal(chunk)
     if torn or not complete:
         return False
-    seal(files, chunk_seconds(files))
+    seal_surface(files, chunk_seconds(files))
     return True

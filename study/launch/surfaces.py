@@ -29,6 +29,8 @@ from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import tidy
+from study.store.reset import reset_surface
+from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
     StudyError
         Nothing is called so; a setting is wrong; there is no such other run.
     """
-    sweep = store.read_sweep(files) if files.sweep.exists() else None
+    sweep = read_sweep(files) if files.sweep.exists() else None
     there = all_runs(files.results)
     if sweep is None:
         run = one_run(files)
@@ -182,7 +184,7 @@ def _opened(actions: Sequence[SurfaceAction]) -> list[SurfaceAction]:
     work = [action for action in actions if action.verb in WORK]
     for action in work:
         if action.verb == "redo":
-            surface_store.reset(action.files)
+            reset_surface(action.files)
         surface_store.write_spec(action.files, action.surface)
         if not action.chunks:
             finish(action.files)

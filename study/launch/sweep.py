@@ -16,8 +16,11 @@ from study.launch.machine import Executor, Machine, prepare_data
 from study.launch.plan.runs import WORK, Action, Mode, packs, plan
 from study.launch.slurm.where import places
 from study.store import runs as store
+from study.store.collect import Collected, states
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
+from study.store.reset import reset_run
+from study.store.sweeps import kept, write_sweep
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
@@ -56,7 +59,7 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
     for run in runs.values():
         run.refuse_elsewhere()
-    disk = {run_id: store.status(run) for run_id, run in runs.items()}
+    disk = states(runs, Collected(files))
     queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
     actions = plan(sweep.runs, disk, queued, mode)
     return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
@@ -128,10 +131,8 @@ def record(planned: Planned) -> int:
     StudyError
         Results of other runs would be lost, of which only the tables are there.
     """
-    from study.store.collect import kept
-
     before = kept(planned.files, planned.sweep.whole.keys())
-    store.write_sweep(planned.files, planned.sweep, before)
+    write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
@@ -146,7 +147,7 @@ def _open_folders(planned: Planned) -> dict[str, Path]:
             continue
         files = planned.files.run(action.run_id)
         if action.verb == "redo":
-            store.reset(files)
+            reset_run(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
     return folders

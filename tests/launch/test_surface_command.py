@@ -28,9 +28,10 @@ from study.launch.status import surfaces_picture
 from study.launch.surface_view import SurfaceTerminal
 from study.launch.surfaces import asked, check
 from study.store.files import read_json, write_json
+from study.store.find import run_folder
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
-from study.store.surfaces import gather, read_spec, run_folder, write_spec
+from study.store.surfaces import gather, read_spec, write_spec
 from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.start import final

@@ -27,9 +27,10 @@ from study.measure.surface.evaluate import Evaluator
 from study.measure.surface.plane import Plane
 from study.store import runs as store
 from study.store.files import WriteError, sweep_away_temporaries
+from study.store.find import run_folder
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import LeaseLost, claim
-from study.store.surfaces import read_spec, run_folder
+from study.store.surfaces import read_spec
 from study.training.feeds import decoding
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
