@@ -19,8 +19,12 @@ from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
+from study.store.collect import Collected
+from study.store.collect import states as on_disk
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
+from study.store.reset import reset_run
+from study.store.sweeps import kept, write_sweep
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
@@ -58,13 +62,12 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     """
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
-    where = places(results)
-    states = {}
-    for run_id in sweep.runs:
-        run = files.run(run_id)
+    runs = {run_id: files.run(run_id) for run_id in sweep.runs}
+    for run in runs.values():
         run.refuse_elsewhere()
-        states[run_id] = decide(store.status(run), where.get(run_id))
-    disk = {run_id: state.disk for run_id, state in states.items()}
+    disk = on_disk(runs, Collected(files))
+    where = places(results)
+    states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
     actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
     return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
 
@@ -102,10 +105,8 @@ def record(planned: Planned) -> int:
     Runs that were trained under its name before stay part of it; returns how many of them it no longer names. Raises
     StudyError if results would be lost of which only the tables are left.
     """
-    from study.store.collect import kept
-
     before = kept(planned.files, planned.sweep.whole.keys())
-    store.write_sweep(planned.files, planned.sweep, before)
+    write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
@@ -120,7 +121,7 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
             continue
         files = planned.files.run(action.run_id)
         if action.verb == "redo":
-            store.reset(files)
+            reset_run(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
     return [[folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, size, workers)]

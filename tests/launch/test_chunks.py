@@ -13,6 +13,7 @@ from study.launch.attempt.work import work
 from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
+from study.store.reset import reset_surface
 from study.training.session import Session
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
@@ -53,7 +54,7 @@ def test_what_is_kept_of_one_surface_never_serves_another(
     together = [files.table.read_bytes() for files in asked]
     assert len(set(together)) == len(asked)
     for files in asked:
-        surface_store.reset(files)
+        reset_surface(files)
     for files in reversed(asked):
         measured(folders(files), tmp_path)
     assert [files.table.read_bytes() for files in asked] == together

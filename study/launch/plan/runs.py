@@ -14,6 +14,7 @@ from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
 from study.store import runs as store
+from study.store.find import run_of_point
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus
 
@@ -66,7 +67,7 @@ def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapp
 
 def _elsewhere(spec: RunSpec, results: Path) -> str:
     """Why a run waits for one of another sweep; empty if it need not."""
-    files = store.run_of_point(results, spec.start_from or "", spec.seed)
+    files = run_of_point(results, spec.start_from or "", spec.seed)
     if files is None:
         hint = ", ".join(_of_seed(results, spec.seed))
         there = f"; of that seed there is {hint}" if hint else ""
