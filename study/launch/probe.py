@@ -19,7 +19,8 @@ from study.config.registry import PROBES
 from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data, log_into
+from study.launch.attempt.runs import load_data
+from study.launch.attempt.task import log_into
 from study.launch.local.pool import pool
 from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data
@@ -31,6 +32,7 @@ from study.store.collect import collect
 from study.store.find import one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
+from study.store.sweeps import read_sweep
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
@@ -97,7 +99,7 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
         Nothing is called so, or a data set cannot be had.
     """
     whole = files.sweep.exists()
-    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
+    runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
     trained, wrong = _specs(runs)
     prepare_data(list(trained.values()), asked.data_root)
     names = labels(trained)

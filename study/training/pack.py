@@ -205,7 +205,8 @@ class _Pack:
 
 
 def _progress(lane: Lane) -> Progress:
-    return Progress(lane.files.run_id, lane.iteration, lane.recipe.iterations, lane.error, lane.seconds)
+    recipe = lane.recipe
+    return Progress(lane.files.run_id, lane.iteration, recipe.iterations, lane.error, lane.seconds, recipe.batch_size)
 
 
 def _seal(lane: Lane) -> None:
@@ -219,8 +220,8 @@ def _seal(lane: Lane) -> None:
         log.warning("%s: %s", lane.files.run_id, warning)
     store.write_done(
         lane.files,
+        {lane.files.curves.name: lane.written},
         outcome=outcome,
-        curves=lane.written,
         iteration=lane.iteration,
         error=lane.error,
         seconds=lane.seconds,

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import study
-from study.launch.attempt.runs import attempt
+from study.launch.attempt.work import work
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
-from study.store.runs import last_words, read_lines
+from study.store.runs import failure_message, read_lines
+from study.training.session import Session
 from tests.helpers import make_spec, open_run
 from tests.launch.command import inside
 
@@ -120,12 +121,12 @@ def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path
     def go(folders: list[Path], steps: int) -> dict[str, str]:
         count = iter(range(100))
         stop = lambda: next(count) >= steps  # noqa: E731
-        return attempt(folders, tmp_path / "data", "cpu", "debug", checkpoint_seconds=0, stopped=stop)
+        return work(folders, Session(tmp_path / "data", checkpoint_seconds=0, stopped=stop))
 
     assert go([begun], 2) == {begun.name: "interrupted"}
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")
     draw(tmp_path, 1)
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")
     assert go([begun, fresh], 99) == {begun.name: "failed", fresh.name: "done"}
-    assert "the images of pets have changed" in (last_words(RunFiles(begun)) or "")
+    assert "the images of pets have changed" in (failure_message(RunFiles(begun)) or "")
     assert read_lines(begun / "attempts.jsonl")[-1]["outcome"] == "failed"

@@ -13,7 +13,7 @@ from study.launch.attempt.work import work
 from study.launch.local import pool as pools
 from study.launch.local import train as local
 from study.launch.local.pool import Pool, pool
-from study.launch.local.terminal import Terminal
+from study.launch.local.terminal import Terminal, runs_shown
 from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
@@ -181,7 +181,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
     spec = make_spec(recipe__iterations=100)
     key = run_id(spec)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
-    with Terminal({key: spec}, 2, console) as view:
+    with Terminal(runs_shown({key: spec}, {key: spec}), 2, console) as view:
         view.started(key, 0)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}

@@ -72,5 +72,5 @@ def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pyt
 def test_the_last_words_of_a_job_say_why_it_ended(tmp_path: Path, lines: list[str], says: str) -> None:
     log = tmp_path / "5_0_log.out"
     log.write_text("\n".join(lines))
-    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).last_words()
+    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).failure_message()
     assert (says in words) if says else not words

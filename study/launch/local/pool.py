@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from study.errors import StudyError
 from study.launch.attempt.provenance import usable_cores
+from study.launch.machine import Machine
 
 RUNS_PER_GPU = 16
 """Runs trained side by side on a GPU, where they fit into its memory."""
@@ -56,3 +57,8 @@ def pool(runs: int, device: str = "auto", workers: int | None = None, threads: i
     threads = threads or max(1, cores // min(count, max(1, runs)))
     devices = tuple(f"cuda:{i % gpus}" if gpus else "cpu" for i in range(count))
     return Pool(devices, threads)
+
+
+def pool_of(machine: Machine, tasks: int) -> Pool:
+    """The workers of a machine for this many tasks; as `pool`."""
+    return pool(tasks, machine.device, machine.workers, machine.threads)

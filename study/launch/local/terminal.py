@@ -1,10 +1,10 @@
-"""What a terminal shows while a sweep is trained."""
+"""What a terminal shows while tasks are worked on: a bar for each run in training, or for each surface."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -13,30 +13,66 @@ from rich.text import Text
 from study.config.differences import labels
 from study.config.run import RunSpec
 from study.launch.plan.runs import cost
+from study.launch.plan.state import WORK
+from study.launch.plan.surface import SurfaceAction
+from study.measure.surface.lattice import chunks
 from study.text import duration
 
 FILE_SECONDS = 60.0
 """Between two lines where the output is not a terminal."""
 
 
-class Terminal:
-    """Progress bars at a terminal, one for each run in training; a line a minute where output goes to a file.
+class Shown(NamedTuple):
+    """A task to show. Tasks of one group share a bar."""
 
-    `specs` are the runs to train, `ready` is how many of the sweep's runs had finished before, and `sweep` holds all its
-    runs, among which each has its name.
+    task_id: str
+    group: str
+    name: str
+    steps: int
+    """Iterations of a run, or points of a chunk."""
+    cost: float
+    """Relative to the other tasks."""
+
+
+def runs_shown(specs: Mapping[str, RunSpec], sweep: Mapping[str, RunSpec]) -> list[Shown]:
+    """Runs to train; `sweep` holds all runs, among which each has its name."""
+    names = labels(sweep)
+    return [Shown(name, name, names[name], spec.recipe.iterations, cost(spec)) for name, spec in specs.items()]
+
+
+def surfaces_shown(actions: Iterable[SurfaceAction]) -> list[Shown]:
+    """The chunks of surfaces to measure."""
+    found = []
+    for action in actions:
+        points = chunks(action.surface) if action.verb in WORK else {}
+        for chunk in action.chunks if points else ():
+            steps = len(points[chunk.key])
+            found.append(Shown(chunk.run_id, action.files.run_id, action.title, steps, float(steps)))
+    return found
+
+
+class Terminal:
+    """Progress bars at a terminal; a line a minute where output goes to a file.
+
+    `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
     """
 
     def __init__(
-        self, specs: Mapping[str, RunSpec], ready: int, console: Console, sweep: Mapping[str, RunSpec] | None = None
+        self, tasks: Iterable[Shown], ready: int, console: Console, noun: str = "runs", verb: str = "trained"
     ) -> None:
-        self.console, self.names = console, labels(sweep or specs)
-        self.total, self.finished = ready + len(specs), ready
+        self.console, self.noun, self.verb = console, noun, verb
+        self.tasks = {task.task_id: task for task in tasks}
+        self._open: dict[str, set[str]] = {}  # by group, its unfinished tasks
+        for task in self.tasks.values():
+            self._open.setdefault(task.group, set()).add(task.task_id)
+        self._members = {group: frozenset(members) for group, members in self._open.items()}
+        self.total, self.finished = ready + len(self._open), ready
         self.began = self._told = time.monotonic()
-        self._costs = {run_id: cost(spec) for run_id, spec in specs.items()}
+        self._costs = {task.task_id: task.cost for task in self.tasks.values()}
         self._began: dict[str, float] = {}
         self._facts: dict[str, dict[str, Any]] = {}
-        self._iterations = {run_id: spec.recipe.iterations for run_id, spec in specs.items()}
-        self._shares: dict[str, tuple[float, float]] = {}  # of a run: done before this call, and done now
+        self._outcomes: dict[str, str] = {}
+        self._shares: dict[str, tuple[float, float]] = {}  # of a task: done before this call, and done now
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
             *columns,
@@ -59,33 +95,31 @@ class Terminal:
     # -- study.launch.local.watch.View -----------------------------------------------------------------------------------
 
     def started(self, run_id: str, iteration: int) -> None:
-        self._began.setdefault(run_id, time.monotonic())
-        if run_id not in self._bar:
-            self._bar[run_id] = self._bars.add_task(self.names[run_id], total=None, told="starting")
-            before = iteration / self._iterations[run_id]
-            self._shares.setdefault(run_id, (before, before))
+        task = self.tasks[run_id]
+        before = iteration / task.steps
+        self._shares.setdefault(run_id, (before, before))
+        self._began.setdefault(task.group, time.monotonic())
+        if task.group not in self._bar:
+            self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
     def progress(self, facts: dict[str, Any]) -> None:
         run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
         self._facts[run_id] = facts
         self._shares[run_id] = (self._shares[run_id][0], step / total)
-        self._bars.update(self._bar[run_id], total=total, completed=step, told=_told(facts))
+        self._draw(self.tasks[run_id].group, facts)
         self._measure()
 
     def ended(self, run_id: str, outcome: str) -> None:
-        if run_id in self._bar:
-            self._bars.remove_task(self._bar.pop(run_id))
+        group = self.tasks[run_id].group
+        self._outcomes[run_id] = outcome
         if outcome == "busy":
             del self._costs[run_id]
         else:
-            self.finished += 1
             self._shares[run_id] = (self._shares.get(run_id, (0.0, 0.0))[0], 1.0)
         self._measure()
-        error = self._facts.get(run_id, {}).get("error")
-        took = f" in {duration(time.monotonic() - self._began[run_id])}" if run_id in self._began else ""
-        shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
-        said = "is being trained by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
-        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {self.names[run_id]}: {said}")
+        self._open[group].discard(run_id)
+        if not self._open[group]:
+            self._close(group)
 
     def note(self, message: str) -> None:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
@@ -99,8 +133,33 @@ class Terminal:
 
     # -- the picture -----------------------------------------------------------------------------------------------------
 
+    def _draw(self, group: str, facts: dict[str, Any]) -> None:
+        step, total = self._reached(group)
+        told = _told(facts) if len(self._members[group]) == 1 else f"{step:,}/{total:,} points"
+        self._bars.update(self._bar[group], total=total or None, completed=step, told=told)
+
+    def _reached(self, group: str) -> tuple[int, int]:
+        """How far a group is, and of how much."""
+        members = [self.tasks[name] for name in self._members[group]]
+        steps = [min(self._facts.get(task.task_id, {}).get("iteration", 0), task.steps) for task in members]
+        return sum(steps), sum(task.steps for task in members)
+
+    def _close(self, group: str) -> None:
+        if group in self._bar:
+            self._bars.remove_task(self._bar.pop(group))
+        members = self._members[group]
+        outcomes = {self._outcomes[name] for name in members}
+        outcome = next((one for one in ("failed", "busy", "diverged") if one in outcomes), "done")
+        self.finished += outcome != "busy"
+        name = next(iter(members))
+        error = self._facts.get(name, {}).get("error")
+        took = f" in {duration(time.monotonic() - self._began[group])}" if group in self._began else ""
+        shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
+        said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
+        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {self.tasks[name].name}: {said}")
+
     def _measure(self) -> None:
-        """Put the arithmetic of this call into the bar of the whole sweep."""
+        """Update the bar of all tasks: the arithmetic done by this call."""
         done = sum(self._costs.get(run_id, 0.0) * (now - first) for run_id, (first, now) in self._shares.items())
         before = sum(self._costs.get(run_id, 0.0) * first for run_id, (first, _) in self._shares.items())
         self._bars.update(self._all, completed=done, total=sum(self._costs.values()) - before, told=self._left())
@@ -110,12 +169,12 @@ class Terminal:
         return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _head(self) -> str:
-        return f"{self.finished}/{self.total} runs finished in {duration(time.monotonic() - self.began)}"
+        return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
-    def _brief(self, run_id: str) -> str:
-        facts = self._facts.get(run_id)
-        where = f"at {facts['iteration']:,}/{facts['iterations']:,}" if facts else "starting"
-        return f"{self.names[run_id]} {where}"
+    def _brief(self, group: str) -> str:
+        step, total = self._reached(group)
+        name = self.tasks[next(iter(self._members[group]))].name
+        return f"{name} at {step:,}/{total:,}" if step else f"{name} starting"
 
 
 def _told(facts: dict[str, Any]) -> str:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from study.boot import command, environment
 from study.errors import StudyError
-from study.launch.allocator import ALLOCATOR
-from study.launch.attempt.provenance import code
+from study.launch.attempt.provenance import ALLOCATOR, code
 from study.launch.local.pool import Pool
 from study.launch.local.watch import LOOK_SECONDS, View, watch_over
 from study.launch.local.worker import REFUSED, UNWRITABLE, Work, signal_name
@@ -63,7 +62,7 @@ class _Worker:
 
     def __init__(self, words: list[str], device: str, deaths: int, stdin: int, stdout: int, threads: int) -> None:
         self.device, self.deaths = device, deaths
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `last_words`
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
         self.process = subprocess.Popen(
             words,
             stdin=stdin,
@@ -73,7 +72,7 @@ class _Worker:
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
 
-    def last_words(self) -> str:
+    def failure_message(self) -> str:
         """The last line that it printed."""
         with self.errors:
             self.errors.seek(0)
@@ -154,7 +153,7 @@ class Workers:
 
     def _died(self, worker: _Worker) -> None:
         """Start another worker in the place of one that died, unless its tasks killed several without any progress."""
-        status, words = worker.process.returncode, worker.last_words()
+        status, words = worker.process.returncode, worker.failure_message()
         if status == REFUSED:
             raise StudyError(words)
         if status == UNWRITABLE:  # nor can it be for any other run, as a rule

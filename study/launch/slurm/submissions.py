@@ -76,7 +76,7 @@ class Place:
         reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
         return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
 
-    def last_words(self) -> str:
+    def failure_message(self) -> str:
         """The last line printed by a job that has left the queue; empty when it ended normally.
 
         Lines of srun that only say that a task failed do not count.

@@ -15,7 +15,7 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from study.errors import StudyError
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 from study.launch.slurm import code as codes
 from study.launch.slurm import queue
 from study.launch.slurm.job import PackJob

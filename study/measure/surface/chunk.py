@@ -17,7 +17,8 @@ from study.measure.surface.lattice import PATH, Point, coordinate
 from study.measure.surface.plane import Plane, Snapshot, hessian_batches
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles
-from study.store.surfaces import Row, load_points, save_points
+from study.store.surfaces import load_points, save_points
+from study.store.tables import Row
 from study.training import checkpoint
 from study.training.session import Progress, Session
 
@@ -94,7 +95,7 @@ class Chunk:
         found = evaluator.at(coordinates, stopped)
         curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
         alpha, beta = (*coordinates, 0.0)[:2]
-        common = {**point._asdict(), "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
+        common = {**point._asdict(), "level": 0, "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
         yield from self._rows(common | curvature, evaluator, found)
 
     def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
