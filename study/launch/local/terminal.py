@@ -105,7 +105,7 @@ class Terminal:
     def progress(self, facts: dict[str, Any]) -> None:
         run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
         self._facts[run_id] = facts
-        self._shares[run_id] = (self._shares[run_id][0], step / total)
+        self._shares[run_id] = (self._shares[run_id][0], step / total if total else 1.0)
         self._draw(self.tasks[run_id].group, facts)
         self._measure()
 
