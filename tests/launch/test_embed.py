@@ -144,7 +144,7 @@ def test_an_origin_that_will_never_be_there_stops_the_sweep_before_it_starts(tmp
 def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
     name = trained[0].run_id
     code, _, err = inside(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
-    assert (code, err) == (2, "study: tiny.yaml: exists already; name another file\n")
+    assert (code, err) == (2, "study: tiny.yaml: exists; name another file\n")
     for path in trained[0].checkpoints():
         path.write_bytes(path.read_bytes()[:100])
     trained[1].done.unlink()
