@@ -23,7 +23,7 @@ def status(
     from rich.live import Live
     from rich.text import Text
 
-    from study.launch.status import picture, report, surfaces, surfaces_picture
+    from study.launch.status import picture, report, surfaces
 
     files = sweep_files(sweep, results)
     if as_json:
@@ -33,7 +33,7 @@ def status(
     def now() -> Group:
         measured = surfaces(files)
         runs = picture(report(files))
-        return Group(runs, Text(), surfaces_picture(measured)) if measured else runs
+        return Group(runs, Text(), picture(measured)) if measured else runs
 
     console = Console()
     if not watch:

@@ -1,4 +1,4 @@
-"""What images a sweep finds, and which of its results are of others."""
+"""Whether a sweep's results were trained on the images that are there now."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PERHAPS = "trained before image files were changed"
 
 
 def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
-    """The plan, with a word at each result that is of other images than there are now; and lines on the data sets.
+    """The plan, with a remark at each result trained on other images, and lines on the data sets.
 
-    Nothing is downloaded or decoded for that: of images that were never read here nothing is known.
+    Nothing is downloaded or decoded for this: images that were never read here are not compared.
     """
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}

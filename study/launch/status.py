@@ -1,4 +1,4 @@
-"""Where a sweep is, read off the disk. Nothing here writes, and nothing is guessed."""
+"""The state of a sweep's runs and surfaces, for `study status`. Only reads."""
 
 from __future__ import annotations
 
@@ -47,18 +47,14 @@ COLOURS = {
 }
 
 
+NUMBERS = ("iteration", "points", "error %", "images/s", "left", "attempts")
+"""Columns that are set flush right."""
+
+
 def report(files: SweepFiles) -> list[dict[str, Any]]:
-    """One plain record a run, in the sweep's order: what `study status --json` prints.
-
-    The disk has the first word, the queue the second: `queued` is what the controller holds and nobody trains yet;
-    `unknown` what was submitted, has left the queue without a result, and of which no accounting says why.
-
-    Raises
-    ------
-    StudyError
-        There is no such sweep.
-    """
-    files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees the sweeps that were started meanwhile
+    """A plain record per run, in the sweep's order: what `study status --json` prints. Raises StudyError if there is no
+    such sweep."""
+    files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees sweeps that were started meanwhile
     states = list(_states(files))
     where, trouble = _places(files)
     specs = [recorded(fields) for _, fields, _ in states]
@@ -76,8 +72,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
-    """Each run, its stored spec and its state: as it was collected where it was trained elsewhere, or was through and its
-    folder is gone."""
+    """Each run, its stored spec and its state; as it was collected if it was trained elsewhere or its folder is gone."""
     before = Collected(files)
     if not files.sweep.exists() and files.runs_table.exists() and files.curves.exists():
         yield from ((files.run(name), fields, now) for name, (fields, now) in before.records().items())
@@ -92,7 +87,7 @@ def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], st
 
 
 def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The records, with a word on which images a run was trained on where these changed between runs of a data set."""
+    """The records; if a data set changed between runs, their messages say which images they were trained on."""
     digests: dict[tuple[Any, ...], set[str]] = {}
     keys = [tuple(str(spec.get(name)) for name in ONE_SET) for spec in fields]
     for key, record in zip(keys, records, strict=True):
@@ -105,7 +100,7 @@ def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, An
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
-    """What the queue says, or nothing and why: the disk can still be read while the controller is down."""
+    """What the queue says, or nothing and why: the disk can be read while the controller is down."""
     try:
         return places(files.results), ""
     except StudyError as error:
@@ -136,7 +131,7 @@ def _record(files: RunFiles, spec: RunSpec, task: TaskState) -> dict[str, Any]:
 
 
 def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
-    """One plain record a surface: those that the sweep names, and those that were measured besides."""
+    """A plain record per surface: those that the sweep names and all others around its runs."""
     files = SweepFiles(files.results, files.name)
     if not files.sweep.exists():  # trained elsewhere
         return []
@@ -152,13 +147,13 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
 
 
 def _known(surfaces: Mapping[str, Any]) -> dict[str, Surface]:
-    """The surfaces of a sweep's record, but for those of a later version, which are said."""
+    """The surfaces of a sweep's record, without those of a later version, with a warning."""
     found = {}
     for name, fields in surfaces.items():
         try:
             found[name] = Surface.model_validate(fields)
         except ValidationError:
-            log.warning("surface %s is of another version of this program, and left out", name)
+            log.warning("surface %s is of another version of this program: left out", name)
     return found
 
 
@@ -175,34 +170,29 @@ def _surface_record(action: SurfaceAction) -> dict[str, Any]:
     }
 
 
-def surfaces_picture(records: list[dict[str, Any]]) -> Group:
-    """As `picture`, of surfaces."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("surface", "state", "points", "message"):  # a long title goes on below, not over the rest
-        table.add_column(name, justify="right" if name == "points" else "left", no_wrap=name in ("state", "points"))
-    for record in records:
-        points = f"{record['points_sealed']:,}/{record['points']:,}" if record["points"] else ""
-        state = Text(record["state"], COLOURS[record["state"]])
-        table.add_row(Text(record["title"]), state, Text(points), Text(printable(record["message"])))
-    counts = Counter(record["state"] for record in records)
-    head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
-    return Group(table, Text(f"{counted(len(records), 'surface')}: {head}"))
-
-
 def picture(records: list[dict[str, Any]]) -> Group:
-    """The records as a table for a terminal, with a line that counts the states."""
+    """Records, all of runs or all of surfaces, as a table for a terminal, with a line that counts the states."""
+    surfaces = any("surface_id" in record for record in records)
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
-    rows = [_cells(record) for record in records]
+    rows = [_surface_cells(record) if surfaces else _cells(record) for record in records]
     table = Table(box=None, pad_edge=False, header_style="bold")
     used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
     for name in used:
-        numeric = name in ("iteration", "error %", "images/s", "left", "attempts")
-        long = name in ("run", "message")  # goes on below, and is not cropped
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=not long, overflow="fold")
+        long = name in ("run", "surface", "message")  # goes on below, and is not cropped
+        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=not long, overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in used))
-    return Group(table, Text(f"{counted(len(records), 'run')}: {head}"))
+    return Group(table, Text(f"{counted(len(records), 'surface' if surfaces else 'run')}: {head}"))
+
+
+def _surface_cells(record: dict[str, Any]) -> dict[str, Text]:
+    return {
+        "surface": Text(record["title"]),
+        "state": Text(record["state"], COLOURS[record["state"]]),
+        "points": Text(f"{record['points_sealed']:,}/{record['points']:,}"),
+        "message": Text(printable(record["message"])),
+    }
 
 
 def _cells(record: dict[str, Any]) -> dict[str, Text]:
@@ -222,14 +212,14 @@ def _cells(record: dict[str, Any]) -> dict[str, Text]:
 
 
 def _count(number: Any) -> str:
-    """A number as people write it; what is none, of another version, as it is."""
+    """A number with thousands separators; anything else, of another version, as it is."""
     return f"{number:,}" if isinstance(number, int) else "?" if number is None else printable(str(number))
 
 
 def follow_log(files: RunFiles, follow: bool) -> Iterator[str]:
-    """The text of a run's log; with `follow`, on and on as it grows."""
+    """The text of a run's log; with `follow`, as it grows, without end."""
     if not files.log.exists() and not follow:
-        raise StudyError(f"{files.run_id} has no log yet: it was not started")
+        raise StudyError(f"{files.run_id} has no log: it was not started")
     position = 0
     while True:
         if files.log.exists():

@@ -24,6 +24,7 @@ from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
+from study.store.collect import Collected, states
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
@@ -58,10 +59,13 @@ class SurfaceRequest:
         if something was submitted and the cluster's controller does not answer.
         """
         queue = places(self.files.results) if where is None else where
+        named = {name for surface in self.surfaces.values() for name in (surface.run, *surface.to)}
+        runs = {name: self.runs[name] for name in named if name in self.runs}
         return plan_surfaces(
             self.surfaces,
             self.specs,
             self.runs,
+            states(runs, Collected(self.files)),
             lambda files: decide(store.status(files), queue.get(files.run_id), trouble),
             mode,
         )
@@ -73,7 +77,7 @@ class SurfaceRequest:
 
 
 class _CommandLine(Document):
-    """Settings that were given as options: they have no lines."""
+    """Settings given as options: they have no lines."""
 
     def place(self, path: tuple[str | int, ...]) -> str:
         return "study surface"

@@ -245,5 +245,6 @@ def finish(files: SurfaceFiles, keys: Iterable[str]) -> bool:
         log.warning("%s has lost points since it was measured; they are measured again", chunk.run_id)
         remove(chunk.done)
     if not torn:
+        remove(files.table)  # of a surface that lost its seal: the chunks are gathered anew
         seal_surface(files, math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks()))
     return not torn

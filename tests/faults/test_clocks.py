@@ -26,6 +26,7 @@ def folder(layer: Layer) -> Path:
     return layer.root
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
@@ -37,6 +38,7 @@ def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Lay
     trained_once(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("hours", [long(-1), 1])
 def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
@@ -48,6 +50,7 @@ def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, fo
     trained_once(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     layer: Layer, folder: Path, hours: int

@@ -67,7 +67,7 @@ def said(ended: Ended) -> None:
     """A command that met another one ends with all runs there, or says who trains the rest and how to go on."""
     assert ended.code in (0, 1), ended
     if ended.code == 1:
-        assert "by another process" in ended.out and "the same command goes on" in ended.out
+        assert "by another process" in ended.out and "rerun to continue" in ended.out
     assert "Traceback" not in ended.out + ended.err
 
 
@@ -84,12 +84,14 @@ def together(first: Command, second: Command) -> tuple[Ended, Ended]:
     return ends
 
 
+@pytest.mark.slow
 def test_two_commands_that_start_together_share_the_runs_out(layer: Layer, folder: Path) -> None:
     with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS) as second:
         together(first, second)
     trained_once(folder)
 
 
+@pytest.mark.slow
 def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder)
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE) as second:
@@ -103,16 +105,7 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
         assert [row["outcome"] for row in attempts(files)] == ["done"]
 
 
-def test_a_command_that_comes_later_waits_for_nobody_and_says_what_is_in_training(layer: Layer, folder: Path) -> None:
-    whole.sweep_file(folder, ONE)
-    with layer.started(folder, *HERE) as first:
-        until(lambda: in_training(folder))
-        with first.standing_still():
-            left_alone(layer.run(folder, *HERE))
-        assert first.ended().code == 0
-    trained_once(folder, 1)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["lease", "done.json"])
 def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
     layer: Layer, folder: Path, file: str
@@ -131,6 +124,7 @@ def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
     assert second.code == (0 if file == "lease" else 1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder, ONE)
     layer.arm(Action.STOP, 1, kinds=Kind.UNLINK, only="/lease")
@@ -143,6 +137,7 @@ def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(laye
     trained_once(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [long(OTHER_PIDS), OTHER_HOST], ids=["a container of the same name", "another host"])
 def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
@@ -153,6 +148,7 @@ def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: 
     assert here <= {socket.gethostname(), "elsewhere"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [OTHER_PIDS, long(OTHER_HOST)], ids=["a container of the same name", "another host"])
 def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_long(

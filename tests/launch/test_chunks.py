@@ -38,6 +38,7 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
     return work(paths, Session(tmp_path))
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_one_surface_never_serves_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
@@ -60,6 +61,7 @@ def test_what_is_kept_of_one_surface_never_serves_another(
     assert [files.table.read_bytes() for files in asked] == together
 
 
+@pytest.mark.slow
 def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     trained: dict[str, RunFiles],
     tmp_path: Path,
@@ -71,16 +73,6 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     torch.set_num_threads(2)
     measured(rest, tmp_path)
     assert torch.get_num_threads() == 1 and files.done.exists()
-
-
-def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_path: Path) -> None:
-    files = opened(trained["plain"], number=6)
-    assert set(measured(folders(files), tmp_path).values()) == {"done"}
-    before = files.table.stat().st_mtime_ns
-    assert set(measured(folders(files), tmp_path).values()) == {"done"}
-    assert files.table.stat().st_mtime_ns == before
-    [chunk] = files.chunks()
-    assert len(chunk.attempts.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("plane", ["random", "pca"])

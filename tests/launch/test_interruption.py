@@ -45,6 +45,7 @@ def go_on(folder: Path, undisturbed: object) -> None:
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat", "failed.json")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, ()), (signal.SIGTERM, ONE_WORKER)])
 def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, workers: tuple[str, ...], undisturbed: object
@@ -70,6 +71,7 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
     go_on(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_second_interruption_does_not_say_that_it_checkpointed(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path))
@@ -99,6 +101,7 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
     assert killed and all(later["last_sign"] >= first["start"] for first, later in killed)
 
 
+@pytest.mark.slow
 def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path))
@@ -114,6 +117,7 @@ def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Pa
     go_on(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced_in_the_same_call(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1", *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))

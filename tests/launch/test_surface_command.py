@@ -56,7 +56,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep with its surfaces, and what its call printed."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = study(folder, "sweep", sweep_file(folder, FILE), "--workers", "1", "--threads", "1")
+    code, out, err = inside(folder, "sweep", sweep_file(folder, FILE), "--threads", "1")
     assert code == 0, err
     return folder, out
 
@@ -141,6 +141,7 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     assert tables(copy) == before
 
 
+@pytest.mark.slow
 def test_a_line_to_another_run(copy: Path) -> None:
     code, _, err = inside(copy, "surface", "plain-8", "--plane", "interpolate", "--to", "residual-8", "--points", "5")
     assert code == 0, err
@@ -278,6 +279,7 @@ def exchange_weights(run: RunFiles) -> None:
     checkpoint.save(run, state["iteration"], state | {"network": network})
 
 
+@pytest.mark.slow
 def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
     before = tables(copy)
     code, out, err = inside(copy, "sweep", "tiny.yaml", "--mode", "force")
@@ -333,6 +335,7 @@ def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
     assert tables(copy) == before
 
 
+@pytest.mark.slow
 def test_what_the_killed_left_is_swept_away(copy: Path) -> None:
     before = tables(copy)
     chosen = next(iter(surfaces(copy).values()))

@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep, and what its first call printed."""
     folder = tmp_path_factory.mktemp("finished")
     name = sweep_file(folder, TINY + "figures: [degradation]\n")
-    code, out, err = study(folder, "sweep", name, "seed=0,1", "--workers", "1", "--threads", "1")
+    code, out, err = inside(folder, "sweep", name, "seed=0,1", "--threads", "1")
     assert code == 0, err
     return folder, out
 
@@ -99,7 +99,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     before = package.read_curves(results / "tiny")
     few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
-    assert code == 2 and "tables of 4 other runs, whose folders are not there" in err and "name=..." in err
+    assert code == 2 and "tables of 4 other runs, whose folders are gone" in err and "name=..." in err
     assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
     pd.testing.assert_frame_equal(package.read_curves(results / "tiny"), before)
     assert inside(tmp_path, "sweep", "tiny.yaml", *few, "name=few")[0] == 0
@@ -122,6 +122,7 @@ def states(folder: Path) -> dict[tuple[str, int], str]:
     return {(row["network"], int(row["seed"])): row["state"] for _, row in runs.iterrows()}
 
 
+@pytest.mark.slow
 def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_is(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST)
     code, out, err = inside(tmp_path, "sweep", name, "seed=0", "--dry-run")
@@ -190,6 +191,7 @@ def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
     assert code == 2 and "no run 'plian-8'" in err
 
 
+@pytest.mark.slow
 def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
     name = sweep_file(tmp_path)
     inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
@@ -255,6 +257,7 @@ def test_verbs_name_the_nearest_sweep(finished: tuple[Path, str]) -> None:
         assert code == 2 and "did you mean 'tiny'?" in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
     code, out, _ = inside(tmp_path, "list")
     assert code == 0
@@ -294,4 +297,6 @@ def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp
     code, out, _ = inside(tmp_path, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
     assert code == 0 and tuple(names) == FIELDS
-    assert "plain | residual; needed" in out and "number; default: the recipe's; rate until the first milestone" in out
+    assert (
+        "plain | residual; required" in out and "number; default: the recipe's; rate until the first milestone" in out
+    )

@@ -58,7 +58,7 @@ class Chunks:
 
 
 class _Kept:
-    """What the next chunk needs again, as a rule: the images on the device, and the network that is evaluated."""
+    """What the next chunk usually needs again: the images on the device, the plane and the network."""
 
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
@@ -75,7 +75,7 @@ class _Kept:
         return self._feed[1]
 
     def plane(self, files: SurfaceFiles) -> Plane | None:
-        """As on disk; None where it is not made yet."""
+        """The plane on disk; None if it is not made yet."""
         paths = files.planes()
         if self._plane is None or self._plane[0] != paths or not paths:
             self._evaluator = None
@@ -84,9 +84,9 @@ class _Kept:
         return self._plane and self._plane[1]
 
     def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        # Its plane and feed are kept with it, not their ids, which later ones may have again.
+        # Compared by identity; the objects are kept, since an id may be reused.
         if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
-            self._evaluator = None  # its memory is wanted for the next one
+            self._evaluator = None  # free its memory first
             self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
         return self._evaluator[2]
 
@@ -114,7 +114,7 @@ def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
 
 
 def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
-    """The plane that all chunks of a surface share; made by the first that comes here, waited for by the others."""
+    """The plane that all chunks of a surface share: made by the first process, awaited by the others."""
     while (plane := _kept.plane(files)) is None:
         if session.stopped():
             raise Stopped
@@ -123,7 +123,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
             time.sleep(WAIT)
             continue
         try:
-            sweep_away_temporaries(files.folder, held=True)  # of who was killed while it wrote the plane
+            sweep_away_temporaries(files.folder, held=True)  # of a process killed while it wrote the plane
             with Heartbeat({files.run_id: lease}):
                 if planes.load(files) is None:
                     _refuse_another(files, surface)
@@ -139,7 +139,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
 
 
 def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
-    """A plane that was lost is made again where that gives the same: sums of a Hessian's or a trajectory's may differ in
+    """Refuse to make a lost plane again if that could give another one: sums of a Hessian or a trajectory may differ in
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
         raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")

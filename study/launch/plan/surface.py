@@ -10,8 +10,8 @@ from study.config.run import RunSpec
 from study.config.surface import Surface
 from study.launch.plan.state import WORK, Mode, TaskState, Verb
 from study.measure.surface.lattice import chunks
-from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, TaskFiles
+from study.store.runs import RunStatus
 from study.store.surfaces import sealed
 
 Look = Callable[[TaskFiles], TaskState]
@@ -41,28 +41,30 @@ def plan_surfaces(
     surfaces: Mapping[str, Surface],
     specs: Mapping[str, RunSpec],
     runs: Mapping[str, RunFiles],
+    disk: Mapping[str, RunStatus],
     look: Look,
     mode: Mode = "missing",
 ) -> list[SurfaceAction]:
     """One action for each surface, in order.
 
-    `specs` are those of the centres, `runs` the files of all runs that the surfaces name, and `look` gives a task's state.
+    `specs` are those of the centres, `runs` and `disk` the files and states of all runs that the surfaces name, and `look`
+    gives a chunk's state.
     """
     names = labels(specs)
     actions = []
     for name, surface in surfaces.items():
         title, points = f"{names[surface.run]}: {surface.title}", sum(map(len, chunks(surface).values()))
         action = SurfaceAction(surface, runs[surface.run].surface(name), title, points)
-        actions.append(_without_network(action, runs) or _decided(action, look, mode))
+        actions.append(_without_network(action, disk) or _decided(action, look, mode))
     return actions
 
 
-def _without_network(action: SurfaceAction, runs: Mapping[str, RunFiles]) -> SurfaceAction | None:
+def _without_network(action: SurfaceAction, disk: Mapping[str, RunStatus]) -> SurfaceAction | None:
     """The action if one of the networks cannot be had; None if all are trained."""
     for name in (action.surface.run, *action.surface.to):
-        if name not in runs:
+        if name not in disk:
             return replace(action, reason=f"{name} no longer exists")
-        state = store.status(runs[name]).state
+        state = disk[name].state
         if state == "diverged":
             return replace(action, verb="leave", reason=f"{name} has diverged, so it has no network", state="diverged")
         if state != "done":
