@@ -25,7 +25,7 @@ from study.measure.recorded import contradiction
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_bytes, write_json
-from study.store.find import find_run
+from study.store.find import find_run, run_of_point
 from study.store.layout import RunFiles
 from study.store.tables import read_table
 from study.training.feeds.feed import Feed
@@ -47,14 +47,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was found of one trained network and the deeper one made of it."""
+    """The comparison of a trained network with the deeper one made from it."""
 
     run_id: str
     title: str
     stretched: str
     """The deeper network's title."""
     blocks: int
-    """Identity blocks that were put in."""
+    """Identity blocks that were inserted."""
     small: Evaluation
     large: Evaluation
     difference: float
@@ -65,9 +65,9 @@ class Certificate:
     """Images that the two classify differently."""
     images: int
     trained_deep: float | None
-    """Final training error (percent) of the deeper network trained from its seed's weights, where that run is at hand."""
+    """Final training error (percent) of the deeper network trained from its seed's weights, if that run exists."""
     contradiction: str = ""
-    """A warning where the trained network's loss is not the one that its training recorded."""
+    """A warning if the trained network has another loss than its training recorded."""
 
 
 def embed(name: str, depth: int, results: Path, data_root: Path, device: torch.device) -> tuple[RunSpec, Certificate]:
@@ -156,7 +156,7 @@ def _loss_and_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
 
 def _trained_from_seed(files: RunFiles, spec: RunSpec) -> float | None:
-    other = store.run_of_point(files.results, point_id(spec), spec.seed)
+    other = run_of_point(files.results, point_id(spec), spec.seed)
     if other is None or store.status(other).state != "done":
         return None
     rows = read_table(other.curves).to_pylist()
@@ -187,27 +187,15 @@ def lines(found: Certificate) -> list[str]:
 
 
 def check_new(path: Path) -> None:
-    """Whether a sweep can be written there.
-
-    Raises
-    ------
-    StudyError
-        The file exists, or its name is none for a sweep.
-    """
+    """Raise StudyError if a file exists, or has no name for a sweep."""
     if path.exists():
-        raise StudyError(f"{path}: exists already; name another file")
+        raise StudyError(f"{path}: exists; name another file")
     if path.suffix != ".yaml" or sweep_name(path.stem) is None:
         raise StudyError(f"{path}: must be called NAME.yaml, NAME of {RULE}")
 
 
 def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
-    """Write a sweep that trains on from stretched networks: runs that differ in their seed alone.
-
-    Raises
-    ------
-    StudyError
-        As `check_new`, or the runs differ in more.
-    """
+    """Write a sweep that continues from stretched networks; its runs may differ only in their seed."""
     check_new(path)
     common = [spec.model_dump(mode="json", exclude={"seed"}, exclude_defaults=True) for spec in specs]
     if any(fields != common[0] for fields in common):
@@ -223,7 +211,7 @@ def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
-    """The name, and what is not as the name says."""
+    """The recipe's name, and its changed fields."""
     named = Recipe.model_validate(recipes.preset(recipe.name) | {"name": recipe.name}).model_dump(mode="json")
     fields = recipe.model_dump(mode="json")
     return {"name": recipe.name} | {key: value for key, value in fields.items() if value != named[key]}

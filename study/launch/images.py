@@ -1,4 +1,4 @@
-"""What images a sweep finds, and which of its results are of others."""
+"""Whether a sweep's results were trained on the images that are there now."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 from study.config.run import FOLDERS
 from study.data import Survey, survey
 from study.errors import StudyError
-from study.launch.plan.runs import WORK
+from study.launch.plan.state import WORK
 from study.launch.sweep import Planned
-from study.store import runs as store
 from study.store.images import ONE_SET
 
 OTHERS = "trained on other images than are there now"
@@ -20,9 +19,9 @@ PERHAPS = "trained before image files were changed"
 
 
 def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
-    """The plan, with a word at each result that is of other images than there are now; and lines on the data sets.
+    """The plan, with a remark at each result trained on other images, and lines on the data sets.
 
-    Nothing is downloaded or decoded for that: of images that were never read here nothing is known.
+    Nothing is downloaded or decoded for this: images that were never read here are not compared.
     """
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}
@@ -58,7 +57,7 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
 
 
 def _differs(planned: Planned, run_id: str, now: Survey) -> str:
-    before = store.status(planned.files.run(run_id), curves=False).data_digest
+    before = planned.states[run_id].disk.data_digest
     if before is None or now.fingerprint == before:
         return ""
     return OTHERS if now.fingerprint else PERHAPS if now.changed else ""

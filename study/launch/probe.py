@@ -1,4 +1,4 @@
-"""Measuring runs afterwards, on their newest checkpoints: `study probe`."""
+"""Measuring runs after training, on their newest checkpoints: `study probe`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from study.config.registry import PROBES
 from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data, log_into
-from study.launch.local import pool as local
+from study.launch.attempt.runs import load_data
+from study.launch.attempt.task import log_into
+from study.launch.local.pool import pool
 from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
@@ -31,6 +32,7 @@ from study.store.collect import collect
 from study.store.find import one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
+from study.store.sweeps import read_sweep
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
-    """What is said of a run; `failed` where it could not be measured, `loud` for a warning."""
+    """A line of output on a run; `failed` if it could not be measured, `loud` for a warning."""
 
     text: str
     failed: bool = False
@@ -48,17 +50,17 @@ class Line(NamedTuple):
 
 @dataclass
 class Order:
-    """What is to be measured, and with what."""
+    """What to measure, and with what."""
 
     probes: tuple[str, ...]
     images: int | None
-    """Training images to look at; None for as many as the run's spec says."""
+    """Training images; None for as many as the run's spec says."""
     device: torch.device
     data_root: Path
     _before: tuple[object, Feed] | None = None
 
     def data(self, spec: RunSpec) -> Feed:
-        """A run's data set on the device; most often it is that of the run before."""
+        """A run's data set on the device; most often that of the run before."""
         content = load_data(spec, self.data_root)
         key = (content.fingerprint, spec.image_size, spec.recipe.mean, spec.recipe.scales)
         if self._before is None or self._before[0] != key:
@@ -67,13 +69,7 @@ class Order:
 
 
 def order(probes: str | None, images: int | None, device: str, data_root: Path) -> Order:
-    """An order from the words of the command line.
-
-    Raises
-    ------
-    StudyError
-        A probe is unknown, or there is no such device.
-    """
+    """An order from the command line. Raises StudyError if a probe is unknown or there is no such device."""
     try:
         names = tuple(n for n, e in PROBES.items() if e.usual) if probes is None else probe_names(probes.split(","))
     except ValueError as error:
@@ -83,21 +79,16 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
 
 def chosen_device(device: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises StudyError for a GPU that is not there."""
-    return torch.device(local.pool(1, device).devices[0])
+    return torch.device(pool(1, device).devices[0])
 
 
 def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:
-    """Measure the runs of a sweep, or the one run that is called so; a line for each run and probe, and the file's path.
+    """Measure the runs of a sweep, or one run; yields a line for each run and probe, and the path of the file.
 
-    `begin` is told what is being done.
-
-    Raises
-    ------
-    StudyError
-        Nothing is called so, or a data set cannot be had.
+    `begin` is called with what is being done. Raises StudyError if there is no such sweep or run, or no data set.
     """
     whole = files.sweep.exists()
-    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
+    runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
     trained, wrong = _specs(runs)
     prepare_data(list(trained.values()), asked.data_root)
     names = labels(trained)
@@ -134,7 +125,7 @@ def _specs(runs: Sequence[RunFiles]) -> tuple[dict[str, RunSpec], dict[str, str]
 def _measure(
     files: RunFiles, spec: RunSpec, asked: Order, told: tuple[str, str], begin: Callable[[str], None]
 ) -> Iterator[Line]:
-    """Measure one run, under its lease and with its log; `told` is what it is called, and which of how many it is."""
+    """Measure one run, under its lease and with its log; `told` is its name, and its place among the others."""
     name, place = told[0], f"{told[1]}: {told[0]}"
     with ExitStack() as stack:
         lease = claim(files)
@@ -169,10 +160,7 @@ def _measure(
 def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int, list[str]]:
     """The network of the newest sound checkpoint, its iteration, and why newer ones were passed over.
 
-    Raises
-    ------
-    StudyError
-        There is none, or it is not one of this run on this data set.
+    Raises StudyError if there is none, or it does not belong to this run and data set.
     """
     if run_id(spec) != files.run_id:
         raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
@@ -193,7 +181,7 @@ def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int
 
 @torch.no_grad()
 def _doubt(files: RunFiles, subject: Subject, iteration: int) -> str:
-    """A warning where the network has another loss than its training recorded then."""
+    """A warning if the network has another loss than its training recorded."""
     losses = [F.cross_entropy(subject.network.eval()(x), y, reduction="sum") for x, y in subject.batches()]
     count = subject.looked_at()
     return contradiction(files, "train", float(sum(losses)) / count, count, iteration)

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 import study
-from study.store import attempts
 from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Layer, until
 from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, left_alone, namespaces, trained_once
-from tests.helpers import long
+from tests.helpers import attempts, long
 
 __all__ = ["namespaces"]  # a fixture
 
@@ -27,6 +26,7 @@ def folder(layer: Layer) -> Path:
     return layer.root
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
@@ -38,6 +38,7 @@ def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Lay
     trained_once(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("hours", [long(-1), 1])
 def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
@@ -49,6 +50,7 @@ def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, fo
     trained_once(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     layer: Layer, folder: Path, hours: int
@@ -61,7 +63,7 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     assert ended.code == 0, ended.err
     trained_once(folder, 1)
     (files,) = whole.runs_of(folder)
-    (row,) = attempts.rows(files)
+    (row,) = attempts(files)
     assert 0.0 < status(files).seal["seconds"] < 600.0  # by a clock that is never set
     assert (row["end"] < row["start"]) == (hours < 0)
     sweep = folder / "results" / "tiny"

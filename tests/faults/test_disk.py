@@ -91,6 +91,7 @@ def operations(undisturbed: Undisturbed, file: str) -> list[tuple[Kind, int]]:
     return [(kind, at) for kind, count in counts.items() for at in range(1, count + 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_an_operation_that_fails_is_said_and_the_sweep_goes_on_afterwards(
     warm: Warm, folder: Path, undisturbed: Undisturbed, file: str
@@ -100,6 +101,7 @@ def test_an_operation_that_fails_is_said_and_the_sweep_goes_on_afterwards(
     fail(warm, folder, undisturbed, file, kind, at, chance.choice(ERRORS), Action.FAIL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["checkpoint-", "points-", "done.json"])
 def test_a_file_that_cannot_be_removed_is_said(warm: Warm, folder: Path, undisturbed: Undisturbed, file: str) -> None:
     fail(warm, folder, undisturbed, file, Kind.UNLINK, 1, errno.EIO, Action.FAIL)
@@ -115,11 +117,13 @@ def test_every_operation_that_fails_is_said_and_the_sweep_goes_on_afterwards(
         fail(warm, folder, undisturbed, file, kind, at, error, Action.FAIL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", _some("attempts.jsonl", "/log", "checkpoint-"))
 def test_a_short_write_is_completed_or_said(warm: Warm, folder: Path, undisturbed: Undisturbed, file: str) -> None:
     fail(warm, folder, undisturbed, file, Kind.WRITE, undisturbed.operations[file, "write"], errno.EIO, Action.SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", _some("attempts.jsonl", "checkpoint-", "done.json", "surface.parquet", "runs.parquet"))
 def test_a_disk_that_stays_full_is_said_and_the_sweep_goes_on_once_there_is_room(
     warm: Warm, folder: Path, undisturbed: Undisturbed, file: str
@@ -127,6 +131,7 @@ def test_a_disk_that_stays_full_is_said_and_the_sweep_goes_on_once_there_is_room
     fail(warm, folder, undisturbed, file, NEEDS_ROOM, 2, errno.ENOSPC, Action.FILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", _some("sweep.json", "attempts.jsonl", "checkpoint-", "lease"))
 def test_a_disk_that_takes_nothing_any_more_is_said_and_the_sweep_goes_on_once_it_does(
     warm: Warm, folder: Path, undisturbed: Undisturbed, file: str
@@ -155,6 +160,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder / "results"], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [4, 40, 400, 1000, 1500])
 def test_a_full_disk_is_said_and_the_sweep_goes_on_once_it_is_larger(
     warm: Warm, small_disk: Path, undisturbed: Undisturbed, kilobytes: int
@@ -166,6 +172,7 @@ def test_a_full_disk_is_said_and_the_sweep_goes_on_once_it_is_larger(
     goes_on(warm, small_disk, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_when_all_is_trained_is_said_and_what_is_trained_is_collected_later(
     warm: Warm, small_disk: Path, undisturbed: Undisturbed
 ) -> None:
@@ -181,6 +188,7 @@ def test_a_disk_that_is_full_when_all_is_trained_is_said_and_what_is_trained_is_
     goes_on(warm, small_disk, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_read_only_results_folder_is_said_before_anything_is_trained(
     warm: Warm, small_disk: Path, undisturbed: Undisturbed
 ) -> None:
@@ -193,23 +201,10 @@ def test_a_read_only_results_folder_is_said_before_anything_is_trained(
     goes_on(warm, small_disk, undisturbed)
 
 
-def test_a_results_folder_that_becomes_read_only_is_still_shown(
-    warm: Warm, small_disk: Path, undisturbed: Undisturbed
-) -> None:
-    warm.layer.arm()
-    assert warm.run(small_disk, *WORDS).code == 0
-    remount(small_disk, "ro")
-    for verb in ("status", "verdict"):
-        assert warm.run(small_disk, verb, whole.NAME).code in (0, 1)
-    assert warm.run(small_disk, "table", "errors", whole.NAME).code == 0
-    # Nothing is left to do, and nothing has changed: nothing has to be written.
-    assert warm.run(small_disk, *WORDS).code == 0
-    assert not list(whole.differences(whole.read(small_disk), undisturbed.whole))
-
-
 # -- with worker processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", _some("checkpoint-"))
 def test_a_full_disk_ends_workers_and_their_parent_says_so(
     warm: Warm, folder: Path, undisturbed: Undisturbed, file: str

@@ -8,6 +8,7 @@ from tests.faults.kills import Driver
 from tests.faults.warm import Warm
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_nothing_and_leave_nothing(warm: Warm) -> None:
     driver = Driver(warm, seed=8, real=0.15)
     driver.go(20)

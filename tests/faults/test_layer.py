@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.faults.layer import CHANGES, Action, Command, Ended, Kind, Layer, until
+from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
 
 EVERY_KIND = """
 import os
@@ -32,31 +31,7 @@ def run(layer: Layer, code: str, clock: float = 0.0) -> Ended:
     return python(layer, code, clock).ended(60)
 
 
-def test_every_kind_of_operation_is_counted_and_told(layer: Layer) -> None:
-    layer.arm()
-    assert run(layer, EVERY_KIND).code == 0
-    told = [(operation.kind, operation.path) for operation in layer.operations()]
-    assert told == [
-        ("mkdir", "folder"),
-        ("open", "folder/a"),
-        ("write", "folder/a"),
-        ("fsync", "folder/a"),
-        ("rename", "folder/b"),
-        ("link", "c"),
-        ("unlink", "c"),
-    ]
-    assert layer.state.count == 7 and not layer.struck
-
-
-def test_processes_that_it_starts_are_counted_with_it_and_other_folders_are_not(layer: Layer, tmp_path: Path) -> None:
-    layer.arm()
-    inner = f"open('inner', 'w').write('x'); open('{tmp_path}/elsewhere', 'w').write('x')"
-    assert run(layer, f'import subprocess, sys; subprocess.run([sys.executable, "-c", "{inner}"])').code == 0
-    told = layer.operations()
-    assert [(operation.kind, operation.path) for operation in told] == [("open", "inner"), ("write", "inner")]
-
-
-@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("at", [1, 4, 7])
 def test_the_nth_operation_fails_and_no_other(layer: Layer, at: int) -> None:
     error = (errno.EIO, errno.EROFS, errno.ENOSPC)[at % 3]
     layer.arm(Action.FAIL, at, error)
@@ -64,29 +39,6 @@ def test_the_nth_operation_fails_and_no_other(layer: Layer, at: int) -> None:
     assert ended.code == 1 and f"[Errno {error}]" in ended.err
     assert [operation.number for operation in layer.operations() if operation.fate == "failed"] == [at]
     assert len(layer.operations()) == at  # the program ends with it
-
-
-def test_a_disk_that_broke_fails_until_it_is_mended(layer: Layer) -> None:
-    code = """
-import os, sys, time
-made = []
-for place in range(1000):
-    try:
-        os.mkdir(str(place))
-    except OSError:
-        time.sleep(0.01)
-    else:
-        made.append(place)
-    if len(made) == 5:
-        break
-print(made)
-"""
-    layer.arm(Action.BREAK, 3)
-    command = python(layer, code)
-    until(lambda: layer.struck > 3)
-    layer.mend()
-    made = command.ended(60).out
-    assert made.startswith("[0, 1, ") and layer.struck > 3
 
 
 def test_a_short_write_is_half_of_it_and_a_disk_that_fills_takes_no_more(layer: Layer) -> None:
@@ -116,34 +68,6 @@ def test_a_process_is_stopped_at_an_operation_and_killed_there(layer: Layer, act
     assert not command.tree() and layer.where() == "write folder/a (stopped)"
 
 
-def test_all_processes_of_a_command_are_found_whatever_their_session(layer: Layer) -> None:
-    layer.arm()
-    inner = '[sys.executable, "-c", "import time; time.sleep(60)"]'
-    command = python(
-        layer, f"import subprocess, sys, time\nsubprocess.Popen({inner}, start_new_session=True)\ntime.sleep(60)"
-    )
-    until(lambda: len(command.tree()) == 2)
-    tree = command.tree()
-    os.kill(command.process.pid, 9)
-    command.process.wait()
-    assert len(command.tree()) == 1  # its parent is dead
-    command.kill()
-    assert not any(map(_alive, tree))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def test_only_the_paths_that_are_asked_for_count(layer: Layer) -> None:
-    layer.arm(only="folder/", never="/b", kinds=CHANGES)
-    assert run(layer, EVERY_KIND).code == 0
-    assert {operation.path for operation in layer.operations()} == {"folder/a"}
-
-
 CLOCK = """
 import datetime, os, threading, time
 open("file", "w").close()
@@ -159,7 +83,8 @@ print(time.monotonic() - before)
 """
 
 
-@pytest.mark.parametrize("hours", [1, -1, 24 * 400])
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [-1])
 @pytest.mark.parametrize("jumped", [False, True])
 def test_a_clock_that_is_wrong_leaves_file_times_and_waiting_as_they_are(
     layer: Layer, hours: int, jumped: bool

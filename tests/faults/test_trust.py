@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import os
 import pickle
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -64,6 +64,7 @@ def test_a_bomb_goes_off_where_it_is_unpickled_and_not_as_a_checkpoint(marker: P
     assert marker.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 3])
 def test_networks_of_a_stranger_run_nothing(copy: Path, marker: Path, kind: int) -> None:
     run, files = run_of(copy, "plain"), files_of(copy)
@@ -113,18 +114,10 @@ def test_results_hold_no_pickle_of_ours(trained: Path) -> None:
         assert isinstance(torch.load(path, weights_only=True), dict)
 
 
-FORBIDDEN = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load"}
-NEVER = {("shell", True), ("weights_only", False), ("allow_pickle", True)}
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_code_of_ours_could_run_what_it_reads(path: Path) -> None:
-    for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
-        name = ast.unparse(call.func)
-        given = {(word.arg, word.value.value) for word in call.keywords if isinstance(word.value, ast.Constant)}
-        assert name not in FORBIDDEN and not name.endswith(("extractall", "unpack_archive")), f"{path}:{call.lineno}"
-        assert not given & NEVER, f"{path}:{call.lineno}"
-        assert name != "torch.load" or ("weights_only", True) in given, f"{path}:{call.lineno}"
+def test_tensors_are_never_unpickled() -> None:
+    """Ruff's rules (pyproject.toml) forbid the other ways to run what is read."""
+    wrong = r"torch\.load\((?![^)]*weights_only=True)|allow_pickle=True|weights_only=False"
+    assert not [path for path in PACKAGE.rglob("*.py") if re.search(wrong, path.read_text())]
 
 
 def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) -> None:
@@ -143,6 +136,7 @@ def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) ->
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["sweep", "runs", "run", "attempts.jsonl", "log"])
 def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_path: Path, what: str) -> None:
     files, run = files_of(copy), run_of(copy, "plain")
@@ -158,6 +152,7 @@ def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_pa
     assert {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_files_that_are_links_are_replaced_and_never_followed_in_writing(copy: Path, tmp_path: Path) -> None:
     run = run_of(copy, "plain")
     run.done.unlink()

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from study.config.surface import Surface, surface_id
-from study.launch.attempt import chunks
-from study.measure.surface.lattice import chunks as keys
+from study.launch.attempt.chunks import forget
+from study.launch.attempt.work import work
+from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
+from study.store.reset import reset_surface
+from study.training.session import Session
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
 
@@ -28,17 +31,17 @@ def opened(run: RunFiles, **fields: object) -> SurfaceFiles:
 
 
 def folders(*surfaces: SurfaceFiles) -> list[Path]:
-    return [s.chunk(key).folder for s in surfaces for key, _ in keys(surface_store.read_spec(s), lambda level: None)]
+    return [s.chunk(key).folder for s in surfaces for key in chunks(surface_store.read_spec(s))]
 
 
 def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
-    return chunks.measure(paths, tmp_path, "cpu", "local", checkpoint_seconds=60)
+    return work(paths, Session(tmp_path))
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_one_surface_never_serves_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = [
         opened(trained["plain"]),
@@ -52,13 +55,13 @@ def test_what_is_kept_of_one_surface_never_serves_another(
     together = [files.table.read_bytes() for files in asked]
     assert len(set(together)) == len(asked)
     for files in asked:
-        surface_store.reset(files)
+        reset_surface(files)
     for files in reversed(asked):
-        monkeypatch.setattr(chunks, "_kept", chunks._Kept())
         measured(folders(files), tmp_path)
     assert [files.table.read_bytes() for files in asked] == together
 
 
+@pytest.mark.slow
 def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     trained: dict[str, RunFiles],
     tmp_path: Path,
@@ -72,16 +75,6 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     assert torch.get_num_threads() == 1 and files.done.exists()
 
 
-def test_a_surface_that_is_done_is_left_alone(trained: dict[str, RunFiles], tmp_path: Path) -> None:
-    files = opened(trained["plain"], number=6)
-    assert set(measured(folders(files), tmp_path).values()) == {"done"}
-    before = files.table.stat().st_mtime_ns
-    assert set(measured(folders(files), tmp_path).values()) == {"done"}
-    assert files.table.stat().st_mtime_ns == before
-    [chunk] = files.chunks()
-    assert len(chunk.attempts.read_text().splitlines()) == 2
-
-
 @pytest.mark.parametrize("plane", ["random", "pca"])
 def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles], tmp_path: Path) -> None:
     files = opened(trained["plain"], plane=plane, points=9, number=7 if plane == "random" else 0)
@@ -89,8 +82,7 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
     measured(most, tmp_path)
     [path] = files.planes()
     path.write_bytes(path.read_bytes()[:-50])
-    monkey = chunks._kept = chunks._Kept()
-    assert monkey.plane(files) is None
+    forget()  # as in another process
     outcomes = set(measured([last], tmp_path).values())
     if plane == "random":  # made again, it is the same
         assert outcomes == {"done"} and files.done.exists()

@@ -11,12 +11,13 @@ import torch
 
 from study.config.identity import point_id
 from study.errors import StudyError
-from study.launch.attempt.runs import attempt
-from study.launch.embed import check_new, embed
-from study.launch.origins import settle
-from study.launch.plan.runs import Action
+from study.launch.attempt.work import work
+from study.launch.embed import embed
+from study.launch.plan.runs import hold_dependents
+from study.launch.plan.state import Action
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
+from study.training.session import Session
 from tests.helpers import make_spec, open_run, read_rows
 from tests.launch.command import curves, inside, runs, sweep_file
 
@@ -77,6 +78,7 @@ def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_
     assert code == 0 and "2/2" in out  # two seeds of one network
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_that_started_from_another_goes_on_from_its_own_checkpoint(tmp_path, trained):
     text = f"""
 fixed: {{data: digits, recipe: quick, network: plain, depth: 14, recipe.iterations: 40, recipe.evaluate_every: 20}}
@@ -94,6 +96,7 @@ grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
     assert curves(tmp_path, "on") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_the_one_it_starts_from_and_the_same_command_goes_on(tmp_path):
     source = make_spec(network="plain", recipe__iterations=20, recipe__evaluate_every=20)
     text = f"""
@@ -107,7 +110,7 @@ blocks:
     assert code == 0
     assert f"starts from {point_id(source)} seed 0, which is not trained yet" in out
     code, out, err = inside(tmp_path, "sweep", name)
-    assert code == 1 and "1 runs are not through; the same command goes on" in out, err
+    assert code == 1 and "1 runs are unfinished; rerun to continue" in out, err
     code, out, err = inside(tmp_path, "sweep", name)
     assert code == 0, err
     assert len(runs(tmp_path)) == 2 and all(run.done.exists() for run in runs(tmp_path))
@@ -141,7 +144,7 @@ def test_an_origin_that_will_never_be_there_stops_the_sweep_before_it_starts(tmp
 def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
     name = trained[0].run_id
     code, _, err = inside(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
-    assert (code, err) == (2, "study: tiny.yaml: exists already; name another file\n")
+    assert (code, err) == (2, "study: tiny.yaml: exists; name another file\n")
     for path in trained[0].checkpoints():
         path.write_bytes(path.read_bytes()[:100])
     trained[1].done.unlink()
@@ -157,31 +160,16 @@ def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
     assert not trained[0].certificate(14).exists()
 
 
-def test_a_sweep_file_has_the_name_of_a_sweep(tmp_path):
-    for name, message in [("my sweep.yaml", "must be called NAME.yaml"), ("mine.txt", "must be called NAME.yaml")]:
-        with pytest.raises(StudyError, match=message):
-            check_new(tmp_path / name)
-
-
-def test_runs_from_the_seeds_of_one_point_are_one_point_and_points_differ_by_their_origin():
-    origins = [point_id(make_spec(network="plain", recipe__learning_rate=rate)) for rate in (0.1, 0.2)]
-    points = [
-        {point_id(make_spec(network="plain", depth=14, seed=seed, start_from=origin)) for seed in (0, 1)}
-        for origin in origins
-    ]
-    assert len(points[0]) == len(points[1]) == 1 and points[0] != points[1]
-
-
 DEEP, SHALLOW = {"network": "plain", "depth": 14}, {"network": "plain"}
 
 
 def planned(verbs, states, tmp_path, **fields):
-    """The verbs of a shallow run and of the deeper one that starts from it, as `settle` leaves them."""
+    """The verbs of a shallow run and of the deeper one that starts from it, as `hold_dependents` leaves them."""
     specs = {"shallow": make_spec(**SHALLOW)}
     specs["deep"] = make_spec(**DEEP | {"start_from": point_id(specs["shallow"])} | fields)
     disk = {name: RunStatus(name, *state) for name, state in zip(specs, states, strict=True)}
     actions = [Action(name, verb, "") for name, verb in zip(specs, verbs, strict=True)]
-    return [(action.verb, action.reason) for action in settle(actions, specs, disk, tmp_path)]
+    return [(action.verb, action.reason) for action in hold_dependents(actions, specs, disk, tmp_path)]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +195,7 @@ def test_an_origin_on_other_data_is_refused(tmp_path):
         planned(["keep", "start"], [("done",), ("pending",)], tmp_path, data="fashion_mnist")
 
 
+@pytest.mark.slow
 def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, trained):
     results = tmp_path / "results"
     for path in trained[0].checkpoints():
@@ -218,6 +207,6 @@ def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, train
     ]
     files = [open_run(results, spec) for spec in specs]
     folders = [run.folder for run in files]
-    outcomes = attempt(folders, tmp_path / "data", "cpu", "local", checkpoint_seconds=60)
+    outcomes = work(folders, Session(tmp_path / "data"))
     assert [outcomes[run.run_id] for run in files] == ["failed", "done"]
     assert "has no sound checkpoint any more" in files[0].failed.read_text()

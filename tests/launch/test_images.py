@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import study
-from study.launch.attempt.runs import attempt
+from study.launch.attempt.work import work
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
-from study.store.runs import last_words, read_lines
+from study.store.runs import failure_message, read_lines
+from study.training.session import Session
 from tests.helpers import make_spec, open_run
 from tests.launch.command import inside
 
@@ -73,23 +74,7 @@ def test_runs_of_other_images_are_another_condition_everywhere(begun: Path) -> N
     assert all(name in drawn for name in names)
 
 
-def test_the_same_images_under_new_times_are_one_condition(begun: Path) -> None:
-    draw(begun, 0)
-    out = sweep(begun, "seed=0,1")
-    assert "other images" not in out and "changed" not in out
-    assert set(study.read_runs(begun / "results/pets")["dataset"]) == {"pets"}
-    again = sweep(begun, "seed=0,1")
-    assert "nothing is left to do" in again and "pets: 16 training and 8 test images of 2 classes" in again
-
-
-def test_force_trains_on_the_new_images(begun: Path) -> None:
-    before = set(study.read_runs(begun / "results/pets")["data_digest"])
-    draw(begun, 1)
-    sweep(begun, "--mode", "force")
-    assert len(before | set(study.read_runs(begun / "results/pets")["data_digest"])) == 2
-    assert "other images" not in sweep(begun, "--dry-run")
-
-
+@pytest.mark.slow
 def test_runs_that_are_not_through_belong_to_the_images_that_they_were_begun_on(begun: Path) -> None:
     draw(begun, 1)
     sweep(begun, "seed=0,1")
@@ -104,6 +89,7 @@ def test_runs_that_are_not_through_belong_to_the_images_that_they_were_begun_on(
     assert "1 interrupted run was trained on other images than are there now, and will not go on with others" in planned
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_measured_on_other_images(begun: Path) -> None:
     draw(begun, 1)
     for verb in (["probe", "pets"], ["surface", "pets", "--line", "--points", "3"]):
@@ -111,6 +97,7 @@ def test_a_finished_run_is_not_measured_on_other_images(begun: Path) -> None:
         assert code != 0 and "the images of pets have changed" in out + err and "Traceback" not in out + err
 
 
+@pytest.mark.slow
 def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path) -> None:
     draw(tmp_path, 0)
     recipe = {"recipe__iterations": 6, "recipe__batch_size": 8, "recipe__evaluate_every": 3, "recipe__log_every": 3}
@@ -120,12 +107,12 @@ def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path
     def go(folders: list[Path], steps: int) -> dict[str, str]:
         count = iter(range(100))
         stop = lambda: next(count) >= steps  # noqa: E731
-        return attempt(folders, tmp_path / "data", "cpu", "debug", checkpoint_seconds=0, stopped=stop)
+        return work(folders, Session(tmp_path / "data", checkpoint_seconds=0, stopped=stop))
 
     assert go([begun], 2) == {begun.name: "interrupted"}
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")
     draw(tmp_path, 1)
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")
     assert go([begun, fresh], 99) == {begun.name: "failed", fresh.name: "done"}
-    assert "the images of pets have changed" in (last_words(RunFiles(begun)) or "")
+    assert "the images of pets have changed" in (failure_message(RunFiles(begun)) or "")
     assert read_lines(begun / "attempts.jsonl")[-1]["outcome"] == "failed"

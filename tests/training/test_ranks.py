@@ -13,9 +13,9 @@ import torch
 from study import data
 from study.store.runs import status
 from study.training import checkpoint
-from study.training.engine import Tuning
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
+from study.training.session import Session, Tuning
 from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, tiny_images
 
 FIELDS = {
@@ -51,11 +51,12 @@ def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed:
     train_pack(
         [(spec, open_run(Path(results), spec))],
         images,
-        CPU,
-        ranks=Ranks(rank, size),
-        tuning=Tuning(decoders=rank),  # as unlike as can be
-        stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, heeded by all
-        report=lambda progress: taken.__setitem__(0, progress.iteration),
+        Session(
+            ranks=Ranks(rank, size),
+            tuning=Tuning(decoders=rank),  # as different as can be
+            stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, obeyed by all
+            report=lambda progress: taken.__setitem__(0, progress.iteration),
+        ),
     )
     torch.distributed.destroy_process_group()
 
@@ -79,35 +80,27 @@ def curve(results: Path, **fields: Any) -> dict[tuple[str, int], tuple[float, fl
     return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
 
 
-def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
+def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path: Path) -> None:
     train(tmp_path / "one", 1)
-    train(tmp_path / "two", 2)
+    train(tmp_path / "two", 2, stop_at=5)
+    files = open_run(tmp_path / "two", make_spec(**FIELDS))
+    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000005"]
+    train(tmp_path / "two", 1)
+    assert status(files).state == "done"
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert one.keys() == two.keys() and len(one) == 7
     for point, (loss, error) in one.items():
         assert two[point][0] == pytest.approx(loss, rel=1e-3)
         assert two[point][1] == pytest.approx(error, abs=5.1)  # an image of 20 or two on the edge
     ways = [list(checkpoint.load_snapshots(open_run(tmp_path / n, make_spec(**FIELDS)), CPU)) for n in ("one", "two")]
-    # Written by the first rank alone: the statistics of the other are others, and would be another file.
+    # Written by the first rank alone: the other's statistics differ, and would make another file.
     assert [[state["iteration"] for state in way] for way in ways] == [[0, 3, 6, 8]] * 2
     for ours, theirs in zip(*ways, strict=True):
         for name, tensor in ours["network"].items():
             torch.testing.assert_close(theirs["network"][name], tensor, atol=1e-3, rtol=1e-2)
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
-    train(tmp_path / "one", 1)
-    train(tmp_path / "both", 2, stop_at=5)
-    files = open_run(tmp_path / "both", make_spec(**FIELDS))
-    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000005"]
-    assert [path.name.split("-")[1] for path in files.snapshots()] == ["00000000", "00000003"]
-    train(tmp_path / "both", 1)
-    assert status(files).state == "done"
-    assert [int(path.name.split("-")[1]) for path in files.snapshots()] == [0, 3, 6, 8]
-    for point, (loss, _) in curve(tmp_path / "one").items():
-        assert curve(tmp_path / "both")[point][0] == pytest.approx(loss, rel=1e-3)
-
-
+@pytest.mark.slow
 def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy", train=24, test=12)
     train(tmp_path / "one", 1, streamed=True)
@@ -123,7 +116,7 @@ def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
 def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None:
     whole, parts = make_spec(**FIELDS | {"recipe__bn_groups": 1}), make_spec(**FIELDS)
     for spec in (whole, parts):
-        train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), CPU)
+        train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), Session())
     losses = [read_rows(open_run(tmp_path, spec).curves)[-1]["loss"] for spec in (whole, parts)]
     assert losses[0] != losses[1]
 

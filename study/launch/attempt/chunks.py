@@ -1,14 +1,10 @@
-"""One process at chunks of surfaces: leases, heartbeat, log, the plane that all chunks of a surface share, and its seal."""
+"""Chunks of surfaces as tasks: the plane that all chunks of a surface share, and the surface's seal."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,25 +12,24 @@ import torch
 from study.config.run import RunSpec
 from study.config.surface import Surface
 from study.errors import StudyError
-from study.launch.attempt import provenance
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import MAX_FRUITLESS, end_unwritable, load_data, log_into, one_line
-from study.launch.rounds import finish, known
+from study.launch.attempt.runs import load_data
 from study.measure.probes.subject import Stopped
 from study.measure.surface import plane as planes
 from study.measure.surface.chunk import Chunk
 from study.measure.surface.evaluate import Evaluator
+from study.measure.surface.lattice import chunks
 from study.measure.surface.plane import Plane
 from study.store import runs as store
-from study.store.files import WriteError, sweep_away_temporaries
+from study.store.files import sweep_away_temporaries
+from study.store.find import run_folder
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
-from study.store.lease import LeaseLost, claim
-from study.store.surfaces import read_spec, run_folder
-from study.training.feeds import decoding
+from study.store.lease import claim
+from study.store.surfaces import finish, read_spec
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
-from study.training.pack import Progress
 from study.training.precision import backends, slow_bf16
+from study.training.session import Session
 
 WAIT = 0.5
 """Seconds between two looks for the plane that another process makes."""
@@ -42,51 +37,35 @@ WAIT = 0.5
 log = logging.getLogger(__name__)
 
 
-def measure(
-    folders: Sequence[Path],
-    data_root: Path,
-    device: str,
-    executor: str,
-    *,
-    checkpoint_seconds: float,
-    watchdog: float = math.inf,
-    stopped: Callable[[], bool] = lambda: False,
-    why: Callable[[], str] = lambda: "",
-    report: Callable[[Progress], None] = lambda progress: None,
-    raise_errors: bool = False,
-) -> dict[str, str]:
-    """Measure chunks one after another. Arguments and result as of `study.launch.attempt.runs.attempt`."""
-    session = _Session(
-        data_root, torch.device(device), executor, checkpoint_seconds, watchdog, stopped, why, report, raise_errors
-    )
-    outcomes = {}
-    for files in map(ChunkFiles, folders):
-        outcomes[files.run_id] = "interrupted" if stopped() else _one(files, session)
-    return outcomes
+class Chunks:
+    """`study.launch.attempt.task.Kind` of chunks."""
 
+    def check(self, files: ChunkFiles) -> None:
+        read_spec(files.surface)
 
-@dataclass
-class _Session:
-    data_root: Path
-    device: torch.device
-    executor: str
-    checkpoint_seconds: float
-    watchdog: float
-    stopped: Callable[[], bool]
-    why: Callable[[], str]
-    report: Callable[[Progress], None]
-    raise_errors: bool
+    def do(self, tasks: Sequence[ChunkFiles], session: Session) -> None:
+        for files in tasks:
+            surface = read_spec(files.surface)
+            with backends({surface.precision}, session.device, deterministic=True):
+                try:
+                    _measure(files, surface, session)
+                except Stopped:
+                    log.info("stopped while its plane was made")
+
+    def end(self, files: ChunkFiles) -> None:
+        """Seal the surface, if this was its last chunk."""
+        finish(files.surface, chunks(read_spec(files.surface)))
 
 
 class _Kept:
-    """What the next chunk needs again, as a rule: the images on the device, and the network that is evaluated."""
+    """What the next chunk usually needs again: the images on the device, the plane and the network."""
 
     def __init__(self) -> None:
         self._feed: tuple[object, Feed] | None = None
         self._plane: tuple[list[Path], Plane] | None = None
         self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
 
-    def feed(self, spec: RunSpec, session: _Session) -> Feed:
+    def feed(self, spec: RunSpec, session: Session) -> Feed:
         content = load_data(spec, session.data_root)
         key = (content.fingerprint, spec.image_size, spec.recipe.mean, spec.recipe.scales, session.device)
         if self._feed is None or self._feed[0] != key:
@@ -96,7 +75,7 @@ class _Kept:
         return self._feed[1]
 
     def plane(self, files: SurfaceFiles) -> Plane | None:
-        """As on disk; None where it is not made yet."""
+        """The plane on disk; None if it is not made yet."""
         paths = files.planes()
         if self._plane is None or self._plane[0] != paths or not paths:
             self._evaluator = None
@@ -105,9 +84,9 @@ class _Kept:
         return self._plane and self._plane[1]
 
     def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        # Its plane and feed are kept with it, not their ids, which later ones may have again.
+        # Compared by identity; the objects are kept, since an id may be reused.
         if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
-            self._evaluator = None  # its memory is wanted for the next one
+            self._evaluator = None  # free its memory first
             self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
         return self._evaluator[2]
 
@@ -115,57 +94,13 @@ class _Kept:
 _kept = _Kept()
 
 
-def _one(files: ChunkFiles, session: _Session) -> str:
-    lease = claim(files)
-    if lease is None:
-        return "busy"
-    with ExitStack() as stack:
-        stack.callback(lease.release)
-        stack.enter_context(log_into(files))
-        if store.status(files).state in store.ENDED:  # by another process, a moment ago
-            return "done"
-        sweep_away_temporaries(files.folder, held=True)
-        heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}, watchdog=session.watchdog))
-        stopped = heartbeat.watching(session.stopped)
-        gpu = session.device.type == "cuda"
-        name = torch.cuda.get_device_name(session.device) if gpu else "cpu"
-        record = provenance.describe(name, session.executor, torch.get_num_threads())
-        store.start_attempt(files, record, lease.before)
-
-        def observe(progress: Progress) -> None:
-            heartbeat.latest[progress.run_id] = progress
-            session.report(progress)
-
-        try:
-            surface = read_spec(files.surface)
-            if session.executor == "slurm" and store.fruitless_attempts(files) > MAX_FRUITLESS:
-                raise StudyError(f"{MAX_FRUITLESS} attempts made no progress; give its jobs more time")
-            with backends({surface.precision}, session.device, deterministic=True):
-                _measure(files, surface, replace(session, stopped=stopped), observe, lease.check)
-        except LeaseLost as error:
-            log.warning("%s; nothing more is written here", error)
-            return "busy"
-        except Stopped:
-            log.info("stopped while its plane was made")
-        except WriteError as error:
-            end_unwritable(files, error)
-            raise
-        except Exception as raised:
-            log.exception("the attempt failed")
-            told = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
-            store.write_failed(files, one_line(told), traceback.format_exc())
-            if session.raise_errors and not isinstance(told, StudyError):
-                raise
-        return _outcome(files, session.why)
+def forget() -> None:
+    """Drop what is kept for the next chunk."""
+    global _kept
+    _kept = _Kept()
 
 
-def _measure(
-    files: ChunkFiles,
-    surface: Surface,
-    session: _Session,
-    report: Callable[[Progress], None],
-    before_write: Callable[[], None],
-) -> None:
+def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
     run = run_folder(files.surface, surface.run)
     spec = store.read_spec(run)
     feed = _kept.feed(spec, session)
@@ -175,21 +110,11 @@ def _measure(
         if surface.precision == "bf16" and (warning := slow_bf16()):
             log.warning("%s", warning)
     evaluator = _kept.evaluator(surface, spec, plane, feed)
-    points, _ = known(files.surface, surface)
-    if files.key not in points:  # a surface that was begun anew since; without points it would count as measured
-        raise StudyError(f"the points of {files.key} hang on some that are not measured yet; start it with the others")
-    chunk = Chunk(files, surface, points[files.key], plane, run)
-    chunk.measure(
-        evaluator,
-        checkpoint_seconds=session.checkpoint_seconds,
-        stopped=session.stopped,
-        report=report,
-        before_write=before_write,
-    )
+    Chunk(files, surface, chunks(surface)[files.key], plane, run).measure(evaluator, session)
 
 
-def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: _Session) -> Plane:
-    """The plane that all chunks of a surface share; made by the first that comes here, waited for by the others."""
+def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
+    """The plane that all chunks of a surface share: made by the first process, awaited by the others."""
     while (plane := _kept.plane(files)) is None:
         if session.stopped():
             raise Stopped
@@ -198,7 +123,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
             time.sleep(WAIT)
             continue
         try:
-            sweep_away_temporaries(files.folder, held=True)  # of who was killed while it wrote the plane
+            sweep_away_temporaries(files.folder, held=True)  # of a process killed while it wrote the plane
             with Heartbeat({files.run_id: lease}):
                 if planes.load(files) is None:
                     _refuse_another(files, surface)
@@ -214,17 +139,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
 
 
 def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
-    """A plane that was lost is made again where that gives the same: sums of a Hessian's or a trajectory's may differ in
+    """Refuse to make a lost plane again if that could give another one: sums of a Hessian or a trajectory may differ in
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
         raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")
-
-
-def _outcome(files: ChunkFiles, why: Callable[[], str]) -> str:
-    """How the attempt left a chunk, from the files alone; the last chunk of a surface seals that."""
-    done = files.done.exists()
-    outcome = "done" if done else "failed" if files.failed.exists() else "interrupted"
-    store.end_attempt(files, outcome, store.checkpointed(files), why() if outcome == "interrupted" else "")
-    if done:
-        finish(files.surface)
-    return outcome

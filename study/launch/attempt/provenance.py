@@ -1,4 +1,4 @@
-"""Where and with what a run was trained: recorded with every attempt."""
+"""Where and with which software a task is worked on: recorded with every attempt."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ ENVIRONMENT = (
     "SLURM_JOB_PARTITION",
     "SLURM_RESTART_COUNT",
 )
-"""Variables that may change what or how fast a run computes."""
+"""Variables that can change the results or the speed."""
+
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1000000000000:glibc.malloc.mmap_threshold=1000000000000"}
+"""Environment of a process that trains: freed memory stays with it. A step on a CPU frees and allocates hundreds of megabytes,
+and otherwise spends a tenth of its time and more in page faults (benchmarks/allocator.py)."""
 
 CODE = (".py", ".yaml")
 FORCED = ("_sweeps",)
-"""What an installed package holds beside its code (pyproject.toml): a clone has it elsewhere."""
+"""What an installed package holds besides its code (pyproject.toml); a clone has it elsewhere."""
 
 
 def usable_cores() -> int:
@@ -90,7 +94,7 @@ def cpu_model() -> str:
 
 
 def _git(*arguments: str) -> bytes | None:
-    """What git says of the repository that this package runs from; None where it is not in one."""
+    """The output of git in the repository that this package runs from; None if it is in none."""
     folder = Path(version.__file__).parent
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=20, check=False)
@@ -117,18 +121,12 @@ def code_digest(files: dict[Path, bytes]) -> str:
 
 @cache
 def code() -> str:
-    """The digest of the code that this process runs: to be asked for when that is imported, and before it may be edited."""
+    """The digest of the code that this process runs; call it early, before the code may be edited."""
     return code_digest(sources())
 
 
 def require(digest: str | None) -> None:
-    """Make sure that this process, with all its code imported, runs the code of the one that started it.
-
-    Raises
-    ------
-    StudyError
-        It runs other code. With None, which is of an earlier version, nothing is known.
-    """
+    """Raise StudyError if this process runs other code than the one that started it."""
     if digest not in (None, code()):
         raise StudyError(
             f"the code in {Path(version.__file__).parent} ({code()}) is not what the command that started this process runs "
@@ -139,7 +137,7 @@ def require(digest: str | None) -> None:
 @cache
 def commit() -> tuple[str | None, str | None]:
     """The commit of the code, and a hash of the uncommitted changes to it, if any."""
-    recorded = Path(version.__file__).parent.parent / "commit.json"  # a snapshot of the code, in a job
+    recorded = Path(version.__file__).parent.parent / "commit.json"  # a code copy, in a job
     if facts := read_json(recorded):
         return facts["commit"], facts["dirty"]
     tracked = _git("ls-files", "--error-unmatch", "__init__.py")

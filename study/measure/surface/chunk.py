@@ -17,9 +17,10 @@ from study.measure.surface.lattice import PATH, Point, coordinate
 from study.measure.surface.plane import Plane, Snapshot, hessian_batches
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles
-from study.store.surfaces import Row, load_points, save_points
+from study.store.surfaces import load_points, save_points
+from study.store.tables import Row
 from study.training import checkpoint
-from study.training.pack import Progress
+from study.training.session import Progress, Session
 
 
 class Chunk:
@@ -42,13 +43,9 @@ class Chunk:
     def measure(
         self,
         evaluator: Evaluator,
-        *,
-        checkpoint_seconds: float,
-        stopped: Callable[[], bool] = lambda: False,
-        report: Callable[[Progress], None] = lambda progress: None,
-        before_write: Callable[[], None] = lambda: None,
+        session: Session,
     ) -> bool:
-        """Measure what is left of the chunk and seal it; False when `stopped` cut that short.
+        """Measure what is left of the chunk and seal it; False when `session.stopped` cut that short.
 
         Raises
         ------
@@ -59,20 +56,20 @@ class Chunk:
         done, rows = load_points(self.files, aside=True)
         whole = True
         for number, point in enumerate(self.points[done:], done + 1):
-            report(self._progress(number - 1, began))
-            measured = None if stopped() else self._measure(point, evaluator, stopped)
+            session.report(self._progress(number - 1, began))
+            measured = None if session.stopped() else self._measure(point, evaluator, session.stopped)
             if measured is None:
                 whole = False
                 break
             rows += measured
             done = number
-            if time.perf_counter() - saved > checkpoint_seconds:
-                before_write()
+            if time.perf_counter() - saved > session.checkpoint_seconds:
+                session.before_write(self.files)
                 save_points(self.files, done, rows)
                 saved = time.perf_counter()
-        before_write()
+        session.before_write(self.files)
         save_points(self.files, done, rows, keep=1 if whole else 2)
-        report(self._progress(done, began))
+        session.report(self._progress(done, began))
         if whole:
             seconds = time.perf_counter() - began
             store.write_done(self.files, outcome="finished", iteration=done, error=None, seconds=seconds)
@@ -98,7 +95,7 @@ class Chunk:
         found = evaluator.at(coordinates, stopped)
         curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
         alpha, beta = (*coordinates, 0.0)[:2]
-        common = {**point._asdict(), "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
+        common = {**point._asdict(), "level": 0, "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
         yield from self._rows(common | curvature, evaluator, found)
 
     def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
