@@ -69,7 +69,7 @@ def status(
 
     console = Console()
     if not watch:
-        console.print(now())
+        console.print(now(), crop=False)
         return
     import time
 

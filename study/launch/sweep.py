@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +17,10 @@ from study.launch.plan.runs import WORK, Action, Mode, packs, plan
 from study.launch.slurm.where import places
 from study.store import runs as store
 from study.store.collect import Collected, states
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, refuse_elsewhere
 from study.store.lease import tidy
 from study.store.reset import reset_run
+from study.store.runs import RunStatus
 from study.store.sweeps import kept, write_sweep
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Planned:
     sweep: Sweep
     files: SweepFiles
     actions: list[Action]
+    disk: Mapping[str, RunStatus]
+    """The state of each run when it was planned."""
 
     @property
     def work(self) -> dict[str, RunSpec]:
@@ -57,12 +60,11 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
-    for run in runs.values():
-        run.refuse_elsewhere()
+    refuse_elsewhere(runs.values())
     disk = states(runs, Collected(files))
     queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
     actions = plan(sweep.runs, disk, queued, mode)
-    return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
+    return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results), disk)
 
 
 def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Submission]:
