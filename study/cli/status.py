@@ -37,7 +37,7 @@ def status(
 
     console = Console()
     if not watch:
-        console.print(now())
+        console.print(now(), crop=False)
         return
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:

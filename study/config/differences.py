@@ -52,6 +52,21 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def texts(values: Iterable[Any]) -> list[str]:
+    """`text` of each of many values, most of which are equal."""
+    known: dict[tuple[type, Any], str] = {}
+    found = []
+    for value in values:
+        try:
+            key = (type(value), value)
+            if key not in known:
+                known[key] = text(value)
+            found.append(known[key])
+        except TypeError:  # a list has no hash
+            found.append(text(value))
+    return found
+
+
 def short(field: str) -> str:
     """A field's name without `recipe.`."""
     return field.removeprefix("recipe.")
@@ -92,7 +107,7 @@ def differing(specs: Iterable[RunSpec]) -> list[str]:
     rows = [row(spec) for spec in specs]
     changed = {name for own in rows for name in own["changes"]}
     fields = ("family", "stem", *TRAINED, *KEPT)  # `RunSpec.variant` says what else a network is
-    return varying({field: [text(own.get(field)) for own in rows] for field in fields}, changed)
+    return varying({field: texts(own.get(field) for own in rows) for field in fields}, changed)
 
 
 def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from study.launch.slurm.submissions import places
 from study.store import runs as store
 from study.store.collect import Collected
 from study.store.collect import states as on_disk
-from study.store.layout import SweepFiles
+from study.store.layout import SweepFiles, refuse_elsewhere
 from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
@@ -63,8 +63,7 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
-    for run in runs.values():
-        run.refuse_elsewhere()
+    refuse_elsewhere(runs.values())
     disk = on_disk(runs, Collected(files))
     where = places(results)
     states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}

@@ -48,15 +48,19 @@ def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_PO
     step = -(-len(lines) // most)
     grids: dict[tuple[int, ...], int] = {}
     found = []
-    for _, line in lines.groupby(["run_id", "split"], sort=True):
-        first = line.iloc[0]
-        if first["split"] not in splits:
+    places = {name: pd.Categorical(lines[name], there).codes for name, there in zip(WHERE, known, strict=True)}
+    columns = {name: lines[name].to_numpy(float, na_value=np.nan) for name in ("error", "loss") if name in lines}
+    iterations, states = lines["iteration"].to_numpy(int), lines["state"].to_numpy()
+    curve = pd.factorize(lines["run_id"])[0] * len(known[-1]) + places["split"]  # lines are sorted by these
+    starts = np.flatnonzero(np.diff(curve, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        if places["split"][start] < 0:
             continue
-        kept = line.iloc[_thinned(len(line), step)]
-        grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
-        places = {name: there.index(first[name]) for name, there in zip(WHERE, known, strict=True)}
-        values = {name: rounded(kept[name]) for name in ("error", "loss") if name in kept}
-        found.append({**places, "state": str(first["state"]), "grid": grid, **values})
+        kept = start + np.array(_thinned(end - start, step))
+        grid = grids.setdefault(tuple(iterations[kept].tolist()), len(grids))
+        where = {name: int(codes[start]) for name, codes in places.items()}
+        values = {name: rounded(column[kept]) for name, column in columns.items()}
+        found.append({**where, "state": str(states[start]), "grid": grid, **values})
     notes = list(evidence.notes)
     if step > 1:
         notes.append(

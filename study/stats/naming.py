@@ -29,7 +29,7 @@ ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
 
 def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
     """For each of these fields that the frame has, the text of its value in each row."""
-    return {field: [text(value) for value in runs[field]] for field in fields if field in runs}
+    return {field: differences.texts(runs[field]) for field in fields if field in runs}
 
 
 def varying(runs: pd.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -179,6 +180,18 @@ class SweepFiles:
     def _other_runs(self) -> list[Path]:
         """The runs' folders of all other sweeps, by name; listed once, since a sweep asks it for each of its runs."""
         return sorted(folder for folder in self.results.glob("*/runs") if folder != self.runs)
+
+
+def refuse_elsewhere(runs: Iterable[RunFiles]) -> None:
+    """`RunFiles.refuse_elsewhere` of many runs; a folder of runs is followed to its end once."""
+    checked = set()
+    for run in runs:
+        folder = run.folder.parent
+        if folder not in checked:
+            _refuse_elsewhere(folder, run.results)
+            checked.add(folder)
+        if run.folder.is_symlink():
+            run.refuse_elsewhere()
 
 
 def _refuse_elsewhere(folder: Path, results: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from study.config.differences import RECIPE, short
+from study.config.differences import RECIPE, short, texts
 from study.config.run import RunSpec
 from study.training.schedule import Schedule
 
@@ -27,16 +27,23 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     runs
         As `study.stats.planned.planned` gives them. Where it has no fields of recipes, all drops are those of the curves.
     """
-    logged = curves.dropna(subset="lr").drop_duplicates(["run_id", "iteration"]).sort_values(["run_id", "iteration"])
-    recorded = dict(list(logged.groupby("run_id")))
+    changes = _changes(curves)
+    first = dict(zip(changes["run_id"][::-1], changes["iteration"][::-1], strict=True))
+    lower = changes[changes["after"] < changes["lr"]].groupby("run_id")["iteration"].agg(list)
+    recorded = set(curves["run_id"].unique())
     known = all(field in runs for field in RECIPE)
+    fields = ["depth", *RECIPE] if known else []
+    planned: dict[tuple[str, ...], list[int]] = {}  # found once for all seeds
     found = []
-    for run in runs.to_dict("records"):
-        rows = recorded.get(run["run_id"])
-        if rows is not None:
-            fixed = known and run["recipe.schedule"] == "milestones"
-            places = of_recipe(run, next(iter(_changes(rows)), None)) if fixed else _changes(rows, down=True)
-            found += [(run["run_id"], place) for place in places]
+    for run in runs[["run_id", *fields]].to_dict("records"):
+        name = run["run_id"]
+        if known and run["recipe.schedule"] == "milestones" and name in recorded:
+            key = (*texts(run[field] for field in fields), str(first.get(name)))
+            if key not in planned:
+                planned[key] = of_recipe(run, first.get(name))
+            found += [(name, place) for place in planned[key]]
+        else:
+            found += [(name, place) for place in lower.get(name, ())]
     return pd.DataFrame(found, columns=["run_id", "iteration"]).astype({"iteration": int})
 
 
@@ -69,8 +76,9 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     return [place for place in places if 0 < place < recipe.iterations and rate(place) < rate(place - 1)]
 
 
-def _changes(logged: pd.DataFrame, down: bool = False) -> list[int]:
-    """The iterations of the last rows at each rate but the last; those after which the rate is lower alone."""
-    after = logged["lr"].shift(-1)
-    found = logged.loc[(after < logged["lr"]) if down else (after.notna() & (after != logged["lr"])), "iteration"]
-    return [int(iteration) for iteration in found]
+def _changes(curves: pd.DataFrame) -> pd.DataFrame:
+    """The last row of each run at each rate but the last, with the rate `after` it."""
+    logged = curves.loc[curves["lr"].notna(), ["run_id", "iteration", "lr"]].sort_values(["run_id", "iteration"])
+    after = logged["lr"].shift(-1).where(logged["run_id"] == logged["run_id"].shift(-1))
+    rows = logged.assign(after=after)[after.notna() & (after != logged["lr"])]
+    return rows.astype({"iteration": int})

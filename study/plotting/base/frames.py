@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from study.errors import StudyError
@@ -46,8 +47,18 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     if values.empty:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
-    merged = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"])
-    return Tidy(merged.reset_index(drop=True), runs, drops(curves, runs), title, subtitle, absences(runs))
+    return Tidy(_with_fields(values, runs), runs, drops(curves, runs), title, subtitle, absences(runs))
+
+
+def _with_fields(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of curves with `ON_CURVES`, sorted by run, split and iteration: as by a merge, but several times as fast."""
+    names = pd.Index(runs["run_id"])
+    run = names.get_indexer(values["run_id"])
+    values, run = values[run >= 0], run[run >= 0]
+    order = np.lexsort((values["iteration"], values["split"].factorize(sort=True)[0], names.argsort().argsort()[run]))
+    merged = values.take(order).reset_index(drop=True)
+    fields = runs[ON_CURVES].take(run[order]).set_axis(merged.index)
+    return pd.concat([fields[["run_id"]], merged.drop(columns="run_id"), fields.drop(columns="run_id")], axis=1)
 
 
 def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
