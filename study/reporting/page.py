@@ -27,7 +27,7 @@ from study.reporting import curves, surface
 from study.reporting import payload as runs
 from study.reporting.album import Picture, Undrawn
 from study.reporting.evidence import Evidence
-from study.stats.report import Block, blocks
+from study.stats import report
 from study.stats.verdict import verdict
 from study.version import VERSION
 
@@ -44,17 +44,6 @@ class Table(NamedTuple):
     summary: str
     layout: Layout
     csv: bytes
-
-
-class Part(NamedTuple):
-    """A part of the verdict that stays together: what comes before the questions, or one of them with its answer.
-
-    Questions stand in columns: `spread` is the first of a row of them, `joined` the last.
-    """
-
-    blocks: list[Block]
-    spread: bool
-    joined: bool
 
 
 def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
@@ -79,7 +68,6 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         data["curves"] = curves.payload(lines, planned)
     except StudyError as error:  # of runs that were not evaluated yet
         nothing = str(error)
-    judged, unjudged = _verdict(found)
     tables, unmade = _tables(found)
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     library = plotly() if surfaces else ""
@@ -88,8 +76,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         description=found.description,
         state=runs.state_line(planned),
         facts=runs.facts(planned),
-        verdict=judged,
-        unjudged=unjudged,
+        verdict=_verdict(found),
         data=data,
         nothing=nothing,
         pictures=[one for one in pictures if isinstance(one, Picture)],
@@ -168,23 +155,12 @@ def plotly() -> str:
     return text
 
 
-def _verdict(found: Evidence) -> tuple[list[Part], str]:
-    """What the verdict says, or why there is none."""
+def _verdict(found: Evidence) -> Markup:
+    """The verdict, or the reason why there is none."""
     try:
-        said = blocks(verdict(*found.read("curves")))
+        return Markup(report.render(verdict(*found.read("curves")), "html"))
     except StudyError as error:
-        return [], str(error)
-    parts: list[list[Block]] = []
-    for block in said:
-        if not parts or block.kind in ("title", "head"):
-            parts.append([])
-        parts[-1].append(block)
-    heads = [False, *(part[0].kind == "head" for part in parts), False]
-    ends = zip(heads, heads[1:], heads[2:], strict=False)
-    return [
-        Part(part, here and not before, here and not after)
-        for part, (before, here, after) in zip(parts, ends, strict=True)
-    ], ""
+        return Markup('<p class="note">{}</p>').format(error)
 
 
 def _tables(found: Evidence) -> tuple[list[Table], list[Undrawn]]:
