@@ -98,7 +98,7 @@ def report(
     files = sweep_files(sweep, results)
     path = out or write.place(files.name)
     if path.is_dir():
-        raise StudyError(f"{path} is a folder; --out takes a file")
+        raise StudyError(f"{path} is a folder; give --out a file name")
     with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
         line = write.write(files, path, lambda text: shown.update(escape(text)))
     print(line)
@@ -120,10 +120,10 @@ def table(
 
 def verdict(
     sweeps: Sweeps,
-    fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
+    fmt: Annotated[str, typer.Option("--format", help="text, md, html or json")] = "text",
     results: Results = None,
 ) -> None:
-    """Answer: does depth hurt, do shortcuts mend it, how sure is that?"""
+    """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
     from study.stats.report import render
     from study.stats.verdict import verdict as judge
 

@@ -8,7 +8,9 @@ import pytest
 
 import study as package
 from study.errors import StudyError
-from study.reporting import report, write
+from study.reporting import report
+from study.reporting.album import Undrawn, pictures
+from study.reporting.evidence import evidence
 from study.store.layout import SweepFiles
 from tests.helpers import RESULTS
 from tests.launch.command import inside
@@ -26,6 +28,7 @@ def collected(tmp_path: Path) -> SweepFiles:
     return files
 
 
+@pytest.mark.slow
 def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_path: Path) -> None:
     code, out, err = inside(tmp_path, "report", "quickstart")
     assert code == 0 and err == ""
@@ -34,21 +37,18 @@ def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_pat
     assert package.report(collected.folder, "own.html") == Path("own.html")
     assert Path("own.html").read_bytes() == path.read_bytes()
     assert sorted(one.name for one in path.parent.iterdir()) == ["report.html"]
+
+
+def test_what_cannot_be_written_is_one_clear_line(collected: SweepFiles, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no sweep 'quickstrat'"):
         report(collected.folder.with_name("quickstrat"))
+    (tmp_path / "here").mkdir()
+    code, out, err = inside(tmp_path, "report", "quickstart", "--out", "here")
+    assert (code, out) == (2, "") and err.endswith("is a folder; give --out a file name\n") and err.count("\n") == 1
 
 
-def test_a_failed_write_leaves_the_old_page(
-    collected: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(write, "pictures", lambda found, say: [])
-    path = report(collected.folder, tmp_path / "page.html")
-    before = path.read_bytes()
-
-    def full(descriptor: int) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        report(collected.folder, path)
-    assert path.read_bytes() == before and [one.name for one in tmp_path.glob("*page*")] == ["page.html"]
+def test_many_runs_get_no_pictures_of_curves(collected: SweepFiles) -> None:
+    found = evidence(collected)
+    told = {one.name: one for one in pictures(found, most_runs=10)}
+    assert isinstance(told["degradation"], Undrawn)
+    assert told["degradation"].why == "too many runs for this page; `study figure degradation SWEEP` draws it"

@@ -19,9 +19,9 @@ from study.plotting.base import canvas, style
 from study.plotting.base.canvas import Plot
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, named, tidy
-from study.stats import words
+from study.stats import answers as words
+from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.findings import Finding
-from study.stats.intervals import FEWEST, RESAMPLES, SEED
 from study.stats.pairs import Contrast
 from study.stats.verdict import verdict
 from study.text import counted
@@ -214,9 +214,9 @@ def _words(axes: Axes, at: int, mean: pd.Series, edge: float) -> None:
 def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) -> Iterator[str]:
     for group, finding in zip(_titles(findings), findings, strict=True):
         where = f"{group}: " if len(findings) > 1 else ""
-        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)[0]}."
+        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)}."
         for mend in finding.mends:
-            yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)[0]}."
+            yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)}."
     lost = data[data["kind"] == "mean"]
     if ((lost["p"] <= lost["smallest_p"]) & (lost["smallest_p"] < 1)).any():
         yield f"{FLOOR} the smallest p that so many pairs can give"
