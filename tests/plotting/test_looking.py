@@ -1,4 +1,4 @@
-"""The verbs that draw and export surfaces, on a collected sweep with synthetic surfaces beside it."""
+"""The verbs for figures and tables, on a collected sweep with synthetic surfaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from study.plotting.refresh import refresh
 from study.store.layout import SweepFiles
 from study.store.tables import to_bytes
 from tests.helpers import RESULTS
-from tests.launch.command import inside, study
+from tests.launch.command import inside
 
 from .planes import surface, together
 
@@ -61,8 +61,8 @@ def test_read_surfaces_joins_the_fields_of_the_runs(sweep: SweepFiles) -> None:
 
 def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path: Path) -> None:
     measured(sweep)
-    code, out, err = study(tmp_path, "figure", "contours", "quickstart", "of=error", "split=test", "--formats", "png")
-    assert code == 0 and "figures/quickstart/contours.png" in out, err
+    code, out, err = inside(tmp_path, "figure", "contours", "quickstart", "of=error", "split=test", "--formats", "svg")
+    assert code == 0 and "figures/quickstart/contours.svg" in out, err
     drawn = pd.read_csv(tmp_path / "figures/quickstart/contours.csv")
     assert set(drawn["split"]) == {"test"} and "error" in drawn
     code, out, err = inside(tmp_path, "export", "quickstart", "--out", "shapes")
@@ -71,7 +71,8 @@ def test_figure_and_export_of_a_sweep_with_surfaces(sweep: SweepFiles, tmp_path:
     assert written and set(written) == {".vts"}
 
 
-def test_all_figures_that_the_data_can_feed(sweep: SweepFiles, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> None:
     measured(sweep)
     code, out, err = inside(tmp_path, "figures", "quickstart", "--formats", "svg", "--style", "talk", "--out", "all")
     assert code == 0, err
