@@ -87,6 +87,7 @@ def test_points_without_a_finite_loss_and_missing_points_are_named(name: str) ->
     assert "incomplete: plain-20 has 24 of 25 points" in notes(rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OF_PLANES, "line1d"])
 def test_degenerate_losses_draw(name: str) -> None:
     for value in (np.nan, np.inf, 0.0, 1e30):
@@ -104,6 +105,7 @@ def test_of_several_surfaces_the_first_is_shown_and_the_others_are_named() -> No
         assert (plot("contours", frame, None, **option).data[field] == value).all()
 
 
+@pytest.mark.slow
 def test_rows_are_kinds_of_bn_statistics_and_recipes_that_differ() -> None:
     drawn = plot("contours", together(four(("frozen",), shape=(3, 3)), surface(shape=(3, 3), bn="batch")), None)
     texts = [text.get_text() for axes in drawn.figure.axes for text in axes.texts]
@@ -129,6 +131,7 @@ def test_the_header_says_what_is_shown(drawn: Drawn) -> None:
         assert words in notes(drawn("contours")), words
 
 
+@pytest.mark.slow
 def test_values_beyond_the_levels_are_named(planes: pd.DataFrame) -> None:
     frame = tiny()
     frame.loc[frame.index[0], "loss"], frame.loc[frame.index[12], "loss"] = 4321.0, 0.0123
@@ -138,6 +141,7 @@ def test_values_beyond_the_levels_are_named(planes: pd.DataFrame) -> None:
     assert top.data["height"].max() == 5 and "drawn at 5, though above it" in notes(top)
 
 
+@pytest.mark.slow
 def test_heights_are_losses_on_the_scale_that_is_said() -> None:
     low = tiny().assign(loss=lambda rows: 1.0 + rows["alpha"] ** 2)
     high = tiny().assign(loss=lambda rows: 1.0 + 1e4 * rows["alpha"] ** 2)
@@ -202,6 +206,7 @@ def test_a_trajectory_has_the_lattice_and_every_snapshot(drawn: Drawn, fed: Fed)
     assert set(zip(marked["milestone"], marked["iteration"], strict=True)) == {(32_000, 32_000), (48_000, 48_000)}
 
 
+@pytest.mark.slow
 def test_a_trajectorys_words(drawn: Drawn) -> None:
     both = together(way_tiny().assign(centred=False), way_tiny().assign(centred=True, surface_id="other-000000000000"))
     one = plot("trajectory", both, None)
