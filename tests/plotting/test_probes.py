@@ -129,7 +129,7 @@ def test_options_of_the_spectrum(fed: Callable[[str], Frames]) -> None:
     assert near.data["eigenvalue"].abs().max() <= 40
     far = frames[0][(frames[0]["iteration"] == 64_000) & frames[0]["measure"].isin(["largest", "smallest"])]
     far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56)]
-    assert "eigenvalues beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
+    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> 
     late, lost = run_id(runs, "plain", 56, 1), run_id(runs, "plain", 56, 2)
     frame = frame[(frame["run_id"] != late) | (frame["iteration"] == 0)]
     drawn = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs)
-    assert "not measured then: plain-56 seed 1" in notes(drawn)
+    assert "not measured at this iteration: plain-56 seed 1" in notes(drawn)
     assert "no finite density: plain-56 seed 2" in notes(drawn)
     assert not {late, lost} & set(drawn.data["run_id"])
 

@@ -95,16 +95,16 @@ def test_probes_that_cannot_feed_a_figure(probes: Frames, fed: Fed) -> None:
     frame, runs = probes
     for name, probe in OF_PROBES.items():
         for nothing in (frame[:0], frame[frame["probe"] != probe]):
-            refused(f"`study probe SWEEP --probes {probe}` does it", name, nothing, runs)
+            refused(f"`study probe SWEEP --probes {probe}` measures it", name, nothing, runs)
         refused("the probes frame lacks place, value", name, frame.drop(columns=["place", "value"]), runs)
         refused("the probes frame lacks depth", name, frame.drop(columns="depth"))
         refused("that the runs frame does not list", name, frame, runs[:1])
-    refused("no run that is done or under way has gradients", "gradients", frame, runs.assign(state="diverged"))
+    refused("no finished or running run has gradients", "gradients", frame, runs.assign(state="diverged"))
     refused("no run of the probe 'paths'", "effective_depth", frame[frame["measure"] != "deleted_error"], runs)
     refused("`study probe SWEEP --probes hessian`", "spectrum", pd.DataFrame(), runs)
     hessian = fed("spectrum")
     refused(
-        "no eigenvalue that was measured is a finite number",
+        "no measured eigenvalue is finite",
         "spectrum",
         hessian[0].assign(value=float("nan")),
         hessian[1],
@@ -121,6 +121,6 @@ def test_surfaces_that_cannot_feed_a_figure(planes: pd.DataFrame) -> None:
     train = planes[planes["split"] == "train"]
     refused("the surfaces have no values of split 'test'", "contours", train, None, split="test")
     refused("the surfaces frame lacks alpha", "contours", planes.drop(columns="alpha"))
-    refused("no surface was measured with its curvature; `study surface SWEEP --curvature`", "hessian_ratio", planes)
+    refused("no surface has curvature; `study surface SWEEP --curvature`", "hessian_ratio", planes)
     unknown = planes.assign(explained_a=float("nan"), explained_b=float("nan"))
-    refused("no surface is of a trajectory's plane; `study surface SWEEP --plane pca`", "trajectory", unknown)
+    refused("no surface has a trajectory; `study surface SWEEP --plane pca`", "trajectory", unknown)

@@ -138,7 +138,7 @@ def test_values_beyond_the_levels_are_named(planes: pd.DataFrame) -> None:
     caption = plot("contours", frame, None).caption
     assert "above 9.6 nats" in caption and "plain-20 up to 4321" in caption and "plain-20 down to 0.0123" in caption
     top = plot("surface3d", frame, None, top=5.0)
-    assert top.data["height"].max() == 5 and "drawn at 5, though above it" in notes(top)
+    assert top.data["height"].max() == 5 and "above 5, drawn at it" in notes(top)
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_points_without_a_ratio_are_named() -> None:
     drawn = plot("hessian_ratio", frame, None)
     assert "no finite eigenvalues (hatched): plain-20 at 1 of 15 points" in notes(drawn)
     assert "no positive eigenvalue (dotted): plain-20 at 1 of 15 points" in notes(drawn)
-    assert "convex, all eigenvalues being above 0: plain-20 at 3 of 15 points" in notes(drawn)
+    assert "convex, all eigenvalues above 0: plain-20 at 3 of 15 points" in notes(drawn)
     assert "above 0.5: plain-20 at 1 of 15 points" in notes(drawn)
     assert "1,024 training images" in notes(drawn)
 
@@ -211,7 +211,7 @@ def test_a_trajectorys_words(drawn: Drawn) -> None:
     both = together(way_tiny().assign(centred=False), way_tiny().assign(centred=True, surface_id="other-000000000000"))
     one = plot("trajectory", both, None)
     assert "principal components, centred" in notes(one) and "(pca uncentred)" in notes(one)
-    assert "farthest off the plane, in the axes' unit: plain-20: 0.3 at iteration 32,000" in notes(one)
+    assert "largest distance from the plane, in the unit of the axes: plain-20: 0.3 at iteration 32,000" in notes(one)
     assert one.figure.axes[0].get_xlabel() == "α (81.0 %)"
     lost = way_tiny(network="residual")
     none = plot("trajectory", together(way_tiny(), lost[lost["iteration"].isna()]), None)
