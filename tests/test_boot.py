@@ -1,4 +1,4 @@
-"""Every process runs the code of its parent, whatever lies in the working directory or is also called `study`."""
+"""Every process of ours runs the code of its parent, whatever else lies beside it or is called `study`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main():
 
 @pytest.fixture
 def strangers(tmp_path: Path) -> Path:
-    """A folder of modules that shadow those of Python and of `study`."""
+    """A folder full of modules that are not what they are called."""
     folder = tmp_path / "strangers"
     folder.mkdir()
     for name in NAMES:
@@ -46,7 +46,7 @@ def strangers(tmp_path: Path) -> Path:
 
 
 def python(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with further environment variables."""
+    """Python in a folder, in the environment of these tests but for some variables."""
     return subprocess.run(
         [sys.executable, *words], cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False
     )
@@ -75,10 +75,9 @@ def test_an_empty_entry_of_pythonpath_is_not_passed_on(
     assert {str(tmp_path), "/elsewhere"} <= set(path) and not {"", ".", str(strangers)} & set(path)
 
 
-@pytest.mark.slow
 def test_a_sweep_beside_such_modules_trains_measures_and_says_with_what(strangers: Path) -> None:
     words = ("recipe.iterations=20", "network=plain", "--device", "cpu", "--workers", "1")
-    command = ("-P", "-m", "study")  # the installed command has its own folder first in its path
+    command = ("-P", "-m", "study")  # the installed command has its own folder in place of the working directory
     for step in (
         ("sweep", sweep_file(strangers), *words),
         ("surface", "tiny", "--points", "3", "--line", "--subset", "64", "--workers", "1"),
@@ -91,7 +90,7 @@ def test_a_sweep_beside_such_modules_trains_measures_and_says_with_what(stranger
 
 
 def test_the_command_itself_imports_nothing_beside_it(strangers: Path) -> None:
-    (strangers / "types.py").unlink()  # Python itself imports it first
+    (strangers / "types.py").unlink()  # which Python needs before it comes to our code
     (strangers / "study.py").unlink()
     done = python(strangers, "-m", "study", "list", "recipes", PYTHONPATH=os.pathsep)
     assert done.returncode == 0 and "he2015_cifar" in done.stdout, done.stderr
