@@ -94,7 +94,7 @@ SAID = {"family": ("CIFAR", "ImageNet")}
 """Values that figures spell differently."""
 
 
-USUAL = ("network", "shortcut", "folder", "train_subset", "precision", "recipe.learning_rate", "recipe.milestones")
+USUAL = ("shortcut", "folder", "train_subset", "recipe.learning_rate")
 """Fields of different kinds, which the fast tests try; the others are slow."""
 
 
