@@ -1,14 +1,17 @@
-"""Synthetic studies whose plain nets degrade with depth: frames as the store gives them, made in milliseconds."""
+"""Synthetic studies whose plain networks degrade with depth: frames as the store returns them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from study.plotting import plot
+from study.plotting.base.canvas import Plot
 from tests.frames import joined
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -19,7 +22,7 @@ FIELDS = {
 
 
 def final_errors(network: str, depth: int) -> tuple[float, float]:
-    """Clean training and test error in percent, in the manner of R15 figure 6."""
+    """Training and test error in percent, similar to He et al. 2015, figure 6."""
     more = np.log2(depth / 20)
     if network == "plain":
         return 1.2 + 2.6 * max(more, 0.0) ** 1.3, 9.5 + 2.4 * max(more, 0.0) ** 1.2
@@ -77,7 +80,7 @@ def study(
 
 
 def cut(frames: Frames, run_id: str, state: str, iteration: int) -> Frames:
-    """The same study, in which one run ended in `state` at `iteration`; 0 leaves it no curve."""
+    """The same study with one run that ended in `state` at `iteration`; 0: without a curve."""
     curves, runs = frames
     here = curves["run_id"] == run_id
     curves = curves[~here | (curves["iteration"] <= iteration)].copy()
@@ -97,7 +100,7 @@ def run_id(runs: pd.DataFrame, network: str, depth: int, seed: int) -> str:
 
 
 def with_absences() -> Frames:
-    """Plain and residual 20 and 56, five seeds, one of them diverged, one never started, one on its way."""
+    """Plain and residual 20 and 56, five seeds; one run diverged, one is pending, one running."""
     frames = study(depths=(20, 56), seeds=5)
     runs = frames[1]
     frames = cut(frames, run_id(runs, "plain", 56, 3), "diverged", 9_700)
@@ -137,15 +140,18 @@ def probes() -> Frames:
 def fed(
     absences: Frames, planes: pd.DataFrame, probes: Frames
 ) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
-    """From a figure's name to frames that it can be drawn from."""
+    """From a figure's name to frames that feed it."""
     from study.config.registry import FIGURES
 
     from . import bends, variants
     from .settings import sensitivity
 
-    Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
-    feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
-    own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
+    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {
+        "curves": absences,
+        "surfaces": (planes, None),
+        "probes": probes,
+    }
+    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {  # figures that need other networks
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
@@ -156,6 +162,12 @@ def fed(
         "sensitivity": sensitivity(),
     }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
+
+
+@pytest.fixture(scope="session")
+def drawn(fed: Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]) -> Callable[[str], Plot]:
+    """From a figure's name to the figure, drawn once a session."""
+    return cache(lambda name: plot(name, *fed(name)))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Synthetic surfaces as the store gives them: bowls for residual networks, ridges without finite ends for plain-56."""
+"""Synthetic surfaces as the store returns them: bowls for residual networks, ridges with non-finite corners for plain-56."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loss(network: str, depth: int, alpha: np.ndarray, beta: np.ndarray) -> np.nd
 
 
 def errors(losses: np.ndarray) -> np.ndarray:
-    """An error in percent that rises with the loss, to that of guessing."""
+    """An error in percent that rises with the loss, up to that of guessing."""
     return 90 * (1 - np.exp(-np.nan_to_num(losses, nan=1e9, posinf=1e9) / 1.6))
 
 

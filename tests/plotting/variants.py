@@ -1,4 +1,4 @@
-"""Synthetic sweeps of residual variants: shortcuts, orders, pre-activation, as I16's tables have them."""
+"""Synthetic sweeps of residual variants, as in the tables of He et al. 2016."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def together(*frames: Frames) -> Frames:
 
 
 def shortcuts() -> Frames:
-    """ResNet-110 with the identity, a gate that fails, a scaled one that diverges in one seed, 1x1 convolutions."""
+    """ResNet-110 with identity, two gates (one fails), a scaled shortcut (one seed diverges) and 1x1 convolutions."""
     frames = together(
         variant(),
         variant(scale=1.8, shortcut="C"),

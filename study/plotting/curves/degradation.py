@@ -83,8 +83,8 @@ def _caption(data: pd.DataFrame, evidence: Tidy, training: str) -> str:
     networks = listed(in_order(evidence.curves["network"]))
     shows = (
         f"Error in percent over iterations, {networks}. Solid: test error; dashed: {overtime.MEASURED[training]}. "
-        f"{overtime.seeds_in_words(data)}, bold ones their mean; at each line's end its depth. Dotted: where the learning rate "
-        "falls, unless that is in more than eight places."
+        f"{overtime.seeds_in_words(data)}, bold lines their mean; depths are at the line ends. Dotted: drops of the learning "
+        "rate, if there are at most eight."
     )
     protocol = (evidence.title, evidence.subtitle)
     return caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)

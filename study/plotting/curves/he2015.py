@@ -69,7 +69,7 @@ def fig1(
     ]
     shows = (
         "Figure 1 of He et al. 2015: error in percent of plain networks over iterations; left: "
-        f"{overtime.MEASURED[training]}; right: test error. {{seeds}}, bold ones their mean."
+        f"{overtime.MEASURED[training]}; right: test error. {{seeds}}, bold lines their mean."
     )
     return _plot(evidence, training, ymax, Layout(panels, SOLID, R15, shows, (0, TALLEST)))
 
@@ -128,7 +128,7 @@ def _only(evidence: Tidy, what: str, choose: Callable[[pd.DataFrame], pd.Series]
     """The evidence of some runs alone, and a note on those that the figure leaves out."""
     chosen = restricted(evidence, evidence.runs[choose(evidence.runs)].reset_index(drop=True))
     if chosen.curves.empty:
-        raise StudyError(f"nothing to draw: there are no {what}, or none of them has been evaluated yet")
+        raise StudyError(f"nothing to draw: there are no {what}, or none has been evaluated yet")
     return chosen
 
 

@@ -33,7 +33,7 @@ GREY = "#8c8c8c"
 LOOKS = {"train": Look("--", 1.0), "train_clean": Look("--", 1.0), "test": Look("-", 1.3)}
 LOSSES = {
     "train_clean": "training loss in evaluation mode, without augmentation",
-    "train": "training loss as it runs, in training mode, on augmented images",
+    "train": "running training loss, in training mode on augmented images",
 }
 
 
@@ -108,7 +108,7 @@ def _plot(
         axes.set_axis_off()
     shows = (
         f"{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left axis. "
-        f"{overtime.seeds_in_words(data)}, bold ones their mean; in a title the mean of the final test errors."
+        f"{overtime.seeds_in_words(data)}, bold lines their mean; titles give the mean final test errors."
     )
     paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
     protocol = (evidence.title, evidence.subtitle)

@@ -34,7 +34,7 @@ MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
-    "train": "training error as it runs, in training mode, on augmented images",
+    "train": "running training error, in training mode on augmented images",
 }
 
 
@@ -224,8 +224,8 @@ def seeds_legend(lines: pd.DataFrame) -> list[Artist]:
     if "seed" in kinds or not banded:
         entries.append(Line2D([], [], label="single seeds", **thin))
     if banded:
-        entries.append(Line2D([], [], label="least and most of the seeds", **thin))
-        entries.append(Patch(color=style.INK, alpha=0.2, linewidth=0, label="half of the seeds"))
+        entries.append(Line2D([], [], label="range of the seeds", **thin))
+        entries.append(Patch(color=style.INK, alpha=0.2, linewidth=0, label="middle half of the seeds"))
     return entries
 
 
@@ -234,6 +234,6 @@ def seeds_in_words(lines: pd.DataFrame) -> str:
     if not lines["kind"].isin(BAND).any():
         return "Pale lines are single seeds"
     return (
-        f"Where there are more than {MANY_SEEDS} seeds, pale lines are the least and the most of those that neither diverged "
-        "nor failed, with their middle half shaded; elsewhere pale lines are single seeds"
+        f"With more than {MANY_SEEDS} seeds, pale lines are the range of those that neither diverged nor failed, with the "
+        "middle half shaded; otherwise pale lines are single seeds"
     )

@@ -74,8 +74,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
     notes = [*_notes(studied), *absences(named)]
     shows = (
         f"Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over {listed(map(_field, studied.fields))}. Points "
-        "are single seeds, strokes their mean; crosses at the top are runs that diverged. Below each setting, n: the runs that "
-        "are done. A dashed line is the error of guessing."
+        "are single seeds, bars their mean; crosses at the top are diverged runs. n below each setting: finished runs. Dashed: "
+        "the error of guessing."
     )
     ways = here.assign(name=here["network"] + "-" + here["depth"].map(str), condition=here["settings"])
     text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
@@ -111,8 +111,8 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
     )
     if not rich.any():
         raise StudyError(
-            "nothing to draw: the runs of no network differ in recipe or initialisation; `recipe.learning_rate: [0.1, 0.03]` in "
-            "a sweep's grid makes such"
+            "nothing to draw: the runs of no network differ in recipe or initialisation; put `recipe.learning_rate: [0.1, 0.03]` "
+            "into a sweep's grid"
         )
     fields = _independent(texts[rich], keys[rich], varies)
     fields = sorted(fields, key=lambda f: (-_levels(texts.loc[rich, f]), order.index(f))) if len(fields) > 1 else fields
@@ -281,11 +281,11 @@ def _only(texts: pd.Series) -> str:
 
 def _notes(studied: Study) -> Iterator[str]:
     if studied.along:
-        yield f"what differs along with these: {'; '.join(_along(studied))}"
+        yield f"fields that follow from these: {'; '.join(_along(studied))}"
     if len(studied.fields) > MOST:
         yield f"rows are settings of {listed(map(_field, studied.fields[2:]))} together"
     if studied.left_out:
-        yield f"left out, as nothing of their recipe varies: {', '.join(studied.left_out)}"
+        yield f"left out, since nothing in their recipe varies: {', '.join(studied.left_out)}"
 
 
 def _along(studied: Study) -> Iterator[str]:

@@ -65,7 +65,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     data = prepare(findings)
     notes = list(_notes(findings, data, evidence))
     shows = (
-        "Differences in error in points, paired by seed, at the last iteration: small points are single seeds, large ones "
+        "Differences in error in points, paired by seed, at the last iteration. Small points are single seeds, large ones "
         f"their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED}); "
         "crosses at an edge are pairs in which a run diverged. Beside them mean and interval, p of the exact sign-flip test, "
         "and the number of pairs. A difference is called established where p is at most 0.05 and the interval excludes zero."
@@ -89,8 +89,8 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
             rows.append(own | {"kind": "mean"} | _numbers(kind, found))
     if not rows:
         raise StudyError(
-            "nothing to draw: no seed has a result of two depths of one network, or of a plain and a residual network of one "
-            "depth; `depth: [20, 56]` in a sweep's grid makes them"
+            "nothing to draw: no seed has results of two depths of one network, or of a plain and a residual network of one "
+            "depth; put `depth: [20, 56]` into a sweep's grid"
         )
     return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(dict.fromkeys(WHOLE, "Int64"))
 
@@ -219,7 +219,7 @@ def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) ->
             yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)}."
     lost = data[data["kind"] == "mean"]
     if ((lost["p"] <= lost["smallest_p"]) & (lost["smallest_p"] < 1)).any():
-        yield f"{FLOOR} the smallest p that so many pairs can give"
+        yield f"{FLOOR} the smallest p possible with this number of pairs"
     if (undecided := int(lost["undecided"].sum())) > 0:
         yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
     unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)

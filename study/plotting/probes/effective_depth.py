@@ -30,7 +30,7 @@ MARKS: dict[str, dict[str, Any]] = {
     "mean": {"marker": "^", "ms": 5, "mec": "white", "mew": 0.5, "ls": "none", "clip_on": False, "zorder": 5},
 }
 """Of the effective depths, on the x axis."""
-NONE = "nothing to draw: no run of the probe 'paths' has errors with a block deleted"
+NONE = "nothing to draw: no run of the probe 'paths' has errors with a block removed"
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: int | None = None) -> Plot:
@@ -60,15 +60,15 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
         *probe_lines.uneven(data),
     ]
     paths = (
-        " Right: share of the gradient to the first block's input that goes through k of the blocks' branches, residual "
-        "networks alone; triangles mark the mean k, and the effective depth is that in weighted layers, with those of stem "
+        " Right: share of the gradient at the first block's input that passes through k branches, residual networks "
+        "only; triangles mark the mean k. The effective depth is the mean number of weighted layers, with those of stem "
         "and head."
     )
     shows = (
-        "Rise of the training error, in percentage points, when one block is deleted and its shortcut is what is left (in a "
-        "plain network its input goes on, and a block that changes the shape can't be deleted), "
+        "Rise of the training error, in percentage points, when one block is removed and only its shortcut is left (in a "
+        "plain network its input passes on, and a block that changes the shape cannot be removed), "
         f"{measured.when(iteration)}.{paths if (data['panel'] == 'paths').any() else ''} "
-        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold ones their mean. After Veit et al. 2016."
+        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After Veit et al. 2016."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence._replace(notes=notes)), data, text)
@@ -113,7 +113,7 @@ def _longer(data: pd.DataFrame) -> Iterator[str]:
     """A note, where the probe has taken long paths together."""
     last = data.groupby(["network", "label", "panel"])["place"].max().unstack()
     if "paths" in last and (last["paths"] < last["deleted"]).any():
-        yield "of a deep network, the last point of the paths is of all longer ones together"
+        yield "for deep networks the last point of the paths sums all longer ones"
 
 
 def draw(data: pd.DataFrame, evidence: Measured) -> Figure:

@@ -29,10 +29,13 @@ from study.plotting.probes.lines import Looks
 from study.plotting.surfaces.frames import is_finite
 
 MEASURES = {
-    "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", "Norm of the gradient of the mean loss to each layer's weights"),
+    "norm": (
+        "‖∂L/∂w‖\n(nats per unit of weight)",
+        "Norm of the gradient of the mean loss with respect to each layer's weights",
+    ),
     "relative": (
         "‖∂L/∂w‖ / ‖w‖\n(nats per unit of weight²)",
-        "Norm of the gradient of the mean loss to each layer's weights, over the weights' norm",
+        "Norm of the gradient of the mean loss with respect to each layer's weights, relative to the norm of the weights",
     ),
 }
 """Of the colour bar, and of the caption."""
@@ -67,9 +70,9 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str 
     data = prepare(evidence)
     notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *_beyond(data)]
     shows = (
-        f"{MEASURES[measure][1]}, by layer (the first on top) and iteration, the geometric mean over seeds; one column of cells "
-        "for each iteration that was measured, at equal distances. Left: that of the first convolution over that of the last, "
-        "pale for single seeds, bold for their geometric mean. BN in training mode, no augmentation, without weight decay."
+        f"{MEASURES[measure][1]}, by layer (the first on top) and iteration, geometric mean over seeds; one column per measured "
+        "iteration, equally spaced. Left: the ratio of the first to the last convolution, pale for single seeds, bold for their "
+        "geometric mean. BN in training mode, no augmentation, without weight decay."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence._replace(notes=notes), MEASURES[measure][0]), data, text)
@@ -83,7 +86,7 @@ def prepare(evidence: Measured) -> pd.DataFrame:
     rows = evidence.rows
     cells = measured.means(measured.averaged(rows), ["iteration", "place", "layer"], geometric=True)
     if cells.empty:
-        raise StudyError("nothing to draw: no run that is done or under way has gradients")
+        raise StudyError("nothing to draw: no finished or running run has gradients")
     ratios = _ratios(rows)
     middle = measured.means(measured.averaged(ratios), ["iteration"], geometric=True)
     tables = [cells.assign(kind="cell"), ratios.assign(kind="seed"), middle.assign(kind="mean")]

@@ -16,12 +16,12 @@ from study.plotting.probes.frames import POINT, Measured
 from study.plotting.probes.lines import Looks
 
 MEASURES = {
-    "ratio": ("‖F(x)‖ / ‖x‖", "The norm of each block's branch over that of the block's input"),
+    "ratio": ("‖F(x)‖ / ‖x‖", "The norm of each block's branch relative to that of its input"),
     "change": (
         "‖y − s(x)‖ / ‖s(x)‖",
-        "How much each block changes what its shortcut carries (in a plain network its input, where the shape stays)",
+        "How much each block changes the output of its shortcut (in a plain network its input, where the shape is unchanged)",
     ),
-    "truncated": ("share set to 0", "The share of what each block's last ReLU gets that is negative, so set to 0"),
+    "truncated": ("share set to 0", "The share of negative inputs to each block's last ReLU"),
 }
 """Of the y axis, and of the caption."""
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
@@ -64,7 +64,7 @@ def plot(
     notes += probe_lines.zeros(data, ["condition"], scale)
     shows = (
         f"{MEASURES[measure][1]}, in evaluation mode: block by block {measured.when(iteration)}, and the mean over all blocks "
-        f"against iterations. {probe_lines.dashes(data['network'])} Pale lines are single seeds, bold ones their mean. After "
+        f"against iterations. {probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After "
         "De and Smith 2020 and He et al. 2016, section 4.2."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)

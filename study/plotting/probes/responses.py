@@ -51,8 +51,8 @@ def plot(
     notes += probe_lines.zeros(data, ["condition", "order"], scale)
     shows = (
         "Standard deviation of the responses of each 3×3 layer, after BN and before ReLU or addition, in evaluation mode, "
-        f"{measured.when(iteration)}. Above in layer order; below sorted in descending order, each run by itself. "
-        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold ones their mean. After figure 7 of "
+        f"{measured.when(iteration)}. Top: in layer order; bottom: sorted in descending order, each run separately. "
+        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After figure 7 of "
         "He et al. 2015."
     )
     protocol = (evidence.title, evidence.subtitle)

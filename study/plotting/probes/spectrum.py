@@ -82,9 +82,9 @@ def plot(
     data = prepare(evidence, reach)
     shows = (
         "Density of the eigenvalues of the Hessian of the training loss (nats per squared unit of weight), by stochastic "
-        "Lanczos quadrature, each node broadened to a Gaussian (Ghorbani et al. 2019, section 2; its standard deviation is "
+        "Lanczos quadrature with Gaussian broadening (Ghorbani et al. 2019, section 2; the standard deviation is "
         f"0.4 % of the axis); densities more than {DECADES} decades below the highest are not shown. Pale lines are single "
-        "seeds, bold lines their means. Marks below: the largest and the smallest eigenvalues of every seed."
+        "seeds, bold lines their means. Marks below: the extreme eigenvalues of every seed."
     )
     text = caption(
         shows, frames.named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=evidence.notes
@@ -130,9 +130,9 @@ def _notes(values: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     density, extremes = lost["measure"].str.startswith("density"), lost["measure"].isin(EXTREMES)
     absent = ~table["run_id"].isin(values["run_id"]) & (table["state"] == "done")
     for where, said in (
-        (absent, "not measured then"),
+        (absent, "not measured at this iteration"),
         (table["run_id"].isin(lost.loc[density, "run_id"]), "no finite density"),
-        (table["run_id"].isin(lost.loc[extremes, "run_id"]), "eigenvalues that were not found"),
+        (table["run_id"].isin(lost.loc[extremes, "run_id"]), "eigenvalues not found"),
     ):
         names = [
             f"{name}{f' ({condition})' if condition else ''} seed{'s' if len(group) > 1 else ''} {listed(group['seed'])}"
@@ -147,7 +147,7 @@ def _beyond(values: pd.DataFrame, reach: float) -> Iterator[str]:
     far = values[values["measure"].isin(EXTREMES) & values["value"].abs().between(reach, math.inf, inclusive="neither")]
     if not far.empty:
         names = [f"{name}: {len(group)}" for name, group in frames.named(far).groupby("name", sort=False)]
-        yield f"eigenvalues beyond {reach:g} that were found: {'; '.join(names)}"
+        yield f"eigenvalues found beyond {reach:g}: {'; '.join(names)}"
 
 
 def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
@@ -171,7 +171,7 @@ def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
         for _, line in row.groupby(["network", "label"], sort=False):
             parts += list(_line(line, grid))
     if not parts:
-        raise StudyError("nothing to draw: no eigenvalue that was measured is a finite number; the loss was none")
+        raise StudyError("nothing to draw: no measured eigenvalue is finite")
     data = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
     return data.astype({"n": "Int64", "seed": "Int64", "images": "Int64"})
 

@@ -55,8 +55,8 @@ def plot(
     evidence = evidence._replace(notes=[*planes.beyond(evidence.points, of), *evidence.notes])
     data = prepare(evidence, of)
     shows = (
-        f"{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each network, which "
-        f"stands at (0, 0). Contour levels: {planes.levels_in_words(of)}. Star: the smallest value that was measured. "
+        f"{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each network, "
+        f"located at (0, 0). Contour levels: {planes.levels_in_words(of)}. Star: the smallest measured value. "
         "Hatched: no finite value."
     )
     return Plot(draw(data, evidence, of), data, surfaces.caption_of(shows, evidence))
@@ -95,6 +95,6 @@ def _panel(place: Place, marks: pd.DataFrame, evidence: Shown, of: str) -> Conto
 
 
 def _legend(of: str, lost: bool) -> Iterator[Artist]:
-    yield Line2D([], [], label=f"smallest {of} that was measured", **planes.MINIMUM)
+    yield Line2D([], [], label=f"smallest measured {of}", **planes.MINIMUM)
     if lost:
         yield Patch(label=f"no finite {of}", **planes.HATCH)

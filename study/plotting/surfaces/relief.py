@@ -96,9 +96,9 @@ def plot(
     evidence = evidence._replace(notes=notes)
     data = prepare(evidence, of)
     shows = (
-        f"{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each network, which stands at "
-        f"(0, 0), as height, on a {scale} scale that the networks of a row share. On the floor its contours, at "
-        f"{planes.levels_in_words(of)}. Star: the smallest value that was measured. Gaps, hatched on the floor: no finite "
+        f"{SPLITS[split].capitalize()} {planes.UNITS[of]} as height over planes through the weights of each network, located "
+        f"at (0, 0), on a {scale} scale shared by the networks of a row. On the floor its contours, at "
+        f"{planes.levels_in_words(of)}. Star: the smallest measured value. Gaps, hatched on the floor: no finite "
         "value."
     )
     return Plot(draw(data, evidence, of, scale, View(elev, azim)), data, surfaces.caption_of(shows, evidence))
@@ -254,7 +254,7 @@ def _moved(points: pd.DataFrame, of: str, scale: str) -> Iterator[str]:
     finite = points[is_finite(points[of])]
     stands = 10 ** finite["height"] if scale == "log" else finite["height"]
     for where, said in (
-        (finite[of] > stands * (1 + 1e-9), f"drawn at {stands.max():.3g}, though above it"),
+        (finite[of] > stands * (1 + 1e-9), f"above {stands.max():.3g}, drawn at it"),
         (finite[of] < stands * (1 - 1e-9), f"drawn at {stands.min():.3g}, the smallest above 0"),
     ):
         groups = finite[where].groupby(["row", "column"], sort=False)
@@ -264,6 +264,6 @@ def _moved(points: pd.DataFrame, of: str, scale: str) -> Iterator[str]:
 
 
 def _legend(of: str, lost: bool) -> Iterator[Artist]:
-    yield Line2D([], [], label=f"smallest {of} that was measured", **planes.MINIMUM)
+    yield Line2D([], [], label=f"smallest measured {of}", **planes.MINIMUM)
     if lost:
         yield Patch(label=f"no finite {of}", **planes.HATCH)

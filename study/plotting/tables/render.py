@@ -189,7 +189,9 @@ def _aligned(table: Layout) -> str:
         )
         return "  ".join(padded).rstrip() + "\n"
 
-    starred = ["* the difference exceeds the seeds' spread"] if any(c.bold for row in table.rows for c in row) else []
+    starred = (
+        ["* the difference exceeds the spread over seeds"] if any(c.bold for row in table.rows for c in row) else []
+    )
     return line(table.heads) + "".join(map(line, rows)) + "".join(f"{note}\n" for note in [*starred, *table.notes])
 
 
