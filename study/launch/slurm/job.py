@@ -45,10 +45,6 @@ class PackJob:
     def __call__(self) -> dict[str, str]:
         """Train until the runs are sealed or a signal comes."""
         signals = _Signals()  # first of all: torch takes its seconds
-        try:
-            require(self.code)
-        except StudyError as error:
-            sys.exit(str(error))
         outcomes, ranks = self._train(signals)
         if ranks.size > 1 and {"failed", "busy"} & set(outcomes.values()):
             sys.exit(1)  # then srun ends the other ranks, which wait for this one
@@ -62,6 +58,10 @@ class PackJob:
         from study.launch.attempt.work import work
         from study.training.session import Session
 
+        try:
+            require(self.code)
+        except StudyError as error:
+            sys.exit(str(error))
         torch.set_num_threads(self.threads)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         ranks = _join(device)

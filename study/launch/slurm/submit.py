@@ -89,8 +89,6 @@ def _parameters(submission: Submission, profile: Profile, code: Path, comment: s
         "gres": profile.gres,
         "mem": profile.memory,
         "gpus_per_node": profile.gpus_per_run if several and profile.device != "cpu" else profile.gpus or None,
-        "nodes": profile.nodes if several else None,
-        "ntasks_per_node": profile.gpus_per_run if several else None,
     }
     extra = {name.replace("_", "-"): value for name, value in profile.sbatch.items()}
     ours = {"export": "ALL", "signal": f"USR2@{profile.signal_seconds}", "requeue": not extra.get("no-requeue", False)}
@@ -98,6 +96,8 @@ def _parameters(submission: Submission, profile: Profile, code: Path, comment: s
         "job_name": submission.name,
         "comment": comment,
         "time": profile.time,
+        "nodes": profile.nodes,
+        "ntasks_per_node": profile.gpus_per_run,  # said of one, too: an exclusive job would have a task for each core
         "cpus_per_task": profile.cpus,
         "array_parallelism": profile.max_parallel,
         "stderr_to_stdout": True,
