@@ -243,6 +243,7 @@ class Cluster:
             "PreemptType": "preempt/partition_prio",
             "PreemptMode": "REQUEUE",
             "KillWait": 5,
+            "UnkillableStepTimeout": 900,  # a busy machine takes its time, and a node would be drained for that
             "SlurmdTimeout": 10,
             "SlurmctldTimeout": 10,
             "StateSaveLocation": folder / "state",

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from study.store import process
 from study.store.files import DamagedError, read_json, remove
 from study.store.layout import TaskFiles, task_files
-from study.store.lease import holder
 from study.store.runs import ENDED, RunStatus, checkpointed, status
 
 LOOK_SECONDS = 0.25
@@ -95,8 +94,10 @@ class Watch:
 
     def held_elsewhere(self) -> None:
         """When all workers have gone: what is left and held is another process's."""
-        for files in [files for files in self.left.values() if holder(files) is not None]:
-            self.end(files.run_id, "busy")
+        for files in list(self.left.values()):
+            # Not by the age of the heartbeat: this machine's clock may be wrong, and no worker of ours could take it.
+            if (lease := _read(files.lease)) and process.alive(lease) is not False:
+                self.end(files.run_id, "busy")
 
 
 def _read(path: Path) -> dict[str, Any]:
