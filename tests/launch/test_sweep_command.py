@@ -114,7 +114,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     before = package.read_curves(results / "tiny")
     few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
-    assert code == 2 and "tables of 4 other runs, whose folders are not there" in err and "name=..." in err
+    assert code == 2 and "tables of 4 other runs, whose folders are gone" in err and "name=..." in err
     assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
     pd.testing.assert_frame_equal(package.read_curves(results / "tiny"), before)
     assert inside(tmp_path, "sweep", "tiny.yaml", *few, "name=few")[0] == 0
