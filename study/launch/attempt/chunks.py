@@ -15,6 +15,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.config.surface import Surface
+from study.data.decode import lost
 from study.errors import StudyError
 from study.launch.attempt import provenance
 from study.launch.attempt.heartbeat import Heartbeat
@@ -30,7 +31,6 @@ from study.store.files import WriteError, sweep_away_temporaries
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import LeaseLost, claim
 from study.store.surfaces import read_spec, run_folder
-from study.training.feeds import decoding
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
 from study.training.pack import Progress
@@ -152,7 +152,7 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             raise
         except Exception as raised:
             log.exception("the attempt failed")
-            told = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
+            told = (lost(raised) if isinstance(raised, RuntimeError) else None) or raised
             store.write_failed(files, one_line(told), traceback.format_exc())
             if session.raise_errors and not isinstance(told, StudyError):
                 raise

@@ -9,7 +9,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.training.feeds import decoding
+from study.data.decode import lost
 from study.training.feeds.feed import Feed
 from study.training.feeds.images import Images
 from study.training.feeds.stream import Stream
@@ -60,9 +60,7 @@ def open_feeds(
     try:
         yield streams
     except RuntimeError as error:
-        if (lost := decoding.lost(error)) is not None:
-            raise lost from error
-        raise
+        raise lost(error) or error from error
     finally:
         for stream in streams:
             stream.close()
