@@ -21,7 +21,6 @@ from study.launch.plan.runs import WORK, Mode
 from study.launch.plan.surfaces import SurfaceAction, plan_surfaces
 from study.launch.rounds import finish
 from study.launch.slurm.where import places
-from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
@@ -30,6 +29,7 @@ from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import tidy
 from study.store.tables import read_table
+from study.training.start import contradiction
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
@@ -166,7 +166,7 @@ def _kept(run: RunFiles) -> None:
         with suppress(OSError, ValueError):  # damaged: there may be one before it
             read_checked(path)
             return
-    raise StudyError(f"{run.run_id} has no sound checkpoint any more; train it again with --mode force")
+    raise StudyError(f"{run.run_id} has no sound checkpoint; train it again with --mode force")
 
 
 def sound(actions: Sequence[SurfaceAction], wrong: Mapping[str, str]) -> list[SurfaceAction]:

@@ -13,7 +13,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.networks.memory import needed, parts
+from study.networks.shape import needed, parts
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint

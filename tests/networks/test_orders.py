@@ -68,10 +68,6 @@ def reference(network, order, x):
     return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
 
 
-def test_every_order_has_a_formula_here():
-    assert FORMULAS.keys() == ORDERS.keys()
-
-
 @pytest.mark.parametrize("shortcut", ["A", "B", "projection"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_network_computes_its_formula(order, shortcut):
@@ -82,7 +78,7 @@ def test_a_network_computes_its_formula(order, shortcut):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
+@pytest.mark.parametrize("block, depth", [("basic", 8), ("bottleneck", 11)])
 def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, depth):
     network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10)
     images = torch.randn(4, 3, 16, 16)
@@ -93,7 +89,7 @@ def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, dep
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
+@pytest.mark.parametrize("block, depth", [("basic", 8), ("bottleneck", 11)])
 def test_with_branches_of_zero_a_network_is_its_identity_path(order, block, depth):
     network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10).double().eval()
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
@@ -146,7 +142,3 @@ def test_steps_are_those_of_the_figure():
     assert original(3) == Steps("CBRCBRCB", "R")
     assert pre(2) == Steps("BRCBRC", "")
     assert pre(2).before == "BR"
-
-
-def test_a_plain_network_has_one_order():
-    assert make_spec(network="plain", order="pre") == make_spec(network="plain")

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from study.networks.network import build
-from study.networks.noise import kept
 from study.networks.shortcuts import (
     Dropout,
     ExclusiveGate,
     Scaled,
     ShortcutGate,
     ZeroPad,
+    dropout_mask,
     option_a,
     option_b,
     option_c,
@@ -110,12 +110,12 @@ def test_dropout_differs_between_layers_images_and_places_and_is_the_same_for_th
     drops = [m for m in network.modules() if isinstance(m, Dropout)]
     assert len({m.salt for m in drops}) == len(drops) == 6
     keys = torch.tensor([3, 4])
-    masks = [kept(keys, m.salt, (16, 8, 8), 0.5).flatten(1) for m in drops]
+    masks = [dropout_mask(keys, m.salt, (16, 8, 8), 0.5).flatten(1) for m in drops]
     flat = torch.cat(masks).float() - 0.5
     agreement = (flat @ flat.T / flat.shape[1] * 4).fill_diagonal_(0).abs()
     assert agreement.max() < 6 / flat.shape[1] ** 0.5  # as of coins thrown apart
-    assert torch.equal(masks[0], kept(keys.clone(), drops[0].salt, (16, 8, 8), 0.5).flatten(1))
-    assert torch.equal(masks[0][1:], kept(keys[1:], drops[0].salt, (16, 8, 8), 0.5).flatten(1))
+    assert torch.equal(masks[0], dropout_mask(keys.clone(), drops[0].salt, (16, 8, 8), 0.5).flatten(1))
+    assert torch.equal(masks[0][1:], dropout_mask(keys[1:], drops[0].salt, (16, 8, 8), 0.5).flatten(1))
 
 
 def mixed(x):
@@ -127,7 +127,7 @@ def mixed(x):
 
 def test_a_mask_is_a_hash_of_key_layer_and_place():
     keys, salt, dropout = [1, 2**31 - 2], 0x5EED, 0.3
-    mask = kept(torch.tensor(keys), salt, (2, 3, 4), dropout)
+    mask = dropout_mask(torch.tensor(keys), salt, (2, 3, 4), dropout)
     for n, key in enumerate(keys):
         image = mixed(key ^ mixed(salt))
         for place in range(24):

@@ -10,7 +10,7 @@ from study.config.stretching import check
 from study.errors import StudyError
 from study.networks.network import build
 from study.networks.stretch import stretch
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
 BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)]
@@ -28,15 +28,15 @@ def stretched(depth, deeper, **fields):
 @pytest.mark.parametrize(
     "depth, deeper, fields",
     [
-        (8, 26, {"network": "plain"}),
-        (20, 56, {"network": "plain"}),
+        slow(8, 26, {"network": "plain"}),
+        slow(20, 56, {"network": "plain"}),
         (8, 17, {"network": "plain", "block": "single"}),
-        (18, 34, {"network": "plain", "family": "imagenet", "stem": "cifar"}),
+        slow(18, 34, {"network": "plain", "family": "imagenet", "stem": "cifar"}),
         (8, 26, {}),
         (8, 20, {"shortcut": "B"}),
-        (8, 20, {"shortcut": "C"}),
-        (11, 29, {"block": "bottleneck"}),
-        (11, 29, {"block": "bottleneck", "order": "pre"}),
+        slow(8, 20, {"shortcut": "C"}),
+        slow(11, 29, {"block": "bottleneck"}),
+        slow(11, 29, {"block": "bottleneck", "order": "pre"}),
         (11, 29, {"block": "bottleneck", "order": "pre", "shortcut": "projection"}),
         (8, 20, {"order": "relu_only_pre", "shortcut": "projection"}),
         *((8, 20, {"order": order}) for order in ("bn_after_add", "relu_before_add", "relu_only_pre", "pre")),

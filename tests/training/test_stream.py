@@ -15,8 +15,8 @@ from PIL import Image
 
 from study import data
 from study.config.run import RunSpec
-from study.data import ImageFiles
-from study.data.crops import choices, cut, random_crop
+from study.data import ImageFiles, decode
+from study.data.stream import choices, cut, random_crop
 from study.errors import StudyError
 from study.store.runs import status
 from study.training.engine import Eager, Tuning, engine
@@ -289,7 +289,7 @@ def test_processes_that_stand_still_are_given_up(
     files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
-    monkeypatch.setattr(decoding, "STALLED", 0.3)
+    monkeypatch.setattr(decode, "STALLED", 0.3)
     with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
         train(tmp_path, files, decoders=1)
 

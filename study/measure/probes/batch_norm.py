@@ -8,9 +8,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from study.measure.probes.subject import Subject, Value
+from study.networks.fold import Folded
 from study.networks.network import Network
 
 
@@ -28,7 +28,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     on recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), parts(subject))
+    folded, recalibrated = Folded(network), recalibrate(deepcopy(network), parts(subject))
     with torch.no_grad():
         for split in ("train", "test"):
             for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
@@ -41,7 +41,7 @@ def measure(subject: Subject) -> Iterator[Value]:
         yield Value("folded_difference", "", 0, difference, len(images))
 
 
-def _evaluate(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
+def _evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
     """Loss, error and number of images."""
     loss, wrong, count = 0.0, 0, 0
     for images, labels in batches:
@@ -67,27 +67,8 @@ def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
     network.train()
     for count, images in enumerate(batches, 1):
         for module in modules:
-            module.momentum = (
-                1 / count
-            )  # a plain mean over all batches, without torch's counter, which the host waits for
+            # A plain mean over all batches, without torch's counter, for which the host would wait.
+            module.momentum = 1 / count
         network.set_keys(torch.arange(len(images), device=images.device))
         network(images)
     return network.eval()
-
-
-def fold(network: Network) -> Network:
-    """Make each BN that follows a convolution directly a part of it; in place, in evaluation mode."""
-    network.eval()
-    for _, block in network.blocks():
-        for conv, bn in block.normalised():
-            _fold(block, conv, bn)
-    for module in network.modules():
-        # The stem and a projection: a convolution, then its BN.
-        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
-            _fold(module, "0", "1")
-    return network
-
-
-def _fold(owner: nn.Module, conv: str, bn: str) -> None:
-    setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, bn)))
-    setattr(owner, bn, nn.Identity())

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from study.measure.probes.layers import weighted
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, weighted
 
 
 def measure(subject: Subject) -> Iterator[Value]:

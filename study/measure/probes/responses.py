@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from study.measure.probes.layers import normalised
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, normalised
 from study.networks.network import Network
 
 

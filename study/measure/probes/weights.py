@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from study.measure.probes.gradients import norms
-from study.measure.probes.layers import weighted
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, weighted
 
 
 def measure(subject: Subject) -> Iterator[Value]:

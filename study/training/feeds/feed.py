@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from study.data.images import Floats
-from study.networks.memory import EVALUATED
+from study.networks.shape import EVALUATED
 from study.training.feeds.samples import Draws, Samples
 
 EVALUATION_BATCH = EVALUATED

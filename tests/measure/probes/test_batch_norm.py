@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.registry import ORDERS
-from study.measure.probes.batch_norm import fold, measure, parts, recalibrate
+from study.measure.probes.batch_norm import measure, parts, recalibrate
+from study.networks.fold import Folded
 from tests.measure.probes.test_paths import subject
 
 
@@ -32,7 +33,7 @@ def test_folded_networks_compute_the_same_with_fewer_bn(fields):
     with torch.no_grad():
         expected = tested.network.eval()(images)
         before = sum(isinstance(m, nn.BatchNorm2d) for m in tested.network.modules())
-        folded = fold(tested.network)
+        folded = Folded(tested.network)
         torch.testing.assert_close(folded(images), expected, rtol=1e-4, atol=1e-4)
     after = sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     # In full pre-activation every other BN follows an addition; after the addition BN can't be folded either.

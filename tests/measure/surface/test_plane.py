@@ -185,7 +185,7 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
         expected = "its checkpoint is not the state of plain-8"
     elif spoil == "unfinished":
         run.done.unlink()
-        expected = "not trained to its end"
+        expected = "is not finished"
     elif spoil == "diverged":
         seal_run(run, "diverged", iteration=40)
         expected = "has diverged"

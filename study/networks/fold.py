@@ -41,7 +41,7 @@ OVERWRITABLE = (Identity, ZeroPad, Projection, ShortcutGate, Dropout)
 """Shortcuts that are added as they are, and whose value is new, or the block's input, which nothing needs after it."""
 
 
-class Fused(nn.Module):
+class Folded(nn.Module):
     """A network for evaluation: `source`'s logits, without gradients, at the weights that it had when last renewed.
 
     Each BN that directly follows a convolution is a part of it. ReLUs and additions are parts of a convolution where
@@ -86,7 +86,7 @@ class Fused(nn.Module):
         x = images.to(self._dtype, memory_format=torch.channels_last, copy=isinstance(self.steps[0], Residual))
         return self.head(self._pool(self.steps(x)).float())  # type: ignore[no-any-return]
 
-    def train(self, mode: bool = True) -> Fused:
+    def train(self, mode: bool = True) -> Folded:
         """Nothing: this is for evaluation alone."""
         return super().train(False)
 
