@@ -39,11 +39,12 @@ from study.networks.shape import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.store.tables import read_table
-from study.training.engine import Engine, Tuning, engine
+from study.training.engine import Engine, engine
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import Progress, advance, train_pack
+from study.training.pack import advance, train_pack
 from study.training.precision import backends
+from study.training.session import Progress, Session, Tuning
 
 ITERATIONS = 64_000
 PATIENCE = 400
@@ -225,8 +226,8 @@ class Bench:
             taken[0] = progress.iteration
 
         if stop_at is not None:
-            train_pack(runs, self.data, self.device, stopped=stopped, report=report)
-        train_pack(runs, self.data, self.device)
+            train_pack(runs, self.data, Session(device=self.device, stopped=stopped, report=report))
+        train_pack(runs, self.data, Session(device=self.device))
         rows = [read_table(files.curves).to_pylist() for _, files in runs]
         return [[repr([row[k] for k in ("iteration", "split", "loss", "error")]) for row in part] for part in rows]
 

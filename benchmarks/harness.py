@@ -29,12 +29,13 @@ from study.launch.attempt.provenance import usable_cores
 from study.launch.local.pool import CHECKPOINT_SECONDS
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.training.engine import Tuning, engine
+from study.training.engine import engine
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import Progress, advance, train_pack
+from study.training.pack import advance, train_pack
 from study.training.precision import backends
 from study.training.program import Program
+from study.training.session import Progress, Session, Tuning
 
 FIGURE_6 = [(network, depth) for depth in (110, 56, 44, 32, 20) for network in ("plain", "residual")]
 IMAGES = 10_000
@@ -245,9 +246,11 @@ def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Pa
         train_pack(
             runs,
             data,
-            device,
-            stopped=lambda: len(reports) > 1 and reports[-1][0] - reports[1][0] >= steps,
-            report=report,
+            Session(
+                device=device,
+                stopped=lambda: len(reports) > 1 and reports[-1][0] - reports[1][0] >= steps,
+                report=report,
+            ),
         )
         (first, began), (last, ended) = reports[1], reports[-1]
         # Then the checkpoint, which a sweep writes once a minute.

@@ -7,26 +7,13 @@ and its branches let the networks of a pack fill the device together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from study.training.feeds.feed import EVALUATION_BATCH
 from study.training.program import Program
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """What changes the speed on a GPU, but not what is trained; `benchmarks/gpu.py` measures each choice."""
-
-    graphs: bool = True
-    steps_per_graph: int = 4
-    """Steps recorded in one graph: one launch by the host for all of them."""
-    deterministic: bool = True
-    """Take only algorithms whose sums have a fixed order, so that a run repeats bit for bit."""
-    decoders: int | None = None
-    """Processes that decode streamed images, on any device; None: as many as torch has threads, a run's share of the cores."""
+from study.training.session import Tuning
 
 
 class Engine(Protocol):

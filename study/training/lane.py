@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,8 +18,8 @@ from study.training.events import next_snapshot, snapshot_at
 from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Samples
 from study.training.program import Program
-from study.training.ranks import Ranks
 from study.training.schedule import Schedule
+from study.training.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +31,10 @@ class Lane:
     taken. Counters stay on the device until a point of the running curve is due.
     """
 
-    def __init__(
-        self,
-        spec: RunSpec,
-        files: RunFiles,
-        images: Feed,
-        ranks: Ranks | None = None,
-        before_write: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, spec: RunSpec, files: RunFiles, images: Feed, session: Session | None = None) -> None:
         self.spec, self.recipe, self.files, self.images = spec, spec.recipe, files, images
-        self.before_write = before_write
-        self.ranks = ranks or Ranks()
+        self.session = session or Session()
+        self.ranks = self.session.ranks
         self.program = Program(spec, images, self.ranks)
         self.schedule = Schedule(spec)
         recipe = spec.recipe
@@ -172,6 +165,15 @@ class Lane:
         """Leave out an evaluation that was cut short: it is due again."""
         self.rows = [r for r in self.rows if r["split"] == "train" or r["iteration"] != self.iteration]
 
+    def network(self) -> Mapping[str, torch.Tensor]:
+        """The weights and BN statistics as they are now."""
+        network: Mapping[str, torch.Tensor] = self.program.state()["network"]
+        return network
+
+    def before_write(self) -> None:
+        """Called before each write to the run's files."""
+        self.session.before_write(self.files)
+
     def write(self) -> None:
         """Put the curves on disk."""
         if self.ranks.first:
@@ -212,12 +214,11 @@ class Lane:
         }
         checkpoint.save(self.files, self.iteration, state, keep)
 
-    def keep(self) -> None:
+    def save_snapshot(self) -> None:
         """Write a snapshot of the network."""
         if self.ranks.first:
-            network = self.program.state()["network"]
             self.before_write()
-            checkpoint.save_snapshot(self.files, self.iteration, network)
+            checkpoint.save_snapshot(self.files, self.iteration, self.network())
         self.kept = self.iteration
 
     def forget_snapshots(self) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -17,12 +15,11 @@ from study.networks.shape import needed, parts
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.engine import Engine, Tuning, engine
-from study.training.feeds.feed import Feed
+from study.training.engine import Engine, engine
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
-from study.training.ranks import Ranks
+from study.training.session import Progress, Session, never
 from study.training.start import starting_weights
 
 log = logging.getLogger(__name__)
@@ -30,74 +27,26 @@ log = logging.getLogger(__name__)
 _Run = tuple[RunSpec, RunFiles]
 
 
-class Progress(NamedTuple):
-    """Where a lane is; passed to the reporter of `train_pack`."""
-
-    run_id: str
-    iteration: int
-    iterations: int
-    error: float | None
-    """Last test error, percent; before the first evaluation the running training error."""
-    seconds: float
-    """Of training so far, over all attempts."""
-
-
-def train_pack(
-    runs: Sequence[_Run],
-    data: ImageSet | ImageFiles,
-    device: torch.device,
-    *,
-    stopped: Callable[[], bool] = lambda: False,
-    report: Callable[[Progress], None] = lambda progress: None,
-    checkpoint_seconds: float = math.inf,
-    ranks: Ranks | None = None,
-    before_write: Callable[[RunFiles], None] = lambda files: None,
-    probe: Callable[[Lane], bool] = lambda lane: True,
-    tuning: Tuning = Tuning(),  # noqa: B008 -- frozen
-) -> bool:
-    """Train runs side by side until each is sealed (`done.json`), going on from their checkpoints.
-
-    Parameters
-    ----------
-    stopped
-        Asked after every step, on a GPU after every few. When it says True, all lanes are checkpointed and the function returns.
-    report
-        Called after every step of a lane, on a GPU after every few.
-    checkpoint_seconds
-        Training time between two checkpoints; they are also written at the end and when stopped.
-    ranks
-        The processes that train this pack, of one run then, together.
-    before_write
-        Called before each write to a run's files; what it raises ends the pack without another write.
-    probe
-        Measures a lane at the iterations that its spec asks for, and leaves it as it is; False when that was cut short.
-    tuning
-        Changes the speed, not what is trained.
-
-    Returns
-    -------
-    bool
-        True when all runs are sealed, False when it was stopped.
+def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
+    """Train runs side by side from their checkpoints until each is sealed (`done.json`); False when stopped before.
 
     Raises
     ------
     StudyError
         The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
     """
-    todo = _fitting(runs, data, device)
+    todo = _fitting(runs, data, session.device)
     if len(todo) > 1:
-        log.info("%d runs do not fit on %s together: %d packs, one after another", len(runs), device, len(todo))
-    arguments = (device, tuning, stopped, report, checkpoint_seconds, ranks, before_write, probe)
+        log.info("%d runs do not fit on %s together: %d packs, one after another", len(runs), session.device, len(todo))
     while todo:
         part = todo.pop(0)
         try:
-            with open_feeds([spec for spec, _ in part], data, device, ranks, tuning.decoders) as feeds:
-                if not _train_together(part, feeds, *arguments):
-                    return False
+            if not _train_together(part, data, session):
+                return False
         except RuntimeError as error:
             if len(part) == 1 or not _out_of_memory(error):
                 raise
-            log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), device)
+            log.warning("%d runs did not fit on %s after all: half of them at a time", len(part), session.device)
             todo[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
     return True
 
@@ -132,26 +81,17 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def _train_together(
-    runs: Sequence[_Run],
-    feeds: Sequence[Feed],
-    device: torch.device,
-    tuning: Tuning,
-    stopped: Callable[[], bool],
-    report: Callable[[Progress], None],
-    checkpoint_seconds: float,
-    ranks: Ranks | None,
-    before_write: Callable[[RunFiles], None],
-    probe: Callable[[Lane], bool],
-) -> bool:
-    states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
-    _set_threads(states, device)
-    with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
-        lanes = [
-            _open_lane(Lane(spec, files, feed, ranks, partial(before_write, files)), state)
-            for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
-        ]
-        return _Pack(lanes, tuning, stopped, report, checkpoint_seconds, ranks or Ranks(), probe).run()
+def _train_together(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
+    device, tuning = session.device, session.tuning
+    with open_feeds([spec for spec, _ in runs], data, device, session.ranks, tuning.decoders) as feeds:
+        states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
+        _set_threads(states, device)
+        with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
+            lanes = [
+                _open_lane(Lane(spec, files, feed, session), state)
+                for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
+            ]
+            return _Pack(lanes, session).run()
 
 
 def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
@@ -173,29 +113,19 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
 
 
 class _Pack:
-    def __init__(
-        self,
-        lanes: list[Lane],
-        tuning: Tuning,
-        stopped: Callable[[], bool],
-        report: Callable[[Progress], None],
-        checkpoint_seconds: float,
-        ranks: Ranks,
-        probe: Callable[[Lane], bool],
-    ) -> None:
-        self.lanes, self.stopped, self.report, self.probe = lanes, stopped, report, probe
-        self.tuning, self.checkpoint_seconds, self.ranks = tuning, checkpoint_seconds, ranks
+    def __init__(self, lanes: list[Lane], session: Session) -> None:
+        self.lanes, self.session = lanes, session
         self.saved = self.ticked = time.perf_counter()
         self._set_up(lanes)
 
     def run(self) -> bool:
         # A checkpoint may have been written between a step and the evaluation due after it.
         self._observe()
-        while self.active and not self._agreed(self.stopped()):
+        while self.active and not self._agreed(self.session.stopped()):
             advance(self.active, self.engine, self.engine.stride)
             self._tick()
             self._observe()
-            if self._agreed(time.perf_counter() - self.saved > self.checkpoint_seconds):
+            if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):
                 self._save()
         self._save()
         return not self.active
@@ -204,11 +134,11 @@ class _Pack:
         """Go on with these lanes alone."""
         self.active = active
         if active:
-            self.engine = engine([lane.program for lane in active], self.tuning)
+            self.engine = engine([lane.program for lane in active], self.session.tuning)
 
     def _agreed(self, flag: bool) -> bool:
         """The flag of any rank: what all do together is done at the same step."""
-        return self.ranks.any(flag, self.lanes[0].images.device)
+        return self.session.ranks.any(flag, self.lanes[0].images.device)
 
     def _tick(self) -> None:
         """Share the time since the last call out among the lanes that were trained in it."""
@@ -226,11 +156,11 @@ class _Pack:
         evaluated = [lane for lane in self.active if lane.evaluation_due]
         self._evaluate(evaluated)
         self._measure([lane for lane in self.active if lane.probe_due])
-        self._keep([lane for lane in self.active if lane.snapshot_due])
+        self._save_snapshots([lane for lane in self.active if lane.snapshot_due])
         for lane in self.active:
             if lane in logged or lane in evaluated:
                 lane.write()
-            self.report(_progress(lane))
+            self.session.report(_progress(lane))
         left = [lane for lane in self.active if not lane.finished]
         for lane in self.active:
             if lane.finished:
@@ -241,7 +171,7 @@ class _Pack:
     def _evaluate(self, lanes: list[Lane]) -> None:
         """Evaluate lanes, unless it is cut short; then it is due again."""
         for split, source in (("train_clean", "train"), ("test", "test")):
-            if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.stopped):
+            if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
                 for lane in lanes:
                     lane.forget_evaluation()
                 break
@@ -253,17 +183,19 @@ class _Pack:
         """Have lanes measured, one after another; the time that takes is not theirs."""
         if lanes:
             self._tick()
+            # Several ranks stop together, at a step: the others do not know how far a measurement is.
+            stopped = self.session.stopped if self.session.ranks.size == 1 else never
             for lane in lanes:
-                if self.probe(lane):
+                if self.session.probe(lane, stopped):
                     lane.probed = lane.iteration
             self.ticked = time.perf_counter()
 
-    def _keep(self, lanes: list[Lane]) -> None:
+    def _save_snapshots(self, lanes: list[Lane]) -> None:
         """Write snapshots of lanes; the time that takes is not theirs, as with probes."""
         if lanes:
             self._tick()
             for lane in lanes:
-                lane.keep()
+                lane.save_snapshot()
             self.ticked = time.perf_counter()
 
     def _save(self) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.launch.attempt import runs as attempts
+from study.launch.attempt.work import work
 from study.store import runs as store
 from study.store.collect import OnDisk, collect
 from study.store.files import DamagedError
 from study.store.read import read_probes, read_surfaces
 from study.store.tables import CURVES, read_curve
 from study.training import checkpoint
+from study.training.session import Session
 from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
 from tests.helpers import long, points
 
@@ -45,8 +46,8 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         reached = getattr(progress, "iteration", 0)
 
     torch.set_num_threads(1)  # as the sweep's two runs had; its surface had all cores
-    how = {"checkpoint_seconds": 0.0, "stopped": lambda: reached >= 5, "report": count}
-    assert attempts.attempt([run.folder], folder, "cpu", "debug", **how) == {run.run_id: "interrupted"}
+    session = Session(folder, checkpoint_seconds=0.0, stopped=lambda: reached >= 5, report=count)
+    assert work([run.folder], session) == {run.run_id: "interrupted"}
     assert [int(path.name.split("-")[1]) for path in run.checkpoints()] == [5, 4]
     return folder
 

@@ -9,9 +9,11 @@ import torch
 
 from study.config.surface import Surface, surface_id
 from study.launch.attempt import chunks
+from study.launch.attempt.work import work
 from study.measure.surface.lattice import chunks as keys
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
+from study.training.session import Session
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
 
@@ -32,7 +34,7 @@ def folders(*surfaces: SurfaceFiles) -> list[Path]:
 
 
 def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
-    return chunks.measure(paths, tmp_path, "cpu", "local", checkpoint_seconds=60)
+    return work(paths, Session(tmp_path))
 
 
 def test_what_is_kept_of_one_surface_never_serves_another(

@@ -16,6 +16,7 @@ from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles
+from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 from tests.launch.command import descendants, runs, start, study, sweep_file, wait_for
 
@@ -29,11 +30,12 @@ HANGS = """
 import sys, time
 from pathlib import Path
 from study.launch.attempt.heartbeat import Heartbeat
+from study.training.session import Session
 from study.store.layout import RunFiles
 from study.store.lease import claim
 files = RunFiles(Path(sys.argv[1]))
 with Heartbeat({files.run_id: claim(files)}, watchdog=0.5) as heartbeat:
-    asked = heartbeat.watching(lambda: False)
+    asked = heartbeat.watched(Session()).stopped
     for _ in range(15):
         time.sleep(0.1)
         asked()
@@ -53,7 +55,7 @@ def held(tmp_path: Path) -> lease.Lease:
 def test_a_heartbeat_tells_how_long_nothing_went_on(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
-        asked = heartbeat.watching(lambda: False)
+        asked = heartbeat.watched(Session()).stopped
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 0.0) > 0.5)
         assert asked() is False
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)

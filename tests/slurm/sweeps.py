@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from study import data
 from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.lease import holder
 from study.store.runs import ENDED, status
 from study.training.pack import train_pack
+from study.training.session import Session
 from tests.helpers import PATIENCE, make_spec, open_run
 from tests.launch.command import curves, study
 from tests.slurm.cluster import Cluster
@@ -39,7 +38,7 @@ def lasting(seconds: float, folder: Path) -> str:
     pilot = make_spec(recipe__iterations=30, recipe__evaluate_every=30)
     images = data.load("digits", folder)
     began = time.process_time()
-    train_pack([(pilot, open_run(folder, pilot))], images, torch.device("cpu"))
+    train_pack([(pilot, open_run(folder, pilot))], images, Session())
     iterations = round(30 * seconds / (time.process_time() - began))
     return TWO.replace("evaluate_every: 20", f"evaluate_every: {iterations // 2}, recipe.iterations: {iterations}")
 

@@ -13,12 +13,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.networks.network import build
 from study.training import pack
-from study.training.engine import Cuda, Eager, Graphs, Tuning, engine
+from study.training.engine import Cuda, Eager, Graphs, engine
 from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.precision import backends
 from study.training.program import Program
+from study.training.session import Session, Tuning
 from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def eager(results: Path, monkeypatch: pytest.MonkeyPatch, **fields):  # type: ig
         patch.setattr(pack, "engine", lambda programs, tuning: Eager(programs))
         spec = make_spec(**SHORT | fields)
         files = open_run(results, spec)
-        assert train_pack([(spec, files)], DATA, CPU)
+        assert train_pack([(spec, files)], DATA, Session())
         return points(files)
 
 
@@ -82,7 +83,7 @@ def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(
     alone = [eager(tmp_path / "alone", monkeypatch, **v) for v in variants]
     specs = [make_spec(**SHORT | v) for v in variants]
     runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
-    assert train_pack(runs, DATA, CPU)
+    assert train_pack(runs, DATA, Session())
     assert [points(files) for _, files in runs] == alone
     assert math.isnan(read_rows(runs[3][1].curves)[-1]["loss"])
     # One engine for all, one without the lane that diverged, one without that which was through first.
@@ -103,11 +104,12 @@ def test_a_recorded_pack_goes_on_where_it_was_stopped(
         assert not train_pack(
             [(spec, files)],
             DATA,
-            CPU,
-            stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
-            report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+            Session(
+                stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
+                report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+            ),
         )
-    assert train_pack([(spec, files)], DATA, CPU)
+    assert train_pack([(spec, files)], DATA, Session())
     assert points(files) == whole and len(players) == 4
 
 
@@ -202,7 +204,7 @@ def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
 
     monkeypatch.setattr(pack, "engine", scarce)
     runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in (make_spec(**SHORT, seed=seed) for seed in range(3))]
-    assert train_pack(runs, DATA, CPU)
+    assert train_pack(runs, DATA, Session())
     assert [points(files) for _, files in runs] == alone and sizes == [3, 1, 2, 1, 1]
 
 
@@ -220,7 +222,7 @@ def test_a_pack_in_graphs_has_the_numbers_of_its_lanes_alone(tmp_path: Path) -> 
     cuda = torch.device("cuda")
     specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14), ("residual", 8))]
     for spec in specs:
-        train_pack([(spec, open_run(tmp_path / "alone", spec))], DATA, cuda)
-    train_pack([(spec, open_run(tmp_path / "pack", spec)) for spec in specs], DATA, cuda)
+        train_pack([(spec, open_run(tmp_path / "alone", spec))], DATA, Session(device=cuda))
+    train_pack([(spec, open_run(tmp_path / "pack", spec)) for spec in specs], DATA, Session(device=cuda))
     for spec in specs:
         assert points(open_run(tmp_path / "pack", spec)) == points(open_run(tmp_path / "alone", spec))

@@ -15,6 +15,7 @@ from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
+from study.training.session import Session
 from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
     """The curve of a run trained alone, without a stop."""
     spec = make_spec(**SHORT | fields)
     files = open_run(results, spec)
-    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert train_pack([(spec, files)], tiny_images(), Session())
     return points(files)
 
 
@@ -63,7 +64,7 @@ def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> N
 def test_the_points_of_the_curves(tmp_path: Path) -> None:
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
-    train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session())
     taken = {(row["split"], row["iteration"]) for row in read_rows(files.curves)}
     evaluated = {(split, i) for split in ("train_clean", "test") for i in (5, 10, 12)}
     assert taken == evaluated | {("train", i) for i in (4, 8, 12)}
@@ -75,7 +76,7 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
     data = tiny_images()
-    train_pack([(spec, files)], data, CPU)
+    train_pack([(spec, files)], data, Session())
     state = checkpoint.load_newest(files, CPU)
     assert state is not None
     network = build(spec, 1, 10)
@@ -114,8 +115,8 @@ def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
         nonlocal steps
         steps = progress.iteration
 
-    train_pack([(spec, files)], tiny_images(), CPU, stopped=stopped, report=count)
-    assert train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session(stopped=stopped, report=count))
+    assert train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == whole
 
 
@@ -129,10 +130,10 @@ def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path, whole: l
         asked.append(1)
         return len(asked) > 6  # once before each of 5 steps, and once before the training images
 
-    train_pack([(spec, files)], tiny_images(), CPU, stopped=stopped)
+    train_pack([(spec, files)], tiny_images(), Session(stopped=stopped))
     assert status(files).iteration == 5
     assert not any(row["split"] == "test" for row in read_rows(files.curves))
-    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == whole
 
 
@@ -147,7 +148,7 @@ def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> Non
     alone = [curve(tmp_path / "alone", **fields) for fields in variants]
     specs = [make_spec(**SHORT | fields) for fields in variants]
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
-    train_pack(pack, tiny_images(), CPU)
+    train_pack(pack, tiny_images(), Session())
     assert [points(files) for _, files in pack] == alone
 
 
@@ -157,7 +158,7 @@ def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(
     wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
     calm = make_spec(**SHORT)
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in (wild, calm)]
-    assert train_pack(pack, tiny_images(), CPU)
+    assert train_pack(pack, tiny_images(), Session())
     assert points(pack[1][1]) == whole
     rows = read_rows(pack[0][1].curves)
     assert status(pack[0][1]).state == "diverged" and math.isnan(rows[-1]["loss"])
@@ -167,17 +168,17 @@ def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(
 def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp_path: Path) -> None:
     wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
     files = open_run(tmp_path, wild)
-    train_pack([(wild, files)], tiny_images(), CPU)
+    train_pack([(wild, files)], tiny_images(), Session())
     before = points(files)
     files.done.unlink()
-    assert train_pack([(wild, files)], tiny_images(), CPU)
+    assert train_pack([(wild, files)], tiny_images(), Session())
     assert status(files).state == "diverged" and points(files) == before
 
 
 def test_lanes_may_be_longer_than_others(tmp_path: Path) -> None:
     specs = [make_spec(**SHORT | {"recipe__iterations": n}) for n in (3, 9)]
     pack = [(spec, open_run(tmp_path, spec)) for spec in specs]
-    train_pack(pack, tiny_images(), CPU)
+    train_pack(pack, tiny_images(), Session())
     assert [status(files).iteration for _, files in pack] == [3, 9]
 
 
@@ -191,11 +192,12 @@ def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> 
         train_pack(
             [(spec, files)],
             tiny_images(),
-            CPU,
-            stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
-            report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+            Session(
+                stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
+                report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
+            ),
         )
-    train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == whole
 
 
@@ -208,7 +210,7 @@ PLATEAU = {
 def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path: Path) -> None:
     spec = make_spec(**SHORT | PLATEAU)
     files = open_run(tmp_path, spec)
-    train_pack([(spec, files)], tiny_images(train=200), CPU)  # one window for all steps
+    train_pack([(spec, files)], tiny_images(train=200), Session())  # one window for all steps
     lr = {row["iteration"]: row["lr"] for row in read_rows(files.curves) if row["split"] == "train"}
     first = spec.recipe.learning_rate
     assert [lr[i] for i in range(1, 13)] == pytest.approx([first] * 6 + [first / 10] * 3 + [first / 100] * 3)
@@ -251,11 +253,9 @@ def test_a_plateau_goes_on_after_a_resume_as_it_was(
     train_pack(
         [(spec, files)],
         tiny_images(),
-        CPU,
-        stopped=lambda: steps[0] >= stop_at,
-        report=lambda progress: steps.__setitem__(0, progress.iteration),
+        Session(stopped=lambda: steps[0] >= stop_at, report=lambda progress: steps.__setitem__(0, progress.iteration)),
     )
-    train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == lowered
 
 
@@ -263,31 +263,31 @@ def test_a_mean_of_channels_is_a_choice_of_each_lane(tmp_path: Path) -> None:
     alone = [curve(tmp_path / "alone", recipe__mean=mean) for mean in ("pixel", "channel")]
     specs = [make_spec(**SHORT, recipe__mean=mean) for mean in ("pixel", "channel")]
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
-    train_pack(pack, tiny_images(), CPU)
+    train_pack(pack, tiny_images(), Session())
     assert [points(files) for _, files in pack] == alone and alone[0] != alone[1]
 
 
 def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path: Path) -> None:
     spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup_error=0.001)
     files = open_run(tmp_path, spec)
-    train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session())
     assert "never ended" in status(files).message
 
 
 def test_other_data_than_a_run_began_with_are_refused(tmp_path: Path) -> None:
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
-    train_pack([(spec, files)], tiny_images(), CPU, stopped=lambda: True)
+    train_pack([(spec, files)], tiny_images(), Session(stopped=lambda: True))
     with pytest.raises(StudyError, match=r"images of digits have changed .*--mode force"):
-        train_pack([(spec, files)], tiny_images(train=41), CPU)
+        train_pack([(spec, files)], tiny_images(train=41), Session())
 
 
 def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
-    train_pack([(spec, files)], tiny_images(), CPU, stopped=lambda: True)
+    train_pack([(spec, files)], tiny_images(), Session(stopped=lambda: True))
     torch.set_num_threads(2)
-    train_pack([(spec, files)], tiny_images(), CPU)
+    train_pack([(spec, files)], tiny_images(), Session())
     assert torch.get_num_threads() == 1
 
 
@@ -309,7 +309,7 @@ def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str,
 def test_a_pack_of_several_precisions_is_refused(tmp_path: Path) -> None:
     pack = [(s, open_run(tmp_path, s)) for s in (make_spec(**SHORT), make_spec(**SHORT, precision="bf16"))]
     with pytest.raises(ValueError, match="several precisions"):
-        train_pack(pack, tiny_images(), CPU)
+        train_pack(pack, tiny_images(), Session())
 
 
 @pytest.mark.cuda
@@ -335,13 +335,11 @@ def test_the_curve_outlives_its_file(tmp_path: Path, whole: list[tuple[object, .
     train_pack(
         [(spec, files)],
         tiny_images(),
-        CPU,
-        stopped=lambda: steps[0] >= 11,
-        report=lambda p: steps.__setitem__(0, p.iteration),
+        Session(stopped=lambda: steps[0] >= 11, report=lambda p: steps.__setitem__(0, p.iteration)),
     )
     rows = read_rows(files.curves)
     files.curves.unlink()
     if damage != "deleted":
         write_rows(files.curves, rows[:3] if damage == "shortened" else [row | {"run_id": "x"} for row in rows])
-    assert train_pack([(spec, files)], tiny_images(), CPU)
+    assert train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == whole

@@ -13,9 +13,9 @@ import torch
 from study import data
 from study.store.runs import status
 from study.training import checkpoint
-from study.training.engine import Tuning
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
+from study.training.session import Session, Tuning
 from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, tiny_images
 
 FIELDS = {
@@ -51,11 +51,12 @@ def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed:
     train_pack(
         [(spec, open_run(Path(results), spec))],
         images,
-        CPU,
-        ranks=Ranks(rank, size),
-        tuning=Tuning(decoders=rank),  # as unlike as can be
-        stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, heeded by all
-        report=lambda progress: taken.__setitem__(0, progress.iteration),
+        Session(
+            ranks=Ranks(rank, size),
+            tuning=Tuning(decoders=rank),  # as different as can be
+            stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, obeyed by all
+            report=lambda progress: taken.__setitem__(0, progress.iteration),
+        ),
     )
     torch.distributed.destroy_process_group()
 
@@ -123,7 +124,7 @@ def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
 def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None:
     whole, parts = make_spec(**FIELDS | {"recipe__bn_groups": 1}), make_spec(**FIELDS)
     for spec in (whole, parts):
-        train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), CPU)
+        train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), Session())
     losses = [read_rows(open_run(tmp_path, spec).curves)[-1]["loss"] for spec in (whole, parts)]
     assert losses[0] != losses[1]
 

@@ -26,7 +26,8 @@ from study.training.engine import Graphs
 from study.training.events import next_snapshot, snapshot_at
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import Progress, train_pack
+from study.training.pack import train_pack
+from study.training.session import Progress, Session
 from tests.helpers import make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 
@@ -41,7 +42,7 @@ EPOCHS = [0, 3, 5, 8, 10, 12]  # 16 images a step, 40 an epoch
 def train(results: Path, *specs: RunSpec, **options: Any) -> list[RunFiles]:
     """Train runs as a pack; returns where they lie."""
     runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, tiny_images(), CPU, **options)
+    train_pack(runs, tiny_images(), Session(**options))
     return [files for _, files in runs]
 
 

@@ -19,7 +19,7 @@ from study.data import ImageFiles, decode
 from study.data.stream import choices, cut, random_crop
 from study.errors import StudyError
 from study.store.runs import status
-from study.training.engine import Eager, Tuning, engine
+from study.training.engine import Eager, engine
 from study.training.feeds import decoding
 from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Draws, Samples
@@ -27,6 +27,7 @@ from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
 from study.training.program import Program
 from study.training.ranks import Ranks
+from study.training.session import Session, Tuning
 from tests.helpers import make_folder, make_spec, open_run, points, read_rows
 from tests.launch.command import wait_for
 
@@ -225,10 +226,11 @@ def train(results: Path, files: ImageFiles, decoders: int = 0, stop_at: int = 10
     train_pack(
         [(run, opened)],
         files,
-        CPU,
-        tuning=Tuning(decoders=decoders),
-        stopped=lambda: taken[0] >= stop_at,
-        report=lambda progress: taken.__setitem__(0, progress.iteration),
+        Session(
+            tuning=Tuning(decoders=decoders),
+            stopped=lambda: taken[0] >= stop_at,
+            report=lambda progress: taken.__setitem__(0, progress.iteration),
+        ),
     )
     return opened
 
@@ -249,7 +251,7 @@ def test_lanes_of_a_pack_have_streams_of_their_own(files: ImageFiles, tmp_path: 
     specs = [spec(seed=seed) for seed in (0, 1)]
     alone = [points(train(tmp_path / "alone", files, seed=seed)) for seed in (0, 1)]
     pack = [(run, open_run(tmp_path / "pack", run)) for run in specs]
-    train_pack(pack, files, CPU, tuning=Tuning(decoders=1))
+    train_pack(pack, files, Session(tuning=Tuning(decoders=1)))
     assert [points(opened) for _, opened in pack] == alone
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,8 +31,8 @@ from study.store.lease import LeaseLost, claim
 from study.store.surfaces import read_spec, run_folder
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
-from study.training.pack import Progress
 from study.training.precision import backends, slow_bf16
+from study.training.session import Session
 
 WAIT = 0.5
 """Seconds between two looks for the plane that another process makes."""
@@ -42,40 +40,12 @@ WAIT = 0.5
 log = logging.getLogger(__name__)
 
 
-def measure(
-    folders: Sequence[Path],
-    data_root: Path,
-    device: str,
-    executor: str,
-    *,
-    checkpoint_seconds: float,
-    watchdog: float = math.inf,
-    stopped: Callable[[], bool] = lambda: False,
-    why: Callable[[], str] = lambda: "",
-    report: Callable[[Progress], None] = lambda progress: None,
-    raise_errors: bool = False,
-) -> dict[str, str]:
-    """Measure chunks one after another. Arguments and result as of `study.launch.attempt.runs.attempt`."""
-    session = _Session(
-        data_root, torch.device(device), executor, checkpoint_seconds, watchdog, stopped, why, report, raise_errors
-    )
+def measure(folders: Sequence[Path], session: Session) -> dict[str, str]:
+    """Measure chunks one after another."""
     outcomes = {}
     for files in map(ChunkFiles, folders):
-        outcomes[files.run_id] = "interrupted" if stopped() else _one(files, session)
+        outcomes[files.run_id] = "interrupted" if session.stopped() else _one(files, session)
     return outcomes
-
-
-@dataclass
-class _Session:
-    data_root: Path
-    device: torch.device
-    executor: str
-    checkpoint_seconds: float
-    watchdog: float
-    stopped: Callable[[], bool]
-    why: Callable[[], str]
-    report: Callable[[Progress], None]
-    raise_errors: bool
 
 
 class _Kept:
@@ -86,7 +56,7 @@ class _Kept:
         self._plane: tuple[list[Path], Plane] | None = None
         self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
 
-    def feed(self, spec: RunSpec, session: _Session) -> Feed:
+    def feed(self, spec: RunSpec, session: Session) -> Feed:
         content = load_data(spec, session.data_root)
         key = (content.fingerprint, spec.image_size, spec.recipe.mean, spec.recipe.scales, session.device)
         if self._feed is None or self._feed[0] != key:
@@ -115,7 +85,7 @@ class _Kept:
 _kept = _Kept()
 
 
-def _one(files: ChunkFiles, session: _Session) -> str:
+def _one(files: ChunkFiles, session: Session) -> str:
     lease = claim(files)
     if lease is None:
         return "busy"
@@ -126,22 +96,16 @@ def _one(files: ChunkFiles, session: _Session) -> str:
             return "done"
         sweep_away_temporaries(files.folder, held=True)
         heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}, watchdog=session.watchdog))
-        stopped = heartbeat.watching(session.stopped)
         gpu = session.device.type == "cuda"
         name = torch.cuda.get_device_name(session.device) if gpu else "cpu"
         record = provenance.describe(name, session.executor, torch.get_num_threads())
         store.start_attempt(files, record, lease.before)
-
-        def observe(progress: Progress) -> None:
-            heartbeat.latest[progress.run_id] = progress
-            session.report(progress)
-
         try:
             surface = read_spec(files.surface)
             if session.executor == "slurm" and store.fruitless_attempts(files) > MAX_FRUITLESS:
                 raise StudyError(f"{MAX_FRUITLESS} attempts made no progress; give its jobs more time")
             with backends({surface.precision}, session.device, deterministic=True):
-                _measure(files, surface, replace(session, stopped=stopped), observe, lease.check)
+                _measure(files, surface, heartbeat.watched(session))
         except LeaseLost as error:
             log.warning("%s; nothing more is written here", error)
             return "busy"
@@ -159,13 +123,7 @@ def _one(files: ChunkFiles, session: _Session) -> str:
         return _outcome(files, session.why)
 
 
-def _measure(
-    files: ChunkFiles,
-    surface: Surface,
-    session: _Session,
-    report: Callable[[Progress], None],
-    before_write: Callable[[], None],
-) -> None:
+def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
     run = run_folder(files.surface, surface.run)
     spec = store.read_spec(run)
     feed = _kept.feed(spec, session)
@@ -178,17 +136,10 @@ def _measure(
     points, _ = known(files.surface, surface)
     if files.key not in points:  # a surface that was begun anew since; without points it would count as measured
         raise StudyError(f"the points of {files.key} hang on some that are not measured yet; start it with the others")
-    chunk = Chunk(files, surface, points[files.key], plane, run)
-    chunk.measure(
-        evaluator,
-        checkpoint_seconds=session.checkpoint_seconds,
-        stopped=session.stopped,
-        report=report,
-        before_write=before_write,
-    )
+    Chunk(files, surface, points[files.key], plane, run).measure(evaluator, session)
 
 
-def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: _Session) -> Plane:
+def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
     """The plane that all chunks of a surface share; made by the first that comes here, waited for by the others."""
     while (plane := _kept.plane(files)) is None:
         if session.stopped():

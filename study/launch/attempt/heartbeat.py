@@ -8,11 +8,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from study.store.lease import BEAT, Lease
-from study.training.pack import Progress
+from study.training.session import Progress, Session
 
 HUNG_EXIT = 75
 """Exit status of a process that its watchdog ended."""
@@ -28,7 +29,7 @@ class Heartbeat:
     images
         Images in a step of each, where its speed is to be told.
     watchdog
-        Seconds without a call of what `watching` returns after which the process is ended, on the spot.
+        Seconds without a call of `stopped` of the session that `watched` returns after which the process is ended, on the spot.
     """
 
     def __init__(
@@ -48,14 +49,20 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
-    def watching(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
-        """`stopped`, which is asked after every step and within evaluations and measurements: each call shows that it goes on."""
+    def watched(self, session: Session) -> Session:
+        """The session with this heartbeat listening: to its reports, to each call of `stopped`, and before each write."""
 
-        def asked() -> bool:
+        def stopped() -> bool:
             self._moved = time.monotonic()
-            return stopped()
+            return session.stopped()
 
-        return asked
+        def report(progress: Progress) -> None:
+            self.latest[progress.run_id] = progress
+            session.report(progress)
+
+        return replace(
+            session, stopped=stopped, report=report, before_write=lambda files: self.leases[files.run_id].check()
+        )
 
     def _beat(self) -> None:
         before: dict[str, Progress] = {}

@@ -12,7 +12,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -30,9 +30,9 @@ from study.store.files import WriteError, sweep_away_temporaries, writing
 from study.store.layout import RunFiles, TaskFiles
 from study.store.lease import Lease, LeaseLost, claim_all
 from study.training import checkpoint
-from study.training.pack import Progress, train_pack
+from study.training.pack import train_pack
 from study.training.precision import slow_bf16
-from study.training.ranks import Ranks
+from study.training.session import Session
 from study.training.start import origin
 
 MAX_FRUITLESS = 3
@@ -40,46 +40,16 @@ MAX_FRUITLESS = 3
 
 log = logging.getLogger(__name__)
 
+Run = tuple[RunSpec, RunFiles]
 
-def attempt(
-    folders: Sequence[Path],
-    data_root: Path,
-    device: str,
-    executor: str,
-    *,
-    checkpoint_seconds: float,
-    watchdog: float = math.inf,
-    stopped: Callable[[], bool] = lambda: False,
-    why: Callable[[], str] = lambda: "",
-    report: Callable[[Progress], None] = lambda progress: None,
-    raise_errors: bool = False,
-    ranks: Ranks | None = None,
-) -> dict[str, str]:
-    """Train the runs in `folders` side by side until each is sealed, has failed, or `stopped` says True.
 
-    Parameters
-    ----------
-    watchdog
-        Seconds without a step, a batch of an evaluation or a measurement after which this process is ended on the spot.
-    why
-        What `stopped` says True for, in a few words: recorded with the attempt.
-
-    Returns
-    -------
-    dict
-        The outcome of each run id: `done`, `diverged`, `failed`, `interrupted`, or `busy` when another process holds it.
-
-    Raises
-    ------
-    WriteError
-        The results folder cannot be written. The runs are interrupted: they go on once it can be.
-    """
-    ranks = ranks or Ranks()
-    if not ranks.first:
-        return _follow(RunFiles(folders[0]), data_root, torch.device(device), stopped, ranks)
+def attempt(folders: Sequence[Path], session: Session) -> dict[str, str]:
+    """Train the runs in `folders` side by side until each is sealed, has failed, or `session.stopped` says True."""
+    if not session.ranks.first:
+        return _follow(RunFiles(folders[0]), session)
     outcomes: dict[str, str] = {}
     with ExitStack() as stack:
-        pack: list[tuple[RunSpec, RunFiles]] = []
+        pack: list[Run] = []
         leases: dict[str, Lease] = {}
         claimed = claim_all(map(RunFiles, folders))
         for lease in claimed.values():
@@ -89,35 +59,18 @@ def attempt(
                 outcomes[files.run_id] = "busy"
                 continue
             stack.enter_context(log_into(files))
-            outcome = _refuse(files, executor)
+            outcome = _refuse(files, session.executor)
             if outcome is not None:
                 outcomes[files.run_id] = outcome
                 continue
             sweep_away_temporaries(files.folder, held=True)
             leases[files.run_id] = claimed[files.run_id]
             pack.append((store.read_spec(files), files))
-        if ranks.any(bool(pack), torch.device(device)):
-            heartbeat = stack.enter_context(
-                Heartbeat(leases, {files.run_id: spec.recipe.batch_size for spec, files in pack}, watchdog)
-            )
-            asked = heartbeat.watching(stopped)
-
-            def observe(progress: Progress) -> None:
-                heartbeat.latest[progress.run_id] = progress
-                report(progress)
-
-            train = partial(
-                train_pack,
-                stopped=asked,
-                before_write=lambda files: leases[files.run_id].check(),
-                report=observe,
-                checkpoint_seconds=checkpoint_seconds,
-                ranks=ranks,
-                # Several ranks stop together, at a step: the others do not know how far a measurement is.
-                probe=partial(during, stopped=asked) if ranks.size == 1 else during,
-            )
-            signs = {name: lease.before for name, lease in leases.items()}
-            outcomes |= _train(pack, data_root, device, executor, train, raise_errors, signs, why)
+        if session.ranks.any(bool(pack), session.device):
+            images = {files.run_id: spec.recipe.batch_size for spec, files in pack}
+            heartbeat = stack.enter_context(Heartbeat(leases, images, session.watchdog))
+            watched = replace(heartbeat.watched(session), probe=during)
+            outcomes |= _train(pack, watched, {name: lease.before for name, lease in leases.items()})
     return outcomes
 
 
@@ -144,42 +97,32 @@ def _refuse(files: RunFiles, executor: str) -> str | None:
     return None
 
 
-def _follow(
-    files: RunFiles, data_root: Path, device: torch.device, stopped: Callable[[], bool], ranks: Ranks
-) -> dict[str, str]:
+def _follow(files: RunFiles, session: Session) -> dict[str, str]:
     """The part of a rank that is not the first: to train along, if the first has something to train."""
-    if ranks.any(False, device):
+    if session.ranks.any(False, session.device):
         spec = store.read_spec(files)
-        train_pack([(spec, files)], load_data(spec, data_root), device, stopped=stopped, ranks=ranks)
+        quiet = replace(session, report=lambda progress: None, checkpoint_seconds=math.inf)
+        train_pack([(spec, files)], load_data(spec, session.data_root), quiet)
     return {}
 
 
-def _train(
-    pack: list[tuple[RunSpec, RunFiles]],
-    data_root: Path,
-    device: str,
-    executor: str,
-    train: Callable[..., bool],
-    raise_errors: bool,
-    signs: Mapping[str, float | None],
-    why: Callable[[], str],
-) -> dict[str, str]:
-    target = torch.device(device)
-    name = torch.cuda.get_device_name(target) if target.type == "cuda" else "cpu"
-    record = provenance.describe(name, executor, torch.get_num_threads())
+def _train(pack: list[Run], session: Session, signs: Mapping[str, float | None]) -> dict[str, str]:
+    device = session.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    record = provenance.describe(name, session.executor, torch.get_num_threads())
     for _, files in pack:
         store.start_attempt(files, record, signs[files.run_id])
         log.info("attempt on %s, %s, %s threads, torch %s", record["host"], name, record["threads"], record["torch"])
-    if target.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
+    if device.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
         log.warning("%s", warning)
     try:
-        content = load_data(pack[0][0], data_root)
+        content = load_data(pack[0][0], session.data_root)
         mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
         for _, files in mine:
             if not files.checkpoints():
                 store.record_images(files, content.fingerprint)
         if mine:
-            train(mine, content, target)
+            train_pack(mine, content, session)
     except LeaseLost as error:
         log.warning("%s; nothing more is written here", error)
         return {files.run_id: "busy" for _, files in pack}
@@ -192,9 +135,9 @@ def _train(
             if not files.done.exists():
                 log.exception("the attempt failed")
                 store.write_failed(files, one_line(error), traceback.format_exc())
-        if raise_errors:
+        if session.raise_errors:
             raise
-    return {files.run_id: _outcome(files, why) for _, files in pack}
+    return {files.run_id: _outcome(files, session.why) for _, files in pack}
 
 
 def _fits(spec: RunSpec, files: RunFiles, fingerprint: str) -> bool:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from study.launch.attempt.runs import attempt
 from study.store.layout import ChunkFiles, task_files
-from study.training.ranks import Ranks
+from study.training.session import Session
 
 
-def work(folders: Sequence[Path], *where: Any, ranks: Ranks | None = None, **how: Any) -> dict[str, str]:
-    """Do what is left of these tasks, all runs or all chunks. Arguments and result as of `study.launch.attempt.runs.attempt`.
+def work(folders: Sequence[Path], session: Session) -> dict[str, str]:
+    """Work on tasks, all runs or all chunks, until each is sealed, has failed, or `session.stopped` says True.
 
-    The chunks of a surface are shared out between processes, never within ranks.
+    Returns the outcome of each: `done`, `diverged`, `failed`, `interrupted`, or `busy` when another process holds it. The
+    chunks of a surface are shared out between processes, never within ranks.
+
+    Raises
+    ------
+    WriteError
+        The results folder cannot be written. The tasks are interrupted: they go on once it can be.
     """
     if isinstance(task_files(folders[0]), ChunkFiles):
-        from study.launch.attempt.chunks import measure  # brings SciPy, which no run needs
+        from study.launch.attempt.chunks import measure  # late: SciPy, which no run needs
 
-        return measure(folders, *where, **how)
-    return attempt(folders, *where, ranks=ranks, **how)
+        return measure(folders, session)
+    return attempt(folders, session)

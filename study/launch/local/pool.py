@@ -356,24 +356,25 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, job: Job, view: View) -
 
     from study.launch.attempt.work import work
     from study.launch.local.worker import Warnings
+    from study.training.session import Session
 
     outcomes: dict[str, str] = {}
     with _Interrupt().installed() as interrupt, _handling(Warnings(view.note)):
+        session = Session(
+            job.data_root,
+            torch.device(shape.devices[0]),
+            "debug",
+            checkpoint_seconds=job.checkpoint_seconds,
+            stopped=lambda: interrupt.count > 0,
+            why=lambda: interrupt.why,
+            report=lambda progress: view.progress(progress._asdict()),
+            raise_errors=True,
+        )
         for folders in packs:
             torch.set_num_threads(shape.threads)
             for folder in folders:
                 view.started(folder.name)
-            part = work(
-                folders,
-                job.data_root,
-                shape.devices[0],
-                "debug",
-                checkpoint_seconds=job.checkpoint_seconds,
-                stopped=lambda: interrupt.count > 0,
-                why=lambda: interrupt.why,
-                report=lambda progress: view.progress(progress._asdict()),
-                raise_errors=True,
-            )
+            part = work(folders, session)
             outcomes |= part
             for run_id, outcome in part.items():
                 view.ended(run_id, outcome)

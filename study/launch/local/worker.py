@@ -26,7 +26,7 @@ from study.launch.attempt.provenance import require
 from study.store.files import WriteError
 
 if TYPE_CHECKING:
-    from study.training.pack import Progress
+    from study.training.session import Progress
 
 REPORT_SECONDS = 0.25
 
@@ -131,28 +131,29 @@ def main() -> None:
     import torch  # late: the handlers above are in place while this takes its seconds
 
     from study.launch.attempt.work import work
+    from study.training.session import Session
 
     try:
         require(options.code)
     except StudyError as error:
         reporter.send("refused", text=str(error))
         return
+    session = Session(
+        options.data_root,
+        torch.device(options.device),
+        "local",
+        checkpoint_seconds=options.checkpoint_seconds,
+        watchdog=options.watchdog,
+        stopped=orders.stop.is_set,
+        why=lambda: orders.why,
+        report=reporter,
+    )
     for order in orders:
         # Set for each pack: a resumed run sets the number of threads that it began with.
         torch.set_num_threads(options.threads)
         folders = [Path(folder) for folder in order["folders"]]
         try:
-            outcomes = work(
-                folders,
-                options.data_root,
-                options.device,
-                "local",
-                checkpoint_seconds=options.checkpoint_seconds,
-                watchdog=options.watchdog,
-                stopped=orders.stop.is_set,
-                why=lambda: orders.why,
-                report=reporter,
-            )
+            outcomes = work(folders, session)
         except WriteError as error:
             reporter.send("unwritable", number=error.errno, text=error.strerror, file=error.filename)
             return

@@ -66,6 +66,7 @@ class PackJob:
         import torch
 
         from study.launch.attempt.work import work
+        from study.training.session import Session
 
         try:
             require(self.__dict__.get("code"))  # a job submitted by an earlier version has none
@@ -76,10 +77,9 @@ class PackJob:
         ranks = _join(device)
         if ranks.size > 1 and device == "cuda":
             device = f"cuda:{os.environ['SLURM_LOCALID']}"
-        outcomes = work(
-            [Path(folder) for folder in self.folders],
+        session = Session(
             Path(self.data_root),
-            device,
+            torch.device(device),
             "slurm",
             checkpoint_seconds=self.checkpoint_seconds,
             watchdog=self.watchdog or math.inf,
@@ -87,6 +87,7 @@ class PackJob:
             why=signals.why,
             ranks=ranks,
         )
+        outcomes = work([Path(folder) for folder in self.folders], session)
         if ranks.size > 1 and {"failed", "busy"} & set(outcomes.values()):
             sys.exit(1)  # and srun ends the other ranks, which wait for this one
         if signals.requeue is not None and "interrupted" in outcomes.values():

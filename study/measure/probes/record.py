@@ -11,7 +11,7 @@ from study.measure.probes import Measured, measure
 from study.measure.probes.subject import Subject
 from study.store.layout import RunFiles
 from study.store.probes import add
-from study.training.lane import Lane
+from study.training.session import Measurable, never
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def record(
     names: Iterable[str],
     subject: Subject,
     before_write: Callable[[], None] = lambda: None,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = never,
 ) -> Iterator[Measured]:
     """Measure, and write the values of each probe as it ends. As `study.measure.probes.measure`."""
     for taken in measure(names, subject, stopped):
@@ -39,8 +39,8 @@ def record(
         yield taken
 
 
-def during(lane: Lane, stopped: Callable[[], bool] = lambda: False) -> bool:
-    """Take the measurements that a lane's spec asks for, as `probe` of `study.training.pack.train_pack`.
+def during(lane: Measurable, stopped: Callable[[], bool] = never) -> bool:
+    """Take the measurements that a lane's spec asks for, as `probe` of `study.training.session.Session`.
 
     What is measured is a copy of the network, made here: the lane stays as it is, and so does torch's random state, of
     which making a network draws.
@@ -49,7 +49,7 @@ def during(lane: Lane, stopped: Callable[[], bool] = lambda: False) -> bool:
     if spec.probe_images is None:
         return True
     with torch.random.fork_rng(devices=[]):
-        subject = Subject.of(spec, lane.program.state()["network"], lane.images, spec.probe_images)
+        subject = Subject.of(spec, lane.network(), lane.images, spec.probe_images)
         for measured in record(lane.files, lane.iteration, spec.probes, subject, lane.before_write, stopped):
             taken.append(f"{measured.probe} ({measured.seconds:.1f} s)")
     log.info("iteration %d: measured %s", lane.iteration, ", ".join(taken) or "nothing")

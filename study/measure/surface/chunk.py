@@ -19,7 +19,7 @@ from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles
 from study.store.surfaces import Row, load_points, save_points
 from study.training import checkpoint
-from study.training.pack import Progress
+from study.training.session import Progress, Session
 
 
 class Chunk:
@@ -42,13 +42,9 @@ class Chunk:
     def measure(
         self,
         evaluator: Evaluator,
-        *,
-        checkpoint_seconds: float,
-        stopped: Callable[[], bool] = lambda: False,
-        report: Callable[[Progress], None] = lambda progress: None,
-        before_write: Callable[[], None] = lambda: None,
+        session: Session,
     ) -> bool:
-        """Measure what is left of the chunk and seal it; False when `stopped` cut that short.
+        """Measure what is left of the chunk and seal it; False when `session.stopped` cut that short.
 
         Raises
         ------
@@ -59,20 +55,20 @@ class Chunk:
         done, rows = load_points(self.files, aside=True)
         whole = True
         for number, point in enumerate(self.points[done:], done + 1):
-            report(self._progress(number - 1, began))
-            measured = None if stopped() else self._measure(point, evaluator, stopped)
+            session.report(self._progress(number - 1, began))
+            measured = None if session.stopped() else self._measure(point, evaluator, session.stopped)
             if measured is None:
                 whole = False
                 break
             rows += measured
             done = number
-            if time.perf_counter() - saved > checkpoint_seconds:
-                before_write()
+            if time.perf_counter() - saved > session.checkpoint_seconds:
+                session.before_write(self.files)
                 save_points(self.files, done, rows)
                 saved = time.perf_counter()
-        before_write()
+        session.before_write(self.files)
         save_points(self.files, done, rows, keep=1 if whole else 2)
-        report(self._progress(done, began))
+        session.report(self._progress(done, began))
         if whole:
             seconds = time.perf_counter() - began
             store.write_done(self.files, outcome="finished", iteration=done, error=None, seconds=seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from study.store.tables import read_table
 from study.training import checkpoint, pack
 from study.training.engine import Graphs
 from study.training.lane import Lane
-from study.training.pack import Progress, train_pack
+from study.training.pack import train_pack
+from study.training.session import Progress, Session
 from tests.helpers import long, make_spec, open_run, points, tiny_images, training_clock
 from tests.training.test_engine import Player
 
@@ -48,7 +49,7 @@ def measured(files: RunFiles) -> dict[str, list[int]]:
 def train(results: Path, *specs: RunSpec, images: ImageSet | None = None, **options: Any) -> list[RunFiles]:
     """Train runs as a pack, with their probes; returns where they lie."""
     runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, images or tiny_images(), CPU, **{"probe": during} | options)
+    train_pack(runs, images or tiny_images(), Session(**{"probe": during} | options))
     return [files for _, files in runs]
 
 
@@ -120,9 +121,9 @@ def test_the_mode_the_random_state_and_the_flags_are_left_as_they_were(tmp_path:
 
     changed = []
 
-    def watched(lane: Lane) -> bool:
+    def watched(lane: Lane, stopped: Callable[[], bool]) -> bool:
         before = world(lane)
-        done = during(lane)
+        done = during(lane, stopped)
         changed.append(world(lane) != before)
         return done
 
@@ -151,7 +152,7 @@ def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path: P
 def test_the_time_of_probes_is_not_the_training_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = training_clock(monkeypatch)
 
-    def slow(lane: Lane) -> bool:
+    def slow(lane: Lane, stopped: object) -> bool:
         sleep(3600)
         return True
 
@@ -170,7 +171,7 @@ def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path: Path) -> None:
 def test_without_somebody_to_measure_a_run_is_trained_all_the_same(tmp_path: Path) -> None:
     spec = make_spec(**SHORT | ALL)
     files = open_run(tmp_path, spec)
-    assert train_pack([(spec, files)], tiny_images(), CPU) and not files.probes.exists()
+    assert train_pack([(spec, files)], tiny_images(), Session()) and not files.probes.exists()
 
 
 # -- stopping and going on ------------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(
             spec,
             stopped=stopped,
             report=lambda p: steps.__setitem__(0, p.iteration),
-            probe=partial(during, stopped=stopped),
+            probe=lambda lane, _: during(lane, stopped),
         )
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
 
@@ -224,7 +225,7 @@ def test_a_measurement_that_is_cut_short_is_taken_again(tmp_path: Path, whole: R
         asked[0] += 1
         return asked[0] > 30  # in the midst of what is measured before the first step
 
-    [files] = train(tmp_path, spec, stopped=lambda: asked[0] > 30, probe=partial(during, stopped=stopped))
+    [files] = train(tmp_path, spec, stopped=lambda: asked[0] > 30, probe=lambda lane, _: during(lane, stopped))
     assert len(rows(files)) < len(rows(whole)) / 5 and not files.done.exists()
     train(tmp_path, spec)
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
@@ -233,7 +234,7 @@ def test_a_measurement_that_is_cut_short_is_taken_again(tmp_path: Path, whole: R
 def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path: Path, whole: RunFiles) -> None:
     spec, cut = make_spec(**SHORT | ALL), [False]
 
-    def measure(lane: Lane) -> bool:
+    def measure(lane: Lane, stopped: object) -> bool:
         cut[0] = lane.iteration == 12
         return not cut[0] and during(lane)
 

@@ -11,6 +11,7 @@ from study.measure.surface import evaluate
 from study.store.layout import RunFiles
 from study.training.feeds.images import Images
 from study.training.pack import train_pack
+from study.training.session import Session
 from tests.helpers import make_spec, open_run
 from tests.training.conftest import _one_thread  # noqa: F401
 
@@ -45,7 +46,7 @@ def train_three(folder: Path, images: ImageSet | None = None) -> dict[str, RunFi
     }
     runs = {name: open_run(folder / "results", spec) for name, spec in specs.items()}
     pairs = [(specs[name], runs[name]) for name in specs]
-    assert train_pack(pairs, images or data.load("digits", folder), torch.device("cpu"))
+    assert train_pack(pairs, images or data.load("digits", folder), Session())
     return runs
 
 

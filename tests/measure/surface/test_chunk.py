@@ -19,7 +19,7 @@ from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.surfaces import load_points
 from study.training.feeds.images import Images
-from study.training.pack import Progress
+from study.training.session import Progress, Session
 from tests.helpers import read_rows
 
 
@@ -38,9 +38,11 @@ class Bench:
         seen: list[Progress] = []
         Chunk(files, self.surface, base(self.surface), self.plane, self.run).measure(
             self.evaluator,
-            checkpoint_seconds=seconds,
-            stopped=lambda: stop_after is not None and len(seen) > stop_after,
-            report=seen.append,
+            Session(
+                checkpoint_seconds=seconds,
+                stopped=lambda: stop_after is not None and len(seen) > stop_after,
+                report=seen.append,
+            ),
         )
         self.seen = seen
         return files
@@ -90,9 +92,7 @@ def test_stopped_within_a_point_it_does_not_wait_for_its_end(
     bench = Bench(tmp_path, trained["residual"], digits, **fields)
     files, asked = bench.files.chunk(key), []
     chunk = Chunk(files, bench.surface, base(bench.surface), bench.plane, bench.run)
-    assert not chunk.measure(
-        bench.evaluator, checkpoint_seconds=1e9, stopped=lambda: asked.append(1) or len(asked) == 3
-    )
+    assert not chunk.measure(bench.evaluator, Session(stopped=lambda: asked.append(1) or len(asked) == 3))
     assert len(asked) == 3 and load_points(files)[0] == 0 and not files.done.exists()
     whole = content(Bench(tmp_path / "whole", trained["residual"], digits, **fields).measure(key))
     assert content(bench.measure(key)) == whole
@@ -113,7 +113,7 @@ def test_a_kill_costs_no_more_than_what_was_not_written_yet(
     files = bench.files.chunk("c000")
     chunk = Chunk(files, bench.surface, base(bench.surface), bench.plane, bench.run)
     with pytest.raises(Killed):
-        chunk.measure(bench.evaluator, checkpoint_seconds=0, report=die)
+        chunk.measure(bench.evaluator, Session(checkpoint_seconds=0, report=die))
     assert load_points(files)[0] == 4 and len(files.checkpoints()) == 2
     assert content(bench.measure()) == content(Bench(tmp_path / "whole", trained["plain"], digits).measure())
 
