@@ -170,21 +170,25 @@ class _Block:
 @contextmanager
 def slow_progress(title: str, total: int, patience: float = 2.0) -> Iterator[Callable[[int], None]]:
     """Count steps, and show a progress bar on stderr after `patience` seconds."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    began, bar = time.monotonic(), Progress(console=Console(stderr=True))
-    task = bar.add_task(title, total=total)
+    began, done, bar = time.monotonic(), 0, None
 
     def advance(steps: int) -> None:
-        bar.advance(task, steps)
-        if time.monotonic() - began > patience:
+        nonlocal done, bar
+        done += steps
+        if bar is None and time.monotonic() - began > patience:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True))
+            bar.add_task(title, total=total)
             bar.start()
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
 
     try:
         yield advance
     finally:
-        if bar.live.is_started:
+        if bar is not None:
             bar.stop()
 
 

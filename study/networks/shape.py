@@ -9,11 +9,11 @@ from study.config.registry import BLOCKS, ORDERS, SHORTCUTS
 from study.config.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 
 VGG_HEAD = (7, 4096)
-"""Height and width of the maps that a VGG's first linear layer gets at ImageNet size, and its outputs."""
+"""Height and width of the maps before a VGG's first linear layer at ImageNet size, and its outputs."""
 
 
 class Stage(NamedTuple):
-    """Blocks that share a resolution; `stride` is that of the first."""
+    """Blocks of one resolution; `stride` is that of the first."""
 
     blocks: int
     maps: int
@@ -21,9 +21,9 @@ class Stage(NamedTuple):
 
 
 def stages(spec: RunSpec) -> list[Stage]:
-    """The stages of a network (He et al. 2015, table 1 and section 4.2; Simonyan & Zisserman 2014, table 1).
+    """List the stages of a network (He et al. 2015, table 1 and section 4.2; Simonyan & Zisserman 2014, table 1).
 
-    `maps` are those of a block's first convolutions: a bottleneck's last has four times as many.
+    `maps` are those of a block's first convolutions; a bottleneck's last has four times as many.
     """
     if spec.family == "vgg":
         maps = (64, 128, 256, 512, 512)
@@ -44,8 +44,7 @@ class Layer(NamedTuple):
     size: int
     """Height and width of its output."""
     per_map: int = 2
-    """Parameters of each output map beside its weights: BN's scale and shift, wherever in the chain that BN stands; 1 is a
-    bias, and 0 neither."""
+    """Parameters of each output map besides its weights: 2 for BN's scale and shift, 1 for a bias."""
 
     @property
     def macs(self) -> int:
@@ -59,12 +58,12 @@ class Layer(NamedTuple):
 
     @property
     def beside(self) -> bool:
-        """Whether it stands beside the chain of layers that depth counts: on a shortcut, or on a pooled branch."""
+        """Whether depth does not count it: it is on a shortcut or a pooled branch."""
         return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
 
 
 def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Iterator[Layer]:
-    """Every weighted layer, in order, for images of `size` x `size` pixels."""
+    """Yield every weighted layer, in order, for images of `size` x `size` pixels."""
     if spec.family == "vgg":
         yield from _vgg(spec, channels, classes, size)
         return
@@ -124,23 +123,23 @@ def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Laye
 
 
 def _halve(size: int) -> int:
-    """The output size of a stride-2 layer with padding: it rounds up."""
+    """Return the output size of a stride-2 layer with padding, which rounds up."""
     return (size + 1) // 2
 
 
 def parameters(spec: RunSpec, channels: int = 3, classes: int = 10) -> int:
-    """Trained parameters of a network."""
+    """Count the trained parameters of a network."""
     return _total(spec, lambda network: sum(layer.parameters for layer in layers(network, channels, classes)))
 
 
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
-    """Multiply-adds of a forward pass for one image; BN, ReLU, pooling and additions are not counted."""
+    """Count the multiply-adds of a forward pass for one image, without BN, ReLU, pooling and additions."""
     return _total(spec, lambda network: sum(layer.macs for layer in layers(network, channels, classes, size)))
 
 
 def _total(spec: RunSpec, count: Callable[[RunSpec], int]) -> int:
-    """What is counted of a network, in the CIFAR family from its two shallowest ones: each further block of a stage is as
-    the one before, and depths of 100,000 layers are not counted layer by layer."""
+    """Count over a network, in the CIFAR family by extrapolating from its two shallowest: a depth of 100,000 layers would
+    take too long to list."""
     if spec.family != "cifar":
         return count(spec)
     each = 3 * len(BLOCKS[spec.block].kernels)  # layers that one more block in each stage adds

@@ -1,4 +1,4 @@
-"""The shortcut connections: how a block's input is joined to its branch.
+"""The shortcut connections, options A to C among them: how a block's input joins its branch.
 
 A to C are those of He et al. 2015, section 3.3; `projection` is that of the bottlenecks of He et al. 2016; the others are
 those of its section 3, table 1, each a change of A. Its "1x1 conv" is C.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 -- the name that everybody knows it by
+from torch.nn import functional as F  # noqa: N812
 
 
 class Shortcut(nn.Module):
@@ -20,19 +20,19 @@ class Shortcut(nn.Module):
     """
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        """The shortcut and the branch together; may overwrite the branch, which saves 2 % of a step's time."""
+        """Join the shortcut and the branch; may overwrite the branch, which saves 2 % of a step's time."""
         return branch.add_(self(x))
 
 
 class Identity(Shortcut):
-    """The input as it is."""
+    """The identity."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 class ZeroPad(Shortcut):
-    """Option A where the shape changes: every second pixel, and zeros for the maps that are new; no parameters."""
+    """Option A where the shape changes: every second pixel, and zeros for the new maps; no parameters."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
         super().__init__()
@@ -136,9 +136,9 @@ class Dropout(_OverA):
         super().__init__(in_maps, out_maps, stride)
         self.dropout = dropout
         self.salt = 0
-        """Tells this layer from the others; set by the network."""
+        """Distinguishes this layer from others; set by the network."""
         self.keys: Tensor | None = None
-        """Of the images in the batch, int64 (N,); set before each training step."""
+        """The keys of the batch's images, int64 (N,); set before each training step."""
 
     def forward(self, x: Tensor) -> Tensor:
         carried: Tensor = self.carry(x)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -72,30 +71,19 @@ def trained(files: RunFiles, images: Feed) -> Network:
         network = loaded(spec, state["network"], images.channels, images.classes)
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
-    return _placed(network, images).eval()
+    return network.placed(images.device).eval()
 
 
 def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:
     """Build the network of `spec` so that it computes what `small` does; new BN has the training set's statistics."""
-    large = _placed(build(spec, images.channels, images.classes), images)
-    stretch(small, large, _batches(images))
+    large = build(spec, images.channels, images.classes).placed(images.device)
+    stretch(small, large, (batch for batch, _ in images.every("train")))
     return large.eval()
 
 
 def starting_weights(spec: RunSpec, files: RunFiles, images: Feed) -> dict[str, Tensor]:
     """Return the state that a run with `start_from` begins with. Raises as `origin` and `trained`."""
     return dict(deeper(trained(origin(spec, files), images), spec, images).state_dict())
-
-
-def _batches(images: Feed) -> Iterator[Tensor]:
-    first = 0
-    for size in images.evaluation_sizes("train"):
-        yield images.in_order("train", torch.tensor(first, device=images.device), size)[0]
-        first += size
-
-
-def _placed(network: Network, images: Feed) -> Network:
-    return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 SAMPLE = 100

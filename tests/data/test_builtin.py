@@ -144,12 +144,6 @@ def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, ex
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_a_root_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StudyError, match=r"the download failed: .*Not a directory"):
-        data.prepare("svhn", tmp_path / "file" / "root")
-
-
 def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
     from torchvision.datasets import CIFAR100
 
@@ -191,21 +185,6 @@ def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid
     assert np.array_equal(loaded.train_images, made["train"]) and np.array_equal(loaded.test_images, made["test"])
     assert loaded.train_labels.tolist() == [0, 1, 2, 9, 0] and loaded.test_labels.tolist() == [5, 0, 7]
     assert loaded.train_images.flags.c_contiguous
-
-
-def test_svhn_downloads_only_the_file_that_is_absent(tmp_path, monkeypatch, mirror):
-    (tmp_path / "root").mkdir()
-    made = svhn(mirror, monkeypatch)
-    (mirror / "test_32x32.mat").rename(tmp_path / "root/test_32x32.mat")
-    data.prepare("svhn", tmp_path / "root")
-    assert np.array_equal(data.load("svhn", tmp_path / "root").train_images, made["train"])
-
-
-def test_a_corrupt_mat_file_is_named(tmp_path, monkeypatch):
-    svhn(tmp_path, monkeypatch)
-    (tmp_path / "test_32x32.mat").write_bytes(b"")
-    with pytest.raises(StudyError, match=r"test_32x32.mat is corrupt"):
-        data.load("svhn", tmp_path)
 
 
 def test_only_an_image_folder_takes_a_folder(tmp_path):

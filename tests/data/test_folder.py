@@ -141,19 +141,6 @@ def test_any_change_of_names_or_content_decodes_again(toy, count_decodes, change
     assert (after.fingerprint == before.fingerprint) == (change in ("touch", "grow"))
 
 
-def test_the_size_and_the_place_are_part_of_the_key(toy, tmp_path):
-    root, _ = toy
-    assert load(root).train_images.shape[1:] == (6, 6, 3)
-    assert load(root, image_size=4).train_images.shape[1:] == (4, 4, 3)
-    file = root / "toy/train/ant/0.bmp"  # a format whose size does not depend on the content
-    save(file, picture())
-    other = tmp_path / "other/toy"
-    shutil.copytree(root / "toy", other)
-    save(other / "train/ant/0.bmp", picture())
-    os.utime(other / "train/ant/0.bmp", ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
-    assert not np.array_equal(load(other.parent).train_images[0], load(root).train_images[0])
-
-
 def test_a_truncated_cache_is_made_anew(toy, cache):
     root, _ = toy
     good = np.array(load(root).train_images)
@@ -174,13 +161,6 @@ def test_image_size_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     big, tall, narrow, _ = loaded.train_images
     assert (tall == 250).all() and (narrow == 250).all() and (big == 77).all()
     assert load(tmp_path, image_size=2).train_images.shape == (4, 2, 2, 3)
-
-
-def test_unequal_sizes_suggest_image_size(toy):
-    root, _ = toy
-    save(root / "toy/test/cat/7.png", picture(5, 7))
-    with pytest.raises(StudyError, match=r"7.png: is 7x5 but the first image is 6x6; set `image_size`"):
-        load(root)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 50])

@@ -26,14 +26,6 @@ def toy(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "toy").parent
 
 
-def test_files_are_listed_by_class_then_name(toy: Path) -> None:
-    files = load(toy)
-    assert files.classes == ("class0", "class1", "class2") and files.name == "toy" and files.image_size == 24
-    assert files.train_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and len(files.test_labels) == 6
-    assert files.path("train", 4) == str(toy / "toy/train/class1/1.jpg")
-    assert files.path("test", 5) == str(toy / "toy/test/class2/5.jpg")
-
-
 def test_val_will_do_for_test(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy", held_out="val")
     as_val = load(tmp_path)

@@ -153,7 +153,7 @@ def change_the_spec(files: RunFiles) -> None:
     [
         (damage, "no sound checkpoint: passed over checkpoint-00000060-"),
         (lose, "has no checkpoint to measure; train it again with --mode force"),
-        (mistake_for_another, "it is of run residual-8"),
+        (mistake_for_another, "it belongs to run residual-8"),
         (change_the_spec, "it was changed by hand"),
     ],
 )
@@ -190,7 +190,7 @@ def test_other_data_than_a_run_was_trained_on_are_refused(sweep: SweepFiles, mon
     monkeypatch.setattr(module, "load_data", lambda spec, root: tiny_images())
     good, bad = said(sweep)
     assert not [line for line in good if "weights" in line] and len(bad) == 2
-    assert "the images of digits have changed since this run was begun" in bad[0]
+    assert "the images of digits have changed since this run started" in bad[0]
 
 
 def test_a_run_that_diverged_has_nothing_to_measure(sweep: SweepFiles) -> None:

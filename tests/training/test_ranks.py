@@ -96,6 +96,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path) -> None:
             torch.testing.assert_close(theirs["network"][name], tensor, atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     train(tmp_path / "one", 1)
     train(tmp_path / "both", 2, stop_at=5)
@@ -109,6 +110,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
         assert curve(tmp_path / "both")[point][0] == pytest.approx(loss, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy", train=24, test=12)
     train(tmp_path / "one", 1, streamed=True)

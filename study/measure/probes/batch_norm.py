@@ -1,4 +1,4 @@
-"""The same network evaluated with BN's running statistics, with recalibrated ones, and with BN folded into its convolutions."""
+"""The network evaluated with BN's running statistics, with recalibrated ones, and with BN folded into its convolutions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from study.networks.network import Network
 
 
 def measure(subject: Subject) -> Iterator[Value]:
-    """`running`, `recalibrated` and `folded`, each as `loss_` (nats) and `error_` (percent); `layer` is `train`, the probe's
-    images, or `test`, the whole test set.
+    """`loss_` (nats) and `error_` (percent) with `running`, `recalibrated` and `folded` BN; `layer` is `train`, the
+    probe's images, or `test`, the whole test set.
 
-    `running` statistics are the moving averages of training. `recalibrated` ones are the means over whole batches (in
-    `bn_groups` parts) of the probe's training images, of each BN's batch mean and variance, with the trained weights:
-    where they give another result, the averages lag behind the weights, or training's augmentation made them others.
-    `folded` is `running` with each BN that follows a convolution directly made a part of it: equal but for rounding,
-    which `folded_difference` tells, the largest difference of a logit over the largest logit.
+    `running` statistics are the moving averages of training. `recalibrated` ones are means of each BN's batch mean and
+    variance over whole batches (in `bn_groups` parts) of the probe's training images, with the trained weights: another
+    result shows that the averages lag behind the weights, or that training's augmentation changed them. `folded` is
+    `running` with BN folded into the convolution before it: equal up to rounding. `folded_difference` is the largest
+    difference of a logit over the largest logit.
 
-    Source: section 4 of Li et al. 2018 takes BN in evaluation mode without asking; Wu & Johnson 2021 (arXiv 2105.07576)
-    on recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
+    Source: Li et al. 2018, section 4, takes BN in evaluation mode for granted; Wu & Johnson 2021 (arXiv 2105.07576) on
+    recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
     """
     network = subject.network.eval()
     folded, recalibrated = Folded(network), recalibrate(deepcopy(network), parts(subject))
@@ -42,7 +42,7 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 
 def _evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
-    """Loss, error and number of images."""
+    """Return loss, error and number of images."""
     loss, wrong, count = 0.0, 0, 0
     for images, labels in batches:
         logits = network(images)
@@ -53,14 +53,14 @@ def _evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> t
 
 
 def parts(subject: Subject) -> Iterator[Tensor]:
-    """The probe's images as BN sees them in training."""
+    """Yield the probe's images as BN sees them in training."""
     for images, _ in subject.batches():
         yield from images.chunk(subject.spec.recipe.bn_groups)
 
 
 @torch.no_grad()
 def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
-    """Have BN's statistics be the means of those of these batches (N, C, H, W); in place, in evaluation mode afterwards."""
+    """Set BN's statistics to the means over these batches (N, C, H, W), in place; end in evaluation mode."""
     modules = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in modules:
         module.reset_running_stats()

@@ -40,7 +40,7 @@ class Hessian(LinearOperator):  # type: ignore[misc]
 
     The network must be in evaluation mode, so that the loss of an image does not depend on the others. Images and
     labels are on its device; every image counts the same in batches of any size. `stopped` is asked before each batch,
-    and ends a product with `Stopped`; `progress` gets the number of products after each. Raises `ValueError`.
+    and ends a product with `Stopped`. Raises `ValueError`.
     """
 
     def __init__(
@@ -48,11 +48,10 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         network: nn.Module,
         batches: Sequence[tuple[Tensor, Tensor]],
         stopped: Callable[[], bool] = lambda: False,
-        progress: Callable[[int], None] = lambda products: None,
     ) -> None:
         if any(module.training for module in network.modules()):
             raise ValueError("the Hessian is of a network in evaluation mode; call network.eval() first")
-        self.network, self.batches, self.stopped, self.progress = network, batches, stopped, progress
+        self.network, self.batches, self.stopped = network, batches, stopped
         self.images = sum(len(labels) for _, labels in batches)
         if not self.images:
             raise ValueError("the Hessian is of the loss over some images; there are none")
@@ -71,7 +70,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
                 raise Stopped
             total += self._product(weights, direction, images, labels)
         self.products += 1
-        self.progress(self.products)
         return total.cpu().numpy()
 
     def _product(self, weights: dict[str, Tensor], direction: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:

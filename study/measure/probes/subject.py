@@ -51,11 +51,11 @@ class Subject:
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
         """Make a subject from a network's state (of a checkpoint or a `Program`)."""
         network = loaded(spec, state, images.channels, images.classes)
-        return cls(spec, _placed(network, images), images, count)
+        return cls(spec, network.placed(images.device), images, count)
 
     def initial(self) -> Network:
         """Build the network as its seed initialises it."""
-        return _placed(build(self.spec, self.images.channels, self.images.classes), self.images)
+        return build(self.spec, self.images.channels, self.images.classes).placed(self.images.device)
 
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield whole batches of `split`, not augmented: about `count` images in all, at least one batch.
@@ -73,12 +73,10 @@ class Subject:
 
         Asks `stopped` before each batch, and raises `Stopped`.
         """
-        first = 0
-        for size in self.images.evaluation_sizes(split):
+        for batch in self.images.every(split):
             if self.stopped():
                 raise Stopped
-            yield self.images.in_order(split, torch.tensor(first, device=self.images.device), size)
-            first += size
+            yield batch
 
     def looked_at(self, split: str = "train", count: int | None = None) -> int:
         """Count the images that `batches` yields."""
@@ -95,10 +93,6 @@ class Subject:
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         self.network.set_keys(torch.arange(len(labels), device=labels.device))
         return F.cross_entropy(self.network(images), labels)
-
-
-def _placed(network: Network, images: Feed) -> Network:
-    return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def weighted(network: Network) -> list[tuple[str, nn.Conv2d | nn.Linear]]:

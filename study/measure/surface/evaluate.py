@@ -56,8 +56,7 @@ class Evaluator:
     def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
         self.surface, self.spec, self.feed = surface, spec, feed
         device = feed.device
-        self.network = structure(spec, feed.channels, feed.classes).eval()
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = structure(spec, feed.channels, feed.classes).placed(device).eval()
         self.flat = Flat(self.network)
         self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
         self._vector = self.centre.clone()

@@ -15,11 +15,11 @@ from study.data.decode import ahead
 from study.data.stream import Choices, Place, centre_crop, choices, cut, random_crop, whole_image
 
 CHUNK = 32
-"""Images that a process decodes and sends at once: a third of a second's work, and 5 MB at 224 pixels."""
+"""Images decoded and sent at once: a third of a second's work, 5 MB at 224 pixels."""
 
 
 class Random(NamedTuple):
-    """What training sees of images: each array is (n,)."""
+    """The random part of training images; each array is (n,)."""
 
     keys: NDArray[np.int64]
     mirror: NDArray[np.bool_]
@@ -27,36 +27,36 @@ class Random(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Some images of `train` or `test` by their numbers, int64 (n,), and which part of each is wanted."""
+    """Images of `train` or `test` by their numbers, int64 (n,), and the part of each that is wanted."""
 
     split: str
     numbers: NDArray[np.int64]
     side: int
-    """What the shorter side is scaled to; `random` has its own range."""
+    """The scaled shorter side; `random` has its own range."""
     size: int | None
-    """Of the square that is cut out; None: the whole image."""
+    """The side of the square to cut out; None: the whole image."""
     random: Random | None = None
 
 
 class Chunk(NamedTuple):
-    """The images of a request, in its order."""
+    """The images of a request, in order."""
 
     request: Request
     pixels: Tensor
-    """uint8: all images one after another, so that they are sent as one."""
+    """uint8: all images in one tensor."""
     shapes: list[tuple[int, ...]]
     """(height, width, 3) of each."""
     alphas: NDArray[np.float64]
-    """(n, 3): of the colour shift; zero unless the request is `random`."""
+    """(n, 3): the colour shift; zero unless the request is `random`."""
 
     def images(self) -> list[Tensor]:
-        """Each image, uint8 (height, width, 3)."""
+        """Return each image, uint8 (height, width, 3)."""
         sizes = [height * width * channels for height, width, channels in self.shapes]
         parts = torch.split(self.pixels, sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def pin_memory(self) -> Chunk:
-        """Called by the loader, which by itself would make lists of the shapes."""
+        """Called by the loader, which would otherwise turn the shapes into lists."""
         return self._replace(pixels=self.pixels.pin_memory())
 
 

@@ -149,7 +149,7 @@ def test_a_trajectory_whose_snapshot_is_gone_says_so(
 ) -> None:
     bench = Bench(tmp_path, trained["residual"], digits, plane="pca")
     monkeypatch.setattr(RunFiles, "snapshots", lambda self: [])
-    with pytest.raises(StudyError, match="snapshot of iteration 0 is not there any more"):
+    with pytest.raises(StudyError, match="snapshot of iteration 0 is missing"):
         bench.measure(PATH)
 
 

@@ -80,17 +80,6 @@ def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], 
     assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
 
 
-def test_three_networks_span_a_plane(trained: dict[str, RunFiles], digits: Images) -> None:
-    """The plain network and its twin have the same tensors, and so lie in one space."""
-    run, others = trained["plain"], [trained["other"], trained["residual"]]
-    surface = surface_of(run, plane="interpolate", to=[other.run_id for other in others])
-    made = plane.make(surface, run, others, digits)
-    evaluator = Evaluator(surface, store.read_spec(run), made, digits)
-    last = {row["split"]: row for row in read_rows(others[0].curves)}
-    assert evaluator.at((1.0, 0.0))["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
-    assert -1 < made.facts["cosine"] < 1 and made.ranges == ((-0.5, 1.5), (-0.5, 1.5))
-
-
 def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
     copies: dict[str, RunFiles], digits: Images, tmp_path: Path
 ) -> None:
