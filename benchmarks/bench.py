@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 
 if not ALLOCATOR.items() <= os.environ.items():  # malloc reads them once, at the start of a process
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})

@@ -26,7 +26,7 @@ from study.data import ImageSet
 from study.data.decode import slow_progress
 from study.data.images import image_set
 from study.launch.attempt.provenance import usable_cores
-from study.launch.local.pool import CHECKPOINT_SECONDS
+from study.launch.local.train import CHECKPOINT_SECONDS
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training.engine import engine

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from study.errors import StudyError
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 
 TEXTBOOK = Path(__file__).with_name("textbook.py")
 

@@ -26,7 +26,7 @@ from study.config.identity import run_id
 from study.config.registry import PROBES
 from study.config.sweep import Value, resolve
 from study.data.images import image_set
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 from study.measure.probes import Subject, measure
 from study.store.layout import RunFiles
 from study.training.feeds.images import Images

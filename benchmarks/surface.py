@@ -41,7 +41,7 @@ from study.config.run import RunSpec
 from study.config.surface import Surface
 from study.config.sweep import one
 from study.data.images import ImageSet, image_set
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 from study.launch.attempt.runs import load_data
 from study.measure.probes.batch_norm import recalibrate
 from study.measure.surface.directions import random

@@ -67,7 +67,7 @@ def bare_step(environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    from study.launch.allocator import ALLOCATOR
+    from study.launch.attempt.provenance import ALLOCATOR
 
     environment = {**os.environ, **ALLOCATOR, "STUDY_EXECUTOR": "local", "OMP_NUM_THREADS": "1"}
     cores = len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
 """Starts Python for a module of this package, so that it runs the code that its parent runs.
 
-    python -P .../study/boot.py study.launch.local.worker --device cpu
+    python -P .../study/boot.py study.launch.local.worker cpu 0
 
 calls that module's `main`, in a process where `study` is the package that this file lies in, whatever else has that name.
 """

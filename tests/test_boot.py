@@ -1,4 +1,4 @@
-"""Every process of ours runs the code of its parent, whatever else lies beside it or is called `study`."""
+"""Each of our processes runs its parent's code, whatever else lies beside it or is called `study`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main():
 
 @pytest.fixture
 def strangers(tmp_path: Path) -> Path:
-    """A folder full of modules that are not what they are called."""
+    """A folder of modules that shadow well-known ones."""
     folder = tmp_path / "strangers"
     folder.mkdir()
     for name in NAMES:
@@ -52,11 +52,11 @@ def python(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_module_runs_in_the_package_around_it_and_so_does_what_it_spawns(tmp_path: Path, strangers: Path) -> None:
+def test_a_module_and_the_processes_it_spawns_use_the_package_around_it(tmp_path: Path, strangers: Path) -> None:
     clone = tmp_path / "clone"
     shutil.copytree(Path(study.__file__).parent, clone / "study", ignore=shutil.ignore_patterns("__pycache__"))
     (clone / "study" / "told.py").write_text(TOLD)
-    (clone / "queue.py").write_text("raise SystemExit('what lies beside the package runs')\n")
+    (clone / "queue.py").write_text("raise SystemExit('a module beside the package runs')\n")
     words = ("-P", str(clone / "study" / "boot.py"), "study.told")
     for folder in (strangers, clone):
         done = python(folder, *words, PYTHONPATH="")
@@ -75,7 +75,8 @@ def test_an_empty_entry_of_pythonpath_is_not_passed_on(
     assert {str(tmp_path), "/elsewhere"} <= set(path) and not {"", ".", str(strangers)} & set(path)
 
 
-def test_a_sweep_beside_such_modules_trains_measures_and_says_with_what(strangers: Path) -> None:
+@pytest.mark.slow
+def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strangers: Path) -> None:
     words = ("recipe.iterations=20", "network=plain", "--device", "cpu", "--workers", "1")
     command = ("-P", "-m", "study")  # the installed command has its own folder in place of the working directory
     for step in (

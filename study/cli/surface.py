@@ -1,125 +1,83 @@
-"""`study surface`, and what `study sweep` does about the surfaces that its file names. Heavy imports are inside."""
+"""`study surface`, which also measures the surfaces of `study sweep`. Heavy imports are inside."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import (
-    MOST,
-    DataRoot,
-    Device,
-    Executor,
-    Mode,
-    ProfileFile,
-    Results,
-    again,
-    complete_sweep,
-    sweep_files,
-)
-from study.errors import StudyError, one_line
+from study.cli.execute import execute, submit
+from study.cli.options import MOST, DataRoot, ProfileFile, Results, complain, complete_sweep, sweep_files
+from study.config.choices import BatchNorm, Device, Executor, Mode, Plane, Precision, Split
+from study.errors import StudyError
 
 if TYPE_CHECKING:
     from study.launch.machine import Machine
-    from study.launch.plan.surfaces import SurfaceAction
+    from study.launch.plan.surface import SurfaceAction
     from study.launch.slurm.profile import Profile
-    from study.launch.surfaces import Asked
-
-
-class Plane(StrEnum):
-    """What spans a surface."""
-
-    random = "random"
-    interpolate = "interpolate"
-    pca = "pca"
-    hessian = "hessian"
-
-
-class BatchNorm(StrEnum):
-    """Whose statistics BN takes at the points of a surface."""
-
-    frozen = "frozen"
-    recalibrated = "recalibrated"
-    batch = "batch"
-
-
-class Split(StrEnum):
-    """Whose loss and error."""
-
-    train = "train"
-    test = "test"
-    both = "both"
-
-
-class Precision(StrEnum):
-    """Of convolutions and products."""
-
-    fp32 = "fp32"
-    tf32 = "tf32"
-    bf16 = "bf16"
+    from study.launch.surface import SurfaceRequest
 
 
 def surface(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)],
-    plane: Annotated[Plane | None, typer.Option(help="what spans it [default: random]")] = None,
-    points: Annotated[str | None, typer.Option(help="51, or 51x31 for unequal axes [default: 51]")] = None,
-    range_: Annotated[
-        str | None, typer.Option("--range", help="1 for -1 to 1, or 0:2, or one such for each axis: -1:1,0:2")
-    ] = None,
-    line: Annotated[bool, typer.Option("--line", help="a line instead of a plane")] = False,
-    planes: Annotated[int | None, typer.Option(min=1, help="how many random planes [default: 1]")] = None,
+    plane: Annotated[Plane | None, typer.Option(help="what spans the plane [default: random]")] = None,
+    points: Annotated[str | None, typer.Option(help="points per axis: 51, or 51x31 [default: 51]")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="1 for -1 to 1; 0:2; or one per axis: -1:1,0:2")] = None,
+    line: Annotated[bool, typer.Option("--line", help="measure a line instead of a plane")] = False,
+    planes: Annotated[int | None, typer.Option(min=1, help="number of random planes [default: 1]")] = None,
     to: Annotated[
         list[str] | None,
-        typer.Option(help="with --plane interpolate: another run, or seed=1; give it twice for a plane"),
+        typer.Option(help="for interpolate: another run, or seed=1; twice for a plane"),
     ] = None,
     centred: Annotated[
-        bool, typer.Option("--centred", help="with --plane pca: about the snapshots' mean, as Li et al.'s code")
+        bool, typer.Option("--centred", help="for pca: centre on the snapshots' mean, as in Li et al.'s code")
     ] = False,
     trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="project the training's snapshots on the plane; pca always does")
+        bool, typer.Option("--trajectory", help="project the training snapshots onto the plane; always on for pca")
     ] = False,
-    data: Annotated[Split | None, typer.Option(help="[default: both]")] = None,
-    subset: Annotated[int | None, typer.Option(min=1, help="training images [default: all]")] = None,
-    bn: Annotated[BatchNorm | None, typer.Option(help="whose statistics BN takes [default: frozen]")] = None,
+    data: Annotated[Split | None, typer.Option(help="images [default: both]")] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="number of training images [default: all]")] = None,
+    bn: Annotated[BatchNorm | None, typer.Option(help="BN statistics [default: frozen]")] = None,
     precision: Annotated[Precision | None, typer.Option(help="[default: fp32]")] = None,
-    orthogonal: Annotated[bool, typer.Option("--orthogonal", help="the second direction at right angles")] = False,
-    refine: Annotated[int | None, typer.Option(min=0, help="halve cells in which the surface bends, so often")] = None,
-    curvature: Annotated[
-        bool, typer.Option("--curvature", help="the Hessian's extreme eigenvalues, too: slow")
+    orthogonal: Annotated[
+        bool, typer.Option("--orthogonal", help="make the second direction orthogonal to the first")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    curvature: Annotated[
+        bool, typer.Option("--curvature", help="measure the Hessian's extreme eigenvalues too (slow)")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
     mode: Annotated[
-        Mode, typer.Option(help="missing: what is not there yet; retry: failed parts too; force: all again")
-    ] = Mode.missing,
-    executor: Annotated[Executor, typer.Option(envvar="STUDY_EXECUTOR", help="who measures")] = Executor.auto,
+        Mode, typer.Option(help="missing: unmeasured points; retry: failed ones too; force: all again")
+    ] = "missing",
+    executor: Annotated[
+        Executor,
+        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
+    ] = "auto",
     profile: ProfileFile = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs for each surface")] = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs per surface")] = None,
+    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="processes [default: one per GPU, else per core]")
+        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="of a worker [default: the cores shared out]")
+        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Measure the loss over planes of weights around the trained networks of a sweep, or of one run.
+    """Measure the loss over planes of weights around trained networks.
 
-    Without any setting, the surfaces that the sweep's file names, or else a random plane of 51 x 51 points for each run.
-    Stop it with Ctrl-C at any time: the same command goes on where it was. A sweep file's `surfaces` has a few settings more
-    (docs/surfaces.md).
+    Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
+    time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
     """
     from study.data import default_root
-    from study.launch import surfaces
+    from study.launch import surface as surfaces
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
-    from study.launch.slurm.where import adopt_orphans
+    from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import choose_executor
 
     given = {
@@ -135,17 +93,14 @@ def surface(
         "bn": bn,
         "precision": precision,
         "orthogonal": orthogonal or None,
-        "refine": refine,
         "curvature": curvature or None,
     }
-    settings = {
-        key: str(value) if isinstance(value, StrEnum) else value for key, value in given.items() if value is not None
-    }
-    asked = surfaces.asked(sweep_files(what, results), settings, to or ())
-    machine = Machine(data_root or default_root(), choose_executor(executor.value), device.value, workers, threads)
+    settings = {key: value for key, value in given.items() if value is not None}
+    request = surfaces.request(sweep_files(what, results), settings, to or ())
+    machine = Machine(data_root or default_root(), choose_executor(executor), device, workers, threads)
     if machine.executor == "slurm" and not dry_run:
-        adopt_orphans(asked.files.results)
-    raise typer.Exit(measure(asked, machine, load_profile(profile), mode.value, jobs, dry_run) or 0)
+        adopt_orphans(request.files.results)
+    raise typer.Exit(measure(request, machine, load_profile(profile), mode, jobs, dry_run) or 0)
 
 
 def _points(text: str) -> int | list[int]:
@@ -168,89 +123,69 @@ def _ranges(text: str) -> float | list[list[float]]:
 
 
 def measure(
-    asked: Asked,
+    request: SurfaceRequest,
     machine: Machine,
     profile: Profile,
-    mode: Literal["missing", "retry", "force"] = "missing",
+    mode: Mode = "missing",
     jobs: int | None = None,
     dry_run: bool = False,
 ) -> int | None:
-    """Have surfaces measured, and say what came of it; the exit code, or None where they were handed to a cluster."""
-    from study.launch import surfaces
-    from study.launch.plan.surfaces import count
+    """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
+    from study.launch import surface as surfaces
+    from study.launch.plan.surface import count
 
-    actions = asked.plan(mode)
+    actions = request.plan(mode)
     if dry_run:
-        print("\n".join(plan_lines(actions)))
+        for action in actions:
+            reason = f"  ({action.reason})" if action.reason else ""
+            print(f"{action.verb:<7} {action.title}  {action.files.run_id}{reason}")
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
-    wrong = surfaces.check(actions, asked, machine)
+    wrong = surfaces.check(actions, request, machine)
     usable = surfaces.sound(actions, wrong)
     if wrong and not count(usable):
         raise StudyError(*wrong.values())
-    for line in wrong.values():
-        print(f"study: {one_line(line)}", file=sys.stderr)
+    complain(*wrong.values())
     if machine.executor == "slurm":
-        if _submit(asked, usable, machine, profile, jobs):
+        if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
+            handed = f"{sum(bool(action.chunks) for action in usable)} of {len(request.surfaces)} surfaces"
+            submit(request.files, packs, surfaces.single_task(profile), machine, "chunks", handed)
             return 1 if wrong else None
-    elif count(usable) and not _measure_here(asked, usable, machine):
-        print("interrupted; what is measured is kept. To go on, give the same command again:", file=sys.stderr)
-        print(f"  {again()}", file=sys.stderr)
+    elif count(usable) and not _measure_here(request, usable, machine):
         return 130
-    return max(_show(asked, count(usable) > 0), int(bool(wrong)))
+    return max(_show(request, count(usable) > 0), int(bool(wrong)))
 
 
-def plan_lines(actions: Sequence[SurfaceAction]) -> list[str]:
-    """What `--dry-run` says of each surface."""
-    lines = []
-    for action in actions:
-        reason = f"  ({action.reason})" if action.reason else ""
-        lines.append(f"{action.verb:<7} {action.title}  {action.files.run_id}{reason}")
-    return lines
+def _measure_here(request: SurfaceRequest, actions: Sequence[SurfaceAction], machine: Machine) -> bool:
+    """Measure on this machine, again if points turn out to be damaged; False when interrupted."""
+    from study.launch import surface as surfaces
+    from study.launch.local.pool import pool_of
+    from study.launch.local.terminal import surfaces_shown
+    from study.launch.plan.surface import count
+
+    pool, names = pool_of(machine, request.chunks), {action.files.run_id for action in actions}
+    print(f"{request.files.name}: {count(actions)} of {len(request.surfaces)} surfaces to measure")
+    while packs := surfaces.open_packs(actions):
+        actions = [action for action in request.plan() if action.files.run_id in names]
+        shown, ready = surfaces_shown(actions), count(actions, "keep")
+        if not execute(packs, pool, machine, shown, ready, "surfaces", "measured"):
+            return False
+        actions = [action for action in request.plan() if action.files.run_id in names]
+    return True
 
 
-def _submit(
-    asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, profile: Profile, jobs: int | None
-) -> int:
-    """Hand to the cluster what is to be measured; the number of jobs, 0 where nothing was left for it."""
-    from study.launch import surfaces
-
-    name, accepted = asked.files.name, 0
-    for submission in surfaces.submit(asked, actions, machine, profile, jobs):
-        accepted += len(submission.packs)
-        print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs of chunks accepted")
-    if accepted:
-        handed = sum(bool(action.chunks) for action in actions)
-        print(f"{handed} of {len(asked.surfaces)} surfaces are in the queue, in {accepted} jobs. Next:")
-        print(f"  study status {name} --watch\n  study cancel {name}")
-        print(f"  {again()}    # again, when they are through: what is missing, and the table")
-    return accepted
-
-
-def _measure_here(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine) -> bool:
-    from rich.console import Console
-
-    from study.launch import surfaces
-    from study.launch.plan.surfaces import count
-    from study.launch.surface_view import SurfaceTerminal
-
-    console = Console()
-    print(f"{asked.files.name}: {count(actions)} of {len(asked.surfaces)} surfaces to measure")
-    return surfaces.execute(asked, actions, machine, lambda work: SurfaceTerminal(work, console))
-
-
-def _show(asked: Asked, worked: bool) -> int:
-    """Print a line for each surface, and the table's path; 1 where one failed, or is not through after work on it."""
-    from study.launch import surfaces
-    from study.launch.plan.runs import WORK
-    from study.launch.plan.surfaces import count
+def _show(request: SurfaceRequest, worked: bool) -> int:
+    """Print a line for each surface and the path of the table; returns the exit code."""
+    from study.launch import surface as surfaces
+    from study.launch.plan.state import WORK
+    from study.launch.plan.surface import count
     from study.store.collect import collect
 
-    actions = asked.plan()
+    actions = request.plan()
     surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
-            run = asked.runs[action.surface.run]
+            run = request.runs[action.surface.run]
             print(surfaces.summary(action, run))
             for warning in surfaces.doubts(action, run):
                 print(f"WARNING: {warning}", file=sys.stderr)
@@ -264,11 +199,13 @@ def _show(asked: Asked, worked: bool) -> int:
         )
     left = count(actions, "wait", *WORK)
     if left and worked:
-        print(f"note: {left} surfaces are not through; the same command goes on with them")
+        print(f"note: {left} surfaces are unfinished; rerun to continue")
     if held := count(actions, "hold"):
-        print(f"{held} surfaces are held back until their runs are trained")
-    if asked.files.sweep.exists():
-        collect(asked.files)
-        if asked.files.surfaces_table.exists():
-            print(f"surfaces: {asked.files.surfaces_table}; draw them with `study figure contours {asked.files.name}`")
+        print(f"{held} surfaces are waiting until their runs are trained")
+    if request.files.sweep.exists():
+        collect(request.files)
+        if request.files.surfaces_table.exists():
+            print(
+                f"surfaces: {request.files.surfaces_table}; draw them with `study figure contours {request.files.name}`"
+            )
     return int(bool(failed) or (worked and left > 0))

@@ -1,10 +1,8 @@
-"""The verb that trains: what is missing of a sweep, and what is shown when it is done. Heavy imports are inside, as in
-`study.cli.app`."""
+"""`study sweep`. As in `study.cli.app`, heavy imports are inside."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli import surface as surfacing
+from study.cli.execute import execute, submit
 from study.cli.options import (
     MOST,
     DataRoot,
-    Device,
-    Executor,
-    Mode,
     ProfileFile,
     Results,
-    again,
     at_home,
     complain,
     finite,
     results_folder,
 )
+from study.config.choices import Device, Executor, Mode
 from study.errors import StudyError, printable
 from study.text import counted
 
@@ -47,45 +43,46 @@ def _complete_sweep_file(incomplete: str) -> list[str]:
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="a sweep file, or a ready one", autocompletion=_complete_sweep_file)
+        str,
+        typer.Argument(
+            metavar="FILE", help="a sweep file, or the name of a ready one", autocompletion=_complete_sweep_file
+        ),
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
     mode: Annotated[
-        Mode, typer.Option(help="missing: what is not there yet; retry: failed runs too; force: all again")
-    ] = Mode.missing,
+        Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")
+    ] = "missing",
     executor: Annotated[
         Executor,
-        typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
-    ] = Executor.auto,
+        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
+    ] = "auto",
     profile: ProfileFile = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
+        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="threads of a worker [default: the cores shared out]")
+        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
     ] = None,
     checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, callback=finite, help="training time that a crash may cost")
+        float, typer.Option(min=0, callback=finite, help="seconds between checkpoints")
     ] = 60.0,
     watchdog: Annotated[
         float | None,
         typer.Option(
-            metavar="MINUTES", min=0.1, callback=finite, help="end what takes no step for so long; its runs go on"
+            metavar="MINUTES", min=0.1, callback=finite, help="kill workers that make no progress for MINUTES"
         ),
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
-    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="folder for the figures")] = Path(
-        "figures"
-    ),
+    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="figures folder")] = Path("figures"),
 ) -> None:
-    """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
+    """Train the unfinished runs of a sweep file.
 
-    Stop it with Ctrl-C at any time: the same command goes on where it was.
+    Then print the final errors and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
     """
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
@@ -93,19 +90,19 @@ def sweep(
     from study.launch.images import compared
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
-    from study.launch.slurm.where import adopt_orphans
+    from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import check, choose_executor, plan_sweep, record
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)
-    planned = plan_sweep(named, results_folder(results), mode.value)
+    planned = plan_sweep(named, results_folder(results), mode)
     root = data_root or default_root()
     if dry_run:
         _print_plan(*compared(planned, root))
         return
-    chosen = choose_executor(executor.value)
+    chosen = choose_executor(executor)
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(root, chosen, device.value, workers, threads, checkpoint_seconds, patience)
+    machine = Machine(root, chosen, device, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
         _print_remarks(planned)
@@ -118,11 +115,7 @@ def sweep(
         )
     if chosen == "slurm":
         adopt_orphans(planned.files.results)
-        if planned.work:
-            _submit(planned, machine, cluster)
-    elif planned.work and not _train(planned, machine):
-        print("interrupted. To go on from the last checkpoints, give the same command again:", file=sys.stderr)
-        print(f"  {again()}", file=sys.stderr)
+    if planned.work and not _train(planned, machine, cluster):
         raise typer.Exit(130)
     if not planned.work:
         print(_nothing_to_do(planned))
@@ -136,17 +129,17 @@ def sweep(
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
-    """Have the surfaces measured that the sweep names, as far as their runs are trained; as `study.cli.surface.measure`."""
+    """Measure the surfaces that the sweep names, if their runs are trained; as `study.cli.surface.measure`."""
     sweep = planned.sweep
     if not (chosen := _chosen_surfaces(sweep)):
         return 0
-    from study.launch.surfaces import of_sweep
+    from study.launch.surface import of_sweep
 
-    asked = of_sweep(planned.files, chosen, sweep.whole)
-    # Those of a run that starts over are forgotten with it.
+    request = of_sweep(planned.files, chosen, sweep.whole)
+    # A run that starts over takes its surfaces with it.
     try:
-        return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
-    except StudyError as error:  # the runs' own results are there all the same, and shown
+        return surfacing.measure(request, machine, profile, "retry" if mode == "retry" else "missing")
+    except StudyError as error:  # the runs' own results are shown all the same
         complain(*error.args)
         return 2
 
@@ -156,16 +149,25 @@ def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
     return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
 
 
-def _submit(planned: Planned, machine: Machine, profile: Profile) -> None:
-    from study.launch.sweep import submit
+def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
+    """Have the runs trained; False when interrupted."""
+    from study.launch.local.pool import pool_of
+    from study.launch.local.terminal import runs_shown
+    from study.launch.sweep import open_packs
+    from study.store.collect import collect
 
-    name, jobs = planned.sweep.name, 0
-    for submission in submit(planned, machine, profile):
-        jobs += len(submission.packs)
-        print(f"{name}: job {submission.job_id}: {len(submission.packs)} packs accepted")
-    print(f"{len(planned.work)} of {len(planned.actions)} runs are in the queue, in {jobs} jobs. Next:")
-    print(f"  study status {name} --watch\n  study logs RUN -f\n  study cancel {name}")
-    print(f"  {again()}    # again, when they are through: what is missing, table, figures")
+    work, files = planned.work, planned.files
+    count = f"{len(work)} of {len(planned.actions)} runs"
+    if machine.executor == "slurm":
+        submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", count)
+        return True
+    pool = pool_of(machine, len(planned.sweep.runs))
+    print(f"{files.name}: {count} to train, into {files.folder}/")
+    packs = open_packs(planned, pool.pack_size, len(pool.devices))
+    shown, ready = runs_shown(work, planned.sweep.runs), planned.count("keep")
+    complete = execute(packs, pool, machine, shown, ready, "runs", "trained")
+    collect(files)
+    return complete
 
 
 def _print_plan(planned: Planned, said: list[str]) -> None:
@@ -193,7 +195,7 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
 
 
 def _print_remarks(planned: Planned) -> None:
-    """What the runs to train set to no effect: a line for each recipe and network fields that are remarked alike."""
+    """Print settings without effect in the runs to train, a line for each recipe."""
     from study.config.remarks import remarks
 
     said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
@@ -203,7 +205,7 @@ def _print_remarks(planned: Planned) -> None:
 
 
 def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
-    """`he2015_cifar learning_rate=0.03`: a named recipe, and what else is changed of it than the fields already told."""
+    """`he2015_cifar learning_rate=0.03`: the recipe's name and its changed fields, but for those in `told`."""
     from study.config.differences import text
     from study.config.recipes import changes
 
@@ -212,36 +214,23 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
     return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
 
 
-def _train(planned: Planned, machine: Machine) -> bool:
-    from rich.console import Console
-
-    from study.launch.local.terminal import Terminal
-    from study.launch.sweep import execute
-
-    work = planned.work
-    print(f"{planned.sweep.name}: {len(work)} of {len(planned.actions)} runs to train, into {planned.files.folder}/")
-    with Terminal(work, planned.count("keep"), Console(), planned.sweep.runs) as view:
-        _, complete = execute(planned, machine, view)
-    return complete
-
-
 def _nothing_to_do(planned: Planned) -> str:
     total, kept = len(planned.actions), planned.count("keep")
     others = []
     if waiting := planned.count("wait"):
         others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
     if held := planned.count("hold"):
-        others.append(f"{held} held back until the runs that they start from are trained (see --dry-run)")
+        others.append(f"{held} waiting for the runs they start from (see --dry-run)")
     if failed := planned.count("leave"):
         others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
     left = "train" if _chosen_surfaces(planned.sweep) else "do"
     return f"{planned.sweep.name}: nothing is left to {left}; " + ", ".join(
-        [f"{kept} of {total} runs are there", *others]
+        [f"{kept} of {total} runs are finished", *others]
     )
 
 
 def _show_results(planned: Planned, figures: Path) -> int:
-    """Print the table of final errors and the figures' paths; the exit code of what was asked for."""
+    """Print the table of final errors and the paths of the figures; returns the exit code."""
     from study.plotting.refresh import refresh
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
@@ -253,7 +242,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     if not curves.empty:
         print()
         print(render(final_errors(curves, runs), "text"), end="")
-    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # of this call; the table above is of the whole sweep
+    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # the table above is of the whole sweep
     failed = runs[runs["state"] == "failed"]
     for _, run in failed.iterrows():
         print(printable(f"failed: {run['run_id']}: {run['message']}"))
@@ -267,6 +256,6 @@ def _show_results(planned: Planned, figures: Path) -> int:
     if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
         others = int((runs["state"] == "running").sum())  # this command's own workers have ended
         told = f", {others} of them in training by another process" if others else ""
-        print(f"note: {left} runs are not through{told}; the same command goes on with them")
+        print(f"note: {left} runs are unfinished{told}; rerun to continue")
         return 1
     return 1 if len(failed) else 0

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from study.config.choices import BatchNorm, Plane, Precision, Split
 from study.config.fields import Model, as_tuple, wrong
 from study.config.run import PROBE_IMAGES
 
@@ -21,12 +22,14 @@ SCHEMA = 1
 NEUTRAL: dict[str, Any] = {"centred": False, "ignore": "biasbn", "trajectory": False}
 """Fields added since schema 1, each with the value under which older surfaces were measured; as for runs."""
 
+REMOVED: dict[str, Any] = {"refine": 0, "tolerance": None}
+"""Settings that version 1 had, with the values that ids still contain."""
+
 POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
 """Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
 unless told otherwise: 0 is one of them, and so are the other networks."""
 RANGES = {"random": (-1.0, 1.0), "hessian": (-1.0, 1.0), "interpolate": (-0.5, 1.5)}
 """Of each axis, unless told otherwise; that of `pca` is what the trajectory needs."""
-TOLERANCE = 0.02
 MAX_POINTS = 1_000_000
 FARTHEST = 1e30
 """Of the ends of an axis: what is computed of them stays a number in float32."""
@@ -42,7 +45,7 @@ class Surface(Model):
     """One surface. Field errors name the valid choices."""
 
     run: str = Field(description="id of the run whose network is the centre")
-    plane: Literal["random", "interpolate", "pca", "hessian"] = Field(
+    plane: Plane = Field(
         default="random",
         description="random directions; differences to other runs' networks; principal directions of the trajectory; "
         "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
@@ -79,23 +82,16 @@ class Surface(Model):
         "the end, as their text",
     )
     trajectory: bool = Field(default=False, description="project the run's snapshots on the plane; pca always does")
-    data: Literal["train", "test", "both"] = Field(default="both", description="whose loss and error")
+    data: Split = Field(default="both", description="whose loss and error")
     subset: int | None = Field(default=None, ge=1, description="training images; default all")
-    bn: Literal["frozen", "recalibrated", "batch"] = Field(
+    bn: BatchNorm = Field(
         default="frozen",
         description="BN's statistics: the centre's; those of training images at each point; or each batch's own",
     )
     bn_images: int | None = Field(
         default=None, ge=2, description=f"with bn: recalibrated: training images; default {PROBE_IMAGES}"
     )
-    precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
-    refine: int = Field(default=0, ge=0, le=6, description="how often cells are halved in which the surface bends")
-    tolerance: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description=f"with refine: share of the loss that interpolation may be off; default {TOLERANCE}",
-    )
+    precision: Precision = Field(default="fp32", description="of convolutions and products")
     curvature: bool = Field(
         default=False, description="the Hessian's largest and smallest eigenvalue at every point, too: costly"
     )
@@ -112,6 +108,9 @@ class Surface(Model):
         if not isinstance(given, Mapping):
             return given
         values = dict(given)
+        for field, neutral in REMOVED.items():  # in the specs of surfaces measured by version 1
+            if field in values and values[field] == neutral:
+                del values[field]
         plane, to = values.get("plane", "random"), values.get("to") or ()
         if (dims := values.get("dims")) is None:
             dims = values["dims"] = len(to) if plane == "interpolate" and len(to) in (1, 2) else 2
@@ -124,7 +123,6 @@ class Surface(Model):
         for field, when, default in (
             ("normalisation", plane == "random", "filter"),
             ("bn_images", values.get("bn") == "recalibrated", PROBE_IMAGES),
-            ("tolerance", values.get("refine"), TOLERANCE),
             ("curvature_images", values.get("curvature") is True or plane == "hessian", PROBE_IMAGES),
         ):
             if when and values.get(field) is None:
@@ -227,13 +225,12 @@ class Surface(Model):
             raise wrong("goes with filters, layers or the model, not with normalisation: weight")
         return orthogonal
 
-    @field_validator("bn_images", "tolerance", "curvature_images")
+    @field_validator("bn_images", "curvature_images")
     @classmethod
     def _of_its_owner(cls, value: Any, above: ValidationInfo) -> Any:
         data, field = above.data, above.field_name
         owners = {
             "bn_images": ("bn: recalibrated", data.get("bn", "recalibrated") == "recalibrated"),
-            "tolerance": ("refine", data.get("refine", 1)),
             "curvature_images": (
                 "curvature or plane: hessian",
                 data.get("curvature", True) or data.get("plane", "hessian") == "hessian",
@@ -269,7 +266,6 @@ class Surface(Model):
         words += [] if not self.trajectory else ["with trajectory"]
         words += [] if self.subset is None else [f"{self.subset:,} images"]
         words += [] if self.precision == "fp32" else [self.precision]
-        words += [] if not self.refine else [f"refined {self.refine} times"]
         words += [] if not self.curvature else ["with curvature"]
         return ", ".join(words)
 
@@ -301,6 +297,8 @@ def surface_id(surface: Surface) -> str:
     for field, value in NEUTRAL.items():
         if fields[field] == value:
             del fields[field]
-    text = json.dumps({"schema": SCHEMA, "surface": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        {"schema": SCHEMA, "surface": fields | REMOVED}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
     readable = surface.run.rpartition("-")[0]
     return f"{readable}-{surface.plane}-{surface.bn}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -10,9 +10,8 @@ from typing import Any
 from study.config.run import FOLDERS
 from study.data import Survey, survey
 from study.errors import StudyError
-from study.launch.plan.runs import WORK
+from study.launch.plan.state import WORK
 from study.launch.sweep import Planned
-from study.store import runs as store
 from study.store.images import ONE_SET
 
 OTHERS = "trained on other images than are there now"
@@ -58,7 +57,7 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
 
 
 def _differs(planned: Planned, run_id: str, now: Survey) -> str:
-    before = store.status(planned.files.run(run_id), curves=False).data_digest
+    before = planned.states[run_id].disk.data_digest
     if before is None or now.fingerprint == before:
         return ""
     return OTHERS if now.fingerprint else PERHAPS if now.changed else ""

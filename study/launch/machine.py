@@ -1,4 +1,4 @@
-"""Where and how tasks are worked on: nothing of it is part of an identity."""
+"""Where and how tasks are worked on: none of it is part of an identity."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from study.config.choices import Executor
 from study.config.run import RunSpec
-from study.launch.local.pool import CHECKPOINT_SECONDS
 
-if TYPE_CHECKING:
-    pass
-
-Executor = Literal["auto", "slurm", "local", "debug"]
+CHECKPOINT_SECONDS = 60.0
+"""Training time between two checkpoints: what a crash costs at most."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how a sweep is trained: nothing of it is part of a run's identity."""
+    """Where and how tasks are worked on."""
 
     data_root: Path
     executor: Executor = "auto"
@@ -28,16 +25,13 @@ class Machine:
     threads: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     watchdog: float = math.inf
-    """Seconds without a step after which a process that trains is ended, to go on from the checkpoint."""
+    """Seconds without progress after which a process is killed; its tasks go on from their checkpoints."""
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
     """Have every data set of these runs ready, downloading or decoding as needed.
 
-    Raises
-    ------
-    StudyError
-        One cannot be had; says which file is missing where, and how to provide it.
+    Raises StudyError if one cannot be had; it says which file is missing where, and how to provide it.
     """
     from study import data  # late, as all that a dry run does not need
 

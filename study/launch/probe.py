@@ -19,8 +19,9 @@ from study.config.registry import PROBES
 from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data, log_into
-from study.launch.local import pool as local
+from study.launch.attempt.runs import load_data
+from study.launch.attempt.task import log_into
+from study.launch.local.pool import pool
 from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
@@ -83,7 +84,7 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
 
 def chosen_device(device: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises StudyError for a GPU that is not there."""
-    return torch.device(local.pool(1, device).devices[0])
+    return torch.device(pool(1, device).devices[0])
 
 
 def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:

@@ -19,8 +19,10 @@ from study.config.differences import differing, label, settings
 from study.config.run import RunSpec, recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
-from study.launch.plan.runs import WORK
-from study.launch.slurm.where import places
+from study.launch.plan.state import TaskState, decide
+from study.launch.plan.surface import SurfaceAction
+from study.launch.slurm.submissions import places
+from study.launch.surface import of_sweep
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
@@ -31,8 +33,7 @@ from study.store.surfaces import read_spec as read_surface
 from study.text import counted, duration
 
 if TYPE_CHECKING:
-    from study.launch.plan.surfaces import SurfaceAction
-    from study.launch.slurm.submit import Place
+    from study.launch.slurm.submissions import Place
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     specs = [recorded(fields) for _, fields, _ in states]
     fields = differing(specs)
     records = [
-        _record(run, spec, now, where.get(run.run_id), trouble)
+        _record(run, spec, decide(now, where.get(run.run_id), trouble))
         | {
             "label": label(spec, fields),
             "settings": settings(spec, fields),
@@ -116,24 +117,8 @@ def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
         return {}, str(error)
 
 
-def _with_queue(now: store.RunStatus, place: Place | None, trouble: str) -> tuple[str, str]:
-    """State and message of a run, the queue's word added to the disk's."""
-    state, message = str(now.state), now.message
-    if place is not None and place.waiting and state == "failed":
-        return "queued", f"{place}; failed before: {message}"
-    if state not in ("pending", "interrupted"):
-        return state, message
-    if place is None:
-        return ("unknown", trouble) if trouble else (state, message)
-    if place.waiting:
-        return "queued", "; ".join(filter(None, [str(place), message]))
-    words = place.last_words()
-    told = "; ".join(filter(None, [f"{place}: {words}" if words else str(place), message]))
-    return ("unknown" if place.job.state == "UNKNOWN" else state), told
-
-
-def _record(files: RunFiles, spec: RunSpec, now: store.RunStatus, place: Place | None, trouble: str) -> dict[str, Any]:
-    state, message = _with_queue(now, place, trouble)
+def _record(files: RunFiles, spec: RunSpec, task: TaskState) -> dict[str, Any]:
+    now = task.disk
     live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
     return {
         "run_id": files.run_id,
@@ -143,22 +128,20 @@ def _record(files: RunFiles, spec: RunSpec, now: store.RunStatus, place: Place |
         "recipe": spec.recipe.name,
         "seed": spec.seed,
         "title": " ".join(filter(None, [spec.title, spec.variant])),
-        "state": state,
+        "state": task.state,
         "iteration": now.iteration,
         "iterations": spec.recipe.iterations,
         "attempts": now.attempts,
         "error": now.error,
         **live,
-        "job": place and place.job.job_id,
-        "message": message,
+        "job": task.job,
+        "message": task.message,
         "folder": str(files.folder),
     }
 
 
 def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     """One plain record a surface: those that the sweep names, and those that were measured besides."""
-    from study.launch.surfaces import of_sweep  # not above: that module looks for runs here
-
     files = SweepFiles(files.results, files.name)
     if not files.sweep.exists():  # trained elsewhere
         return []
@@ -169,8 +152,8 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     named = _known(sweep.get("surfaces", {}))
     there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
     where, trouble = _places(files)
-    actions = of_sweep(files, named | there, specs).plan(where=where)
-    return [_surface_record(action, where, trouble) for action in actions]
+    actions = of_sweep(files, named | there, specs).plan(where=where, trouble=trouble)
+    return [_surface_record(action) for action in actions]
 
 
 def _known(surfaces: Mapping[str, Any]) -> dict[str, Surface]:
@@ -184,33 +167,17 @@ def _known(surfaces: Mapping[str, Any]) -> dict[str, Surface]:
     return found
 
 
-def _surface_record(action: SurfaceAction, where: Mapping[str, Place], trouble: str) -> dict[str, Any]:
-    state, message = _surface_with_queue(action, where, trouble)
+def _surface_record(action: SurfaceAction) -> dict[str, Any]:
     return {
         "surface_id": action.files.run_id,
         "run_id": action.surface.run,
         "title": action.title,
-        "state": state,
+        "state": action.state,
         "points_sealed": action.sealed,
         "points": action.points,
-        "message": message,
+        "message": "" if action.verb in ("start", "keep") and action.state != "unknown" else action.reason,
         "folder": str(action.files.folder),
     }
-
-
-def _surface_with_queue(action: SurfaceAction, where: Mapping[str, Place], trouble: str) -> tuple[str, str]:
-    """As `_with_queue`: where the queue has, or had, the chunks of a surface that nobody measures."""
-    message = "" if action.verb in ("start", "keep") else action.reason
-    if action.verb not in WORK or action.state not in ("pending", "interrupted"):
-        return action.state, message
-    if trouble:
-        return "unknown", trouble
-    lost = [where[chunk.run_id] for chunk in action.chunks if chunk.run_id in where]
-    if not lost:
-        return action.state, message
-    state = "unknown" if any(place.job.state == "UNKNOWN" for place in lost) else action.state
-    words = next((f"{place}: {place.last_words()}" for place in lost if place.last_words()), str(lost[0]))
-    return state, f"{message}; {words}" if message else words
 
 
 def surfaces_picture(records: list[dict[str, Any]]) -> Group:

@@ -1,36 +1,37 @@
-"""A sweep from plan to result: what has to be done, having it done, and what is shown for it."""
+"""A sweep: what has to be done about its runs, and getting them ready for whoever does it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study.config.choices import Executor
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
-from study.launch import origins
-from study.launch.local import pool as local
-from study.launch.machine import Executor, Machine, prepare_data
-from study.launch.plan.runs import WORK, Action, Mode, packs, plan
-from study.launch.slurm.where import places
+from study.launch.local.pool import pool_of
+from study.launch.machine import Machine, prepare_data
+from study.launch.plan.runs import hold_dependents, packs
+from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
+from study.launch.slurm.queue import on_a_cluster
+from study.launch.slurm.submissions import places
 from study.store import runs as store
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Submission
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A sweep, where it lies, and what has to be done about each of its runs."""
+    """A sweep, its files, the states of its runs, and what to do about each."""
 
     sweep: Sweep
     files: SweepFiles
     actions: list[Action]
+    states: dict[str, TaskState]
 
     @property
     def work(self) -> dict[str, RunSpec]:
@@ -43,90 +44,48 @@ class Planned:
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
-    """Look at the disk, and at the queue where anything was submitted to one, and plan. Trains and submits nothing.
+    """Look at the disk, and at the queue if anything was submitted to one, and plan. Trains and submits nothing.
 
     Raises
     ------
     StudyError
-        A run starts from one that is neither there nor in the sweep, or that can't be stretched so; or a link leads out of
-        the results folder.
+        A run starts from one that is neither on disk nor in the sweep, or that can't be stretched to it; or a link leads
+        out of the results folder.
     """
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
-    runs = {run_id: files.run(run_id) for run_id in sweep.runs}
-    for run in runs.values():
+    where = places(results)
+    states = {}
+    for run_id in sweep.runs:
+        run = files.run(run_id)
         run.refuse_elsewhere()
-    disk = {run_id: store.status(run) for run_id, run in runs.items()}
-    queued = {run_id: str(place) for run_id, place in places(results).items() if place.waiting}
-    actions = plan(sweep.runs, disk, queued, mode)
-    return Planned(sweep, files, origins.settle(actions, sweep.runs, disk, results))
-
-
-def submit(planned: Planned, machine: Machine, profile: Profile) -> Iterator[Submission]:
-    """Hand a plan's work to the cluster; yields each array as it is accepted.
-
-    Raises
-    ------
-    StudyError
-        The cluster refused.
-    """
-    from study.launch.slurm import submit as slurm
-
-    folders = _open_folders(planned)
-    batches = [
-        [folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, profile.runs_per_gpu)
-    ]
-    content = f"up to {profile.runs_per_gpu} runs"
-    yield from slurm.submit(planned.files, batches, profile, machine, content)
+        states[run_id] = decide(store.status(run), where.get(run_id))
+    disk = {run_id: state.disk for run_id, state in states.items()}
+    actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
+    return Planned(sweep, files, actions, states)
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
-    """All that can be wrong with a plan and its machine, before anything is written; has the data sets ready.
+    """All that can be wrong with a plan and its machine, before anything is written; gets the data sets ready.
 
     Raises
     ------
     StudyError
-        A data set cannot be had, no GPU is there where one is asked for, or the profile does not fit the runs.
+        A data set cannot be had, a GPU is requested and none is visible, or the profile does not fit the runs.
     """
     if machine.executor == "slurm":
         _check_ranks(planned, profile)
     else:
-        _pool(planned, machine)
+        pool_of(machine, len(planned.sweep.runs))
     prepare_data(list(planned.work.values()), machine.data_root)
 
 
-def _pool(planned: Planned, machine: Machine) -> local.Pool:
-    return local.pool(len(planned.sweep.runs), machine.device, machine.workers, machine.threads)
-
-
-def execute(planned: Planned, machine: Machine, view: local.View) -> tuple[dict[str, str], bool]:
-    """Train what a plan says, and collect. Returns as `study.launch.local.pool.train`."""
-    from study.store.collect import collect
-
-    work = planned.work
-    shape = _pool(planned, machine)
-    folders = _open_folders(planned)
-    grouped = packs(list(work), work, shape.pack_size, len(shape.devices))
-    batches = [[folders[run_id] for run_id in pack] for pack in grouped]
-    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
-    if machine.executor == "debug":
-        result = local.train_here(batches, shape, job, view)
-    else:
-        result = local.train(batches, shape, job, view)
-    collect(planned.files)
-    return result
-
-
 def record(planned: Planned) -> int:
-    """Note on disk what the sweep names, so that every other verb finds it by its name; and remove what processes that were
-    killed left beside its results.
+    """Record on disk what the sweep names, so that every other verb finds it, and remove what killed processes left beside
+    its results.
 
-    Runs that were begun under its name before stay part of it; returns how many those are that it does not name now.
-
-    Raises
-    ------
-    StudyError
-        Results of other runs would be lost, of which only the tables are there.
+    Runs that were trained under its name before stay part of it; returns how many of them it no longer names. Raises
+    StudyError if results would be lost of which only the tables are left.
     """
     from study.store.collect import kept
 
@@ -138,8 +97,8 @@ def record(planned: Planned) -> int:
     return len(before.runs)
 
 
-def _open_folders(planned: Planned) -> dict[str, Path]:
-    """Have a folder with its spec for each run to train."""
+def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]]:
+    """Create a folder with its spec for each run to train; the folders, in packs of at most `size`."""
     folders = {}
     for action in planned.actions:
         if action.verb not in WORK:
@@ -149,7 +108,12 @@ def _open_folders(planned: Planned) -> dict[str, Path]:
             store.reset(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
-    return folders
+    return [[folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, size, workers)]
+
+
+def choose_executor(executor: Executor) -> Executor:
+    """`auto` is SLURM on a cluster, else this machine."""
+    return executor if executor != "auto" else "slurm" if on_a_cluster() else "local"
 
 
 def _check_ranks(planned: Planned, profile: Profile) -> None:
@@ -163,12 +127,3 @@ def _check_ranks(planned: Planned, profile: Profile) -> None:
                 f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
                 f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
             )
-
-
-def choose_executor(executor: Executor) -> Executor:
-    """`auto` is SLURM on a cluster, else this machine."""
-    if executor != "auto":
-        return executor
-    from study.launch.slurm.queue import on_a_cluster
-
-    return "slurm" if on_a_cluster() else "local"

@@ -106,7 +106,7 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
         at = held.get("iteration", checkpointed(files))  # where it goes on from, before it first tells where it is
         return now("running", int(at), _silence(held), error=held.get("error"), progress=held)
     iteration = checkpointed(files)
-    words = last_words(files)
+    words = failure_message(files)
     if words is not None:
         return now("failed", iteration, [words])
     return now("interrupted" if attempts or lost or iteration else "pending", iteration)
@@ -156,7 +156,7 @@ def check_curves(files: RunFiles, sealed: str | None) -> None:
         raise DamagedError(f"{files.curves}: is gone") from None
 
 
-def last_words(files: TaskFiles) -> str | None:
+def failure_message(files: TaskFiles) -> str | None:
     """What a run failed of; None where it has not failed."""
     try:
         failed = read_json(files.failed)
@@ -277,7 +277,7 @@ def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -
     Without `why` a failed one is told by the run's last words.
     """
     if outcome == "failed" and not why:
-        why = last_words(files) or ""
+        why = failure_message(files) or ""
     told = {"why": why} if why else {}
     end = {"event": "end", "time": time.time(), "outcome": outcome, "iteration": iteration}
     append_line(files.attempts, end | told)

@@ -33,7 +33,7 @@ POINTS = pa.schema(
     [
         ("i", pa.int64()),  # place along the first axis, on the finest lattice; of a trajectory's point its number
         ("j", pa.int64()),  # along the second; 0 on a line
-        ("level", pa.int64()),  # 0: the lattice that was asked for; n: added by the n-th refinement
+        ("level", pa.int64()),  # 0; version 1 could refine a lattice
         ("alpha", pa.float64()),  # coordinates, in units of the directions
         ("beta", pa.float64()),
         ("iteration", pa.int64()),  # of a snapshot of the training; null for a point of the plane itself
@@ -73,7 +73,7 @@ SETTINGS = pa.schema(
         ("bn", pa.string()),
         ("bn_images", pa.int64()),
         ("precision", pa.string()),
-        ("refine", pa.int64()),
+        ("refine", pa.int64()),  # 0, as level
         ("curvature_images", pa.int64()),
         ("cosine", pa.float64()),  # of the angle between the two directions
         ("eigenvalue_a", pa.float64()),  # of the Hessian, where its eigenvectors are the directions
@@ -170,12 +170,6 @@ def sealed(files: SurfaceFiles) -> bool:
     return done is not None and done.get("table", digest(table)) == digest(table)
 
 
-def unseal(files: ChunkFiles) -> None:
-    """Have a chunk measured again as far as its points are gone."""
-    log.warning("%s has lost points since it was measured; they are measured again", files.run_id)
-    remove(files.done)
-
-
 # -- whole surfaces -------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +217,7 @@ def _settings(name: str, surface: Surface, rows: Sequence[Row]) -> Row:
         "surface_id": name,
         "run_id": surface.run,
         "to": list(surface.to),
+        "refine": 0,
         **dict(zip(("points_a", "points_b"), points, strict=True)),
         **{f"range_{axis}_{end}": value for axis, pair in zip("ab", ranges, strict=True)
            for end, value in zip(("low", "high"), pair, strict=True)},
@@ -238,7 +233,7 @@ def _extent(surface: Surface, rows: Sequence[Row]) -> list[tuple[float, float]]:
         if not known:
             ends.append((0.0, 0.0))
             continue
-        first, last, whole = min(known), max(known), (points - 1) * 2**surface.refine
+        first, last, whole = min(known), max(known), points - 1
         low, high = known[first], known[last]
         step = (high - low) / (last - first or 1)
         ends.append(
@@ -257,9 +252,23 @@ def seal(files: SurfaceFiles, seconds: float) -> None:
     lease.tidy(files)
 
 
-def chunk_seconds(files: SurfaceFiles) -> float:
-    """Seconds that were spent on a surface's sealed chunks."""
-    return math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
+def finish(files: SurfaceFiles, keys: Iterable[str]) -> bool:
+    """Seal a surface if all its chunks are sealed; False if some are not.
+
+    Chunks whose points were damaged since are unsealed, to be measured again: a surface is never sealed with holes.
+    """
+    if sealed(files):
+        return True
+    chunks = [files.chunk(key) for key in keys]
+    if not all(chunk.done.exists() for chunk in chunks):
+        return False
+    torn = [chunk for chunk in chunks if not intact(chunk)]
+    for chunk in torn:
+        log.warning("%s has lost points since it was measured; they are measured again", chunk.run_id)
+        remove(chunk.done)
+    if not torn:
+        seal(files, math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks()))
+    return not torn
 
 
 def of_runs(runs: Iterable[RunFiles]) -> list[SurfaceFiles]:

@@ -203,7 +203,8 @@ class _Pack:
 
 
 def _progress(lane: Lane) -> Progress:
-    return Progress(lane.files.run_id, lane.iteration, lane.recipe.iterations, lane.error, lane.seconds)
+    recipe = lane.recipe
+    return Progress(lane.files.run_id, lane.iteration, recipe.iterations, lane.error, lane.seconds, recipe.batch_size)
 
 
 def _seal(lane: Lane) -> None:

@@ -27,6 +27,8 @@ class Progress(NamedTuple):
     """Last test error, percent; before the first evaluation the running training error."""
     seconds: float
     """Time spent on it so far; of a run over all attempts."""
+    images: int | None = None
+    """Images in a step of a run."""
 
 
 class Measurable(Protocol):

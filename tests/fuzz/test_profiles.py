@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.launch.slurm import profile as module
 from study.launch.slurm.profile import Profile
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
@@ -18,11 +17,6 @@ from tests.fuzz.hostile import Pairs, as_file, changed, tree
 
 GOOD = b"fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
 EXAMPLE = (Path(__file__).parents[2] / "docs/slurm.md").read_text("utf-8").split("```yaml\n")[1].split("```")[0]
-
-
-@pytest.fixture(autouse=True)
-def _cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "sbatch_options", lambda: {"nice", "mail-type"})
 
 
 def planned(profile: bytes) -> Any:

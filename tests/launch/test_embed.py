@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from study.launch.origins import settle
 
 from study.config.identity import point_id
 from study.errors import StudyError
 from study.launch.attempt.runs import attempt
 from study.launch.embed import check_new, embed
-from study.launch.origins import settle
 from study.launch.plan.runs import Action
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec

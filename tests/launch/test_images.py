@@ -12,7 +12,7 @@ import study
 from study.launch.attempt.runs import attempt
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
-from study.store.runs import last_words, read_lines
+from study.store.runs import failure_message, read_lines
 from tests.helpers import make_spec, open_run
 from tests.launch.command import inside
 
@@ -127,5 +127,5 @@ def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path
     draw(tmp_path, 1)
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")
     assert go([begun, fresh], 99) == {begun.name: "failed", fresh.name: "done"}
-    assert "the images of pets have changed" in (last_words(RunFiles(begun)) or "")
+    assert "the images of pets have changed" in (failure_message(RunFiles(begun)) or "")
     assert read_lines(begun / "attempts.jsonl")[-1]["outcome"] == "failed"

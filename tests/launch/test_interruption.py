@@ -77,12 +77,12 @@ def test_a_second_interruption_does_not_say_that_it_checkpointed(tmp_path: Path,
         os.kill(pid, signal.SIGSTOP)  # so that it cannot checkpoint
     assert process.stdout is not None
     process.send_signal(signal.SIGINT)
-    while "once more Ctrl-C leaves without" not in process.stdout.readline():
+    while "press Ctrl-C once more to stop at once" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "checkpointed" not in out + err
-    assert "what was trained since the last checkpoints is lost" in out and "study sweep tiny.yaml" in err
+    assert "training since the last checkpoints is lost" in out and "study sweep tiny.yaml" in err
     go_on(tmp_path, undisturbed)
 
 

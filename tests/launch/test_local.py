@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import queue
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,9 @@ from rich.console import Console
 from study.config.identity import run_id
 from study.errors import StudyError
 from study.launch.attempt.runs import attempt
-from study.launch.local import pool as local
-from study.launch.local import worker
+from study.launch.local import pool as pools
+from study.launch.local import train as local
+from study.launch.local.pool import Pool, pool
 from study.launch.local.terminal import Terminal
 from study.store import lease
 from study.store import runs as store
@@ -21,54 +20,48 @@ from study.store.files import read_json, write_json
 from study.text import duration
 from tests.helpers import make_folder, make_spec, open_run
 
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets how many cores and GPUs the machine has."""
-
-    def pretend(cores: int, gpus: int) -> None:
-        monkeypatch.setattr(local, "usable_cores", lambda: cores)
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
-
-    return pretend
+SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_every": 3}
 
 
 @pytest.mark.parametrize(
-    "cores, gpus, runs, device, workers, threads",
+    "cores, gpus, runs, chosen, devices, threads",
     [
-        (2, 0, 18, ("cpu", "cpu"), None, 1),  # more runs than cores: one thread each
-        (8, 0, 2, ("cpu",) * 8, None, 4),  # few runs: the cores shared out
-        (8, 0, 1, ("cpu",) * 8, None, 8),
-        (8, 0, 18, ("cpu",) * 2, 2, 4),
-        (16, 4, 18, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"), None, 4),
-        (16, 2, 18, ("cuda:0", "cuda:1", "cuda:0"), 3, 5),
+        (2, 0, 18, {}, ("cpu", "cpu"), 1),  # more runs than cores: one thread each
+        (8, 0, 2, {}, ("cpu",) * 8, 4),  # few runs: the cores shared out
+        (8, 0, 18, {"workers": 2}, ("cpu",) * 2, 4),
+        (16, 4, 18, {}, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 4),
+        (16, 2, 18, {"workers": 3}, ("cuda:0", "cuda:1", "cuda:0"), 5),
+        (4, 2, 9, {"device": "cpu"}, ("cpu",) * 4, 1),
+        (4, 0, 9, {"device": "cuda"}, "no GPU is visible", 0),
     ],
 )
-def test_the_pool(  # type: ignore[no-untyped-def]
-    machine, cores: int, gpus: int, runs: int, device: tuple[str, ...], workers: int | None, threads: int
+def test_workers_of_a_machine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int, runs: int, chosen: Any, devices: Any, threads: int
 ) -> None:
-    machine(cores, gpus)
-    assert local.pool(runs, workers=workers) == local.Pool(device, threads)
-
-
-def test_a_gpu_is_left_alone_when_the_cpu_is_asked_for(machine) -> None:  # type: ignore[no-untyped-def]
-    machine(4, 2)
-    assert set(local.pool(9, device="cpu").devices) == {"cpu"}
-
-
-def test_asking_for_a_gpu_that_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
-    machine(4, 0)
-    with pytest.raises(StudyError, match="no GPU is visible"):
-        local.pool(9, device="cuda")
+    monkeypatch.setattr(pools, "usable_cores", lambda: cores)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
+    if isinstance(devices, str):
+        with pytest.raises(StudyError, match=devices):
+            pool(runs, **chosen)
+    else:
+        assert pool(runs, **chosen) == Pool(devices, threads)
 
 
 class _View:
+    """Remembers what it is told."""
+
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.notes: list[str] = []
         self.outcomes: dict[str, str] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
 
-    def started(self, run_id: str) -> None: ...
-    def progress(self, facts: dict[str, Any]) -> None: ...
+    def started(self, run_id: str) -> None:
+        self.begun.append(run_id)
+
+    def progress(self, facts: dict[str, Any]) -> None:
+        self.facts[facts["run_id"]] = facts
+
     def tick(self) -> None: ...
 
     def ended(self, run_id: str, outcome: str) -> None:
@@ -78,43 +71,62 @@ class _View:
         self.notes.append(message)
 
 
-def test_a_run_that_kills_its_worker_again_and_again_fails_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "torch.py").write_text("raise SystemExit('no torch for you')\n")
-    monkeypatch.setenv("PYTHONPATH", str(broken))
-    files = open_run(tmp_path, make_spec())
+def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[_View, dict[str, str]]:
+    """Train runs by local workers, each run a pack of its own."""
     view = _View()
-    outcomes, complete = local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), view)
-    assert complete and outcomes == {files.run_id: "failed"} == view.outcomes
-    failed = read_json(files.failed)
-    assert "died 3 times at iteration 0: exit status 1: no torch for you" in failed["message"]
-    assert len(view.notes) == 2
+    packs = [[files.folder] for files in tasks]
+    outcomes, complete = local.train(packs, Pool(("cpu",) * workers, 1), local.Job(folder), view)
+    assert complete and outcomes == view.outcomes
+    return view, outcomes
 
 
-def test_a_worker_with_other_code_than_its_parents_trains_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
+    make_folder(tmp_path / "toy")
+    stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
+    done, held, *others = [open_run(tmp_path, make_spec(**SHORT, **stream, seed=seed)) for seed in range(5)]
+    attempt([done.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
+    store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
+    taken = lease.claim(held)
+    view, outcomes = train(tmp_path, [done, held, *others], workers=2)
+    assert outcomes == {done.run_id: "done", held.run_id: "busy"} | {files.run_id: "done" for files in others}
+    assert held.run_id not in view.begun and not held.attempts.exists() and taken is not None and taken.mine()
+    starts = [[line for line in store.read_lines(files.attempts) if line["event"] == "start"] for files in others]
+    assert [len(lines) for lines in starts] == [1, 1, 1]
+    assert len({lines[0]["pid"] for lines in starts}) <= 2  # a worker trains one run after another
+    assert view.facts[others[0].run_id]["error"] == store.status(others[0]).error
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
+    make_folder(tmp_path / "toy")
+    deadly = make_spec(**SHORT, data="image_folder", folder="toy", image_size=16)
+    files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
+    view = _View()
+    job = local.Job(tmp_path, watchdog=0.001)  # any pause is too long
+    _, complete = local.train([[files.folder]], Pool(("cpu",), 1), job, view)
+    assert complete and view.outcomes == {files.run_id: "failed"}
+    message = read_json(files.failed)["message"]
+    assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
+    assert len(view.notes) == 2 and f"{files.run_id} goes on from iteration 0" in view.notes[0]
+    assert train(tmp_path, [files, other])[1] == {files.run_id: "done", other.run_id: "done"}
+
+
+@pytest.mark.parametrize("how", ["no torch", "other code"])
+def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(local, "code", lambda: "0123456789ab")  # as if it had been edited since the parent began
+    says = r"is not what the command .* \(0123456789ab\)"
+    if how == "no torch":
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken/torch.py").write_text("raise SystemExit('no torch for you')\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+        says = "no worker could start: exit status 1: no torch for you"
+    else:
+        monkeypatch.setattr(local, "code", lambda: "0123456789ab")  # as if it had been edited since the parent began
     files = open_run(tmp_path, make_spec())
-    with pytest.raises(StudyError, match=r"is not what the command .* \(0123456789ab\)"):
-        local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), _View())
-    assert not files.attempts.exists()
-
-
-def test_a_message_that_a_death_cut_short_hides_the_death_from_nobody() -> None:
-    half = '{"event": "progress"}\n{"event": "en'
-    dying = object.__new__(local._Worker)
-    dying.process = subprocess.Popen(["printf", half], stdout=subprocess.PIPE, text=True)
-    events: queue.Queue[Any] = queue.Queue()
-    dying._follow(events)
-    assert [events.get(timeout=60)[1] for _ in range(2)] == [{"event": "progress"}, None]
-    assert list(worker._Orders(io.StringIO('{"folders": ["'))) == []  # and a worker whose parent died so ends
-
-
-SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_every": 3}
+    with pytest.raises(StudyError, match=says):
+        train(tmp_path, [files])
+    assert store.status(files).state == "pending"
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
@@ -125,14 +137,16 @@ def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
     assert not busy.attempts.exists() and held is not None and held.mine()
 
 
-def test_a_spec_changed_by_hand_is_refused(tmp_path: Path) -> None:
-    files = open_run(tmp_path, make_spec(**SHORT))
-    changed = read_json(files.spec)
-    changed["recipe"]["learning_rate"] = 5.0
-    write_json(files.spec, changed)
-    assert attempt([files.folder], tmp_path, "cpu", "test", checkpoint_seconds=60) == {files.run_id: "failed"}
-    assert "changed by hand" in store.status(files).message
-    assert lease.holder(files) is None
+def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
+    broken, changed, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1, 2))
+    broken.spec.write_text('{"network": "plain"}')
+    spec = read_json(changed.spec)
+    spec["recipe"]["learning_rate"] = 5.0
+    write_json(changed.spec, spec)
+    folders = [files.folder for files in (broken, changed, good)]
+    outcomes = attempt(folders, tmp_path, "cpu", "test", checkpoint_seconds=60)
+    assert outcomes == {broken.run_id: "failed", changed.run_id: "failed", good.run_id: "done"}
+    assert "changed by hand" in store.status(changed).message and lease.holder(changed) is None
 
 
 def test_the_record_of_an_attempt(tmp_path: Path) -> None:
@@ -152,20 +166,24 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_terminal_shows_a_live_line_a_run() -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.launch.local.terminal.FILE_SECONDS", 0.0)
     spec = make_spec(recipe__iterations=100)
     key = run_id(spec)
-    console = Console(file=io.StringIO(), force_terminal=True, width=140)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
     with Terminal({key: spec}, 2, console) as view:
         view.started(key)
-        view.tick()
-        for i in (10, 50):
-            view.progress({"run_id": key, "iteration": i, "iterations": 100, "error": 12.34, "seconds": 1.0})
-        console.print(view._picture())
+        for step in (10, 50):
+            beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
+            view.progress({"run_id": key, "iteration": step, "iterations": 100, **beat})
+            view.tick()
+        view._bars.refresh()
         view.ended(key, "done")
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "2/3 runs through" in text and "50/100" in text and "error 12.3 %" in text and "images/s" in text
-    assert "3/3  ResNet-8 seed 0: done" in text and "test error 12.34 %" in text
+    assert "2/3 runs finished in 0 s" in text and "50/100" in text
+    assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
+    assert ("error 12.3 %  1,234 images/s  1:23 left" in text) == terminal
 
 
 def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
@@ -185,27 +203,11 @@ def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
     assert store.status(files).state == "running"  # by the other
 
 
-def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
-    bad, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1))
-    bad.spec.write_text('{"network": "plain"}')
-    outcomes = attempt([bad.folder, good.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
-    assert outcomes == {bad.run_id: "failed", good.run_id: "done"}
-
-
-def test_a_job_whose_attempts_get_nowhere_fails_and_says_so(tmp_path: Path) -> None:
+def test_a_job_without_progress_in_three_attempts_fails(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
     for _ in range(3):
         store.start_attempt(files, {})  # and was killed before its first checkpoint
     assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "failed"}
     assert "3 attempts made no progress at iteration 0; give its jobs more time" in store.status(files).message
-    # `--mode retry` asks again, and three more attempts are granted.
+    # `--mode retry` grants three more attempts.
     assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "done"}
-
-
-def test_a_worker_trains_on_images_that_processes_of_its_own_decode(tmp_path: Path) -> None:
-    make_folder(tmp_path / "toy")
-    stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
-    files = open_run(tmp_path, make_spec(**SHORT | stream))
-    # The worker's thread that reads orders must not be in the way of a fork: it would stand still.
-    outcomes, complete = local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), _View())
-    assert complete and outcomes == {files.run_id: "done"}

@@ -6,7 +6,7 @@ import pytest
 
 from study.errors import StudyError
 from study.launch.slurm import queue
-from study.launch.slurm.submit import Place
+from study.launch.slurm.submissions import Place
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:
@@ -31,12 +31,8 @@ def test_accountings_rows_are_read_task_by_task(commands: Path) -> None:
         "17_0": "COMPLETED", "17_1": "CANCELLED", "17_2": "CANCELLED", "17_5": "CANCELLED",
         "19_0": "CANCELLED", "19_2": "CANCELLED", "19_4": "CANCELLED", "19_7": "CANCELLED",
     }  # fmt: skip
-
-
-def test_no_accounting_is_told_from_no_jobs(commands: Path) -> None:
     program(commands, "sacct", "Slurm accounting storage is disabled", 1)
-    assert queue.past(["17"]) is None
-    assert queue.past([]) == {}
+    assert queue.past(["17"]) is None and queue.past([]) == {}
 
 
 def test_a_controller_that_does_not_answer_is_no_empty_queue(commands: Path) -> None:
@@ -45,7 +41,7 @@ def test_a_controller_that_does_not_answer_is_no_empty_queue(commands: Path) -> 
         queue.held()
 
 
-def test_bars_and_ends_of_lines_in_reasons_and_names_do_not_shift_the_columns(commands: Path) -> None:
+def test_bars_and_line_ends_in_reasons_and_names_do_not_shift_the_columns(commands: Path) -> None:
     program(commands, "squeue", "17|3|PENDING||(Priority|QOS)|study-a\n18|N/A|RUNNING|n1|None|a\n|b|\n1|2|3")
     assert [(job.job_id, job.state, job.node, job.name) for job in queue.held()] == [
         ("17_3", "PENDING", "", "study-a"),
@@ -73,8 +69,8 @@ def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pyt
         (["submitit INFO (2026-01-01) - Exiting after successful completion"], ""),
     ],
 )  # fmt: skip
-def test_a_jobs_last_words_are_those_that_say_why(tmp_path: Path, lines: list[str], says: str) -> None:
+def test_the_last_words_of_a_job_say_why_it_ended(tmp_path: Path, lines: list[str], says: str) -> None:
     log = tmp_path / "5_0_log.out"
     log.write_text("\n".join(lines))
-    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).last_words()
+    words = Place(queue.Job("5", "study-a", "FAILED", "n1", ""), waiting=False, log=log).failure_message()
     assert (says in words) if says else not words

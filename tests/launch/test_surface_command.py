@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from study.launch.plan.surfaces import SurfaceAction
+from study.launch.rounds import finish
+from study.launch.surface_view import SurfaceTerminal
+from study.launch.surfaces import asked, check
 
 import study as package
 from study.config.surface import Surface
 from study.launch.attempt.chunks import measure
 from study.launch.machine import Machine
-from study.launch.plan.surfaces import SurfaceAction
-from study.launch.rounds import finish
 from study.launch.slurm import cancel as cancelling
 from study.launch.slurm.queue import Job
-from study.launch.slurm.submit import Place
+from study.launch.slurm.submissions import Place
 from study.launch.status import surfaces_picture
-from study.launch.surface_view import SurfaceTerminal
-from study.launch.surfaces import asked, check
 from study.store.files import read_json, write_json
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder

@@ -15,7 +15,7 @@ from PIL import Image
 import study as package
 from study.cli import options
 from study.config.sweep import FIELDS
-from study.launch.allocator import ALLOCATOR
+from study.launch.attempt.provenance import ALLOCATOR
 from study.launch.local.worker import Warnings
 from study.store.files import read_json, read_lines
 from tests.launch.command import TINY, curves, inside, runs, study, sweep_file

@@ -99,7 +99,7 @@ def test_a_table_in_each_format(sweep: SweepFiles, tmp_path: Path) -> None:
             ("figure", "contours", "quickstart", "off=loss"),
             "unknown option 'off' of figure 'contours'; did you mean 'of'?",
         ),
-        (("figure", "contours", "of=loss"), "no sweep was named"),
+        (("figure", "contours", "of=loss"), "name at least one sweep"),
         (("figure", "fig1", "quickstart", "--style", "papr"), "unknown style 'papr'; did you mean 'paper'?"),
         (("figures", "quickstart", "--style", "papr"), "unknown style 'papr'; did you mean 'paper'?"),
         (("figures", "quickstart", "--formats", "pgn"), "unknown figure format 'pgn'; did you mean 'png'?"),

@@ -26,7 +26,6 @@ NODES = ("n1", "n2")
 DEVICES = {"n1": "/dev/null", "n2": "/dev/zero"}  # any device file passes for a GPU
 PROGRAMS = ("sbatch", "scontrol", "slurmctld", "slurmd", "munged")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
-ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED")
 ANSWER = 20.0
 """Seconds after which a client is asked anew: when a node has just died, one may wait for many minutes."""
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])  # daemons live in sbin
@@ -142,7 +141,7 @@ class Cluster:
             self.start_controller()
             for node in NODES:
                 self._start_node(node)
-            self.wait_idle()
+            self.wait(lambda: all(self.node_state(node) == "idle" for node in NODES), "the nodes did not start")
         except BaseException:
             self.stop()
             raise
@@ -311,17 +310,14 @@ class Cluster:
             )
         return done.stdout
 
-    def submit(self, command: str, *options: object, output: Path | str | None = None) -> str:
-        """The id of a job that runs a shell command; what it prints goes to `<folder>/<job id>.out`."""
-        where = (
-            output or self.folder / "%A_%a.out" if any("array" in str(o) for o in options) else self.folder / "%j.out"
-        )
-        answer = self.run("sbatch", "--parsable", f"--output={output or where}", *options, f"--wrap={command}")
+    def submit(self, command: str, *options: object) -> str:
+        """The id of a job that runs a shell command."""
+        answer = self.run("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={command}")
         return answer.strip().split(";")[0]
 
     def squeue(self) -> list[dict[str, str]]:
-        """A row a job or array task in the queue: id, job (of its array), name, state, node, partition, reason, comment."""
-        names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N", "partition": "%P", "reason": "%r"}
+        """A row for each job or array task in the queue: id, job (of its array), name, state, node, comment."""
+        names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N"}
         # Names may have ends of lines in them.
         rows = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"])).split("\x1e\n")[
             :-1
@@ -332,14 +328,6 @@ class Cluster:
         """What the controller knows of a job (of the first task, where it is an array); empty when it forgot it."""
         lines = self.run("scontrol", "-o", "show", "job", job, check=False).splitlines()
         return dict(word.split("=", 1) for word in lines[0].split() if "=" in word) if lines else {}
-
-    def state(self, job: str) -> str:
-        """The controller's state of a job, such as RUNNING; UNKNOWN when it forgot it."""
-        return self.job(job).get("JobState", "UNKNOWN")
-
-    def restarts(self, job: str) -> int:
-        """How often a job was requeued so far."""
-        return int(self.job(job).get("Restarts", 0))
 
     def log(self, daemon: str = "slurmctld", lines: int = 40) -> str:
         """The last lines of a daemon's log: slurmctld, slurmd-n1, slurmd-n2, slurmdbd, munged, mariadbd."""
@@ -363,28 +351,9 @@ class Cluster:
                 raise ClusterError(f"{what} within {timeout:g} s{self._words(daemon)}")
             time.sleep(0.1)
 
-    def wait_for(self, job: str, *states: str, timeout: float = PATIENCE) -> str:
-        """Wait until a job is in one of these states (default: one that is final), and return it."""
-        seen = ""
-
-        def there() -> bool:
-            nonlocal seen
-            seen = self.state(job)
-            return seen in states if states else seen not in ACTIVE
-
-        try:
-            self.wait(there, f"job {job} did not become {' or '.join(states) or 'final'}", timeout)
-        except ClusterError as error:
-            raise ClusterError(f"{error}\n-- job {job} --\n{self.job(job)}") from None
-        return seen
-
-    def wait_idle(self, *nodes: str, timeout: float = PATIENCE) -> None:
-        """Wait until these nodes (default: both) are up and run nothing."""
-
-        def idle() -> bool:
-            return all(self.node_state(node) == "idle" for node in nodes or NODES)
-
-        self.wait(idle, f"{', '.join(nodes or NODES)} did not become idle", timeout)
+    def wait_for(self, job: str, state: str) -> None:
+        """Wait until a job is in a state."""
+        self.wait(lambda: self.job(job).get("JobState") == state, f"job {job} did not become {state}")
 
     # -- making things happen --------------------------------------------------------------------------------------
 
@@ -393,31 +362,28 @@ class Cluster:
         self._spawn("slurmctld", "slurmctld", "-D")
         self.wait(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld did not answer")
 
-    def stop_controller(self, crash: bool = False) -> None:
-        """An outage: until `start_controller` no command works; jobs that run go on.
-
-        With `crash` it dies by SIGKILL and forgets, as a real one does, the jobs of the last 5 s or so.
-        """
+    def stop_controller(self) -> None:
+        """An outage: until `start_controller` no command works; running jobs go on."""
         daemon = self.daemons.pop("slurmctld")
-        daemon.send_signal(signal.SIGKILL if crash else signal.SIGTERM)
+        daemon.terminate()
         try:
             daemon.wait(20)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait(10)
 
-    def restart_controller(self, crash: bool = False) -> None:
+    def restart_controller(self) -> None:
         """A short outage of the controller, after which it goes on from its saved state."""
-        self.stop_controller(crash)
+        self.stop_controller()
         self.start_controller()
 
     def _start_node(self, node: str) -> None:
         self._spawn(f"slurmd-{node}", "slurmd", "-D", "-N", node, CLUSTER_NODE=f"{self.folder}:{node}")
 
-    def kill_node(self, node: str, told: bool = True) -> None:
-        """A node's failure: slurmd, its steps and their jobs die at once, and the controller requeues these jobs.
+    def kill_node(self, node: str) -> None:
+        """A node's failure: slurmd, its steps and their jobs die at once.
 
-        It is told so, as by a monitor of the nodes; with `told=False` it has to notice by itself, in about 30 s.
+        The controller is told so, as by a monitor of the nodes, and requeues these jobs.
         """
         left = kill(f"CLUSTER_NODE={self.folder}:{node}")
         self.daemons.pop(f"slurmd-{node}").wait(10)
@@ -425,9 +391,8 @@ class Cluster:
             raise ClusterError(f"processes of {node} outlive SIGKILL: {sorted(left)}")
 
         def down() -> bool:
-            if told:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed", timeout=ANSWER)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed", timeout=ANSWER)
             return self.node_state(node).startswith("down")
 
         self.wait(down, f"{node} did not go down")
@@ -454,23 +419,21 @@ class Cluster:
         """What an administrator's `scontrol requeue` does; the job starts again about 6 s after it has ended."""
         self.run("scontrol", "requeue", job)
 
+    def release(self) -> None:
+        """Let all held jobs start."""
+        self.run("scontrol", "release", ",".join({row["job"] for row in self.squeue()}))
+
     def cancel(self, *jobs: str) -> None:
         """`scancel` of jobs, or of tasks such as `12_3`."""
         self.run("scancel", *jobs)
 
-    def preempt(self, job: str | None = None, seconds: float = 1, timeout: float = PATIENCE) -> str:
-        """Submit a job to `high` that takes both nodes from all jobs in `debug`; wait until it has ended; return its id.
+    def preempt(self) -> None:
+        """Submit a job to `high` that takes both nodes from all jobs in `debug`, and wait until it has ended.
 
-        Where `job` is given, it must have been requeued by then. A job that ignores the signal of `--signal` is
-        killed only 0 to 30 s after the cluster's `grace`; one that requeues itself upon it is away within 2 s.
+        A job that ignores the signal of `--signal` is killed only after the cluster's `grace`.
         """
-        before = self.restarts(job) if job else 0
-        options = ("-p", "high", "-N", 2, "--exclusive", "-J", "winner")
-        winner = self.submit(f"sleep {seconds:g}", *options, output="/dev/null")
-        self.wait_for(winner, "COMPLETED", timeout=timeout)
-        if job:
-            self.wait(lambda: self.restarts(job) > before, f"job {job} was not requeued")
-        return winner
+        winner = self.submit("sleep 1", "-p", "high", "-N", 2, "--exclusive", "-J", "winner")
+        self.wait_for(winner, "COMPLETED")
 
 
 def _reap_after_parent(run_folder: str, mark: str) -> None:

@@ -1,4 +1,4 @@
-"""One real cluster for all SLURM tests of a session, with and without accounting."""
+"""Real clusters for the SLURM tests of a session, with and without accounting."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 
 from tests.slurm.cluster import Cluster, why_unavailable
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slurm: needs SLURM's daemons and root; skipped without them")
+ARRAY_SIZE = 4
+"""The cluster's MaxArraySize: small, so that a sweep of a few runs is split."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,21 +20,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster without accounting; a test leaves it with an empty queue and both nodes up."""
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield from _running(tmp_path_factory.mktemp("cluster"), accounting=False)
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Iterator[Cluster]:
+    """A cluster without accounting; what a test leaves in its queue is cancelled."""
+    yield _cluster
+    _cluster.run("scancel", "-u", "root", check=False)
+    _cluster.wait(lambda: not _cluster.squeue(), "the queue did not empty")
 
 
 @pytest.fixture(scope="session")
 def accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The same with slurmdbd and a database, hence with `sacct`."""
+    """A cluster with slurmdbd and a database, and so with `sacct`."""
     yield from _running(tmp_path_factory.mktemp("accounting"), accounting=True)
 
 
 def _running(folder: Path, accounting: bool) -> Iterator[Cluster]:
     if reason := why_unavailable(accounting):
         pytest.skip(reason)
-    cluster = Cluster(folder, accounting).start()
+    cluster = Cluster(folder, accounting, MaxArraySize=ARRAY_SIZE).start()
     try:
         yield cluster
     finally:

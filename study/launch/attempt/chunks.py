@@ -1,34 +1,30 @@
-"""One process at chunks of surfaces: leases, heartbeat, log, the plane that all chunks of a surface share, and its seal."""
+"""Chunks of surfaces as tasks: the plane that all chunks of a surface share, and the surface's seal."""
 
 from __future__ import annotations
 
 import logging
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from study.config.run import RunSpec
 from study.config.surface import Surface
-from study.data.decode import lost
 from study.errors import StudyError
-from study.launch.attempt import provenance
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import MAX_FRUITLESS, end_unwritable, load_data, log_into, one_line
-from study.launch.rounds import finish, known
+from study.launch.attempt.runs import load_data
 from study.measure.probes.subject import Stopped
 from study.measure.surface import plane as planes
 from study.measure.surface.chunk import Chunk
 from study.measure.surface.evaluate import Evaluator
+from study.measure.surface.lattice import chunks
 from study.measure.surface.plane import Plane
 from study.store import runs as store
-from study.store.files import WriteError, sweep_away_temporaries
+from study.store.files import sweep_away_temporaries
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
-from study.store.lease import LeaseLost, claim
-from study.store.surfaces import read_spec, run_folder
+from study.store.lease import claim
+from study.store.surfaces import finish, read_spec, run_folder
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
 from study.training.precision import backends, slow_bf16
@@ -40,12 +36,24 @@ WAIT = 0.5
 log = logging.getLogger(__name__)
 
 
-def measure(folders: Sequence[Path], session: Session) -> dict[str, str]:
-    """Measure chunks one after another."""
-    outcomes = {}
-    for files in map(ChunkFiles, folders):
-        outcomes[files.run_id] = "interrupted" if session.stopped() else _one(files, session)
-    return outcomes
+class Chunks:
+    """`study.launch.attempt.task.Kind` of chunks."""
+
+    def check(self, files: ChunkFiles) -> None:
+        read_spec(files.surface)
+
+    def do(self, tasks: Sequence[ChunkFiles], session: Session) -> None:
+        for files in tasks:
+            surface = read_spec(files.surface)
+            with backends({surface.precision}, session.device, deterministic=True):
+                try:
+                    _measure(files, surface, session)
+                except Stopped:
+                    log.info("stopped while its plane was made")
+
+    def end(self, files: ChunkFiles) -> None:
+        """Seal the surface, if this was its last chunk."""
+        finish(files.surface, chunks(read_spec(files.surface)))
 
 
 class _Kept:
@@ -85,44 +93,6 @@ class _Kept:
 _kept = _Kept()
 
 
-def _one(files: ChunkFiles, session: Session) -> str:
-    lease = claim(files)
-    if lease is None:
-        return "busy"
-    with ExitStack() as stack:
-        stack.callback(lease.release)
-        stack.enter_context(log_into(files))
-        if store.status(files).state in store.ENDED:  # by another process, a moment ago
-            return "done"
-        sweep_away_temporaries(files.folder, held=True)
-        heartbeat = stack.enter_context(Heartbeat({files.run_id: lease}, watchdog=session.watchdog))
-        gpu = session.device.type == "cuda"
-        name = torch.cuda.get_device_name(session.device) if gpu else "cpu"
-        record = provenance.describe(name, session.executor, torch.get_num_threads())
-        store.start_attempt(files, record, lease.before)
-        try:
-            surface = read_spec(files.surface)
-            if session.executor == "slurm" and store.fruitless_attempts(files) > MAX_FRUITLESS:
-                raise StudyError(f"{MAX_FRUITLESS} attempts made no progress; give its jobs more time")
-            with backends({surface.precision}, session.device, deterministic=True):
-                _measure(files, surface, heartbeat.watched(session))
-        except LeaseLost as error:
-            log.warning("%s; nothing more is written here", error)
-            return "busy"
-        except Stopped:
-            log.info("stopped while its plane was made")
-        except WriteError as error:
-            end_unwritable(files, error)
-            raise
-        except Exception as raised:
-            log.exception("the attempt failed")
-            told = (lost(raised) if isinstance(raised, RuntimeError) else None) or raised
-            store.write_failed(files, one_line(told), traceback.format_exc())
-            if session.raise_errors and not isinstance(told, StudyError):
-                raise
-        return _outcome(files, session.why)
-
-
 def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
     run = run_folder(files.surface, surface.run)
     spec = store.read_spec(run)
@@ -133,10 +103,7 @@ def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
         if surface.precision == "bf16" and (warning := slow_bf16()):
             log.warning("%s", warning)
     evaluator = _kept.evaluator(surface, spec, plane, feed)
-    points, _ = known(files.surface, surface)
-    if files.key not in points:  # a surface that was begun anew since; without points it would count as measured
-        raise StudyError(f"the points of {files.key} hang on some that are not measured yet; start it with the others")
-    Chunk(files, surface, points[files.key], plane, run).measure(evaluator, session)
+    Chunk(files, surface, chunks(surface)[files.key], plane, run).measure(evaluator, session)
 
 
 def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
@@ -169,13 +136,3 @@ def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
         raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")
-
-
-def _outcome(files: ChunkFiles, why: Callable[[], str]) -> str:
-    """How the attempt left a chunk, from the files alone; the last chunk of a surface seals that."""
-    done = files.done.exists()
-    outcome = "done" if done else "failed" if files.failed.exists() else "interrupted"
-    store.end_attempt(files, outcome, store.checkpointed(files), why() if outcome == "interrupted" else "")
-    if done:
-        finish(files.surface)
-    return outcome

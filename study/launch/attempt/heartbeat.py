@@ -1,4 +1,4 @@
-"""The sign of life of a process that holds leases, and the watchdog that ends it where it hangs."""
+"""The heartbeat of a process that holds leases, and the watchdog that kills it if it hangs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,19 @@ from study.store.lease import BEAT, Lease
 from study.training.session import Progress, Session
 
 HUNG_EXIT = 75
-"""Exit status of a process that its watchdog ended."""
+"""Exit status of a process killed by its watchdog."""
 
 log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread that keeps leases alive and publishes how far their holder is.
+    """A thread that keeps leases alive and publishes the progress of their tasks.
 
-    Parameters
-    ----------
-    images
-        Images in a step of each, where its speed is to be told.
-    watchdog
-        Seconds without a call of `stopped` of the session that `watched` returns after which the process is ended, on the spot.
+    After `watchdog` seconds without a call of `stopped` of the session that `watched` returns, it kills the process.
     """
 
-    def __init__(
-        self, leases: Mapping[str, Lease], images: Mapping[str, int] | None = None, watchdog: float = math.inf
-    ) -> None:
-        self.leases, self.images, self.watchdog = leases, images or {}, watchdog
+    def __init__(self, leases: Mapping[str, Lease], watchdog: float = math.inf) -> None:
+        self.leases, self.watchdog = leases, watchdog
         self.latest: dict[str, Progress] = {}
         self._moved = time.monotonic()
         self._ended = threading.Event()
@@ -82,8 +75,8 @@ class Heartbeat:
                 return
 
     def _end(self, still: float) -> None:
-        """End this process as a kill would: what hangs does not listen. Whoever started it goes on from the checkpoint."""
-        message = f"no step for {still:.0f} s: ended by its watchdog"
+        """End this process as a kill would: what hangs does not listen. Its tasks go on from their checkpoints."""
+        message = f"no step for {still:.0f} s: killed by its watchdog"
         log.error("%s", message)
         print(message, file=sys.stderr, flush=True)
         os._exit(HUNG_EXIT)
@@ -92,11 +85,10 @@ class Heartbeat:
         steps = now.iteration - (before.iteration if before else now.iteration)
         seconds = now.seconds - (before.seconds if before else now.seconds)
         speed = steps / seconds if steps and seconds else None
-        images = self.images.get(now.run_id)
         return {
             "iteration": now.iteration,
             "iterations": now.iterations,
             "error": now.error,
-            "images_per_second": speed * images if speed and images else None,
+            "images_per_second": speed * now.images if speed and now.images else None,
             "seconds_left": speed and (now.iterations - now.iteration) / speed,
         }

@@ -32,6 +32,10 @@ ENVIRONMENT = (
 )
 """Variables that may change what or how fast a run computes."""
 
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1000000000000:glibc.malloc.mmap_threshold=1000000000000"}
+"""Environment of a process that trains: freed memory stays with it. A step on a CPU frees and allocates hundreds of megabytes,
+and otherwise spends a tenth of its time and more in page faults (benchmarks/allocator.py)."""
+
 CODE = (".py", ".yaml")
 FORCED = ("_sweeps",)
 """What an installed package holds beside its code (pyproject.toml): a clone has it elsewhere."""

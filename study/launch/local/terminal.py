@@ -1,163 +1,186 @@
-"""What a terminal shows while a sweep is being trained."""
+"""What a terminal shows while tasks are worked on: a bar for each run in training, or for each surface."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from study.config.differences import labels
 from study.config.run import RunSpec
 from study.launch.plan.runs import cost
+from study.launch.plan.state import WORK
+from study.launch.plan.surface import SurfaceAction
+from study.measure.surface.lattice import chunks
 from study.text import duration
 
-LIVE_SECONDS, FILE_SECONDS = 0.25, 60.0
-"""Between two pictures on a terminal, and two lines in a file."""
-SPEED_WINDOW = 10.0
-"""Seconds over which a speed is averaged."""
+FILE_SECONDS = 60.0
+"""Between two lines where the output is not a terminal."""
 
 
-@dataclass
-class _Active:
-    started: float
-    facts: dict[str, Any] = field(default_factory=dict)
-    points: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
+class Shown(NamedTuple):
+    """A task to show. Tasks of one group share a bar."""
 
-    def take(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
-        self.points.append((time.monotonic(), facts["iteration"]))
-        while len(self.points) > 2 and self.points[-1][0] - self.points[0][0] > SPEED_WINDOW:
-            self.points.popleft()
+    task_id: str
+    group: str
+    name: str
+    steps: int
+    """Iterations of a run, or points of a chunk."""
+    cost: float
+    """Relative to the other tasks."""
 
-    def speed(self) -> float | None:
-        """Iterations a second."""
-        if len(self.points) < 2 or self.points[-1][1] <= self.points[0][1]:
-            return None
-        (t0, i0), (t1, i1) = self.points[0], self.points[-1]
-        return (i1 - i0) / (t1 - t0)
+
+def runs_shown(specs: Mapping[str, RunSpec], sweep: Mapping[str, RunSpec]) -> list[Shown]:
+    """Runs to train; `sweep` holds all runs, among which each has its name."""
+    names = labels(sweep)
+    return [Shown(name, name, names[name], spec.recipe.iterations, cost(spec)) for name, spec in specs.items()]
+
+
+def surfaces_shown(actions: Iterable[SurfaceAction]) -> list[Shown]:
+    """The chunks of surfaces to measure."""
+    found = []
+    for action in actions:
+        points = chunks(action.surface) if action.verb in WORK else {}
+        for chunk in action.chunks if points else ():
+            steps = len(points[chunk.key])
+            found.append(Shown(chunk.run_id, action.files.run_id, action.title, steps, float(steps)))
+    return found
 
 
 class Terminal:
-    """Live lines on a terminal, one for each run in training; plain lines where output goes to a file.
+    """Progress bars at a terminal; a line a minute where output goes to a file.
 
-    Parameters
-    ----------
-    specs
-        Of the runs that are going to be trained.
-    ready
-        How many of the sweep's runs were through before.
-    sweep
-        All runs of the sweep, among which each has its name; default: `specs`.
+    `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
     """
 
     def __init__(
-        self, specs: Mapping[str, RunSpec], ready: int, console: Console, sweep: Mapping[str, RunSpec] | None = None
+        self, tasks: Iterable[Shown], ready: int, console: Console, noun: str = "runs", verb: str = "trained"
     ) -> None:
-        self.specs, self.console = specs, console
-        self.names = labels(sweep or specs)
-        self.total = ready + len(specs)
-        self.through = ready
-        self.active: dict[str, _Active] = {}
-        self.outcomes: dict[str, str] = {}
-        self.began = time.monotonic()
-        self._costs = {run_id: cost(spec) for run_id, spec in specs.items()}
-        self._first: dict[str, float] = {}  # share of a run that an earlier attempt had done
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._drawn = self.began
+        self.console, self.noun, self.verb = console, noun, verb
+        self.tasks = {task.task_id: task for task in tasks}
+        self._open: dict[str, set[str]] = {}  # by group, its unfinished tasks
+        for task in self.tasks.values():
+            self._open.setdefault(task.group, set()).add(task.task_id)
+        self._members = {group: frozenset(members) for group, members in self._open.items()}
+        self.total, self.through = ready + len(self._open), ready
+        self.began = self._told = time.monotonic()
+        self._costs = {task.task_id: task.cost for task in self.tasks.values()}
+        self._began: dict[str, float] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._outcomes: dict[str, str] = {}
+        self._shares: dict[str, tuple[float, float]] = {}  # of a task: done by earlier attempts, and done now
+        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
+        self._bars = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            refresh_per_second=2,
+            speed_estimate_period=3600,
+            disable=not console.is_terminal,
+        )
+        self._all = self._bars.add_task(self._head(), total=sum(self._costs.values()), told="")
+        self._bar: dict[str, TaskID] = {}
 
     def __enter__(self) -> Terminal:
-        if self._live:
-            self._live.start()
+        self._bars.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._bars.stop()
 
-    # -- study.launch.local.pool.View ----------------------------------------------------------------------------------------
+    # -- study.launch.local.watch.View -----------------------------------------------------------------------------------
 
     def started(self, run_id: str) -> None:
-        self.active[run_id] = _Active(time.monotonic())
+        task = self.tasks[run_id]
+        self._began.setdefault(task.group, time.monotonic())
+        if task.group not in self._bar:
+            self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
     def progress(self, facts: dict[str, Any]) -> None:
-        run_id = facts["run_id"]
-        self._first.setdefault(run_id, facts["iteration"] / facts["iterations"])
-        if run_id in self.active:
-            self.active[run_id].take(facts)
+        run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
+        self._facts[run_id] = facts
+        share = step / total if total else 1.0
+        self._shares[run_id] = (self._shares.get(run_id, (share if share < 1 else 0.0, share))[0], share)
+        self._draw(self.tasks[run_id].group, facts)
+        self._measure()
 
     def ended(self, run_id: str, outcome: str) -> None:
-        run = self.active.pop(run_id, None)
-        self.outcomes[run_id] = outcome
-        if outcome == "interrupted":
-            return
-        self.through += outcome != "busy"
-        error = run.facts.get("error") if run else None
-        took = f" in {duration(time.monotonic() - run.started)}" if run else ""
-        shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
-        said = {"busy": "is being trained by another process"}.get(outcome, outcome)
-        self.note(f"{self.through:>{len(str(self.total))}}/{self.total}  {self.names[run_id]}: {said}{took}{shown}")
+        group = self.tasks[run_id].group
+        self._outcomes[run_id] = outcome
+        if outcome == "busy":
+            del self._costs[run_id]
+        else:
+            self._shares[run_id] = (self._shares.get(run_id, (0.0, 0.0))[0], 1.0)
+        self._measure()
+        self._open[group].discard(run_id)
+        if not self._open[group]:
+            self._close(group)
 
     def note(self, message: str) -> None:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        if time.monotonic() - self._drawn < (LIVE_SECONDS if self._live else FILE_SECONDS):
-            return
-        self._drawn = time.monotonic()
-        if self._live:
-            self._live.update(self._picture(), refresh=True)
-        else:
-            self.note(f"{self._head()}; {', '.join(self._brief(*item) for item in self.active.items())}")
+        if self.console.is_terminal:
+            self._bars.update(self._all, description=self._head())
+        elif time.monotonic() - self._told >= FILE_SECONDS:
+            self._told = time.monotonic()
+            self.note(", ".join([f"{self._head()}; {self._left()}", *map(self._brief, self._bar)]))
 
-    # -- the picture ----------------------------------------------------------------------------------------------------
+    # -- the picture -----------------------------------------------------------------------------------------------------
 
-    def seconds_left(self) -> float | None:
-        """For the whole sweep, from the arithmetic done since the start; None before there is anything to go by."""
-        done = sum(self._costs[r] * (1 - self._first.get(r, 0.0)) for r, o in self.outcomes.items() if o != "busy")
-        left = sum(c for r, c in self._costs.items() if r not in self.outcomes)
-        for run_id, run in self.active.items():
-            if run.facts:
-                share = run.facts["iteration"] / run.facts["iterations"]
-                done += self._costs[run_id] * (share - self._first[run_id])
-                left -= self._costs[run_id] * share
-        elapsed = time.monotonic() - self.began
-        return left * elapsed / done if done > 0 and elapsed > 5 else None
+    def _draw(self, group: str, facts: dict[str, Any]) -> None:
+        step, total = self._reached(group)
+        told = _told(facts) if len(self._members[group]) == 1 else f"{step:,}/{total:,} points"
+        self._bars.update(self._bar[group], total=total or None, completed=step, told=told)
 
-    def _picture(self) -> Group:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for number in range(6):
-            table.add_column(no_wrap=number > 0)  # a long name goes on below
-        for run_id, run in self.active.items():
-            table.add_row(*self._line(run_id, run))
-        return Group(Text(self._head()), table)
+    def _reached(self, group: str) -> tuple[int, int]:
+        """How far a group is, and of how much."""
+        members = [self.tasks[name] for name in self._members[group]]
+        steps = [min(self._facts.get(task.task_id, {}).get("iteration", 0), task.steps) for task in members]
+        return sum(steps), sum(task.steps for task in members)
+
+    def _close(self, group: str) -> None:
+        if group in self._bar:
+            self._bars.remove_task(self._bar.pop(group))
+        members = self._members[group]
+        outcomes = {self._outcomes[name] for name in members}
+        outcome = next((one for one in ("failed", "busy", "diverged") if one in outcomes), "done")
+        self.through += outcome != "busy"
+        name = next(iter(members))
+        error = self._facts.get(name, {}).get("error")
+        took = f" in {duration(time.monotonic() - self._began[group])}" if group in self._began else ""
+        shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
+        said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
+        self.note(f"{self.through:>{len(str(self.total))}}/{self.total}  {self.tasks[name].name}: {said}")
+
+    def _measure(self) -> None:
+        """Update the bar of all tasks: the arithmetic done by this call."""
+        done = sum(self._costs.get(run_id, 0.0) * (now - first) for run_id, (first, now) in self._shares.items())
+        before = sum(self._costs.get(run_id, 0.0) * first for run_id, (first, _) in self._shares.items())
+        self._bars.update(self._all, completed=done, total=sum(self._costs.values()) - before, told=self._left())
+
+    def _left(self) -> str:
+        seconds = self._bars.tasks[0].time_remaining
+        return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _head(self) -> str:
-        left = self.seconds_left()
-        head = f"{self.through}/{self.total} runs through, {duration(time.monotonic() - self.began)} so far"
-        return head + (f", about {duration(left)} left" if left is not None else "")
+        return f"{self.through}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
-    def _brief(self, run_id: str, run: _Active) -> str:
-        where = f"at {run.facts['iteration']:,}/{run.facts['iterations']:,}" if run.facts else "starting"
-        return f"{self.names[run_id]} {where}"
+    def _brief(self, group: str) -> str:
+        step, total = self._reached(group)
+        name = self.tasks[next(iter(self._members[group]))].name
+        return f"{name} at {step:,}/{total:,}" if step else f"{name} starting"
 
-    def _line(self, run_id: str, run: _Active) -> tuple[Any, ...]:
-        spec, facts = self.specs[run_id], run.facts
-        if not facts:
-            return (self.names[run_id], ProgressBar(1, 0, width=20), Text("starting", "dim"), "", "", "")
-        step, total, error, speed = facts["iteration"], facts["iterations"], facts["error"], run.speed()
-        return (
-            self.names[run_id],
-            ProgressBar(total, step, width=20),
-            f"{step:,}/{total:,}",
-            "" if error is None else f"error {error:.1f} %",
-            "" if speed is None else f"{speed * spec.recipe.batch_size:,.0f} images/s",
-            "" if speed is None else f"{duration((total - step) / speed)} left",
-        )
+
+def _told(facts: dict[str, Any]) -> str:
+    """The words beside a run's bar."""
+    error, speed, left = (facts.get(key) for key in ("error", "images_per_second", "seconds_left"))
+    words = [f"{facts['iteration']:,}/{facts['iterations']:,}"]
+    words += [] if error is None else [f"error {error:.1f} %"]
+    words += [] if not speed else [f"{speed:,.0f} images/s"]
+    words += [] if not left else [f"{duration(left)} left"]
+    return "  ".join(words)

@@ -1,94 +1,39 @@
-"""A local worker: a process that trains the packs its parent sends, one after another.
+"""A local worker: a process that trains the free tasks of a list, one pack after another, until none is left.
 
-It reads one JSON message a line on standard input (`{"folders": [...]}`, `{"stop": "why"}`) and answers on standard output with
-`progress`, `note` and `end` events, or says what could not be written. SIGTERM, or the end of its input (the parent died),
-checkpoints and ends it.
+Workers share the list by the tasks' leases, as two commands on one sweep do. Each starts at another place in the list and
+passes over what is finished, failed or held by somebody else.
+
+Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. SIGTERM, SIGINT or the
+death of the parent make the worker checkpoint and exit.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import json
 import logging
-import math
 import os
-import queue
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from study.errors import StudyError
 from study.launch.attempt.provenance import require
 from study.store.files import WriteError
+from study.store.layout import task_files
+from study.store.runs import status
 
-if TYPE_CHECKING:
-    from study.training.session import Progress
-
-REPORT_SECONDS = 0.25
-
-
-class _Orders:
-    """The parent's messages, read by a thread so that its death is noticed in mid-training."""
-
-    def __init__(self, source: TextIO) -> None:
-        self.source = source
-        self.stop = threading.Event()
-        self.why = ""
-        """What it was asked to end for."""
-        # SimpleQueue: `end` is called from a signal handler, perhaps in the midst of a `get`.
-        self.queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="orders", daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self.source:
-            with contextlib.suppress(json.JSONDecodeError):  # cut short by the parent's death
-                message = json.loads(line)
-                if "stop" in message:  # a signal follows, or was quicker
-                    self.why = message["stop"]
-                else:
-                    self.queue.put(message)
-        self.why = self.why or "the process that started it died"
-        self.end()
-
-    def end(self, *signal_arguments: object) -> None:
-        """Ask for a checkpoint and the end."""
-        self.why = self.why or "SIGTERM"
-        self.stop.set()
-        self.queue.put(None)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        while (message := self.queue.get()) is not None and not self.stop.is_set():
-            yield message
-
-
-class _Reporter:
-    """Sends the progress of each run to the parent, a few times a second."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-        self._next: dict[str, float] = {}
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        last = progress.iteration == progress.iterations
-        if last or now >= self._next.get(progress.run_id, 0.0):
-            self._next[progress.run_id] = now + REPORT_SECONDS
-            self.send("progress", **progress._asdict())
-
-    def send(self, event: str, **facts: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the parent died; the end of our input says so too
-            print(json.dumps({"event": event, **facts}), file=self.out, flush=True)
+UNWRITABLE, REFUSED = 74, 78
+"""Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
 
 
 class Warnings(logging.Handler):
-    """Passes on this package's warnings to those who watch; errors reach them as the outcome of a run."""
+    """Passes this package's warnings to `note`; errors are shown as the outcome of their run."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        super().__init__()
+        super().__init__(logging.WARNING)
         self.note = note
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -96,65 +41,91 @@ class Warnings(logging.Handler):
             self.note(record.getMessage())
 
 
-def _own_stdin() -> TextIO:
-    """Keep standard input for orders. Processes that are forked close theirs, and would wait for ever for its lock, which
-    the thread that reads orders holds."""
-    source = os.fdopen(os.dup(0), encoding="utf-8")
-    with Path(os.devnull).open() as nothing:
-        os.dup2(nothing.fileno(), 0)
-    return source
+class _Stop:
+    """Whether the worker should stop, and why: a signal came, or its parent died."""
+
+    def __init__(self, parent: int) -> None:
+        self.parent, self.number = parent, 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: object) -> None:
+        self.number = self.number or number
+
+    def __call__(self) -> bool:
+        return self.number != 0 or os.getppid() != self.parent
+
+    def why(self) -> str:
+        if self.number:
+            return signal_name(self.number)
+        return "the process that started it died" if self() else ""
 
 
-def _own_stdout() -> TextIO:
-    """Keep standard output for events: whatever a library prints goes to standard error."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return out
+def signal_name(number: int) -> str:
+    """A signal's name for the user."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
+def train_free(
+    packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool], train: Callable[[list[Path]], Any]
+) -> None:
+    """Train one pack after another, without the tasks that are finished, failed or held by another process."""
+    import torch
+
+    for pack in packs:
+        free = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
+        if stopped():
+            return
+        if free:
+            torch.set_num_threads(threads)  # each time: a resumed run sets the number that it began with
+            train(free)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all workers of a command get on standard input."""
+
+    packs: list[list[str]]
+    parent: int
+    code: str
+    data_root: str
+    threads: int
+    checkpoint_seconds: float
+    watchdog: float
 
 
 def main() -> None:
-    """Entry of a worker's process (`study.boot`)."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--code", required=True)
-    parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--checkpoint-seconds", type=float, required=True)
-    parser.add_argument("--watchdog", type=float, default=math.inf)
-    options = parser.parse_args()
-    orders = _Orders(_own_stdin())
-    signal.signal(signal.SIGTERM, orders.end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    reporter = _Reporter(_own_stdout())
-    logging.getLogger("study").addHandler(Warnings(lambda message: reporter.send("note", message=message)))
+    """Entry of a worker's process (`study.boot`): its device, and the pack to begin with."""
+    device, first = sys.argv[1], int(sys.argv[2])
+    # All workers have the same open file, so it is read without moving its offset.
+    work = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
+    stop = _Stop(work.parent)
+    notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints goes to standard error
+    logging.getLogger("study").addHandler(Warnings(lambda message: print(message, file=notes, flush=True)))
+    try:
+        _work(work, work.packs[first:] + work.packs[:first], device, stop)
+    except (StudyError, WriteError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)
+    sys.exit(128 + stop.number if stop.number else 0)
 
-    import torch  # late: the handlers above are in place while this takes its seconds
 
-    from study.launch.attempt.work import work
+def _work(work: Work, packs: list[list[str]], device: str, stop: _Stop) -> None:
+    import torch  # late: the signal handlers are in place while this takes its seconds
+
+    from study.launch.attempt.work import work as attempt
     from study.training.session import Session
 
-    try:
-        require(options.code)
-    except StudyError as error:
-        reporter.send("refused", text=str(error))
-        return
+    require(work.code)
     session = Session(
-        options.data_root,
-        torch.device(options.device),
+        Path(work.data_root),
+        torch.device(device),
         "local",
-        checkpoint_seconds=options.checkpoint_seconds,
-        watchdog=options.watchdog,
-        stopped=orders.stop.is_set,
-        why=lambda: orders.why,
-        report=reporter,
+        checkpoint_seconds=work.checkpoint_seconds,
+        watchdog=work.watchdog,
+        stopped=stop,
+        why=stop.why,
     )
-    for order in orders:
-        # Set for each pack: a resumed run sets the number of threads that it began with.
-        torch.set_num_threads(options.threads)
-        folders = [Path(folder) for folder in order["folders"]]
-        try:
-            outcomes = work(folders, session)
-        except WriteError as error:
-            reporter.send("unwritable", number=error.errno, text=error.strerror, file=error.filename)
-            return
-        reporter.send("end", outcomes=outcomes)
+    folders = [[Path(folder) for folder in pack] for pack in packs]
+    train_free(folders, work.threads, stop, lambda pack: attempt(pack, session))

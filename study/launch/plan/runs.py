@@ -1,84 +1,101 @@
-"""What a sweep needs done, as a pure function of the sweep, the disk and the queue."""
+"""Plans of runs: which of them depend on others, what they cost, and which are trained together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
+from study.config import stretching
+from study.config.identity import point_id
 from study.config.run import RunSpec
+from study.errors import StudyError
+from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
-from study.store.runs import ENDED, RunStatus
-
-Mode = Literal["missing", "retry", "force"]
-"""missing: all that is not there yet; retry: failed runs too; force: everything again, from the start."""
-
-Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "hold", "leave"]
-
-WORK: tuple[Verb, ...] = ("start", "resume", "retry", "redo")
-"""The verbs that train; `keep` a result, `wait` for another process, `hold` back what starts
-from a run that is not done, `leave` a failed run."""
+from study.store import runs as store
+from study.store.layout import RunFiles
+from study.store.runs import RunStatus
 
 
-@dataclass(frozen=True)
-class Action:
-    """What is to be done about one run, and why."""
-
-    run_id: str
-    verb: Verb
-    reason: str
-
-
-def plan(
-    runs: Iterable[str],
-    disk: Mapping[str, RunStatus],
-    queue: Mapping[str, str] | None = None,
-    mode: Mode = "missing",
+def hold_dependents(
+    actions: Sequence[Action], specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus], results: Path
 ) -> list[Action]:
-    """One action for each run, in order.
+    """The actions, with `hold` for runs that start from an unfinished one.
 
-    Parameters
-    ----------
-    runs
-        Run ids that the sweep names. Runs that it no longer names are left alone.
-    disk
-        The state of each run on disk.
-    queue
-        Runs that a scheduler holds: run id to a word on where (`job 17_3, pending`).
+    `disk` has the states of the sweep's own runs. A run with a checkpoint no longer needs what it started from.
+
+    Raises
+    ------
+    StudyError
+        A line for each run that can never start: the run it starts from is missing, has diverged, or cannot be stretched
+        to it.
     """
-    return [_action(run_id, disk[run_id], (queue or {}).get(run_id), mode) for run_id in runs]
+    if not any(spec.start_from for spec in specs.values()):
+        return list(actions)
+    wrong: dict[str, None] = {}
+    found = []
+    own = {(point_id(specs[action.run_id]), specs[action.run_id].seed): action for action in actions}
+    for action in actions:
+        spec = specs[action.run_id]
+        begins = action.verb in WORK and (action.verb == "redo" or disk[action.run_id].iteration == 0)
+        if begins and spec.start_from is not None:
+            try:
+                source = own.get((spec.start_from, spec.seed))
+                why = _own(spec, source, specs, disk) if source else _elsewhere(spec, results)
+            except StudyError as error:
+                wrong[f"{spec.title} seed {spec.seed}: start_from: {error}"] = None
+                continue
+            if why:
+                reason = f"starts from {spec.start_from} seed {spec.seed}, which {why}"
+                action = replace(action, verb="hold", reason=reason)
+        found.append(action)
+    if wrong:
+        raise StudyError(*wrong)
+    return found
 
 
-def _action(run_id: str, now: RunStatus, queued: str | None, mode: Mode) -> Action:
-    def act(verb: Verb, reason: str) -> Action:
-        return Action(run_id, verb, reason)
+def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus]) -> str:
+    """Why a run waits for one of its own sweep; empty if it need not."""
+    stretching.check(specs[source.run_id], spec)
+    state = disk[source.run_id].state
+    if source.verb in WORK or state not in ("done", "diverged", "failed"):
+        return "is not trained yet"
+    return "" if state == "done" else f"has {state}"
 
-    if now.state == "running":
-        return act("wait", f"in training on {now.progress.get('host', 'another machine')}")
-    if now.state in ENDED and mode != "force":
-        return act("keep", now.state)
-    if queued is not None:
-        return act("wait", queued)
-    if mode == "force" and now.state != "pending":
-        return act("redo", f"{now.state}; --mode force starts over")
-    if now.state == "failed":
-        return act("retry", now.message) if mode == "retry" else act("leave", now.message)
-    if now.state == "interrupted":
-        return act("resume", "; ".join(filter(None, [f"from iteration {now.iteration:,}", now.message])))
-    return act("start", now.message)
+
+def _elsewhere(spec: RunSpec, results: Path) -> str:
+    """Why a run waits for one of another sweep; empty if it need not."""
+    files = store.run_of_point(results, spec.start_from or "", spec.seed)
+    if files is None:
+        hint = ", ".join(_of_seed(results, spec.seed))
+        there = f"; of that seed there is {hint}" if hint else ""
+        raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/{there}")
+    stretching.check(store.read_spec(files), spec)
+    state = store.status(files).state
+    if state in ("diverged", "failed"):
+        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
+    return "" if state == "done" else "is not trained yet"
+
+
+def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
+    """Points that were trained with this seed."""
+    for path in sorted(results.glob(f"*/runs/*-s{seed}-*/spec.json"))[:most]:
+        with suppress(StudyError):  # of another version, or damaged
+            yield point_id(store.read_spec(RunFiles(path.parent)))
 
 
 def cost(spec: RunSpec) -> float:
-    """Arithmetic of a run, in multiply-adds: what packs are ordered by. Relative within one data set."""
+    """Multiply-adds of a run, by which packs are ordered. Relative within one data set."""
     return float(macs(spec, size=spec.image_size or 32)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
-    """Runs grouped into packs of at most `size` that can be trained side by side, the longest first.
+    """Group runs into packs of at most `size` that can be trained side by side, the longest first.
 
-    The runs of a pack share data set and precision; one that decodes its images as it goes is alone. Of these there are
-    as few packs as hold them, but one for each of `workers` where there are runs enough; the longest runs are dealt out
-    first, each to the pack that has least to do.
+    The runs of a pack share data set and precision; one that decodes images while it trains is alone. There are as few
+    packs as possible, but one for each of `workers` if there are enough runs. The longest runs are dealt out first, each
+    to the pack with the least to do.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):

@@ -1,4 +1,4 @@
-"""Taking jobs out of the queue: `study cancel`."""
+"""`study cancel`: take jobs out of the queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from study.config.names import sweep_name
 from study.errors import StudyError
 from study.launch.slurm import queue
-from study.launch.slurm.where import places
+from study.launch.slurm.submissions import places
 from study.store.find import find_run
 from study.store.layout import SweepFiles
 from study.store.runs import read_sweep, sweep_names
@@ -15,12 +15,9 @@ from study.store.surfaces import of_runs
 
 
 def cancel(results: Path, what: str) -> list[str]:
-    """Cancel the jobs of a sweep or of one run; says what was done. The other runs of a run's pack end with it.
+    """Cancel the jobs of a sweep or of one run, and of their surfaces; returns a line for each job.
 
-    Raises
-    ------
-    StudyError
-        Nothing is called so, nothing of it is in the queue, or SLURM refuses.
+    A run's job ends with all the runs of its pack. A StudyError says when no such job is queued, or SLURM refuses.
     """
     if (name := sweep_name(what)) in sweep_names(results):
         wanted = set(read_sweep(SweepFiles(results, name))["runs"])
@@ -32,8 +29,6 @@ def cancel(results: Path, what: str) -> list[str]:
         if place.waiting and (task in wanted or task.rpartition("-")[0] in around):
             jobs.setdefault(place.job.job_id, []).append(task)
     if not jobs:
-        raise StudyError(
-            f"{what}: nothing of it is in the queue; a sweep that runs in a terminal ends with Ctrl-C there"
-        )
+        raise StudyError(f"{what}: no queued jobs; press Ctrl-C to stop a sweep that runs in a terminal")
     queue.cancel(list(jobs))
     return [f"job {job_id}: cancelled ({', '.join(runs)})" for job_id, runs in jobs.items()]

@@ -1,4 +1,4 @@
-"""The code of a submission, kept beside its results: a job runs what was submitted, whatever is edited afterwards."""
+"""A copy of the code beside the results: a job runs the code as it was submitted, whatever is edited afterwards."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from study.launch.attempt.provenance import code_digest, commit, sources
 from study.store.files import write_json
 
 
-def take(folder: Path) -> Path:
+def copy(folder: Path) -> Path:
     """Copy this package, as it is on disk, below `folder`; returns the path to put first into PYTHONPATH.
 
-    The copy's name is a hash of its content, so that submissions of the same code share one. The commit and the hash
-    of the uncommitted changes are recorded beside it, in `commit.json`.
-
-    Raises
-    ------
-    StudyError
-        There is a copy of that name which is another: damaged, or laid there by whoever the results came from.
+    The copy is named by a hash of its content, so that submissions of the same code share one. `commit.json` beside it
+    records the commit and a hash of the uncommitted changes. A StudyError refuses a copy that does not match its name:
+    it is damaged, or came with the results from somebody else.
     """
     contents = sources()
     target = folder / code_digest(contents)
@@ -45,11 +41,11 @@ def take(folder: Path) -> Path:
 def _holds(target: Path, contents: dict[Path, bytes]) -> bool:
     """Whether a copy has these files of the package and nothing else that Python might run.
 
-    What Python compiled of them is removed: it would be run unseen, and is made again.
+    Compiled files are removed first: Python would run them unseen, and makes them again.
     """
     for compiled in target.rglob("__pycache__"):
         shutil.rmtree(compiled, ignore_errors=True)
     found = {path for path in target.rglob("*") if not path.is_dir() or path.is_symlink()}
-    sources = {target / "study" / name: content for name, content in contents.items()}
-    same = found - {target / "commit.json"} == sources.keys() and not any(path.is_symlink() for path in found)
-    return same and all(path.read_bytes() == content for path, content in sources.items())
+    wanted = {target / "study" / name: content for name, content in contents.items()}
+    same = found - {target / "commit.json"} == wanted.keys() and not any(path.is_symlink() for path in found)
+    return same and all(path.read_bytes() == content for path, content in wanted.items())

@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from study.config.choices import Device
 from study.config.fields import wrong
 from study.config.yaml import read
 from study.errors import StudyError, nearest, printable
-from study.launch.slurm.queue import run
 
 
 def _one_line(text: str) -> str:
-    """What a line of a batch script is made of: an end of line in it would begin a line of its own."""
+    """Text for a line of a batch script, where a line break would start a line of its own."""
     if printable(text) != text:
         raise wrong("must be one line without control characters")
     return text
 
 
 def _minutes(limit: Any) -> Any:
-    """A limit in one of SLURM's forms as whole minutes; seconds beyond a minute count as one, as SLURM has it."""
+    """A time limit in one of SLURM's forms as whole minutes, rounded up as SLURM does."""
     if not isinstance(limit, str):
         return limit
     found = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", limit)
@@ -32,7 +32,7 @@ def _minutes(limit: Any) -> Any:
     days, *parts = found.groups()
     numbers = [int(part) for part in parts if part is not None]
     if days is None and len(numbers) < 3:
-        numbers.insert(0, 0)  # they begin with the minutes
+        numbers.insert(0, 0)  # without hours
     hours, minutes, seconds, *_ = *numbers, 0, 0
     return (int(days or 0) * 24 + hours) * 60 + minutes + math.ceil(seconds / 60)
 
@@ -45,17 +45,12 @@ _FIELDS = {
     "gpus-per-task": "gpus_per_run", "mem": "memory", "ntasks": "gpus_per_run", "ntasks-per-node": "gpus_per_run",
     "signal": "signal_seconds",
 } | {name: name for name in ("account", "constraint", "gres", "nodes", "partition", "qos", "time")}  # fmt: skip
-"""Options of sbatch that a field of a profile stands for."""
+"""Options of sbatch that have a field in the profile."""
 _OURS = {
     "clusters", "comment", "error", "help", "job-name", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
     "uid", "usage", "version", "wait", "wrap",
 }  # fmt: skip
-"""Options that a submission sets itself, or that would make something else of it."""
-_SHORT = {
-    "a": "array", "A": "account", "c": "cpus-per-task", "C": "constraint", "e": "error", "G": "gpus", "h": "help",
-    "J": "job-name", "M": "clusters", "n": "ntasks", "N": "nodes", "o": "output", "p": "partition", "q": "qos",
-    "Q": "quiet", "t": "time", "V": "version", "W": "wait",
-}  # fmt: skip
+"""Options that a submission sets itself, or that would turn it into something else."""
 
 
 class Profile(BaseModel):
@@ -72,17 +67,17 @@ class Profile(BaseModel):
     time: Minutes = Field(
         default=60,
         ge=1,
-        description="limit of a job in minutes, or as SLURM writes it; a run that needs more is requeued",
+        description="time limit of a job in minutes, or as SLURM writes it; a longer run is requeued",
     )
     memory: str | None = Field(default=None, pattern=r"^[0-9]+[KMGT]?$", description="such as 16G")
     cpus: int = Field(default=1, ge=1, description="cores of a job; threads of a run on the CPU")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     max_parallel: int = Field(default=256, ge=1, description="jobs of an array that run at once")
     runs_per_gpu: int = Field(default=1, ge=1, description="runs trained side by side in one job, as a pack")
     gpus_per_run: int = Field(default=1, ge=1, description="tasks on each node that train one run together, a GPU each")
     nodes: int = Field(default=1, ge=1, description="nodes that train one run together")
-    max_requeues: int = Field(default=100, ge=0, description="times that a job goes on after its time limit")
-    signal_seconds: int = Field(default=90, ge=5, description="how long before its limit a job is told to checkpoint")
+    max_requeues: int = Field(default=100, ge=0, description="times that a job is requeued after its time limit")
+    signal_seconds: int = Field(default=90, ge=5, description="how long before its time limit a job checkpoints")
     setup: list[str] = Field(default=[], description="shell lines before the job's command, such as module load")
     python: Line | None = Field(default=None, description="the Python of the nodes; default: the one of this command")
     sbatch: dict[Line, Line | int | bool] = Field(
@@ -96,13 +91,7 @@ class Profile(BaseModel):
 
 
 def load_profile(path: Path | None) -> Profile:
-    """Read a profile file; without one, the defaults.
-
-    Raises
-    ------
-    StudyError
-        Unreadable, an unknown field or sbatch option, or a wrong value; each with its line.
-    """
+    """Read a profile file; without one, use the defaults. A StudyError names each mistake with its line."""
     if path is None:
         return Profile()
     document = read(path)
@@ -118,12 +107,11 @@ def load_profile(path: Path | None) -> Profile:
     if profile.time * 60 <= profile.signal_seconds:
         field = "time" if "time" in data else "signal_seconds"
         raise StudyError(
-            f"{document.place((field,))}: {field}: a job of {profile.time} min that is told to checkpoint "
-            f"{profile.signal_seconds} s before its end would be stopped at its start; raise time or lower signal_seconds"
+            f"{document.place((field,))}: {field}: a job of {profile.time} min that checkpoints {profile.signal_seconds} s "
+            "before its end would stop at its start; raise time or lower signal_seconds"
         )
-    known = sbatch_options() if profile.sbatch else set()
     for name in profile.sbatch:
-        _check_option(name, document.place(("sbatch", name)), known)
+        _check_option(name, document.place(("sbatch", name)))
     return profile
 
 
@@ -135,17 +123,9 @@ def _explain(place: str, item: Any) -> str:
     return f"{place}: {field}: {message}, not {item['input']!r:.80}"
 
 
-def sbatch_options() -> set[str]:
-    """The long options that this cluster's sbatch knows; none where it cannot be asked."""
-    try:
-        printed = run(["sbatch", "--help"], timeout=30).stdout
-    except StudyError:
-        return set()
-    return set(re.findall(r"--([a-z][a-z0-9-]+)", printed))
-
-
-def _check_option(name: str, place: str, known: set[str]) -> None:
-    option = _SHORT.get(name, name.replace("_", "-"))
+def _check_option(name: str, place: str) -> None:
+    """Refuse an option of sbatch that would get in the way of a submission; sbatch refuses those that it does not know."""
+    option = name.replace("_", "-")
     if field := _FIELDS.get(option):
         raise StudyError(f"{place}: sbatch.{name}: use the profile's field '{field}' instead")
     if option in _OURS:
@@ -153,6 +133,3 @@ def _check_option(name: str, place: str, known: set[str]) -> None:
         raise StudyError(f"{place}: sbatch.{name}: study sets this itself; leave it out{hint}")
     if len(option) == 1:
         raise StudyError(f"{place}: sbatch.{name}: give the option by its long name")
-    if known and option not in known:
-        listed = ", ".join(sorted(known - _FIELDS.keys() - _OURS))
-        raise StudyError(f"{place}: sbatch has no option '{name}'{nearest(name, known)}; known: {listed}")

@@ -1,4 +1,4 @@
-"""What SLURM says of our jobs: squeue for those it holds, sacct, where there is accounting, for those it held."""
+"""What SLURM says about our jobs: squeue about those it holds, sacct, where there is accounting, about past ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import NamedTuple
 from study.errors import StudyError
 
 _OPTIONS = re.compile("(SLURM|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SCANCEL|SCONTROL|SUBMITIT)_")
-"""Variables that are options of SLURM's commands and submitit, or that tell of the job that this process is in."""
+"""Variables that are options of SLURM's commands or of submitit, or describe the job that this process is in."""
 _KEPT = ("SLURM_CONF", "SLURM_JWT")
-"""Of these the ones without which a cluster is not found or does not let its user in."""
+"""Those among them without which a cluster is not found or does not let its user in."""
 
 
 class Job(NamedTuple):
@@ -27,19 +27,14 @@ class Job(NamedTuple):
     """SLURM's word: PENDING, RUNNING, COMPLETED, TIMEOUT, ..."""
     node: str
     reason: str
-    """Why it waits, in SLURM's word; empty for a job that has left the queue."""
-
-
-def environment() -> dict[str, str]:
-    """This process's environment without what would change what SLURM's commands do or show."""
-    return {name: value for name, value in os.environ.items() if name in _KEPT or not _OPTIONS.match(name)}
+    """Why it waits, in SLURM's word; empty for a past job."""
 
 
 @contextmanager
 def plain_environment() -> Iterator[None]:
-    """Have `environment` for the commands that submitit starts, and for the jobs that inherit it."""
-    before, clean = dict(os.environ), environment()
-    for name in before.keys() - clean.keys():
+    """Remove from the environment what would change what SLURM's commands, submitit and its jobs do."""
+    before = dict(os.environ)
+    for name in before.keys() - _environment().keys():
         del os.environ[name]
     try:
         yield
@@ -47,16 +42,13 @@ def plain_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-def run(command: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """The answer of one of SLURM's commands, whatever options of it the environment holds.
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _KEPT or not _OPTIONS.match(name)}
 
-    Raises
-    ------
-    StudyError
-        There is no such command here, or it does not answer.
-    """
-    # Of long arrays all tasks are listed, not the first few.
-    env = environment() | {"SLURM_BITSTR_LEN": "0"}
+
+def run(command: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of SLURM's commands. A StudyError says when it does not exist here or does not answer."""
+    env = _environment() | {"SLURM_BITSTR_LEN": "0"}  # lists all tasks of long arrays, not the first few
     try:
         return subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", env=env, timeout=timeout, check=False
@@ -70,36 +62,26 @@ def run(command: Sequence[str], timeout: float = 60) -> subprocess.CompletedProc
 
 
 def on_a_cluster() -> bool:
-    """Whether there is an sbatch that knows of a cluster, be its controller up or down."""
+    """Whether there is an sbatch that knows of a cluster, even if its controller is down."""
     if shutil.which("sbatch") is None:
         return False
-    # SLURM's commands without a cluster (a laptop, say) end with these words.
+    # Without a cluster, as on a laptop, SLURM's commands end with these words.
     return "Could not establish a configuration source" not in run(["scontrol", "ping"]).stderr
 
 
 def held() -> list[Job]:
     """All jobs of this user that the controller holds, arrays task by task.
 
-    Raises
-    ------
-    StudyError
-        The controller does not answer. Nobody may submit then: what is in the queue is unknown.
+    A StudyError says when the controller does not answer: then the queue is unknown, and nobody may submit.
     """
     done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%N|%r|%j"])
     if done.returncode:
-        raise StudyError(f"squeue: {_last(done.stderr)}; what is in the queue is unknown, so nothing was submitted")
+        raise StudyError(f"squeue: {_last(done.stderr)}; the queue is unknown, so nothing was submitted")
     rows = _rows(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|([^|]*)\|(.*)\|([^|]*)", done.stdout)
     return [
         Job(job if index == "N/A" else f"{job}_{index}", name, state, node, reason)
         for job, index, state, node, reason, name in rows
     ]
-
-
-def _rows(pattern: str, printed: str) -> Iterator[tuple[str, ...]]:
-    """The columns of the rows that are like this. The name comes last: that of another job can hold bars and ends of lines,
-    and what is no row then is passed over."""
-    matches = (re.fullmatch(pattern, line) for line in printed.split("\n"))
-    return (found.groups() for found in matches if found)
 
 
 def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
@@ -113,11 +95,17 @@ def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
         return None
     if done.returncode:
         return None
-    jobs = {}
-    for listed, state, node, name in _rows(r"([\d_]+|\d+_\[[^|]*\])\|([A-Z_]+)[^|]*\|([^|]*)\|([^|]*)", done.stdout):
-        for job_id in _expand(listed):
-            jobs[job_id] = Job(job_id, name, state, node, "")
-    return jobs
+    rows = _rows(r"([\d_]+|\d+_\[[^|]*\])\|([A-Z_]+)[^|]*\|([^|]*)\|([^|]*)", done.stdout)
+    return {
+        job_id: Job(job_id, name, state, node, "") for listed, state, node, name in rows for job_id in _expand(listed)
+    }
+
+
+def _rows(pattern: str, printed: str) -> Iterator[tuple[str, ...]]:
+    """The columns of the rows that match. The name comes last: that of somebody's job may hold bars and line ends, and what
+    is no row then is skipped."""
+    matches = (re.fullmatch(pattern, line) for line in printed.split("\n"))
+    return (found.groups() for found in matches if found)
 
 
 def _expand(listed: str) -> Iterator[str]:
@@ -140,19 +128,13 @@ def address(node: str) -> str:
 
 
 def max_array_size() -> int:
-    """Tasks that one array may have here: one more than the largest index."""
+    """Tasks that one array may have: one more than the largest index."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", run(["scontrol", "show", "config"]).stdout)
     return int(found.group(1)) if found else 1001
 
 
 def cancel(job_ids: Sequence[str]) -> None:
-    """Take jobs out of the queue, and end those that run; they checkpoint first.
-
-    Raises
-    ------
-    StudyError
-        SLURM refused; in its words.
-    """
+    """Take jobs out of the queue and end those that run, which checkpoint first. A StudyError says why SLURM refuses."""
     done = run(["scancel", *job_ids])
     if done.returncode:
         raise StudyError(f"scancel: {_last(done.stderr)}")

@@ -83,7 +83,7 @@ class Chunk:
         found = evaluator.at(coordinates, stopped)
         curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
         alpha, beta = (*coordinates, 0.0)[:2]
-        common = {**point._asdict(), "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
+        common = {**point._asdict(), "level": 0, "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
         yield from self._rows(common | curvature, evaluator, found)
 
     def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:

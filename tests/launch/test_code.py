@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,46 +11,38 @@ import pytest
 
 import study
 from study.errors import StudyError
-from study.launch.slurm import code as snapshot
+from study.launch.slurm.code import copy
 
 
 def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
-    code = snapshot.take(tmp_path / "code")
+    code = copy(tmp_path / "code")
     probe = "import study, study.launch.sweep, study.config.recipes as r; print(study.__file__, r.names())"
     done = subprocess.run(
         [sys.executable, "-c", probe], env={**os.environ, "PYTHONPATH": str(code)}, capture_output=True, text=True
     )
     assert done.stdout.startswith(str(code)) and "he2015_cifar" in done.stdout, done.stderr
     assert set(json.loads((code / "commit.json").read_text())) == {"commit", "dirty", "sha256"}
-
-
-def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> None:
-    first = snapshot.take(tmp_path)
-    assert snapshot.take(tmp_path) == first and list(tmp_path.iterdir()) == [first]
-    copy = tmp_path / "edited"
-    copy.mkdir()
-    for path in first.rglob("*.py"):
-        target = copy / path.relative_to(first)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-    (copy / "study/errors.py").write_text((copy / "study/errors.py").read_text() + "# edited\n")
-    probe = f"from pathlib import Path; from study.launch.slurm import code; print(code.take(Path({str(tmp_path)!r})))"
-    env = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True)
-    assert done.stdout.strip() not in ("", str(first)), done.stderr
-
-
-def test_only_code_is_copied(tmp_path: Path) -> None:
-    code = snapshot.take(tmp_path)
     package = Path(study.__file__).parent
     copied = {path.relative_to(code / "study") for path in (code / "study").rglob("*") if path.is_file()}
     assert {path.suffix for path in copied} <= {".py", ".yaml"}
     assert {path.relative_to(package) for path in package.rglob("*.py")} <= copied
 
 
+def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> None:
+    first = copy(tmp_path)
+    assert copy(tmp_path) == first and list(tmp_path.iterdir()) == [first]
+    edited = tmp_path / "edited"
+    shutil.copytree(first, edited)
+    (edited / "study/errors.py").write_text((edited / "study/errors.py").read_text() + "# edited\n")
+    probe = f"from pathlib import Path; from study.launch.slurm.code import copy; print(copy(Path({str(tmp_path)!r})))"
+    env = {**os.environ, "PYTHONPATH": str(edited)}
+    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() not in ("", str(first)), done.stderr
+
+
 @pytest.mark.parametrize("how", ["changed", "gone", "added", "beside it", "linked", "compiled"])
 def test_code_that_somebody_else_laid_there_is_not_run(tmp_path: Path, how: str) -> None:
-    code = snapshot.take(tmp_path / "results")
+    code = copy(tmp_path / "results")
     module = code / "study" / "errors.py"
     cached = code / "study" / "__pycache__" / "errors.cpython-311.pyc"
     evil = {"changed": module, "added": code / "study" / "more.py", "beside it": code / "torch.py", "compiled": cached}
@@ -62,7 +55,7 @@ def test_code_that_somebody_else_laid_there_is_not_run(tmp_path: Path, how: str)
         evil[how].parent.mkdir(exist_ok=True)
         evil[how].write_text("print('evil')")
     if how == "compiled":
-        assert snapshot.take(tmp_path / "results") == code and not cached.exists()
+        assert copy(tmp_path / "results") == code and not cached.exists()
         return
     with pytest.raises(StudyError, match="is not the code that it is named for"):
-        snapshot.take(tmp_path / "results")
+        copy(tmp_path / "results")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 from study import data
 from study.store.files import read_lines
-from study.store.layout import RunFiles
+from study.store.layout import RunFiles, TaskFiles, task_files
 from study.store.lease import holder
 from study.store.runs import ENDED, status
 from study.training.pack import train_pack
@@ -22,15 +23,14 @@ from tests.helpers import PATIENCE, make_spec, open_run
 from tests.launch.command import curves, study
 from tests.slurm.cluster import Cluster
 
-TWELVE = """
-fixed: {data: digits, recipe: quick, recipe.iterations: 24, recipe.evaluate_every: 8, recipe.log_every: 5}
-grid: {network: [plain, residual], depth: [8, 14], seed: [0, 1, 2]}
-"""
-
 TWO = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.evaluate_every: 20}
 grid: {network: [plain, residual], seed: [0]}
 """
+
+
+HELD = "sbatch: {hold: true}\n"
+"""A profile whose jobs wait in the queue until somebody releases them."""
 
 
 def lasting(seconds: float, folder: Path) -> str:
@@ -50,9 +50,8 @@ class User:
         self.cluster, self.folder = cluster, folder
         self.env = {**cluster.env, "STUDY_EXECUTOR": "slurm", "COLUMNS": "200", "STUDY_CACHE": str(folder / "cache")}
         (folder / "tiny.yaml").write_text(sweep)
-        if profile:
-            (folder / "cluster.yaml").write_text(profile)
-            self.env["STUDY_PROFILE"] = "cluster.yaml"
+        (folder / "cluster.yaml").write_text(profile)
+        self.env["STUDY_PROFILE"] = "cluster.yaml"
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """`study WORDS`, running."""
@@ -98,7 +97,7 @@ class User:
     def finish(self) -> None:
         """Wait until the cluster has nothing of ours left and every run its result; `sweep` again where that is needed."""
         for _ in range(4):
-            self.wait(lambda: self.ended() or not self.cluster.squeue(), "the queue is empty or all runs are through")
+            self.wait(lambda: self.ended() or not self.cluster.squeue(), "the queue is empty or all runs have finished")
             if self.ended():
                 return
             self.study("sweep", "tiny.yaml")
@@ -108,18 +107,58 @@ class User:
         """Runs that a job holds and that have come this far, by their heartbeat or checkpoint."""
         return [f for f in self.runs() if (held := holder(f)) and held.get("iteration", 0) >= iteration]
 
+    def both_in_training(self) -> bool:
+        """Whether two runs are in training and have a checkpoint."""
+        return len([files for files in self.in_training() if files.checkpoints()]) == 2
+
+    def ended_as(self, profile: str, *words: str, usr2: bool = False) -> list[dict[str, Any]]:
+        """Submit under a profile, perhaps send USR2 once it trains; the runs' records when no job is left."""
+        (self.folder / "cluster.yaml").write_text(profile)
+        self.study(*words)
+        if usr2:
+            self.wait(self.in_training, "it trains")
+            self.cluster.run("scancel", "--signal=USR2", self.cluster.squeue()[0]["id"])
+        self.wait(lambda: not self.cluster.squeue(), "the job has ended")
+        return self.records()
+
     def starts(self) -> dict[str, int]:
         """Attempts that each run has seen."""
         return {f.run_id: sum(line["event"] == "start" for line in read_lines(f.attempts)) for f in self.runs()}
 
+    def submissions(self) -> list[dict[str, Any]]:
+        """The records of all submissions, with their folders."""
+        found = self.folder.glob("results/tiny/slurm/*/submission.json")
+        return [json.loads(path.read_text()) | {"folder": path.parent} for path in found]
+
     def submitted(self) -> Counter[str]:
-        """How often each run stands in an accepted submission."""
-        found: Counter[str] = Counter()
-        for path in self.folder.glob("results/tiny/slurm/*/submission.json"):
-            facts = json.loads(path.read_text())
-            if facts["job_id"] is not None:
-                found.update(Path(folder).name for pack in facts["packs"] for folder in pack)
-        return found
+        """How often each run or chunk stands in an accepted submission."""
+        accepted = [facts for facts in self.submissions() if facts["job_id"] is not None]
+        return Counter(Path(folder).name for facts in accepted for pack in facts["packs"] for folder in pack)
+
+    def pack(self, index: int) -> list[TaskFiles]:
+        """The tasks of a job of the only submission."""
+        [facts] = self.submissions()
+        return [task_files(Path(folder)) for folder in facts["packs"][index]]
+
+    def job_files(self) -> list[Path]:
+        """The files that accepted arrays of several jobs wait for."""
+        accepted = [facts for facts in self.submissions() if facts["job_id"] is not None]
+        return [
+            facts["folder"] / f"{facts['job_id']}{f'_{index}' if len(facts['packs']) > 1 else ''}_submitted.pkl"
+            for facts in accepted
+            for index in range(len(facts["packs"]))
+        ]
+
+
+def deadly_sbatch(cluster: Cluster, folder: Path, moment: str) -> str:
+    """A PATH on which sbatch kills its caller, before or after it has submitted."""
+    folder.mkdir()
+    real = shutil.which("sbatch", path=cluster.env["PATH"])
+    submit = f'{real} "$@"\n' if moment == "after" else ""
+    script = folder / "sbatch"
+    script.write_text(f"#!/bin/sh\n{submit}kill -9 $PPID\n")
+    script.chmod(0o755)
+    return f"{folder}:{cluster.env['PATH']}"
 
 
 def local_curves(folder: Path, sweep: str, *words: str) -> dict[str, list[tuple[object, ...]]]:

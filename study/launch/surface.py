@@ -1,11 +1,12 @@
-"""Surfaces from plan to table: which are asked for, what has to be done, having it done, and what is said of them."""
+"""Surfaces: which are requested, what has to be done about them, getting them ready, and a line on each result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -15,12 +16,10 @@ from study.config.surface import Surface
 from study.config.surfaces import expand
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
-from study.launch.local import pool as local
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.runs import WORK, Mode
-from study.launch.plan.surfaces import SurfaceAction, plan_surfaces
-from study.launch.rounds import finish
-from study.launch.slurm.where import places
+from study.launch.plan.state import WORK, Mode, decide
+from study.launch.plan.surface import SurfaceAction, plan_surfaces
+from study.launch.slurm.submissions import places
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
@@ -33,37 +32,42 @@ from study.training.start import contradiction
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Place, Submission
+    from study.launch.slurm.submissions import Place
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Surfaces that somebody wants, and the runs that they name."""
+class SurfaceRequest:
+    """Surfaces to measure, and the runs they name."""
 
     files: SweepFiles
     surfaces: Mapping[str, Surface]
     specs: Mapping[str, RunSpec]
     runs: Mapping[str, RunFiles]
 
-    def plan(self, mode: Mode = "missing", where: Mapping[str, Place] | None = None) -> list[SurfaceAction]:
-        """What has to be done about each.
+    def plan(
+        self, mode: Mode = "missing", where: Mapping[str, Place] | None = None, trouble: str = ""
+    ) -> list[SurfaceAction]:
+        """What to do about each.
 
-        Parameters
-        ----------
-        where
-            What the queue says of chunks; None: ask it.
-
-        Raises
-        ------
-        StudyError
-            Something was submitted, and the cluster's controller does not answer.
+        `where` is what the queue says of chunks, None to ask it; `trouble` is why it could not be read. Raises StudyError
+        if something was submitted and the cluster's controller does not answer.
         """
-        where = places(self.files.results) if where is None else where
-        queued = {name: str(place) for name, place in where.items() if place.waiting}
-        return plan_surfaces(self.surfaces, self.specs, self.runs, mode, queued)
+        queue = places(self.files.results) if where is None else where
+        return plan_surfaces(
+            self.surfaces,
+            self.specs,
+            self.runs,
+            lambda files: decide(store.status(files), queue.get(files.run_id), trouble),
+            mode,
+        )
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks all these surfaces have."""
+        return sum(len(chunks(surface)) for surface in self.surfaces.values())
 
 
 class _CommandLine(Document):
@@ -73,13 +77,13 @@ class _CommandLine(Document):
         return "study surface"
 
 
-def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> Asked:
-    """The surfaces of a sweep's runs, or of the one run that is called so.
+def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> SurfaceRequest:
+    """The surfaces of a sweep's runs, or of one run.
 
     Parameters
     ----------
     settings
-        As an entry of a sweep file's `surfaces`; without any, those that the sweep itself names, where it does.
+        As an entry of a sweep file's `surfaces`; without any, those that the sweep itself names, if it does.
     to
         The other runs of `plane: interpolate`: their ids, or `field=value` in which they differ from each centre.
 
@@ -111,10 +115,10 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
     return of_sweep(files, surfaces, specs)
 
 
-def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> Asked:
+def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> SurfaceRequest:
     """Surfaces of a sweep's runs, some of which may not be on disk yet."""
     # A sweep's own runs have the last word: a copy of its folder, kept beside it, has runs of the same ids.
-    return Asked(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
+    return SurfaceRequest(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -131,10 +135,10 @@ def _changes(text: str) -> dict[str, Any]:
 # -- before anything is started -----------------------------------------------------------------------------------------
 
 
-def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> dict[str, str]:
-    """Have data sets and the runs' specs ready; by id, a line for each run whose network is not to be had.
+def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
+    """Get data sets and the runs' specs ready; by id, a line for each run whose network cannot be had.
 
-    Where a cluster measures, the network's bytes are looked at, and no more: a login node imports no torch.
+    If a cluster measures, only the network's bytes are checked: a login node imports no torch.
 
     Raises
     ------
@@ -144,8 +148,8 @@ def check(actions: Sequence[SurfaceAction], asked: Asked, machine: Machine) -> d
     work = [action for action in actions if action.verb in WORK]
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
     for name in {name for a in work for name in (a.surface.run, *a.surface.to)} & asked.specs.keys():
-        store.write_spec(asked.runs[name], asked.specs[name])  # of a run that is through it may be gone or damaged
-    look = _kept if machine.executor == "slurm" else _final
+        store.write_spec(asked.runs[name], asked.specs[name])  # a finished run may have lost it
+    look = _checkpoint if machine.executor == "slurm" else _final
     wrong = {}
     for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
         try:
@@ -161,86 +165,44 @@ def _final(run: RunFiles) -> None:
     final(run)
 
 
-def _kept(run: RunFiles) -> None:
+def _checkpoint(run: RunFiles) -> None:
     for path in run.checkpoints():
-        with suppress(OSError, ValueError):  # damaged: there may be one before it
+        with suppress(OSError, ValueError):  # damaged: there may be an older one
             read_checked(path)
             return
     raise StudyError(f"{run.run_id} has no sound checkpoint; train it again with --mode force")
 
 
 def sound(actions: Sequence[SurfaceAction], wrong: Mapping[str, str]) -> list[SurfaceAction]:
-    """The actions without those that name a run of which `check` had something to say."""
+    """The actions without those that name a run in which `check` found something wrong."""
     return [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
 
 
-# -- having it done -------------------------------------------------------------------------------------------------------
+# -- getting them ready ---------------------------------------------------------------------------------------------------
 
 
-def _opened(actions: Sequence[SurfaceAction]) -> list[SurfaceAction]:
-    """Have a folder with its spec for each surface that is to be measured, and the seal of those that are; these surfaces."""
-    work = [action for action in actions if action.verb in WORK]
-    for action in work:
+def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
+    """Create a folder with its spec for each surface to measure; the folders of the chunks, in packs of one surface each.
+
+    A surface whose chunks are all sealed is sealed here. `jobs` is the number of packs per surface; without it, a pack has
+    `size` chunks.
+    """
+    batches = []
+    for action in actions:
+        if action.verb not in WORK:
+            continue
         if action.verb == "redo":
             surface_store.reset(action.files)
         surface_store.write_spec(action.files, action.surface)
-        if not action.chunks:
-            finish(action.files)
-    return work
+        todo = list(action.chunks)
+        if not todo and not surface_store.finish(action.files, chunks(action.surface)):  # some points are damaged
+            todo = [c for key in chunks(action.surface) if not (c := action.files.chunk(key)).done.exists()]
+        step = -(-len(todo) // jobs) if jobs and todo else size
+        batches += [[c.folder for c in todo[start : start + step]] for start in range(0, len(todo), step)]
+    return batches
 
 
-View = Callable[[Sequence[SurfaceAction]], AbstractContextManager[local.View]]
-
-
-def execute(asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, view: View) -> bool:
-    """Measure on this machine, round after round; False when interrupted."""
-    total = sum(1 for surface in asked.surfaces.values() for _ in chunks(surface, lambda level: None))
-    shape = local.pool(total, machine.device, machine.workers, machine.threads)
-    job = local.Job(machine.data_root, machine.checkpoint_seconds, machine.watchdog)
-    run = local.train_here if machine.executor == "debug" else local.train
-    while work := _opened(actions):
-        batches = [[chunk.folder] for action in work for chunk in action.chunks]
-        if batches:
-            with view(work) as shown:
-                _, complete = run(batches, shape, job, shown)
-            if not complete:
-                return False
-        names = {action.files.run_id for action in work}  # what could not be begun is not tried again
-        actions = [action for action in asked.plan() if action.files.run_id in names]
-    return True
-
-
-def submit(
-    asked: Asked, actions: Sequence[SurfaceAction], machine: Machine, profile: Profile, jobs: int | None
-) -> Iterator[Submission]:
-    """Hand chunks to the cluster; yields each array as it is accepted. The chunks of a job are of one surface.
-
-    Nothing is yielded where nothing but seals was missing.
-
-    Parameters
-    ----------
-    jobs
-        For each surface; None: one for every eight chunks.
-
-    Raises
-    ------
-    StudyError
-        The cluster refused.
-    """
-    from study.launch.slurm import submit as slurm
-
-    batches = []
-    for action in _opened(actions):
-        folders = [chunk.folder for chunk in action.chunks]
-        size = -(-len(folders) // jobs) if jobs else CHUNKS_PER_JOB
-        batches += [folders[start : start + size] for start in range(0, len(folders), size)]
-    if batches:
-        content = f"up to {max(map(len, batches))} chunks of surfaces"
-        alone = _alone(profile)
-        yield from slurm.submit(asked.files, batches, alone, machine, content)
-
-
-def _alone(profile: Profile) -> Profile:
+def single_task(profile: Profile) -> Profile:
     """A profile whose jobs have one task: chunks are shared out between jobs, never within one."""
     if profile.ranks == 1:
         return profile
@@ -249,18 +211,18 @@ def _alone(profile: Profile) -> Profile:
 
 
 def tidy_up(actions: Sequence[SurfaceAction]) -> None:
-    """Remove what processes that were killed left with surfaces that are through, and with their chunks."""
+    """Remove what killed processes left with finished surfaces and their chunks."""
     for action in actions:
         if action.verb == "keep":
             for task in (action.files, *action.files.chunks()):
                 tidy(task)
 
 
-# -- what is said of them -------------------------------------------------------------------------------------------------
+# -- results --------------------------------------------------------------------------------------------------------------
 
 
 def summary(action: SurfaceAction, run: RunFiles) -> str:
-    """A line on a surface that is done: its losses at the centre, the lowest and the highest, of the training set as a rule."""
+    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
     table = read_table(action.files.table)
     split = action.surface.splits[0]
     plane = table.filter(pc.and_(pc.equal(table["split"], split), pc.is_null(table["iteration"])))
@@ -280,7 +242,7 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
 
 
 def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
-    """Warnings where a surface that is done has another loss at its centre than the training recorded."""
+    """Warnings if a finished surface has another loss at its centre than the training recorded."""
     surface, found = action.surface, []
     if surface.bn != "frozen":
         return []
@@ -292,14 +254,14 @@ def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
 
 
 def _why(surface: Surface) -> str:
-    """Where a surface has no number by nature."""
+    """Why a surface has points without a finite loss, if that is expected."""
     if surface.plane != "interpolate" or surface.bn != "frozen":
         return ""
     return " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
 
 
 def _beside(action: SurfaceAction, run: RunFiles, split: str) -> str:
-    """What the run itself recorded, where that is the same quantity."""
+    """The loss that the run itself recorded, if that is the same quantity."""
     surface = action.surface
     other = surface.subset is not None or surface.bn != "frozen"
     if other or surface.precision != store.read_spec(run).precision:

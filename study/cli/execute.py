@@ -1,0 +1,56 @@
+"""What `study sweep` and `study surface` share: submitting tasks to a cluster, or working on them here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.cli.options import again
+
+if TYPE_CHECKING:
+    from study.launch.local.pool import Pool
+    from study.launch.local.terminal import Shown
+    from study.launch.machine import Machine
+    from study.launch.slurm.profile import Profile
+    from study.store.layout import SweepFiles
+
+
+def submit(
+    files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, machine: Machine, noun: str, count: str
+) -> None:
+    """Submit packs of tasks (`runs` or `chunks`), and print how to follow them; `count` says what they are of how much."""
+    from study.launch.slurm.submit import submit as sbatch
+
+    jobs = 0
+    for submission in sbatch(files, packs, profile, machine, f"up to {max(map(len, packs))} {noun}"):
+        jobs += len(submission.packs)
+        print(f"{files.name}: job {submission.job_id}: {len(submission.packs)} packs of {noun} accepted")
+    print(f"{count} are in the queue, in {jobs} jobs. Next:")
+    print(f"  study status {files.name} --watch\n  study logs RUN -f\n  study cancel {files.name}")
+    print(f"  {again()}    # when they have finished: what is missing, and the results")
+
+
+def execute(
+    packs: Sequence[list[Path]],
+    pool: Pool,
+    machine: Machine,
+    shown: Iterable[Shown],
+    ready: int,
+    noun: str,
+    verb: str,
+) -> bool:
+    """Work on packs of tasks on this machine, with progress at the terminal; False when interrupted."""
+    from rich.console import Console
+
+    from study.launch.local.terminal import Terminal
+    from study.launch.local.train import train, train_here
+
+    with Terminal(shown, ready, Console(), noun, verb) as view:
+        run = train_here if machine.executor == "debug" else train
+        _, complete = run(packs, pool, machine, view)
+    if not complete:
+        print("interrupted; nothing is lost. To go on, give the same command again:", file=sys.stderr)
+        print(f"  {again()}", file=sys.stderr)
+    return complete
