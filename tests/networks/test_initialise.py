@@ -10,7 +10,7 @@ import torch
 from study.config.registry import INITIALISATIONS
 from study.networks.initialise import initialise
 from study.networks.network import build
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 
 PLAIN = {"data": "cifar10", "recipe": "he2015_cifar", "network": "plain", "depth": 20, "seed": 0}
 
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does
     assert same(first, weights())
 
 
-@pytest.mark.parametrize("family", [{"depth": 56}, {"family": "imagenet", "stem": "cifar", "depth": 18}], ids=str)
+@pytest.mark.parametrize("family", [{"depth": 56}, slow({"family": "imagenet", "stem": "cifar", "depth": 18})], ids=str)
 def test_a_plain_network_and_its_twin_start_from_the_same_parameters_in_the_same_order(family):
     plain, residual = weights(**family), weights(**family, network="residual", shortcut="A")
     assert list(plain) == list(residual)

@@ -95,7 +95,7 @@ TINY = [
     slow(BasicBlock, original, None),
     slow(BasicBlock, pre, Projection),
     slow(Bottleneck, original, Projection),
-    (SingleBlock, original, gate),
+    slow(SingleBlock, original, gate),
 ]
 
 
@@ -150,7 +150,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("fields", [*KINDS[:3], *map(slow, KINDS[3:])], ids=str)
+@pytest.mark.parametrize("fields", [*KINDS[1:3], *map(slow, [KINDS[0], *KINDS[3:]])], ids=str)
 def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     """Over a small step, for a ReLU has kinks."""
     network, batches = network_of(**fields), noise(classes=10)
@@ -235,9 +235,9 @@ def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
 
 @pytest.mark.parametrize("largest, smallest", [(2, 2), slow(2, 1)])
 def test_a_search_that_does_not_converge_is_nan_and_ends_at_its_limit(largest, smallest):
-    hessian = bowl(symmetric(np.linspace(-1, 2, 400))[0])
+    hessian = bowl(symmetric(np.linspace(-1, 2, 150))[0])
     top, bottom = extremes(hessian, largest, smallest, tolerance=1e-12, limit=30)
-    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 400)
+    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 150)
     assert np.isnan(bottom.values).all() and bottom.values.shape == (smallest,)
     assert hessian.products == (30 if largest == smallest else 60)
 

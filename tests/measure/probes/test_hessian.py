@@ -31,6 +31,7 @@ def by_measure(found):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [long("plain"), "residual"])
 def test_its_measures_are_of_one_hessian(network):
     subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch

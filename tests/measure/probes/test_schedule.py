@@ -66,6 +66,7 @@ def same(one: list[Any], other: list[Any]) -> bool:
 # -- a probe changes nothing ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     digits = data.load("digits", tmp_path)
     seldom = SHORT | {"recipe__evaluate_every": 12}  # of 1,797 images each, and so are the views that probes take

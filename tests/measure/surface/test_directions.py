@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from study.measure.surface.directions import principal, projected, random, towards
 from study.measure.surface.flat import Flat
 from study.networks.network import Network, build
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 
 NETWORKS = [
     {"network": "plain"},
     {"shortcut": "B"},
     {"block": "bottleneck", "depth": 11, "shortcut": "exclusive_gate"},
-    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    slow({"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"}),
 ]
 
 

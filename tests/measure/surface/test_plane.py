@@ -23,7 +23,7 @@ from study.store.layout import RunFiles, SurfaceFiles
 from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.start import final
-from tests.helpers import make_spec, open_run, read_rows, seal_run, tiny_images
+from tests.helpers import make_spec, open_run, read_rows, seal_run, slow, tiny_images
 
 
 def surface_of(run: RunFiles, **fields: object) -> Surface:
@@ -144,6 +144,7 @@ def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], di
     assert 0.5 < made.facts["explained_a"] + made.facts["explained_b"] <= 1
 
 
+@pytest.mark.slow
 def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
     trained: dict[str, RunFiles], digits: Images
 ) -> None:
@@ -205,7 +206,7 @@ def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"dims": 1}, {}, {"normalisation": "weight", "ignore": "none"}, {"plane": "hessian"}]
+    "fields", [{"dims": 1}, {}, slow({"normalisation": "weight", "ignore": "none"}), slow({"plane": "hessian"})]
 )
 def test_any_plane_can_have_the_trajectory_projected_on_it(
     fields: dict[str, object], trained: dict[str, RunFiles], digits: Images
