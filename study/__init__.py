@@ -15,7 +15,7 @@ from study.version import VERSION
 __version__ = VERSION
 
 __all__ = [
-    "StudyError", "figure", "read_attempts", "read_curves", "read_probes", "read_runs", "read_surfaces",
+    "StudyError", "figure", "read_curves", "read_probes", "read_runs", "read_surfaces",
     "report", "table", "verdict",
 ]  # fmt: skip
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from study.plotting import figure, table
     from study.reporting import report
     from study.stats.verdict import verdict
-    from study.store.read import read_attempts, read_curves, read_probes, read_runs, read_surfaces
+    from study.store.read import read_curves, read_probes, read_runs, read_surfaces
 
 _HOMES = {
     "StudyError": "study.errors",
@@ -32,7 +32,6 @@ _HOMES = {
     "table": "study.plotting",
     "report": "study.reporting",
     "verdict": "study.stats.verdict",
-    "read_attempts": "study.store.read",
     "read_curves": "study.store.read",
     "read_probes": "study.store.read",
     "read_runs": "study.store.read",

@@ -18,9 +18,9 @@ from study.config.sweep import Value, resolve
 from study.data import ImageSet
 from study.data.images import image_set
 from study.store import runs as store
-from study.store.files import digest
-from study.store.layout import RunFiles
-from study.store.tables import Row, read_table, write_rows
+from study.store.files import digest, read_lines
+from study.store.layout import RunFiles, TaskFiles
+from study.store.tables import CURVES, Row, read_table
 
 PATIENCE = 900.0
 """Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""
@@ -58,8 +58,20 @@ def seal_run(files: RunFiles, outcome: str = "finished", iteration: int = 60, **
     """Seal a run with a curve of one point, where it has none."""
     row = {"run_id": files.run_id, "iteration": iteration, "epoch": 1.0, "split": "test", "loss": 0.5, "error": 12.5}
     if not files.curves.exists():
-        write_rows(files.curves, [row | {"lr": 0.1, "seconds": 2.0}])
-    store.write_done(files, outcome=outcome, iteration=iteration, curves=digest(files.curves.read_bytes()), **facts)
+        CURVES.write(files.curves, [row | {"lr": 0.1, "seconds": 2.0}])
+    sealed = {files.curves.name: digest(files.curves.read_bytes())}
+    store.write_done(files, sealed, outcome=outcome, iteration=iteration, **facts)
+
+
+def attempts(files: TaskFiles) -> list[dict[str, Any]]:
+    """The attempts at a run, oldest first: the record of each start, with `start`, and of its end, with `end` if it has one."""
+    found: list[dict[str, Any]] = []
+    for line in read_lines(files.attempts):
+        if line["event"] == "start":
+            found.append({"end": None, "outcome": None, **line, "start": line["time"]})
+        elif line["event"] == "end":
+            found[-1] |= {**line, "end": line["time"]}
+    return found
 
 
 def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 1, classes: int = 10) -> ImageSet:

@@ -14,7 +14,7 @@ from study.config.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS
 from study.config.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 from study.config.sweep import load
 from study.errors import StudyError
-from study.store.runs import sweep_names
+from study.store.find import sweep_names
 
 Lines = Iterator[tuple[str, str]]
 

@@ -36,8 +36,8 @@ def at_home(path: Path | None) -> Path | None:
 
 def complete_sweep(incomplete: str) -> list[str]:
     """Complete the name of a sweep that has been started."""
+    from study.store.find import sweep_names
     from study.store.layout import default_results
-    from study.store.runs import sweep_names
 
     return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
 

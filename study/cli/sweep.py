@@ -105,7 +105,7 @@ def sweep(
     machine = Machine(root, chosen, device, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
-        _print_remarks(planned)
+    _print_remarks(planned)
     planned, said = compared(planned, root)
     print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
@@ -195,9 +195,11 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
 
 
 def _print_remarks(planned: Planned) -> None:
-    """Print settings without effect in the runs to train, a line for each recipe."""
+    """Print what finished runs lack, and settings without effect in the runs to train."""
     from study.config.remarks import remarks
 
+    for words, count in Counter(planned.lacking.values()).items():
+        print(f"note: {counted(count, 'finished run')}: {words}")
     said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
     for (recipe, text), count in said.items():
         if text:

@@ -24,7 +24,7 @@ from study.launch.machine import prepare_data
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_bytes, write_json
-from study.store.find import find_run
+from study.store.find import find_run, run_of_point
 from study.store.layout import RunFiles
 from study.store.tables import read_table
 from study.training.feeds.feed import Feed
@@ -155,7 +155,7 @@ def _loss_and_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
 
 def _trained_from_seed(files: RunFiles, spec: RunSpec) -> float | None:
-    other = store.run_of_point(files.results, point_id(spec), spec.seed)
+    other = run_of_point(files.results, point_id(spec), spec.seed)
     if other is None or store.status(other).state != "done":
         return None
     rows = read_table(other.curves).to_pylist()

@@ -31,6 +31,7 @@ from study.store.collect import collect
 from study.store.find import one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
+from study.store.sweeps import read_sweep
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
@@ -98,7 +99,7 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
         Nothing is called so, or a data set cannot be had.
     """
     whole = files.sweep.exists()
-    runs = [files.run(name) for name in store.read_sweep(files)["runs"]] if whole else [one_run(files)]
+    runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
     trained, wrong = _specs(runs)
     prepare_data(list(trained.values()), asked.data_root)
     names = labels(trained)

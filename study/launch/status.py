@@ -6,8 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -24,12 +22,12 @@ from study.launch.plan.surface import SurfaceAction
 from study.launch.slurm.submissions import places
 from study.launch.surface import of_sweep
 from study.store import runs as store
-from study.store.collect import as_collected
-from study.store.files import DamagedError
+from study.store.collect import Collected, states
+from study.store.find import of_runs
 from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
-from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
+from study.store.sweeps import read_sweep
 from study.text import counted, duration
 
 if TYPE_CHECKING:
@@ -80,20 +78,17 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
     """Each run, its stored spec and its state: as it was collected where it was trained elsewhere, or was through and its
     folder is gone."""
-    if not files.sweep.exists() and (collected := as_collected(files)):
-        yield from ((files.run(name), fields, now) for name, (fields, now) in collected.items())
+    before = Collected(files)
+    if not files.sweep.exists() and files.runs_table.exists() and files.curves.exists():
+        yield from ((files.run(name), fields, now) for name, (fields, now) in before.records().items())
         return
-    before = cache(lambda: _gone(files))
-    for name, fields in store.read_sweep(files)["runs"].items():
-        run = files.run(name)
-        yield run, fields, (None if run.folder.exists() else before().get(name)) or store.status(run)
-
-
-def _gone(files: SweepFiles) -> dict[str, store.RunStatus]:
-    """The runs that were through when they were collected."""
-    with suppress(DamagedError):  # then it is not known
-        return {name: now for name, (_, now) in as_collected(files).items() if now.state in store.ENDED}
-    return {}
+    named = read_sweep(files)["runs"]
+    runs = {name: files.run(name) for name in named}
+    found = states(runs, before)
+    gone = before.ended(
+        [name for name, now in found.items() if now.state == "pending" and not runs[name].folder.exists()]
+    )
+    yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
 
 
 def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -145,7 +140,7 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     files = SweepFiles(files.results, files.name)
     if not files.sweep.exists():  # trained elsewhere
         return []
-    sweep = store.read_sweep(files)
+    sweep = read_sweep(files)
     if "surfaces" not in sweep and not any(files.results.glob("*/surfaces/*/spec.json")):
         return []
     specs = {name: recorded(fields) for name, fields in sweep["runs"].items()}

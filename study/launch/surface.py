@@ -27,6 +27,8 @@ from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import tidy
+from study.store.reset import reset_surface
+from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 from study.training.start import contradiction
 
@@ -92,7 +94,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     StudyError
         Nothing is called so; a setting is wrong; there is no such other run.
     """
-    sweep = store.read_sweep(files) if files.sweep.exists() else None
+    sweep = read_sweep(files) if files.sweep.exists() else None
     there = all_runs(files.results)
     if sweep is None:
         run = one_run(files)
@@ -192,7 +194,7 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
         if action.verb not in WORK:
             continue
         if action.verb == "redo":
-            surface_store.reset(action.files)
+            reset_surface(action.files)
         surface_store.write_spec(action.files, action.surface)
         todo = list(action.chunks)
         if not todo and not surface_store.finish(action.files, chunks(action.surface)):  # some points are damaged

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +14,17 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.local.pool import pool_of
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.runs import hold_dependents, packs
+from study.launch.plan.runs import hold_dependents, lacking, packs
 from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
+from study.store.collect import Collected
+from study.store.collect import states as on_disk
 from study.store.layout import SweepFiles
 from study.store.lease import tidy
+from study.store.reset import reset_run
+from study.store.sweeps import kept, write_sweep
 
 if TYPE_CHECKING:
     from study.launch.slurm.profile import Profile
@@ -32,6 +38,8 @@ class Planned:
     files: SweepFiles
     actions: list[Action]
     states: dict[str, TaskState]
+    lacking: dict[str, str]
+    """What finished runs were not measured for or did not keep, though the sweep asks for it."""
 
     @property
     def work(self) -> dict[str, RunSpec]:
@@ -54,15 +62,25 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     """
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
-    where = places(results)
-    states = {}
-    for run_id in sweep.runs:
-        run = files.run(run_id)
+    runs = {run_id: files.run(run_id) for run_id in sweep.runs}
+    for run in runs.values():
         run.refuse_elsewhere()
-        states[run_id] = decide(store.status(run), where.get(run_id))
-    disk = {run_id: state.disk for run_id, state in states.items()}
+    disk = on_disk(runs, Collected(files))
+    where = places(results)
+    states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
     actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
-    return Planned(sweep, files, actions, states)
+    return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
+
+
+def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
+    found = {}
+    for action in actions:
+        spec = sweep.runs[action.run_id]
+        if action.verb == "keep" and (spec.probes or spec.snapshot_every is not None):
+            with suppress(StudyError):  # a damaged spec is mended from the sweep
+                if words := lacking(spec, store.read_spec(files.run(action.run_id))):
+                    found[action.run_id] = words
+    return found
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -87,10 +105,8 @@ def record(planned: Planned) -> int:
     Runs that were trained under its name before stay part of it; returns how many of them it no longer names. Raises
     StudyError if results would be lost of which only the tables are left.
     """
-    from study.store.collect import kept
-
     before = kept(planned.files, planned.sweep.whole.keys())
-    store.write_sweep(planned.files, planned.sweep, before)
+    write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
@@ -105,7 +121,7 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
             continue
         files = planned.files.run(action.run_id)
         if action.verb == "redo":
-            store.reset(files)
+            reset_run(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
     return [[folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, size, workers)]

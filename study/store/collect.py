@@ -1,14 +1,14 @@
-"""All of a sweep in Parquet: `curves.parquet` and `runs.parquet`; attempts, probes and surfaces where there are any."""
+"""All results of a sweep in a few Parquet files, and the seal that tells which of them still hold."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
+import os
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,34 @@ from study.config import recipes
 from study.config.identity import NEUTRAL, point_id
 from study.config.recipe import Recipe
 from study.config.run import RunSpec, recorded
-from study.config.surface import NEUTRAL as SURFACE_NEUTRAL
-from study.errors import StudyError
-from study.store import attempts, probes, surfaces
-from study.store.files import DamagedError, read_json, sweep_away_temporaries, write_bytes
+from study.store.files import (
+    DamagedError,
+    check_version,
+    digest,
+    read_json,
+    sweep_away_temporaries,
+    write_bytes,
+    write_json,
+)
+from study.store.find import of_runs
 from study.store.layout import RunFiles, SweepFiles
-from study.store.probes import PROBES, ordered
-from study.store.runs import ENDED, Record, RunStatus, check_curves, read_sweep, status
-from study.store.tables import CURVES, read_curve, read_table, to_bytes
+from study.store.runs import ENDED, RunStatus, check_sealed, status
+from study.store.surfaces import SURFACES, gather
+from study.store.sweeps import read_sweep
+from study.store.tables import CURVES, PROBES, Table, parse, to_bytes
 
 log = logging.getLogger(__name__)
 
+VERSION = 1
+"""Of `collected.json`; a reader refuses a newer one."""
+
 
 @cache
-def _say(damage: str) -> None:
-    """Tell whoever called of a damaged file, once."""
+def _warn_once(damage: str) -> None:
     log.warning("%s", damage)
+
+
+# -- a row a run ----------------------------------------------------------------------------------------------------------
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
@@ -42,8 +54,8 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     for kind in (annotation, *typing.get_args(annotation)):
         if typing.get_origin(kind) is tuple:
             return pa.list_(_arrow_type(typing.get_args(kind)[0]))
-    said = [kind for kind in typing.get_args(annotation) or (annotation,) if kind is not type(None)]
-    found = {kinds.get(kind, pa.string()) for kind in said}
+    named = [kind for kind in typing.get_args(annotation) or (annotation,) if kind is not type(None)]
+    found = {kinds.get(kind, pa.string()) for kind in named}
     return found.pop() if len(found) == 1 else pa.string()  # text, where a field is a number or a word
 
 
@@ -67,42 +79,44 @@ ATTEMPT_COLUMNS = (
     "commit",
     "dirty",
 )
-"""What the last attempt's record says of hardware and software."""
+"""Hardware and software of the last attempt."""
 
-RUNS = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("point_id", pa.string()),
-        ("dataset", pa.string()),
-        ("recipe_changes", pa.string()),  # fields in which the recipe is not the named one
-        *_spec_columns(),
-        ("state", pa.string()),
-        ("iteration", pa.int64()),  # reached
-        ("iterations", pa.int64()),  # planned
-        ("attempts", pa.int64()),
-        ("seconds", pa.float64()),  # of training, over all attempts
-        ("data_digest", pa.string()),  # of the images that it was trained on
-        ("message", pa.string()),  # why it failed, or what to know about its result
-        ("started", pa.timestamp("ms", tz="UTC")),
-        ("finished", pa.timestamp("ms", tz="UTC")),
-        ("threads", pa.int64()),
-        *[(name, pa.string()) for name in ATTEMPT_COLUMNS],
-    ]
+RUNS = Table(
+    pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("point_id", pa.string()),
+            ("dataset", pa.string()),
+            ("recipe_changes", pa.string()),  # fields in which the recipe differs from the named one
+            *_spec_columns(),
+            ("state", pa.string()),
+            ("iteration", pa.int64()),  # reached
+            ("iterations", pa.int64()),  # planned
+            ("attempts", pa.int64()),
+            ("seconds", pa.float64()),  # of training, over all attempts
+            ("data_digest", pa.string()),  # of the images that it was trained on
+            ("message", pa.string()),  # why it failed, or a warning about its result
+            ("started", pa.timestamp("ms", tz="UTC")),
+            ("finished", pa.timestamp("ms", tz="UTC")),
+            ("threads", pa.int64()),
+            *[(name, pa.string()) for name in ATTEMPT_COLUMNS],
+        ]
+    ),
+    key=("run_id",),
+    neutral=NEUTRAL,
 )
-"""A row a run. Key: run_id."""
+
+_TEXTS = {field.name for field in RUNS.schema if field.type == pa.string()}
 
 
-_TEXTS = {field.name for field in RUNS if field.type == pa.string()}
-
-
-def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: RunStatus) -> dict[str, Any]:
-    """One row of `runs.parquet`; `fields` is the spec as plain data, `point` as `_point` has it."""
+def _row(fields: Mapping[str, Any], point: Mapping[str, str], now: RunStatus) -> dict[str, Any]:
+    """A row of `RUNS`; `fields` is the spec as plain data, `point` as `_point` has it."""
     starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
     recipe = fields.get("recipe", {})
     return {
         **NEUTRAL,
-        "run_id": files.run_id,
+        "run_id": now.run_id,
         **point,
         **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
         "recipe": recipe.get("name"),
@@ -127,15 +141,6 @@ def _point(fields: dict[str, Any]) -> dict[str, str]:
     return {"point_id": point_id(fields), "dataset": recorded(fields).dataset, "recipe_changes": changes}
 
 
-def _runs(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as `RUNS`. A value that its column cannot hold, of another version, is left out."""
-    try:
-        return pa.Table.from_pylist(rows, RUNS)
-    except (pa.ArrowException, OverflowError):
-        fitting = [{field.name: _fitting(row.get(field.name), field.type) for field in RUNS} for row in rows]
-        return pa.Table.from_pylist(fitting, RUNS)
-
-
 def _fitting(value: Any, kind: pa.DataType) -> Any:
     try:
         return pa.scalar(value, kind).as_py()
@@ -144,7 +149,7 @@ def _fitting(value: Any, kind: pa.DataType) -> Any:
 
 
 def _cell(name: str, value: Any) -> Any:
-    """A field's value as its column holds it: a number as text where it might have been a word."""
+    """A field's value as its column holds it: a number as text if it could be a word."""
     return str(value) if isinstance(value, int) and name in _TEXTS else value
 
 
@@ -152,237 +157,287 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
 
 
-SEALS = b"study_seals"
-"""The key in the metadata of collected curves under which they have the digest of each sealed run's own file, as JSON."""
+# -- what was collected ---------------------------------------------------------------------------------------------------
 
 
 class Collected:
-    """What `curves.parquet` has of each run: the rows of a sealed run that it was made from are taken from there.
+    """The tables that `collect` wrote, and which of their runs have not changed since.
 
-    To check a file's digest takes a small part of the time of parsing it.
-
-    Raises
-    ------
-    StudyError
-        It is of a later version of this program.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.curves: dict[str, pa.Table] = {}
-        self.damage = ""
-        self._seals: dict[str, str] = {}
-        try:
-            table = read_table(path)
-            self._seals = _json_object((table.schema.metadata or {}).get(SEALS, b"{}"))
-            table = completed(table, CURVES).combine_chunks()
-        except FileNotFoundError:
-            return
-        except DamagedError as error:
-            self.damage = str(error)
-            return
-        names = pc.run_end_encode(table["run_id"].combine_chunks())
-        ends = names.run_ends.to_pylist()
-        for name, start, end in zip(names.values.to_pylist(), [0, *ends], ends, strict=False):
-            self.curves[name] = table.slice(start, end - start)
-
-    def curve(self, run: RunFiles, seal: str | None) -> pa.Table:
-        """A run's curve, ordered by its key; `seal` is the digest of the file that it was sealed with.
-
-        Raises as `read_curve`.
-        """
-        if seal is not None and self._seals.get(run.run_id) == seal and run.run_id in self.curves:
-            check_curves(run, seal)
-            return self.curves[run.run_id]
-        return read_curve(run, seal).sort_by([("iteration", "ascending"), ("split", "ascending")])
-
-
-def _json_object(text: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):  # another program wrote it
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-class OnDisk:
-    """A sweep's runs as they are on disk now, looked at once; safe while they are being trained.
-
-    What is damaged is left out, and said; it is never shown as if it were whole. A run that was through, and whose folder is
-    gone, is as it was collected last.
-
-    Raises
-    ------
-    StudyError
-        There is no such sweep, or a file is of a later version of this program.
+    `collected.json` seals the tables: it has their digests, and a mark for each finished run, made of size, inode and time
+    of the files that its rows were read from. Rows of a run with the same mark hold; all others are read anew.
+    Raises `StudyError` if a file is of a later version of this program.
     """
 
     def __init__(self, files: SweepFiles) -> None:
         self.files = files
-        self.named: dict[str, dict[str, Any]] = read_sweep(files)["runs"]
-        runs = {name: files.run(name) for name in self.named}
-        self.gone = self._through([name for name, run in runs.items() if not run.folder.exists()])
-        self.runs = {name: run for name, run in runs.items() if name not in self.gone}
-        self.states = {name: status(run, curves=False) for name, run in self.runs.items()}
-        before = Collected(files.curves)
-        if before.damage and self.gone:
-            _say(f"{before.damage}; what was collected before is lost")
-        found = {name: self._curve(name, run, before) for name, run in self.runs.items()}
-        found |= {name: before.curves.get(name) for name in self.gone}
-        self._curves = {name: table for name, table in sorted(found.items()) if table is not None}
+        self._read: dict[Path, tuple[pa.Table, str]] = {}
+        try:
+            self.seal = read_json(files.collected) or {}
+        except DamagedError:  # the runs are read instead
+            self.seal = {}
+        check_version(files.collected, self.seal.get("version", 1), VERSION)
+
+    @cached_property
+    def curves(self) -> dict[str, str]:
+        """The digests of the files that the curves of finished runs were read from; none if the table is another one."""
+        if not self.holds(CURVES, self.files.curves):
+            return {}
+        return {name: told[2] for name, told in self.seal.get("runs", {}).items()}
+
+    def table(self, kind: Table, path: Path) -> pa.Table:
+        """A collected table; an empty one if there is none. Raises `DamagedError` if it is damaged."""
+        if path not in self._read:
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return kind.schema.empty_table()
+            self._read[path] = kind.check(parse(path, content), path), digest(content)
+        return self._read[path][0]
 
     def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
-        """As `CURVES`, ordered by its key, and `RUNS`, in the sweep's order.
-
-        The curves are marked with what `Collected` wants to know of them.
-        """
-        rows = dict(self._rows())
-        rows |= {row["run_id"]: row for row in self._as_collected(self.files.runs_table, RUNS, self.gone).to_pylist()}
-        curves = pa.concat_tables([CURVES.empty_table(), *self._curves.values()])
-        seals = {name: self.states[name].seal.get("curves") for name in self._curves if name in self.runs}
-        told = json.dumps({name: seal for name, seal in seals.items() if seal}).encode()
-        return curves.replace_schema_metadata({SEALS: told}), _runs([rows[name] for name in self.named])
-
-    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        points: dict[str, dict[str, str]] = {}  # a spec is checked once for all seeds: that takes most of the time
-        for name, run in self.runs.items():
-            fields = self.named[name]
-            key = json.dumps(fields | {"seed": None})
-            point = points[key] = points.get(key) or _point(fields)
-            yield name, _row(run, fields, point, self.states[name])
+        """As of `OnDisk`. Raises `DamagedError` if a table is damaged."""
+        return self._intact(CURVES, self.files.curves), self._intact(RUNS, self.files.runs_table)
 
     def probes(self) -> pa.Table:
-        """As `PROBES`. Of a run whose own measurements are damaged or gone there is what was collected before."""
-        found, lost = [], set(self.gone)
-        for name, run in self.runs.items():
-            through = bool(self.states[name].seal)
-            try:
-                if run.probes.exists():
-                    found.append(probes.read(run))
-                elif through and self.named[name]["probes"]:
-                    raise DamagedError(f"{run.probes}: is gone")
-            except DamagedError as error:
-                _say(f"{error}" + ("; what was collected of it before is kept" if through else ""))
-                lost |= {name} if through else set()  # else it may be of a training that was started over
-        return ordered(pa.concat_tables([self._as_collected(self.files.probes, PROBES, lost), *found]))
-
-    def attempts(self) -> pa.Table:
-        """As `ATTEMPTS`; those at chunks of surfaces are no part of it."""
-        found = [row for name, run in self.runs.items() for row in attempts.rows(run, self.states[name])]
-        before = self._as_collected(self.files.attempts, attempts.ATTEMPTS, self.gone)
-        return attempts.ordered(pa.concat_tables([before, attempts.table(found)]))
+        """As of `OnDisk`."""
+        return self._intact(PROBES, self.files.probes)
 
     def surfaces(self) -> pa.Table:
-        """As `SURFACES`: those around the runs' networks, as far as they are measured."""
-        found = [surfaces.gather(surface) for surface in surfaces.of_runs(self.runs.values())]
-        before = self._as_collected(self.files.surfaces_table, surfaces.SURFACES, self.gone)
-        return surfaces.ordered(pa.concat_tables([before, *found]))
+        """As of `OnDisk`."""
+        return self._intact(SURFACES, self.files.surfaces_table)
 
-    def _curve(self, name: str, run: RunFiles, before: Collected) -> pa.Table | None:
-        """A run's curve; None where there is none, or none that is sound, which its state then says."""
-        now = self.states[name]
+    def _intact(self, kind: Table, path: Path) -> pa.Table:
+        table = self.table(kind, path)
+        if path.name in self.seal.get("files", {}) and not self.holds(kind, path):
+            raise DamagedError(f"{path}: is damaged: its content does not match {self.files.collected.name}")
+        return table
+
+    def rows(self, kind: Table, path: Path, names: Collection[str]) -> pa.Table:
+        """The rows of these runs; none, with a warning, if the table is damaged."""
         try:
-            found = before.curve(run, now.seal.get("curves"))
+            table = self.table(kind, path) if names else kind.schema.empty_table()
+        except DamagedError as error:
+            _warn_once(f"{error}; what was collected before is lost")
+            return kind.schema.empty_table()
+        return table.filter(pc.is_in(table["run_id"], pa.array(sorted(names), pa.string())))
+
+    def holds(self, kind: Table, path: Path) -> bool:
+        """Whether a table is the one that was sealed."""
+        try:
+            self.table(kind, path)
+        except DamagedError:
+            return False
+        return path in self._read and self._read[path][1] == self.seal.get("files", {}).get(path.name)
+
+    def unchanged(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
+        """The states of those of these runs that were finished when they were collected, and have not changed since."""
+        marks = self.seal.get("runs", {})
+        same = {name: marks[name] for name, files in runs.items() if name in marks and marks[name][0] == mark(files)}
+        if not same or not self.holds(RUNS, self.files.runs_table):
+            return {}
+        rows = self.rows(RUNS, self.files.runs_table, same)
+        return {row["run_id"]: _as_collected(row, same[row["run_id"]][1]) for row in _states(rows)}
+
+    def ended(self, names: Collection[str]) -> dict[str, RunStatus]:
+        """The states of those of these runs that were finished when they were collected, wherever they are now."""
+        rows = self.rows(RUNS, self.files.runs_table, names)
+        found = {row["run_id"]: row for row in _states(rows) if row["state"] in ENDED}
+        errors = _last_errors(self.rows(CURVES, self.files.curves, found)) if found else {}
+        return {name: _as_collected(row, errors.get(name)) for name, row in found.items()}
+
+    def records(self) -> dict[str, tuple[dict[str, Any], RunStatus]]:
+        """Each run's fields, as of a stored spec, and its state. Raises `DamagedError` if a table is damaged."""
+        curves, runs = self.curves_and_runs()
+        errors, found = _last_errors(curves), {}
+        for row in runs.to_pylist():
+            recipe = {name.removeprefix("recipe."): value for name, value in row.items() if name.startswith("recipe.")}
+            name = row["run_id"]
+            found[name] = row | {"recipe": recipe | {"name": row["recipe"]}}, _as_collected(row, errors.get(name))
+        return found
+
+
+def _states(rows: pa.Table) -> list[dict[str, Any]]:
+    states: list[dict[str, Any]] = rows.select(
+        ["run_id", "state", "iteration", "attempts", "message", "data_digest"]
+    ).to_pylist()
+    return states
+
+
+def _as_collected(row: Mapping[str, Any], error: float | None) -> RunStatus:
+    told = {name: row[name] for name in ("run_id", "state", "iteration", "attempts", "message")}
+    return RunStatus(**told, error=error, seal={"data": row["data_digest"]})
+
+
+def _last_errors(curves: pa.Table) -> dict[str, float]:
+    """The last test error (percent) of each run."""
+    tests = curves.filter(pc.equal(curves["split"], "test")).select(["run_id", "error"])
+    last = tests.group_by("run_id", use_threads=False).aggregate([("error", "last")])  # curves are sorted by iteration
+    return dict(zip(last["run_id"].to_pylist(), last["error_last"].to_pylist(), strict=True))
+
+
+def mark(files: RunFiles) -> str:
+    """What changes when anybody writes to, or replaces, a file of a run that its collected rows are read from."""
+    found: list[Any] = [str(files.folder)]
+    for name in ("done.json", "curves.parquet", "probes.parquet", "attempts.jsonl"):
+        try:
+            facts = os.stat(f"{found[0]}/{name}")  # noqa: PTH116 -- four times as fast as a path, and there are many
+        except OSError:
+            found.append(None)
+        else:
+            found.append((facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    return digest(repr(found[1:]).encode())
+
+
+def states(runs: Mapping[str, RunFiles], before: Collected) -> dict[str, RunStatus]:
+    """The state of each run: as it was collected if nothing has changed since, else from its files."""
+    known = before.unchanged(runs)
+    return {name: known.get(name) or status(files) for name, files in runs.items()}
+
+
+# -- what is on disk now --------------------------------------------------------------------------------------------------
+
+
+class OnDisk:
+    """A sweep's runs as they are on disk now, each looked at once; safe while they are being trained.
+
+    Damaged files are left out with a warning. A finished run whose folder is gone is as it was collected last. With `afresh`
+    every file of every run is read and checked, those that were collected before, too.
+    Raises `StudyError` if there is no such sweep, or a file is of a later version of this program.
+    """
+
+    def __init__(self, files: SweepFiles, *, afresh: bool = False) -> None:
+        self.files = files
+        self.named: dict[str, dict[str, Any]] = read_sweep(files)["runs"]
+        self.before = Collected(files)
+        runs = {name: files.run(name) for name in self.named}
+        holds = not afresh and self.before.seal.get("sweep") == digest(_bytes(files.sweep))
+        holds = holds and self.before.holds(CURVES, files.curves)
+        self.unchanged = self.before.unchanged(runs) if holds else {}
+        absent = [name for name, run in runs.items() if name not in self.unchanged and not run.folder.exists()]
+        self.gone = set(self.before.ended(absent)) if absent else set()
+        self.runs = {name: run for name, run in runs.items() if name not in self.gone}
+        rest = {name: run for name, run in self.runs.items() if name not in self.unchanged}
+        self.states = self.unchanged | {name: status(run, curves=False) for name, run in rest.items()}
+
+    def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
+        """As `CURVES`, sorted, and `RUNS`, in the sweep's order."""
+        kept = self.gone | self.unchanged.keys()
+        rest = [name for name in self.runs if name not in self.unchanged]
+        curves = self.before.rows(CURVES, self.files.curves, kept)
+        if rest:
+            same = self.before.rows(CURVES, self.files.curves, self.before.curves.keys() & set(rest))
+            found, before = _by_run(curves), _by_run(same)
+            found |= {name: table for name in rest if (table := self._curve(name, before.get(name))) is not None}
+            curves = pa.concat_tables([CURVES.schema.empty_table(), *(found[name] for name in sorted(found))])
+        runs = self.before.rows(RUNS, self.files.runs_table, kept)
+        if runs["run_id"].to_pylist() == list(self.named):
+            return curves, runs
+        runs = pa.concat_tables([runs, self._rows(name for name in self.named if name not in kept)])
+        order = pc.index_in(pa.array(list(self.named), pa.string()), runs["run_id"].combine_chunks())
+        return curves, runs.take(order)
+
+    def _rows(self, names: Iterable[str]) -> pa.Table:
+        points: dict[str, dict[str, str]] = {}  # found once for all seeds, which saves most of the time
+        rows = []
+        for name in names:
+            fields = self.named[name]
+            key = json.dumps(fields | {"seed": None})
+            if key not in points:
+                points[key] = _point(fields)
+            rows.append(_row(fields, points[key], self.states[name]))
+        try:
+            return pa.Table.from_pylist(rows, RUNS.schema)
+        except (pa.ArrowException, OverflowError):  # a value of another version, which is left out
+            fitting = [
+                {column.name: _fitting(row.get(column.name), column.type) for column in RUNS.schema} for row in rows
+            ]
+            return pa.Table.from_pylist(fitting, RUNS.schema)
+
+    def _curve(self, name: str, before: pa.Table | None) -> pa.Table | None:
+        """A run's curve; None if there is none, or it is damaged, which its state then says.
+
+        `before` is the curve as it was collected, which saves parsing a file that still has the same digest.
+        """
+        run, now = self.runs[name], self.states[name]
+        found, sealed = None, now.seal.get("files", {}).get(run.curves.name)
+        try:
+            if before is not None and sealed is not None and self.before.curves.get(name) == sealed:
+                check_sealed(run, now.seal)
+                found = before
+            else:
+                found = CURVES.order(CURVES.read(run.curves, name, sealed))
         except (FileNotFoundError, DamagedError) as error:
-            found = None
             if now.seal or isinstance(error, DamagedError):
                 now = status(run)
                 damage = now.damage or str(error)
                 self.states[name] = now = replace(now, message=now.message or damage, damage=damage)
         if now.damage:
-            _say(f"{name}: {now.damage}")
+            _warn_once(f"{name}: {now.damage}")
         return found
 
-    def _through(self, names: Collection[str]) -> set[str]:
-        """Those of these runs that were through when they were collected."""
-        rows = self._as_collected(self.files.runs_table, RUNS, names)
-        return set(rows.filter(pc.is_in(rows["state"], pa.array(ENDED)))["run_id"].to_pylist())
+    def probes(self) -> pa.Table:
+        """As `PROBES`. If a finished run's own file is damaged or gone, what was collected before is kept."""
+        found = []
+        kept = self.gone | (self.unchanged.keys() if self.before.holds(PROBES, self.files.probes) else set())
+        for name in self.runs.keys() - kept:
+            run, through = self.runs[name], bool(self.states[name].seal)
+            try:
+                if run.probes.exists():
+                    found.append(PROBES.read(run.probes, name))
+                elif through and self.named[name]["probes"]:
+                    raise DamagedError(f"{run.probes}: is gone")
+            except DamagedError as error:
+                _warn_once(f"{error}" + ("; what was collected of it before is kept" if through else ""))
+                kept |= {name} if through else set()  # else it may be of a training that was started over
+        return PROBES.collect([self.before.rows(PROBES, self.files.probes, kept), *found])
 
-    def _as_collected(self, path: Path, schema: pa.Schema, names: Collection[str]) -> pa.Table:
-        """The rows of these runs in a table that was collected before; none where that is damaged, which is said."""
-        if not names or not path.exists():
-            return schema.empty_table()
-        try:
-            table = completed(read_table(path), schema)
-        except DamagedError as error:
-            _say(f"{error}; what was collected before is lost")
-            return schema.empty_table()
-        return table.filter(pc.is_in(table["run_id"], pa.array(sorted(names))))
-
-
-def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """What was collected before a column was there, with its neutral value: of a field of the spec, the one under which the
-    run was trained."""
-    for field in schema:
-        if field.name not in table.column_names:
-            value = pa.scalar((NEUTRAL | SURFACE_NEUTRAL).get(field.name), field.type)
-            table = table.append_column(field, pa.repeat(value, len(table)))
-    return table.select(schema.names).cast(schema)
+    def surfaces(self) -> pa.Table:
+        """As `SURFACES`: those around the runs' networks, as far as they are measured."""
+        found = [gather(surface) for surface in of_runs(self.runs.values())]
+        return SURFACES.collect([self.before.rows(SURFACES, self.files.surfaces_table, self.gone), *found])
 
 
-def as_collected(files: SweepFiles) -> dict[str, tuple[dict[str, Any], RunStatus]]:
-    """Each run as the tables have it: fields as of a stored spec, and its state; none where there are no tables.
-
-    Raises
-    ------
-    StudyError
-        They are damaged, or of a later version of this program.
-    """
-    if not (files.runs_table.exists() and files.curves.exists()):
-        return {}
-    curves = read_table(files.curves).select(["run_id", "iteration", "split", "error"]).sort_by("iteration")
-    tests = curves.filter(pc.equal(curves["split"], "test")).to_pylist()
-    errors = {row["run_id"]: row["error"] for row in tests}  # the last one
-    found = {}
-    for row in completed(read_table(files.runs_table), RUNS).to_pylist():
-        recipe = {name.removeprefix("recipe."): value for name, value in row.items() if name.startswith("recipe.")}
-        told = {name: row[name] for name in ("run_id", "state", "iteration", "attempts", "message")}
-        now = RunStatus(**told, error=errors.get(row["run_id"]))
-        found[row["run_id"]] = row | {"recipe": recipe | {"name": row["recipe"]}}, now
-    return found
+def _by_run(curves: pa.Table) -> dict[str, pa.Table]:
+    """The curve of each run, of curves that are sorted."""
+    names = pc.run_end_encode(curves["run_id"].combine_chunks())
+    ends = names.run_ends.to_pylist()
+    runs = zip(names.values.to_pylist(), [0, *ends], ends, strict=False)
+    return {name: curves.slice(start, end - start) for name, start, end in runs}
 
 
-def kept(files: SweepFiles, named: Collection[str]) -> Record:
-    """What a sweep's record has besides the runs that are `named` now, and keeps: runs that were begun under its name.
-
-    Raises
-    ------
-    StudyError
-        Its tables have results of further runs, which the next `collect` would drop, and which are nowhere else.
-    """
-    record: dict[str, Any] = {}
-    alone: set[str] = set()
-    with contextlib.suppress(DamagedError):  # then it is written anew
-        record = read_json(files.sweep) or {}
-    with contextlib.suppress(DamagedError, FileNotFoundError):
-        rows = read_table(files.runs_table).select(["run_id", "state"]).to_pylist()
-        ended = {row["run_id"] for row in rows if row["state"] in ENDED}
-        alone = {name for name in ended - set(named) if not files.run(name).folder.exists()}
-    before = {name: fields for name, fields in record.get("runs", {}).items() if name not in named}
-    runs = {name: fields for name, fields in before.items() if name in alone or files.run(name).spec.exists()}
-    if lost := alone - runs.keys():
-        raise StudyError(
-            f"{files.folder}/ has tables of {len(lost)} other runs, whose folders are not there, and would lose them: "
-            "give this sweep another name (name=...), or another results folder (--results)"
-        )
-    surfaces = record.get("surfaces", {}).items()
-    return Record(runs, {name: fields for name, fields in surfaces if fields["run"] in runs})
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def collect(files: SweepFiles) -> list[Path]:
-    """Write a sweep's Parquet files; returns their paths. What has not changed is not written.
+    """Write a sweep's Parquet files, where they have changed; returns their paths.
 
-    `curves.parquet` and `runs.parquet`; `attempts.parquet` where a run was started; `probes.parquet` and
-    `surfaces.parquet` where something was measured.
+    `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` if anything was measured.
     """
-    now = OnDisk(files)
+    marks = {name: mark(files.run(name)) for name in read_sweep(files)["runs"]}  # before anything is read
+    sweep = digest(_bytes(files.sweep))
+    now = OnDisk(files, afresh=True)
     curves, runs = now.curves_and_runs()
     tables = {files.curves: curves, files.runs_table: runs}
-    further = {files.attempts: now.attempts(), files.probes: now.probes(), files.surfaces_table: now.surfaces()}
+    further = {files.probes: now.probes(), files.surfaces_table: now.surfaces()}
     tables |= {path: table for path, table in further.items() if table.num_rows or path.exists()}
     files.refuse_elsewhere()
     sweep_away_temporaries(files.folder)
+    digests = {}
     for path, table in tables.items():
         content = to_bytes(table)
-        if not path.exists() or path.read_bytes() != content:
+        digests[path.name] = digest(content)
+        if _bytes(path) != content:
             write_bytes(path, content)
+    ended = {
+        name: [marks[name], state.error, state.seal["files"].get(files.curves.name)]
+        for name, state in now.states.items()
+        if state.seal
+    }
+    seal = {"version": VERSION, "sweep": sweep, "files": digests, "runs": ended}
+    if now.before.seal != seal:
+        write_json(files.collected, seal)
     return list(tables)

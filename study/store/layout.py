@@ -156,9 +156,9 @@ class SweepFiles:
         self.sweep = self.folder / "sweep.json"
         self.curves = self.folder / "curves.parquet"
         self.probes = self.folder / "probes.parquet"
-        self.attempts = self.folder / "attempts.parquet"
         self.surfaces_table = self.folder / "surfaces.parquet"
         self.runs_table = self.folder / "runs.parquet"
+        self.collected = self.folder / "collected.json"  # seals the tables: see study.store.collect
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
         self.code = self.folder / "code"  # the code of each submission

@@ -1,8 +1,8 @@
-"""A sweep as data frames: gathered afresh where it was trained, else as it was collected there."""
+"""A sweep as data frames: from its runs where it was trained, else as it was collected there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,49 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.errors import StudyError
-from study.store.attempts import ATTEMPTS
-from study.store.attempts import KEY as ATTEMPT_KEY
-from study.store.collect import RUNS, OnDisk, completed
+from study.store.collect import Collected, OnDisk
 from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles
-from study.store.probes import KEY as PROBE_KEY
-from study.store.probes import PROBES
-from study.store.surfaces import KEY as SURFACE_KEY
 from study.store.surfaces import SURFACES
-from study.store.tables import read_table
+from study.store.tables import CURVES, PROBES, Table
 from study.text import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def read_tables(files: SweepFiles) -> tuple[pa.Table, pa.Table]:
-    """The curves and runs of a sweep: gathered afresh where it was trained, else as they were collected there."""
-    if not files.sweep.exists() and files.curves.exists() and files.runs_table.exists():
-        return read_table(files.curves), completed(read_table(files.runs_table), RUNS)
-    return OnDisk(files).curves_and_runs()
+Sweeps = str | Path | Iterable[str | Path]
+Source = OnDisk | Collected
 
 
-def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What was measured of runs, with the fields of its run on each row."""
-    fields = [name for name in runs if name not in rows or name == "run_id"]
-    return rows.merge(runs[fields], on="run_id", validate="many_to_one")
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """To pandas; a whole-number column with gaps stays whole."""
-    import pandas as pd
-
-    nullable = {pa.int64(): pd.Int64Dtype()}
-    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-    for name in frame.columns:
-        if frame[name].dtype == "Int64" and name not in gaps:
-            frame[name] = frame[name].astype("int64")
-    return frame
-
-
-def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+def read_curves(sweep: Sweeps) -> pd.DataFrame:
     """The curves of a sweep, in long form, with the fields of its run on each row.
 
     Parameters
@@ -74,108 +46,104 @@ def read_curves(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     return _with_fields(*read_frames(_folders(sweep)))
 
 
-def read_runs(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+def read_runs(sweep: Sweeps) -> pd.DataFrame:
     """The runs of a sweep, a row a run: every field of its spec, state, attempts, hardware, versions. See `read_curves`.
 
-    Where the images of a data set changed between runs, `dataset` and `point_id` say which each was trained on.
+    If the images of a data set changed between runs, `dataset` and `point_id` tell which each was trained on.
     """
-    return _runs(_folders(sweep))
+    return read_frames(_folders(sweep))[1]
 
 
-def read_probes(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """What probes measured of a sweep's runs, in long form, with the fields of its run on each row. See `read_curves`.
+def read_probes(sweep: Sweeps) -> pd.DataFrame:
+    """The measurements of probes on a sweep's runs, in long form, with the fields of its run on each row. See `read_curves`.
 
     Returns
     -------
     DataFrame
-        One row per (run_id, iteration, probe, measure, place, layer), with its `value`; `docs/probes.md` says what they
-        are. Empty where nothing was measured.
+        One row per (run_id, iteration, probe, measure, place, layer), with its `value`, as described in `docs/probes.md`.
+        Empty if nothing was measured.
     """
-    import pandas as pd
-
-    folders = _folders(sweep)
-    tables = [_table(files, files.probes, OnDisk.probes, PROBES) for files in map(_files, folders)]
-    rows = pd.concat([table.to_pandas() for table in tables], ignore_index=True)
-    return _with_fields(rows.drop_duplicates(PROBE_KEY, ignore_index=True), _runs(folders))
+    return read_frame("probes", _folders(sweep))[0]
 
 
-def read_attempts(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """The attempts at a sweep's runs, with the fields of its run on each row. See `read_curves`.
-
-    Returns
-    -------
-    DataFrame
-        One row per (run_id, attempt): `start`, `end`, `outcome`, `why`, host, device; `study.store.attempts.ATTEMPTS` says
-        what they are. Empty where nothing was started, and for a sweep that was collected before attempts were.
-    """
-    import pandas as pd
-
-    folders = _folders(sweep)
-    tables = [_table(files, files.attempts, OnDisk.attempts, ATTEMPTS) for files in map(_files, folders)]
-    rows = pd.concat([table.to_pandas() for table in tables], ignore_index=True)
-    return _with_fields(rows.drop_duplicates(ATTEMPT_KEY, ignore_index=True), _runs(folders))
-
-
-def read_surfaces(sweep: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+def read_surfaces(sweep: Sweeps) -> pd.DataFrame:
     """The surfaces of a sweep, in long form, with the fields of its run on each row. See `read_curves`.
 
     Returns
     -------
     DataFrame
-        One row per (surface_id, i, j, iteration, split). Empty where nothing was measured. `precision` is that of the
+        One row per (surface_id, i, j, iteration, split). Empty if nothing was measured. `precision` is that of the
         measurement, `run_precision` that of the training.
     """
-    import pandas as pd
-
-    folders = _folders(sweep)
-    tables = [_table(files, files.surfaces_table, OnDisk.surfaces, SURFACES) for files in map(_files, folders)]
-    runs = _runs(folders)
-    runs = runs.assign(run_precision=runs["precision"])
-    rows = pd.concat(map(_frame, tables), ignore_index=True)
-    return _with_fields(rows.drop_duplicates(SURFACE_KEY, ignore_index=True), runs)
-
-
-def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
-    if needs == "curves":
-        return read_frames(folders)
-    read = {"surfaces": read_surfaces, "probes": read_probes}[needs]
-    return read(folders), read_runs(folders)
-
-
-def _table(files: SweepFiles, path: Path, gather: Callable[[OnDisk], pa.Table], schema: pa.Schema) -> pa.Table:
-    """As `read_tables`: afresh where it was trained, else as collected there."""
-    if files.sweep.exists():
-        return gather(OnDisk(files))
-    return completed(read_table(path), schema) if path.exists() else schema.empty_table()
-
-
-def _folders(sweep: str | Path | Iterable[str | Path]) -> list[Path]:
-    folders = [user_path(item) for item in ([sweep] if isinstance(sweep, str | Path) else sweep)]
-    if not folders:
-        raise StudyError("no sweep was named")
-    return folders
+    return read_frame("surfaces", _folders(sweep))[0]
 
 
 def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The curves of sweeps without their runs' fields, which take many times their room, and what `read_runs` returns."""
-    import pandas as pd
+    """The curves of sweeps, without the fields of their runs, which would take many times their memory; and `read_runs`."""
+    return _frames(_sources(folders))
 
+
+def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
+    sources = _sources(folders)
+    curves, runs = _frames(sources)
+    if needs == "probes":
+        return _with_fields(_joined(PROBES, [source.probes() for source in sources]), runs), runs
+    if needs == "surfaces":
+        found = _joined(SURFACES, [source.surfaces() for source in sources])
+        return _with_fields(found, runs.assign(run_precision=runs["precision"])), runs
+    return curves, runs
+
+
+def _sources(folders: Sequence[Path]) -> list[Source]:
     if not folders:
         raise StudyError("no sweep was named")
-    tables = [read_tables(_files(folder)) for folder in folders]
-    curves = pd.concat([_frame(pair[0]) for pair in tables], ignore_index=True)
+    return [_source(SweepFiles(folder.parent, folder.name)) for folder in folders]
+
+
+def _source(files: SweepFiles) -> Source:
+    elsewhere = not files.sweep.exists() and files.curves.exists() and files.runs_table.exists()
+    return Collected(files) if elsewhere else OnDisk(files)
+
+
+def _frames(sources: Sequence[Source]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    tables = [source.curves_and_runs() for source in sources]
+    curves = _joined(CURVES, [pair[0] for pair in tables])
     runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
-    if len(tables) > 1:  # two sweeps that name the same run share it: it counts once
+    if len(tables) > 1:  # sweeps that name the same run share it: it counts once
         refuse_conflict(runs)
-        curves = curves.drop_duplicates(["run_id", "iteration", "split"], ignore_index=True)
         runs = runs.drop_duplicates("run_id", ignore_index=True)
     return curves, told_apart(runs)
 
 
-def _runs(folders: Sequence[Path]) -> pd.DataFrame:
-    return read_frames(folders)[1]
+def _joined(kind: Table, tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """The rows of several sweeps, those that they share once."""
+    import pandas as pd
+
+    frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
+    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(tables) > 1 else frame
 
 
-def _files(folder: Path) -> SweepFiles:
-    return SweepFiles(folder.parent, folder.name)
+def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the fields of their runs."""
+    fields = [name for name in runs if name not in rows or name == "run_id"]
+    return rows.merge(runs[fields], on="run_id", validate="many_to_one")
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """To pandas; a whole-number column with gaps stays whole."""
+    import pandas as pd
+
+    nullable = {pa.int64(): pd.Int64Dtype()}
+    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    for name in frame.columns:
+        if frame[name].dtype == "Int64" and name not in gaps:
+            frame[name] = frame[name].astype("int64")
+    return frame
+
+
+def _folders(sweep: Sweeps) -> list[Path]:
+    return [user_path(item) for item in ([sweep] if isinstance(sweep, str | Path) else sweep)]

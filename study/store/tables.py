@@ -1,10 +1,13 @@
-"""Error curves as Parquet: the schema, one run's file, and its rows; and how this package's Parquet files carry checksums."""
+"""Tables of rows as Parquet: what a kind of row consists of, and how its files are written, read, checked and combined."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,165 +16,214 @@ import pyarrow.parquet as pq
 from study.store.files import DamagedError, check_version, digest, write_bytes
 from study.store.layout import RunFiles
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the Parquet files of this package; a reader refuses a newer one."""
 
-CURVES = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("iteration", pa.int64()),
-        ("epoch", pa.float64()),  # passes over the training set
-        ("split", pa.string()),  # train: running, augmented; train_clean and test: evaluation mode, as they are
-        ("loss", pa.float64()),  # mean cross-entropy, nats
-        ("error", pa.float64()),  # percent
-        ("lr", pa.float64()),  # rate of the step that ended at `iteration`
-        ("seconds", pa.float64()),  # of training so far, over all attempts
-    ]
-)
-"""Key: (run_id, iteration, split)."""
-
 Row = dict[str, Any]
 
 
-def table_of(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of texts, int64 and float64; what a row lacks is null. As `Table.from_pylist`, but without pandas.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A kind of row: its columns, and the key by which rows are sorted and told apart.
 
-    pyarrow imports pandas to look at a list, which takes half a second in every process that trains; so its buffers are
-    made here.
+    Parameters
+    ----------
+    schema
+        Names and types of the columns.
+    key
+        The columns that identify a row, in sorting order.
+    neutral
+        The values of columns that files of earlier versions lack, else null. If not given, no column may be missing.
     """
-    columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+
+    schema: pa.Schema
+    key: tuple[str, ...]
+    neutral: Mapping[str, Any] | None = None
+
+    def of(self, rows: Sequence[Row]) -> pa.Table:
+        """Make a table of rows; a missing value is null.
+
+        `Table.from_pylist` would import pandas, which takes half a second in every process that trains.
+        """
+        columns = [_column([row.get(column.name) for row in rows], column.type) for column in self.schema]
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+    def write(self, path: Path, rows: pa.Table | Sequence[Row]) -> str:
+        """Replace a file atomically; returns its digest, for a seal."""
+        content = to_bytes(rows if isinstance(rows, pa.Table) else self.of(rows))
+        write_bytes(path, content)
+        return digest(content)
+
+    def read(self, path: Path, run_id: str | None = None, sealed: str | None = None) -> pa.Table:
+        """Read a file and check it.
+
+        Parameters
+        ----------
+        run_id
+            The run whose rows alone may be in it.
+        sealed
+            The digest that the file must have.
+
+        Raises
+        ------
+        DamagedError
+            The file is not what was written, or has rows of another run.
+        StudyError
+            It was written by a later version of this program.
+        FileNotFoundError
+            There is no such file.
+        """
+        content = path.read_bytes()
+        if sealed is not None and digest(content) != sealed:
+            raise DamagedError(f"{path}: is damaged: its content does not match its seal")
+        return self.check(parse(path, content), path, run_id)
+
+    def check(self, table: pa.Table, path: Path, run_id: str | None = None) -> pa.Table:
+        """The table with the columns of this kind; raises `DamagedError` if it cannot have them. `path` is where it is from."""
+        if table.schema.equals(self.schema):
+            table = table.replace_schema_metadata()
+        else:
+            try:
+                table = self._completed(table)
+            except (ValueError, KeyError) as error:  # pyarrow's errors of shape and type are ValueErrors
+                raise DamagedError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
+        if run_id is not None and table["run_id"].unique().to_pylist() not in ([], [run_id]):
+            raise DamagedError(f"{path}: is damaged: it has rows of another run")
+        return table
+
+    def _completed(self, table: pa.Table) -> pa.Table:
+        for column in self.schema if self.neutral is not None else ():
+            if column.name not in table.column_names:
+                value = pa.scalar((self.neutral or {}).get(column.name), column.type)
+                table = table.append_column(column, pa.repeat(value, len(table)))
+        return table.select(self.schema.names).cast(self.schema)
+
+    def order(self, table: pa.Table) -> pa.Table:
+        """Sort the rows by their key."""
+        return table.sort_by([(name, "ascending") for name in self.key])
+
+    def replace(self, table: pa.Table, rows: Sequence[Row], same: Sequence[str]) -> pa.Table:
+        """Add rows in place of those that have the same values as the first of them in the columns `same`."""
+        import pyarrow.compute as pc  # late: processes that train import this module, and few need this
+
+        for row in rows[:1]:
+            keep = pa.array([False] * len(table), pa.bool_())
+            for name in same:
+                keep = pc.or_(keep, pc.not_equal(table[name], row[name]))
+            table = table.filter(keep)
+        return self.collect([table, self.of(rows)])
+
+    def collect(self, parts: Iterable[pa.Table]) -> pa.Table:
+        """Join tables into one, sorted by the key."""
+        return self.order(pa.concat_tables([self.schema.empty_table(), *parts]))
+
+
+CURVES = Table(
+    pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("iteration", pa.int64()),
+            ("epoch", pa.float64()),  # passes over the training set
+            ("split", pa.string()),  # train: running, augmented; train_clean and test: evaluation mode, unaugmented
+            ("loss", pa.float64()),  # mean cross-entropy, nats
+            ("error", pa.float64()),  # percent
+            ("lr", pa.float64()),  # rate of the step that ended at `iteration`
+            ("seconds", pa.float64()),  # of training so far, over all attempts
+        ]
+    ),
+    key=("run_id", "iteration", "split"),
+)
+
+PROBES = Table(
+    pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("iteration", pa.int64()),  # steps taken before
+            ("probe", pa.string()),
+            ("measure", pa.string()),  # the probe's docstring has formula and unit
+            ("layer", pa.string()),  # layer or block, named as in the network's state; empty for the whole network
+            ("place", pa.int64()),  # among the measured layers, from 1 at the input; 0: the whole network
+            ("value", pa.float64()),  # may be NaN or infinite
+            ("images", pa.int64()),  # used for the measurement; 0 where none are
+            ("seconds", pa.float64()),  # taken by this measurement of the whole probe
+        ]
+    ),
+    key=("run_id", "iteration", "probe", "measure", "place", "layer"),
+)
+
+
+def add_probe(files: RunFiles, rows: Sequence[Row]) -> None:
+    """Add one measurement of one probe to a run's file, in place of an earlier one at the same iteration."""
+    try:
+        old = PROBES.read(files.probes, files.run_id) if files.probes.exists() else PROBES.schema.empty_table()
+    except DamagedError as error:  # no measurement is worth a run
+        aside = files.probes.with_name(f"damaged-{files.probes.name}")
+        files.probes.replace(aside)
+        log.warning("%s; renamed to %s, and a new file is started", error, aside.name)
+        old = PROBES.schema.empty_table()
+    PROBES.write(files.probes, PROBES.replace(old, rows, ("iteration", "probe")))
 
 
 def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    there = np.array([value is not None for value in values], dtype=bool)
-    nulls = len(values) - int(there.sum())
-    buffers = [pa.py_buffer(np.packbits(there, bitorder="little")) if nulls else None]
-    if kind == pa.string():
+    dtype = {pa.int64(): np.int64, pa.float64(): np.float64}.get(kind)
+    if dtype is None and kind != pa.string():
+        return pa.array(values, kind)
+    present = np.array([value is not None for value in values], dtype=bool)
+    nulls = len(values) - int(present.sum())
+    buffers = [pa.py_buffer(np.packbits(present, bitorder="little")) if nulls else None]
+    if dtype is None:
         texts = [b"" if value is None else value.encode() for value in values]
         buffers += [pa.py_buffer(np.cumsum([0, *map(len, texts)], dtype=np.int32)), pa.py_buffer(b"".join(texts))]
     else:
-        dtype = {pa.int64(): np.int64, pa.float64(): np.float64}[kind]
         buffers += [pa.py_buffer(np.array([0 if value is None else value for value in values], dtype=dtype))]
     return pa.Array.from_buffers(kind, len(values), buffers, nulls)
 
 
-SUM = b"study_sha256"
-"""The key in a Parquet file's own metadata under which it has its checksum."""
-_MARK, _DIGITS = b"sha256:", 64
-_BLANK = _MARK + b"0" * _DIGITS
-
-
 def to_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet, marked with the schema version, and with the SHA-256 of the file in it.
-
-    The checksum is that of all bytes with zeros in its own place, in the footer, where other programs pass over it.
-    """
-    told = {key: value for key, value in (table.schema.metadata or {}).items() if key != SUM}
-    marked = table.replace_schema_metadata({**told, b"study_version": str(VERSION).encode()})
+    """A table as Parquet with a checksum in each page, marked with the version of this package's files."""
+    marked = table.replace_schema_metadata({b"study_version": str(VERSION).encode()})
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, marked.schema, compression="zstd") as writer:
-        writer.write_table(marked)
-        writer.add_key_value_metadata({SUM: _BLANK})
-    content = bytearray(sink.getvalue())
-    place = content.rindex(_BLANK)
-    content[place + len(_MARK) : place + len(_BLANK)] = hashlib.sha256(content).hexdigest().encode()
-    return bytes(content)
-
-
-def _check(content: bytes) -> None:
-    """Raise ValueError where a Parquet file's content does not match the checksum in it. Those of earlier versions have none.
-
-    Before anything is parsed: what is damaged is not shown to a parser.
-    """
-    place = content.rfind(_MARK)
-    told = content[place + len(_MARK) : place + len(_BLANK)]
-    if place < 0 or content.rfind(SUM, 0, place) < 0:
-        return
-    found = hashlib.sha256(memoryview(content)[:place])
-    found.update(_BLANK)
-    found.update(memoryview(content)[place + len(_BLANK) :])
-    if found.hexdigest().encode() != told:
-        raise ValueError("its content does not match its checksum")
-
-
-def parse(content: bytes, *, checked: bool = False) -> pa.Table:
-    """A Parquet file's table. Raises ValueError for a damaged one. `checked` where it is known to be what was written.
-
-    It is made by this very thread: those that pyarrow starts to read files by path abort a process that ends a moment later
-    ("terminate called without an active exception", 10 % of short calls on a busy machine).
-    """
-    if not checked:
-        _check(content)
-    try:
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:  # OSError for damage to its inner parts
-        raise ValueError(" ".join(str(error).split())) from None
+    pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def read_table(path: Path) -> pa.Table:
-    """A Parquet file of this package.
+    """Read a Parquet file of any kind. Raises as `Table.read`."""
+    return parse(path, path.read_bytes())
 
-    Raises
-    ------
-    DamagedError
-        It is not what was written.
-    StudyError
-        It is of a version that this program does not know.
-    FileNotFoundError
-        There is no such file.
+
+def parse(path: Path, content: bytes) -> pa.Table:
+    """The table in a Parquet file's content. Raises as `Table.read`.
+
+    It is read by this thread: the threads that pyarrow starts for it abort a process that ends a moment later
+    ("terminate called without an active exception", in 10 % of short calls on a busy machine).
     """
-    return _table(path, path.read_bytes())
-
-
-def _table(path: Path, content: bytes, *, checked: bool = False) -> pa.Table:
     try:
-        table = parse(content, checked=checked)
-    except ValueError as error:
-        raise DamagedError(f"{path}: is damaged: {error}") from None
+        _check_whole_file(content)
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        table = file.read(use_threads=False)
+        parts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        if not len(table) == sum(parts) == file.metadata.num_rows:
+            raise ValueError("its number of rows is not what it says")
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # OSError for damage to its inner parts
+        raise DamagedError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
     version = (table.schema.metadata or {}).get(b"study_version", b"0")
     check_version(path, int(version) if version.isdigit() else version, VERSION)
     return table
 
 
-def of_run(path: Path, schema: pa.Schema, run_id: str, seal: str | None = None) -> pa.Table:
-    """A Parquet file of one run's own, whose rows all name it.
-
-    Parameters
-    ----------
-    seal
-        The digest that the file had when the run was sealed, where that is known.
-
-    Raises
-    ------
-    DamagedError
-        It is not what was written, or another run's.
-    FileNotFoundError
-        There is no such file.
-    """
-    content = path.read_bytes()
-    if seal is not None and digest(content) != seal:
-        raise DamagedError(f"{path}: is damaged: it is not the one that the run was sealed with")
-    table = _table(path, content, checked=seal is not None)
-    try:
-        table = table.replace_schema_metadata() if table.schema.equals(schema) else table.cast(schema)
-    except (ValueError, KeyError) as error:  # pyarrow's errors of shape and type are ValueErrors
-        raise DamagedError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
-    if table["run_id"].unique().to_pylist() not in ([], [run_id]):
-        raise DamagedError(f"{path}: is damaged: it has rows of another run")
-    return table
+_MARK, _DIGITS = b"sha256:", 64
 
 
-def read_curve(files: RunFiles, seal: str | None = None) -> pa.Table:
-    """A run's curve. Raises as `of_run`."""
-    return of_run(files.curves, CURVES, files.run_id, seal)
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> str:
-    """Replace a run's curves as one act; returns the file's digest, for the seal."""
-    content = to_bytes(table_of(rows, CURVES))
-    write_bytes(path, content)
-    return digest(content)
+def _check_whole_file(content: bytes) -> None:
+    """Raise ValueError if a file does not match the checksum of all its bytes, which earlier versions wrote into its footer."""
+    place = content.rfind(_MARK)
+    if place < 0 or content.rfind(b"study_sha256", 0, place) < 0:
+        return
+    begin, end = place + len(_MARK), place + len(_MARK) + _DIGITS
+    found = hashlib.sha256(content[:begin] + b"0" * _DIGITS + content[end:])
+    if found.hexdigest().encode() != content[begin:end]:
+        raise ValueError("its content does not match its checksum")

@@ -12,7 +12,7 @@ import torch
 from study.config.run import RunSpec
 from study.store.files import remove
 from study.store.layout import RunFiles
-from study.store.tables import CURVES, Row, write_rows
+from study.store.tables import CURVES, Row
 from study.training import checkpoint
 from study.training.events import Event, Events
 from study.training.feeds.feed import Feed
@@ -140,7 +140,7 @@ class Lane:
         """Write the curves."""
         if self.ranks.first:
             self.before_write()
-            self.written = write_rows(self.files.curves, self.rows)
+            self.written = CURVES.write(self.files.curves, self.rows)
 
     def _append(self, split: str, loss: float, error: float) -> None:
         self._last[split] = error
@@ -217,7 +217,7 @@ class Lane:
 
 def _columns(rows: list[Row]) -> dict[str, list[Any]]:
     """Turn rows into columns for a checkpoint, which holds the curve so that no point is lost with another file."""
-    return {name: [row[name] for row in rows] for name in CURVES.names}
+    return {name: [row[name] for row in rows] for name in CURVES.schema.names}
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[Row]:

@@ -218,8 +218,8 @@ def _seal(lane: Lane) -> None:
         log.warning("%s: %s", lane.files.run_id, warning)
     store.write_done(
         lane.files,
+        {lane.files.curves.name: lane.written},
         outcome=outcome,
-        curves=lane.written,
         iteration=lane.iteration,
         error=lane.error,
         seconds=lane.seconds,

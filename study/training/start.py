@@ -14,6 +14,7 @@ from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
 from study.store import runs as store
 from study.store.files import DamagedError
+from study.store.find import run_of_point
 from study.store.layout import RunFiles
 from study.store.tables import read_table
 from study.training import checkpoint
@@ -26,7 +27,7 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
     Raises `StudyError` if it is not there, not done, has no sound checkpoint, or cannot be stretched so.
     """
     point = spec.start_from or ""
-    found = store.run_of_point(files.results, point, spec.seed)
+    found = run_of_point(files.results, point, spec.seed)
     if found is None:
         raise StudyError(f"starts from {point} with seed {spec.seed}, which is not under {files.results}/")
     stretching.check(store.read_spec(found), spec)

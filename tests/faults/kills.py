@@ -29,7 +29,7 @@ hang on the machine's speed with either."""
 
 FILES = (
     *("checkpoint-", "snapshot-", "curves.parquet", "probes.parquet", "surface.parquet", "surfaces.parquet", "plane"),
-    *("points-", "sweep.json", "spec.json", "attempts.jsonl", "attempts.parquet", "runs.parquet", "lease", "heartbeat"),
+    *("points-", "sweep.json", "spec.json", "attempts.jsonl", "collected.json", "runs.parquet", "lease", "heartbeat"),
     *("done.json", "/log", "/figures/"),
 )
 """Kinds of files, by a part of their paths."""

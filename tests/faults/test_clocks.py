@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 import study
-from study.store import attempts
 from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Layer, until
 from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, left_alone, namespaces, trained_once
-from tests.helpers import long
+from tests.helpers import attempts, long
 
 __all__ = ["namespaces"]  # a fixture
 
@@ -61,7 +60,7 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     assert ended.code == 0, ended.err
     trained_once(folder, 1)
     (files,) = whole.runs_of(folder)
-    (row,) = attempts.rows(files)
+    (row,) = attempts(files)
     assert 0.0 < status(files).seal["seconds"] < 600.0  # by a clock that is never set
     assert (row["end"] < row["start"]) == (hours < 0)
     sweep = folder / "results" / "tiny"

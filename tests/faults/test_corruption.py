@@ -14,8 +14,11 @@ from study.launch.attempt.work import work
 from study.store import runs as store
 from study.store.collect import OnDisk, collect
 from study.store.files import DamagedError
+from study.store.find import run_of_point
 from study.store.read import read_probes, read_surfaces
-from study.store.tables import CURVES, read_curve
+from study.store.reset import reset_run
+from study.store.sweeps import read_sweep
+from study.store.tables import CURVES, read_table
 from study.training import checkpoint
 from study.training.session import Session
 from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
@@ -38,7 +41,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("interrupted")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
     run = run_of(folder, "plain")
-    store.reset(run)
+    reset_run(run)
     reached = 0
 
     def count(progress: object) -> None:
@@ -68,7 +71,7 @@ def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
 def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: int) -> None:
     run, other, files = run_of(copy, "plain"), run_of(copy, "residual"), files_of(copy)
     order = [("iteration", "ascending"), ("split", "ascending")]
-    right, seconds = read_curve(run).sort_by(order), store.status(run).seal["seconds"]
+    right, seconds = CURVES.read(run.curves).sort_by(order), store.status(run).seal["seconds"]
     path, theirs = (sorted(r.folder.glob(name))[-1] for r in (run, other))
     sound = path.read_bytes()
     told = 0
@@ -122,7 +125,7 @@ def test_a_sealed_run_is_mended_or_known_to_be_whole(copy: Path, trained: Path, 
         assert f"{name}: is" in said.out
     elif name == "attempts.jsonl" and how not in ("gone", "emptied"):
         assert "attempts.jsonl are damaged" in said.out
-    elif name == "probes.parquet":
+    elif name == "probes.parquet" and how != "a bit flipped":  # in the footer, it may be one that nobody reads
         assert "probes.parquet: is" in said.err
     whole = run_of(trained, "plain")
     assert points(run) == points(whole) and store.status(run).state == "done"
@@ -152,7 +155,7 @@ def test_an_interrupted_run_goes_on_from_what_is_sound(
         assert "passed over checkpoint-00000005-" in said.out
         assert ("passed over checkpoint-00000004-" in said.out) == (name == "checkpoint-*")
     assert points(run) == points(run_of(trained, "plain")) and store.status(run).state == "done"
-    assert read_curve(run).schema.equals(CURVES)
+    assert read_table(run.curves).schema.equals(CURVES.schema)
 
 
 @pytest.mark.parametrize("name", ["surface.parquet", "done.json", "plane.json", "plane-*.pt", "spec.json"])
@@ -185,12 +188,10 @@ def test_the_record_of_a_sweep_is_written_anew(copy: Path, how: str) -> None:
         said = study("status", "small", "--results", copy / "results")
         assert said.code == 2 and said.err.startswith("study: ") and "sweep.json: is damaged" in said.err
         assert "study sweep" in said.err and said.err.count("\n") == 1
-    assert sweep(copy).code == 0 and len(store.read_sweep(files)["runs"]) == 2
+    assert sweep(copy).code == 0 and len(read_sweep(files)["runs"]) == 2
 
 
-@pytest.mark.parametrize(
-    "name", ["curves.parquet", "runs.parquet", "probes.parquet", "surfaces.parquet", "attempts.parquet"]
-)
+@pytest.mark.parametrize("name", ["curves.parquet", "runs.parquet", "probes.parquet", "surfaces.parquet"])
 def test_what_was_collected_is_refused_where_it_is_damaged(copy: Path, name: str) -> None:
     files = files_of(copy)
     sound = (files.folder / name).read_bytes()
@@ -205,10 +206,9 @@ def test_what_was_collected_is_refused_where_it_is_damaged(copy: Path, name: str
 
 def study_frames(folder: Path) -> None:
     """Read all that was collected of a sweep."""
-    from study.store.read import read_attempts, read_curves
+    from study.store.read import read_curves
 
     read_curves(folder)
-    read_attempts(folder)
     read_surfaces(folder)
 
 
@@ -217,7 +217,7 @@ def test_a_run_whose_folder_is_gone_is_as_it_was_collected(copy: Path, trained: 
     for run in files.runs.iterdir():
         shutil.rmtree(run)
     collect(files)
-    for name in ("curves.parquet", "runs.parquet", "probes.parquet", "attempts.parquet"):
+    for name in ("curves.parquet", "runs.parquet", "probes.parquet"):
         assert measured(files.folder / name).equals(measured(before.folder / name)), name
     spared = read_surfaces(files.folder)
     assert len(spared) == len(read_surfaces(before.folder))
@@ -234,5 +234,5 @@ def test_a_damaged_spec_of_one_run_spares_the_others(copy: Path) -> None:
         run_of(copy, "residual").run_id,
     }
     for row in runs.to_pylist():
-        found = store.run_of_point(copy / "results", row["point_id"], 0)
+        found = run_of_point(copy / "results", row["point_id"], 0)
         assert (found is None) == (row["run_id"] == run.run_id)

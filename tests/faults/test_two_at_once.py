@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from study.store import attempts
 from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
 from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
-from tests.helpers import long
+from tests.helpers import attempts, long
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
@@ -56,10 +55,10 @@ def in_training(folder: Path) -> list[RunFiles]:
 
 def trained_once(folder: Path, runs: int = 2) -> None:
     """Each run has one attempt, from its start to its end."""
-    rows = {files.run_id: attempts.rows(files) for files in whole.runs_of(folder)}
+    rows = {files.run_id: attempts(files) for files in whole.runs_of(folder)}
     assert len(rows) == runs
     for run, found in rows.items():
-        assert [(row["outcome"], row["from_iteration"], row["iteration"]) for row in found] == [("done", 0, 100)], run
+        assert [(row["outcome"], row["from"], row["iteration"]) for row in found] == [("done", 0, 100)], run
     left = [path.name for files in whole.runs_of(folder) for path in files.folder.iterdir()]
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat")]
 
@@ -101,7 +100,7 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
     tasks = [files for surface in whole.runs_of(folder)[0].surfaces() for files in surface.chunks()]
     assert len(tasks) == 2
     for files in tasks:
-        assert [row["outcome"] for row in attempts.rows(files)] == ["done"]  # type: ignore[arg-type]
+        assert [row["outcome"] for row in attempts(files)] == ["done"]
 
 
 def test_a_command_that_comes_later_waits_for_nobody_and_says_what_is_in_training(layer: Layer, folder: Path) -> None:
@@ -150,7 +149,7 @@ def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: 
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE, prefix=prefix) as second:
         together(first, second)
     trained_once(folder)
-    here = {row["host"] for files in whole.runs_of(folder) for row in attempts.rows(files)}
+    here = {row["host"] for files in whole.runs_of(folder) for row in attempts(files)}
     assert here <= {socket.gethostname(), "elsewhere"}
 
 
@@ -173,4 +172,4 @@ def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_lon
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
     third = layer.run(folder, *HERE)
     assert third.code == 0, third.err
-    assert [row["outcome"] for row in attempts.rows(theirs)] == [None, "done"]
+    assert [row["outcome"] for row in attempts(theirs)] == [None, "done"]

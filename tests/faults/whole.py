@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.store import attempts
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles, SweepFiles
 from study.store.tables import read_table
-from tests.helpers import points, read_rows
+from tests.helpers import attempts, points, read_rows
 
 SWEEP = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0, probes: [weights], probe_every: 15, snapshot_every: 10,
@@ -84,8 +83,6 @@ def _name(path: Path) -> str:
 
 def _rows(path: Path) -> Rows:
     """A table without what hangs on time and place."""
-    if path.name == "attempts.parquet":
-        return sorted((row["run_id"],) for row in read_rows(path) if row["outcome"] == "done")
     keep = [name for name in read_table(path).column_names if name not in OF_THE_ATTEMPTS]
     return [tuple(TORN.sub("", repr(row[name])) for name in keep) for row in read_rows(path)]
 
@@ -105,7 +102,7 @@ def differences(whole: Whole, undisturbed: Whole) -> Iterator[str]:
 def trained_once(folder: Path) -> Iterator[str]:
     """For each run that was not done exactly once, by the record of its attempts, a line."""
     for files in runs_of(folder):
-        outcomes = [row["outcome"] for row in attempts.rows(files)]
+        outcomes = [row["outcome"] for row in attempts(files)]
         if outcomes.count("done") != 1 or outcomes[-1] != "done":
             yield f"{files.run_id} has the attempts {outcomes}"
         begun = sum(line["event"] == "start" for line in read_lines(files.attempts))

@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from study.cli.app import main
-from study.launch.attempt import chunks
 from study.store.layout import RunFiles
 from tests.helpers import PATIENCE, points
 
@@ -56,7 +55,6 @@ def inside(folder: Path, *words: str) -> tuple[int, str, str]:
         patch.setenv("COLUMNS", "160")
         patch.setenv("STUDY_EXECUTOR", "debug")
         patch.setattr(sys, "argv", ["study", *words])
-        patch.setattr(chunks, "_kept", chunks._Kept())  # as in a process that begins
         try:
             with pytest.raises(SystemExit) as end:
                 main()

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from study.config.surface import Surface, surface_id
-from study.launch.attempt import chunks
+from study.launch.attempt.chunks import forget
 from study.launch.attempt.work import work
-from study.measure.surface.lattice import chunks as keys
+from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
+from study.store.reset import reset_surface
 from study.training.session import Session
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
@@ -30,7 +31,7 @@ def opened(run: RunFiles, **fields: object) -> SurfaceFiles:
 
 
 def folders(*surfaces: SurfaceFiles) -> list[Path]:
-    return [s.chunk(key).folder for s in surfaces for key, _ in keys(surface_store.read_spec(s), lambda level: None)]
+    return [s.chunk(key).folder for s in surfaces for key in chunks(surface_store.read_spec(s))]
 
 
 def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
@@ -40,7 +41,6 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
 def test_what_is_kept_of_one_surface_never_serves_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = [
         opened(trained["plain"]),
@@ -54,9 +54,8 @@ def test_what_is_kept_of_one_surface_never_serves_another(
     together = [files.table.read_bytes() for files in asked]
     assert len(set(together)) == len(asked)
     for files in asked:
-        surface_store.reset(files)
+        reset_surface(files)
     for files in reversed(asked):
-        monkeypatch.setattr(chunks, "_kept", chunks._Kept())
         measured(folders(files), tmp_path)
     assert [files.table.read_bytes() for files in asked] == together
 
@@ -91,8 +90,7 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
     measured(most, tmp_path)
     [path] = files.planes()
     path.write_bytes(path.read_bytes()[:-50])
-    monkey = chunks._kept = chunks._Kept()
-    assert monkey.plane(files) is None
+    forget()  # as in another process
     outcomes = set(measured([last], tmp_path).values())
     if plane == "random":  # made again, it is the same
         assert outcomes == {"done"} and files.done.exists()

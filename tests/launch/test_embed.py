@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from study.launch.origins import settle
 
 from study.config.identity import point_id
 from study.errors import StudyError
-from study.launch.attempt.runs import attempt
+from study.launch.attempt.work import work
 from study.launch.embed import check_new, embed
-from study.launch.plan.runs import Action
+from study.launch.plan.runs import hold_dependents
+from study.launch.plan.state import Action
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
+from study.training.session import Session
 from tests.helpers import make_spec, open_run, read_rows
 from tests.launch.command import curves, inside, runs, sweep_file
 
@@ -107,7 +108,7 @@ blocks:
     assert code == 0
     assert f"starts from {point_id(source)} seed 0, which is not trained yet" in out
     code, out, err = inside(tmp_path, "sweep", name)
-    assert code == 1 and "1 runs are not through; the same command goes on" in out, err
+    assert code == 1 and "1 runs are unfinished; rerun to continue" in out, err
     code, out, err = inside(tmp_path, "sweep", name)
     assert code == 0, err
     assert len(runs(tmp_path)) == 2 and all(run.done.exists() for run in runs(tmp_path))
@@ -176,12 +177,12 @@ DEEP, SHALLOW = {"network": "plain", "depth": 14}, {"network": "plain"}
 
 
 def planned(verbs, states, tmp_path, **fields):
-    """The verbs of a shallow run and of the deeper one that starts from it, as `settle` leaves them."""
+    """The verbs of a shallow run and of the deeper one that starts from it, as `hold_dependents` leaves them."""
     specs = {"shallow": make_spec(**SHALLOW)}
     specs["deep"] = make_spec(**DEEP | {"start_from": point_id(specs["shallow"])} | fields)
     disk = {name: RunStatus(name, *state) for name, state in zip(specs, states, strict=True)}
     actions = [Action(name, verb, "") for name, verb in zip(specs, verbs, strict=True)]
-    return [(action.verb, action.reason) for action in settle(actions, specs, disk, tmp_path)]
+    return [(action.verb, action.reason) for action in hold_dependents(actions, specs, disk, tmp_path)]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,6 @@ def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, train
     ]
     files = [open_run(results, spec) for spec in specs]
     folders = [run.folder for run in files]
-    outcomes = attempt(folders, tmp_path / "data", "cpu", "local", checkpoint_seconds=60)
+    outcomes = work(folders, Session(tmp_path / "data"))
     assert [outcomes[run.run_id] for run in files] == ["failed", "done"]
     assert "has no sound checkpoint" in files[0].failed.read_text()

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import study
-from study.launch.attempt.runs import attempt
+from study.launch.attempt.work import work
 from study.stats.outcomes import groups
 from study.store.layout import RunFiles
 from study.store.runs import failure_message, read_lines
+from study.training.session import Session
 from tests.helpers import make_spec, open_run
 from tests.launch.command import inside
 
@@ -120,7 +121,7 @@ def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path
     def go(folders: list[Path], steps: int) -> dict[str, str]:
         count = iter(range(100))
         stop = lambda: next(count) >= steps  # noqa: E731
-        return attempt(folders, tmp_path / "data", "cpu", "debug", checkpoint_seconds=0, stopped=stop)
+        return work(folders, Session(tmp_path / "data", checkpoint_seconds=0, stopped=stop))
 
     assert go([begun], 2) == {begun.name: "interrupted"}
     study.data.prepare("image_folder", tmp_path / "data", folder="pets")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from study.store import attempts
 from study.store.files import read_lines
 from study.store.runs import status
-from tests.helpers import PATIENCE
+from tests.helpers import PATIENCE, attempts
 from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, sweep_file, wait_for
 
 LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
@@ -94,8 +94,9 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
     assert any(now.state == "interrupted" and now.iteration for now in states)
     assert not any(now.state == "running" for now in states)
     go_on(tmp_path, undisturbed)
-    killed = [row for files in runs(tmp_path) for row in attempts.rows(files) if row["end"] is None]
-    assert killed and all(row["last_sign"] >= row["start"] for row in killed)
+    tries = [attempts(files) for files in runs(tmp_path)]
+    killed = [pair for rows in tries for pair in pairwise(rows) if pair[0]["end"] is None]
+    assert killed and all(later["last_sign"] >= first["start"] for first, later in killed)
 
 
 def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:

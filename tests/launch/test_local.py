@@ -9,15 +9,17 @@ from rich.console import Console
 
 from study.config.identity import run_id
 from study.errors import StudyError
-from study.launch.attempt.runs import attempt
+from study.launch.attempt.work import work
 from study.launch.local import pool as pools
 from study.launch.local import train as local
 from study.launch.local.pool import Pool, pool
-from study.launch.local.terminal import Terminal
+from study.launch.local.terminal import Terminal, runs_shown
+from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
 from study.text import duration
+from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 
 SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_every": 3}
@@ -75,7 +77,7 @@ def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[
     """Train runs by local workers, each run a pack of its own."""
     view = _View()
     packs = [[files.folder] for files in tasks]
-    outcomes, complete = local.train(packs, Pool(("cpu",) * workers, 1), local.Job(folder), view)
+    outcomes, complete = local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
     assert complete and outcomes == view.outcomes
     return view, outcomes
 
@@ -84,7 +86,7 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
     make_folder(tmp_path / "toy")
     stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
     done, held, *others = [open_run(tmp_path, make_spec(**SHORT, **stream, seed=seed)) for seed in range(5)]
-    attempt([done.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
+    work([done.folder], Session(tmp_path, executor="test"))
     store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
     taken = lease.claim(held)
     view, outcomes = train(tmp_path, [done, held, *others], workers=2)
@@ -102,7 +104,7 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     deadly = make_spec(**SHORT, data="image_folder", folder="toy", image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
     view = _View()
-    job = local.Job(tmp_path, watchdog=0.001)  # any pause is too long
+    job = Machine(tmp_path, watchdog=0.001)  # any pause is too long
     _, complete = local.train([[files.folder]], Pool(("cpu",), 1), job, view)
     assert complete and view.outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
@@ -132,7 +134,7 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
 def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
     busy, free = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1))
     held = lease.claim(busy)
-    outcomes = attempt([busy.folder, free.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
+    outcomes = work([busy.folder, free.folder], Session(tmp_path, executor="test"))
     assert outcomes == {busy.run_id: "busy", free.run_id: "done"}
     assert not busy.attempts.exists() and held is not None and held.mine()
 
@@ -144,14 +146,14 @@ def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
     spec["recipe"]["learning_rate"] = 5.0
     write_json(changed.spec, spec)
     folders = [files.folder for files in (broken, changed, good)]
-    outcomes = attempt(folders, tmp_path, "cpu", "test", checkpoint_seconds=60)
+    outcomes = work(folders, Session(tmp_path, executor="test"))
     assert outcomes == {broken.run_id: "failed", changed.run_id: "failed", good.run_id: "done"}
     assert "changed by hand" in store.status(changed).message and lease.holder(changed) is None
 
 
 def test_the_record_of_an_attempt(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
-    attempt([files.folder], tmp_path, "cpu", "test", checkpoint_seconds=60)
+    work([files.folder], Session(tmp_path, executor="test"))
     start, images, end = store.read_lines(files.attempts)
     assert start["executor"] == "test" and start["device"] == "cpu" and start["torch"] and start["threads"] >= 1
     assert end["outcome"] == "done" and end["iteration"] == 3
@@ -172,7 +174,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
     spec = make_spec(recipe__iterations=100)
     key = run_id(spec)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
-    with Terminal({key: spec}, 2, console) as view:
+    with Terminal(runs_shown({key: spec}, {key: spec}), 2, console) as view:
         view.started(key)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
@@ -196,7 +198,7 @@ def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
             assert lease.claim(files) is not None  # another process, while this one was not heard of
             taken.append(files.curves.read_bytes())
 
-    outcomes = attempt([files.folder], tmp_path, "cpu", "test", checkpoint_seconds=60, report=take_over)
+    outcomes = work([files.folder], Session(tmp_path, report=take_over))
     assert outcomes == {files.run_id: "busy"}
     assert files.curves.read_bytes() == taken[0] and not files.checkpoints()
     assert not files.done.exists() and not files.failed.exists()
@@ -207,7 +209,7 @@ def test_a_job_without_progress_in_three_attempts_fails(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT))
     for _ in range(3):
         store.start_attempt(files, {})  # and was killed before its first checkpoint
-    assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "failed"}
+    assert work([files.folder], Session(tmp_path, executor="slurm")) == {files.run_id: "failed"}
     assert "3 attempts made no progress at iteration 0; give its jobs more time" in store.status(files).message
     # `--mode retry` grants three more attempts.
-    assert attempt([files.folder], tmp_path, "cpu", "slurm", checkpoint_seconds=60) == {files.run_id: "done"}
+    assert work([files.folder], Session(tmp_path, executor="slurm")) == {files.run_id: "done"}

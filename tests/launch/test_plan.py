@@ -1,11 +1,17 @@
+"""The state of a task, what to do about it, and which runs are trained together. All of it is pure."""
+
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from study.config.identity import run_id
-from study.launch.plan.runs import cost, packs, plan
+from study.launch.plan.runs import cost, lacking, packs
+from study.launch.plan.state import Mode, decide, plan
+from study.launch.slurm.queue import Job
+from study.launch.slurm.submissions import Place
 from study.store.runs import RunStatus
 from tests.helpers import make_spec
 
@@ -13,43 +19,65 @@ DISK = {
     state: RunStatus(state, state, iteration=40, message="why")  # type: ignore[arg-type]
     for state in ("done", "diverged", "failed", "running", "interrupted", "pending")
 }
-VERBS = {
+VERBS: dict[Mode, dict[str, str]] = {
     "missing": {"failed": "leave", "interrupted": "resume", "done": "keep", "diverged": "keep"},
     "retry": {"failed": "retry", "interrupted": "resume", "done": "keep", "diverged": "keep"},
     "force": {"failed": "redo", "interrupted": "redo", "done": "redo", "diverged": "redo"},
 }
 
 
+def place(state: str, folder: Path, waiting: bool = True) -> Place:
+    return Place(Job("17_3", "study-tiny-0", state, "", ""), waiting, folder / "log")
+
+
 @pytest.mark.parametrize("mode", VERBS)
-def test_the_verb_of_each_state(mode: str) -> None:
+def test_the_verb_of_each_state(mode: Mode) -> None:
     expected = VERBS[mode] | {"running": "wait", "pending": "start"}
-    actions = plan(DISK, DISK, mode=mode)  # type: ignore[arg-type]
+    actions = plan(map(decide, DISK.values()), mode)
     assert {action.run_id: action.verb for action in actions} == expected
     assert [action.run_id for action in actions] == list(DISK)
 
 
-def test_what_a_scheduler_holds_is_waited_for_in_every_mode() -> None:
+def test_the_disk_has_the_first_word_and_the_queue_the_second(tmp_path: Path) -> None:
+    waiting, lost = place("PENDING", tmp_path), place("UNKNOWN", tmp_path, waiting=False)
+    queued = {state: decide(now, waiting) for state, now in DISK.items()}
+    assert {state for state, task in queued.items() if task.state == "queued"} == {"failed", "interrupted", "pending"}
+    assert queued["failed"].message == "job 17_3, pending; failed before: why"
+    gone = {state: decide(now, lost) for state, now in DISK.items()}
+    assert {state for state, task in gone.items() if task.state == "unknown"} == {"interrupted", "pending"}
+    assert decide(DISK["pending"], trouble="no controller").message == "no controller"
+    assert decide(DISK["done"], trouble="no controller").state == "done"
+    (tmp_path / "log").write_text("some\nit ended badly\n")
+    cancelled = decide(DISK["interrupted"], place("CANCELLED", tmp_path, waiting=False))
+    assert (cancelled.state, cancelled.message) == ("interrupted", "job 17_3, cancelled: it ended badly; why")
+
+
+def test_a_task_in_the_queue_is_waited_for_in_every_mode_unless_its_result_is_there(tmp_path: Path) -> None:
     for mode in VERBS:
-        [action] = plan(["pending"], DISK, {"pending": "job 17_3"}, mode)  # type: ignore[arg-type]
-        assert action.verb == "wait" and action.reason == "job 17_3"
-
-
-def test_a_result_on_disk_is_kept_though_its_job_is_not_gone_yet() -> None:
-    [action] = plan(["done"], DISK, {"done": "job 17_3, completing"})
+        [action] = plan([decide(DISK["pending"], place("PENDING", tmp_path))], mode)
+        assert action.verb == "wait" and action.reason == "job 17_3, pending"
+    [action] = plan([decide(DISK["done"], place("COMPLETING", tmp_path))])
     assert action.verb == "keep"
 
 
-def test_runs_that_the_sweep_does_not_name_are_left_alone() -> None:
-    assert len(plan(["done"], DISK)) == 1
+def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep() -> None:
+    plain, probed = make_spec(), make_spec(probes=["weights", "paths"], probe_every=5, snapshot_every=10)
+    assert lacking(plain, probed) == "" and lacking(probed, probed) == ""
+    words = lacking(probed, plain)
+    assert "not measured by weights,paths in training" in words and "study probe --probes weights,paths" in words
+    assert "without snapshots every 10" in words and words.endswith("--mode force trains it again")
+    rarely = make_spec(probes=["weights", "paths"], probe_every=20, snapshot_every=10)
+    assert lacking(probed, rarely).startswith("measured every 20 iterations, not every 5; ")
 
 
 def test_the_longest_runs_come_first() -> None:
     specs = {run_id(s): s for s in (make_spec(depth=d) for d in (8, 56, 20))}
     assert [specs[chunk[0]].depth for chunk in packs(list(specs), specs)] == [56, 20, 8]
-    assert cost(make_spec(depth=56)) > 2 * cost(make_spec(depth=20))
+    small, large = (make_spec(data="image_folder", folder="mine", image_size=size) for size in (32, 64))
+    assert cost(large) / cost(small) == pytest.approx(4, rel=0.01)
 
 
-def test_a_pack_holds_runs_of_one_data_set_and_precision() -> None:
+def test_a_pack_holds_runs_of_one_data_set_and_precision_and_streams_are_alone() -> None:
     variants = ({}, {"precision": "bf16"}, {"train_subset": 100}, {"data": "cifar10"})
     specs = {run_id(s): s for s in (make_spec(seed=i, **v) for v, i in itertools.product(variants, range(5)))}
     chunks = packs(list(specs), specs, size=3)
@@ -57,21 +85,12 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision() -> None:
     for chunk in chunks:
         assert len({(specs[r].data, specs[r].precision, specs[r].train_subset) for r in chunk}) == 1
     assert sorted(itertools.chain(*chunks)) == sorted(specs)
-
-
-def test_a_run_that_decodes_its_images_as_it_goes_is_alone() -> None:
     stream = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
     specs = {run_id(spec): spec for spec in (make_spec(**stream, seed=seed) for seed in range(3))}
     assert [len(pack) for pack in packs(list(specs), specs, 16)] == [1, 1, 1]
 
 
-def test_what_a_run_costs_grows_with_its_images() -> None:
-    small, large = (make_spec(data="image_folder", folder="mine", image_size=size) for size in (32, 64))
-    assert cost(large) / cost(small) == pytest.approx(4, rel=0.01)
-    assert cost(make_spec(data="cifar10")) == cost(small)
-
-
-def test_packs_are_dealt_so_that_workers_have_as_much_to_do_as_one_another() -> None:
+def test_workers_get_equal_shares() -> None:
     specs = {
         run_id(s): s for s in (make_spec(network=n, depth=d) for n in ("plain", "residual") for d in (8, 20, 32, 56))
     }

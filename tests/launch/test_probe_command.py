@@ -114,7 +114,7 @@ def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path)
     [
         ("tiny", "wieghts", "--probes wieghts: no probe 'wieghts'; did you mean 'weights'?"),
         ("tiny", "weights,weights", "--probes weights,weights: 'weights' is named twice"),
-        ("tinny", "weights", "no run 'tinny' under .*; nor is a sweep called so; did you mean 'tiny'?"),
+        ("tinny", "weights", "no run 'tinny' under .*; nor is there a sweep of that name; did you mean 'tiny'?"),
     ],
 )
 def test_a_mistake_in_the_call_is_one_line(sweep: SweepFiles, name: str, probes: str, message: str) -> None:

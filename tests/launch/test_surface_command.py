@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -13,26 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from study.launch.plan.surfaces import SurfaceAction
-from study.launch.rounds import finish
-from study.launch.surface_view import SurfaceTerminal
-from study.launch.surfaces import asked, check
 
 import study as package
-from study.config.surface import Surface
-from study.launch.attempt.chunks import measure
-from study.launch.machine import Machine
-from study.launch.slurm import cancel as cancelling
-from study.launch.slurm.queue import Job
-from study.launch.slurm.submissions import Place
-from study.launch.status import surfaces_picture
-from study.store.files import read_json, write_json
+from study.launch.attempt.work import work
+from study.launch.surface import request
+from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
-from study.store.surfaces import gather, read_spec, run_folder, write_spec
-from study.store.tables import read_table
+from study.store.surfaces import finish, gather, read_spec, write_spec
 from study.training import checkpoint
+from study.training.session import Session
 from study.training.start import final
 from tests.helpers import PATIENCE, long, read_rows
 from tests.launch.command import inside, kill_tree, start, study, sweep_file, wait_for
@@ -117,30 +106,6 @@ def test_status_shows_surfaces(copy: Path) -> None:
     assert sorted(states.values()) == ["done", "done", "pending"] and states[chosen.run_id] == "pending"
 
 
-def test_what_was_measured_besides_is_in_status_and_can_be_cancelled(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside(copy, "surface", "plain-8", "--points", "2", "--data", "test")
-    code, out, _ = inside(copy, "status", "tiny")
-    assert code == 0 and "4 surfaces: 4 done" in out and "plain-8 seed 0: random, 2 x 2" in out
-    chunk = surfaces(copy)[next(reversed(surfaces(copy)))].chunks()[0].run_id
-    place = Place(Job("17_3", "study-tiny-0", "PENDING", "", ""), True, copy / "log")
-    monkeypatch.setattr(cancelling, "places", lambda results: {chunk: place, "another": place})
-    gone: list[list[str]] = []
-    monkeypatch.setattr(cancelling.queue, "cancel", gone.append)
-    assert cancelling.cancel(copy / "results", "tiny") == [f"job 17_3: cancelled ({chunk})"]
-    assert gone == [["17_3"]]
-
-
-def test_status_has_room_for_states_beside_long_titles() -> None:
-    title = "plain-8 seed 0: random, 21 x 21, recalibrated BN, 5,000 images, refined 1 times"
-    record = {"title": title, "state": "interrupted", "points_sealed": 100, "points": 441, "message": ""}
-    console = Console(width=80, file=io.StringIO(), record=True)
-    console.print(surfaces_picture([record]))
-    text = console.export_text()
-    assert "interrupted" in text and "100/441" in text and "refined 1 times" in text
-
-
 def test_a_dry_run_does_nothing(copy: Path) -> None:
     before = sorted(copy.rglob("*"))
     code, out, _ = inside(copy, "surface", "tiny", "--points", "4", "--planes", "2", "-n")
@@ -161,33 +126,6 @@ def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
     assert "5 surfaces: 5 done" in inside(copy, "status", "tiny")[1]
 
 
-def test_refinements_are_measured_round_after_round(copy: Path) -> None:
-    code, _, err = inside(copy, "surface", "plain-8", "--line", "--points", "5", "--refine", "2", "--data", "train")
-    assert code == 0, err
-    frame = package.read_surfaces(copy / "results/tiny")
-    line = frame[frame["refine"] == 2].sort_values("i")
-    assert set(line["level"]) == {0, 1, 2} and len(line) > 5
-    assert line["alpha"].is_monotonic_increasing and not line["i"].duplicated().any()
-    # The coarse points are those of the surface that is not refined, bit for bit.
-    inside(copy, "surface", "plain-8", "--line", "--points", "5", "--data", "train")
-    frame = package.read_surfaces(copy / "results/tiny")
-    coarse = frame[(frame["refine"] == 0) & (frame["dims"] == 1) & (frame["bn"] == "frozen")].sort_values("i")
-    assert list(coarse["loss"]) == list(line[line["level"] == 0]["loss"])
-
-
-def test_a_refined_surface_begun_anew_has_its_refinements_again(copy: Path) -> None:
-    words = ["surface", "plain-8", "--points", "9", "--refine", "1", "--data", "train", "--subset", "64"]
-    inside(copy, *words)
-    before = tables(copy)
-    code, out, _ = inside(copy, *words, "--mode", "force", "-n")
-    assert code == 0 and "redo" in out
-    code, _, err = inside(copy, *words, "--mode", "force")
-    assert code == 0, err
-    assert tables(copy) == before
-    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
-    assert all(json.loads(chunk.done.read_text())["iteration"] > 0 for chunk in chosen.chunks())
-
-
 def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     before = tables(copy)
     chosen = next(iter(surfaces(copy).values()))
@@ -203,17 +141,6 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     assert tables(copy) == before
 
 
-def test_a_chunk_whose_points_are_not_known_is_not_sealed(copy: Path) -> None:
-    """As in a job that waited in the queue while the surface was begun anew."""
-    inside(copy, "surface", "plain-8", "--points", "9", "--refine", "1", "--data", "train", "--subset", "64")
-    [chosen] = [files for files in surfaces(copy).values() if json.loads(files.spec.read_text())["refine"]]
-    refined = next(chunk for chunk in chosen.chunks() if chunk.key.startswith("r1"))
-    shutil.rmtree(chosen.chunk("c000").folder)
-    shutil.rmtree(refined.folder)
-    outcome = measure([refined.folder], copy / "data", "cpu", "debug", checkpoint_seconds=60)
-    assert outcome == {refined.run_id: "failed"} and not refined.done.exists()
-
-
 def test_a_line_to_another_run(copy: Path) -> None:
     code, _, err = inside(copy, "surface", "plain-8", "--plane", "interpolate", "--to", "residual-8", "--points", "5")
     assert code == 0, err
@@ -225,6 +152,7 @@ def test_a_line_to_another_run(copy: Path) -> None:
     assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "bn"), [long(signal.SIGKILL, "frozen"), (signal.SIGINT, "recalibrated")])
 def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, copy: Path) -> None:
     words = ["surface", "plain-8", "--points", "9", "--subset", "100", "--data", "train", "--bn", bn, "--planes", "1"]
@@ -254,6 +182,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
     assert not [path for path in copy.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
 
 
+@pytest.mark.slow
 def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:
     before = tables(copy)
     code, _, err = study(copy, "surface", "tiny", "--mode", "force", "--workers", "2", "--threads", "1")
@@ -261,6 +190,7 @@ def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:
     assert tables(copy) == before
 
 
+@pytest.mark.slow
 def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
     file = sweep_file(tmp_path, FILE)
     code, out, _ = inside(tmp_path, "sweep", file, "-n")
@@ -295,36 +225,11 @@ def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
     assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
 
 
-def test_a_copy_of_a_sweep_beside_it_is_left_alone(copy: Path) -> None:
-    for name in ("a_copy", "z_copy"):
-        shutil.copytree(copy / "results/tiny", copy / "results" / name)
-    [action, _] = asked(SweepFiles(copy / "results", "tiny"), {"points": 2}).plan()
-    assert action.files.folder.parent == copy / "results/tiny/surfaces"
-    assert run_folder(action.files, action.surface.run).folder.parent == copy / "results/tiny/runs"
-
-
 def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
-    wanted = asked(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
+    wanted = request(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
-    assert action.verb == "hold" and action.reason.endswith("is not there any more")
-
-
-def test_a_damaged_spec_of_a_run_is_written_again_from_its_sweep(copy: Path) -> None:
-    wanted = asked(SweepFiles(copy / "results", "tiny"), {"points": 2})
-    spec = named(copy, "plain-8").spec
-    whole = spec.read_bytes()
-    spec.write_text("{")
-    actions = wanted.plan()
-    assert not check(actions, wanted, Machine(copy / "data", "local"))
-    assert spec.read_bytes() == whole
-
-
-def test_a_damaged_spec_of_a_run_without_its_sweep_costs_one_line(copy: Path) -> None:
-    (copy / "results/tiny/sweep.json").unlink()
-    named(copy, "plain-8").spec.write_text("{")
-    code, _, err = inside(copy, "surface", "plain-8", "--points", "2")
-    assert code == 2 and err.count("\n") == 1 and "spec.json: is damaged" in err
+    assert action.verb == "hold" and action.reason.endswith("no longer exists")
 
 
 def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
@@ -336,13 +241,6 @@ def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
         assert read_spec(chosen) == spec
 
 
-def test_a_run_that_diverged_has_no_surface_which_is_no_failure(copy: Path) -> None:
-    run = named(copy, "plain-8")
-    write_json(run.done, read_json(run.done) | {"outcome": "diverged"})
-    code, out, err = inside(copy, "surface", "plain-8", "--points", "2")
-    assert code == 0 and "has diverged: there is no network" in out, err
-
-
 def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path) -> None:
     for files in surfaces(copy).values():
         shutil.rmtree(files.folder)
@@ -352,6 +250,7 @@ def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path)
     assert code == 2 and err.count("has no sound checkpoint") == 2 and "training error" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), ("--subset", "200")])
 def test_a_centre_that_contradicts_the_training_is_said_aloud(settings: tuple[str, ...], copy: Path) -> None:
     run = named(copy, "plain-")
@@ -379,17 +278,6 @@ def exchange_weights(run: RunFiles) -> None:
     checkpoint.save(run, state["iteration"], state | {"network": network})
 
 
-def test_the_points_of_a_trajectory_are_not_counted_as_those_of_its_plane() -> None:
-    surface = Surface.model_validate({"run": "plain-8-digits-s0-000000000000", "plane": "pca", "points": 3})
-    files = SurfaceFiles(Path("surfaces/x"))
-    chunks = (files.chunk("path"), files.chunk("c000"))
-    view = SurfaceTerminal([SurfaceAction(surface, files, "x", "start", "", chunks, 9)], Console(quiet=True))
-    for chunk, count in zip(chunks, (40, 9), strict=True):
-        view.started(chunk.run_id)
-        view.progress({"run_id": chunk.run_id, "iteration": count})
-    assert sum(view.reached.values()) == 9
-
-
 def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
     before = tables(copy)
     code, out, err = inside(copy, "sweep", "tiny.yaml", "--mode", "force")
@@ -407,33 +295,24 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     assert code == 0 and "1 surfaces, 1 to measure" in out, err
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
+def test_mistakes_cost_one_line_and_start_nothing(finished: tuple[Path, str]) -> None:
+    before = sorted(finished[0].rglob("*"))
+    between = ["plain-8", "--plane", "interpolate", "--to"]
+    for words, says in (
         (["nothing"], "no run 'nothing'"),
-        (["tiny", "--points", "1"], "points: must be a number from 2"),
         (["tiny", "--points", "0"], "points: must be a number from 2"),
-        (["tiny", "--range=-1:1,0"], "range: must be r, [low, high], or one such pair for each axis"),
-        (["plain-8", "--plane", "interpolate", "--to", "seed=0", "--to", "seed=0"], "is the centre itself"),
-        (["plain-8", "--plane", "interpolate", "--to", "residual-8", "--to", "residual-8"], "is named twice"),
         (["tiny", "--points", "3by3"], "--points 3by3: write it as 51, or as 51x31"),
         (["tiny", "--range", "1:0"], "range: must be [low, high]"),
         (["tiny", "--range", "one"], "--range one: write it as 1, as 0:2"),
         (["tiny", "--plane", "interpolate"], "interpolate needs one or two other runs"),
-        (
-            ["tiny", "--plane", "interpolate", "--to", "seed=5"],
-            "to: no run of this sweep is as plain-8 seed 0 with seed: 5",
-        ),
-        (["plain-8", "--plane", "interpolate", "--to", "plain-8"], "is the centre itself"),
+        (["tiny", *between[1:], "seed=5"], "to: no run of this sweep is as plain-8 seed 0 with seed: 5"),
+        ([*between, "plain-8"], "is the centre itself"),
+        ([*between, "residual-8", "--to", "residual-8"], "is named twice"),
         (["tiny", "--plane", "pca", "--planes", "2"], "planes: goes with plane: random"),
         (["tiny", "--plane", "spiral"], "'spiral' is not one of"),
-        (["tiny", "--line", "--orthogonal"], "orthogonal: needs two directions"),
-    ],
-)
-def test_mistakes_cost_one_line_and_start_nothing(words: list[str], says: str, finished: tuple[Path, str]) -> None:
-    before = sorted(finished[0].rglob("*"))
-    code, _, err = inside(finished[0], "surface", *words)
-    assert code == 2 and says in err and "Traceback" not in err
+    ):
+        code, _, err = inside(finished[0], "surface", *words)
+        assert code == 2 and says in err and "Traceback" not in err, (words, err)
     assert sorted(finished[0].rglob("*")) == before
 
 
@@ -448,7 +327,7 @@ def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
     torn.done.unlink()
     seen = sorted(copy.rglob("*"))
     assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # who only looks changes nothing
-    assert not finish(torn) and not chunk.done.exists() and not torn.table.exists()
+    assert not finish(torn, chunks(read_spec(torn))) and not chunk.done.exists() and not torn.table.exists()
     code, _, err = inside(copy, "surface", "tiny")
     assert code == 0, err
     assert tables(copy) == before
@@ -466,15 +345,5 @@ def test_what_the_killed_left_is_swept_away(copy: Path) -> None:
     )
     for name in ("plane-0.pt", "lease"):
         (chosen.folder / f".{name}.{dead.stdout.strip()}-x.tmp").touch()
-    assert measure([chunk.folder], copy / "data", "cpu", "debug", checkpoint_seconds=60) == {chunk.run_id: "done"}
+    assert work([chunk.folder], Session(copy / "data")) == {chunk.run_id: "done"}
     assert not list(chosen.folder.glob(".*")) and tables(copy).keys() == before.keys()
-
-
-def test_a_damaged_table_is_said_and_its_chunks_are_read(copy: Path) -> None:
-    before = read_table(copy / "results/tiny/surfaces.parquet")
-    chosen = next(iter(surfaces(copy).values()))
-    chosen.table.write_bytes(chosen.table.read_bytes()[:-20])
-    (copy / "results/tiny/surfaces.parquet").unlink()
-    code, _, err = inside(copy, "collect", "tiny")
-    assert code == 0 and str(chosen.table.relative_to(copy)) in err and "damaged" in err
-    assert read_table(copy / "results/tiny/surfaces.parquet").equals(before)

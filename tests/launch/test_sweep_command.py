@@ -1,23 +1,17 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 import study as package
 from study.cli import options
 from study.config.sweep import FIELDS
-from study.launch.attempt.provenance import ALLOCATOR
-from study.launch.local.worker import Warnings
-from study.store.files import read_json, read_lines
+from study.store.files import read_json
 from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
 
 DIVERGING = """
@@ -47,6 +41,7 @@ def test_the_first_call_ends_with_a_table_and_the_paths_of_the_figures(finished:
         assert (folder / f"figures/tiny/degradation.{suffix}").stat().st_size > 500
 
 
+@pytest.mark.slow
 def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -55,14 +50,14 @@ def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Pat
         [sys.executable, "-c", probe, "sweep", "tiny.yaml", "seed=0,1"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "nothing is left to do; 4 of 4 runs are there" in done.stdout
+    assert "nothing is left to do; 4 of 4 runs are finished" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
-    assert code == 0 and "nothing is left to do; 2 of 2 runs are there" in out
+    assert code == 0 and "nothing is left to do; 2 of 2 runs are finished" in out
     assert not (folder / "results/other/runs").exists()
     assert len(package.read_runs(folder / "results/other")) == 2
 
@@ -79,16 +74,6 @@ def test_read_curves_gives_the_tidy_frame_with_the_runs_fields(finished: tuple[P
     assert frame["error"].between(0, 100).all() and (frame["recipe.iterations"] == 60).all()
     runs_frame = package.read_runs(folder / "results/tiny")
     assert (runs_frame["state"] == "done").all() and (runs_frame["attempts"] == 1).all()
-
-
-def test_duckdb_and_pandas_read_the_files_as_they_are(finished: tuple[Path, str]) -> None:
-    duckdb = pytest.importorskip("duckdb")
-    folder, _ = finished
-    path = folder / "results/tiny/curves.parquet"
-    assert len(pd.read_parquet(path)) == len(package.read_curves(folder / "results/tiny"))
-    query = """select r.network, count(*) from '{0}/curves.parquet' c join '{0}/runs.parquet' r using (run_id)
-               where split = 'test' group by all order by all"""
-    assert duckdb.sql(query.format(path.parent)).fetchall() == [("plain", 6), ("residual", 6)]
 
 
 def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -164,6 +149,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
     ) == 4
 
 
+@pytest.mark.slow
 def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record_is_removed(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
     assert inside(tmp_path, "sweep", name, "seed=0,1,2")[0] == 0  # more than the file has
@@ -204,28 +190,6 @@ def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
     assert code == 2 and "no run 'plian-8'" in err
 
 
-def test_workers_keep_the_memory_they_free(finished: tuple[Path, str]) -> None:
-    for path in finished[0].glob("results/tiny/runs/*/attempts.jsonl"):
-        assert read_lines(path)[0]["environment"].items() >= ALLOCATOR.items()
-
-
-def test_warnings_of_a_worker_reach_those_who_watch() -> None:
-    notes: list[str] = []
-    logger = logging.getLogger("study.test")
-    logger.addHandler(Warnings(notes.append))
-    logger.info("a step was taken")
-    logger.warning("passed over %s", "checkpoint-1.pt")
-    logger.error("the attempt failed")
-    assert notes == ["passed over checkpoint-1.pt"]
-
-
-def test_table_in_every_format(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
-    for fmt, sign in (("md", "| ---"), ("latex", "\\toprule"), ("csv", "test_mean"), ("text", "residual")):
-        code, out, err = inside(folder, "table", "errors", "tiny", "--format", fmt)
-        assert code == 0 and sign in out, err
-
-
 def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
     name = sweep_file(tmp_path)
     inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
@@ -250,6 +214,7 @@ def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> Non
     assert code == 0 and "nothing is left to do" in out  # divergence is not tried again
 
 
+@pytest.mark.slow
 def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path) -> None:
     name = sweep_file(tmp_path)
     words = ("sweep", name, "network=plain", "recipe.iterations=20", "train_subset=5000")
@@ -263,31 +228,6 @@ def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path
     assert code == 1 and "1 failed" in out and "--mode retry" in out
     code, out, _ = study(tmp_path, *words, "--mode", "retry")
     assert code == 1 and "1 of 1 runs to train" in out
-
-
-def test_the_debug_executor_gives_the_same_curves(finished: tuple[Path, str], tmp_path: Path) -> None:
-    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), "--executor", "debug", "--threads", "1")
-    assert code == 0, err
-    both = curves(finished[0])
-    assert all(both[run_id] == points for run_id, points in curves(tmp_path).items())
-
-
-def test_an_image_folder_is_decoded_once_and_trained_on(tmp_path: Path) -> None:
-    random = np.random.RandomState(0)
-    for split, count in (("train", 12), ("test", 4)):
-        for kind in ("cats", "dogs"):
-            folder = tmp_path / "data/pets" / split / kind
-            folder.mkdir(parents=True)
-            for i in range(count):
-                Image.fromarray(random.randint(0, 255, (16, 16, 3), np.uint8)).save(folder / f"{i}.png")
-    text = """
-fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8, seed: 0}
-grid: {network: [plain, residual]}
-"""
-    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
-    assert code == 0, err
-    frame = package.read_curves(tmp_path / "results/tiny")
-    assert set(frame["dataset"]) == {"pets"} and set(frame["folder"]) == {"pets"}
 
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
@@ -326,12 +266,6 @@ def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
     assert code == 0 and json.loads(out)["title"] == "study sweep"
 
 
-def test_wrong_options_are_one_line(tmp_path: Path) -> None:
-    for words in (("sweep",), ("sweep", "x.yaml", "--nonsense"), ("swep",), ("sweep", "x.yaml", "--mode", "some")):
-        code, out, err = study(tmp_path, *words)
-        assert code == 2 and not out and len(err.splitlines()) == 1, (words, err)
-
-
 def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
@@ -339,27 +273,10 @@ def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "results").exists()
 
 
-def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m study schema | head -1",
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
-    assert done.stdout.strip() == "{" and "Traceback" not in done.stderr
-
-
 @pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
 def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
     assert options.again() == "study sweep 'my file.yaml' seed=0"
-
-
-def test_the_command_alone_is_its_help(tmp_path: Path) -> None:
-    code, out, err = study(tmp_path)
-    assert code == 2 and out.startswith("Usage:") and err == ""
 
 
 def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from study.config.identity import run_id
 from study.config.recipe import Recipe
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
-from study.launch.local.terminal import Terminal
+from study.launch.local.terminal import runs_shown
 from study.launch.status import picture, report
 from study.plotting import plot, table
 from study.plotting.base.frames import tidy
@@ -24,10 +24,10 @@ from study.plotting.tables.render import render
 from study.reporting.payload import payload
 from study.stats.outcomes import groups
 from study.store import runs as store
-from study.store.files import digest
 from study.store.layout import SweepFiles
 from study.store.read import read_frames
-from study.store.tables import write_rows
+from study.store.sweeps import write_sweep
+from study.store.tables import CURVES
 from tests.helpers import make_spec
 
 Fields = dict[str, Any]
@@ -103,15 +103,15 @@ def pair(field: str) -> list[RunSpec]:
 def finished(results: Path, specs: list[RunSpec]) -> SweepFiles:
     """A sweep of these runs, as if each had been trained."""
     files = SweepFiles(results, "apart")
-    store.write_sweep(files, Sweep("apart", "", {run_id(spec): spec for spec in specs}, ()))
+    write_sweep(files, Sweep("apart", "", {run_id(spec): spec for spec in specs}, ()))
     for spec in specs:
         run = files.run(run_id(spec))
         store.write_spec(run, spec)
         row = {"run_id": run.run_id, "epoch": 1.0, "loss": 0.5, "lr": 0.1, "seconds": 2.0}
         own = {"train": 30.0, "train_clean": 20.0, "test": 25.0}
         rows = [row | {"iteration": i, "split": s, "error": e + 60 / i} for i in (20, 60) for s, e in own.items()]
-        write_rows(run.curves, rows)
-        store.write_done(run, outcome="finished", iteration=60, curves=digest(run.curves.read_bytes()))
+        sealed = CURVES.write(run.curves, rows)
+        store.write_done(run, {run.curves.name: sealed}, outcome="finished", iteration=60)
     return files
 
 
@@ -142,7 +142,8 @@ def test_two_values_never_read_alike(field: str, tmp_path: Path) -> None:
     table_rows = render(table("errors", curves, runs), "text").splitlines()[1:3]
     csv_rows = render(table("errors", curves, runs), "csv").splitlines()[1:]
     status_rows = terminal(picture(report(files))).splitlines()[1:3]
-    progress = Terminal({run_id(spec): spec for spec in specs}, 0, Console(file=io.StringIO())).names.values()
+    named = {run_id(spec): spec for spec in specs}
+    progress = [shown.name for shown in runs_shown(named, named)]
     evidence = tidy(curves, runs)
     in_figures = list(evidence.runs["condition"] + " " + evidence.runs["network"] + "-" + evidence.runs["label"])
     found = groups(curves, runs)

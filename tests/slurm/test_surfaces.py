@@ -115,14 +115,14 @@ def test_stopped_and_cancelled_jobs_of_chunks_end_in_the_local_executors_tables(
 def test_a_sweep_holds_its_surfaces_until_the_runs_are_trained(cluster: Cluster, tmp_path: Path) -> None:
     user = User(cluster, tmp_path, NAMED, HELD)
     said = user.study("sweep", "tiny.yaml")
-    assert "2 of 2 runs are in the queue" in said and "1 surfaces are held back until their runs are trained" in said
+    assert "2 of 2 runs are in the queue" in said and "1 surfaces are waiting until their runs are trained" in said
     [(state, message)] = shown(user)
     assert state == "pending" and "is not trained yet" in message
     cluster.release()
     user.wait(lambda: user.ended() and not cluster.squeue(), "the runs have finished")
     assert shown(user) == [("pending", "")]
     said = user.study("sweep", "tiny.yaml")
-    assert "2 of 2 runs are there" in said and "1 of 1 surfaces are in the queue, in 1 jobs" in said
+    assert "2 of 2 runs are finished" in said and "1 of 1 surfaces are in the queue, in 1 jobs" in said
     [(state, message)] = shown(user)
     assert state == "queued" and "pending (JobHeldUser)" in message
     assert ", pending (JobHeldUser)" in user.study("sweep", "tiny.yaml") and len(cluster.squeue()) == 1

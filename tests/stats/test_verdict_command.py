@@ -20,7 +20,7 @@ def collected(folder: Path, empty: bool = False) -> None:
     curves, runs = sweep(degrades, seeds=6)
     curves = curves[:0] if empty else curves
     (folder / "results" / "known").mkdir(parents=True)
-    for name, frame, schema in (("curves", curves, CURVES), ("runs", runs, RUNS)):
+    for name, frame, schema in (("curves", curves, CURVES.schema), ("runs", runs, RUNS.schema)):
         rows = frame.reindex(columns=schema.names).astype(object)
         records = rows.where(rows.notna(), None).to_dict("records")
         table = pa.Table.from_pylist(records, schema=schema)

@@ -20,6 +20,7 @@ from study.store import lease
 from study.store import runs as store
 from study.store.files import digest, write_bytes
 from study.store.layout import RunFiles, SweepFiles
+from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, to_bytes
 
 FILE = """\
@@ -68,7 +69,7 @@ def make(file: Path, results: Path, unfinished: bool = True) -> SweepFiles:
     sweep = load(file)
     files = SweepFiles(results, sweep.name)
     with _without_fsync():
-        store.write_sweep(files, sweep)
+        write_sweep(files, sweep)
         for name, state in _states(sweep, unfinished).items():
             run = files.run(name)
             if state != "pending" and not run.done.exists():
@@ -104,7 +105,8 @@ def _leave(run: RunFiles, spec: RunSpec, state: str) -> None:
         store.write_failed(run, "out of memory", "Traceback ...")
     if through:
         outcome = "finished" if state == "done" else state
-        store.write_done(run, outcome=outcome, iteration=reached, error=9.5, seconds=7200.0, curves=digest(content))
+        sealed = {run.curves.name: digest(content)}
+        store.write_done(run, sealed, outcome=outcome, iteration=reached, error=9.5, seconds=7200.0)
         lease.tidy(run)
     store.end_attempt(run, state, reached)
 
@@ -136,7 +138,7 @@ def curve(name: str, spec: RunSpec, until: int) -> pa.Table:
             "lr": recipe.learning_rate * recipe.gamma ** np.searchsorted(recipe.milestones, iteration),
             "seconds": iteration * 0.1,
         },
-        schema=CURVES,
+        schema=CURVES.schema,
     )
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.errors import StudyError
 from study.networks.network import build
 from study.store.runs import status
-from study.store.tables import write_rows
+from study.store.tables import CURVES
 from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.lane import Lane
@@ -283,6 +283,6 @@ def test_the_curve_outlives_its_file(tmp_path: Path, whole: list[tuple[object, .
     rows = read_rows(files.curves)
     files.curves.unlink()
     if damage != "deleted":
-        write_rows(files.curves, [row | {"run_id": "x"} for row in rows])
+        CURVES.write(files.curves, [row | {"run_id": "x"} for row in rows])
     assert train_pack([(spec, files)], tiny_images(), Session())
     assert points(files) == whole

@@ -22,9 +22,10 @@ from study.measure.surface.lattice import chunks
 from study.measure.surface.plane import Plane
 from study.store import runs as store
 from study.store.files import sweep_away_temporaries
+from study.store.find import run_folder
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import claim
-from study.store.surfaces import finish, read_spec, run_folder
+from study.store.surfaces import finish, read_spec
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
 from study.training.precision import backends, slow_bf16
@@ -91,6 +92,12 @@ class _Kept:
 
 
 _kept = _Kept()
+
+
+def forget() -> None:
+    """Drop what is kept for the next chunk."""
+    global _kept
+    _kept = _Kept()
 
 
 def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:

@@ -14,6 +14,7 @@ from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
 from study.store import runs as store
+from study.store.find import run_of_point
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus
 
@@ -66,7 +67,7 @@ def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapp
 
 def _elsewhere(spec: RunSpec, results: Path) -> str:
     """Why a run waits for one of another sweep; empty if it need not."""
-    files = store.run_of_point(results, spec.start_from or "", spec.seed)
+    files = run_of_point(results, spec.start_from or "", spec.seed)
     if files is None:
         hint = ", ".join(_of_seed(results, spec.seed))
         there = f"; of that seed there is {hint}" if hint else ""
@@ -83,6 +84,22 @@ def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
     for path in sorted(results.glob(f"*/runs/*-s{seed}-*/spec.json"))[:most]:
         with suppress(StudyError):  # of another version, or damaged
             yield point_id(store.read_spec(RunFiles(path.parent)))
+
+
+def lacking(asked: RunSpec, stored: RunSpec) -> str:
+    """What a finished run was not measured for or did not keep, though the sweep asks for it; empty if nothing.
+
+    `stored` is the spec that it was trained with: probes and snapshots change nothing that is trained.
+    """
+    words = []
+    if probes := [name for name in asked.probes if name not in stored.probes]:
+        names = ",".join(probes)
+        words.append(f"not measured by {names} in training (`study probe --probes {names}` measures the final network)")
+    elif asked.probes and asked.probe_every != stored.probe_every:
+        words.append(f"measured every {stored.probe_every} iterations, not every {asked.probe_every}")
+    if asked.snapshot_every not in (None, stored.snapshot_every):
+        words.append(f"without snapshots every {asked.snapshot_every}")
+    return "; ".join([*words, "--mode force trains it again"]) if words else ""
 
 
 def cost(spec: RunSpec) -> float:

@@ -8,10 +8,9 @@ from study.config.names import sweep_name
 from study.errors import StudyError
 from study.launch.slurm import queue
 from study.launch.slurm.submissions import places
-from study.store.find import find_run
+from study.store.find import find_run, of_runs, sweep_names
 from study.store.layout import SweepFiles
-from study.store.runs import read_sweep, sweep_names
-from study.store.surfaces import of_runs
+from study.store.sweeps import read_sweep
 
 
 def cancel(results: Path, what: str) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from study.measure.probes import Measured, measure
 from study.measure.probes.subject import Subject
 from study.store.layout import RunFiles
-from study.store.probes import add
+from study.store.tables import add_probe
 from study.training.session import Measurable, never
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def record(
             for value in taken.values
         ]
         before_write()
-        add(files, rows)
+        add_probe(files, rows)
         yield taken
 
 

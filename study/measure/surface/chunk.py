@@ -17,7 +17,8 @@ from study.measure.surface.lattice import PATH, Point, coordinate
 from study.measure.surface.plane import Plane, Snapshot, hessian_batches
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles
-from study.store.surfaces import Row, load_points, save_points
+from study.store.surfaces import load_points, save_points
+from study.store.tables import Row
 from study.training import checkpoint
 from study.training.session import Progress, Session
 

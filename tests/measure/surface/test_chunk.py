@@ -13,7 +13,7 @@ from study.measure.probes.curvature import Hessian, extremes
 from study.measure.surface import plane
 from study.measure.surface.chunk import Chunk
 from study.measure.surface.evaluate import Evaluator
-from study.measure.surface.lattice import PATH, base
+from study.measure.surface.lattice import PATH, lattice
 from study.measure.surface.plane import hessian_batches
 from study.store import runs as store
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
@@ -36,7 +36,7 @@ class Bench:
     def measure(self, key: str = "c000", stop_after: int | None = None, seconds: float = 1e9) -> ChunkFiles:
         files = self.files.chunk(key)
         seen: list[Progress] = []
-        Chunk(files, self.surface, base(self.surface), self.plane, self.run).measure(
+        Chunk(files, self.surface, lattice(self.surface), self.plane, self.run).measure(
             self.evaluator,
             Session(
                 checkpoint_seconds=seconds,
@@ -91,7 +91,7 @@ def test_stopped_within_a_point_it_does_not_wait_for_its_end(
     """A point of a deep network takes a CPU minutes; a scheduler that wants the machine back does not wait that long."""
     bench = Bench(tmp_path, trained["residual"], digits, **fields)
     files, asked = bench.files.chunk(key), []
-    chunk = Chunk(files, bench.surface, base(bench.surface), bench.plane, bench.run)
+    chunk = Chunk(files, bench.surface, lattice(bench.surface), bench.plane, bench.run)
     assert not chunk.measure(bench.evaluator, Session(stopped=lambda: asked.append(1) or len(asked) == 3))
     assert len(asked) == 3 and load_points(files)[0] == 0 and not files.done.exists()
     whole = content(Bench(tmp_path / "whole", trained["residual"], digits, **fields).measure(key))
@@ -111,7 +111,7 @@ def test_a_kill_costs_no_more_than_what_was_not_written_yet(
             raise Killed
 
     files = bench.files.chunk("c000")
-    chunk = Chunk(files, bench.surface, base(bench.surface), bench.plane, bench.run)
+    chunk = Chunk(files, bench.surface, lattice(bench.surface), bench.plane, bench.run)
     with pytest.raises(Killed):
         chunk.measure(bench.evaluator, Session(checkpoint_seconds=0, report=die))
     assert load_points(files)[0] == 4 and len(files.checkpoints()) == 2

@@ -220,7 +220,7 @@ def test_any_plane_can_have_the_trajectory_projected_on_it(
     assert not plain.snapshots and torch.equal(plain.directions, made.directions) and plain.ranges == made.ranges
     assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
     assert made.snapshots[-1][1:] == (0.0, 0.0, 0.0) and made.snapshots[0].residual > 0
-    assert next(chunks(surface_of(run, trajectory=True), lambda level: None)) == (PATH, [])
+    assert chunks(surface_of(run, trajectory=True))[PATH] == []
 
 
 def test_a_trajectory_needs_snapshots(copies: dict[str, RunFiles], digits: Images) -> None:

@@ -1,0 +1,87 @@
+"""The record of a sweep: which runs and surfaces it names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from study.config.sweep import Sweep
+from study.errors import StudyError, nearest
+from study.store.files import DamagedError, check_version, read_json, write_json
+from study.store.find import refuse_tables_alone, sweep_names
+from study.store.layout import SweepFiles
+from study.store.runs import ENDED
+from study.store.tables import read_table
+
+
+class Record(NamedTuple):
+    """Runs, and surfaces around them, as plain data by id."""
+
+    runs: dict[str, Any]
+    surfaces: dict[str, Any]
+
+
+def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -> None:
+    """Record what a sweep names, so that other commands need no sweep file; `before` is kept besides (`kept`)."""
+    old = before or Record({}, {})
+    surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old.surfaces
+    content = {
+        "version": 1,
+        "name": sweep.name,
+        "description": sweep.description,
+        "figures": list(sweep.figures),
+        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | old.runs,
+    }
+    if surfaces:
+        content["surfaces"] = surfaces
+    with contextlib.suppress(DamagedError):
+        if read_json(files.sweep) == content:
+            return
+    write_json(files.sweep, content)
+
+
+def read_sweep(files: SweepFiles) -> dict[str, Any]:
+    """What `write_sweep` recorded: `name`, `description`, `figures`, `runs`, and `surfaces` if there are any.
+
+    Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
+    """
+    try:
+        content = read_json(files.sweep)
+    except DamagedError as error:
+        raise DamagedError(f"{error}; `study sweep FILE` writes it anew") from None
+    if content is None:
+        refuse_tables_alone(files)
+        hint = nearest(files.name, sweep_names(files.results), listing="sweeps")
+        raise StudyError(
+            f"no sweep '{files.name}' under {files.results}/{hint or '; start one with `study sweep FILE`'}"
+        )
+    check_version(files.sweep, content.get("version"), 1)
+    return content
+
+
+def kept(files: SweepFiles, named: Collection[str]) -> Record:
+    """What the record of a sweep keeps besides the runs that are `named` now: runs that were begun under its name.
+
+    Raises
+    ------
+    StudyError
+        The collected tables hold the only results of further runs, which the next `collect` would drop.
+    """
+    record: dict[str, Any] = {}
+    alone: set[str] = set()
+    with contextlib.suppress(DamagedError):  # then it is written anew
+        record = read_json(files.sweep) or {}
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        rows = read_table(files.runs_table).select(["run_id", "state"]).to_pylist()
+        ended = {row["run_id"] for row in rows if row["state"] in ENDED}
+        alone = {name for name in ended - set(named) if not files.run(name).folder.exists()}
+    before = {name: fields for name, fields in record.get("runs", {}).items() if name not in named}
+    runs = {name: fields for name, fields in before.items() if name in alone or files.run(name).spec.exists()}
+    if lost := alone - runs.keys():
+        raise StudyError(
+            f"{files.folder}/ has tables of {len(lost)} other runs, whose folders are gone, and would lose them: "
+            "give this sweep another name (name=...), or another results folder (--results)"
+        )
+    surfaces = record.get("surfaces", {}).items()
+    return Record(runs, {name: fields for name, fields in surfaces if fields["run"] in runs})

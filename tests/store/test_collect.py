@@ -1,0 +1,174 @@
+"""Collected tables: what is in them, when they still hold, and what is read anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import study
+from study.config.identity import NEUTRAL, run_id
+from study.config.run import RunSpec
+from study.config.sweep import Sweep
+from study.errors import StudyError
+from study.launch.status import report
+from study.store import runs as store
+from study.store.collect import RUNS, Collected, collect
+from study.store.files import DamagedError
+from study.store.layout import RunFiles, SweepFiles
+from study.store.read import read_curves, read_probes, read_runs
+from study.store.sweeps import write_sweep
+from study.store.tables import CURVES, add_probe, read_table
+from tests.helpers import make_spec, open_run, seal_run
+from tests.store.test_tables import ROW, measurement
+
+
+def swept(results: Path, *specs: RunSpec, name: str = "test") -> tuple[SweepFiles, list[RunFiles]]:
+    """A sweep of runs that were not started."""
+    files = SweepFiles(results, name)
+    write_sweep(files, Sweep(name, "", {run_id(spec): spec for spec in specs}, ()))
+    return files, [open_run(results, spec, name) for spec in specs]
+
+
+def two_runs(results: Path) -> tuple[SweepFiles, list[RunFiles]]:
+    """One run that is done, and one that was not started."""
+    files, runs = swept(results, make_spec(seed=0), make_spec(seed=1))
+    seal_run(runs[0], error=12.5)
+    return files, runs
+
+
+def test_runs_without_a_curve_are_listed_too(tmp_path: Path) -> None:
+    files, _ = two_runs(tmp_path)
+    for _ in range(2):  # from the runs, and as they were collected
+        curves, runs = read_curves(files.folder), read_runs(files.folder)
+        assert len(curves) == 1 and curves["seed"].tolist() == [0]
+        assert runs["state"].tolist() == ["done", "pending"] and runs["seed"].tolist() == [0, 1]
+        assert runs["recipe.milestones"].iloc[0].tolist() == [150]
+        before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in [*collect(files), files.collected]]
+        assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in [*collect(files), files.collected]] == before
+
+
+def trained_again(run: RunFiles) -> None:
+    run.curves.unlink()
+    CURVES.write(run.curves, [ROW | {"run_id": run.run_id, "error": 77.0}])
+    seal_run(run)
+
+
+CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
+    "trained again": (trained_again, "done", ""),
+    "seal gone": (lambda run: run.done.unlink(), "pending", ""),
+    "curves gone": (lambda run: run.curves.unlink(), "pending", "curves.parquet: is gone"),
+    "curves cut": (lambda run: run.curves.write_bytes(run.curves.read_bytes()[:-1]), "pending", "is not what"),
+    "attempts damaged": (lambda run: run.attempts.write_text("{half\n"), "done", "attempts.jsonl are damaged"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_collected_run_that_has_changed_since_is_noticed(name: str, tmp_path: Path) -> None:
+    files, [run, _] = two_runs(tmp_path)
+    collect(files)
+    assert Collected(files).unchanged({run.run_id: run}).keys() == {run.run_id}
+    change, state, message = CHANGES[name]
+    change(run)
+    assert not Collected(files).unchanged({run.run_id: run})
+    said = report(files)[0]
+    assert said["state"] == state and message in said["message"]
+    row = read_runs(files.folder).iloc[0]
+    assert row["state"] == state and message in row["message"]
+    shown = read_curves(files.folder)["error"].tolist()
+    assert shown == {"done": [77.0 if name == "trained again" else 12.5], "pending": []}[state] or name == "seal gone"
+    collect(files)
+    assert read_table(files.runs_table)["state"].to_pylist()[0] == state
+
+
+@pytest.mark.parametrize("damaged", ["curves.parquet", "runs.parquet", "collected.json"])
+def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_none(
+    damaged: str, tmp_path: Path
+) -> None:
+    files, runs = two_runs(tmp_path)
+    collect(files)
+    path = files.folder / damaged
+    sound, right = path.read_bytes(), read_curves(files.folder)
+    path.write_bytes(sound[: len(sound) // 2] + b"\0" + sound[len(sound) // 2 + 1 :])
+    assert read_curves(files.folder).equals(right) and report(files)[0]["state"] == "done"
+    collect(files)
+    assert path.read_bytes() == sound
+    files.sweep.unlink()
+    path.write_bytes(sound + b"\0")  # behind what Parquet itself checks
+    if path != files.collected:
+        with pytest.raises(DamagedError, match=f"{damaged}: is damaged"):
+            read_curves(files.folder)
+    assert len(runs) == 2
+
+
+def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path: Path) -> None:
+    files, [run, _] = two_runs(tmp_path)
+    collect(files)
+    before = read_curves(files.folder), read_runs(files.folder), report(files)
+    shutil.rmtree(run.folder)
+    assert read_curves(files.folder).equals(before[0]) and read_runs(files.folder).equals(before[1])
+    assert report(files) == before[2]
+    collect(files)
+    files.sweep.unlink()  # as it comes to another machine
+    shutil.rmtree(files.runs)
+    assert read_curves(files.folder).equals(before[0])
+    assert [record["state"] for record in report(files)] == ["done", "pending"]
+
+
+def test_a_copy_with_other_times_and_inodes_reads_the_same(tmp_path: Path) -> None:
+    files, [run, _] = two_runs(tmp_path / "here")
+    collect(files)
+    before = read_runs(files.folder)
+    copy = SweepFiles(Path(shutil.copytree(files.results, tmp_path / "there")), files.name)
+    os.utime(copy.run(run.run_id).done, (1, 1))
+    assert read_runs(copy.folder).equals(before)
+    tables = [path.read_bytes() for path in collect(copy)]
+    assert tables == [path.read_bytes() for path in collect(files)]
+
+
+def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> None:
+    files, _ = two_runs(tmp_path)
+    other, _ = swept(tmp_path, make_spec(seed=0), name="other")
+    shutil.rmtree(other.runs)
+    assert len(read_runs([files.folder, other.folder])) == 2
+    assert len(read_curves([files.folder, other.folder])) == 1
+    with pytest.raises(StudyError, match="did you mean 'test'"):
+        read_curves(tmp_path / "tset")
+
+
+def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
+    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+    files, _ = swept(tmp_path, *specs)
+    found = read_runs(files.folder).set_index("run_id")["snapshot_every"].fillna("")
+    assert [found[run_id(spec)] for spec in specs] == ["", "epoch", "500"]
+
+
+def test_columns_that_older_tables_lack_have_their_neutral_value(tmp_path: Path) -> None:
+    files = SweepFiles(tmp_path, "old")
+    row = dict.fromkeys(RUNS.schema.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain"}
+    later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "dropout"]
+    RUNS.write(files.runs_table, pa.Table.from_pylist([row], schema=RUNS.schema).drop_columns(later))
+    CURVES.write(files.curves, [])
+    (found,) = Collected(files).curves_and_runs()[1].to_pylist()
+    assert {name: found[name] for name in later} == {name: NEUTRAL[name] for name in later}
+    assert (found["network"], found["depth"]) == ("plain", None)
+
+
+def test_measurements_are_collected_and_read_with_the_fields_of_their_runs(tmp_path: Path) -> None:
+    files, runs = swept(tmp_path, *(make_spec(seed=seed, probes=["weights"]) for seed in (0, 1)))
+    assert collect(files) == [files.curves, files.runs_table] and read_probes(files.folder).empty
+    for run, values in zip(runs, ([2.0, 3.0], [1.0]), strict=True):
+        add_probe(run, [row | {"run_id": run.run_id} for row in measurement(0, "weights", values)])
+    assert collect(files) == [files.curves, files.runs_table, files.probes]
+    frame = study.read_probes(files.folder)
+    assert dict(zip(frame["value"], frame["seed"], strict=True)) == {1.0: 1, 2.0: 0, 3.0: 0}
+    assert list(frame["probes"].iloc[0]) == ["weights"]
+    seal_run(runs[0])
+    collect(files)
+    runs[0].probes.unlink()  # of a finished run: what was collected is kept; of an unfinished one it is not
+    runs[1].probes.unlink()
+    assert sorted(read_probes(files.folder)["value"]) == [2.0, 3.0] and store.status(runs[0]).state == "done"
