@@ -150,7 +150,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("fields", [*KINDS[1:3], *map(slow, [KINDS[0], *KINDS[3:]])], ids=str)
+@pytest.mark.parametrize("fields", [KINDS[2], *map(slow, [*KINDS[:2], *KINDS[3:]])], ids=str)
 def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     """Over a small step, for a ReLU has kinks."""
     network, batches = network_of(**fields), noise(classes=10)
