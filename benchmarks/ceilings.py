@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from study.config.registry import BLOCKS
 from study.config.run import RunSpec
-from study.networks.memory import traffic
-from study.networks.shape import macs
+from study.networks.shape import layers, macs
 
 SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices whose product is timed."""
@@ -37,6 +37,26 @@ class Ceilings:
         """
         arithmetic = sum(6 * macs(spec) * spec.recipe.batch_size / self.flops[spec.precision] for spec in specs)
         return max(arithmetic, sum(traffic(spec) for spec in specs) / self.copy)
+
+
+def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Bytes that a training step reads and writes, when each of its operations does so once.
+
+    With I and O the elements before and after a convolution: forward, the convolution I + O, BN's statistics O, its
+    normalisation 2 O, ReLU 2 O; backward, the convolution 2 (I + O), ReLU 3 O, BN's sums 2 O and its gradient 3 O. An
+    addition has 3 O forward, and 3 O backward where the gradients meet.
+    """
+    itemsize = 2 if spec.precision == "bf16" else 4
+    elements, before = 0, channels * size**2
+    for layer in layers(spec, channels, classes, size):
+        if layer.name.startswith("head"):
+            continue
+        output = layer.out_maps * layer.size**2
+        elements += 3 * before + 16 * output
+        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block].kernels)}"):
+            elements += 6 * output
+        before = output
+    return elements * spec.recipe.batch_size * itemsize
 
 
 def measure(device: torch.device) -> Ceilings:

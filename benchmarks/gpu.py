@@ -35,7 +35,7 @@ from loops import TEXTBOOK, textbook
 from study.config.identity import run_id
 from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
-from study.networks.memory import needed
+from study.networks.shape import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.store.tables import read_table

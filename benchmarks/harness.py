@@ -23,8 +23,8 @@ from study.config.identity import run_id
 from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
 from study.data import ImageSet
+from study.data.decode import slow_progress
 from study.data.images import image_set
-from study.data.progress import SlowProgress
 from study.launch.attempt.provenance import usable_cores
 from study.launch.machine import CHECKPOINT_SECONDS
 from study.store import runs as store
@@ -142,11 +142,11 @@ def _case(
             loops = stack.enter_context(workers(specs[0].depth, case.precision, cores))
             contenders.insert(1, Contender("workers", loops.train, cores))
         steps = _steps(contenders[-1], device)
-        progress = stack.enter_context(SlowProgress(f"{case.title} {case.precision}", rounds * len(contenders)))
+        progress = stack.enter_context(slow_progress(f"{case.title} {case.precision}", rounds * len(contenders)))
         for _ in range(rounds):
             for contender in contenders:
                 contender.seconds.append(contender.train(steps) / steps / contender.networks)
-                progress.advance(1)
+                progress(1)
     by_name = {contender.measure: contender.seconds for contender in contenders}
     batch, floor = sum(spec.recipe.batch_size for spec in specs), ceilings.floor(specs)
     for name, seconds in by_name.items():

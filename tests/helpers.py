@@ -36,6 +36,11 @@ def long(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.long)
 
 
+def slow(*values: Any) -> Any:
+    """Parameters of a case that `pytest -m slow` alone has: another one like it is always run."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def make_spec(**fields: Any) -> RunSpec:
     """A run spec: ResNet-8 on digits unless told otherwise; `recipe__iterations=5` sets a field of the recipe."""
     named = {key.replace("__", "."): value for key, value in fields.items()}

@@ -84,13 +84,11 @@ class ShortcutEntry(Entry):
 
 DATA: dict[str, DataEntry] = {
     "digits": DataEntry(
-        "study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", 8, 1, 10
+        "study.data.builtin:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", 8, 1, 10
     ),
     "cifar10": DataEntry("study.data.builtin:Cifar10", "60,000 photographs, 32x32 colour, 10 classes", 32, 3, 10),
     "cifar100": DataEntry("study.data.builtin:Cifar100", "60,000 photographs, 32x32 colour, 100 classes", 32, 3, 100),
-    "fashion_mnist": DataEntry(
-        "study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey", 28, 1, 10
-    ),
+    "fashion_mnist": DataEntry("study.data.builtin:FashionMnist", "70,000 articles of clothing, 28x28 grey", 28, 1, 10),
     "svhn": DataEntry("study.data.builtin:Svhn", "99,289 house-number digits, 32x32 colour", 32, 3, 10),
     "image_folder": DataEntry("study.data.folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"),
     "image_stream": DataEntry(

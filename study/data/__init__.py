@@ -1,7 +1,7 @@
 """Data sets, as NumPy arrays: `load` one by its name, `prepare` it beforehand, or ask what is `missing`.
 
-An `ImageSet` is in memory; `ImageFiles` are decoded as they are needed. Nothing here imports torch, except where
-torchvision's classes download or read their own formats.
+An `ImageSet` is in memory; the images of `ImageFiles` are decoded when they are needed. torch is imported only where
+torchvision downloads or reads its own formats, and where several processes decode images.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from study.config.registry import DATA
-from study.data.images import ImageFiles, ImageSet
-from study.data.source import Source, Survey
-from study.data.subset import chosen, with_train_subset
+from study.data.images import ImageFiles, ImageSet, Source, Survey, choose_subset
 from study.errors import StudyError, nearest
 from study.text import user_path
 
@@ -29,23 +27,28 @@ def load(
     train_subset: int | None = None,
     train_subset_seed: int = 0,
 ) -> ImageSet | ImageFiles:
-    """Load a data set; one that is not ready is prepared first.
+    """Load a data set, preparing it first if needed.
 
-    `root` holds all data sets; `folder` and `image_size` (pixels) belong to image folders alone; `train_subset`
+    `root` holds all data sets; `folder` and `image_size` (pixels) are for image folders only; `train_subset`
     keeps that many training images, class-balanced and drawn from `train_subset_seed`. Raises `StudyError`.
     """
     data = _source(name, root, folder, image_size).load()
-    return data if train_subset is None else with_train_subset(data, train_subset, train_subset_seed)
+    if train_subset is None:
+        return data
+    classes = len(data.classes)
+    return data.with_train(
+        *choose_subset(data.fingerprint, data.train_labels, classes, data.name, train_subset, train_subset_seed)
+    )
 
 
 load_once = lru_cache(maxsize=1)(load)
-"""As `load`; what was loaded last is kept until the next `prepare`, since a worker trains many runs on it."""
+"""Like `load`, but keeps the last data set until the next `prepare`: a worker trains many runs on it."""
 
 
 def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> None:
     """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
 
-    Returns at once where nothing is to be done. Raises `StudyError`, one line, where it is impossible.
+    Returns at once if there is nothing to do. Raises `StudyError`, one line.
     """
     load_once.cache_clear()
     _source(name, root, folder, image_size).prepare()
@@ -60,21 +63,23 @@ def survey(
     train_subset: int | None = None,
     train_subset_seed: int = 0,
 ) -> Survey:
-    """What can be said of a data set without downloading or decoding anything; arguments as of `load`. Raises `StudyError`."""
+    """Return what is known without downloading or decoding anything. Arguments as for `load`. Raises `StudyError`."""
     found = _source(name, root, folder, image_size).survey()
     if train_subset is None or found.fingerprint is None or found.train_labels is None:
         return found
-    _, fingerprint = chosen(found.fingerprint, found.train_labels, found.classes, name, train_subset, train_subset_seed)
-    return found._replace(fingerprint=fingerprint)
+    _, digest = choose_subset(
+        found.fingerprint, found.train_labels, found.classes, name, train_subset, train_subset_seed
+    )
+    return found._replace(fingerprint=digest)
 
 
 def missing(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> str | None:
-    """None where a data set can be had without a network, else one line: what is missing, and how to get it."""
+    """Return None if a data set can be had without a network, else one line: what is missing and how to get it."""
     return _source(name, root, folder, image_size).missing()
 
 
 def default_root() -> Path:
-    """`$STUDY_DATA`, else the folder `data` in the working directory."""
+    """Return `$STUDY_DATA`, or the folder `data` in the working directory."""
     return user_path(os.environ.get("STUDY_DATA") or "data")
 
 

@@ -1,23 +1,23 @@
-"""From image files to one uint8 array: decoded by several processes, each file checked.
+"""From image files to pixels, upright and RGB, each file checked; by several processes where there are many.
 
-Processes and not threads: on images of 32x32 the interpreter's share is so large that threads are slower than one.
+Processes and not threads: for images of 32x32 Python's share of the work is so large that threads are slower than one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
+import signal
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from itertools import pairwise
-from multiprocessing.connection import Connection, Pipe, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from study.boot import command, environment
 from study.data.images import Images
 from study.errors import StudyError
 
@@ -32,27 +32,43 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings an image of each orientation upright."""
-_Block = tuple[int, Images, Counter[str]]
-BLOCK = 256  # images sent at once
-FILES_PER_PROCESS = 1000  # fewer are decoded sooner than a process starts
+BLOCK = 256
+"""Images decoded and sent at once."""
+FILES_PER_PROCESS = 1000
+"""Fewer are decoded before a process has started."""
+AHEAD = 2
+"""Answers that each process is ahead by."""
+STALLED = 600.0
+"""Seconds without an answer after which decoding fails, so that no run waits for a dead disk for ever."""
+
+# -- one image --------------------------------------------------------------------------------------------------------
 
 
 def decode(path: str, shape: tuple[int, int], crop: bool, notes: Counter[str] | None = None) -> Images:
-    """One image as RGB, uint8 of shape (*shape, 3); as `open_image`.
+    """Decode one image to RGB, uint8 of shape (*shape, 3); see `open_image`.
 
     With `crop`, the shorter side is resized (bilinear) to fit and the centre is cut out; without, the image must
-    have that shape already. Raises `StudyError` that names the file.
+    have that shape. Raises `StudyError` that names the file.
     """
     image = open_image(path, notes=notes)
     height, width = shape
-    if crop:
-        image = _resize_and_crop(image, height)
-    elif image.size != (width, height):
+    if image.size == (width, height):
+        return np.asarray(image)
+    if not crop:
         raise StudyError(
             f"{path}: is {image.width}x{image.height} but the first image is {width}x{height}; "
             "set `image_size` to resize and crop all images to one size"
         )
+    whole = scaled(*image.size, height)
+    left, top = (whole[0] - height) // 2, (whole[1] - height) // 2
+    image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + height, top + height))
     return np.asarray(image)
+
+
+def scaled(width: int, height: int, side: int) -> tuple[int, int]:
+    """Return width and height after the shorter of them is scaled to `side`."""
+    scale = side / min(width, height)
+    return max(side, round(width * scale)), max(side, round(height * scale))
 
 
 def open_image(
@@ -60,18 +76,13 @@ def open_image(
     at_least: Callable[[int, int], tuple[int, int]] | None = None,
     notes: Counter[str] | None = None,
 ) -> Image.Image:
-    """An image as people see it: RGB, upright as its EXIF says, what is transparent laid on white, the first frame of several.
+    """Open an image as people see it: RGB, turned upright by its EXIF, laid on white, the first frame of several.
 
-    Colour profiles are ignored. Images with more than 8 bits of grey are refused: their range is anyone's guess.
-    A change here needs a new `study.data.image_cache.VERSION`. Raises `StudyError` that names the file.
+    Colour profiles are ignored. Images with more than 8 bits of grey are refused, because their range is unknown.
+    A change here needs a new `study.data.folder.VERSION`. Raises `StudyError` that names the file.
 
-    Parameters
-    ----------
-    at_least
-        From width and height of the upright image to those that will do: a JPEG much larger than that is decoded at a half,
-        a quarter or an eighth of its size, which is faster.
-    notes
-        Counts the images to which each rule was applied.
+    `at_least` maps width and height of the upright image to a size that is enough: a much larger JPEG is decoded at a
+    half, a quarter or an eighth of its size, which is faster. `notes` counts the images to which each rule applied.
     """
     notes = Counter() if notes is None else notes
     try:
@@ -90,7 +101,7 @@ def open_image(
                     at_least(*image.size)
                 return image
             mode = opened.mode
-    except Exception as error:  # on bad bytes Pillow's decoders raise whatever they run into
+    except Exception as error:  # on bad bytes Pillow's decoders raise all kinds of errors
         raise StudyError(f"{path}: not a readable image ({type(error).__name__}: {error})") from error
     raise StudyError(f"{path}: has more than 8 bits a channel (mode {mode}); convert it to 8 bits")
 
@@ -111,125 +122,143 @@ def _as_seen(image: Image.Image, notes: Counter[str]) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """As EXIF has it, 1 to 8; 1, upright, where it says nothing that makes sense."""
+    """Return EXIF's orientation, 1 to 8; 1, upright, if there is none or it makes no sense."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # bad EXIF data, of an image that is sound otherwise
+    except Exception:  # bad EXIF data in an image that is otherwise sound
         return 1
     return found if isinstance(found, int) else 1
 
 
-def _resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
-
-
-def shape_of(path: str) -> tuple[int, int]:
-    """(height, width) in pixels. Raises as `open_image`."""
-    image = open_image(path)
-    return image.height, image.width
+# -- many images ------------------------------------------------------------------------------------------------------
 
 
 def decode_all(
-    files: Sequence[str],
-    shape: tuple[int, int],
-    crop: bool,
-    processes: int | None = None,
-    notes: Counter[str] | None = None,
-) -> Generator[tuple[int, Images], None, None]:
-    """Yield (index of the first image, block of images) until every file is decoded, in any order.
+    files: Sequence[str], shape: tuple[int, int], crop: bool, title: str, processes: int | None = None
+) -> Generator[tuple[int, Images, Counter[str]], None, None]:
+    """Decode files in blocks: yield each block's first index, images, and notes (see `open_image`), in order.
 
-    `notes` as of `open_image`. Raises `StudyError` at the first file that cannot be decoded.
+    A progress bar with this title appears if it takes long. Raises `StudyError` at the first file that fails.
     """
-    processes = _processes(len(files)) if processes is None else processes
-    alone = processes < 2
-    blocks = _blocks(files, 0, shape, crop) if alone else _decode_in_processes(files, shape, crop, processes)
-    with closing(blocks):
-        for start, block, told in blocks:
-            if notes is not None:
-                notes.update(told)
-            yield start, block
+    if processes is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = min(cores, len(files) // FILES_PER_PROCESS)
+    work = _Block(files, shape, crop)
+    starts = range(0, len(files), BLOCK)
+    blocks = map(work, starts) if processes < 2 else ahead(work, starts, processes)
+    with slow_progress(title, len(files)) as advance:
+        try:
+            for start, (images, notes) in zip(starts, blocks, strict=True):
+                yield start, images, notes
+                advance(len(images))
+        except RuntimeError as error:
+            raise lost(error) or error from error
 
 
-def _processes(n_files: int) -> int:
-    if os.name != "posix":
-        return 1  # a pipe cannot be handed to a child there
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, n_files // FILES_PER_PROCESS)
+class _Block:
+    """Decodes the block of files that begins at a place."""
 
+    def __init__(self, files: Sequence[str], shape: tuple[int, int], crop: bool) -> None:
+        self.files, self.shape, self.crop = files, shape, crop
 
-def _blocks(files: Sequence[str], offset: int, shape: tuple[int, int], crop: bool) -> Generator[_Block, None, None]:
-    for start in range(0, len(files), BLOCK):
+    def __call__(self, start: int) -> tuple[Images, Counter[str]]:
         notes: Counter[str] = Counter()
-        block = [decode(path, shape, crop, notes) for path in files[start : start + BLOCK]]
-        yield offset + start, np.stack(block), notes
+        files = self.files[start : start + BLOCK]
+        return np.stack([decode(path, self.shape, self.crop, notes) for path in files]), notes
 
 
-def _decode_in_processes(
-    files: Sequence[str], shape: tuple[int, int], crop: bool, processes: int
-) -> Generator[_Block, None, None]:
-    bounds = np.linspace(0, len(files), processes + 1).astype(int).tolist()
-    workers: list[subprocess.Popen[bytes]] = []
-    pipes: list[Connection] = []
-    arrived = 0
+@contextmanager
+def slow_progress(title: str, total: int, patience: float = 2.0) -> Iterator[Callable[[int], None]]:
+    """Count steps, and show a progress bar on stderr after `patience` seconds."""
+    began, done, bar = time.monotonic(), 0, None
+
+    def advance(steps: int) -> None:
+        nonlocal done, bar
+        done += steps
+        if bar is None and time.monotonic() - began > patience:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True))
+            bar.add_task(title, total=total)
+            bar.start()
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
     try:
-        for start, stop in pairwise(bounds):
-            worker, pipe = _start_worker()
-            workers.append(worker)
-            pipes.append(pipe)
-            pipe.send((list(files[start:stop]), start, shape, crop))
-        for message in _receive(pipes):
-            arrived += len(message[1])
-            yield message
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # a worker died before it had read its task; told below
+        yield advance
     finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    if arrived != len(files):
-        raise StudyError(
-            f"a process that decoded images ended early, after {arrived} of {len(files)} images "
-            "(killed, or out of memory?)"
-        )
+        if bar is not None:
+            bar.stop()
 
 
-def _start_worker() -> tuple[subprocess.Popen[bytes], Connection]:
-    # An interpreter of its own, and neither fork (a copy of a process that runs torch's threads can hang) nor
-    # multiprocessing's spawn (it would run the caller's script again). A worker whose parent was killed ends at
-    # its next write; a session of its own keeps Ctrl-C for the parent.
-    ours, theirs = Pipe()
-    with theirs:
-        words = command("study.data.decode", str(theirs.fileno()))
-        worker = subprocess.Popen(words, pass_fds=[theirs.fileno()], start_new_session=True, env=environment())
-    return worker, ours
+# -- the pool of processes --------------------------------------------------------------------------------------------
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
-def _receive(pipes: list[Connection]) -> Iterator[_Block]:
-    while pipes:
-        for pipe in wait(pipes):
-            assert isinstance(pipe, Connection)
-            try:
-                message = pipe.recv()
-            except (EOFError, ConnectionResetError):
-                pipes.remove(pipe)
-                continue
-            if isinstance(message, StudyError):
-                raise message
-            yield message
+def ahead(
+    work: Callable[[Asked], Answer], requests: Iterable[Asked], workers: int, pin: bool = False
+) -> Generator[Answer, None, None]:
+    """Answer requests in order, ahead of their use, by torch's DataLoader with this many processes; 0: in this process.
+
+    The processes end with the iterator. `pin` puts tensors into memory from which a GPU fetches them asynchronously.
+    Raises `StudyError` for the first request that fails. The death of a process may surface anywhere, see `lost`.
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    loader: DataLoader[Any] = DataLoader(
+        _Answers(work),  # type: ignore[arg-type]  # it has all that is asked of a Dataset
+        batch_size=None,  # a request is a batch
+        sampler=requests,
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        timeout=STALLED if workers else 0,
+        collate_fn=_as_it_is,
+        worker_init_fn=_detach,
+        pin_memory=pin,
+        # A fork shares memory, and nothing in a worker needs other threads than its own.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        generator=torch.Generator(),  # or the loader would draw from the process's own
+    )
+    for answer in loader:
+        if isinstance(answer, StudyError):
+            raise answer
+        yield answer
 
 
-def main() -> None:
-    """The body of a decoding process: one task, answered block by block, or by the error that ended it."""
-    pipe = Connection(int(sys.argv[1]))
-    try:
-        for message in _blocks(*pipe.recv()):
-            pipe.send(message)
-    except StudyError as error:
-        pipe.send(error)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the parent is gone
+class _Answers:
+    """Work as a data set of its answers."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self.work = work
+
+    def __getitem__(self, request: Any) -> Any:
+        try:
+            return self.work(request)
+        except StudyError as error:  # as a value: the loader would add a traceback of many lines
+            return error
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _detach(worker: int) -> None:
+    """Keep away signals that are meant for the training: Ctrl-C, and those that SLURM sends to a whole group."""
+    with contextlib.suppress(OSError):
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def lost(error: RuntimeError) -> StudyError | None:
+    """Explain torch's error for a decoding process that died or stalled; None for any other error."""
+    told = " ".join(str(error).split())
+    if "DataLoader timed out" in told:
+        return StudyError(f"no image was decoded in {STALLED:g} s; is the disk with the images still there? ({told})")
+    if "DataLoader worker" in told:
+        return StudyError(f"a process that decoded images died: killed, out of memory, or /dev/shm too small? ({told})")
+    return None

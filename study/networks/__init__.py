@@ -1,1 +1,1 @@
-"""What is trained: networks of the papers, built from a run spec, and their arithmetic."""
+"""The papers' networks, built from a run spec, and their shape."""

@@ -1,4 +1,4 @@
-"""The repeated block of a network. A plain network has the same block without the addition."""
+"""The blocks of a network. A plain network has the same block without the addition."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from study.networks.shortcuts import Shortcut
 
 
 def conv(kernel: int, in_maps: int, maps: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias (BN follows) that keeps height and width, but for its stride."""
+    """Make a convolution without bias (BN follows) that keeps height and width, divided by its stride."""
     return nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
 
 
 class Block(nn.Module):
     """A branch of convolutions with BN and ReLU, and the addition of the shortcut.
 
-    A block of a new kind says what its convolutions are; one that does more to its branch overrides `branch`.
+    A new kind of block defines its `convolutions`; one that does more in its branch overrides `branch`.
 
     Parameters
     ----------
@@ -33,10 +33,10 @@ class Block(nn.Module):
     order
         Where BN, ReLU and the addition stand (`study.networks.orders`).
     first
-        Whether what the branch begins with has been done before the two paths split: by the stem for the network's first
+        Whether BN and ReLU before the first convolution are done before the two paths split: by the stem for the first
         block, between two stages with `shortcut: projection`.
     options
-        What `convolutions` takes besides.
+        Further arguments of `convolutions`.
     """
 
     def __init__(
@@ -67,35 +67,32 @@ class Block(nn.Module):
         self.shortcut = shortcut
 
     def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
-        """The convolutions of the branch, in order; as the registry's `kernels` and `expansion` say."""
+        """Make the convolutions of the branch, in order, with the registry's `kernels` and `expansion`."""
         raise NotImplementedError
 
     def branch(self, x: Tensor) -> Tensor:
         """F(x): what is added to the shortcut. (N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
         for place, name in enumerate(self._branch):
-            # The first step's input is the shortcut's, too.
+            # The first step's input is also the shortcut's.
             x = F.relu(x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
         return x
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        """The branch and the shortcut together, before what follows the addition; the branch alone in a plain network.
-
-        May overwrite the branch.
-        """
+        """Add the shortcut to the branch, which may be overwritten; in a plain network return the branch."""
         if self.shortcut is None:
             return branch
         if self._branch[-1] == "relu" or type(self).branch is not Block.branch:
-            branch = branch.clone()  # its last operation's gradient may need its output as it was
+            branch = branch.clone()  # the gradient of its last operation may need its output
         return self.shortcut.join(x, branch)
 
     def after(self, y: Tensor) -> Tensor:
-        """What follows the addition; may overwrite `y`."""
+        """Apply what follows the addition; may overwrite `y`."""
         for name in self._after:
             y = F.relu(y, inplace=True) if name == "relu" else getattr(self, name)(y)
         return y
 
     def rectified(self, y: Tensor) -> Tensor | None:
-        """What the ReLU after the addition gets, where `y` is the sum; None in an order without one."""
+        """Return the input of the ReLU after the addition, given the sum `y`; None in an order without that ReLU."""
         if "relu" not in self._after:
             return None
         for name in self._after[: self._after.index("relu")]:
@@ -103,11 +100,11 @@ class Block(nn.Module):
         return y
 
     def names(self, kind: str, after: bool = False) -> list[str]:
-        """The names of the layers of a kind, `conv` or `bn`, in order: of the branch, or of what follows the addition."""
+        """List the layers of a kind, `conv` or `bn`, in the branch or after the addition."""
         return [name for name in (self._after if after else self._branch) if name.startswith(kind)]
 
     def normalised(self) -> list[tuple[str, str]]:
-        """The names of each convolution of the branch that BN directly follows there, and of that BN."""
+        """List each convolution of the branch that BN directly follows, with that BN."""
         pairs = pairwise(self._branch)
         return [(conv, bn) for conv, bn in pairs if conv.startswith("conv") and bn.startswith("bn")]
 
@@ -117,7 +114,7 @@ class Block(nn.Module):
 
 
 def _named(letters: str, bns: int = 0) -> tuple[str, ...]:
-    """`CBRC` as the names of the steps: conv1, bn1, relu, conv2; BN counted on from `bns`."""
+    """Turn `CBRC` into the names of the steps: conv1, bn1, relu, conv2; count BN from `bns` on."""
     count = {"C": 0, "B": bns}
     names = []
     for letter in letters:

@@ -1,4 +1,4 @@
-"""A network in words, before it is built: its table of layers and its shortcuts. Needs no torch."""
+"""A network's table of layers and its shortcuts, without building it. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from study.networks.shape import Layer, layers, stages
 
 
 class Images(NamedTuple):
-    """What a network is for."""
+    """The images that a network takes."""
 
     size: int
     """Height and width in pixels."""
@@ -22,13 +22,9 @@ class Images(NamedTuple):
 
 
 def run_of(words: Sequence[str]) -> RunSpec:
-    """The run of `field=value` words: a ResNet-20, or the shallowest of the family, on images of the usual size unless a
-    data set is named.
+    """Make the run of `field=value` words, by default a ResNet-20 or the family's shallowest network.
 
-    Raises
-    ------
-    StudyError
-        As `study.config.sweep.one`.
+    The images have the usual size unless a data set is named. Raises `StudyError` as `study.config.sweep.one`.
     """
     usual: dict[str, Any] = {"network": "residual", "depth": 20, "recipe": "he2015_cifar", "seed": 0}
     if "family=imagenet" in words:
@@ -41,7 +37,7 @@ def run_of(words: Sequence[str]) -> RunSpec:
 
 
 def images(spec: RunSpec) -> Images:
-    """The images of a run's data set; of a folder, whose content only the folder tells, ImageNet's or CIFAR's."""
+    """Return the images of a run's data set; for a folder, whose images are unknown, ImageNet's or CIFAR's."""
     entry = DATA[spec.data]
     large = spec.stem == "imagenet"
     size = entry.size or spec.image_size or (224 if large else 32)
@@ -49,7 +45,7 @@ def images(spec: RunSpec) -> Images:
 
 
 def describe(spec: RunSpec) -> str:
-    """The layer table in the manner of He et al. 2015, table 1, the totals, and the shortcuts."""
+    """Return a table of layers as in He et al. 2015, table 1, the totals, and the shortcuts."""
     about = images(spec)
     plan = list(layers(spec, about.channels, about.classes, about.size))
     rows = [("", "output", "layers", "parameters", "multiply-adds"), *_rows(spec, plan)]
@@ -78,7 +74,7 @@ def _shortcut_words(spec: RunSpec) -> str:
 
 
 def _rows(spec: RunSpec, plan: Sequence[Layer]) -> Iterator[tuple[str, str, str, str, str]]:
-    """A row for the stem, each stage, and the head."""
+    """Yield a row for the stem, each stage, and the head."""
     for name, group in groupby(plan, key=lambda layer: layer.name.partition(".")[0]):
         members = list(group)
         size = members[-1].size
@@ -117,7 +113,7 @@ def _millions(count: int) -> str:
 
 
 def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
-    """A line on each kind of shortcut connection; none for a plain network."""
+    """Describe each kind of shortcut connection, one per line."""
     if spec.network == "plain":
         return ["no shortcuts"]
     projects = SHORTCUTS[spec.shortcut or ""].projects
@@ -138,7 +134,7 @@ def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
 
 
 def _way(spec: RunSpec) -> str:
-    """What a shortcut that changes the shape does; empty where it has no convolution."""
+    """Describe a shortcut that changes the shape; return nothing if it has no convolution."""
     projects = SHORTCUTS[spec.shortcut or ""].projects
     if projects != "order":
         return "1x1 convolution, BN" if projects in ("change", "every") else ""

@@ -1,4 +1,4 @@
-"""Initial weights, from the seed alone: the same numbers on every device, and for every member of a matched pair."""
+"""Initial weights, from the seed alone: the same on every device and for both networks of a matched pair."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
 def he_fan_in(weight: Tensor) -> float:
-    """Variance 2 / fan_in (He et al. 2015, arXiv 1502.01852, eq. 10): keeps the signal's size on the way forward."""
+    """Variance 2 / fan_in (He et al. 2015, arXiv 1502.01852, eq. 10), which preserves the signal in the forward pass."""
     return 2.0 / weight[0].numel()
 
 
 def he_fan_out(weight: Tensor) -> float:
-    """Variance 2 / fan_out (the same, eq. 14) of convolutions: keeps the gradient's size on the way back; as in torchvision.
+    """Variance 2 / fan_out (the same, eq. 14) of convolutions, which preserves the gradient; as in torchvision.
 
-    Linear layers as `he_fan_in`: with as few outputs as there are classes, their logits would begin far too large.
+    Linear layers as `he_fan_in`: with as few outputs as classes, their logits would start far too large.
     """
     return 2.0 / weight[:, 0].numel() if weight.ndim == 4 else he_fan_in(weight)
 
@@ -37,17 +37,12 @@ def initialise(
     variance: Callable[[Tensor], float] = he_fan_in,
     own: Collection[str] | None = None,
 ) -> None:
-    """Normal weights of convolutions and linear layers, of the variance that their shape gives.
+    """Draw normal weights of convolutions and linear layers, with the variance that their shape gives.
 
-    Biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each layer draws from a stream of its own,
-    keyed by the seed and the layer's name, so networks that differ in a shortcut or in later layers share the weights of
-    all the layers that they have in common.
-
-    Parameters
-    ----------
-    own
-        Names of the weights and biases that stay, as do BN's parameters and statistics: of a network just built, those that
-        its blocks set (`Constructed.own`). With None nothing stays: of one that was trained, all begin anew.
+    Biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each layer has its own random stream, keyed
+    by the seed and the layer's name, so networks that differ in a shortcut or in later layers share the weights of all
+    common layers. `own` names weights and biases to keep, as BN is then: those that the blocks of a new network set
+    (`Constructed.own`). With None everything is initialised, also BN.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -62,9 +57,9 @@ def initialise(
 
 
 class Constructed:
-    """Tells, of the convolutions and linear layers made within it, what torch's constructors set from what blocks set.
+    """Tells what torch's constructors set in convolutions and linear layers made in this context from what blocks set.
 
-    Constructors draw from torch's generator. Its state at that time is noted, so that the draws can be made again.
+    Constructors draw from torch's generator. Its state is recorded, so that the draws can be repeated.
     """
 
     def __init__(self) -> None:
@@ -84,7 +79,7 @@ class Constructed:
             )  # its parameters are registered before they are drawn
 
     def own(self, network: nn.Module) -> set[str]:
-        """Names of the weights and biases that are not what the constructors set."""
+        """Return the names of weights and biases that blocks set."""
         names = set()
         for name, module in network.named_modules():
             if module in self._states:
@@ -99,7 +94,7 @@ class Constructed:
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Has what is drawn from torch's generator follow from the seed and the name alone; the generator stays as it was."""
+    """Seed torch's generator by the seed and the name within the context, and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_key(f"{seed} {name}"))
         yield

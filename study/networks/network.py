@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -19,7 +21,7 @@ from study.networks.shortcuts import Dropout, Projection
 
 
 class Network(nn.Module):
-    """`stem`, `stages` (a list of lists of blocks), `tail` and `head`, in the order of the data's way through them."""
+    """`stem`, `stages` (lists of blocks), `tail` and `head`, in the order of the forward pass."""
 
     stem: nn.Module
     stages: nn.ModuleList
@@ -27,17 +29,17 @@ class Network(nn.Module):
     head: nn.Module
 
     def blocks(self) -> Iterator[tuple[str, Block]]:
-        """Every block with its name, in order."""
+        """Yield every block with its name, in order."""
         for name, module in self.named_modules():
             if isinstance(module, Block):
                 yield name, module
 
     def pool(self, x: Tensor) -> Tensor:
-        """What the head gets of the last maps: their means over all positions."""
+        """Pool the last maps for the head: means over all positions."""
         return x.mean((2, 3))
 
     def classify(self, x: Tensor) -> Tensor:
-        """The last block's output to logits."""
+        """Turn the last block's output into logits."""
         return self.head(self.pool(self.tail(x)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,8 +49,12 @@ class Network(nn.Module):
             x = stage(x)
         return self.classify(x)
 
+    def placed(self, device: torch.device) -> Self:
+        """Move to a device, in channels-last layout; in place."""
+        return self.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
     def set_keys(self, keys: Tensor) -> None:
-        """Have the dropout of the next training step follow the keys of its images, int64 (N,)."""
+        """Set the keys of the next step's images, int64 (N,), from which dropout draws its masks."""
         for module in self._dropouts:
             module.keys = keys
 
@@ -78,7 +84,7 @@ class ResNet(Network):
             parts: dict[str, nn.Module] = {}
             for b in range(stage.blocks):
                 stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
-                # What blocks and shortcuts draw themselves is the same in plain networks and their twins.
+                # Blocks and shortcuts draw the same values in plain networks and their twins.
                 with seeded(spec.seed, f"stages.{s}.{b}.shortcut"):
                     shortcut = _shortcut(spec, maps, out, stride, steps)
                 begun = s == b == 0  # by the stem
@@ -88,7 +94,7 @@ class ResNet(Network):
                     parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
                 maps = out
             self.stages.append(nn.Sequential(OrderedDict(parts)))
-        # What a block's branch begins with follows the last addition, too.
+        # What each branch begins with also follows the last addition.
         self.tail = _activation(steps.before, maps)
         self.head = nn.Linear(maps, classes)
         self._note_dropouts()
@@ -97,8 +103,8 @@ class ResNet(Network):
 class Vgg(Network):
     """The plain baseline of He et al. 2015, figure 3 left: the networks of Simonyan & Zisserman (2014, table 1).
 
-    As torchvision's with BN, but as all networks here without biases before BN, and without dropout. With the CIFAR
-    form of its ends it has one linear layer, on the last maps pooled.
+    As torchvision's with BN, but without biases before BN and without dropout. With the CIFAR stem it has one linear
+    layer, on the pooled last maps.
     """
 
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
@@ -112,7 +118,7 @@ class Vgg(Network):
             for _ in range(stage.blocks):
                 blocks.append(SingleBlock(maps, stage.maps, 1, None))
                 maps = stage.maps
-            # Rounding up, so that images too small for five halvings end as one pixel.
+            # Round up, so that images too small for five halvings end as one pixel.
             self.stages.append(nn.Sequential(*blocks, nn.MaxPool2d(2, ceil_mode=True)))
         self.tail = nn.Sequential()
         if self.large:
@@ -145,7 +151,7 @@ def _follows_order(spec: RunSpec) -> bool:
 
 
 def _activation(letters: str, maps: int) -> nn.Sequential:
-    """BN and ReLU that are no block's."""
+    """Make BN and ReLU outside of blocks."""
     return nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
 
 
@@ -157,24 +163,12 @@ def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
 
 
 def structure(spec: RunSpec, channels: int, classes: int) -> Network:
-    """The network of a run as torch makes it, its weights without meaning.
-
-    Parameters
-    ----------
-    channels, classes
-        Of the data set: 3 and 10 for CIFAR-10.
-    """
+    """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
     return (Vgg if spec.family == "vgg" else ResNet)(spec, channels, classes)
 
 
 def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
-    """The network of a run with the weights and statistics of a checkpoint.
-
-    Raises
-    ------
-    ValueError
-        The state is of another network.
-    """
+    """Make the network of a run with the state of a checkpoint. Raises `ValueError` for another network's state."""
     network = structure(spec, channels, classes)
     try:
         missing, unexpected = network.load_state_dict(dict(state), strict=False)
@@ -187,7 +181,7 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
 
 
 def build(spec: RunSpec, channels: int, classes: int) -> Network:
-    """The network of a run, with the weights that its seed gives; what a block has set in `__init__` stays. As `structure`."""
+    """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
     with seeded(spec.seed, ""), Constructed() as constructed:
         network = structure(spec, channels, classes)
     initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load(), constructed.own(network))

@@ -1,14 +1,14 @@
 """The order of convolution, BN, ReLU and addition in a block (He et al. 2016, section 4 and figure 4).
 
-An order is a function from the number of convolutions to `Steps`: what the branch does, and what follows the addition,
-each a text of C (convolution), B (BN) and R (ReLU).
+An order is a function from the number of convolutions to `Steps`: the branch, and what follows the addition, as texts of
+C (convolution), B (BN) and R (ReLU).
 
-What a branch does before its first convolution, the stem has done for the first block, before the two paths split, and
-follows the last addition of the network: so the paper's section 4.2 has it for full pre-activation. Elsewhere the shortcut
-gets a block's input as it is. With `shortcut: projection` it does not where the shape changes: BN and ReLU come before
-both paths there, as in the appendix and in the authors' code for 164 and 1001 layers. For the 110 layers of two-layer
-blocks, whose shortcuts are A, the paper has no such exception, and the authors published no code; Facebook's
-(fb.resnet.torch) has BN and ReLU before both paths there, too. A network without additions is the same chain in each order.
+For the first block the stem does what precedes a branch's first convolution, before the two paths split, and the
+network's tail does it after the last addition, as in the paper's section 4.2 for full pre-activation. Elsewhere the
+shortcut gets the block's input, except with `shortcut: projection` where the shape changes: there BN and ReLU precede both
+paths, as in the appendix and in the authors' code for 164 and 1001 layers. For the 110 layers of two-layer blocks, whose
+shortcuts are A, the paper has no such exception, and the authors published no code; Facebook's (fb.resnet.torch) has BN
+and ReLU before both paths there too. A network without additions is the same chain in each order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Steps(NamedTuple):
 
     @property
     def before(self) -> str:
-        """What stands before the first convolution of the branch."""
+        """What precedes the first convolution of the branch."""
         return self.branch[: self.branch.index("C")]
 
     @property

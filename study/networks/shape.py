@@ -1,19 +1,19 @@
-"""The shape of a network without building it: its stages, layers, parameters and multiply-adds. Needs no torch."""
+"""The shape of a network without building it: its stages, layers, parameters, multiply-adds and memory. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from study.config.registry import BLOCKS, ORDERS, SHORTCUTS
 from study.config.run import IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
 
 VGG_HEAD = (7, 4096)
-"""Height and width of the maps that a VGG's first linear layer gets at ImageNet size, and its outputs."""
+"""Height and width of the maps before a VGG's first linear layer at ImageNet size, and its outputs."""
 
 
 class Stage(NamedTuple):
-    """Blocks that share a resolution; `stride` is that of the first."""
+    """Blocks of one resolution; `stride` is that of the first."""
 
     blocks: int
     maps: int
@@ -21,9 +21,9 @@ class Stage(NamedTuple):
 
 
 def stages(spec: RunSpec) -> list[Stage]:
-    """The stages of a network (He et al. 2015, table 1 and section 4.2; Simonyan & Zisserman 2014, table 1).
+    """List the stages of a network (He et al. 2015, table 1 and section 4.2; Simonyan & Zisserman 2014, table 1).
 
-    `maps` are those of a block's first convolutions: a bottleneck's last has four times as many.
+    `maps` are those of a block's first convolutions; a bottleneck's last has four times as many.
     """
     if spec.family == "vgg":
         maps = (64, 128, 256, 512, 512)
@@ -44,8 +44,7 @@ class Layer(NamedTuple):
     size: int
     """Height and width of its output."""
     per_map: int = 2
-    """Parameters of each output map beside its weights: BN's scale and shift, wherever in the chain that BN stands; 1 is a
-    bias, and 0 neither."""
+    """Parameters of each output map besides its weights: 2 for BN's scale and shift, 1 for a bias."""
 
     @property
     def macs(self) -> int:
@@ -59,12 +58,12 @@ class Layer(NamedTuple):
 
     @property
     def beside(self) -> bool:
-        """Whether it stands beside the chain of layers that depth counts: on a shortcut, or on a pooled branch."""
+        """Whether depth does not count it: it is on a shortcut or a pooled branch."""
         return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
 
 
 def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Iterator[Layer]:
-    """Every weighted layer, in order, for images of `size` x `size` pixels."""
+    """Yield every weighted layer, in order, for images of `size` x `size` pixels."""
     if spec.family == "vgg":
         yield from _vgg(spec, channels, classes, size)
         return
@@ -124,25 +123,94 @@ def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Laye
 
 
 def _halve(size: int) -> int:
-    """The output size of a stride-2 layer with padding: it rounds up."""
+    """Return the output size of a stride-2 layer with padding, which rounds up."""
     return (size + 1) // 2
 
 
 def parameters(spec: RunSpec, channels: int = 3, classes: int = 10) -> int:
-    """Trained parameters of a network."""
+    """Count the trained parameters of a network."""
     return _total(spec, lambda network: sum(layer.parameters for layer in layers(network, channels, classes)))
 
 
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
-    """Multiply-adds of a forward pass for one image; BN, ReLU, pooling and additions are not counted."""
+    """Count the multiply-adds of a forward pass for one image, without BN, ReLU, pooling and additions."""
     return _total(spec, lambda network: sum(layer.macs for layer in layers(network, channels, classes, size)))
 
 
 def _total(spec: RunSpec, count: Callable[[RunSpec], int]) -> int:
-    """What is counted of a network, in the CIFAR family from its two shallowest ones: each further block of a stage is as
-    the one before, and depths of 100,000 layers are not counted layer by layer."""
+    """Count over a network, in the CIFAR family by extrapolating from its two shallowest: a depth of 100,000 layers would
+    take too long to list."""
     if spec.family != "cifar":
         return count(spec)
     each = 3 * len(BLOCKS[spec.block].kernels)  # layers that one more block in each stage adds
     one, two = (count(spec.model_copy(update={"depth": 2 + blocks * each})) for blocks in (1, 2))
     return one + (two - one) * ((spec.depth - 2) // each - 1)
+
+
+# -- memory --------------------------------------------------------------------------------------------------------------
+
+WORKSPACE = 128 << 20
+"""Bytes for each network's scratch space (cuBLAS has 32 MiB a stream and thread on a Hopper) and the allocator's rounding."""
+EVALUATED = 500
+"""Images in a batch of an evaluation."""
+
+
+def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Count the bytes that a training step keeps from the forward pass for the backward pass.
+
+    They are the input, each convolution's output (for BN) and the ReLU's output (for the next convolution), in the
+    type of the precision, and what a pooling, an order or a shortcut keeps besides.
+    """
+    batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
+    elements = channels * size**2
+    chain = [layer for layer in layers(spec, channels, classes, size) if not layer.name.startswith("head")]
+    last = f".conv{len(BLOCKS[spec.block].kernels)}"
+    for layer, following in zip(chain, [*chain[1:], None], strict=True):
+        output = layer.out_maps * layer.size**2
+        # A projection is followed by no ReLU of its own, and maybe not by BN; a gate keeps what it multiplies by, and with.
+        kept = min(1, layer.per_map) if layer.name.endswith("shortcut") else 2
+        if layer.name.endswith("gate"):
+            kept = 3 if spec.shortcut == "exclusive_gate" else 1
+        if layer.name.endswith(last) and spec.order == "relu_before_add":
+            kept += 1  # ReLU's output is not the sum
+        elements += kept * output
+        if layer.name.endswith(last) and spec.shortcut == "dropout":
+            elements += output // itemsize  # the mask, a byte for each value
+        if _pooled(spec, layer.name, following and following.name):
+            elements += output // 4 + 8 // itemsize * output // 4  # the pooled maps, and where each maximum was (int64)
+    return batch * elements * itemsize
+
+
+def _pooled(spec: RunSpec, name: str, following: str | None) -> bool:
+    """Tell whether a max pool follows a layer."""
+    if spec.family == "vgg":
+        return following is None or following.partition(".")[0] != name.partition(".")[0]
+    return name == "stem" and spec.stem == "imagenet"
+
+
+def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
+    """Estimate, on the safe side, the bytes that a run takes on a device at its peak, without the data set."""
+    shape = list(layers(spec, channels, classes, size))
+    itemsize = 2 if spec.precision == "bf16" else 4
+    # Weights, momentum, gradients; in bf16 also copies of weights and gradients.
+    state = sum(layer.parameters for layer in shape) * (12 + (4 if itemsize == 2 else 0))
+    largest = max(layer.out_maps * layer.size**2 for layer in shape) * itemsize
+    step = activations(spec, channels, classes, size) + 4 * largest * spec.recipe.batch_size
+    # What a graph has allocated is its own while it exists; recording the evaluation needs its maps beside it.
+    return state + step + 4 * largest * EVALUATED + WORKSPACE
+
+
+def parts(needs: Sequence[int], room: int) -> list[list[int]]:
+    """Group the places of `needs` by first fit so that each part fits into `room`.
+
+    What does not fit even alone is a part of its own: the estimate is on the safe side.
+    """
+    filled: list[tuple[int, list[int]]] = []
+    for place, need in enumerate(needs):
+        for i, (taken, places) in enumerate(filled):
+            if taken + need <= room:
+                filled[i] = (taken + need, [*places, place])
+                break
+        else:
+            filled.append((need, [place]))
+    return [places for _, places in filled]

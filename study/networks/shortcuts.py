@@ -1,4 +1,4 @@
-"""The shortcut connections: how a block's input is joined to its branch.
+"""The shortcut connections, options A to C among them: how a block's input joins its branch.
 
 A to C are those of He et al. 2015, section 3.3; `projection` is that of the bottlenecks of He et al. 2016; the others are
 those of its section 3, table 1, each a change of A. Its "1x1 conv" is C.
@@ -6,11 +6,11 @@ those of its section 3, table 1, each a change of A. Its "1x1 conv" is C.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 -- the name that everybody knows it by
-
-from study.networks.noise import kept
+from torch.nn import functional as F  # noqa: N812
 
 
 class Shortcut(nn.Module):
@@ -20,19 +20,19 @@ class Shortcut(nn.Module):
     """
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        """The shortcut and the branch together; may overwrite the branch, which saves 2 % of a step's time."""
+        """Join the shortcut and the branch; may overwrite the branch, which saves 2 % of a step's time."""
         return branch.add_(self(x))
 
 
 class Identity(Shortcut):
-    """The input as it is."""
+    """The identity."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 class ZeroPad(Shortcut):
-    """Option A where the shape changes: every second pixel, and zeros for the maps that are new; no parameters."""
+    """Option A where the shape changes: every second pixel, and zeros for the new maps; no parameters."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
         super().__init__()
@@ -136,9 +136,9 @@ class Dropout(_OverA):
         super().__init__(in_maps, out_maps, stride)
         self.dropout = dropout
         self.salt = 0
-        """Tells this layer from the others; set by the network."""
+        """Distinguishes this layer from others; set by the network."""
         self.keys: Tensor | None = None
-        """Of the images in the batch, int64 (N,); set before each training step."""
+        """The keys of the batch's images, int64 (N,); set before each training step."""
 
     def forward(self, x: Tensor) -> Tensor:
         carried: Tensor = self.carry(x)
@@ -146,4 +146,32 @@ class Dropout(_OverA):
             return carried
         if self.keys is None:
             raise ValueError("dropout needs the keys of the batch's images in training mode: Network.set_keys")
-        return carried * kept(self.keys, self.salt, carried.shape[1:], self.dropout) / (1 - self.dropout)
+        return carried * dropout_mask(self.keys, self.salt, carried.shape[1:], self.dropout) / (1 - self.dropout)
+
+
+def dropout_mask(keys: Tensor, salt: int, shape: Sequence[int], dropout: float) -> Tensor:
+    """Draw which values dropout keeps, each with probability 1 - `dropout`: bool (N, C, H, W), channels last.
+
+    The mask is a pure function of the images' keys, random numbers below 2**31, int64 (N,), and the layer's `salt`: it
+    is the same on every device, and there is no generator whose state a checkpoint or a graph would have to carry.
+    `shape` is (C, H, W).
+    """
+    maps, height, width = shape
+    image = _mix(keys.to(torch.int32) ^ _mix(torch.full_like(keys, salt, dtype=torch.int32)))
+    place = torch.arange(height * width * maps, dtype=torch.int32, device=keys.device) * _WEYL
+    number = _mix(image[:, None] + place).bitwise_and_(0x7FFFFFFF)
+    return (number >= int(dropout * 2**31)).view(-1, height, width, maps).permute(0, 3, 1, 2)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Hash 32-bit integers in place so that every bit depends on every other (Ellis 2018, "lowbias32")."""
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    x *= _A
+    x ^= (x >> 15).bitwise_and_(0x1FFFF)
+    x *= _B
+    x ^= (x >> 16).bitwise_and_(0xFFFF)
+    return x
+
+
+_A, _B = 0x7FEB352D, 0x846CA68B - (1 << 32)
+_WEYL = 0x9E3779B9 - (1 << 32)

@@ -1,7 +1,7 @@
-"""A trained network made deeper by exact identity layers: the solution that He et al. 2015, section 1, say must exist.
+"""A trained network made deeper by exact identity layers: the solution whose existence He et al. 2015, section 1, argue.
 
-New blocks follow the trained ones of each stage, where the shape stays. A plain one is convolutions of Dirac deltas, with
-BN that passes on what it gets, and ReLUs that find nothing negative. A residual one has a branch of zeros.
+New blocks follow the trained ones of each stage, where the shape does not change. A plain one has convolutions of Dirac
+deltas, BN that passes its input on, and ReLUs whose input is never negative. A residual one has a branch of zeros.
 """
 
 from __future__ import annotations
@@ -20,15 +20,10 @@ Moments = tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def stretch(small: Network, large: Network, batches: Iterable[Tensor]) -> None:
-    """Have `large`, as its seed made it, compute what `small` does; in evaluation mode, to rounding.
+    """Make `large`, as its seed made it, compute what `small` does in evaluation mode, up to rounding.
 
-    Parameters
-    ----------
-    small, large
-        As `study.config.stretching.check` allows.
-    batches
-        Inputs of the networks, (N, channels, H, W), over which the new BN's statistics are taken. In training mode,
-        where BN normalises by the batch, new layers are identities as far as a batch has these statistics.
+    The two must pass `study.config.stretching.check`. New BN takes its statistics from the batches (N, channels, H, W);
+    in training mode, new layers are identities as far as a batch has these statistics.
     """
     for name in ("stem", "tail", "head"):
         _copy(getattr(small, name), getattr(large, name))
@@ -48,7 +43,7 @@ def _copy(source: nn.Module, target: nn.Module) -> None:
 
 
 def _stage_moments(network: Network, batches: Iterable[Tensor]) -> list[Moments]:
-    """Of the output of each stage."""
+    """Compute the moments of each stage's output."""
     network.eval()
     sums: list[list[Tensor]] = [[] for _ in network.stages]
     for images in batches:
@@ -80,7 +75,7 @@ def _make_identity(block: Block, moments: Moments) -> None:
         return
     pairs = dict(block.normalised())
     last = block.names("conv")[-1]
-    if last in pairs:  # a scale of zero, from which training can go on
+    if last in pairs:  # a zero scale still has a gradient
         getattr(block, pairs[last]).weight.zero_()
     else:
         convs[-1].weight.zero_()
@@ -96,7 +91,7 @@ def _dirac(conv: nn.Module) -> None:
 
 
 def _pass_through(bn: nn.Module, moments: Moments) -> None:
-    """Scale and shift undo the normalisation."""
+    """Set scale and shift so that they undo the normalisation."""
     assert isinstance(bn, nn.BatchNorm2d) and bn.running_mean is not None and bn.running_var is not None
     mean, variance = moments
     bn.running_mean.copy_(mean)

@@ -1,1 +1,1 @@
-"""Lanes and packs: how networks are trained, side by side, and stopped and resumed without a trace."""
+"""Lanes and packs: networks trained side by side, and stopped and resumed bit for bit."""

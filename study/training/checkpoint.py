@@ -1,6 +1,6 @@
-"""Checkpoints: all that a lane needs to go on as if it had never stopped. Tensors and plain numbers, never pickled code.
+"""Checkpoints, from which a lane resumes bit for bit, and snapshots of the network alone (`snapshot_every`).
 
-And snapshots: the network alone, kept for good at the iterations that a spec names (`snapshot_every`).
+Both hold tensors and plain numbers, never pickled code.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 
 
 class _DamagedError(ValueError):
-    """A file is not what was written."""
+    """A file differs from what was written."""
 
 
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError)
-"""What reading raises of a file that is damaged, another run's, or gone."""
+"""What reading raises for a file that is damaged, missing, or another run's."""
 
 
 def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) -> None:
-    """Write a checkpoint as one act, then remove all but the newest `keep`: the last, and one to fall back on."""
+    """Write a checkpoint atomically, then remove all but the newest `keep`: the last and one to fall back on."""
     content = _bytes(files, iteration, state)
     path = files.checkpoint(iteration, digest(content))
     write_bytes(path, content)
@@ -42,19 +42,16 @@ def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) 
 
 
 def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
-    """The newest intact checkpoint of a run, or None. A damaged one is passed over, and said so in the log.
+    """Load the newest intact checkpoint of a run, or None; log and skip damaged ones.
 
-    Raises
-    ------
-    StudyError
-        It is of a later version of this program, which is not to be trained over.
+    Raises `StudyError` if it is of a later version of this program: it must not be overwritten.
     """
     for path in files.checkpoints():
         try:
             return _read(files, path, device)
         except _UNUSABLE as error:
             if isinstance(error, _DamagedError):
-                # Out of the way, or it would count as the run's newest, and be kept in place of a sound one.
+                # Renamed, or it would count as the run's newest and be kept in place of a sound one.
                 with contextlib.suppress(OSError):  # another rank was quicker
                     path.rename(path.with_name(f"damaged-{path.name}"))
             log.warning("passed over %s: %s", path.name, error)
@@ -62,42 +59,30 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
 
 
 def check_images(state: Mapping[str, Any], fingerprint: str, dataset: str) -> None:
-    """Refuse to go on with a checkpoint, or to measure it, on other images than it was trained on.
-
-    Raises
-    ------
-    StudyError
-        `fingerprint`, of the images that are there now, is not the one in the checkpoint.
-    """
+    """Raise `StudyError` if a checkpoint was trained on other images than those with this fingerprint."""
     if state["fingerprint"] != fingerprint:
         raise StudyError(
-            f"the images of {dataset} have changed since this run was begun (digest {fingerprint}, was "
+            f"the images of {dataset} have changed since this run started (digest {fingerprint}, was "
             f"{state['fingerprint']}); put the old ones back, or train it again with --mode force"
         )
 
 
 def load_tensors(content: bytes, device: torch.device) -> dict[str, Any]:
-    """What `torch.save` made of tensors and plain numbers. Nothing in it is run, whoever made it.
-
-    Raises
-    ------
-    ValueError
-        It is something else.
-    """
+    """Load tensors and plain numbers saved by `torch.save`, without running any code in them. Raises `ValueError`."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
+        with warnings.catch_warnings(action="ignore"):  # about pickles that are not torch's
             state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except Exception as error:  # a stranger's file can break a reader in any way
-        raise ValueError(f"it is no checkpoint ({type(error).__name__})") from error
+    except Exception as error:  # a foreign file can make it raise anything
+        raise ValueError(f"it is not a checkpoint ({type(error).__name__})") from error
     if not isinstance(state, dict):
-        raise ValueError("it is no checkpoint")
+        raise ValueError("it is not a checkpoint")
     return state
 
 
 def save_snapshot(files: RunFiles, iteration: int, network: Mapping[str, Tensor]) -> None:
-    """Write a snapshot as one act: weights and BN statistics by name, float32.
+    """Write a snapshot atomically: weights and BN statistics by name, float32.
 
-    Its bytes follow from the values and the run alone, not from the device, or from how the tensors lie in memory.
+    Its bytes depend only on the values and the run, not on the device or the memory layout.
     """
     plain = {name: tensor.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
              for name, tensor in network.items()}  # fmt: skip
@@ -106,7 +91,7 @@ def save_snapshot(files: RunFiles, iteration: int, network: Mapping[str, Tensor]
 
 
 def load_snapshots(files: RunFiles, device: torch.device) -> Iterator[dict[str, Any]]:
-    """The intact snapshots of a run, oldest first, one at a time: each with `iteration` and `network`."""
+    """Yield the intact snapshots of a run, oldest first, each with `iteration` and `network`."""
     for path in files.snapshots():
         state = load_snapshot(path, device)
         if state is not None:
@@ -114,10 +99,9 @@ def load_snapshots(files: RunFiles, device: torch.device) -> Iterator[dict[str, 
 
 
 def load_snapshot(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """One of `RunFiles.snapshots()`: `version`, `run_id`, `iteration`, `network` (a state dict).
+    """Load one of `RunFiles.snapshots()`: `version`, `run_id`, `iteration`, `network` (a state dict).
 
-    None where it is damaged, which is said in the log. It stays where it is: nothing is trained from it, and who looks
-    at a run does not change it.
+    Log a damaged one and return None. It is not renamed: nothing is trained from it, and reading a run must not change it.
     """
     try:
         return _read(RunFiles(path.parent), path, device)
@@ -133,12 +117,12 @@ def _bytes(files: RunFiles, iteration: int, state: Mapping[str, Any]) -> bytes:
 
 
 def _read(files: RunFiles, path: Path, device: torch.device) -> dict[str, Any]:
-    """What `_bytes` made, from a file with the digest in its name. Raises one of `_UNUSABLE`."""
+    """Read a file written by `_bytes`, with its digest in the name. Raises one of `_UNUSABLE`."""
     content = path.read_bytes()
     if digest(content) != path.stem.rpartition("-")[2]:
         raise _DamagedError("its content does not match the checksum in its name")
     state = load_tensors(content, device)
     check_version(path, state["version"], VERSION)
     if state["run_id"] != files.run_id:
-        raise ValueError(f"it is of run {state['run_id']}")
+        raise ValueError(f"it belongs to run {state['run_id']}")
     return state

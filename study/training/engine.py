@@ -1,6 +1,6 @@
-"""How the programs of a pack are run: one operation after another, or recorded as CUDA graphs with a branch for each.
+"""How the programs of a pack run: one operation after another, or as CUDA graphs with a branch per program.
 
-A small network alone is bound by the launches of its operations, not by arithmetic. A graph launches a whole step as one,
+A small network alone is bound by launching its operations, not by arithmetic. A graph launches a whole step at once,
 and its branches let the networks of a pack fill the device together.
 """
 
@@ -20,17 +20,17 @@ class Engine(Protocol):
     """Runs the programs of a pack side by side."""
 
     stride: int
-    """Steps to take at most before the host is asked for anything, such as to stop."""
+    """The most steps between two questions to the host, such as whether to stop."""
 
     def steps(self, count: int) -> None:
         """Take `count` steps of each program."""
 
     def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
-        """Evaluate some of the programs on `train` or `test`. False when `stopped` cut it short."""
+        """Evaluate some of the programs on `train` or `test`; return False if `stopped` cut it short."""
 
 
 class Eager:
-    """One operation after another: the reference, the way of the CPU, and that of several ranks and of streamed images."""
+    """One operation after another: the reference; used on CPUs, for several ranks and for streamed images."""
 
     stride = 1
 
@@ -47,26 +47,26 @@ class Eager:
             program.begin_evaluation()
             ranks = program.ranks
             for size in program.images.evaluation_sizes(source, ranks.rank, ranks.size):
-                if ranks.size == 1 and stopped():  # several ranks end together, after it
+                if ranks.size == 1 and stopped():  # several ranks stop together, later
                     return False
                 program.evaluate_batch(source, size)
         return True
 
 
 class Recorder(Protocol):
-    """Turns work on a device into something that can be played again and again."""
+    """Records work on a device so that it can be replayed."""
 
     def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
-        """Do the work of all programs at the same time; what follows waits for it."""
+        """Do the work of all programs concurrently; later work waits for it."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What plays the work; it is not done by recording it."""
+        """Return a function that does the work; recording does not do it."""
 
 
 class Cuda:
-    """Records CUDA graphs. Every program has a stream, and so a branch of each graph, of its own.
+    """Records CUDA graphs, in which each program has its own stream and so its own branch.
 
-    The graphs share their memory: they are played one after another, and nothing that is allocated in one outlives it.
+    The graphs share their memory: they run one after another, and no allocation in one outlives it.
     """
 
     def __init__(self, programs: Sequence[Program]) -> None:
@@ -84,7 +84,7 @@ class Cuda:
                 begun.append(stream)
                 with torch.cuda.stream(stream):
                     work(program)
-        finally:  # a recording that fails must end whole, or CUDA hides why it failed
+        finally:  # a recording that fails must be completed, or CUDA hides why it failed
             for stream in begun:
                 here.wait_stream(stream)
 
@@ -100,8 +100,8 @@ _made: dict[int, list[torch.cuda.Stream]] = {}
 
 
 def _streams(device: int, count: int) -> list[torch.cuda.Stream]:
-    """`count` streams of a device, the same ones each time: torch deals out 32 in turn, and two branches on one would wait
-    for each other; and each that was ever used keeps cuBLAS's workspace."""
+    """Return `count` streams of a device, always the same: torch has 32 in rotation, two branches on one would wait for
+    each other, and each used stream keeps a cuBLAS workspace."""
     streams = _made.setdefault(device, [])
     while len(streams) < count:
         streams.append(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ def _streams(device: int, count: int) -> list[torch.cuda.Stream]:
 
 
 class Graphs:
-    """Graphs of a pack's steps and evaluations, each recorded when it is first needed."""
+    """Graphs of a pack's steps and evaluations, recorded when first needed."""
 
     stride = 32
 
@@ -150,7 +150,7 @@ class Graphs:
         self._recorded[what, times]()
 
     def _warm_up(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
-        """Do the work as it will be recorded, so that libraries choose their algorithms; then undo it."""
+        """Do the work, so that libraries choose their algorithms before the recording; then undo it."""
         before = [(tensor, tensor.clone()) for program in programs for tensor in program.changing()]
         for _ in range(2):
             self.recorder.side_by_side(programs, work)
@@ -164,7 +164,7 @@ def _repeat(work: Callable[[Program], None], program: Program, times: int) -> No
 
 
 def engine(programs: Sequence[Program], tuning: Tuning) -> Engine:
-    """The engine for a pack: graphs on a GPU, unless several ranks have to meet in each step, or images come from files."""
+    """Choose the engine: graphs on a GPU, unless several ranks exchange gradients or images come from files."""
     first = programs[0]
     recordable = all(program.images.recordable for program in programs)
     if first.images.device.type == "cuda" and first.ranks.size == 1 and recordable and tuning.graphs:

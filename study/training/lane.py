@@ -1,4 +1,4 @@
-"""A lane: one network being trained, its counters and its curves."""
+"""A lane: one network in training, its counters, curves, checkpoints and snapshots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from study.store.files import remove
 from study.store.layout import RunFiles
 from study.store.tables import CURVES, Row
 from study.training import checkpoint
-from study.training.events import next_snapshot, snapshot_at
+from study.training.events import Event, Events
 from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Samples
 from study.training.program import Program
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Lane:
-    """One run in training: what the host does for it. `program` is what the device does.
+    """One run in training, as the host sees it; `program` is the device's side.
 
-    A lane's numbers are the same alone or in a pack: it shares nothing but the images. `iteration` counts the steps
-    taken. Counters stay on the device until a point of the running curve is due.
+    A lane shares nothing but the images with others, so its numbers are the same alone or in a pack. `iteration` counts
+    the steps. Counters stay on the device until a point of the running curve is due.
     """
 
     def __init__(self, spec: RunSpec, files: RunFiles, images: Feed, session: Session | None = None) -> None:
@@ -39,12 +39,10 @@ class Lane:
         self.schedule = Schedule(spec)
         recipe = spec.recipe
         self.samples = Samples(spec.seed, len(images), recipe.batch_size, recipe.pad, recipe.flip)
+        self.events = Events(spec, len(images))
         self.iteration = 0
-        self.logged = 0  # iteration of the last point of the running curve
         self.seconds = 0.0
         self.diverged = False
-        self.probed: int | None = None  # iteration of the last measurement by the probes
-        self.kept: int | None = None  # iteration of the last snapshot
         self.rows: list[Row] = []
         self.written = ""  # digest of the curves on disk
         self._last: dict[str, float] = {}  # error of the newest row of each split
@@ -52,7 +50,7 @@ class Lane:
 
     @property
     def error(self) -> float | None:
-        """The test error last measured, in percent; before that, the running training error; None before both."""
+        """The last test error, in percent; before the first one the running training error, if any."""
         for split in ("test", "train"):
             if split in self._last:
                 return self._last[split]
@@ -60,70 +58,33 @@ class Lane:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is taken, evaluated, measured and kept, or the loss is no longer a number."""
-        return self.diverged or (self._ended and self._evaluated() and not self.probe_due and not self.snapshot_due)
+        """Whether the last step is taken and all that is due after it, or the loss is no longer finite."""
+        return self.diverged or (self.iteration == self.recipe.iterations and not any(map(self.due, Event)))
+
+    def due(self, event: Event) -> bool:
+        """Whether an event is to be taken now; after a divergence none is."""
+        return not self.diverged and self.events.due(event, self.iteration)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> int:
-        """Have the next batches on the device; returns how many steps can be taken before the host has something to do."""
+        """Put the next batches on the device; return how many steps can be taken before an event or the next batches."""
         if self.iteration not in self._window:
             draws = self.samples.window(self.iteration)
             self._window = range(self.iteration, self.iteration + len(draws.image))
             self.images.expect(self.samples, self.iteration)
             self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
-        recipe = self.recipe
-        periods = [recipe.log_every, recipe.evaluate_every, self.spec.probe_every or recipe.iterations]
-        due = [every - self.iteration % every for every in periods]
-        if self.spec.snapshot_every is not None:
-            following = next_snapshot(self.spec.snapshot_every, self.iteration, recipe.batch_size, len(self.images))
-            due.append(following - self.iteration)
-        return min(*due, recipe.iterations - self.iteration, self._window.stop - self.iteration)
+        return min(self.events.next(self.iteration), self._window.stop) - self.iteration
 
     def advance(self, steps: int) -> None:
-        """Take note of steps that the program took."""
+        """Advance the step counter."""
         self.iteration += steps
 
     # -- the curves ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _ended(self) -> bool:
-        return self.iteration == self.recipe.iterations
-
-    @property
-    def log_due(self) -> bool:
-        """Whether a point of the running curve is to be taken."""
-        return self.iteration > self.logged and (self._ended or self.iteration % self.recipe.log_every == 0)
-
-    @property
-    def evaluation_due(self) -> bool:
-        """Whether the network is to be evaluated."""
-        due = self._ended or (self.iteration > 0 and self.iteration % self.recipe.evaluate_every == 0)
-        return due and not self.diverged and not self._evaluated()
-
-    @property
-    def probe_due(self) -> bool:
-        """Whether the network is to be measured: before the first step, every so often, and after the last one.
-
-        A lane that goes on from a checkpoint is measured anew, in place of what was taken there.
-        """
-        every = self.spec.probe_every
-        due = every is not None and (self._ended or self.iteration % every == 0)
-        return due and not self.diverged and self.probed != self.iteration
-
-    @property
-    def snapshot_due(self) -> bool:
-        """Whether the network is to be kept; once an attempt at each iteration."""
-        recipe, every = self.recipe, self.spec.snapshot_every
-        due = snapshot_at(every, self.iteration, recipe.iterations, recipe.batch_size, len(self.images))
-        return due and not self.diverged and self.kept != self.iteration
-
-    def _evaluated(self) -> bool:
-        return any(row["split"] == "test" and row["iteration"] == self.iteration for row in self.rows[-3:])
-
     def log_running(self) -> None:
-        """Take the point of the running curve: means over the steps since the last one, as they went by."""
-        steps = self.iteration - self.logged
+        """Take a point of the running curve: means over the steps since the last one."""
+        steps = self.iteration - self.events.taken[Event.POINT]
         program = self.program
         self.ranks.sum_((program.loss, program.wrong))
         loss = float(program.loss) / steps
@@ -131,7 +92,7 @@ class Lane:
         self._append("train", loss, error)
         program.loss.zero_()
         program.wrong.zero_()
-        self.logged = self.iteration
+        self.events.take(Event.POINT, self.iteration)
         if self.schedule.observe(error):
             self._renew_rates()
         if not math.isfinite(loss):
@@ -142,9 +103,10 @@ class Lane:
         self.program.load_rates([self.schedule.rate(i) for i in self._window])
 
     def log_evaluation(self, split: str, source: str) -> None:
-        """Take the evaluation that the program made of `source` (`train` or `test`) as the point of a split."""
+        """Record the program's evaluation of `source` (`train` or `test`) as a point of a split."""
         self._append(split, *self.program.evaluation(source))
         if split == "test":
+            self.events.take(Event.EVALUATION, self.iteration)
             clean, test = self.rows[-2]["error"], self.rows[-1]["error"]
             message = "iteration %d: training error %.2f %%, test error %.2f %%"
             log.info(message, self.iteration, clean, test)
@@ -155,18 +117,18 @@ class Lane:
                 self._renew_rates()
 
     def _error_since_evaluation(self) -> float:
-        """The running training error between the last evaluation and the one before, in percent."""
+        """Return the mean running training error between the last two evaluations, in percent."""
         evaluated = [row["iteration"] for row in self.rows if row["split"] == "test"]
         begin = evaluated[-2] if len(evaluated) > 1 else 0
         running = [row["error"] for row in self.rows if row["split"] == "train" and row["iteration"] > begin]
         return math.fsum(running) / len(running) if running else math.inf
 
     def forget_evaluation(self) -> None:
-        """Leave out an evaluation that was cut short: it is due again."""
+        """Drop an evaluation that was cut short; it is due again."""
         self.rows = [r for r in self.rows if r["split"] == "train" or r["iteration"] != self.iteration]
 
     def network(self) -> Mapping[str, torch.Tensor]:
-        """The weights and BN statistics as they are now."""
+        """Return the current weights and BN statistics."""
         network: Mapping[str, torch.Tensor] = self.program.state()["network"]
         return network
 
@@ -175,7 +137,7 @@ class Lane:
         self.session.before_write(self.files)
 
     def write(self) -> None:
-        """Put the curves on disk."""
+        """Write the curves."""
         if self.ranks.first:
             self.before_write()
             self.written = CURVES.write(self.files.curves, self.rows)
@@ -198,14 +160,14 @@ class Lane:
     # -- stopping and going on ------------------------------------------------------------------------------------------
 
     def save(self, keep: int = 2) -> None:
-        """Write a checkpoint and the curves up to it; older ones go, but for the newest `keep` in all."""
+        """Write a checkpoint and the curves up to it; keep only the newest `keep` checkpoints."""
         self._gather()
         if not self.ranks.first:
             return
         self.write()
         state = {
             **self.program.state(),
-            "logged": self.logged,
+            "logged": self.events.taken[Event.POINT],
             **self.schedule.state(),
             "seconds": self.seconds,
             "curves": _columns(self.rows),
@@ -219,12 +181,12 @@ class Lane:
         if self.ranks.first:
             self.before_write()
             checkpoint.save_snapshot(self.files, self.iteration, self.network())
-        self.kept = self.iteration
+        self.events.take(Event.SNAPSHOT, self.iteration)
 
     def forget_snapshots(self) -> None:
-        """Remove the snapshots from here on, which are due again: an attempt took them that got further than its checkpoint.
+        """Remove the snapshots from here on: an attempt that got further than its checkpoint took them, and they are due again.
 
-        On the same machine they come back as they were. On another they would stand beside those of another way.
+        On the same machine they come back the same. On another one they would mix two slightly different trajectories.
         """
         later = [path for path in self.files.snapshots() if int(path.name.split("-")[1]) >= self.iteration]
         if self.spec.snapshot_every is not None and later and self.ranks.first:
@@ -233,32 +195,28 @@ class Lane:
                 remove(path)
 
     def _gather(self) -> None:
-        """Bring the counters of all ranks together on the first, for a checkpoint that any number of them can go on from."""
+        """Sum the counters of all ranks on the first, so that any number of ranks can go on from the checkpoint."""
         self.ranks.sum_((self.program.loss, self.program.wrong))
         if not self.ranks.first:
             self.program.loss.zero_()
             self.program.wrong.zero_()
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        Raises
-        ------
-        StudyError
-            The data set is not the one that the run began with.
-        """
+        """Go on from a checkpoint. Raises `StudyError` if the run began with other images."""
         checkpoint.check_images(state, self.images.fingerprint, self.spec.dataset)
         self.program.restore(state)
-        self.iteration, self.logged, self.seconds = state["iteration"], state["logged"], state["seconds"]
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.schedule.restore(state)
         self.rows = _rows(state["curves"])
         self._last = {row["split"]: row["error"] for row in self.rows}
+        self.events.take(Event.POINT, state["logged"])
+        self.events.take(Event.EVALUATION, max((r["iteration"] for r in self.rows if r["split"] == "test"), default=-1))
         # The last attempt may have ended between this checkpoint and the seal.
         self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
 
 
 def _columns(rows: list[Row]) -> dict[str, list[Any]]:
-    """Rows as a checkpoint keeps them: with the curve in it, no point is lost with another file."""
+    """Turn rows into columns for a checkpoint, which holds the curve so that no point is lost with another file."""
     return {name: [row[name] for row in rows] for name in CURVES.schema.names}
 
 

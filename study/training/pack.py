@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.networks.memory import needed, parts
+from study.networks.shape import needed, parts
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import Engine, engine
+from study.training.events import Checkpoints, Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
@@ -52,7 +53,7 @@ def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Sessi
 
 
 def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
-    """The runs in parts that fit on the device one after another."""
+    """Split the runs into packs that fit on the device, one after another."""
     if device.type != "cuda":
         return [runs]
     size, channels, resident = data.image_size if isinstance(data, ImageFiles) else 0, 3, 0
@@ -67,7 +68,7 @@ def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.de
 
 
 def advance(lanes: Sequence[Lane], engine: Engine, most: int) -> int:
-    """Take up to `most` steps of each lane, as far as the host has nothing to do; returns how many."""
+    """Take up to `most` steps of each lane, up to the next event; return how many."""
     steps = min(most, engine.stride, *(lane.prepare() for lane in lanes))
     engine.steps(steps)
     for lane in lanes:
@@ -76,7 +77,7 @@ def advance(lanes: Sequence[Lane], engine: Engine, most: int) -> int:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Torch has a class for it; instantiating a graph, or finding a convolution's workspace, fails in other ways."""
+    """Recognise lack of memory, which graphs and convolutions report by other errors than torch's own."""
     words = ("out of memory", "unable to find an engine")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
@@ -106,7 +107,7 @@ def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
 
 
 def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) -> None:
-    """Go on with as many threads as the run began with: sums on a CPU are taken in another order with more."""
+    """Use as many threads as the run began with: on a CPU they decide the order of sums."""
     begun = {state["threads"] for state in states if state is not None}
     if begun and device.type == "cpu":
         torch.set_num_threads(max(begun))
@@ -115,7 +116,7 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
 class _Pack:
     def __init__(self, lanes: list[Lane], session: Session) -> None:
         self.lanes, self.session = lanes, session
-        self.saved = self.ticked = time.perf_counter()
+        self.checkpoints, self.ticked = Checkpoints(session.checkpoint_seconds), time.perf_counter()
         self._set_up(lanes)
 
     def run(self) -> bool:
@@ -125,40 +126,39 @@ class _Pack:
             advance(self.active, self.engine, self.engine.stride)
             self._tick()
             self._observe()
-            if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):
+            if self._agreed(self.checkpoints.due()):
                 self._save()
         self._save()
         return not self.active
 
     def _set_up(self, active: list[Lane]) -> None:
-        """Go on with these lanes alone."""
+        """Go on with these lanes only."""
         self.active = active
         if active:
             self.engine = engine([lane.program for lane in active], self.session.tuning)
 
     def _agreed(self, flag: bool) -> bool:
-        """The flag of any rank: what all do together is done at the same step."""
+        """Combine the flags of all ranks by or, so that they act together at the same step."""
         return self.session.ranks.any(flag, self.lanes[0].images.device)
 
     def _tick(self) -> None:
-        """Share the time since the last call out among the lanes that were trained in it."""
+        """Divide the time since the last call among the lanes trained in it."""
         now = time.perf_counter()
         for lane in self.active:
             lane.seconds += (now - self.ticked) / len(self.active)
         self.ticked = now
 
     def _observe(self) -> None:
-        """Take the points of the curves, measurements and snapshots that are due; seal lanes that are through, and go on
-        without."""
-        logged = [lane for lane in self.active if lane.log_due]
-        for lane in logged:
+        """Take the events that are due; seal the lanes that are finished, and go on without them."""
+        points = self._due(Event.POINT)
+        for lane in points:
             lane.log_running()
-        evaluated = [lane for lane in self.active if lane.evaluation_due]
+        evaluated = self._due(Event.EVALUATION)
         self._evaluate(evaluated)
-        self._measure([lane for lane in self.active if lane.probe_due])
-        self._save_snapshots([lane for lane in self.active if lane.snapshot_due])
+        self._untimed(Event.PROBE, self._measure)
+        self._untimed(Event.SNAPSHOT, Lane.save_snapshot)
         for lane in self.active:
-            if lane in logged or lane in evaluated:
+            if lane in points or lane in evaluated:
                 lane.write()
             self.session.report(_progress(lane))
         left = [lane for lane in self.active if not lane.finished]
@@ -168,8 +168,11 @@ class _Pack:
         if len(left) < len(self.active):
             self._set_up(left)
 
+    def _due(self, event: Event) -> list[Lane]:
+        return [lane for lane in self.active if lane.due(event)]
+
     def _evaluate(self, lanes: list[Lane]) -> None:
-        """Evaluate lanes, unless it is cut short; then it is due again."""
+        """Evaluate lanes; if it is cut short, it is due again."""
         for split, source in (("train_clean", "train"), ("test", "test")):
             if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
                 for lane in lanes:
@@ -179,29 +182,24 @@ class _Pack:
                 lane.log_evaluation(split, source)
         self._tick()
 
-    def _measure(self, lanes: list[Lane]) -> None:
-        """Have lanes measured, one after another; the time that takes is not theirs."""
-        if lanes:
+    def _untimed(self, event: Event, act: Callable[[Lane], None]) -> None:
+        """Let lanes take an event whose time does not count as training time."""
+        if lanes := self._due(event):
             self._tick()
-            # Several ranks stop together, at a step: the others do not know how far a measurement is.
-            stopped = self.session.stopped if self.session.ranks.size == 1 else never
             for lane in lanes:
-                if self.session.probe(lane, stopped):
-                    lane.probed = lane.iteration
+                act(lane)
             self.ticked = time.perf_counter()
 
-    def _save_snapshots(self, lanes: list[Lane]) -> None:
-        """Write snapshots of lanes; the time that takes is not theirs, as with probes."""
-        if lanes:
-            self._tick()
-            for lane in lanes:
-                lane.save_snapshot()
-            self.ticked = time.perf_counter()
+    def _measure(self, lane: Lane) -> None:
+        # Several ranks stop together, at a step: the others do not know how far a measurement is.
+        stopped = self.session.stopped if self.session.ranks.size == 1 else never
+        if self.session.probe(lane, stopped):
+            lane.events.take(Event.PROBE, lane.iteration)
 
     def _save(self) -> None:
         for lane in self.active:
             lane.save()
-        self.saved = time.perf_counter()
+        self.checkpoints.written()
 
 
 def _progress(lane: Lane) -> Progress:

@@ -1,4 +1,4 @@
-"""What the libraries below are told about precision, and whether a CPU gains by bfloat16."""
+"""Precision settings of torch and its libraries, and whether bfloat16 is faster on this CPU."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def backends(precisions: set[str], device: torch.device, deterministic: bool) -> Iterator[None]:
-    """TF32 products where a run asks for them, sums in a fixed order where they are wanted, and the device as current.
-
-    Raises
-    ------
-    ValueError
-        Several precisions: a pack holds runs of one.
-    """
+    """Set TF32, deterministic algorithms and the current device within a context. Raises `ValueError` for several precisions."""
     if len(precisions) != 1:
         raise ValueError(f"a pack of several precisions: {sorted(precisions)}")
     tf32 = precisions == {"tf32"}
@@ -30,7 +24,7 @@ def backends(precisions: set[str], device: torch.device, deterministic: bool) ->
     try:
         with (
             torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
-            # No choice by timing: it would be another one in every attempt.
+            # No benchmarking: it could choose another algorithm in every attempt.
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=deterministic, allow_tf32=tf32),
         ):
             yield
@@ -40,14 +34,9 @@ def backends(precisions: set[str], device: torch.device, deterministic: bool) ->
 
 @lru_cache(maxsize=1)
 def bf16_gain(seconds: float = 0.3) -> float:
-    """How much faster bfloat16 is than float32 here: the ratio of times of a 3x3 convolution, forward and backward.
+    """Measure for about `seconds` how much faster bfloat16 is than float32: a 3x3 convolution, forward and backward.
 
-    CPUs with AMX or Zen 4's units gain; others have the instructions, or emulate them, and lose.
-
-    Parameters
-    ----------
-    seconds
-        Spent on measuring, about. The two take turns, so that a busy machine slows both.
+    CPUs with AMX or Zen 4's units gain; others are slower in bfloat16. The two alternate, so that a busy machine slows both.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     weight = torch.randn(32, 32, 3, 3).contiguous(memory_format=torch.channels_last)
@@ -63,7 +52,7 @@ def bf16_gain(seconds: float = 0.3) -> float:
 
 
 def slow_bf16() -> str | None:
-    """A warning for a run in bfloat16 on this CPU, where float32 would be faster."""
+    """Return a warning if bfloat16 is slower than float32 on this CPU."""
     gain = bf16_gain()
     log.info("convolutions in bf16 are %.2f times as fast as in fp32 on this CPU", gain)
     return None if gain >= 1.0 else "precision bf16 is slower than fp32 on this CPU; precision=fp32 would be faster"

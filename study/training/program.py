@@ -1,7 +1,7 @@
-"""What the device does for a lane: a step of SGD, and a batch of an evaluation, on tensors that stay in their places.
+"""The device's side of a lane: a step of SGD and a batch of an evaluation, on tensors that stay in place.
 
-Nothing here waits for the device, and nothing depends on a number that only the host knows: which batch comes next, and
-at which rate, stands in tensors. So a CUDA graph can record a step once and play it for the rest of the run.
+Nothing here waits for the device or depends on a number that only the host knows: the next batch and its rate are in
+tensors. So a CUDA graph can record a step once and replay it for the rest of the run.
 """
 
 from __future__ import annotations
@@ -23,44 +23,43 @@ from study.training.ranks import Ranks
 
 
 class Program:
-    """A network, its optimiser's state and its counters on a device, and what is done to them.
+    """A network, its optimiser's state and its counters on a device, and the operations on them.
 
-    In `bf16` the convolutions and the linear layer compute with bfloat16 copies of their weights, which are renewed
-    after each step; weights, momentum, BN's parameters and statistics, logits and loss are float32. That is what
-    autocast does, with two launches a step for all layers together instead of two for each.
+    In `bf16` the convolutions and the linear layer compute with bfloat16 copies of their weights, renewed after each
+    step; weights, momentum, BN's parameters and statistics, logits and loss are float32. Autocast does the same with
+    two launches per layer and step; here there are two for all layers.
     """
 
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
-        network = build(spec, images.channels, images.classes)
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = build(spec, images.channels, images.classes).placed(device)
         self._names = [name for name, _ in self.network.named_parameters()]
-        self.parameters = list(self.network.parameters())
-        """The float32 weights, in the order of the network's."""
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        """The float32 weights, in the network's order."""
         self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
         originals = {id(original) for _, original in self._copied}
         self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
         self._gradients_fp32 = [torch.zeros_like(self.parameters[i]) for i in self._low]
         self._dtype = torch.bfloat16 if self._copied else torch.float32
-        self._leaves = list(self.network.parameters())  # what gradients are taken of
+        self._leaves = list(self.network.parameters())  # the tensors to differentiate by
         self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in self._batch_norms:
-            module.num_batches_tracked = None  # nothing reads it, and counting costs a launch a layer and step
+            module.num_batches_tracked = None  # unused, and counting costs a launch per layer and step
 
         self.loss, self.wrong = _counters(device)
         self.evaluated_loss, self.evaluated_wrong = _counters(device)
         self._cursor = torch.zeros((), dtype=torch.int64, device=device)  # first image of the next evaluation batch
         batches = -(-len(images) // self.recipe.batch_size)
         self._window = torch.zeros((batches, 5, self.recipe.batch_size), dtype=torch.int64, device=device)
-        # The fused SGD wants the rate in float32 on a GPU; on a CPU it takes all digits.
+        # The fused SGD needs a float32 rate on a GPU; on a CPU it uses all digits.
         precision = torch.float32 if device.type == "cuda" else torch.float64
         self._rates = torch.zeros(batches, dtype=precision, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
 
     def changing(self) -> list[Tensor]:
-        """All tensors that a step or an evaluation changes."""
+        """List all tensors that a step or an evaluation changes."""
         counters = [self.loss, self.wrong, self.evaluated_loss, self.evaluated_wrong, self._cursor, self._position]
         copies = [copy.data for copy, _ in self._copied]
         return [*(p.data for p in self.parameters), *self.momentum, *copies, *self.network.buffers(), *counters]
@@ -68,24 +67,24 @@ class Program:
     # -- a step of SGD ------------------------------------------------------------------------------------------------
 
     def load_window(self, draws: Draws, rates: Sequence[float]) -> None:
-        """Have the next steps use these batches, one after another, at these rates."""
+        """Load the batches of the next steps and their rates."""
         window = torch.stack([part.long() for part in draws], dim=1)
         self._window[: len(window)].copy_(_pinned(window, self._window), non_blocking=True)
         self._position.zero_()
         self.load_rates(rates)
 
     def load_rates(self, rates: Sequence[float]) -> None:
-        """Have the batches of the window trained at these rates, from its first one on."""
+        """Load the rates of the window's batches, from the first one on."""
         source = torch.tensor(rates, dtype=self._rates.dtype)
         self._rates[: len(source)].copy_(_pinned(source, self._rates), non_blocking=True)
 
     def draws(self) -> Draws:
-        """Of the next batch; each part (batch_size,)."""
+        """Return the draws of the next batch; each part is (batch_size,)."""
         image, top, left, mirror, key = self._window.index_select(0, self._position).squeeze(0)
         return Draws(image, top, left, mirror.bool(), key)
 
     def step(self) -> None:
-        """One step of SGD on the next batch of the window."""
+        """Take one step of SGD on the next batch of the window."""
         draws, groups = self.draws(), self.recipe.bn_groups
         size = self.recipe.batch_size // groups
         gradients: Sequence[Tensor] = ()
@@ -104,10 +103,10 @@ class Program:
             self.network.train(training)
 
     def _gradients(self, draws: Draws, group: int) -> Sequence[Tensor]:
-        """Gradients of the mean loss of one part of a batch, which is all that BN sees; the counters take note."""
+        """Compute the gradients of one part of a batch, the part that BN sees at once, and count its loss and errors."""
         groups = self.recipe.bn_groups
         if groups > 1:
-            # The running statistics are the first part's: those of the first device, in He et al. and elsewhere.
+            # The running statistics are the first part's, as those of the first device in He et al. and elsewhere.
             for module in self._batch_norms:
                 module.momentum = 0.1 if group == 0 else 0.0
         images, labels = self.images.batch(draws, self.recipe.pad)
@@ -118,12 +117,12 @@ class Program:
         return gradients if groups == 1 else [gradient.clone() for gradient in gradients]
 
     def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Mean loss, logits and float32 gradients; the last may lie where those of the next call will."""
+        """Return mean loss, logits and float32 gradients; the next call may overwrite the gradients."""
         logits = self.network(images.to(self._dtype)).float()
         loss = F.cross_entropy(logits, labels)
         gradients = list(torch.autograd.grad(loss, self._leaves))
         if self._copied:
-            # Those in bfloat16 alone: of one type they are copied in one launch, of several one by one.
+            # Only those in bfloat16: of one type they are copied in one launch, of several one by one.
             torch._foreach_copy_(self._gradients_fp32, [gradients[i] for i in self._low])
             for i, gradient in zip(self._low, self._gradients_fp32, strict=True):
                 gradients[i] = gradient
@@ -131,7 +130,7 @@ class Program:
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor]) -> None:
-        # torch's functional form: `torch.optim.SGD` imports the compiler, 1.5 s and 100 MB in every worker.
+        # The functional form has the same bits as `torch.optim.SGD`, which imports the compiler: 900 modules, 150 MB a worker.
         sgd(
             self.parameters,
             list(gradients),
@@ -155,7 +154,7 @@ class Program:
     # -- an evaluation ------------------------------------------------------------------------------------------------
 
     def begin_evaluation(self) -> None:
-        """Set the counters of an evaluation to nothing, and its place to this rank's first image."""
+        """Reset the counters of an evaluation, and start at this rank's first image."""
         self.ranks.copy_first_(self.network.buffers())
         self.evaluated_loss.zero_()
         self.evaluated_wrong.zero_()
@@ -163,7 +162,7 @@ class Program:
 
     @torch.no_grad()
     def evaluate_batch(self, source: str, size: int = EVALUATION_BATCH) -> None:
-        """Count the loss and the errors of the next `size` images of `train` or `test`, not augmented."""
+        """Add the loss and the errors of the next `size` images of `train` or `test`, not augmented."""
         self._set_mode(training=False)
         images, labels = self.images.in_order(source, self._cursor, size)
         logits = self.network(images.to(self._dtype)).float()
@@ -172,7 +171,7 @@ class Program:
         self._cursor += EVALUATION_BATCH * self.ranks.size
 
     def evaluation(self, source: str) -> tuple[float, float]:
-        """Mean loss (nats) and error (percent) of the evaluation that was made; waits for the device."""
+        """Return mean loss (nats) and error (percent) of the evaluation; wait for the device."""
         self.ranks.sum_((self.evaluated_loss, self.evaluated_wrong))
         count = self.images.count(source)
         return float(self.evaluated_loss) / count, 100.0 * int(self.evaluated_wrong) / count
@@ -180,13 +179,13 @@ class Program:
     # -- a checkpoint -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The part of a checkpoint that lies on the device: float32, whatever the precision."""
+        """Return the device's part of a checkpoint: float32 in every precision."""
         originals = dict(zip(self._names, self.parameters, strict=True))
         network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
         return {"network": network, "momentum": self.momentum, "loss": self.loss, "wrong": self.wrong}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave, in place: a graph that was recorded stays good."""
+        """Restore a `state` in place, so that recorded graphs stay valid."""
         self.load(state["network"])
         for ours, theirs in zip(self.momentum, state["momentum"], strict=True):
             ours.copy_(theirs)
@@ -196,24 +195,24 @@ class Program:
 
     @torch.no_grad()
     def load(self, network: Mapping[str, Tensor]) -> None:
-        """Take over weights and BN statistics, in place."""
+        """Copy weights and BN statistics, in place."""
         for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
             tensor.copy_(network[name])
         self._renew_copies()
 
 
 def _counters(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sum of losses, and number of errors."""
+    """Make a sum of losses and a number of errors."""
     return torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
 
 
 def _pinned(source: Tensor, target: Tensor) -> Tensor:
-    """The source in memory from which a GPU can fetch it while the host goes on."""
+    """Pin the source if a GPU is to fetch it asynchronously."""
     return source.pin_memory() if target.device.type == "cuda" else source
 
 
 def _compute_in_bf16(network: nn.Module) -> list[tuple[nn.Parameter, nn.Parameter]]:
-    """Give convolutions and linear layers bfloat16 weights; returns each with the float32 one that it is a copy of."""
+    """Give convolutions and linear layers bfloat16 copies of their weights; return copies and originals."""
     pairs = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -1,7 +1,7 @@
-"""The processes that train one run together, each on its device: data parallelism for networks too large for one.
+"""Data parallelism: the processes that train one run together, each on its device.
 
-A step's samples, and the parts of a batch that BN sees, are part of the spec (`recipe.bn_groups`); how many ranks share
-the parts out is not. So the numbers are the same, up to the order of sums, whatever the number of ranks.
+A step's samples and the parts of a batch that BN sees (`recipe.bn_groups`) belong to the spec; the number of ranks that
+share the parts does not. So the results are the same, up to the order of sums, for any number of ranks.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor
 
 
 class Ranks:
-    """This process among those that train a run together; alone unless told otherwise."""
+    """This process among those that train a run together; alone by default."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that holds the lease and writes the files."""
+        """Whether this rank holds the lease and writes the files."""
         return self.rank == 0
 
     def share(self, groups: int) -> range:
-        """The parts of a batch that this rank works on."""
+        """Return the parts of a batch that this rank works on."""
         return range(self.rank * groups // self.size, (self.rank + 1) * groups // self.size)
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -36,7 +36,7 @@ class Ranks:
         dist.all_reduce(flat)
         parts = torch.split(flat / self.size, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
-            tensor.copy_(part.view_as(tensor))  # in place: the fused SGD wants the layout of the parameter
+            tensor.copy_(part.view_as(tensor))  # in place: the fused SGD needs the layout of the parameter
 
     def sum_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over ranks."""
@@ -51,7 +51,7 @@ class Ranks:
                 dist.broadcast(tensor, 0)
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set on some rank: all ranks get the same answer at the same step."""
+        """Return whether any rank sets the flag: all get the same answer at the same step."""
         if self.size == 1:
             return flag
         count = torch.tensor(float(flag), device=device)

@@ -10,11 +10,11 @@ from study.config.run import RunSpec
 
 
 class Plateau:
-    """Counts how often an error has come to a plateau (He et al. 2015, section 3.4, which leaves the rule open).
+    """Counts the plateaus of an error (He et al. 2015, section 3.4, which leaves the rule open).
 
-    An error is an improvement when it is below the best so far by a share of it, `plateau_improvement`. After
-    `plateau_patience` errors in a row that are none, it has, and the count begins anew; `plateau_drops` times at most.
-    The best error stays. That is torch's `ReduceLROnPlateau`, whose patience is one less.
+    An error improves if it is below the best so far by the share `plateau_improvement`. `plateau_patience` errors in a
+    row without improvement are a plateau, and the count restarts; there are at most `plateau_drops`. The best error
+    stays. torch's `ReduceLROnPlateau` does the same with a patience one less.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -22,7 +22,7 @@ class Plateau:
         self.best, self.stale, self.drops = math.inf, 0, 0
 
     def observe(self, error: float) -> bool:
-        """Take note of an error; returns whether the rate drops by it."""
+        """Record an error; return whether the rate drops."""
         if error < self.best * (1 - self.recipe.plateau_improvement):
             self.best, self.stale = error, 0
         else:
@@ -34,11 +34,11 @@ class Plateau:
         return True
 
     def state(self) -> dict[str, Any]:
-        """The part of a checkpoint."""
+        """Return the part of a checkpoint."""
         return {"best": self.best, "stale": self.stale, "drops": self.drops}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore a `state`."""
         self.best, self.stale, self.drops = state["best"], state["stale"], state["drops"]
 
 
@@ -48,8 +48,8 @@ class Schedule:
     The warm-up holds the rate at `warmup_rate`, for a fixed number of iterations or until the running training error
     falls below `warmup_error`; the milestones count from the start of training either way, plateaus from its end.
 
-    A plateau is one of the running training error between two evaluations. The test error has no say in what is
-    trained: else the final one would be of a network that was chosen by it.
+    Plateaus are those of the running training error between two evaluations. The test error never decides what is
+    trained, or the final test error would be biased.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -64,7 +64,7 @@ class Schedule:
         return not self.warmed_up or (self.kind == "iterations" and iteration < self.recipe.warmup_iterations)
 
     def rate(self, iteration: int) -> float:
-        """Rate of the step `iteration`, counted from 0; with plateaus, as far as they have been seen."""
+        """Return the rate of step `iteration`, counted from 0; with plateaus, given those so far."""
         recipe = self.recipe
         if self._warming_up(iteration):
             return recipe.warmup_rate
@@ -72,35 +72,29 @@ class Schedule:
         return recipe.learning_rate * recipe.gamma**drops
 
     def observe(self, error: float) -> bool:
-        """Take note of the running training error (percent) of the last `log_every` iterations.
-
-        Returns whether the rates of the steps to come change by it.
-        """
+        """Record the running training error (percent) of the last `log_every` steps; return whether later rates change."""
         before = self.warmed_up
         self.warmed_up = before or error < self.recipe.warmup_error
         return self.warmed_up != before
 
     def observe_evaluation(self, iteration: int, error: float) -> bool:
-        """Take note of the running training error (percent) since the last evaluation, at the evaluation of `iteration`.
-
-        Returns whether the rates of the steps to come change by it.
-        """
+        """Record the running training error (percent) since the last evaluation; return whether later rates change."""
         if self.plateau is None or self._warming_up(iteration - 1):
             return False
         return self.plateau.observe(error)
 
     def state(self) -> dict[str, Any]:
-        """The part of a checkpoint."""
+        """Return the part of a checkpoint."""
         return {"warmed_up": self.warmed_up, "plateau": self.plateau.state() if self.plateau else None}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint that holds what `state` gave; older ones know of no plateau."""
+        """Restore a `state`; older checkpoints have no plateau."""
         self.warmed_up = state["warmed_up"]
         if self.plateau and state.get("plateau"):
             self.plateau.restore(state["plateau"])
 
     def warning(self) -> str | None:
-        """What has to be said about a finished run, if anything."""
+        """Return a warning about a finished run, if there is one."""
         if self.warmed_up:
             return None
         recipe = self.recipe

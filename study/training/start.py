@@ -1,8 +1,7 @@
-"""Where a run's weights come from that does not start from its seed alone: another run, stretched by identity layers."""
+"""The networks of trained runs: to start another run from, stretched by identity layers, and to measure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,19 +13,18 @@ from study.errors import StudyError
 from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
 from study.store import runs as store
+from study.store.files import DamagedError
 from study.store.find import run_of_point
 from study.store.layout import RunFiles
+from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
 
 
 def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
-    """The run that a run with `start_from` starts from: trained to its end, and such as can be stretched so.
+    """Find the trained run that a run with `start_from` starts from.
 
-    Raises
-    ------
-    StudyError
-        It is not there, is not done, has no sound checkpoint, or can't be stretched so.
+    Raises `StudyError` if it is not there, not done, has no sound checkpoint, or cannot be stretched so.
     """
     point = spec.start_from or ""
     found = run_of_point(files.results, point, spec.seed)
@@ -38,27 +36,21 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
 
 
 def final(files: RunFiles) -> dict[str, Any]:
-    """The checkpoint at the end of a run, on the CPU.
-
-    Raises
-    ------
-    StudyError
-        It is not trained to its end, or has no sound checkpoint of its network any more.
-    """
+    """Load the checkpoint at the end of a run, on the CPU. Raises `StudyError` if it is not done or has none."""
     now = store.status(files)
     if now.state == "diverged":
-        raise StudyError(f"{files.run_id} has diverged: there is no network to go by")
+        raise StudyError(f"{files.run_id} has diverged: it has no network to start from or to measure")
     if now.state != "done":
-        raise StudyError(f"{files.run_id} is not trained to its end ({now.state}); train it first with `study sweep`")
+        raise StudyError(f"{files.run_id} is not finished ({now.state}); train it first with `study sweep`")
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
-        raise StudyError(f"{files.run_id} has no sound checkpoint any more; train it again with --mode force")
+        raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with --mode force")
     _check_network(files, state["network"])
     return state
 
 
 def _check_network(files: RunFiles, state: dict[str, Tensor]) -> None:
-    """The state must be of the network that the spec names, for whatever images it was trained on."""
+    """Check that the state is of the network that the spec names, whatever images it was trained on."""
     first, last = next(iter(state.values())), list(state.values())[-1]
     try:
         loaded(store.read_spec(files), state, first.shape[1], last.shape[0])
@@ -67,12 +59,9 @@ def _check_network(files: RunFiles, state: dict[str, Tensor]) -> None:
 
 
 def trained(files: RunFiles, images: Feed) -> Network:
-    """The network of a run that is done, in float32 on the device of the images, in evaluation mode.
+    """Load the network of a finished run, in float32 on the device of the images, in evaluation mode.
 
-    Raises
-    ------
-    StudyError
-        The run is not done, or has no sound checkpoint of its network; the images are not those that it was trained on.
+    Raises `StudyError` if the run is not done, has no sound checkpoint, or was trained on other images.
     """
     spec, state = store.read_spec(files), final(files)
     try:
@@ -83,27 +72,49 @@ def trained(files: RunFiles, images: Feed) -> Network:
         network = loaded(spec, state["network"], images.channels, images.classes)
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
-    return _placed(network, images).eval()
+    return network.placed(images.device).eval()
 
 
 def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:
-    """The network of `spec` that computes what the trained `small` does; BN's new statistics are the training set's."""
-    large = _placed(build(spec, images.channels, images.classes), images)
-    stretch(small, large, _batches(images))
+    """Build the network of `spec` so that it computes what `small` does; new BN has the training set's statistics."""
+    large = build(spec, images.channels, images.classes).placed(images.device)
+    stretch(small, large, (batch for batch, _ in images.every("train")))
     return large.eval()
 
 
 def starting_weights(spec: RunSpec, files: RunFiles, images: Feed) -> dict[str, Tensor]:
-    """The network's state that a run with `start_from` begins with. Raises as `origin` and `trained`."""
+    """Return the state that a run with `start_from` begins with. Raises as `origin` and `trained`."""
     return dict(deeper(trained(origin(spec, files), images), spec, images).state_dict())
 
 
-def _batches(images: Feed) -> Iterator[Tensor]:
-    first = 0
-    for size in images.evaluation_sizes("train"):
-        yield images.in_order("train", torch.tensor(first, device=images.device), size)[0]
-        first += size
+SAMPLE = 100
+"""Fewer images tell little about the mean loss of all."""
 
 
-def _placed(network: Network, images: Feed) -> Network:
-    return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def contradiction(
+    run: RunFiles, split: str, loss: float, images: int | None = None, iteration: int | None = None
+) -> str:
+    """Warn if a network's loss differs from the one that its training recorded; return nothing if it does not.
+
+    `split` is `train`, compared with the clean training loss, or `test`; `loss` is the mean cross-entropy in nats of
+    images that are not augmented, with BN's running statistics; `iteration` is the network's, by default the last.
+    The loss of all images must be within 5 % and 0.01 nats, since its precision may differ. That of some (`images`)
+    must not be three times as large, or small, by more than 0.25 nats.
+    """
+    try:
+        rows = read_table(run.curves).to_pylist()
+    except (FileNotFoundError, DamagedError):
+        return ""  # whoever reads curves reports it
+    name = "train_clean" if split == "train" else "test"
+    losses = {row["iteration"]: row["loss"] for row in rows if row["split"] == name}
+    known = losses.get(max(losses, default=0) if iteration is None else iteration)
+    if known is None or (images is not None and images < SAMPLE):
+        return ""
+    allowed = 0.01 + 0.05 * abs(known) if images is None else 0.25 + 2 * min(loss, known)
+    if abs(loss - known) <= allowed:
+        return ""
+    of = "" if images is None else f" of {images:,} images"
+    return (
+        f"{run.run_id}: its network has a {split} loss of {loss:.4g}{of}, but its training recorded {known:.4g}: checkpoint "
+        "or data are not those of the training, and nothing measured here can be trusted; train it again with --mode force"
+    )

@@ -54,7 +54,7 @@ def bombs(marker: Path, told: dict[str, Any]) -> list[bytes]:
 @pytest.mark.parametrize("kind", range(4))
 def test_a_bomb_goes_off_where_it_is_unpickled_and_not_as_a_checkpoint(marker: Path, kind: int) -> None:
     content = bombs(marker, {})[kind]
-    with pytest.raises(ValueError, match="it is no checkpoint"):
+    with pytest.raises(ValueError, match="it is not a checkpoint"):
         checkpoint.load_tensors(content, torch.device("cpu"))
     assert not marker.exists()
     if kind < 2:

@@ -63,7 +63,7 @@ def test_a_file_that_vanishes_in_mid_run_spoils_no_curve(
     if status(run).state == "done":
         assert whole.curves_of(folder) == undisturbed.curves
     again, lost = warm.run(folder, *WORDS), _lost(name)
-    if "has no sound checkpoint any more" in again.err:  # said, and how to have it again
+    if "has no sound checkpoint" in again.err:  # said, and how to have it again
         assert name == "checkpoint-*" and again.code == 2 and "--mode force" in again.err
         again, lost = warm.run(folder, *WORDS, "--mode", "force"), r"/attempts\.parquet has other rows"  # done twice
     assert again.code == 0, again

@@ -151,8 +151,8 @@ def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
     for run, depth, message in [
         ("plain-9", 14, "no run 'plain-9' under"),
         (name, 15, "--depth: depth: 15 is not 6n"),
-        (name, 14, f"{name} has no sound checkpoint any more"),
-        (trained[1].run_id, 14, f"{trained[1].run_id} is not trained to its end"),
+        (name, 14, f"{name} has no sound checkpoint"),
+        (trained[1].run_id, 14, f"{trained[1].run_id} is not finished"),
     ]:
         with pytest.raises(StudyError, match=f"^{message}") as caught:
             embed(run, depth, tmp_path / "results", tmp_path / "data", torch.device("cpu"))
@@ -209,4 +209,4 @@ def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, train
     folders = [run.folder for run in files]
     outcomes = work(folders, Session(tmp_path / "data"))
     assert [outcomes[run.run_id] for run in files] == ["failed", "done"]
-    assert "has no sound checkpoint any more" in files[0].failed.read_text()
+    assert "has no sound checkpoint" in files[0].failed.read_text()

@@ -8,13 +8,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.networks import shape
 from study.networks.network import build, structure
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
 PRE = {"data": "cifar10", "recipe": "he2016_cifar", "block": "bottleneck", "order": "pre", "shortcut": "projection"}
 
 
-@pytest.mark.parametrize("depth, parameters", [(164, 1_703_258), (1001, 10_327_706)])
+@pytest.mark.parametrize("depth, parameters", [(164, 1_703_258), slow(1001, 10_327_706)])
 def test_they_have_the_parameters_of_the_authors_code(depth, parameters):
     spec = make_spec(**PRE, depth=depth)
     with torch.device("meta"):
@@ -48,7 +48,7 @@ def authors(weights, blocks, images):
     return activated(x).mean((2, 3)) @ weights["head"].T + weights["bias"]
 
 
-@pytest.mark.parametrize("depth", [11, 29])
+@pytest.mark.parametrize("depth", [11, slow(29)])
 def test_the_logits_are_those_of_the_authors_network(depth):
     network = build(make_spec(**PRE, depth=depth), 3, 10).double().eval()
     random_bn(network)

@@ -72,6 +72,7 @@ def test_the_numbers_are_the_built_networks(words):
     assert sum(map(int, rows)) == built
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_says_what_is_wrong(tmp_path: Path):
     code, out, _ = study(tmp_path, "describe", "network=residual", "depth=56", "shortcut=B")
     assert code == 0 and "855,770 parameters" in out

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
-from study.networks.memory import activations, needed, parts
+from study.networks.shape import activations, needed, parts
 from study.training.feeds.images import Images
 from study.training.program import Program
-from tests.helpers import make_spec, tiny_images
+from tests.helpers import make_spec, slow, tiny_images
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar", "recipe__batch_size": 8, "recipe__bn_groups": 1}
 IMAGENET = {**CIFAR, "family": "imagenet", "depth": 18, "stem": "imagenet"}
@@ -47,24 +47,24 @@ def saved(spec: RunSpec, size: int) -> int:
         ({**CIFAR, "network": "plain", "depth": 20}, 32),
         ({**CIFAR, "depth": 20}, 32),
         ({**CIFAR, "depth": 20, "precision": "bf16"}, 32),
-        ({**CIFAR, "depth": 20, "shortcut": "C"}, 32),
-        ({**CIFAR, "family": "imagenet", "depth": 18, "stem": "cifar", "shortcut": "B"}, 32),
+        slow({**CIFAR, "depth": 20, "shortcut": "C"}, 32),
+        slow({**CIFAR, "family": "imagenet", "depth": 18, "stem": "cifar", "shortcut": "B"}, 32),
         ({**CIFAR, "depth": 20, "order": "pre"}, 32),
-        ({**CIFAR, "depth": 20, "order": "relu_only_pre"}, 32),
+        slow({**CIFAR, "depth": 20, "order": "relu_only_pre"}, 32),
         ({**CIFAR, "depth": 20, "order": "bn_after_add"}, 32),
-        ({**CIFAR, "depth": 20, "order": "relu_before_add"}, 32),
+        slow({**CIFAR, "depth": 20, "order": "relu_before_add"}, 32),
         ({**CIFAR, "depth": 29, "block": "bottleneck"}, 32),
-        ({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "precision": "bf16"}, 32),
+        slow({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "precision": "bf16"}, 32),
         ({**CIFAR, "depth": 29, "block": "bottleneck", "order": "pre", "shortcut": "projection"}, 32),
         ({**CIFAR, "depth": 20, "block": "single"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "scaled"}, 32),
-        ({**CIFAR, "depth": 20, "shortcut": "shortcut_gate"}, 32),
+        slow({**CIFAR, "depth": 20, "shortcut": "shortcut_gate"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "exclusive_gate"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "dropout"}, 32),
         ({**CIFAR, "network": "plain", "family": "vgg", "depth": 19, "stem": "cifar"}, 32),
-        ({**IMAGENET, "depth": 50}, 64),
+        slow({**IMAGENET, "depth": 50}, 64),
         (IMAGENET, 64),
-        ({**IMAGENET, "precision": "bf16", "shortcut": "B"}, 64),
+        slow({**IMAGENET, "precision": "bf16", "shortcut": "B"}, 64),
     ],
 )
 def test_the_estimate_is_what_autograd_keeps(fields: dict[str, object], size: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from study.networks.network import build, structure
-from tests.helpers import long, make_spec
+from tests.helpers import long, make_spec, slow
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
 
@@ -53,7 +53,7 @@ def torchvisions(name, network, **options):
     return theirs
 
 
-@pytest.mark.parametrize("depth", [18, long(34), 50, long(101), long(152)])
+@pytest.mark.parametrize("depth", [18, slow(50), long(34), long(101), long(152)])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     stride = {"stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
@@ -70,6 +70,7 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
         torch.testing.assert_close(value, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride_moved():
     ours = drawn(make_spec(**CIFAR, family="imagenet", shortcut="B", depth=50), 1000, torch.float64).eval()
     theirs = torchvisions("resnet50", ours).eval()
@@ -80,7 +81,7 @@ def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride
         torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("depth", [11, long(19)])
+@pytest.mark.parametrize("depth", [slow(11), long(19)])
 def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth):
     ours = drawn(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 10).eval()
     theirs = torchvisions(f"vgg{depth}_bn", ours, num_classes=10, init_weights=False).eval()
@@ -88,25 +89,6 @@ def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth)
     with torch.no_grad():
         expected = theirs(images)
         torch.testing.assert_close(ours(images), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
-
-
-def test_a_vgg_for_small_images_ends_in_one_linear_layer_on_the_pooled_maps():
-    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=19, stem="cifar"), 3, 10).eval()
-    x = images = torch.randn(2, 3, 32, 32)
-    for stage in ours.stages:
-        x = stage(x)
-    assert x.shape == (2, 512, 1, 1)
-    torch.testing.assert_close(ours(images), x.flatten(1) @ ours.head.weight.T + ours.head.bias)
-    assert ours(torch.randn(2, 3, 8, 8)).shape == (2, 10)  # five halvings of eight pixels
-
-
-def test_twins_have_the_same_state_and_differ_in_what_they_compute():
-    plain = build(make_spec(**CIFAR, network="plain", depth=14), 3, 10).eval()
-    residual = build(make_spec(**CIFAR, network="residual", depth=14), 3, 10).eval()
-    shapes = [[(name, value.shape) for name, value in net.state_dict().items()] for net in (plain, residual)]
-    assert shapes[0] == shapes[1]
-    images = torch.randn(2, 3, 16, 16)
-    assert not torch.allclose(plain(images), residual(images))
 
 
 def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
@@ -119,19 +101,7 @@ def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
     assert torch.equal(plain(images), residual(images))
 
 
-def test_a_residual_network_whose_branches_are_zero_is_its_stem_pooled():
-    network = build(make_spec(**CIFAR, network="residual", depth=20), 3, 10).double()
-    with torch.no_grad():
-        for stage in network.stages:
-            for block in stage:
-                block.bn2.weight.zero_()
-        images = torch.randn(4, 3, 16, 16).double()
-        stem = network.stem(images)[:, :, ::4, ::4].mean((2, 3))
-        expected = stem @ network.head.weight[:, :16].T + network.head.bias
-        torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("width", [1, 4])
 @pytest.mark.parametrize("family, maps", [({"depth": 8}, (16, 32, 64)), (
     {"depth": 18, "family": "imagenet", "stem": "cifar"}, (64, 128, 256, 512),
 )], ids=["cifar", "imagenet"])  # fmt: skip
@@ -143,6 +113,7 @@ def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
     assert network.head.in_features == width * maps[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem, sizes", [("cifar", [32, 16, 8, 4]), ("imagenet", [8, 4, 2, 1])])
 def test_the_stages_have_the_papers_resolutions(stem, sizes):
     network = build(make_spec(**CIFAR, family="imagenet", depth=18, stem=stem), 3, 10)
@@ -154,11 +125,11 @@ def test_the_stages_have_the_papers_resolutions(stem, sizes):
 
 
 @pytest.mark.parametrize("fields", [
-    {"network": "plain"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"},
-    {"shortcut": "scaled"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0},
-    {"shortcut": "shortcut_gate", "gate_bias": -1.0}, {"order": "bn_after_add"}, {"order": "relu_before_add"},
-    {"order": "relu_only_pre"}, {"order": "pre"}, {"block": "bottleneck", "depth": 11}, {"block": "single"},
-    {"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"},
+    {"network": "plain"}, {"shortcut": "A"}, slow({"shortcut": "B"}), slow({"shortcut": "C"}),
+    slow({"shortcut": "scaled"}), slow({"shortcut": "exclusive_gate", "gate_bias": -1.0}),
+    slow({"shortcut": "shortcut_gate", "gate_bias": -1.0}), {"order": "bn_after_add"}, slow({"order": "relu_before_add"}),
+    slow({"order": "relu_only_pre"}), {"order": "pre"}, slow({"block": "bottleneck", "depth": 11}), {"block": "single"},
+    slow({"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"}),
 ], ids=str)  # fmt: skip
 def test_gradients_agree_with_finite_differences(fields):
     network = build(make_spec(**CIFAR | {"depth": 8} | fields), 1, 2).double().eval()
@@ -174,10 +145,3 @@ def test_gradients_agree_with_finite_differences(fields):
         return torch.func.functional_call(network, state, (images,))
 
     assert torch.autograd.gradcheck(output, (images, *(inputs[name] for name in chosen)), eps=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
-def test_every_parameter_has_a_gradient(mode):
-    network = build(make_spec(**CIFAR, depth=14, shortcut="B"), 3, 10).train(mode)
-    network(torch.randn(8, 3, 16, 16)).logsumexp(1).sum().backward()
-    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []

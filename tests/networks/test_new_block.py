@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import study
 
 PACKAGE = Path(study.__file__).parent
@@ -33,6 +35,7 @@ def block_of(mark: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     package = tmp_path / "study"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.config.registry import ORDERS
 from study.networks.blocks import Block
-from study.networks.network import ResNet, build
+from study.networks.network import build
 from study.networks.orders import Steps, original, pre
 from tests.helpers import make_spec
 from tests.networks.test_network import random_bn
@@ -68,10 +68,6 @@ def reference(network, order, x):
     return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
 
 
-def test_every_order_has_a_formula_here():
-    assert FORMULAS.keys() == ORDERS.keys()
-
-
 @pytest.mark.parametrize("shortcut", ["A", "B", "projection"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_network_computes_its_formula(order, shortcut):
@@ -82,7 +78,7 @@ def test_a_network_computes_its_formula(order, shortcut):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
+@pytest.mark.parametrize("block, depth", [("basic", 8), ("bottleneck", 11)])
 def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, depth):
     network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10)
     images = torch.randn(4, 3, 16, 16)
@@ -92,61 +88,8 @@ def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, dep
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("block, depth", [("basic", 14), ("bottleneck", 20), ("single", 8)])
-def test_with_branches_of_zero_a_network_is_its_identity_path(order, block, depth):
-    network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10).double().eval()
-    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
-    x = network.stem(images)
-    with torch.no_grad():
-        for _, b in network.blocks():
-            getattr(b, b.names("conv")[-1]).weight.zero_()
-            assert not b.branch(x).any()  # also in a BN that follows: it is as at the start
-            x = b.shortcut(x)
-            if order == "bn_after_add":
-                x = x / (1 + 1e-5) ** 0.5  # the BN that is in the way of the identity
-        if order == "pre":
-            x = x / (1 + 1e-5) ** 0.5
-        expected = x.mean((2, 3)) @ network.head.weight.T + network.head.bias
-        torch.testing.assert_close(network(images), expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_a_network_without_additions_is_the_same_chain_in_every_order(order):
-    spec = make_spec(**CIFAR, network="plain", depth=14)
-    plain = build(spec, 3, 10).double().eval()
-    random_bn(plain)
-    other = ResNet(spec.model_copy(update={"order": order}), 3, 10).double().eval()
-    convs = [[m for m in net.modules() if isinstance(m, torch.nn.Conv2d)] for net in (plain, other)]
-    for ours, theirs in zip(*convs, strict=True):
-        theirs.load_state_dict(ours.state_dict())
-    for ours, theirs in zip(chain_of_bn(plain, "original"), chain_of_bn(other, order), strict=True):
-        theirs.load_state_dict(ours.state_dict())
-    other.head.load_state_dict(plain.head.state_dict())
-    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
-    torch.testing.assert_close(plain(images), other(images), rtol=0, atol=1e-12)
-
-
-def chain_of_bn(network, order):
-    """The BN layers in the order of the data's way."""
-    seen = []
-    hooks = [
-        module.register_forward_hook(lambda module, given, out: seen.append(module))
-        for module in network.modules()
-        if isinstance(module, torch.nn.BatchNorm2d)
-    ]
-    network(torch.randn(2, 3, 16, 16, dtype=torch.float64))
-    for hook in hooks:
-        hook.remove()
-    return seen
-
-
 def test_steps_are_those_of_the_figure():
     assert original(2) == Steps("CBRCB", "R")
     assert original(3) == Steps("CBRCBRCB", "R")
     assert pre(2) == Steps("BRCBRC", "")
     assert pre(2).before == "BR"
-
-
-def test_a_plain_network_has_one_order():
-    assert make_spec(network="plain", order="pre") == make_spec(network="plain")

@@ -31,12 +31,6 @@ class ByData(BasicBlock):
             self.conv2.weight[0] = 0
 
 
-class Orthogonal(BasicBlock):
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.apply(lambda module: nn.init.orthogonal_(module.weight) if isinstance(module, nn.Conv2d) else None)
-
-
 class Early(BasicBlock):
     """Sets weights before they are anybody's, and another parameter for the one that was there."""
 
@@ -64,7 +58,6 @@ class Beside(BasicBlock):
 OWN = {
     ZeroGamma: ["bn2.weight"],
     ByData: ["bn1.bias", "bn2.running_mean", "conv1.weight", "conv2.weight"],
-    Orthogonal: ["conv1.weight", "conv2.weight"],
     Early: ["conv1.weight", "conv2.weight"],
     Beside: ["gate.bias", "scale"],
 }
@@ -102,9 +95,6 @@ def test_the_values_are_those_that_were_set(kind):
         if kind is ByData:
             assert block.bn1.bias.eq(0.25).all() and block.bn2.running_mean.eq(0.5).all()
             assert not block.conv2.weight[0].any() and block.conv2.weight[1:].all()
-        if kind is Orthogonal:
-            flat = block.conv2.weight.flatten(1)
-            torch.testing.assert_close(flat @ flat.T, torch.eye(len(flat)), rtol=0, atol=1e-5)
         if kind is Beside:
             assert block.gate.bias.eq(-3).all() and block.gate.weight.std() > 0.1
 

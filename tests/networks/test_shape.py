@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from study.config.registry import ORDERS
 from study.networks import shape
 from study.networks.network import structure
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
 IMAGENET = CIFAR | {"family": "imagenet", "network": "residual", "shortcut": "B"}
@@ -30,7 +30,7 @@ def empty(spec, channels=3, classes=10):
 
 
 @pytest.mark.parametrize("network", ["plain", "residual"])
-@pytest.mark.parametrize("depth", PARAMETERS)
+@pytest.mark.parametrize("depth", [*list(PARAMETERS)[:-1], slow(1202)])
 def test_cifar_networks_have_the_papers_parameters(network, depth):
     spec = make_spec(**CIFAR, network=network, depth=depth)
     assert counted(empty(spec)) == shape.parameters(spec) == PARAMETERS[depth]
@@ -52,19 +52,13 @@ def test_cifar_networks_have_the_papers_multiply_adds(depth, millions):
         assert round(shape.macs(spec) / 1e6, 1) == millions
 
 
-@pytest.mark.parametrize("depth, millions", [(18, 555), (34, 1159)])
-def test_imagenet_networks_on_small_images_have_the_papers_multiply_adds(depth, millions):
-    spec = make_spec(**IMAGENET, stem="cifar", depth=depth)  # with option B
-    assert int(shape.macs(spec) / 1e6) == millions
-
-
 @pytest.mark.parametrize("depth, billions", [(18, 1.8), (34, 3.6), (50, 3.8), (101, 7.6), (152, 11.3)])
 def test_imagenet_networks_have_the_papers_multiply_adds(depth, billions):
     spec = make_spec(**IMAGENET, depth=depth)
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(billions, abs=0.08)
 
 
-@pytest.mark.parametrize("depth", [164, 1001])
+@pytest.mark.parametrize("depth", [164, slow(1001)])
 def test_bottleneck_networks_of_the_cifar_family_have_the_parameters_of_the_closed_form(depth):
     n = (depth - 2) // 9
     parameters = 3 * 16 * 9 + 2 * 16
@@ -114,9 +108,9 @@ FAMILIES = [
 
 
 IMAGES = [(32, 3, 10), (28, 1, 7), (8, 1, 10), (9, 3, 2)]
-"""Size, channels, classes. Each kind of network of each family is always tried with one of them, in turns."""
+"""Size, channels, classes. Each kind of network and each family is in a fast case."""
 COUNTED = [
-    pytest.param(network, family, *images, marks=() if (i + j + k) % len(IMAGES) == 0 else pytest.mark.long)
+    pytest.param(network, family, *images, marks=() if (i + j + k) % (3 * len(IMAGES)) == 0 else pytest.mark.slow)
     for i, network in enumerate(NETWORKS)
     for j, family in enumerate(FAMILIES)
     for k, images in enumerate(IMAGES)
@@ -131,13 +125,6 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         built.eval()(torch.empty(1, channels, size, size, device="meta"))
     assert counter.get_total_flops() == 2 * shape.macs(spec, channels, classes, size)
-
-
-@pytest.mark.parametrize("depth", [11, 13, 16, 19])
-@pytest.mark.parametrize("stem, size", [("cifar", 32), ("cifar", 20), ("imagenet", 224)])
-def test_counts_of_a_vgg_agree_with_pytorch(depth, stem, size):
-    spec = make_spec(**CIFAR, network="plain", family="vgg", depth=depth, stem=stem)
-    test_counts_agree_with_pytorch({}, spec.model_dump(include={"network", "family", "depth", "stem"}), size, 3, 10)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)

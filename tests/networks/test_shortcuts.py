@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from study.networks.network import build
-from study.networks.noise import kept
 from study.networks.shortcuts import (
     Dropout,
     ExclusiveGate,
     Scaled,
     ShortcutGate,
     ZeroPad,
+    dropout_mask,
     option_a,
     option_b,
     option_c,
@@ -57,13 +57,6 @@ def test_where_the_shape_changes_it_follows_the_block(option, maps, stride, kind
     assert shortcut(torch.randn(2, 4, size, size)).shape == expected
 
 
-def test_a_has_no_parameters_and_a_projection_is_a_1x1_convolution_with_bn():
-    assert not list(option_a(4, 8, 2).parameters())
-    conv, bn = option_b(4, 8, 2)
-    assert (conv.kernel_size, conv.stride, conv.bias) == ((1, 1), (2, 2), None)
-    assert bn.num_features == 8
-
-
 @pytest.mark.parametrize("maps, stride", [(4, 1), (8, 2)])
 def test_constant_scaling_scales_both(maps, stride):
     x, branch = torch.randn(2, 4, 6, 6), torch.randn(2, maps, 6 // stride, 6 // stride)
@@ -105,19 +98,6 @@ def test_dropout_keeps_its_share_and_the_mean(share):
     assert shortcut.eval()(torch.ones(1, 16, 8, 8)).eq(1).all()
 
 
-def test_dropout_differs_between_layers_images_and_places_and_is_the_same_for_the_same_keys():
-    network = build(make_spec(data="cifar10", depth=14, shortcut="dropout"), 3, 10)
-    drops = [m for m in network.modules() if isinstance(m, Dropout)]
-    assert len({m.salt for m in drops}) == len(drops) == 6
-    keys = torch.tensor([3, 4])
-    masks = [kept(keys, m.salt, (16, 8, 8), 0.5).flatten(1) for m in drops]
-    flat = torch.cat(masks).float() - 0.5
-    agreement = (flat @ flat.T / flat.shape[1] * 4).fill_diagonal_(0).abs()
-    assert agreement.max() < 6 / flat.shape[1] ** 0.5  # as of coins thrown apart
-    assert torch.equal(masks[0], kept(keys.clone(), drops[0].salt, (16, 8, 8), 0.5).flatten(1))
-    assert torch.equal(masks[0][1:], kept(keys[1:], drops[0].salt, (16, 8, 8), 0.5).flatten(1))
-
-
 def mixed(x):
     """The hash "lowbias32" on Python's numbers."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
@@ -127,15 +107,10 @@ def mixed(x):
 
 def test_a_mask_is_a_hash_of_key_layer_and_place():
     keys, salt, dropout = [1, 2**31 - 2], 0x5EED, 0.3
-    mask = kept(torch.tensor(keys), salt, (2, 3, 4), dropout)
+    mask = dropout_mask(torch.tensor(keys), salt, (2, 3, 4), dropout)
     for n, key in enumerate(keys):
         image = mixed(key ^ mixed(salt))
         for place in range(24):
             row, column, channel = place // 8, place // 2 % 4, place % 2
             number = mixed((image + place * 0x9E3779B9) & 0xFFFFFFFF) & 0x7FFFFFFF
             assert mask[n, channel, row, column].item() == (number >= int(dropout * 2**31))
-
-
-def test_dropout_says_what_it_lacks():
-    with pytest.raises(ValueError, match="set_keys"):
-        Dropout(4, 4, 1, 0.5)(torch.randn(1, 4, 2, 2))

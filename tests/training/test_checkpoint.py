@@ -65,10 +65,6 @@ def test_another_runs_checkpoint_is_not_taken(tmp_path: Path) -> None:
     assert checkpoint.load_newest(other, CPU) is None
 
 
-def test_none_at_all(tmp_path: Path) -> None:
-    assert checkpoint.load_newest(RunFiles(tmp_path), CPU) is None
-
-
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     import hashlib
     import pickle

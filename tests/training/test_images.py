@@ -29,27 +29,11 @@ def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror() -> None
     assert images.shape == (3, 3, 8, 8) and images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_middle_crop_is_the_evaluation_image() -> None:
-    images = Images(tiny_images(), torch.device("cpu"))
-    count = len(images)
-    middle = draws(list(range(count)), [2] * count, [2] * count, [False] * count)
-    batch, labels = images.batch(middle, 2)
-    evaluated, their_labels = images.in_order("train", torch.tensor(0), count)
-    assert torch.equal(batch, evaluated)
-    assert torch.equal(labels, their_labels)
-
-
 def test_an_evaluation_takes_every_image_once_whatever_the_ranks() -> None:
     images = Images(tiny_images(train=1200), torch.device("cpu"))
     assert images.evaluation_sizes("train") == [500, 500, 200]
     assert images.evaluation_sizes("train", 0, 2) + images.evaluation_sizes("train", 1, 2) == [500, 200, 500]
     assert images.evaluation_sizes("test", 1, 2) == []
-
-
-def test_the_training_images_have_zero_mean_at_each_pixel() -> None:
-    images = Images(tiny_images(train=1200, channels=3), torch.device("cpu"))
-    whole, _ = images.in_order("train", torch.tensor(0), 1200)
-    assert whole.mean(0).abs().max() < 1e-5
 
 
 def test_the_mean_may_be_that_of_each_channel() -> None:

@@ -32,36 +32,11 @@ def test_a_window_holds_what_its_steps_would_draw_alone(size: int, batch: int) -
         iteration += len(window.image)
 
 
-def test_crops_and_mirrors_cover_their_range() -> None:
-    draws = Samples(seed=1, size=5000, batch_size=5000, pad=4, flip=True).window(0)
-    for offset in (draws.top, draws.left):
-        assert set(offset.unique().tolist()) == set(range(9))
-    assert 0.45 < draws.mirror.float().mean() < 0.55
-    assert not torch.equal(draws.top, draws.left)
-
-
-def test_no_padding_and_no_flip_draw_nothing() -> None:
-    draws = Samples(seed=1, size=50, batch_size=50, pad=0, flip=False).window(0)
-    assert not draws.top.any() and not draws.left.any() and not draws.mirror.any()
-
-
-def test_flip_does_not_change_the_other_draws() -> None:
-    a, b = (Samples(seed=1, size=50, batch_size=50, pad=2, flip=flip).window(0) for flip in (True, False))
-    assert torch.equal(a.image, b.image) and torch.equal(a.top, b.top)
-    assert torch.equal(a.key, b.key)
-
-
 def test_every_sample_has_a_key_of_its_own() -> None:
     samples = Samples(seed=1, size=500, batch_size=500, pad=2, flip=True)
     keys = torch.cat([samples.window(i).key for i in range(2)])
     assert keys.dtype == torch.int64 and keys.min() >= 0 and 2**30 < keys.max() < 2**31
     assert len(keys.unique()) == 1000
-
-
-def test_seeds_and_epochs_differ() -> None:
-    first, other = Samples(0, 100, 100, 0, False), Samples(1, 100, 100, 0, False)
-    assert not torch.equal(first.window(0).image, other.window(0).image)
-    assert not torch.equal(first.window(0).image, first.window(1).image)
 
 
 def test_the_draws_of_seed_0_are_pinned() -> None:

@@ -33,14 +33,6 @@ def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent() -> Non
     assert rates(schedule, 500) == [0.1]
 
 
-def test_a_warm_up_that_never_ends_is_said_aloud() -> None:
-    schedule = Schedule(make_spec(data="cifar10", depth=110, recipe="he2015_cifar"))
-    schedule.observe(90.0)
-    assert rates(schedule, 60_000) == [0.01]
-    warning = schedule.warning()
-    assert warning is not None and "never ended" in warning and "80 %" in warning
-
-
 PLATEAU = {"recipe__schedule": "plateau", "recipe__milestones": [], "recipe__learning_rate": 0.1}
 
 
@@ -88,7 +80,3 @@ def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none() -> Non
     old.restore({"warmed_up": True})
     assert second.observe_evaluation(20, 50.0) and not old.observe_evaluation(20, 50.0)
     assert second.plateau is not None and second.plateau.state() == {"best": 50.0, "stale": 0, "drops": 1}
-
-
-def test_shallower_networks_do_not_warm_up() -> None:
-    assert rates(Schedule(make_spec(data="cifar10", depth=56, recipe="he2015_cifar")), 0) == [0.1]

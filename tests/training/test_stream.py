@@ -15,17 +15,14 @@ from PIL import Image
 
 from study import data
 from study.config.run import RunSpec
-from study.data import ImageFiles
-from study.data.crops import choices, cut, random_crop
+from study.data import ImageFiles, decode
+from study.data.stream import choices, cut, random_crop
 from study.errors import StudyError
-from study.store.runs import status
-from study.training.engine import Eager, engine
 from study.training.feeds import decoding
 from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Draws, Samples
 from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
-from study.training.program import Program
 from study.training.ranks import Ranks
 from study.training.session import Session, Tuning
 from tests.helpers import make_folder, make_spec, open_run, points, read_rows
@@ -91,27 +88,12 @@ def test_a_batch_is_made_of_its_keys_and_nothing_else(files: ImageFiles) -> None
     assert 0 < seen < 32
 
 
-def test_a_mirrored_sample_is_the_flip_of_the_same_sample(files: ImageFiles) -> None:
-    mirrored = batches(files, 1, recipe__mean="channel")[0]
-    straight = batches(files, 1, recipe__mean="channel", recipe__flip=False)[0]
-    flips = mirrored[0].mirror
-    assert torch.equal(torch.where(flips[:, None, None, None], mirrored[1].flip(3), mirrored[1]), straight[1])
-    assert flips.any() and not flips.all()
-
-
 def test_neither_colour_nor_scales_unless_asked_for(files: ImageFiles) -> None:
     plain = batches(files, 1, recipe__colour="none", recipe__scales=None, recipe__flip=False)[0]
     for i, number in enumerate(plain[0].image.tolist()):
         pixels = cut(files.path("train", number), random_crop(choices(int(plain[0].key[i])), (16, 16), 16))
         expected = (pixels - files.statistics.pixel_mean) / 255
         np.testing.assert_allclose(plain[1][i].permute(1, 2, 0).numpy(), expected, atol=1e-6)
-
-
-def test_the_mean_is_of_each_pixel_or_of_each_channel(files: ImageFiles) -> None:
-    (_, pixel, _), (_, channel, _) = (batches(files, 1, recipe__mean=mean)[0] for mean in ("pixel", "channel"))
-    mean = files.statistics.pixel_mean
-    difference = torch.from_numpy((mean - mean.mean((0, 1))) / 255).permute(2, 0, 1).float()
-    torch.testing.assert_close(channel - pixel, difference.expand(8, -1, -1, -1), atol=1e-6, rtol=0)
 
 
 def test_the_number_of_processes_changes_nothing(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,14 +110,6 @@ def test_ranks_decode_their_own_parts(files: ImageFiles) -> None:
     for step in range(3):
         for place in range(4):
             assert torch.equal(whole[4 * step + place], shares[place // 2][2 * step + place % 2])
-
-
-def test_batches_that_are_taken_out_of_order_are_noticed(files: ImageFiles) -> None:
-    samples = Samples(3, 12, 8, 0, True)
-    stream = Stream(files, spec().recipe, CPU)
-    stream.expect(samples, 0)
-    with pytest.raises(AssertionError, match="another order"):
-        stream.batch(Draws(*(part[1] for part in samples.window(0))), 0)
 
 
 def evaluated(stream: Feed, split: str, rank: int = 0, ranks: int = 1) -> tuple[torch.Tensor, list[int]]:
@@ -180,34 +154,6 @@ def test_images_are_had_by_their_numbers_too(files: ImageFiles, workers: int) ->
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
 
 
-@pytest.mark.usefixtures("_small_batches")
-@pytest.mark.parametrize("workers", [0, 1])
-def test_batches_by_their_numbers_share_their_processes(
-    workers: int, files: ImageFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stream, started = Stream(files, spec().recipe, CPU, workers=workers), []
-    decoded = decoding.decoded
-    monkeypatch.setattr(
-        "study.training.feeds.stream.decoded", lambda *args, **more: started.append(1) or decoded(*args, **more)
-    )
-    numbers = [torch.tensor(part) for part in ([7, 0, 11], [3], [1, 2, 4, 5, 6])]
-    batches = list(stream.batches("train", numbers))
-    assert len(started) == 1
-    for number, (images, labels) in zip(numbers, batches, strict=True):
-        alone = stream.at("train", number)
-        assert torch.equal(images, alone[0]) and torch.equal(labels, alone[1])
-
-
-@pytest.mark.usefixtures("_small_batches")
-def test_an_evaluation_that_was_cut_short_begins_anew(files: ImageFiles) -> None:
-    stream = Stream(files, spec().recipe, CPU)
-    whole, _ = evaluated(stream, "test")
-    stream.in_order("train", torch.tensor(0), 5)
-    stream.in_order("test", torch.tensor(0), 5)
-    again, _ = evaluated(stream, "test")
-    assert torch.equal(whole, again)
-
-
 def test_the_training_images_evaluated_are_a_fixed_sample(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
@@ -247,22 +193,6 @@ def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(
     assert points(train(tmp_path / "parts", files, decoders=1)) == whole
 
 
-def test_lanes_of_a_pack_have_streams_of_their_own(files: ImageFiles, tmp_path: Path) -> None:
-    specs = [spec(seed=seed) for seed in (0, 1)]
-    alone = [points(train(tmp_path / "alone", files, seed=seed)) for seed in (0, 1)]
-    pack = [(run, open_run(tmp_path / "pack", run)) for run in specs]
-    train_pack(pack, files, Session(tuning=Tuning(decoders=1)))
-    assert [points(opened) for _, opened in pack] == alone
-
-
-def test_a_network_learns_the_colours_of_a_folder(tmp_path: Path) -> None:
-    make_folder(tmp_path / "toy", train=30, test=15)
-    fields = {"recipe__iterations": 30, "recipe__evaluate_every": 30, "recipe__batch_size": 15}
-    opened = train(tmp_path, load(tmp_path), recipe__learning_rate=0.05, **fields)
-    last = {row["split"]: row["error"] for row in read_rows(opened.curves)}
-    assert status(opened).state == "done" and last["train_clean"] < 20 and last["test"] < 35
-
-
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("decoders", [0, 2])
 def test_an_unreadable_image_is_one_line_that_names_it(
@@ -291,7 +221,7 @@ def test_processes_that_stand_still_are_given_up(
     files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
-    monkeypatch.setattr(decoding, "STALLED", 0.3)
+    monkeypatch.setattr(decode, "STALLED", 0.3)
     with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
         train(tmp_path, files, decoders=1)
 
@@ -335,9 +265,3 @@ def children() -> set[int]:
         if parent == os.getpid():
             found.add(int(process.name))
     return found
-
-
-def test_streamed_batches_are_not_recorded_in_a_graph(files: ImageFiles) -> None:
-    program = Program(spec(), Stream(files, spec().recipe, CPU))
-    program.images.device = torch.device("cuda")
-    assert isinstance(engine([program], Tuning()), Eager)

@@ -15,7 +15,6 @@ from study import data
 from study.data import ImageFiles
 from study.errors import StudyError
 from study.networks.network import build
-from study.training.feeds.feed import Feed
 from study.training.feeds.images import Images
 from study.training.feeds.stream import Stream
 from study.training.feeds.views import five_crops, multi_scale, ten_crop
@@ -96,13 +95,6 @@ def test_ten_crops_of_streamed_images_are_of_the_middle_square(
     assert dict(ten_crop(network, stream)) == pytest.approx(expected(torch.stack(scores), labels), rel=1e-4)
 
 
-def test_at_its_own_size_the_fully_convolutional_test_is_the_plain_one(network: nn.Module) -> None:
-    feed = resident()
-    images, labels = feed.in_order("test", torch.tensor(0), 20)
-    plain = expected(scored(network, images), labels)
-    assert dict(multi_scale(network, feed, sides=[16])) == pytest.approx(plain, rel=1e-4)
-
-
 def test_scales_are_averaged_over_whole_images(network: nn.Module, stream: Stream) -> None:
     total = torch.zeros(9, 3)
     for side in (32, 40):  # no image is twice as large, and so decoded at half its size
@@ -115,26 +107,6 @@ def test_scales_are_averaged_over_whole_images(network: nn.Module, stream: Strea
             total[i] += scored(network, torch.from_numpy(inputs).float().permute(2, 0, 1)[None])[0] / 2
     found = dict(multi_scale(network, stream, sides=[32, 40]))
     assert found == pytest.approx(expected(total, stream._labels["test"]), rel=1e-3)
-
-
-def test_images_of_one_size_pass_together_and_the_order_is_kept(network: nn.Module, stream: Stream) -> None:
-    numbers = torch.cat([part for part, _, _ in stream.views("test", 20, False)])
-    labels = torch.cat([part for _, _, part in stream.views("test", 20, False)])
-    assert sorted(numbers.tolist()) == list(range(9))
-    assert torch.equal(labels, stream._labels["test"][numbers])
-
-
-def test_the_default_scales_are_the_papers(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed, seen = resident(), []
-    feed.native = (224, 224)
-    monkeypatch.setattr(feed, "views", lambda split, side, square: seen.append((split, side, square)) or [])
-    multi_scale(network, feed, "train")
-    assert seen == [("train", side, False) for side in (224, 256, 384, 480, 640)]
-
-
-def test_small_images_are_scaled_too(network: nn.Module) -> None:
-    found = dict(multi_scale(network, resident()))
-    assert 0 < found["loss"] < 10 and found != dict(multi_scale(network, resident(), sides=[16]))
 
 
 def test_the_network_is_tested_in_evaluation_mode_and_left_in_the_mode_it_was_in(network: nn.Module) -> None:
@@ -167,10 +139,3 @@ def test_top_5_error_counts_labels_beyond_the_fifth(network: nn.Module) -> None:
 def test_crops_that_are_no_smaller_are_refused(network: nn.Module, options: dict[str, int]) -> None:
     with pytest.raises(StudyError, match=r"needs crops smaller than the images, not \d+ of \d+ pixels"):
         ten_crop(network, resident(), **options)
-
-
-def test_without_scales_there_are_no_ten_crops(network: nn.Module, stream: Stream) -> None:
-    recipe = make_spec(**STREAM | {"recipe__scales": None}).recipe
-    feed: Feed = Stream(stream.data, recipe, CPU)
-    with pytest.raises(StudyError, match=r"set recipe.scales"):
-        ten_crop(network, feed)

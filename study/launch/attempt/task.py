@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from study.data.decode import lost
 from study.errors import StudyError
 from study.launch.attempt import provenance
 from study.launch.attempt.heartbeat import Heartbeat
@@ -23,7 +24,6 @@ from study.store import runs as store
 from study.store.files import WriteError, sweep_away_temporaries, writing
 from study.store.layout import TaskFiles
 from study.store.lease import Lease, LeaseLost, claim_all
-from study.training.feeds import decoding
 from study.training.session import Session
 
 MAX_FRUITLESS = 3
@@ -110,7 +110,7 @@ def _try(tasks: Sequence[T], session: Session, leases: Mapping[str, Lease], kind
             _end_unwritable(files, error)
         raise
     except Exception as raised:
-        told = (decoding.lost(raised) if isinstance(raised, RuntimeError) else None) or raised
+        told = (lost(raised) if isinstance(raised, RuntimeError) else None) or raised
         for files in tasks:
             if not files.done.exists():
                 log.exception("the attempt failed")

@@ -20,7 +20,7 @@ __all__ = ["Measured", "Stopped", "Subject", "Value", "measure"]
 
 
 class Measured(NamedTuple):
-    """What one probe gave."""
+    """The values of one probe."""
 
     probe: str
     seconds: float
@@ -28,7 +28,7 @@ class Measured(NamedTuple):
 
 
 def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] = lambda: False) -> Iterator[Measured]:
-    """Measure a network with each of these probes; ends early, without the probe under way, when `stopped` says True.
+    """Measure a network with each of these probes; end early, without the current probe, when `stopped` returns True.
 
     Each probe has a copy of the network to itself, in evaluation mode, and computes in float32 with sums in a fixed
     order, whatever the precision of the training.

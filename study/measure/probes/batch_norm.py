@@ -1,4 +1,4 @@
-"""The same network evaluated with BN's running statistics, with recalibrated ones, and with BN folded into its convolutions."""
+"""The network evaluated with BN's running statistics, with recalibrated ones, and with BN folded into its convolutions."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from study.measure.probes.subject import Subject, Value
+from study.networks.fold import Folded
 from study.networks.network import Network
 
 
 def measure(subject: Subject) -> Iterator[Value]:
-    """`running`, `recalibrated` and `folded`, each as `loss_` (nats) and `error_` (percent); `layer` is `train`, the probe's
-    images, or `test`, the whole test set.
+    """`loss_` (nats) and `error_` (percent) with `running`, `recalibrated` and `folded` BN; `layer` is `train`, the
+    probe's images, or `test`, the whole test set.
 
-    `running` statistics are the moving averages of training. `recalibrated` ones are the means over whole batches (in
-    `bn_groups` parts) of the probe's training images, of each BN's batch mean and variance, with the trained weights:
-    where they give another result, the averages lag behind the weights, or training's augmentation made them others.
-    `folded` is `running` with each BN that follows a convolution directly made a part of it: equal but for rounding,
-    which `folded_difference` tells, the largest difference of a logit over the largest logit.
+    `running` statistics are the moving averages of training. `recalibrated` ones are means of each BN's batch mean and
+    variance over whole batches (in `bn_groups` parts) of the probe's training images, with the trained weights: another
+    result shows that the averages lag behind the weights, or that training's augmentation changed them. `folded` is
+    `running` with BN folded into the convolution before it: equal up to rounding. `folded_difference` is the largest
+    difference of a logit over the largest logit.
 
-    Source: section 4 of Li et al. 2018 takes BN in evaluation mode without asking; Wu & Johnson 2021 (arXiv 2105.07576)
-    on recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
+    Source: Li et al. 2018, section 4, takes BN in evaluation mode for granted; Wu & Johnson 2021 (arXiv 2105.07576) on
+    recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = fold(deepcopy(network)), recalibrate(deepcopy(network), parts(subject))
+    folded, recalibrated = Folded(network), recalibrate(deepcopy(network), parts(subject))
     with torch.no_grad():
         for split in ("train", "test"):
             for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
@@ -41,8 +41,8 @@ def measure(subject: Subject) -> Iterator[Value]:
         yield Value("folded_difference", "", 0, difference, len(images))
 
 
-def _evaluate(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
-    """Loss, error and number of images."""
+def _evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
+    """Return loss, error and number of images."""
     loss, wrong, count = 0.0, 0, 0
     for images, labels in batches:
         logits = network(images)
@@ -53,41 +53,22 @@ def _evaluate(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> tup
 
 
 def parts(subject: Subject) -> Iterator[Tensor]:
-    """The probe's images as BN sees them in training."""
+    """Yield the probe's images as BN sees them in training."""
     for images, _ in subject.batches():
         yield from images.chunk(subject.spec.recipe.bn_groups)
 
 
 @torch.no_grad()
 def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
-    """Have BN's statistics be the means of those of these batches (N, C, H, W); in place, in evaluation mode afterwards."""
+    """Set BN's statistics to the means over these batches (N, C, H, W), in place; end in evaluation mode."""
     modules = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in modules:
         module.reset_running_stats()
     network.train()
     for count, images in enumerate(batches, 1):
         for module in modules:
-            module.momentum = (
-                1 / count
-            )  # a plain mean over all batches, without torch's counter, which the host waits for
+            # A plain mean over all batches, without torch's counter, for which the host would wait.
+            module.momentum = 1 / count
         network.set_keys(torch.arange(len(images), device=images.device))
         network(images)
     return network.eval()
-
-
-def fold(network: Network) -> Network:
-    """Make each BN that follows a convolution directly a part of it; in place, in evaluation mode."""
-    network.eval()
-    for _, block in network.blocks():
-        for conv, bn in block.normalised():
-            _fold(block, conv, bn)
-    for module in network.modules():
-        # The stem and a projection: a convolution, then its BN.
-        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
-            _fold(module, "0", "1")
-    return network
-
-
-def _fold(owner: nn.Module, conv: str, bn: str) -> None:
-    setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, bn)))
-    setattr(owner, bn, nn.Identity())

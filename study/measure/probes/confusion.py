@@ -16,9 +16,8 @@ BATCHES = 8
 def measure(subject: Subject) -> Iterator[Value]:
     """Pairwise agreement of the gradients of up to eight mini-batches, over all parameters, BN in training mode.
 
-    `cosine`: of the angle between two of them, a row a pair, in order; `cosine_min` and `cosine_mean` over the pairs;
-    `confusion`: the smallest eta with <g_i, g_j> >= -eta for all pairs, in (nats per unit of weight)^2: 0 where no two
-    oppose each other.
+    `cosine`: the cosine of each pair, in order; `cosine_min` and `cosine_mean` over the pairs; `confusion`: the smallest
+    eta with <g_i, g_j> >= -eta for all pairs, in (nats per unit of weight)^2; 0 if no two oppose each other.
 
     Source: Sankararaman et al. 2020 (arXiv 1904.06963), definition 2.1 and section 5. Cost: one forward and one
     backward pass of the images, of eight batches at most; keeps eight gradients.
@@ -41,16 +40,16 @@ def measure(subject: Subject) -> Iterator[Value]:
     yield from (Value("cosine", "", place, float(value), 2 * size) for place, value in enumerate(found, 1))
     yield Value("cosine_min", "", 0, float(found.min()), count)
     yield Value("cosine_mean", "", 0, float(found.mean()), count)
-    opposed = torch.stack([-inner[i, j] for i, j in pairs]).max().clamp(min=0)  # stays NaN where one is
+    opposed = torch.stack([-inner[i, j] for i, j in pairs]).max().clamp(min=0)  # keeps NaN
     yield Value("confusion", "", 0, float(opposed), count)
 
 
 AT_ONCE = 1 << 23
-"""Values that are there in float64 at a time: 64 MB."""
+"""Values in float64 at a time: 64 MB."""
 
 
 def products(rows: Tensor) -> Tensor:
-    """Inner products of the rows of (M, P) with each other, float64 (M, M), up to a million columns at a time."""
+    """Compute the inner products of the rows of (M, P), float64 (M, M), up to a million columns at a time."""
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
     for part in torch.split(rows, min(1 << 20, AT_ONCE // len(rows)), dim=1):
         wide = part.double()

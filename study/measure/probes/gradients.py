@@ -1,4 +1,4 @@
-"""How large the gradient is that reaches each layer."""
+"""The norm of the gradient at each layer."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from study.measure.probes.layers import weighted
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, weighted
 
 
 def measure(subject: Subject) -> Iterator[Value]:
     """`norm`: ||dL/dw||, the gradient of the mean loss to a layer's weights (nats per unit of weight); `relative`:
-    that over ||w|| (nats per unit of weight squared).
+    the same over ||w|| (nats per unit of weight squared).
 
-    ||.|| is the L2 norm over all weights of a layer, bias and BN left out. The gradients are those of training: of
-    whole batches of `batch_size` images, BN in training mode, in `bn_groups` parts; but without augmentation and
-    without the weight decay's part. `norm` is the mean over these batches of each one's norm.
+    ||.|| is the L2 norm over all weights of a layer, without bias and BN. The gradients are those of training: of whole
+    batches of `batch_size` images, BN in training mode, in `bn_groups` parts, but without augmentation and weight decay.
+    `norm` is the mean of the batches' norms.
 
-    `layer` is every convolution and linear layer; those of a block's shortcut or gate come after those of its branch.
+    `layer` is every convolution and linear layer; those of a block's shortcut or gate follow those of its branch.
 
-    Source: He et al. 2015, section 4.1, says that the gradients of plain networks have healthy norms, and shows none;
-    Yang et al. 2019 (arXiv 1902.08129) find that they grow with depth at the start. Cost: one forward and one backward pass.
+    Source: He et al. 2015, section 4.1, reports healthy gradient norms of plain networks, but shows none; Yang et al.
+    2019 (arXiv 1902.08129) find that they grow with depth at initialisation. Cost: one forward and one backward pass.
     """
     network = subject.network.train()
     layers = weighted(network)
@@ -39,5 +38,5 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 
 def norms(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """The L2 norm of each tensor, float64 (len(tensors),)."""
+    """Compute the L2 norm of each tensor, float64 (len(tensors),)."""
     return torch.stack([tensor.detach().double().norm() for tensor in tensors])

@@ -1,4 +1,4 @@
-"""How curved the training loss is where the network stands: eigenvalues, trace and spectrum of its Hessian."""
+"""The curvature of the training loss: eigenvalues, trace and spectrum of its Hessian."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ DENSITY_STEPS = 30
 def measure(subject: Subject) -> Iterator[Value]:
     """The Hessian H of the mean cross-entropy over the probe's images, BN in evaluation mode, over all parameters.
 
-    All in nats per squared unit of weight, unless said otherwise. `largest`: the five algebraically largest eigenvalues,
-    `place` being their rank; `smallest`: the two smallest ones, from the smallest up. Each is within 0.1 % of an
-    eigenvalue, or NaN where the search did not converge. `ratio`: |lambda_min / lambda_max|, without unit: how far the
-    loss is from convex. `trace`: the mean of v'Hv over ten random v of signs, and `trace_error` that mean's standard
-    error. `density_node` and `density_weight`: where the eigenvalues are and what share of them, by stochastic Lanczos
-    quadrature, 30 nodes for each of two random vectors; `place` numbers the nodes, and all weights sum to 1. All are NaN
-    where the loss is no number.
+    In nats per squared unit of weight, unless noted. `largest`: the five algebraically largest eigenvalues, `place` being
+    the rank; `smallest`: the two smallest ones, ascending. Each is within 0.1 % of an eigenvalue, or NaN if the search
+    did not converge. `ratio`: |lambda_min / lambda_max|, without unit: how far the loss is from convex. `trace`: the mean
+    of v'Hv over ten random sign vectors v; `trace_error`: its standard error. `density_node` and `density_weight`: the
+    spectral density by stochastic Lanczos quadrature, 30 nodes for each of two random vectors; `place` numbers the
+    nodes, and all weights sum to 1. All are NaN if the loss is.
 
-    Weight decay isn't part of it: it adds its factor to each eigenvalue.
+    Weight decay is left out: it adds its factor to each eigenvalue.
 
     Source: Li et al. 2018 (arXiv 1712.09913), section 6 and figure 7, for `ratio`; Hutchinson 1990 for the trace;
     Ghorbani et al. 2019 (arXiv 1901.10159), section 2, for the density. Cost: 130 to 200 products with H, each some

@@ -17,14 +17,14 @@ MEASURES = ("ratio", "change", "truncated")
 def measure(subject: Subject) -> Iterator[Value]:
     """Three numbers a block, without unit, in evaluation mode.
 
-    x is the block's input, F(x) its branch, s(x) what its shortcut carries, y its output. ||.|| is the L2 norm over
-    all images, positions and maps.
+    x is the block's input, F(x) its branch, s(x) its shortcut, y its output. ||.|| is the L2 norm over all images,
+    positions and maps.
 
-    `ratio`: ||F(x)|| / ||x||. In a plain network F(x) is the branch as well, and all that goes on.
-    `change`: ||y - s(x)|| / ||s(x)||: what the block does to what it passes on. In a plain network s(x) is x; its blocks
+    `ratio`: ||F(x)|| / ||x||. In a plain network F(x) is the whole block up to the last ReLU.
+    `change`: ||y - s(x)|| / ||s(x)||: how much the block changes its input. In a plain network s(x) is x, and blocks
     that change the shape are left out.
-    `truncated`: the share of the elements given to the ReLU after the addition that are negative, and so are set to 0;
-    0 in an order without that ReLU. In a plain network it is the block's last ReLU.
+    `truncated`: the share of negative elements at the ReLU after the addition, which sets them to 0; 0 in an order
+    without that ReLU. In a plain network it is the block's last ReLU.
 
     Source: He et al. 2016, section 4.2, on what that ReLU does to the signal; De & Smith 2020 (arXiv 2002.10444): with BN
     the branches of deep residual networks are small beside their shortcuts. Cost: one forward pass.
@@ -42,7 +42,7 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 
 def _pass(subject: Subject, images: Tensor, sums: dict[Block, dict[str, Tensor]]) -> None:
-    """A forward pass up to the last block, each block's parts noted on the way."""
+    """Pass images forward up to the last block, and add up each block's parts."""
     x = subject.network.stem(images)
     for stage in subject.network.stages:
         for module in stage.children():
@@ -50,7 +50,7 @@ def _pass(subject: Subject, images: Tensor, sums: dict[Block, dict[str, Tensor]]
 
 
 def _note(block: Block, x: Tensor, sums: dict[str, Tensor]) -> Tensor:
-    """The block's output; its sums of squares and counts are added to `sums`."""
+    """Return the block's output; add its sums of squares and counts to `sums`."""
     branch = block.branch(x)
     sums["x"] = sums["x"] + _squared(x)
     sums["branch"] = sums["branch"] + _squared(branch)
@@ -72,7 +72,7 @@ def _squared(x: Tensor) -> Tensor:
 
 
 def _measures(sums: dict[str, Tensor]) -> dict[str, float]:
-    """As tensors divide: by 0 to infinity, 0 by 0 to NaN."""
+    """Divide as tensors do: by 0 gives infinity, 0 by 0 gives NaN."""
     found = {"ratio": (sums["branch"] / sums["x"]).sqrt(), "truncated": sums["negative"] / sums["elements"]}
     if "carried" in sums:
         found["change"] = (sums["changed"] / sums["carried"]).sqrt()

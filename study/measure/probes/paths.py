@@ -1,4 +1,4 @@
-"""How much a network hangs on each block, and how long the paths are that its gradient takes."""
+"""How much a network depends on each block, and the lengths of the paths that its gradient takes."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from study.networks.blocks import Block
 from study.networks.network import Network
 
 DELETED_SHARE = 4
-"""Blocks are deleted on this part of the probe's images: one forward pass costs as many as there are blocks."""
+"""Blocks are deleted on one in four of the probe's images: that takes a forward pass per block."""
 PATH_IMAGES = 32
 LONGEST = 64
-"""Paths through more blocks than this are taken together."""
+"""Paths through more blocks than this are summed."""
 
 
 def measure(subject: Subject) -> Iterator[Value]:
-    """What is left without each block, and the gradient by length of path, in evaluation mode.
+    """The network without each block, and the gradient by length of path, in evaluation mode.
 
-    `loss` (nats) and `error` (percent) are the whole network's on a quarter of the probe's images;
-    `deleted_loss` and `deleted_error` a block are those without it: its shortcut is all that is left of it. In a plain
-    network its input goes on instead, and a block that changes the shape can't be deleted.
+    `loss` (nats) and `error` (percent) are the whole network's on a quarter of the probe's images; `deleted_loss` and
+    `deleted_error` are those without a block's branch. In a plain network the block's input goes on instead, and a
+    block that changes the shape cannot be deleted.
 
-    The rest is of residual networks. `path_norm`: a network of n blocks has 2^n paths, since at each addition one goes
-    through the branch or along the shortcut. G_k is the part of the loss's gradient to the first block's input that
-    goes through k branches, summed over all such paths; the G_k add up to the gradient. `path_norm` is ||G_k||, L2 over
-    32 images, nats per unit of input; `place` is k, `layer` empty, and the row after the longest k that is told apart
-    is of all longer paths, as their sum. `path_share` is ||G_k|| over the sum of these norms, and `effective_depth`
-    2 + l sum_k k path_share, in weighted layers, l being the layers of a branch (told as if longer paths were k + 1).
+    The rest is for residual networks. A network of n blocks has 2^n paths, since each addition joins a branch and a
+    shortcut. G_k is the part of the loss's gradient to the first block's input that goes through k branches, summed
+    over all such paths; the G_k add up to the gradient. `path_norm` is ||G_k||, L2 over 32 images, nats per unit of
+    input; `place` is k, `layer` empty, and the row after the longest separate k holds the sum of all longer paths.
+    `path_share` is ||G_k|| over the sum of these norms, and `effective_depth` 2 + l sum_k k path_share, in weighted
+    layers, l being the layers of a branch (the longer paths count as k + 1).
 
-    Source: Veit et al. 2016 (arXiv 1605.06431), sections 4.1 and 5. They draw single paths and multiply the mean norm
-    by the number of paths of that length; here each G_k is exact, and what cancels between paths is cancelled.
+    Source: Veit et al. 2016 (arXiv 1605.06431), sections 4.1 and 5. They sample single paths and multiply the mean norm
+    by the number of paths of that length; here each G_k is exact, including cancellation between paths.
     Cost: with n blocks n/2 forward passes of a quarter of the images, and n/2 backward passes of 32 images.
     """
     network = subject.network.eval().requires_grad_(False)
@@ -78,7 +78,7 @@ def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
 
 
 def _walk(network: Network, images: Tensor) -> tuple[list[torch.nn.Module], list[Tensor]]:
-    """Blocks and pools in order; the input of each, and the output of the last."""
+    """Return blocks and pools in order, and the input of each with the output of the last."""
     modules = [module for stage in network.stages for module in stage.children()]
     inputs = [network.stem(images)]
     for module in modules:
@@ -87,7 +87,7 @@ def _walk(network: Network, images: Tensor) -> tuple[list[torch.nn.Module], list
 
 
 def _deleted(block: Block, x: Tensor) -> Tensor | None:
-    """A block's output without its branch; None where there is none."""
+    """Return a block's output without its branch; None if there is none."""
     if block.shortcut is not None:
         return block.after(block.shortcut(x).clone())
     convs = [getattr(block, name) for name in block.names("conv")]
@@ -105,20 +105,19 @@ def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class _Ways(NamedTuple):
-    """What takes a gradient at a block's output, or that of a layer between two, back to its input."""
+    """Take a gradient at the output of a block, or of a layer between two, back to its input."""
 
     through: Callable[[Tensor], Tensor] | None
-    """Through the branch; None of what stands between two stages, and is on every path."""
+    """Through the branch; None between two stages, where all paths pass."""
     along: Callable[[Tensor], Tensor]
-    """Along the shortcut, a gate on it included."""
+    """Along the shortcut, including its gate."""
 
 
 def by_length(network: Network, images: Tensor, labels: Tensor, longest: int = LONGEST) -> list[Tensor]:
-    """The gradient of the mean loss to the first block's input, by the number of branches it goes through.
+    """Split the gradient of the mean loss to the first block's input by the number of branches it goes through.
 
-    `network` is in evaluation mode, and asks for no gradient of its parameters. Entry k is of the paths through k
-    branches, all of the shape of that input; with more blocks than `longest`, one more entry holds all longer paths. They
-    add up to the gradient.
+    The network is in evaluation mode, with parameters that need no gradient. Entry k holds the paths through k branches;
+    with more blocks than `longest`, one more entry holds all longer paths. The entries add up to the gradient.
     """
     x = network.stem(images)
     ways = []
@@ -141,7 +140,7 @@ def by_length(network: Network, images: Tensor, labels: Tensor, longest: int = L
 
 
 def _between(module: torch.nn.Module, x: Tensor) -> tuple[Tensor, _Ways]:
-    """As `_split`, of BN and ReLU between two stages."""
+    """As `_split`, for BN and ReLU between two stages."""
     with torch.enable_grad():
         given = x.detach().requires_grad_()
         output = module(given)
@@ -151,7 +150,7 @@ def _between(module: torch.nn.Module, x: Tensor) -> tuple[Tensor, _Ways]:
 
 
 def _split(block: Block, x: Tensor) -> tuple[Tensor, _Ways]:
-    """A block's output, cut off from the graph, and the ways back: branch and shortcut start from inputs of their own."""
+    """Return a block's detached output, and the ways back: branch and shortcut have separate inputs."""
     with torch.enable_grad():
         carried, branched = x.detach().requires_grad_(), x.detach().requires_grad_()
         branch = block.branch(branched)

@@ -1,4 +1,4 @@
-"""Measurements into a run's `probes.parquet`: those of a training, and those of a checkpoint afterwards."""
+"""Write measurements into a run's `probes.parquet`: during training, and of a checkpoint afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record(
     before_write: Callable[[], None] = lambda: None,
     stopped: Callable[[], bool] = never,
 ) -> Iterator[Measured]:
-    """Measure, and write what each probe gave as it is through. As `study.measure.probes.measure`."""
+    """Measure, and write the values of each probe as it ends. As `study.measure.probes.measure`."""
     for taken in measure(names, subject, stopped):
         common = {"run_id": files.run_id, "iteration": iteration, "probe": taken.probe}
         usual = subject.looked_at()

@@ -8,20 +8,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from study.measure.probes.layers import normalised
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, normalised
 from study.networks.network import Network
 
 
 class Spread:
-    """The standard deviation of all numbers that went by, summed in float64."""
+    """The standard deviation of all numbers taken, summed in float64."""
 
     def __init__(self) -> None:
         self.count = 0
         self.total = self.squares = torch.zeros((), dtype=torch.float64)
 
     def take(self, x: Tensor) -> None:
-        """Take note of a batch of any shape."""
+        """Add a batch of any shape."""
         wide = x.detach().double()
         self.count += wide.numel()
         self.total = self.total + wide.sum()
@@ -31,11 +30,11 @@ class Spread:
     def std(self) -> float:
         mean = float(self.total) / self.count
         variance = float(self.squares) / self.count - mean**2
-        return math.sqrt(variance) if not variance < 0 else 0.0  # rounding may take a constant below 0; NaN stays
+        return math.sqrt(variance) if not variance < 0 else 0.0  # rounding may make a constant negative; keep NaN
 
 
 def _places(network: Network) -> Iterator[tuple[str, str]]:
-    """Each 3x3 convolution of the chain, and the module whose output is its response."""
+    """Yield each 3x3 convolution of the chain, and the module whose output is its response."""
     follows = dict(normalised(network))
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
@@ -49,7 +48,7 @@ def measure(subject: Subject) -> Iterator[Value]:
     evaluation mode (no unit). Where no BN directly follows, it is the convolution's own output: the last 3x3 layer of
     a basic block with `order: pre` or `bn_after_add`.
 
-    `layer` names the convolution. The stem counts where it is 3x3; of a bottleneck its middle layer.
+    `layer` names the convolution. The stem counts if it is 3x3; of a bottleneck only the middle layer counts.
 
     Source: He et al. 2015, figure 7. Cost: one forward pass.
     """

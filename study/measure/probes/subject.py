@@ -1,14 +1,15 @@
-"""What a probe is given, and what it gives back."""
+"""What a probe gets and returns, and the layers that probes name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
@@ -24,42 +25,42 @@ class Value(NamedTuple):
     layer: str
     """The layer or block, named as in the network's state; empty for the whole network."""
     place: int
-    """Its place among those measured, from 1 in the order of the data's way; 0 for the whole network."""
+    """Its position among the measured layers, from 1 in the order of the forward pass; 0 for the whole network."""
     value: float
     images: int | None = None
-    """How many images it is of; None: the training images that `Subject.batches` gives."""
+    """The number of images; None: the training images that `Subject.batches` yields."""
 
 
 class Stopped(Exception):  # noqa: N818 -- no error: it unwinds a measurement
-    """What measures was told to stop."""
+    """The measurement was cancelled."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to be measured: a copy in float32, so that nothing that is done to it reaches the training."""
+    """A network to measure: a copy in float32, so that nothing done to it affects the training."""
 
     spec: RunSpec
     network: Network
     images: Feed
     count: int
-    """How many training images a probe looks at."""
+    """How many training images a probe uses."""
     stopped: Callable[[], bool] = lambda: False
-    """For a probe that takes minutes to a value: whether it is to give up, by raising `Stopped`."""
+    """Whether to stop, by raising `Stopped`; for a probe that takes minutes per value."""
 
     @classmethod
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
-        """A subject from a network's state (of a checkpoint, or of a `Program`)."""
+        """Make a subject from a network's state (of a checkpoint or a `Program`)."""
         network = loaded(spec, state, images.channels, images.classes)
-        return cls(spec, _placed(network, images), images, count)
+        return cls(spec, network.placed(images.device), images, count)
 
     def initial(self) -> Network:
-        """The network as its seed made it."""
-        return _placed(build(self.spec, self.images.channels, self.images.classes), self.images)
+        """Build the network as its seed initialises it."""
+        return build(self.spec, self.images.channels, self.images.classes).placed(self.images.device)
 
     def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Whole batches of `split`, not augmented, `count` images in all or a little less, but at least one batch.
+        """Yield whole batches of `split`, not augmented: about `count` images in all, at least one batch.
 
-        Always the same images, drawn at random, for every network and at every iteration. Shapes as `Feed.batch`.
+        They are the same randomly drawn images for every network and iteration. Shapes as `Feed.batch`.
         """
         whole = self.looked_at(split, count)
         chosen = np.random.RandomState(0).permutation(self.images.count(split))[:whole]
@@ -68,28 +69,23 @@ class Subject:
             yield self.images.at(split, part)
 
     def every(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of `split` in their order, not augmented, as an evaluation takes them. Shapes as `Feed.batch`.
+        """Yield all images of `split` in order, not augmented, as an evaluation does. Shapes as `Feed.batch`.
 
-        Raises
-        ------
-        Stopped
-            `stopped`, which is asked before each batch, says so.
+        Asks `stopped` before each batch, and raises `Stopped`.
         """
-        first = 0
-        for size in self.images.evaluation_sizes(split):
+        for batch in self.images.every(split):
             if self.stopped():
                 raise Stopped
-            yield self.images.in_order(split, torch.tensor(first, device=self.images.device), size)
-            first += size
+            yield batch
 
     def looked_at(self, split: str = "train", count: int | None = None) -> int:
-        """How many images `batches` gives in all."""
+        """Count the images that `batches` yields."""
         there = self.images.count(split)
         size = min(self.spec.recipe.batch_size, there)
         return max(size, min(count or self.count, there) // size * size)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of a batch, in nats; its gradient can be taken. BN sees the batch in `bn_groups` parts."""
+        """Compute the mean cross-entropy of a batch, in nats, differentiably. BN sees the batch in `bn_groups` parts."""
         groups = self.spec.recipe.bn_groups
         parts = zip(images.chunk(groups), labels.chunk(groups), strict=True)
         return torch.stack([self._loss(*part) for part in parts]).mean()
@@ -99,5 +95,16 @@ class Subject:
         return F.cross_entropy(self.network(images), labels)
 
 
-def _placed(network: Network, images: Feed) -> Network:
-    return network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def weighted(network: Network) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
+    """List every convolution and linear layer by name; those of a block's shortcut follow those of its branch."""
+    return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def normalised(network: Network) -> Iterator[tuple[str, str]]:
+    """Yield the name of each convolution that BN directly follows in the chain of stem and branches, and of that BN."""
+    for (first, module), (second, after) in pairwise(network.stem.named_children()):
+        if isinstance(module, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+            yield f"stem.{first}", f"stem.{second}"
+    for name, block in network.blocks():
+        for first, second in block.normalised():
+            yield f"{name}.{first}", f"{name}.{second}"

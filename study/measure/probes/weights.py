@@ -1,22 +1,21 @@
-"""How large each layer's weights are, and how far they have come."""
+"""The norm of each layer's weights, and their distance from initialisation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from study.measure.probes.gradients import norms
-from study.measure.probes.layers import weighted
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, weighted
 
 
 def measure(subject: Subject) -> Iterator[Value]:
-    """`norm`: ||w||, the L2 norm of a layer's weights; `distance`: ||w - w_0||, from those that the seed gave.
+    """`norm`: ||w||, the L2 norm of a layer's weights; `distance`: ||w - w_0||, from the seed's initial weights.
 
-    In a run that starts from another (`start_from`) `distance` is left out. Biases and BN's scales are left out. The
-    scale of a convolution before BN changes nothing that the network computes, but the larger the weights, the smaller
-    the step that a learning rate makes.
+    A run that starts from another (`start_from`) has no `distance`. Biases and BN's scales are left out. The scale of a
+    convolution before BN does not change what the network computes, but the larger the weights, the smaller the
+    effective learning rate.
 
-    `layer` as in `study.measure.probes.gradients`. Cost: no pass; the network is made once more.
+    `layer` as in `study.measure.probes.gradients`. Cost: no pass; the network is built once more.
     """
     names = [name for name, _ in weighted(subject.network)]
     weights = [layer.weight for _, layer in weighted(subject.network)]

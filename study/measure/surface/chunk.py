@@ -1,4 +1,4 @@
-"""The points of one chunk, measured one after another; killed anywhere, it goes on where it last wrote."""
+"""Measure the points of one chunk; after a kill it resumes where it last wrote."""
 
 from __future__ import annotations
 
@@ -24,15 +24,7 @@ from study.training.session import Progress, Session
 
 
 class Chunk:
-    """A part of a surface, being measured.
-
-    Parameters
-    ----------
-    points
-        Of the lattice; those of the trajectory's chunk are the plane's snapshots.
-    run
-        The surface's centre.
-    """
+    """A part of a surface around a run; the points of the trajectory's chunk are the plane's snapshots."""
 
     def __init__(
         self, files: ChunkFiles, surface: Surface, points: Sequence[Point], plane: Plane, run: RunFiles
@@ -45,12 +37,9 @@ class Chunk:
         evaluator: Evaluator,
         session: Session,
     ) -> bool:
-        """Measure what is left of the chunk and seal it; False when `session.stopped` cut that short.
+        """Measure the remaining points and seal the chunk; return False if `session.stopped` cut it short.
 
-        Raises
-        ------
-        StudyError
-            A snapshot of the trajectory is not there any more.
+        Raises `StudyError` if a snapshot of the trajectory is missing.
         """
         began = saved = time.perf_counter()
         done, rows = load_points(self.files, aside=True)
@@ -79,7 +68,7 @@ class Chunk:
         return Progress(self.files.run_id, done, len(self.points), None, time.perf_counter() - began)
 
     def _measure(self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> list[Row] | None:
-        """The rows of a point; None when it was cut short."""
+        """Return the rows of a point, or None if it was cut short."""
         try:
             if isinstance(point, Snapshot):
                 return list(self._of_snapshot(point, evaluator, stopped))
@@ -111,7 +100,7 @@ class Chunk:
                 if state is not None:
                     network: Mapping[str, Tensor] = state["network"]
                     return network
-        raise StudyError(f"{self.run.run_id}: its snapshot of iteration {iteration:,} is not there any more")
+        raise StudyError(f"{self.run.run_id}: its snapshot of iteration {iteration:,} is missing")
 
     def _curvature(
         self, evaluator: Evaluator, coordinates: tuple[float, ...], stopped: Callable[[], bool]

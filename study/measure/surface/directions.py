@@ -1,4 +1,4 @@
-"""The directions that span a plane of weights, as vectors of a `Flat` layout."""
+"""The directions of a plane of weights, as vectors of a `Flat` layout."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def random(
     orthogonal: bool = False,
     ignore: str = "biasbn",
 ) -> Tensor:
-    """Gaussian directions, each normalised to the weights: float32 (dims, size).
+    """Draw Gaussian directions, each normalised to the weights: float32 (dims, size).
 
-    With `filter` normalisation d_f <- d_f / ||d_f|| * ||w_f|| for each filter f of each layer, a linear layer's filters
-    being its rows; with `layer` the same for whole layers; with `model` for all these weights together; with `weight` each
-    draw is multiplied by its weight. Biases, BN's parameters and its statistics have zeros (Li et al. 2018, section 4). With
-    `ignore` none the biases and BN's parameters have themselves as directions. `weight` and `none` are as in that paper's code
+    `filter` normalisation is d_f <- d_f / ||d_f|| * ||w_f|| for each filter f of each layer, or row of a linear layer;
+    `layer` does the same for whole layers, `model` for all these weights together; `weight` multiplies each draw by its
+    weight. Biases, BN's parameters and statistics have zeros (Li et al. 2018, section 4); with `ignore: none` the
+    direction of biases and BN's parameters is they themselves. `weight` and `none` follow that paper's code
     (`net_plotter.py`).
 
-    Each axis of each plane (`number`) has draws of its own, which hang on nothing else. With `orthogonal` each unit of the
-    second direction (filter, layer or all) is at right angles to that of the first, before it is normalised.
+    The draws depend only on the axis and the plane's `number`. With `orthogonal` each unit of the second direction
+    (filter, layer or all) is orthogonal to that of the first, before it is normalised.
     """
     directions, weights = torch.zeros(dims, flat.size), torch.zeros(flat.size)
     for (_, ours), (_, theirs) in zip(flat.parts(weights), flat.parts(centre), strict=True):
@@ -58,7 +58,7 @@ def random(
 
 
 def _move_vectors(flat: Flat, centre: Tensor, directions: Tensor) -> None:
-    """Let each parameter of one dimension be its own direction; in place."""
+    """Make each one-dimensional parameter its own direction, in place."""
     place = 0
     for _, part in flat.parts(centre):
         if part.ndim == 1 and place < flat.weights:  # beyond are BN's statistics
@@ -67,12 +67,12 @@ def _move_vectors(flat: Flat, centre: Tensor, directions: Tensor) -> None:
 
 
 def _seed(number: int, axis: int) -> int:
-    """Of one direction: unrelated ones for neighbouring numbers, where torch's own generator only promises others."""
+    """Return the seed of one direction: unrelated for neighbouring numbers, which torch's generator does not promise."""
     return int.from_bytes(hashlib.sha256(f"surface {number} {axis}".encode()).digest()[:8], "little") >> 1
 
 
 def _units(flat: Flat, vector: Tensor, normalisation: str) -> Iterator[Tensor]:
-    """Views (units, values) of the weights: what has a norm of its own stands in a row."""
+    """Yield views (units, values) of the weights: each row is normalised separately."""
     if normalisation == "model":
         yield vector[: flat.weights].view(1, -1)
         return
@@ -82,23 +82,23 @@ def _units(flat: Flat, vector: Tensor, normalisation: str) -> Iterator[Tensor]:
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of rows, float64 (units, 1)."""
+    """Compute inner products of rows, float64 (units, 1)."""
     return (a.double() * b.double()).sum(1, keepdim=True)
 
 
 def _scale(above: Tensor, below: Tensor) -> Tensor:
-    """Their ratio; 0 where both are: a filter of zeros stays one."""
+    """Divide; 0 by 0 is 0, so that a filter of zeros remains zero."""
     return torch.where(below > 0, above / below, torch.zeros_like(above))
 
 
 def towards(centre: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """The differences to other networks, BN's statistics included: the others are at (1, 0) and (0, 1). (others, size)."""
+    """Return the differences to other networks, (others, size), with BN's statistics: the others are at (1, 0) and (0, 1)."""
     return torch.stack([other - centre for other in others])
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A training in the plane of its principal directions."""
+    """A training trajectory in the plane of its principal directions."""
 
     directions: Tensor
     """Orthonormal, float32 (dims, size): coordinates are distances."""
@@ -111,17 +111,12 @@ class Trajectory:
 
 
 def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Trajectory:
-    """Principal directions of the differences of snapshots' weights to the centre's, (n, weights).
+    """Find the principal directions of the snapshots' weights minus the centre's, `ways` (n, weights).
 
-    Not `centred`, they are those of the matrix as it is, whose origin is the centre (Li et al. 2018, section 7.1, as it is
-    written). `centred`, the mean of the snapshots is subtracted first, as that paper's code does (`projection.py`, by
-    scikit-learn's PCA): the directions and their shares are those of the snapshots' variance. In both cases the plane goes
-    through the centre, from where coordinates and residuals are measured. BN's statistics have no part in it.
-
-    Raises
-    ------
-    ValueError
-        The snapshots do not span as many dimensions, or one is not finite.
+    The origin is the centre, as the text of Li et al. 2018, section 7.1, has it. With `centred` the mean of the
+    snapshots is subtracted first, as in that paper's code (`projection.py`): directions and shares are those of the
+    snapshots' variance. In both cases coordinates and residuals are measured from the centre. BN's statistics are left
+    out. Raises `ValueError` if the snapshots span fewer dimensions, or one is not finite.
     """
     inner = products(ways)
     if not inner.isfinite().all():
@@ -136,7 +131,7 @@ def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Tra
     if len(squares) < dims or not float(squares[-1]) > 1e-10 * total:
         raise ValueError(f"the snapshots of the training do not span {dims} dimensions")
     strongest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    vectors = vectors * strongest.sign()  # an eigenvector's sign means nothing: this one repeats
+    vectors = vectors * strongest.sign()  # an eigenvector's sign is arbitrary: make it repeatable
     lengths = squares.sqrt()
     directions = torch.zeros(dims, flat.size)
     width = AT_ONCE // len(ways)
@@ -149,10 +144,10 @@ def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Tra
 
 
 def projected(ways: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Where snapshots lie in a given plane: the coordinates of the nearest points, (n, dims), and the distances, (n,).
+    """Project snapshots onto a plane: return coordinates of the nearest points, (n, dims), and distances, (n,).
 
-    By least squares, which directions at an angle need. `ways` are differences to the centre, (n, weights); of the
-    directions, (dims, size), the weights' part counts. All sums are float64.
+    Least squares, since directions need not be orthogonal. `ways` are differences to the centre, (n, weights). All
+    sums are float64.
     """
     rows = torch.cat([directions[:, : ways.shape[1]], ways])
     inner = products(rows)

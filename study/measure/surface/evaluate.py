@@ -1,8 +1,7 @@
-"""Loss and error of one network at many settings of its weights: the data stay where they are, the weights are set anew.
+"""Loss and error of one network at many settings of its weights.
 
-BN's statistics are those of the point (`frozen`: the centre's, moved along the directions where these move them), those of
-training images at the point (`recalibrated`), or each batch's own (`batch`). With the first two, a convolution and the BN
-after it are one operation; see `study.networks.fused`.
+BN's statistics are the centre's, moved where the directions move them (`frozen`), those of training images at the point
+(`recalibrated`), or each batch's own (`batch`). With the first two, BN is folded (`study.networks.fold`).
 """
 
 from __future__ import annotations
@@ -23,34 +22,33 @@ from study.measure.probes.batch_norm import recalibrate
 from study.measure.probes.subject import Stopped
 from study.measure.surface.flat import Flat
 from study.measure.surface.plane import Plane
-from study.networks.fused import Fused
+from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
 
 PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
 GPU_PIXELS = 2500 << 10
-"""Pixels of a batch where BN's statistics do not hang on it: on a CPU its maps are to stay in the cache (measured)."""
+"""Pixels of a batch if BN's statistics do not depend on it: on a CPU its maps should fit the cache (measured)."""
 
 RESIDENT = 2 << 30
-"""Bytes of images that are kept as the network takes them, on a GPU and of streams; more are made anew at each point. So are
-all that are resident on a CPU: that takes 0.1 % of a point's time (measured), where each worker's copy of CIFAR-10 would
-take 0.7 GB."""
+"""Bytes of images that are kept in the network's input format on a GPU and for streams; more are converted at each point.
+Images resident on a CPU always are: it takes 0.1 % of a point's time (measured), and a copy of CIFAR-10 0.7 GB a worker."""
 
 Batch = tuple[Tensor, Tensor]
 
 
 class Measured(NamedTuple):
-    """What was found at a point, of one split."""
+    """Loss and error at a point, of one split."""
 
     loss: float
-    """Mean cross-entropy, nats; NaN and infinity as they come."""
+    """Mean cross-entropy, nats; may be NaN or infinite."""
     error: float
-    """Percent. A prediction whose loss is no number is wrong."""
+    """Percent. A prediction whose loss is NaN is wrong."""
 
 
 class Evaluator:
-    """Measures the points of one plane after another, on the device of `feed`.
+    """Measures the points of one plane one after another, on the device of `feed`.
 
     Equal coordinates give equal numbers, bit for bit, whatever was measured before.
     """
@@ -58,41 +56,37 @@ class Evaluator:
     def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
         self.surface, self.spec, self.feed = surface, spec, feed
         device = feed.device
-        self.network = structure(spec, feed.channels, feed.classes).eval()
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = structure(spec, feed.channels, feed.classes).placed(device).eval()
         self.flat = Flat(self.network)
         self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
         self._vector = self.centre.clone()
         self.flat.bind(self.network, self._vector)
         self._coordinates = torch.zeros(surface.dims, device=device)
         dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
-        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else _Fixed(self.network, dtype)
+        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else Folded(self.network, dtype)
         self._calibration = self._calibrating() if surface.bn == "recalibrated" else None
         self._sums = {split: _Sums(device) for split in surface.splits}
         self._batches = {split: self._made(split, dtype) for split in surface.splits}
         resident = all(isinstance(made, list) for made in (self._calibration or [], *self._batches.values()))
         self.recording = device.type == "cuda" and resident
-        """Whether points are played from one CUDA graph: that needs images that stay in their places."""
+        """Whether points are replayed from one CUDA graph: the images must stay in place."""
         self._replay: Callable[[], None] | None = None
 
     def images(self, split: str) -> int:
-        """How many images of a split are looked at."""
+        """Count the images of a split that are evaluated."""
         there = self.feed.count(split)
         return min(there, self.surface.subset or there) if split == "train" else there
 
     # -- points -------------------------------------------------------------------------------------------------------
 
     def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
-        """Loss and error of each split at a point of the plane.
+        """Measure loss and error of each split at a point of the plane.
 
-        Raises
-        ------
-        Stopped
-            `stopped`, which is asked before each batch, says so. A GPU takes seconds for a point, and is not asked.
+        Asks `stopped` before each batch, and raises `Stopped`; a GPU takes only seconds for a point and does not ask.
         """
         self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
         if self.recording and self._replay is None:
-            self._eager()  # as it will be recorded, so that libraries choose their algorithms
+            self._eager()  # so that libraries choose their algorithms before the recording
             self._replay = Cuda([]).record(self._eager)
         if self._replay is not None:
             self._replay()
@@ -101,14 +95,14 @@ class Evaluator:
         return self._found()
 
     def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
-        """The same of a network that need not lie in the plane, as a `Flat` vector."""
+        """Measure a network that need not lie in the plane, given as a `Flat` vector."""
         self._vector.copy_(vector)
         self._evaluate(stopped)
         return self._found()
 
     @torch.no_grad()
     def move(self, coordinates: tuple[float, ...]) -> Network:
-        """The network at a point, to be measured in other ways; in float32, and the same object each time."""
+        """Return the network at a point in float32, to be measured otherwise; always the same object."""
         self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
         self._place()
         self._recalibrate()
@@ -143,16 +137,16 @@ class Evaluator:
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def _calibrating(self) -> Iterable[Batch]:
-        """Training images for BN's statistics, in batches such as it saw in training."""
+        """Make batches of training images for BN's statistics, of the size that BN saw in training."""
         chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
         size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
         return self._kept(_Anew(self.feed, "train", _split(chosen, size, self.feed.device), torch.float32))
 
     def _made(self, split: str, dtype: torch.dtype) -> Iterable[Batch]:
-        """The batches of an evaluation."""
+        """Make the batches of an evaluation."""
         count, device = self.images(split), self.feed.device
         if self.surface.bn == "batch":
-            # In a random order: files often come class by class, and a batch of one class has other statistics.
+            # Shuffled: files often come class by class, and a batch of one class has other statistics.
             chosen, size = _drawn(self.feed.count(split), count), self.spec.recipe.batch_size
             size //= self.spec.recipe.bn_groups
         else:
@@ -162,13 +156,13 @@ class Evaluator:
         return self._kept(_Anew(self.feed, split, _split(chosen, size, device), dtype))
 
     def _kept(self, batches: _Anew) -> Iterable[Batch]:
-        """The batches as a list, where that saves time and there is room for it."""
+        """Keep the batches as a list if that saves time and they fit."""
         dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
         return list(batches) if dear and batches.bytes <= RESIDENT else batches
 
 
 class _Anew:
-    """Batches that are made each time they are asked for."""
+    """Batches that are converted each time they are used."""
 
     def __init__(self, feed: Feed, split: str, numbers: list[Tensor], dtype: torch.dtype) -> None:
         self.feed, self.split, self.numbers, self.dtype = feed, split, numbers, dtype
@@ -180,7 +174,7 @@ class _Anew:
 
 
 class _Sums:
-    """The loss and the errors of an evaluation, on the device."""
+    """Sums of loss and correct predictions of an evaluation, on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -199,19 +193,8 @@ class _Sums:
         return Measured(float(self.loss) / count, 100.0 * (count - int(self.right)) / count)
 
 
-class _Fixed:
-    """The network with BN's running statistics."""
-
-    def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        self._fused = Fused(network, dtype)
-        self.renew = self._fused.renew
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self._fused(images)  # type: ignore[no-any-return]
-
-
 class _Batchwise:
-    """The network with each batch's own statistics; dropout and the like as in evaluation."""
+    """The network with each batch's own statistics; dropout as in evaluation."""
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
         self._network, self._dtype = network, dtype
@@ -232,11 +215,11 @@ def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def _drawn(there: int, count: int | None) -> np.ndarray:
-    """Numbers of `count` images, always the same for a data set."""
+    """Draw the numbers of `count` images, always the same for a data set."""
     return np.random.RandomState(0).permutation(there)[: min(there, count or there)]
 
 
 def _split(numbers: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
-    """In as many parts as batches of `size` need, of equal sizes to within one."""
+    """Split into as few parts of at most `size` as possible, equal to within one."""
     parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
     return [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts]

@@ -12,25 +12,19 @@ from study.networks.network import Network
 
 
 class Flat:
-    """Where each tensor of a network lies in a vector: its parameters in their order, then BN's running statistics."""
+    """The layout of a network in a vector: its parameters in order, then BN's running statistics."""
 
     def __init__(self, network: Network) -> None:
         parameters = {name: p.shape for name, p in network.named_parameters()}
         buffers = {name: b.shape for name, b in network.named_buffers() if b.is_floating_point()}
         self.shapes = parameters | buffers
-        """By name, in the order of the vector."""
+        """The shapes by name, in the order of the vector."""
         self.weights = sum(map(math.prod, parameters.values()))
-        """How many of the vector's values are parameters; they come first."""
+        """How many values are parameters; they come first."""
         self.size = self.weights + sum(map(math.prod, buffers.values()))
 
     def pack(self, state: Mapping[str, Tensor]) -> Tensor:
-        """A network's state as a vector, float32 (size,), on the device of the state.
-
-        Raises
-        ------
-        ValueError
-            It is the state of another network.
-        """
+        """Return a network's state as a vector, float32 (size,). Raises `ValueError` for another network's state."""
         wrong = [n for n, shape in self.shapes.items() if n not in state or state[n].shape != shape]
         unknown = [n for n in state if n not in self.shapes and not n.endswith("num_batches_tracked")]
         if wrong or unknown:
@@ -38,14 +32,14 @@ class Flat:
         return torch.cat([state[name].detach().flatten().float() for name in self.shapes])
 
     def parts(self, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Views of a vector (size,) in the shapes of the network's tensors."""
+        """Yield views of a vector (size,) in the shapes of the network's tensors."""
         start = 0
         for name, shape in self.shapes.items():
             yield name, vector[start : start + math.prod(shape)].view(shape)
             start += math.prod(shape)
 
     def bind(self, network: Network, vector: Tensor) -> None:
-        """Have a network's tensors be views of a vector: what is written into it is what the network computes with."""
+        """Make a network's tensors views of a vector: the network computes with what is written there."""
         tensors: dict[str, nn.Parameter | Tensor] = {
             **dict(network.named_parameters()),
             **dict(network.named_buffers()),

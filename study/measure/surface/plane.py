@@ -1,4 +1,4 @@
-"""A plane of weights around a trained network: its centre, its directions, and what goes with them on disk."""
+"""A plane of weights around a trained network: its centre and directions, made once and kept on disk."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ VERSION = 1
 log = logging.getLogger(__name__)
 
 MARGIN = 0.15
-"""Of a trajectory's extent, left free at each side of it."""
+"""Margin at each side, as a share of a trajectory's extent."""
 
 
 class Snapshot(NamedTuple):
-    """A point of a trajectory in the plane: coordinates are distances, and so is `residual`, from the plane."""
+    """A point of a trajectory in the plane; `residual` is its distance from the plane."""
 
     iteration: int
     alpha: float
@@ -46,7 +46,7 @@ class Snapshot(NamedTuple):
 
 @dataclass(frozen=True)
 class Plane:
-    """All that a point needs besides the data."""
+    """All that a point needs except the data."""
 
     centre: Tensor
     """The network's weights and BN statistics as a `Flat` vector, float32 (size,)."""
@@ -55,16 +55,16 @@ class Plane:
     ranges: tuple[tuple[float, float], ...]
     """Lowest and highest coordinate of each axis."""
     fingerprint: str
-    """Of the data set on which the network was trained."""
+    """The fingerprint of the data set on which the network was trained."""
     threads: int
-    """With which all points are measured on a CPU: sums are taken in another order with more."""
+    """The number of CPU threads for all points: it decides the order of sums."""
     facts: dict[str, float] = field(default_factory=dict)
-    """What is to be known of the directions, as the surface's table has it (`study.store.surfaces.FACTS`)."""
+    """Facts about the directions, as in the surface's table (`study.store.surfaces.FACTS`)."""
     snapshots: tuple[Snapshot, ...] = ()
-    """The training's way, with `plane: pca` or `trajectory`."""
+    """The training's trajectory, with `plane: pca` or `trajectory`."""
 
     def save(self, files: SurfaceFiles) -> None:
-        """Write it as one act, after what is to be known of it."""
+        """Write the plane atomically, after its facts."""
         write_json(files.facts, {name: value for name, value in self.facts.items() if math.isfinite(value)})
         buffer = io.BytesIO()
         fields = asdict(self) | {"ranges": [list(pair) for pair in self.ranges]}
@@ -74,13 +74,7 @@ class Plane:
 
 
 def load(files: SurfaceFiles) -> Plane | None:
-    """The plane of a surface, on the CPU, or None where it is not made yet, or damaged.
-
-    Raises
-    ------
-    StudyError
-        It is of a later version of this program.
-    """
+    """Load the plane of a surface, on the CPU; None if it is not made yet or damaged. Raises `StudyError` for a later version."""
     for path in files.planes():
         try:
             content = checkpoint.load_tensors(read_checked(path, aside=True), torch.device("cpu"))
@@ -98,17 +92,10 @@ def load(files: SurfaceFiles) -> Plane | None:
 def make(
     surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = lambda: False
 ) -> Plane:
-    """Span the plane of a surface.
+    """Make the plane of a surface around `run`; `others` are the runs that `surface.to` names.
 
-    Parameters
-    ----------
-    run, others
-        The centre, and the runs that `surface.to` names.
-
-    Raises
-    ------
-    StudyError
-        A run is not trained, or has no sound checkpoint; the networks do not go together; there are too few snapshots.
+    Raises `StudyError` if a run is not trained or has no sound checkpoint, the networks do not match, or there are too
+    few snapshots.
     """
     network = trained(run, feed)
     flat = Flat(network)
@@ -132,25 +119,25 @@ def make(
         snapshots = _snapshots(iterations, *spanning.projected(ways, directions))
     if surface.dims == 2:
         a, b = directions.double()
-        # Without the digits that hang on the number of threads: a surface's table has the same bytes with any.
+        # Without the digits that depend on the number of threads, so that a surface's table has the same bytes.
         facts["cosine"] = round(float(a @ b / (a.norm() * b.norm())), 9)
     ranges = surface.range or _around(snapshots, surface.dims)
     return Plane(centre, directions, ranges, feed.fingerprint, torch.get_num_threads(), facts, snapshots)
 
 
 def _check_alike(run: RunFiles, others: list[RunFiles]) -> None:
-    """All networks of a plane get the images as the centre does: others must have been trained on such."""
+    """Check that the others were trained on images prepared as the centre's: all networks of a plane get the same."""
     for other in others:
         for name, (ours, theirs) in _inputs(run, other).items():
             if ours != theirs:
                 raise StudyError(
-                    f"{other.run_id} was trained with {name} {theirs}, the centre with {ours}: where it lies in the "
-                    "plane it would get other images than its own"
+                    f"{other.run_id} was trained with {name} {theirs}, the centre with {ours}: in this plane it would get "
+                    "other images than it was trained on"
                 )
 
 
 def _inputs(*runs: RunFiles) -> dict[str, tuple[object, ...]]:
-    """What decides how an image of an evaluation is prepared, for each run."""
+    """Return, for each run, the settings that decide how an image of an evaluation is prepared."""
     recipes = [store.read_spec(run).recipe for run in runs]
     return {
         "recipe.mean": tuple(recipe.mean for recipe in recipes),
@@ -162,13 +149,13 @@ def _packed(flat: Flat, run: RunFiles, feed: Feed) -> Tensor:
     try:
         return flat.pack(trained(run, feed).state_dict()).cpu()
     except ValueError:
-        raise StudyError(f"{run.run_id} has other layers than the centre; there is no line between them") from None
+        raise StudyError(f"{run.run_id} has other layers than the centre, so there is no line between them") from None
 
 
 def _leading(
     surface: Surface, run: RunFiles, network: Network, flat: Flat, feed: Feed, stopped: Callable[[], bool]
 ) -> tuple[Tensor, dict[str, float]]:
-    """The eigenvectors of the largest eigenvalues of the Hessian, unit vectors, and these eigenvalues."""
+    """Find the unit eigenvectors of the Hessian's largest eigenvalues, and these eigenvalues."""
     batches = hessian_batches(surface, run, network, feed)
     (values, vectors), _ = extremes(Hessian(network, batches, stopped), largest=surface.dims, smallest=0)
     if not all(map(math.isfinite, values)):
@@ -179,7 +166,7 @@ def _leading(
 
 
 def hessian_batches(surface: Surface, run: RunFiles, network: Network, feed: Feed) -> list[tuple[Tensor, Tensor]]:
-    """The training images of which the Hessian is; with `bn: batch` in batches as BN sees them in training."""
+    """Return the training images for the Hessian; with `bn: batch` in batches as BN sees them in training."""
     spec = store.read_spec(run)
     batches = Subject(spec, network, feed, surface.curvature_images or PROBE_IMAGES).batches()
     groups = spec.recipe.bn_groups if surface.bn == "batch" else 1
@@ -187,9 +174,9 @@ def hessian_batches(surface: Surface, run: RunFiles, network: Network, feed: Fee
 
 
 def _ways(surface: Surface, run: RunFiles, flat: Flat, centre: Tensor) -> tuple[list[int], Tensor]:
-    """The iterations of a run's snapshots, and the differences of their weights to the centre's, (snapshots, weights)."""
+    """Return the iterations of a run's snapshots, and their weights minus the centre's, (snapshots, weights)."""
     iterations = []
-    ways = torch.empty(len(run.snapshots()), flat.weights)  # the one copy: 1.1 GB of a ResNet-110 and 164 epochs
+    ways = torch.empty(len(run.snapshots()), flat.weights)  # 1.1 GB for a ResNet-110 and 164 epochs
     for way, state in zip(ways, checkpoint.load_snapshots(run, torch.device("cpu")), strict=False):
         torch.sub(flat.pack(state["network"])[: flat.weights], centre[: flat.weights], out=way)
         iterations.append(state["iteration"])
@@ -204,7 +191,7 @@ def _ways(surface: Surface, run: RunFiles, flat: Flat, centre: Tensor) -> tuple[
 def _trajectory(
     surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
 ) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
-    """The principal directions of a run's snapshots, and where these lie."""
+    """Find the principal directions of a run's snapshots, and the snapshots' places."""
     iterations, ways = _ways(surface, run, flat, centre)
     try:
         found = spanning.principal(flat, ways, surface.dims, surface.centred)
@@ -220,7 +207,7 @@ def _snapshots(iterations: list[int], coordinates: Tensor, residuals: Tensor) ->
 
 
 def _around(snapshots: tuple[Snapshot, ...], dims: int) -> tuple[tuple[float, float], ...]:
-    """A range for each axis that holds the centre and all snapshots, and some room around them."""
+    """Return a range for each axis that holds the centre and all snapshots, with a margin."""
     ranges = []
     for axis in range(dims):
         places = [0.0, *(snapshot[1 + axis] for snapshot in snapshots)]

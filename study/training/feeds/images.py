@@ -1,4 +1,4 @@
-"""A data set resident on a device, and its batches: augmented for training, as they are for evaluation."""
+"""A data set resident on a device, and its batches, augmented for training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from study.data import ImageSet
-from study.data.crops import scaled
+from study.data.decode import scaled
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
 from study.training.feeds.samples import Draws
 
@@ -21,7 +21,7 @@ class Images(Feed):
 
     def __init__(self, data: ImageSet, device: torch.device, mean: str = "pixel") -> None:
         total = np.zeros(data.train_images.shape[1:], np.float64)
-        for start in range(0, len(data.train_images), 5000):  # in parts: float64 copies are eight times the data
+        for start in range(0, len(data.train_images), 5000):  # in parts: a float64 copy is eight times the data
             total += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
         super().__init__(device, data.fingerprint, len(data.classes), total / len(data.train_images), mean)
         self._images = {"train": _upload(data.train_images, device), "test": _upload(data.test_images, device)}
@@ -79,7 +79,7 @@ def _view(images: Tensor, side: int, square: bool) -> Tensor:
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:
     with warnings.catch_warnings():
-        # torch warns that it could write to a read-only array. Nothing here does, and a memory map stays one: its
-        # pages are shared by all workers of a machine.
+        # torch warns that the array is read-only. Nothing writes to it, and a memory map's pages are shared by all
+        # workers of a machine.
         warnings.filterwarnings("ignore", "The given NumPy array is not writ")
         return torch.from_numpy(array).to(device)

@@ -1,4 +1,4 @@
-"""Opening what lanes are fed with: images on the device, which all share, or a stream of files for each."""
+"""Open the feeds of lanes: shared images on the device, or a stream of files for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.training.feeds import decoding
+from study.data.decode import lost
 from study.training.feeds.feed import Feed
 from study.training.feeds.images import Images
 from study.training.feeds.stream import Stream
@@ -23,7 +23,7 @@ def open_feed(
     ranks: Ranks | None = None,
     decoders: int | None = None,
 ) -> Feed:
-    """What one run is fed with, for measurements; the caller closes it. Arguments as for `open_feeds`."""
+    """Open the feed of one run, for measurements; the caller closes it. Arguments as for `open_feeds`."""
     if isinstance(data, ImageSet):
         return Images(data, device, spec.recipe.mean)
     workers = torch.get_num_threads() if decoders is None else decoders
@@ -38,18 +38,11 @@ def open_feeds(
     ranks: Ranks | None = None,
     decoders: int | None = None,
 ) -> Iterator[list[Feed]]:
-    """What each run is fed with; the processes that decode end with the context.
+    """Open the feed of each run; decoding processes end with the context.
 
-    Parameters
-    ----------
-    decoders
-        Processes that decode images in files, for each run; None: as many as torch has threads, which is a run's share of
-        the cores. Where it is trained is no part of a run: the images are the same whatever their number.
-
-    Raises
-    ------
-    StudyError
-        Out of the context: an image cannot be read, or a process that decoded was killed.
+    `decoders` is the number of processes that decode image files for each run, by default the number of torch's
+    threads, a run's share of the cores; it does not change the images. The context raises `StudyError` if an image
+    cannot be read or a decoding process was killed.
     """
     if isinstance(data, ImageSet):
         shared = {spec.recipe.mean: spec for spec in specs}
@@ -60,9 +53,7 @@ def open_feeds(
     try:
         yield streams
     except RuntimeError as error:
-        if (lost := decoding.lost(error)) is not None:
-            raise lost from error
-        raise
+        raise lost(error) or error from error
     finally:
         for stream in streams:
             stream.close()

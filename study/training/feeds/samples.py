@@ -1,4 +1,4 @@
-"""Which images each step sees, and how they are cropped and mirrored: a pure function of seed and iteration.
+"""Which images each step gets, and how they are cropped and mirrored: a pure function of seed and iteration.
 
 Every epoch is one permutation of the training set. Batches are always full: they are cut from the permutations
 laid end to end, so that a batch may end one epoch and begin the next. All draws are made on the CPU, an epoch
@@ -29,28 +29,17 @@ class Draws(NamedTuple):
     mirror: Tensor
     """Whether the crop is mirrored left to right, bool."""
     key: Tensor
-    """What other random choices about this sample follow from: a number of 31 bits, int64."""
+    """Seed of all other random choices about this sample: 31 bits, int64."""
 
     def to(self, device: torch.device) -> Draws:
-        """The same draws on a device."""
+        """Copy the draws to a device."""
         return Draws(*(part.to(device, non_blocking=True) for part in self))
 
 
 class Samples:
-    """The endless sequence of samples of one seed.
+    """The endless sequence of samples of a run's seed, from a training set of `size` images.
 
-    Parameters
-    ----------
-    seed
-        Of the run.
-    size
-        Images in the training set.
-    batch_size
-        Images in a step.
-    pad
-        Pixels of padding on each side; 0 for no random crop.
-    flip
-        Whether images are mirrored with probability 1/2.
+    `pad` is the padding on each side in pixels (0: no random crop); with `flip` images are mirrored with probability 1/2.
     """
 
     def __init__(self, seed: int, size: int, batch_size: int, pad: int, flip: bool) -> None:
@@ -64,11 +53,11 @@ class Samples:
         image = random.permutation(self.size)
         top, left = random.randint(0, 2 * self.pad + 1, (2, self.size))
         mirror = random.randint(0, 2, self.size) * int(self.flip)
-        key = random.randint(0, 2**31 - 1, self.size)  # drawn last: what was added later leaves the others as they were
+        key = random.randint(0, 2**31 - 1, self.size)  # drawn last: an addition must not change the other draws
         return np.stack([image, top, left, mirror, key])
 
     def window(self, iteration: int) -> Draws:
-        """The batches from step `iteration` (counted from 0) on: all that begin in its epoch, so at least one."""
+        """Return the batches from step `iteration` (from 0) on that begin in its epoch: at least one."""
         epoch, offset = divmod(iteration * self.batch_size, self.size)
         batches = -(-(self.size - offset) // self.batch_size)
         needed = offset + batches * self.batch_size

@@ -1,4 +1,4 @@
-"""A data set that stays in its files: decoded ahead by processes, normalised on the device (He et al. 2015, section 3.4)."""
+"""Images that stay in files: decoded ahead by processes, normalised on the device (He et al. 2015, section 3.4)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,16 @@ from study.training.feeds.samples import Draws, Samples
 from study.training.ranks import Ranks
 
 EVALUATED_TRAINING = 50_000
-"""Training images of an evaluation at most, as many as ImageNet has for validation: all 1.28 million once an epoch would
-take a third of the training's arithmetic again."""
+"""The most training images of an evaluation, as many as ImageNet's validation set has: all 1.28 million once an epoch would
+add a third to the training's arithmetic."""
 
 
 class Stream(Feed):
     """Training and test images in files, decoded in the order in which one lane takes them.
 
-    Parameters
-    ----------
-    recipe
-        `scales` (without: the shorter side is the crop's), `colour`, `mean`, and the parts of a batch.
-    ranks
-        Each decodes its own parts of a batch, and its own batches of an evaluation.
-    workers
-        Processes that decode; 0 for none but this. What is decoded is the same, whatever their number.
+    The recipe says `scales` (by default the shorter side is the crop's), `colour`, `mean`, and the parts of a batch.
+    Each rank decodes its own parts of a batch and its own batches of an evaluation, by `workers` processes (0: this
+    one). The images do not depend on their number.
     """
 
     recordable = False
@@ -44,8 +39,8 @@ class Stream(Feed):
         self.data, self.recipe, self.ranks, self.workers = data, recipe, ranks or Ranks(), workers
         self.size = data.image_size
         self.scales = recipe.scales or (self.size, self.size)
-        # A colour's shift is its alphas times this (Krizhevsky et al. 2012, section 4.1), in units of white: in grey
-        # levels the same formula would shift by thousands.
+        # Alphas times this are the colour shift (Krizhevsky et al. 2012, section 4.1), in units of white: in grey levels
+        # the formula would shift by thousands.
         self._shifts = data.statistics.eigenvalues[:, None] * data.statistics.eigenvectors.T
         self._labels = {
             split: torch.from_numpy(labels).to(device)
@@ -80,7 +75,7 @@ class Stream(Feed):
             self._parts = iteration * len(self._share)
 
     def _wanted(self, samples: Samples, iteration: int) -> Iterator[Request]:
-        """Requests for all batches from a step on, without end: the loader is ahead of the window that is on the device."""
+        """Request all batches from a step on, endlessly: the loader runs ahead of the window on the device."""
         size = self.recipe.batch_size // self.recipe.bn_groups
         while True:
             image, _, _, mirror, key = (part.numpy() for part in samples.window(iteration))
@@ -93,12 +88,12 @@ class Stream(Feed):
             iteration += len(image)
 
     def batch(self, draws: Draws, pad: int) -> tuple[Tensor, Tensor]:
-        """The next batch that `expect` was told of, which is the one of these draws."""
+        """Return the next batch announced by `expect`, which must be that of these draws."""
         if self._training is None:
-            raise RuntimeError("a stream has to be told what to expect")
+            raise RuntimeError("call `expect` first")
         chunks = [next(self._training) for _ in range(-(-len(draws.image) // CHUNK))]
         self._parts += 1
-        if self.device.type == "cpu":  # on a GPU it would wait for it
+        if self.device.type == "cpu":  # a GPU would have to wait
             keys = np.concatenate([chunk.request.random.keys for chunk in chunks if chunk.request.random])
             assert np.array_equal(keys, draws.key.numpy()), "batches were taken in another order than they were drawn"
         images = self.normalise(self._uploaded(chunks))
@@ -110,7 +105,7 @@ class Stream(Feed):
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def count(self, split: str) -> int:
-        """Images that an evaluation takes: all of `test`; of `train` a fixed sample, where there are more than 50,000."""
+        """Count the images of an evaluation: all of `test`, at most a fixed sample of 50,000 of `train`."""
         return len(self._evaluated[split])
 
     def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -132,7 +127,7 @@ class Stream(Feed):
         return found
 
     def batches(self, split: str, numbers: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        # One set of processes for all: to start them takes longer than to decode a batch.
+        # One pool for all: starting it takes longer than decoding a batch.
         parts = [self._evaluated[split][number.cpu().numpy()] for number in numbers]
         chunks = self._decoded(r for part in parts for r in _in_chunks(split, part, self.scales[0], self.size))
         with closing(chunks):
@@ -167,7 +162,7 @@ class Stream(Feed):
         return decoded(self.data, requests, self.workers, pin=self.device.type == "cuda")
 
     def _uploaded(self, chunks: list[Chunk]) -> Tensor:
-        """The squares of chunks, uint8 (n, size, size, 3), on the device."""
+        """Upload the squares of chunks, uint8 (n, size, size, 3)."""
         parts = [chunk.pixels.to(self.device, non_blocking=True).view(-1, self.size, self.size, 3) for chunk in chunks]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -181,5 +176,5 @@ def _in_chunks(split: str, numbers: NDArray[np.int64], side: int, size: int | No
 
 
 def _subset(images: int) -> NDArray[np.int64]:
-    """Sorted numbers of the training images that are evaluated: the same for every run on a data set."""
+    """Return the sorted numbers of the training images that are evaluated: the same for every run on a data set."""
     return np.sort(np.random.RandomState(0).permutation(images)[:EVALUATED_TRAINING])

@@ -1,7 +1,7 @@
 """Tests of several views of each image: ten crops, and whole images at several scales (He et al. 2015, section 3.4).
 
-A network that ends in a global average pool takes images of any size: at a larger one it is what the papers call fully
-convolutional. The scores that are averaged over an image's views are the softmax's (Krizhevsky et al. 2012, section 4.1).
+A network that ends in a global average pool takes images of any size: on larger ones it is what the papers call fully
+convolutional. Softmax scores are averaged over an image's views (Krizhevsky et al. 2012, section 4.1).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from study.errors import StudyError
 from study.training.feeds.feed import Feed
 
 SCALES = (1.0, 256 / 224, 384 / 224, 480 / 224, 640 / 224)
-"""Shorter sides of the multi-scale test, as multiples of what a network is trained on: 224, 256, 384, 480, 640."""
+"""Shorter sides of the multi-scale test, as multiples of the training size: 224, 256, 384, 480, 640."""
 VIEWED = 64
-"""Images of which all views pass the network at once."""
+"""Images evaluated at once."""
 
 Measures = list[tuple[str, float]]
 """`loss` (mean negative log of the averaged scores, nats), `error` and `top5_error` (percent)."""
@@ -28,22 +28,9 @@ def ten_crop(
 ) -> Measures:
     """Test on the four corners and the centre of each image's middle square, and their mirrors.
 
-    Parameters
-    ----------
-    network
-        On the feed's device; put into evaluation mode, and back.
-    split
-        `test`, or `train`: its images that an evaluation takes.
-    side
-        The square's, to which an image's shorter side is scaled; default: 256 for ImageNet, the image's own where images
-        are small.
-    crop
-        Of each view; default: what the network was trained on, or 7/8 of small images.
-
-    Raises
-    ------
-    StudyError
-        The crops are not smaller than the square.
+    The network is on the feed's device. `side` is the square's, to which an image's shorter side is scaled; by default
+    256 for ImageNet, an image's own if images are small. `crop` is the view's, by default the training size, or 7/8 of
+    small images. Raises `StudyError` if the crops are not smaller than the square.
     """
     side, crop = side or feed.sides[0], crop or feed.sides[1]
     if not 1 <= crop < side:
@@ -69,12 +56,8 @@ def ten_crop(
 def multi_scale(network: nn.Module, feed: Feed, split: str = "test", *, sides: Sequence[int] | None = None) -> Measures:
     """Test on whole images whose shorter side is scaled to each of `sides`, fully convolutionally.
 
-    Parameters
-    ----------
-    sides
-        Default: the paper's 224, 256, 384, 480 and 640, or their like for networks trained on other sizes than 224.
-
-    Others as for `ten_crop`. The paper does not say that it mirrors images here, so none is.
+    By default these are the paper's 224, 256, 384, 480 and 640, scaled for networks trained on another size than 224.
+    The paper does not say that it mirrors images here, so none is mirrored.
     """
     sides = sides or [round(min(feed.native) * scale) for scale in SCALES]
     if min(sides) < 1:
@@ -87,7 +70,7 @@ def multi_scale(network: nn.Module, feed: Feed, split: str = "test", *, sides: S
 
 
 def five_crops(images: Tensor, size: int) -> list[Tensor]:
-    """The corners and the centre of images (N, H, W, C): five of (N, size, size, C), as torchvision's `five_crop` orders."""
+    """Crop the corners and the centre of images (N, H, W, C): five of (N, size, size, C), in torchvision's order."""
     down, across = images.shape[1] - size, images.shape[2] - size
     places = [(0, 0), (0, across), (down, 0), (down, across), (round(down / 2), round(across / 2))]
     return [images[:, top : top + size, left : left + size] for top, left in places]
@@ -101,7 +84,7 @@ def _add(
     groups: Iterable[tuple[Tensor, Tensor, Tensor]],
     views: Callable[[Tensor], Iterable[Tensor]],
 ) -> None:
-    """Add the softmax of every view of every image to its row of the scores (N, classes), and note its label."""
+    """Add the softmax of every view of an image to its row of the scores (N, classes), and store its label."""
     mode, dtype = network.training, next(network.parameters()).dtype
     network.eval()
     try:

@@ -15,7 +15,7 @@ from study.networks.blocks import BasicBlock, Bottleneck, SingleBlock
 from study.networks.network import build
 from study.networks.orders import original, pre
 from study.networks.shortcuts import ExclusiveGate, Projection, option_a
-from tests.helpers import long, make_spec
+from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
 KINDS = [
@@ -92,10 +92,10 @@ def gate(in_maps, maps, stride):
 
 TINY = [
     (BasicBlock, original, option_a),
-    long(BasicBlock, original, None),
-    (BasicBlock, pre, Projection),
-    (Bottleneck, original, Projection),
-    (SingleBlock, original, gate),
+    slow(BasicBlock, original, None),
+    slow(BasicBlock, pre, Projection),
+    slow(Bottleneck, original, Projection),
+    slow(SingleBlock, original, gate),
 ]
 
 
@@ -150,7 +150,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("fields", KINDS, ids=str)
+@pytest.mark.parametrize("fields", [KINDS[2], *map(slow, [*KINDS[:2], *KINDS[3:]])], ids=str)
 def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     """Over a small step, for a ReLU has kinks."""
     network, batches = network_of(**fields), noise(classes=10)
@@ -164,38 +164,7 @@ def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     assert float(found.norm()) > 0
 
 
-@pytest.mark.parametrize("fields", [{}, {"network": "plain"}, {"order": "pre", "shortcut": "B"}], ids=str)
-def test_products_with_a_whole_network_are_columns_of_its_dense_hessian(fields):
-    network, batches = network_of(**fields), noise(classes=10)
-    loss, flat = mean_loss(network, batches)
-    hessian = Hessian(network, batches)
-    (gradient,) = torch.autograd.grad(loss(flat.requires_grad_()), flat, create_graph=True)
-    for place in (0, 500, len(flat) // 2, len(flat) - 1):  # a row of a symmetric matrix is its column
-        (row,) = torch.autograd.grad(gradient[place], flat, retain_graph=True)
-        column = hessian.matvec(np.eye(1, len(flat), place)[0])
-        np.testing.assert_allclose(column, row.numpy(), rtol=0, atol=1e-9 * float(row.abs().max()))
-        assert np.abs(column).max() > 0
-
-
-def test_batches_of_other_sizes_give_the_same_mean():
-    network, batches = tiny(*TINY[0]), noise(counts=(5, 2))
-    whole = [tuple(torch.cat(parts) for parts in zip(*batches, strict=True))]
-    vector = random(Hessian(network, whole).shape[0])
-    expected = Hessian(network, whole).matvec(vector)
-    np.testing.assert_allclose(Hessian(network, batches).matvec(vector), expected, rtol=0, atol=1e-12)
-
-
-def test_in_float32_and_channels_last_the_products_are_nearly_those_in_float64():
-    network, batches = network_of(), noise(classes=10)
-    vector = random(Hessian(network, batches).shape[0])
-    expected = Hessian(network, batches).matvec(vector)
-    narrow = network.float().to(memory_format=torch.channels_last)
-    found = Hessian(narrow, [(images.float(), labels) for images, labels in batches]).matvec(vector)
-    assert found.dtype == np.float64
-    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-    assert 0 < error < 1e-5
-
-
+@pytest.mark.slow
 def test_repeats_are_equal_bit_for_bit():
     network = network_of(block="single", depth=5).float()
     batches = noise(classes=10, dtype=torch.float32)
@@ -226,15 +195,6 @@ def test_the_network_stays_as_it_was_and_its_weights_are_read_anew():
     assert not np.allclose(hessian.matvec(vector), first)
 
 
-def test_products_are_counted_and_told():
-    told = []
-    hessian = Hessian(tiny(*TINY[0]), noise(), progress=told.append)
-    vector = random(hessian.shape[0])
-    hessian.matvec(vector)
-    hessian @ np.stack([vector, vector], 1)
-    assert told == [1, 2, 3] and hessian.products == 3
-
-
 def test_a_stop_is_heard_between_batches():
     asked = []
     hessian = Hessian(tiny(*TINY[0]), noise(counts=(2, 2, 2)), lambda: len(asked) >= 5 or bool(asked.append(0)))
@@ -260,7 +220,7 @@ def test_a_network_in_training_mode_and_no_images_are_mistakes():
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("largest, smallest", [(5, 2), (1, 1), (2, 2), (0, 1), (2, 0)])
+@pytest.mark.parametrize("largest, smallest", [(5, 2), (2, 2), (0, 1)])
 def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
     matrix, vectors = symmetric([-3.0, -2.0, *np.linspace(-0.5, 0.5, 50), 1, 2, 3, 4, 8])
     top, bottom = extremes(bowl(matrix), largest, smallest, tolerance=1e-9)
@@ -273,23 +233,11 @@ def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
     assert top.vectors.shape == (largest, len(matrix)) and bottom.vectors.shape == (smallest, len(matrix))
 
 
-def test_the_tolerance_is_of_the_residual():
-    matrix, _ = symmetric(np.linspace(-1, 2, 400))
-    costs = []
-    for tolerance in (1e-1, 1e-3):
-        hessian = bowl(matrix)
-        (values, vectors), _ = extremes(hessian, 2, 1, tolerance)
-        residuals = np.linalg.norm(vectors @ matrix - values[:, None] * vectors, axis=1)
-        assert (residuals <= tolerance * np.abs(values) * 1.01).all()
-        costs.append(hessian.products)
-    assert costs[0] < costs[1]
-
-
-@pytest.mark.parametrize("largest, smallest", [(2, 1), (2, 2)])
+@pytest.mark.parametrize("largest, smallest", [(2, 2), slow(2, 1)])
 def test_a_search_that_does_not_converge_is_nan_and_ends_at_its_limit(largest, smallest):
-    hessian = bowl(symmetric(np.linspace(-1, 2, 400))[0])
+    hessian = bowl(symmetric(np.linspace(-1, 2, 150))[0])
     top, bottom = extremes(hessian, largest, smallest, tolerance=1e-12, limit=30)
-    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 400)
+    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 150)
     assert np.isnan(bottom.values).all() and bottom.values.shape == (smallest,)
     assert hessian.products == (30 if largest == smallest else 60)
 
@@ -305,31 +253,6 @@ def test_where_the_loss_is_no_number_nothing_is_and_nothing_is_raised(value):
     assert np.isnan(trace(hessian, 3)).all()
     assert [np.isnan(part).all() for sample in density(hessian, 5, 2) for part in sample] == [True] * 4
     assert hessian.products == 2 + 3 + 2
-
-
-def test_products_that_overflow_in_the_midst_of_a_search_are_nan_too():
-    matrix, count = symmetric(np.linspace(-1, 2, 60))[0], [0]
-
-    class Breaks:
-        shape, dtype = matrix.shape, matrix.dtype
-
-        def matvec(self, vector):
-            count[0] += 1
-            return matrix @ vector * (np.inf if count[0] == 4 else 1.0)
-
-    top, _ = extremes(Breaks(), 1, 1)
-    assert np.isnan(top.values).all() and count[0] == 4
-    count[0] = 0
-    [(nodes, weights)] = density(Breaks(), 9, 1)
-    assert np.isnan(nodes).all() and np.isnan(weights).all() and count[0] == 4
-
-
-def test_a_space_that_is_exhausted_repeats_bit_for_bit():
-    matrix = np.diag([0.0] * 26 + [1, 1, 2, 2])  # ARPACK draws new vectors after three
-    first, second = (extremes(aslinearoperator(matrix), 2, 1) for _ in range(2))
-    assert first[0].values == pytest.approx([2, 2]) and first[1].values == pytest.approx([0], abs=1e-12)
-    assert all(np.array_equal(a, b) for one, other in zip(first, second, strict=True)
-               for a, b in zip(one, other, strict=True))  # fmt: skip
 
 
 # -- trace and density ----------------------------------------------------------------------------------------------------
@@ -348,12 +271,6 @@ def test_the_trace_is_within_its_errors():
     assert np.isnan(trace(bowl(matrix), 1)[1])
 
 
-def test_the_trace_of_a_network_is_within_its_errors():
-    network, batches = tiny(*TINY[0], wide=3), noise()
-    mean, error = trace(Hessian(network, batches), 100)
-    assert abs(mean - np.trace(dense(network, batches))) < 4 * error < abs(mean)
-
-
 def test_with_all_steps_the_density_is_the_spectrum():
     values = np.array([-2.0, -1.0, 0.5, 1.0, 3.0, 7.0])
     matrix, vectors = symmetric(values)
@@ -364,18 +281,6 @@ def test_with_all_steps_the_density_is_the_spectrum():
     again = np.random.RandomState(0).randint(0, 2, 6) * 2.0 - 1
     np.testing.assert_allclose(samples[0][1], (vectors.T @ again) ** 2 / 6, atol=1e-10)
     assert not np.allclose(samples[0][1], samples[1][1])
-
-
-def test_few_steps_have_the_moments_of_the_spectrum():
-    matrix, _ = symmetric([*np.linspace(-1, 1, 200), 10, 20])
-    samples = list(density(bowl(matrix), 8, 40))
-    for power in (1, 2, 3):
-        found = [float(weights @ nodes**power) for nodes, weights in samples]
-        error = np.std(found, ddof=1) / np.sqrt(len(found))
-        assert abs(np.mean(found) - np.trace(np.linalg.matrix_power(matrix, power)) / len(matrix)) < 4 * error
-    for nodes, weights in samples:
-        assert nodes.shape == weights.shape == (8,) and weights.sum() == pytest.approx(1)
-        assert nodes[-2:] == pytest.approx([10, 20], rel=1e-6)
 
 
 def test_a_spectrum_of_few_values_has_few_nodes():

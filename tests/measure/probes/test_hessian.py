@@ -31,6 +31,7 @@ def by_measure(found):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [long("plain"), "residual"])
 def test_its_measures_are_of_one_hessian(network):
     subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch
@@ -64,24 +65,6 @@ def test_its_measures_are_of_one_hessian(network):
     assert {value.layer for rows in found.values() for value in rows} == {""}
 
 
-def test_it_measures_the_same_again(short):
-    assert values("hessian", make(16)) == values("hessian", make(16))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"order": "pre", "shortcut": "dropout"},
-        long({"shortcut": "exclusive_gate", "recipe__bn_groups": 2}),
-        {"block": "bottleneck", "depth": 11, "shortcut": "B"},
-    ],
-    ids=str,
-)
-def test_every_kind_of_network_has_one(short, fields):
-    found = values("hessian", make(16, **fields))
-    assert all(math.isfinite(value.value) for value in found) and len(found) == 5 + 2 * 2 * 3
-
-
 def test_a_loss_that_is_no_number_gives_nan():
     subject = make(16)
     with torch.no_grad():
@@ -104,6 +87,7 @@ def test_a_stop_is_heard_between_two_batches(after, monkeypatch):
     assert len(batches) == after - 1  # it was asked once before the first value, then before each batch
 
 
+@pytest.mark.slow
 def test_a_run_that_it_measures_trains_the_same(short, tmp_path):
     fields = SHORT | {"recipe__iterations": 4}
     [bare] = train(tmp_path, make_spec(**fields))

@@ -17,13 +17,11 @@ from study.data import ImageSet
 from study.measure.probes.record import during
 from study.store.layout import RunFiles
 from study.store.tables import read_table
-from study.training import checkpoint, pack
-from study.training.engine import Graphs
+from study.training import checkpoint
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.session import Progress, Session
-from tests.helpers import long, make_spec, open_run, points, tiny_images, training_clock
-from tests.training.test_engine import Player
+from tests.helpers import long, make_spec, open_run, points, slow, tiny_images, training_clock
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -68,6 +66,7 @@ def same(one: list[Any], other: list[Any]) -> bool:
 # -- a probe changes nothing ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     digits = data.load("digits", tmp_path)
     seldom = SHORT | {"recipe__evaluate_every": 12}  # of 1,797 images each, and so are the views that probes take
@@ -85,10 +84,10 @@ def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_
 @pytest.mark.parametrize(
     "fields",
     [
-        {"precision": "bf16"},
+        slow({"precision": "bf16"}),
         {"shortcut": "dropout", "order": "pre"},
-        {"shortcut": "exclusive_gate"},
-        {"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11},
+        slow({"shortcut": "exclusive_gate"}),
+        slow({"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11}),
         long({"network": "plain", "family": "vgg", "block": "single", "depth": 11, "stem": "cifar"}),
     ],
     ids=lambda fields: next(iter(fields.values())),
@@ -102,15 +101,6 @@ def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path: Pat
     found = read_table(probed.probes).to_pylist()
     assert {row["probe"] for row in found} == set(MEASURED)
     assert all(math.isfinite(row["value"]) for row in found)
-
-
-def test_a_recorded_pack_is_measured_between_its_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    specs = [make_spec(**SHORT | ALL | {"recipe__iterations": 6, "network": name}) for name in ("residual", "plain")]
-    eager = train(tmp_path / "eager", *specs)
-    monkeypatch.setattr(pack, "engine", lambda programs, tuning: Graphs(programs, 4, Player()))
-    recorded = train(tmp_path / "recorded", *specs)
-    for one, other in zip(eager, recorded, strict=True):
-        assert same(trained(one), trained(other)) and rows(one) == rows(other)
 
 
 def test_the_mode_the_random_state_and_the_flags_are_left_as_they_were(tmp_path: Path) -> None:
@@ -168,12 +158,6 @@ def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path: Path) -> None:
     assert measured(files) == {"weights": [0]}
 
 
-def test_without_somebody_to_measure_a_run_is_trained_all_the_same(tmp_path: Path) -> None:
-    spec = make_spec(**SHORT | ALL)
-    files = open_run(tmp_path, spec)
-    assert train_pack([(spec, files)], tiny_images(), Session()) and not files.probes.exists()
-
-
 # -- stopping and going on ------------------------------------------------------------------------------------------------
 
 
@@ -184,7 +168,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT | ALL))[0]
 
 
-@pytest.mark.parametrize("stop_at", [0, 3, 4, 12])
+@pytest.mark.parametrize("stop_at", [3, slow(0), slow(4), slow(12)])
 def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(
     tmp_path: Path, stop_at: int, whole: RunFiles
 ) -> None:
@@ -218,19 +202,7 @@ def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_p
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
 
 
-def test_a_measurement_that_is_cut_short_is_taken_again(tmp_path: Path, whole: RunFiles) -> None:
-    spec, asked = make_spec(**SHORT | ALL), [0]
-
-    def stopped() -> bool:
-        asked[0] += 1
-        return asked[0] > 30  # in the midst of what is measured before the first step
-
-    [files] = train(tmp_path, spec, stopped=lambda: asked[0] > 30, probe=lambda lane, _: during(lane, stopped))
-    assert len(rows(files)) < len(rows(whole)) / 5 and not files.done.exists()
-    train(tmp_path, spec)
-    assert rows(files) == rows(whole) and same(trained(files), trained(whole))
-
-
+@pytest.mark.slow
 def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path: Path, whole: RunFiles) -> None:
     spec, cut = make_spec(**SHORT | ALL), [False]
 

@@ -20,7 +20,7 @@ from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.surfaces import load_points
 from study.training.feeds.images import Images
 from study.training.session import Progress, Session
-from tests.helpers import read_rows
+from tests.helpers import read_rows, slow
 
 
 class Bench:
@@ -71,7 +71,7 @@ def test_a_chunk_holds_each_point_with_its_splits(trained: dict[str, RunFiles], 
     assert [p.iteration for p in bench.seen] == list(range(10)) and {p.iterations for p in bench.seen} == {9}
 
 
-@pytest.mark.parametrize("bn", ["frozen", "recalibrated"])
+@pytest.mark.parametrize("bn", ["frozen", slow("recalibrated")])
 def test_stopped_at_any_point_it_ends_with_the_same_bytes(
     bn: str, trained: dict[str, RunFiles], digits: Images, tmp_path: Path
 ) -> None:
@@ -149,10 +149,11 @@ def test_a_trajectory_whose_snapshot_is_gone_says_so(
 ) -> None:
     bench = Bench(tmp_path, trained["residual"], digits, plane="pca")
     monkeypatch.setattr(RunFiles, "snapshots", lambda self: [])
-    with pytest.raises(StudyError, match="snapshot of iteration 0 is not there any more"):
+    with pytest.raises(StudyError, match="snapshot of iteration 0 is missing"):
         bench.measure(PATH)
 
 
+@pytest.mark.slow
 def test_curvature_at_each_point_is_that_of_the_network_there(
     trained: dict[str, RunFiles], digits: Images, tmp_path: Path
 ) -> None:

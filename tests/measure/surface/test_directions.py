@@ -7,18 +7,16 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from study.measure.probes import confusion
-from study.measure.surface import directions
 from study.measure.surface.directions import principal, projected, random, towards
 from study.measure.surface.flat import Flat
 from study.networks.network import Network, build
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 
 NETWORKS = [
     {"network": "plain"},
     {"shortcut": "B"},
     {"block": "bottleneck", "depth": 11, "shortcut": "exclusive_gate"},
-    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    slow({"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"}),
 ]
 
 
@@ -83,11 +81,6 @@ def test_each_axis_and_each_plane_has_draws_of_its_own_that_repeat() -> None:
     rows = torch.cat([planes[0], planes[2]]).double()
     cosines = rows @ rows.T / rows.norm(dim=1)[:, None] / rows.norm(dim=1)[None, :]
     assert (cosines - torch.eye(4)).abs().max() < 0.05
-
-
-def test_a_line_is_the_first_axis_of_its_plane() -> None:
-    _, flat, vector = centre()
-    assert torch.equal(random(flat, vector, 3, 1, "filter")[0], random(flat, vector, 3, 2, "filter")[0])
 
 
 def test_orthogonal_directions_keep_their_norms() -> None:
@@ -197,26 +190,3 @@ def test_snapshots_on_a_line_span_no_plane() -> None:
     with pytest.raises(ValueError, match="do not span 2 dimensions"):
         principal(flat, line, 2)
     assert principal(flat, line, 1).explained == pytest.approx([1.0])
-
-
-def test_statistics_of_bn_have_no_part_in_principal_directions() -> None:
-    _network, flat, _ = centre()
-    ways = 0.1 * torch.randn(4, flat.weights, generator=torch.Generator().manual_seed(0))
-    found = principal(flat, ways, 2)
-    assert found.directions[:, : flat.weights].any() and not found.directions[:, flat.weights :].any()
-
-
-def test_many_snapshots_are_multiplied_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Copies in float64 of all 164 snapshots of a ResNet-110 would take 2.3 GB more."""
-    _network, flat, _ = centre()
-    ways = torch.randn(16, flat.weights, generator=torch.Generator().manual_seed(0))
-    whole = principal(flat, ways, 2)
-    monkeypatch.setattr(confusion, "AT_ONCE", 16 * 1000)
-    monkeypatch.setattr(directions, "AT_ONCE", 16 * 1000)
-    widths = []
-    double = Tensor.double
-    monkeypatch.setattr(Tensor, "double", lambda part: widths.append(part.numel()) or double(part))
-    parted = principal(flat, ways, 2)
-    assert max(widths) == 16 * 1000 < ways.numel()
-    torch.testing.assert_close(parted.directions, whole.directions)
-    torch.testing.assert_close(parted.coordinates, whole.coordinates)

@@ -23,7 +23,7 @@ from study.store.layout import RunFiles, SurfaceFiles
 from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.start import final
-from tests.helpers import make_spec, open_run, read_rows, seal_run, tiny_images
+from tests.helpers import make_spec, open_run, read_rows, seal_run, slow, tiny_images
 
 
 def surface_of(run: RunFiles, **fields: object) -> Surface:
@@ -78,17 +78,6 @@ def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], 
         assert found["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
         assert found["test"].error == last["test"]["error"]
     assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
-
-
-def test_three_networks_span_a_plane(trained: dict[str, RunFiles], digits: Images) -> None:
-    """The plain network and its twin have the same tensors, and so lie in one space."""
-    run, others = trained["plain"], [trained["other"], trained["residual"]]
-    surface = surface_of(run, plane="interpolate", to=[other.run_id for other in others])
-    made = plane.make(surface, run, others, digits)
-    evaluator = Evaluator(surface, store.read_spec(run), made, digits)
-    last = {row["split"]: row for row in read_rows(others[0].curves)}
-    assert evaluator.at((1.0, 0.0))["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
-    assert -1 < made.facts["cosine"] < 1 and made.ranges == ((-0.5, 1.5), (-0.5, 1.5))
 
 
 def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
@@ -155,6 +144,7 @@ def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], di
     assert 0.5 < made.facts["explained_a"] + made.facts["explained_b"] <= 1
 
 
+@pytest.mark.slow
 def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
     trained: dict[str, RunFiles], digits: Images
 ) -> None:
@@ -185,7 +175,7 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
         expected = "its checkpoint is not the state of plain-8"
     elif spoil == "unfinished":
         run.done.unlink()
-        expected = "not trained to its end"
+        expected = "is not finished"
     elif spoil == "diverged":
         seal_run(run, "diverged", iteration=40)
         expected = "has diverged"
@@ -216,7 +206,7 @@ def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"dims": 1}, {}, {"normalisation": "weight", "ignore": "none"}, {"plane": "hessian"}]
+    "fields", [{"dims": 1}, {}, slow({"normalisation": "weight", "ignore": "none"}), slow({"plane": "hessian"})]
 )
 def test_any_plane_can_have_the_trajectory_projected_on_it(
     fields: dict[str, object], trained: dict[str, RunFiles], digits: Images

@@ -1,5 +1,9 @@
+"""The built-in data sets: where they are looked for, how they are read and downloaded, and what is said without them."""
+
+import gzip
 import hashlib
 import pickle
+import struct
 import subprocess
 import sys
 import tarfile
@@ -10,10 +14,11 @@ import pytest
 from scipy.io import savemat
 
 from study import data
-from study.data.builtin import Cifar10, Cifar100, Svhn
+from study.data.builtin import Cifar10, Cifar100, FashionMnist, Svhn
 from study.errors import StudyError
 
 RANDOM = np.random.RandomState(0)
+FOLDER = "cifar-10-batches-py"
 NAMES = [f"class {i}" for i in range(10)]
 
 
@@ -62,10 +67,10 @@ def archive(root, monkeypatch):
 
     path = root / Cifar10.archive
     with tarfile.open(path, "w:gz") as tar:
-        tar.add(root / Cifar10.folder_name, Cifar10.folder_name)
+        tar.add(root / FOLDER, FOLDER)
     for file in Cifar10.files:
         (root / file).unlink()
-    (root / Cifar10.folder_name).rmdir()
+    (root / FOLDER).rmdir()
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5(path))
     return path
 
@@ -95,7 +100,7 @@ def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatc
     assert data.missing("cifar10", root) is None
     data.prepare("cifar10", root)
     assert np.array_equal(data.load("cifar10", root).train_images, train)
-    assert {path.name for path in root.iterdir()} == {Cifar10.archive, Cifar10.folder_name}
+    assert {path.name for path in root.iterdir()} == {Cifar10.archive, FOLDER}
     assert capsys.readouterr().out == ""
 
 
@@ -117,7 +122,7 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypa
     assert captured.out == "" and f"Downloading cifar10 to {elsewhere}" in captured.err
     monkeypatch.setattr(urllib.request, "urlopen", None)  # from here on a request would raise
     assert np.array_equal(data.load("cifar10", elsewhere).train_images, train)
-    assert [path.name for path in elsewhere.iterdir()] == [Cifar10.folder_name]
+    assert [path.name for path in elsewhere.iterdir()] == [FOLDER]
 
 
 @pytest.mark.parametrize(
@@ -137,12 +142,6 @@ def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, ex
             action(name, tmp_path / "root")
         assert line in str(caught.value) and "\n" not in str(caught.value)
     assert list((tmp_path / "root").iterdir()) == []
-
-
-def test_a_root_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StudyError, match=r"the download failed: .*Not a directory"):
-        data.prepare("svhn", tmp_path / "file" / "root")
 
 
 def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
@@ -188,34 +187,6 @@ def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid
     assert loaded.train_images.flags.c_contiguous
 
 
-def test_svhn_downloads_only_the_file_that_is_absent(tmp_path, monkeypatch, mirror):
-    (tmp_path / "root").mkdir()
-    made = svhn(mirror, monkeypatch)
-    (mirror / "test_32x32.mat").rename(tmp_path / "root/test_32x32.mat")
-    data.prepare("svhn", tmp_path / "root")
-    assert np.array_equal(data.load("svhn", tmp_path / "root").train_images, made["train"])
-
-
-def test_a_corrupt_mat_file_is_named(tmp_path, monkeypatch):
-    svhn(tmp_path, monkeypatch)
-    (tmp_path / "test_32x32.mat").write_bytes(b"")
-    with pytest.raises(StudyError, match=r"test_32x32.mat is corrupt"):
-        data.load("svhn", tmp_path)
-
-
-def test_prepare_is_a_look_at_files_where_they_are_there(tmp_path):
-    for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    code = (
-        f"import sys; from pathlib import Path; from study import data; root = Path({str(tmp_path)!r})\n"
-        "for name in ('cifar10', 'cifar100', 'svhn'): data.prepare(name, root); data.missing(name, root)\n"
-        "print({'torch', 'torchvision'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
 def test_only_an_image_folder_takes_a_folder(tmp_path):
     with pytest.raises(StudyError, match="data 'cifar10' takes no `folder`"):
         data.load("cifar10", tmp_path, folder="x")
@@ -231,3 +202,136 @@ def test_default_root(monkeypatch, tmp_path):
     assert str(data.default_root()) == "data"
     monkeypatch.setenv("STUDY_DATA", str(tmp_path))
     assert data.default_root() == tmp_path
+
+
+# -- Fashion-MNIST ----------------------------------------------------------------------------------------------------
+
+TRAIN = np.random.RandomState(0).randint(0, 256, (20, 28, 28)).astype(np.uint8)
+TEST = np.random.RandomState(1).randint(0, 256, (10, 28, 28)).astype(np.uint8)
+
+
+def idx_bytes(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def contents():
+    labels = np.arange(20, dtype=np.uint8) % 10
+    return dict(zip(FashionMnist.NAMES, map(idx_bytes, [TRAIN, labels, TEST, labels[:10]]), strict=True))
+
+
+def write(folder, packed=False):
+    folder.mkdir(parents=True)
+    for name, content in contents().items():
+        (folder / (name + ".gz" * packed)).write_bytes(gzip.compress(content) if packed else content)
+
+
+@pytest.fixture
+def debian(tmp_path, monkeypatch):
+    monkeypatch.setattr(FashionMnist, "DEBIAN", tmp_path / "debian")
+    return tmp_path / "debian"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "root/FashionMNIST", "root/fashion_mnist", "debian"])
+def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_download, debian):
+    write(tmp_path / place, packed)
+    assert data.missing("fashion_mnist", tmp_path / "root") is None
+    loaded = data.load("fashion_mnist", tmp_path / "root")
+    assert np.array_equal(loaded.train_images, TRAIN[..., None]) and np.array_equal(loaded.test_images, TEST[..., None])
+    assert loaded.test_labels.tolist() == list(range(10)) and loaded.train_labels.dtype == np.int64
+    assert len(loaded.classes) == 10
+    assert data.survey("fashion_mnist", tmp_path / "root").fingerprint == loaded.fingerprint
+
+
+def test_without_fashion_mnist_one_line_names_the_folder_the_file_and_the_ways_to_get_it(tmp_path, no_network, debian):
+    write(tmp_path / "root/fashion_mnist", packed=True)
+    (tmp_path / "root/fashion_mnist/t10k-labels-idx1-ubyte.gz").unlink()
+    line = data.missing("fashion_mnist", tmp_path / "root")
+    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "fashion_mnist"),
+                 "machine with network", "copy", "apt install dataset-fashion-mnist"):  # fmt: skip
+        assert part in line
+    with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
+        data.prepare("fashion_mnist", tmp_path / "root")
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_fashion_mnist_is_downloaded_and_verified(tmp_path, monkeypatch, mirror, debian):
+    from torchvision.datasets import FashionMNIST
+
+    (mirror / "train-images-idx3-ubyte.gz").write_bytes(b"not what was promised")
+    with pytest.raises(StudyError, match="corrupted"):
+        data.prepare("fashion_mnist", tmp_path / "root")
+    assert list((tmp_path / "root").iterdir()) == []
+    packed = {f"{name}.gz": gzip.compress(content) for name, content in contents().items()}
+    sums = [(name, hashlib.md5(content).hexdigest()) for name, content in packed.items()]
+    monkeypatch.setattr(FashionMNIST, "resources", sums)
+    for name, content in packed.items():
+        (mirror / name).write_bytes(content)
+    data.prepare("fashion_mnist", tmp_path / "root")
+    monkeypatch.setattr(urllib.request, "urlopen", None)  # from here on a request would raise
+    assert np.array_equal(data.load("fashion_mnist", tmp_path / "root").train_images[..., 0], TRAIN)
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["FashionMNIST"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "begins with nothing"),
+        (idx_bytes(np.arange(20, dtype=np.uint8)), "IDX file of 3-dimensional uint8 data .it begins with 00 00 08 01"),
+        (b"<html>not found</html>", "not a complete IDX file"),
+        (idx_bytes(TRAIN)[:10], "not a complete IDX file"),
+        (idx_bytes(TRAIN)[:-1], "cannot reshape array of size 15679"),
+        (idx_bytes(TRAIN) + b"x", "cannot reshape array of size 15681"),
+        (gzip.compress(idx_bytes(TRAIN))[:-9], "not a complete IDX file"),
+        (idx_bytes(TRAIN[:-1]), "20 labels up to 9 do not fit the 19 images"),
+    ],
+)
+def test_a_broken_idx_file_is_named(tmp_path, debian, content, says):
+    write(debian)
+    (debian / "train-images-idx3-ubyte").write_bytes(content)
+    with pytest.raises(StudyError, match=says) as caught:
+        data.load("fashion_mnist", tmp_path)
+    assert "train-images-idx3-ubyte" in str(caught.value) and "\n" not in str(caught.value)
+
+
+# -- digits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return data.load("digits", tmp_path_factory.mktemp("root"))
+
+
+def test_digits_and_their_split_are_pinned(digits):
+    assert digits.train_images.shape == (1437, 8, 8, 1) and digits.test_images.shape == (360, 8, 8, 1)
+    assert digits.train_images.dtype == np.uint8 and digits.train_labels.dtype == np.int64
+    assert digits.train_images.max() == 240 and digits.train_images.min() == 0
+    assert np.bincount(digits.test_labels).tolist() == [36, 36, 36, 36, 37, 36, 36, 36, 35, 36]
+    assert hashlib.sha256(digits.test_images.tobytes()).hexdigest()[:16] == "b63b6bfe34b8cf0f"
+    assert digits.fingerprint == "ba97cca2f8286bfa"
+
+
+@pytest.mark.slow
+def test_digits_are_scikit_learns(digits):
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    test = np.zeros(len(labels), bool)
+    test[np.argsort(labels, kind="stable")[::5]] = True
+    assert np.array_equal(digits.train_images.reshape(-1, 64), images[~test] * 15)
+    assert np.array_equal(digits.test_labels, labels[test])
+
+
+def test_data_sets_that_are_there_are_prepared_and_digits_and_fashion_mnist_loaded_without_torch(tmp_path):
+    write(tmp_path / "fashion_mnist", packed=True)
+    for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    code = (
+        f"import sys; from pathlib import Path; from study import data; root = Path({str(tmp_path)!r})\n"
+        "for name in ('cifar10', 'cifar100', 'svhn', 'fashion_mnist'): data.prepare(name, root); data.missing(name, root)\n"
+        "for name in ('digits', 'fashion_mnist'): data.load(name, root)\n"
+        "print({'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,11 +1,11 @@
-"""The fastest network for evaluation alone: one network at thousands of settings of its weights, without gradients.
+"""BN folded into convolutions: a fast network for evaluation at thousands of settings of its weights.
 
-With BN's statistics fixed, a BN that follows a convolution is a part of it, and on a CPU so are a ReLU or the addition of
-the shortcut: oneDNN does them while the values are at hand. Weights are renewed in place from the ordinary network.
+With fixed statistics, a BN that follows a convolution is a part of it, and on a CPU so is a ReLU or the addition of the
+shortcut, which oneDNN does while the values are in the cache. Weights are renewed in place from the ordinary network.
 
-Measured on one thread of an AMD EPYC with AVX-512 and bfloat16: 98 % of a pass is oneDNN's convolutions, so nothing else is
-worth a line. Batches of some 65,000 pixels are best (64 images of 32x32, 1,024 of 8x8), of twice as many in bfloat16. Several
-points at once, as groups of one convolution or by `torch.func.vmap`, are no faster than one after another.
+Measured on one thread of an AMD EPYC with AVX-512 and bfloat16: 98 % of a pass is oneDNN's convolutions. Batches of about
+65,000 pixels are best (64 images of 32x32, 1,024 of 8x8), in bfloat16 of twice as many. Several points at once, as groups
+of one convolution or by `torch.func.vmap`, are no faster than one after another.
 """
 
 from __future__ import annotations
@@ -25,49 +25,40 @@ from study.networks.shortcuts import Dropout, Identity, Projection, Shortcut, Sh
 ONEDNN = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
     hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_convolution_pointwise_")
 )
-"""Whether torch has oneDNN's convolutions with a ReLU or an addition in them: the compiler's, not in every build."""
+"""Whether torch has oneDNN's convolutions with a ReLU or an addition; not every build does."""
 
 if ONEDNN:
-    # The overloads are named: to look for the one that fits takes time at every call.
+    # The overloads are named: looking for the one that fits takes time at every call.
     _pointwise: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise.default
     _pointwise_add: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise_.binary
 
 SLOPE = 1e-30
-"""Of the ReLU in a convolution, below zero: oneDNN's own makes zeros of NaN, and so finite losses of networks that have
-none. With a slope, however small, NaN stays; of what is finite not a bit that matters changes. But not so small that values
-become denormal: Intel's CPUs convolve those thirty times more slowly."""
+"""The slope of a convolution's ReLU below zero. oneDNN's own ReLU turns NaN into 0, so a network with a NaN loss would get a
+finite one. Any slope keeps NaN; this one changes no bit that matters, and makes no denormal values, which Intel's CPUs
+convolve thirty times more slowly."""
 
 OVERWRITABLE = (Identity, ZeroPad, Projection, ShortcutGate, Dropout)
-"""Shortcuts that are added as they are, and whose value is new, or the block's input, which nothing needs after it."""
+"""Shortcuts that are simply added, and whose value may be overwritten: it is new, or the block's input."""
 
 
-class Fused(nn.Module):
-    """A network for evaluation: `source`'s logits, without gradients, at the weights that it had when last renewed.
+class Folded(nn.Module):
+    """The logits of `source` in evaluation, without gradients, at its weights when last renewed.
 
-    Each BN that directly follows a convolution is a part of it. ReLUs and additions are parts of a convolution where
-    that is what the block does; a block with code of its own keeps it, and gets fused convolutions for `super().branch`.
+    Each BN that directly follows a convolution is folded into it, and ReLUs and additions join a convolution where the
+    block allows it. A block with its own code keeps it, and gets folded convolutions for `super().branch`.
 
-    Parameters
-    ----------
-    source
-        As `structure` makes it; stays as it is. Its tensors are read at each renewal: they may change in place
-        (`load_state_dict`, `copy_`), but not be exchanged for others.
-    dtype
-        Of the convolutions: float32, or bfloat16. BN that stays and the head are float32: bfloat16 logits would be no
-        faster, and would move the mean loss of a network of 20 layers by up to twice as much (0.007 for 0.004).
-
-    Raises
-    ------
-    ValueError
-        Another dtype; or a network with a way through it of its own.
+    The source is left as it is. Its tensors are read at each renewal: change them in place (`load_state_dict`,
+    `copy_`), never replace them. `dtype` is that of the convolutions, float32 or bfloat16. Remaining BN and the head
+    are float32: bfloat16 logits are no faster, and move the mean loss of a 20-layer network by twice as much (0.007
+    instead of 0.004). Raises `ValueError` for another dtype, or a network with its own `forward`.
     """
 
     def __init__(self, source: Network, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         if dtype not in (torch.float32, torch.bfloat16):
-            raise ValueError(f"a fused network computes in float32 or bfloat16, not in {dtype}")
+            raise ValueError(f"a folded network computes in float32 or bfloat16, not in {dtype}")
         if type(source).forward is not Network.forward or type(source).classify is not Network.classify:
-            raise ValueError(f"{type(source).__name__} has a way of its own from images to logits, and cannot be fused")
+            raise ValueError(f"{type(source).__name__} has a `forward` or `classify` of its own and cannot be folded")
         self._dtype, self._ties = dtype, Ties(dtype)
         self.steps = nn.Sequential(*_fuse(_way(source), self._ties))
         self.head = self._ties.copy(source.head, torch.float32)
@@ -76,23 +67,23 @@ class Fused(nn.Module):
         self.renew()
 
     def renew(self) -> None:
-        """Take over the source's present weights and BN statistics; in place, and without waiting for the device."""
+        """Copy the source's current weights and BN statistics, in place, without waiting for the device."""
         self._ties.renew()
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, H, W) of any floating type to float32 logits (N, classes); the images stay as they are."""
-        # The images themselves where they are of that kind, unless a block comes first that writes into what it gets.
+        """(N, channels, H, W) of any floating type to float32 logits (N, classes); does not change the images."""
+        # A copy only if needed: for another type, or if the first block overwrites its input.
         x = images.to(self._dtype, memory_format=torch.channels_last, copy=isinstance(self.steps[0], Residual))
         return self.head(self._pool(self.steps(x)).float())  # type: ignore[no-any-return]
 
-    def train(self, mode: bool = True) -> Fused:
-        """Nothing: this is for evaluation alone."""
+    def train(self, mode: bool = True) -> Folded:
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
 class Convolution(nn.Module):
-    """A convolution with the BN and the ReLU that follow it, if any; its tensors are filled by `Ties.renew`."""
+    """A convolution with the BN and the ReLU that follow it, if any; `Ties.renew` fills its tensors."""
 
     weight: Tensor
     bias: Tensor | None
@@ -102,13 +93,13 @@ class Convolution(nn.Module):
         weight = torch.empty_like(conv.weight, dtype=dtype, memory_format=torch.channels_last, requires_grad=False)
         self.register_buffer("weight", weight)
         self.register_buffer("bias", weight.new_empty(len(weight)) if bias else None)
-        # Lists, which torch.ops takes faster than tuples.
+        # Lists: torch.ops takes them faster than tuples.
         self._how = [[*map(int, values)] for values in (conv.padding, conv.stride, conv.dilation)]
         self._groups, self.relu = conv.groups, relu
         self._onednn = ONEDNN and weight.device.type == "cpu" and _computes(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); `x` stays as it is."""
+        """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); does not change `x`."""
         if self._onednn:
             attribute, scalars = ("leaky_relu", [SLOPE]) if self.relu else ("none", [])
             return _pointwise(x, self.weight, self.bias, *self._how, self._groups, attribute, scalars, "")
@@ -117,7 +108,7 @@ class Convolution(nn.Module):
         return F.relu(out, inplace=True) if self.relu else out
 
     def add_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """`forward(x) + other`; `other` is overwritten, and may not lie where `x` does."""
+        """Return `forward(x) + other`; overwrite `other`, which must not share memory with `x`."""
         if self._onednn and not self.relu:
             other = other.contiguous(memory_format=torch.channels_last)  # a padded shortcut of odd size is not
             how = (*self._how, self._groups, "add", 1.0, None, [], "")
@@ -126,7 +117,7 @@ class Convolution(nn.Module):
 
 
 class Residual(nn.Module):
-    """A block whose parts are all `Block`'s own: a branch of steps, the shortcut, and what follows the addition."""
+    """A block without code of its own: a branch of steps, the shortcut, and what follows the addition."""
 
     def __init__(self, block: Block, ties: Ties) -> None:
         super().__init__()
@@ -134,7 +125,7 @@ class Residual(nn.Module):
         steps, after = _fuse(_layers(block, block._branch), ties), _fuse(_layers(block, block._after), ties)
         last = steps[-1]
         self.adding: Convolution | None = None
-        """The branch's last convolution, where it adds the shortcut."""
+        """The branch's last convolution, if it adds the shortcut."""
         if isinstance(last, Convolution) and type(block.shortcut) in OVERWRITABLE:
             self.adding = last
             steps.pop()
@@ -143,7 +134,7 @@ class Residual(nn.Module):
         self.after = nn.Sequential(*after)
         for step in after:
             if isinstance(step, nn.ReLU):
-                step.inplace = True  # the sum is nobody else's; in the convolution it would make zeros of NaN
+                step.inplace = True  # within the convolution it would turn NaN into 0
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); may overwrite `x`."""
@@ -151,26 +142,26 @@ class Residual(nn.Module):
         if self.adding is None:
             return self.after(self.shortcut.join(x, y))  # type: ignore[no-any-return]
         other = self.shortcut(x)
-        if other is y:  # a single convolution, of what it is added to
+        if other is y:  # a single convolution, whose input is the shortcut
             other = other.clone()
         return self.after(self.adding.add_to(other, y))  # type: ignore[no-any-return]
 
 
 class Carried(Shortcut, nn.Sequential):
-    """A projection, as one convolution."""
+    """A projection as one convolution."""
 
 
 class Ties:
-    """What ties a fused network to its source: which tensors are renewed from which."""
+    """Which tensors of a folded network are renewed from which of its source."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._folds: list[tuple[Convolution, nn.Conv2d, nn.BatchNorm2d]] = []
         self._copies: dict[tuple[torch.dtype, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
-        """Target and source, by their types: those of one type each are copied together."""
+        """Targets and sources by type: tensors of one type are copied together."""
 
     def convolution(self, conv: nn.Conv2d, bn: nn.BatchNorm2d | None, relu: bool) -> Convolution:
-        """A convolution with what follows it."""
+        """Make a convolution with what follows it."""
         out = Convolution(conv, bn is not None or conv.bias is not None, relu, self.dtype)
         if bn is not None:
             self._folds.append((out, conv, bn))
@@ -179,7 +170,7 @@ class Ties:
         return out
 
     def copy(self, module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-        """The module itself in float32, its convolutions and linear layers in `dtype`: the network's, unless told."""
+        """Copy a module in float32, its convolutions and linear layers in `dtype`, by default the network's."""
         copied = deepcopy(module).float().requires_grad_(False)
         for part in copied.modules():
             if isinstance(part, nn.Conv2d | nn.Linear):
@@ -203,9 +194,9 @@ class Ties:
             self._fold()
 
     def _fold(self) -> None:
-        """Weight and shift of each convolution with its BN: as `fuse_conv_bn_eval`, for all of them together."""
+        """Compute weight and bias of each convolution with its BN, all together; as torch's `fuse_conv_bn_eval`."""
         fused, convs, bns = zip(*self._folds, strict=True)
-        # NaN of a variance below zero, as BN has it: beyond the ends of a line between two networks there are such.
+        # A variance below zero gives NaN, as in BN: there are such beyond the ends of a line between two networks.
         deviations = torch._foreach_add([_float(bn.running_var) for bn in bns], [bn.eps for bn in bns])
         torch._foreach_sqrt_(deviations)
         scales = torch._foreach_div([_float(bn.weight) for bn in bns], deviations)
@@ -217,7 +208,7 @@ class Ties:
 
 
 def _centres(convs: Sequence[nn.Conv2d], bns: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
-    """What BN adds to a convolution without bias before it scales: the bias that there is, less the mean."""
+    """Return what BN adds to a convolution before it scales: the convolution's bias, if any, minus the mean."""
     centres = list(torch._foreach_neg([_float(bn.running_mean) for bn in bns]))
     return [c if conv.bias is None else c + _float(conv.bias) for c, conv in zip(centres, convs, strict=True)]
 
@@ -228,7 +219,7 @@ def _float(tensor: Tensor | None) -> Tensor:
 
 
 def _way(source: Network) -> Iterator[nn.Module]:
-    """The layers of a network up to its last maps, and its residual blocks whole, in order."""
+    """Yield the layers of a network up to its last maps, residual blocks as a whole, in order."""
     yield from source.stem.children() if type(source.stem) is nn.Sequential else [source.stem]
     for stage in source.stages:
         for part in stage.children():
@@ -244,12 +235,12 @@ def _layers(block: Block, names: Iterable[str]) -> list[nn.Module]:
 
 
 def _is_ordinary(block: Block) -> bool:
-    """Whether a block does what `Block` does, and nothing besides."""
+    """Tell whether a block does what `Block` does and no more."""
     return all(getattr(type(block), part) is getattr(Block, part) for part in ("branch", "join", "after", "forward"))
 
 
 def _fuse(layers: Iterable[nn.Module], ties: Ties) -> list[nn.Module]:
-    """Modules that do the same one after another, fewer of them; the first leaves its input as it is."""
+    """Turn layers into fewer modules that do the same; the first one does not change its input."""
     fused: list[nn.Module] = []
     rest = list(layers)
     while rest:
@@ -273,7 +264,7 @@ def _is_plain(layer: nn.Module) -> bool:
 
 
 def _is_fixed(layer: nn.Module) -> bool:
-    """Whether a layer is BN that scales and shifts each map by what the map alone tells, in evaluation mode."""
+    """Tell whether a layer is BN with an affine map and fixed statistics in evaluation mode."""
     return type(layer) is nn.BatchNorm2d and layer.affine and layer.running_var is not None
 
 
@@ -286,7 +277,7 @@ def _shortcut(shortcut: Shortcut, ties: Ties) -> Shortcut:
 
 
 def _own(block: Block, ties: Ties) -> nn.Module:
-    """A block with code of its own, which stays; what it inherits of `Block.branch` goes through fused steps."""
+    """Copy a block with code of its own; its inherited `Block.branch` goes through folded steps."""
     copied = ties.copy(block)
     assert isinstance(copied, Block)
     names = []
@@ -299,5 +290,5 @@ def _own(block: Block, ties: Ties) -> nn.Module:
 
 
 def _computes(dtype: torch.dtype) -> bool:
-    """Whether oneDNN convolves in this type on this CPU."""
+    """Tell whether oneDNN convolves in this type on this CPU."""
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
