@@ -186,7 +186,7 @@ app.command()(measure.embed)
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a sweep file, for editors."""
-    from study.config.schema import sweep_schema
+    from study.config.sweep import sweep_schema
 
     print(json.dumps(sweep_schema(), indent=1))
 
