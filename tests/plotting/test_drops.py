@@ -40,7 +40,8 @@ def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list
 
 
 def spec_of(depth: int = 20, network: str = "plain", **recipe: Any) -> RunSpec:
-    usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100, "milestones": [600, 850]}
+    usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100}
+    usual |= {} if recipe.get("schedule") == "plateau" else {"schedule__at": [600, 850]}
     fields = {f"recipe__{name}": value for name, value in (usual | recipe).items()}
     return make_spec(depth=depth, network=network, shortcut=None if network == "plain" else "A", **fields)
 
@@ -58,20 +59,23 @@ def marked(data: pd.DataFrame) -> list[int]:
     ("recipe", "errors"),
     [
         ({}, ()),
-        ({"milestones": [70, 90], "evaluate_every": 50}, ()),
-        ({"milestones": [645, 650, 990]}, ()),  # nearer to each other than a logged point to the next
-        ({"milestones": [600, 1000, 2000]}, ()),  # two never take effect
-        ({"gamma": 0.8}, ()),
-        ({"gamma": 1.0}, ()),
-        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.001}, ()),
-        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.5}, ()),  # a warm-up that ends with a fall
-        ({"warmup": "iterations", "warmup_iterations": 700, "warmup_rate": 0.001}, ()),  # 600 is passed unseen
-        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.5, "warmup_from_depth": 110}, ()),
-        ({"warmup": "error", "warmup_rate": 0.001}, (90, 85, 70)),
-        ({"warmup": "error", "warmup_rate": 0.5}, (90, 85, 70)),
-        ({"warmup": "error", "warmup_rate": 0.001}, (90, 90, 90, 90, 90, 90, 60)),
-        ({"warmup": "error", "warmup_rate": 0.001}, ()),  # never ends
-        ({"schedule": "plateau", "milestones": [], "plateau_patience": 1, "evaluate_every": 200}, (50,) * 9),
+        ({"schedule__at": [70, 90], "evaluate_every": 50}, ()),
+        ({"schedule__at": [645, 650, 990]}, ()),  # nearer to each other than a logged point to the next
+        ({"schedule__at": [600, 1000, 2000]}, ()),  # two never take effect
+        ({"schedule__gamma": 0.8}, ()),
+        ({"schedule__gamma": 1.0}, ()),
+        ({"warmup": "iterations", "warmup__iterations": 433, "warmup__rate": 0.001}, ()),
+        (
+            {"warmup": "iterations", "warmup__iterations": 433, "warmup__rate": 0.5},
+            (),
+        ),  # a warm-up that ends with a fall
+        ({"warmup": "iterations", "warmup__iterations": 700, "warmup__rate": 0.001}, ()),  # 600 is passed unseen
+        ({"warmup": "iterations", "warmup__iterations": 433, "warmup__rate": 0.5, "warmup__from_depth": 110}, ()),
+        ({"warmup": "error", "warmup__rate": 0.001}, (90, 85, 70)),
+        ({"warmup": "error", "warmup__rate": 0.5}, (90, 85, 70)),
+        ({"warmup": "error", "warmup__rate": 0.001}, (90, 90, 90, 90, 90, 90, 60)),
+        ({"warmup": "error", "warmup__rate": 0.001}, ()),  # never ends
+        ({"schedule": "plateau", "schedule__patience": 1, "evaluate_every": 200}, (50,) * 9),
     ],
 )
 def test_drops_are_marked_where_the_rate_fell(recipe: dict[str, Any], errors: tuple[float, ...]) -> None:
@@ -88,8 +92,8 @@ def test_the_curves_tell_where_no_recipe_is_known() -> None:
 
 
 def test_a_panel_has_the_drops_of_its_own_runs() -> None:
-    early, _ = trained(spec_of(depth=20, network="residual", milestones=[300]))
-    late, _ = trained(spec_of(depth=20, network="residual", milestones=[700]))
+    early, _ = trained(spec_of(depth=20, network="residual", schedule__at=[300]))
+    late, _ = trained(spec_of(depth=20, network="residual", schedule__at=[700]))
     drawn = plot("degradation", *together(early, late))
     lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
     assert sorted(lines) == [[300], [700]]

@@ -106,7 +106,7 @@ def test_a_field_that_follows_from_another_is_no_axis() -> None:
     for rate, decay, milestones in ((0.1, 1e-4, [200, 300]), (0.03, 5e-4, [300])):
         frames = cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
         for frame in frames:  # a list is an array in a frame that was read from Parquet
-            frame["recipe.milestones"] = [np.array(milestones)] * len(frame)
+            frame["recipe.schedule.at"] = [np.array(milestones)] * len(frame)
         parts.append(frames)
     plot = sensitivity.plot(*together(parts))
     assert len(plot.figure.axes) == 1 and plot.figure.axes[0].get_xlabel() == "learning rate"

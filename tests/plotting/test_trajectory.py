@@ -71,7 +71,7 @@ def test_drops_are_marked_at_the_first_snapshot_from_there_on() -> None:
     assert marked[["milestone", "iteration"]].to_numpy().tolist() == [[32_000, 32_000], [48_000, 48_000]]
     np.testing.assert_array_equal(drawn(plot.figure.axes[0])["drops"], marked[["alpha", "beta"]])
     between = small()
-    between["recipe.milestones"] = [np.array([100, 33_000, 90_000])] * len(between)
+    between["recipe.schedule.at"] = [np.array([100, 33_000, 90_000])] * len(between)
     marked = trajectory.plot(between).data.dropna(subset="milestone")
     assert marked[["milestone", "iteration"]].to_numpy().tolist() == [[100, 8_000], [33_000, 40_000]]
 
@@ -80,9 +80,9 @@ def test_drops_are_marked_at_the_first_snapshot_from_there_on() -> None:
 def test_recipes_without_milestones_have_no_marks_and_say_so(change: str) -> None:
     frame = small()
     if change == "unknown":
-        frame = frame.drop(columns=["recipe.milestones", "recipe.schedule"])
+        frame = frame.drop(columns=["recipe.schedule.at", "recipe.schedule"])
     else:
-        frame["recipe.milestones"] = [[]] * len(frame)
+        frame["recipe.schedule.at"] = [[]] * len(frame)
         frame["recipe.schedule"] = "plateau" if change == "plateau" else "milestones"
     plot = trajectory.plot(frame)
     assert plot.data["milestone"].isna().all() and not len(drawn(plot.figure.axes[0])["drops"])
