@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.components import Options
+from study.config.components import Options, Registry
 from study.config.fields import Model, shown, wrong
 from study.config.recipe import Recipe
 from study.config.registry import (
@@ -238,29 +238,30 @@ class RunSpec(Kept):
     def variant(self) -> str:
         """What the title leaves unsaid of the network within its family, in words; empty for the usual one."""
         family = FAMILIES.get(self.family.name)
-        usual = {
-            "block": family.usual_block(self.depth) if family else "",
-            "shortcut": "A",
-            "order": "original",
-            "norm": "batch",
-            "activation": "relu",
-            "initialisation": "he_fan_in",
-        }
+        block = family.usual_block(self.depth) if family else ""
+        usual: list[tuple[str, str, Registry[Any]]] = [
+            ("block", block, BLOCKS),
+            ("shortcut", "A", SHORTCUTS),
+            ("order", "original", ORDERS),
+            ("norm", "batch", NORMS),
+            ("activation", "relu", ACTIVATIONS),
+            ("initialisation", "he_fan_in", INITIALISATIONS),
+        ]
         words = []
-        for field, name in usual.items():
+        for field, name, table in usual:
             chosen: Options | None = getattr(self, field)
             if chosen is not None:
                 words += [] if chosen.name == name else [chosen.name]
-                words += changed_options(chosen)
+                words += _changed_options(chosen, table)
         words += [] if self.start_from is None else [f"from {self.start_from}"]
         return " ".join(words)
 
 
-def changed_options(chosen: Options) -> list[str]:
-    """`scale=0`: the options of a component that are not at their defaults."""
-    defaults = {name: field.default for name, field in type(chosen).model_fields.items()}
-    values = {name: value for name, value in chosen.options.items() if name not in defaults or value != defaults[name]}
-    return [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()]
+def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:
+    """`scale=0`: the options of a component that are not at their defaults; all of an unknown one."""
+    fields = table[chosen.name].options.model_fields if chosen.name in table else {}
+    values = {k: v for k, v in chosen.options.items() if k not in fields or v != fields[k].default}
+    return [f"{k}={v!r}".removesuffix(".0") if isinstance(v, float) else f"{k}={v}" for k, v in values.items()]
 
 
 def _name(value: Any) -> Any:

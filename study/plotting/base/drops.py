@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from study.config.differences import RECIPE
 from study.config.stored import nested, recorded
 from study.training.schedule import Schedule
+
+NEEDED = tuple(f"recipe.{field}" for field in ("iterations", "learning_rate", "schedule", "warmup"))
+"""What has to be known of a recipe, beside the options of its schedule and warm-up."""
 
 
 def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +30,7 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     logged = curves.dropna(subset="lr").drop_duplicates(["run_id", "iteration"]).sort_values(["run_id", "iteration"])
     recorded = dict(list(logged.groupby("run_id")))
-    known = all(field in runs for field in RECIPE)
+    known = all(field in runs for field in NEEDED)
     found = []
     for run in runs.to_dict("records"):
         rows = recorded.get(run["run_id"])
@@ -49,7 +51,7 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     warm_up
         Where a warm-up ended that waits for an error; None where it has not.
     """
-    if not all(field in run for field in RECIPE):
+    if not all(field in run for field in NEEDED):
         return []
     known = {str(name): _or_none(value) for name, value in run.items()}
     spec = recorded(nested(known | {"recipe": known.get("recipe") or "unknown"}))
