@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from study.config.identity import SCHEMA, point_id, run_id
-from study.config.run import RunSpec
+from study.config.run import Kept, RunSpec
 from study.config.stored import upgraded
 from study.config.sweep import Sweep
 from study.errors import StudyError, nearest, printable
@@ -214,7 +214,8 @@ def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
     try:
         return RunSpec.model_validate(upgraded(fields))
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()  # what is trained has the first word, what is measured on the way the last
+        first = next((item for item in found if item["loc"][:1] and item["loc"][0] not in Kept.model_fields), found[0])
         field = ".".join(map(str, first["loc"])) or "spec"
         raise StudyError(
             f"{place}: {field}: {first['msg']}; this run can be looked at, but not trained or measured here: it is of another "
