@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from study.config.run import STREAM_SIZE
 from study.data.decode import decode_all, open_image, scaled
 from study.data.folder import ClassFolders, Content, Listing, cannot_write, entry_path
 from study.data.images import Floats, ImageFiles, Images, Statistics, Survey
@@ -40,7 +39,7 @@ class ImageStream(ClassFolders):
     def load(self) -> ImageFiles:
         listing = self.listed()
         content = Content(listing, SAMPLE)
-        mark, size = content.digest[:16], self.image_size or STREAM_SIZE
+        mark, size = content.digest[:16], self.image_size or 224
         colours = statistics(listing, size, mark)
         content.remember()
         return ImageFiles(

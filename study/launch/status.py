@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
-from study.config.run import RunSpec, recorded
+from study.config.run import RunSpec
+from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
 from study.launch.plan.state import TaskState, decide
@@ -24,7 +25,6 @@ from study.launch.surface import of_sweep
 from study.store import runs as store
 from study.store.collect import Collected, states
 from study.store.find import of_runs
-from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import read_spec as read_surface
 from study.store.sweeps import read_sweep
@@ -71,7 +71,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
         }
         for (run, stored, now), spec in zip(states, specs, strict=True)
     ]
-    return _with_images(records, [stored for _, stored, _ in states])
+    return _with_images(records, specs)
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -89,10 +89,10 @@ def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], st
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
 
 
-def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _with_images(records: list[dict[str, Any]], specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
     """The records; if a data set changed between runs, their messages say which images they were trained on."""
     digests: dict[tuple[Any, ...], set[str]] = {}
-    keys = [tuple(str(spec.get(name)) for name in ONE_SET) for spec in fields]
+    keys = [tuple(map(str, (spec.data, spec.train_subset, spec.train_subset_seed))) for spec in specs]
     for key, record in zip(keys, records, strict=True):
         digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
     for key, record in zip(keys, records, strict=True):

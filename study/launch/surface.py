@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from study.config.run import RunSpec
-from study.config.surface import Surface
-from study.config.surfaces import expand
+from study.config.spread import expand
+from study.config.surface import Surface, SurfaceEntry
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.machine import Machine, prepare_data
@@ -115,8 +116,13 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     for name, run in there.items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
-    entry = {**settings, **({"to": changes} if changes else {})}
-    surfaces = expand(document, [entry], specs, ids, known)
+    try:
+        entry = SurfaceEntry.model_validate({**settings, "to": [*ids, *changes]})
+    except ValidationError as error:
+        document.explain(error, {"": SurfaceEntry.model_fields})
+        document.check()
+        raise
+    surfaces = expand(document, [entry], specs, known)
     document.check()
     return of_sweep(files, surfaces, specs)
 

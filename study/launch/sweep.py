@@ -14,7 +14,7 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.local.pool import pool_of
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.runs import hold_dependents, lacking, packs
+from study.launch.plan.runs import hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
@@ -77,7 +77,7 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
         spec = sweep.runs[action.run_id]
         if action.verb == "keep" and (spec.probes or spec.snapshot_every is not None):
             with suppress(StudyError):  # a damaged spec is mended from the sweep
-                if words := lacking(spec, store.read_spec(files.run(action.run_id))):
+                if words := missing_measurements(store.read_spec(files.run(action.run_id)), spec):
                     found[action.run_id] = words
     return found
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
+from study.config.registry import BLOCKS, FAMILIES, INITIALISATIONS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock, conv
 from study.networks.initialise import Constructed, initialise, seeded
 from study.networks.orders import Steps
-from study.networks.shape import VGG_HEAD, stages
+from study.networks.shape import VGG_HEAD, large_stem, stages
 from study.networks.shortcuts import Dropout, Projection
 
 
@@ -73,9 +73,8 @@ class ResNet(Network):
 
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
-        entry, order = BLOCKS[spec.block], ORDERS[spec.order].load()
+        entry, order = BLOCKS[spec.block.name], ORDERS[spec.order.name].load()
         block, steps = entry.load(), order(len(entry.kernels))
-        options = {name: getattr(spec, name) for name in entry.options}
         plan = stages(spec)
         maps = plan[0].maps
         self.stem = _stem(spec, channels, maps)
@@ -91,7 +90,7 @@ class ResNet(Network):
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
                     parts["before"], begun = _activation(steps.before, maps), True
                 with seeded(spec.seed, f"stages.{s}.{b}"):
-                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
+                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **spec.block.options)
                 maps = out
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What each branch begins with also follows the last addition.
@@ -109,7 +108,7 @@ class Vgg(Network):
 
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
-        self.large = spec.stem == "imagenet"
+        self.large = spec.family.head == "imagenet"
         self.stem = nn.Sequential()
         self.stages = nn.ModuleList()
         maps = channels
@@ -138,8 +137,7 @@ class Vgg(Network):
 def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps) -> nn.Module | None:
     if spec.shortcut is None:
         return None
-    entry = SHORTCUTS[spec.shortcut]
-    options = {name: getattr(spec, name) for name in entry.options}
+    entry, options = SHORTCUTS[spec.shortcut.name], spec.shortcut.options
     if _follows_order(spec):
         options["normalised"] = steps.normalised
     made: nn.Module = entry.load()(in_maps, maps, stride, **options)
@@ -147,7 +145,7 @@ def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps)
 
 
 def _follows_order(spec: RunSpec) -> bool:
-    return spec.shortcut is not None and SHORTCUTS[spec.shortcut].projects == "order"
+    return spec.shortcut is not None and SHORTCUTS[spec.shortcut.name].projects == "order"
 
 
 def _activation(letters: str, maps: int) -> nn.Sequential:
@@ -156,7 +154,7 @@ def _activation(letters: str, maps: int) -> nn.Sequential:
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
-    if spec.stem == "cifar":
+    if not large_stem(spec):
         return nn.Sequential(conv(3, channels, maps), nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
     first = conv(7, channels, maps, 2)
     return nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
@@ -164,7 +162,8 @@ def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
 
 def structure(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
-    return (Vgg if spec.family == "vgg" else ResNet)(spec, channels, classes)
+    made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+    return made
 
 
 def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
@@ -184,5 +183,5 @@ def build(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
     with seeded(spec.seed, ""), Constructed() as constructed:
         network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load(), constructed.own(network))
+    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation.name].load(), constructed.own(network))
     return network

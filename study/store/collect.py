@@ -7,6 +7,7 @@ import logging
 import os
 import typing
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.config import recipes
-from study.config.identity import NEUTRAL, point_id
-from study.config.recipe import Recipe
-from study.config.run import RunSpec, recorded
+from study.config.identity import point_id
+from study.config.stored import columns, flat, nested, recorded, upgraded, upgraded_row
+from study.errors import StudyError
 from study.store.files import (
     DamagedError,
     check_version,
@@ -60,9 +61,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 
 def _spec_columns() -> list[tuple[str, pa.DataType]]:
-    run = [(k, _arrow_type(f.annotation)) for k, f in RunSpec.model_fields.items() if k != "recipe"]
-    recipe = [(f"recipe.{k}", _arrow_type(f.annotation)) for k, f in Recipe.model_fields.items() if k != "name"]
-    return [*run, ("recipe", pa.string()), *recipe]
+    return [(name, _arrow_type(kind)) for name, kind in columns().items()]
 
 
 ATTEMPT_COLUMNS = (
@@ -103,7 +102,7 @@ RUNS = Table(
         ]
     ),
     key=("run_id",),
-    neutral=NEUTRAL,
+    neutral={},
 )
 
 _TEXTS = {field.name for field in RUNS.schema if field.type == pa.string()}
@@ -113,17 +112,14 @@ def _row(fields: Mapping[str, Any], point: Mapping[str, str], now: RunStatus) ->
     """A row of `RUNS`; `fields` is the spec as plain data, `point` as `_point` has it."""
     starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
-    recipe = fields.get("recipe", {})
+    row = flat(fields)
     return {
-        **NEUTRAL,
         "run_id": now.run_id,
         **point,
-        **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
-        "recipe": recipe.get("name"),
-        **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
+        **{key: _cell(key, value) for key, value in row.items()},
         "state": now.state,
         "iteration": now.iteration,
-        "iterations": recipe.get("iterations"),
+        "iterations": row.get("recipe.iterations"),
         "attempts": now.attempts,
         "seconds": now.seal.get("seconds"),
         "data_digest": now.data_digest,
@@ -139,6 +135,14 @@ def _point(fields: dict[str, Any]) -> dict[str, str]:
     """What the rows of all seeds of a point share."""
     changes = ", ".join(recipes.changes(fields.get("recipe", {})))
     return {"point_id": point_id(fields), "dataset": recorded(fields).dataset, "recipe_changes": changes}
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(rows, RUNS.schema)
+    except (pa.ArrowException, OverflowError):  # a value of another version, which is left out
+        fitting = [{column.name: _fitting(row.get(column.name), column.type) for column in RUNS.schema} for row in rows]
+        return pa.Table.from_pylist(fitting, RUNS.schema)
 
 
 def _fitting(value: Any, kind: pa.DataType) -> Any:
@@ -191,7 +195,10 @@ class Collected:
                 content = path.read_bytes()
             except FileNotFoundError:
                 return kind.schema.empty_table()
-            self._read[path] = kind.check(parse(path, content), path), digest(content)
+            found = parse(path, content)
+            if "recipe.momentum" in found.column_names:  # runs of schema version 1
+                found = _table([upgraded_row(row) for row in found.to_pylist()])
+            self._read[path] = kind.check(found, path), digest(content)
         return self._read[path][0]
 
     def curves_and_runs(self) -> tuple[pa.Table, pa.Table]:
@@ -250,9 +257,8 @@ class Collected:
         curves, runs = self.curves_and_runs()
         errors, found = _last_errors(curves), {}
         for row in runs.to_pylist():
-            recipe = {name.removeprefix("recipe."): value for name, value in row.items() if name.startswith("recipe.")}
             name = row["run_id"]
-            found[name] = row | {"recipe": recipe | {"name": row["recipe"]}}, _as_collected(row, errors.get(name))
+            found[name] = nested(row) | {"data_digest": row["data_digest"]}, _as_collected(row, errors.get(name))
         return found
 
 
@@ -340,18 +346,12 @@ class OnDisk:
         points: dict[str, dict[str, str]] = {}  # found once for all seeds, which saves most of the time
         rows = []
         for name in names:
-            fields = self.named[name]
+            fields = upgraded(self.named[name])
             key = json.dumps(fields | {"seed": None})
             if key not in points:
                 points[key] = _point(fields)
             rows.append(_row(fields, points[key], self.states[name]))
-        try:
-            return pa.Table.from_pylist(rows, RUNS.schema)
-        except (pa.ArrowException, OverflowError):  # a value of another version, which is left out
-            fitting = [
-                {column.name: _fitting(row.get(column.name), column.type) for column in RUNS.schema} for row in rows
-            ]
-            return pa.Table.from_pylist(fitting, RUNS.schema)
+        return _table(rows)
 
     def _curve(self, name: str, before: pa.Table | None) -> pa.Table | None:
         """A run's curve; None if there is none, or it is damaged, which its state then says.
@@ -384,7 +384,7 @@ class OnDisk:
             try:
                 if run.probes.exists():
                     found.append(PROBES.read(run.probes, name))
-                elif through and self.named[name]["probes"]:
+                elif through and _measured(run):
                     raise DamagedError(f"{run.probes}: is gone")
             except DamagedError as error:
                 _warn_once(f"{error}" + ("; what was collected of it before is kept" if through else ""))
@@ -395,6 +395,13 @@ class OnDisk:
         """As `SURFACES`: those around the runs' networks, as far as they are measured."""
         found = [gather(surface) for surface in of_runs(self.runs.values())]
         return SURFACES.collect([self.before.rows(SURFACES, self.files.surfaces_table, self.gone), *found])
+
+
+def _measured(run: RunFiles) -> bool:
+    """Whether a run was trained with probes; a later sweep may have asked for some."""
+    with suppress(StudyError):
+        return bool(recorded(read_json(run.spec) or {}).probes)
+    return False
 
 
 def _by_run(curves: pa.Table) -> dict[str, pa.Table]:

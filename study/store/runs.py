@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from study.config.identity import SCHEMA, run_id
-from study.config.run import RunSpec
+from study.config.run import Kept, RunSpec
+from study.config.stored import upgraded
 from study.errors import StudyError, printable
 from study.store import lease
 from study.store.files import (
@@ -182,12 +184,11 @@ def failure_message(files: TaskFiles) -> str | None:
 
 
 def write_spec(files: RunFiles, spec: RunSpec) -> None:
-    """Put a run's spec into its folder, unless an intact one is there already."""
-    try:
-        if files.spec.exists() and read_spec(files) == spec:
+    """Put a run's spec into its folder. That of a finished run stays: it says what was measured and kept of it."""
+    with suppress(DamagedError):
+        if files.spec.exists() and (files.done.exists() or read_spec(files) == spec):
+            read_spec(files)
             return
-    except DamagedError:
-        pass
     write_json(files.spec, {"version": SCHEMA, **spec.model_dump(mode="json")})
 
 
@@ -199,9 +200,10 @@ def read_spec(files: RunFiles) -> RunSpec:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
-    check_version(files.spec, content.pop("version", 1), SCHEMA)
+    version = content.pop("version", 1)
+    check_version(files.spec, version, SCHEMA)
     try:
-        named = run_id(content)
+        named = run_id(content) if version == SCHEMA else files.run_id  # ids of older versions were made otherwise
     except ValueError:  # NaN, which no spec has
         named = ""
     if named != files.run_id:
@@ -212,9 +214,10 @@ def read_spec(files: RunFiles) -> RunSpec:
 def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
     """A stored spec that can be trained or measured here; raises `StudyError` with the first field that is not known here."""
     try:
-        return RunSpec.model_validate(fields)
+        return RunSpec.model_validate(upgraded(fields))
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()  # what is trained has the first word, what is measured on the way the last
+        first = next((item for item in found if item["loc"][:1] and item["loc"][0] not in Kept.model_fields), found[0])
         field = ".".join(map(str, first["loc"])) or "spec"
         raise StudyError(
             f"{place}: {field}: {first['msg']}; this run can be looked at, but not trained or measured here: it is of another "

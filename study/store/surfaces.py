@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.config.surface import NEUTRAL, Surface, surface_id
+from study.config.surface import Surface, surface_id
 from study.errors import StudyError
 from study.store import lease
 from study.store.files import (
@@ -51,7 +51,7 @@ POINTS = Table(
 )
 """The measurements at a point: a row per split."""
 
-VERSION = 1
+VERSION = 2
 """Of a surface's `spec.json`."""
 
 SETTINGS = pa.schema(
@@ -86,10 +86,13 @@ SETTINGS = pa.schema(
     ]
 )
 
+ADDED = {"centred": False, "ignore": "biasbn"}
+"""Settings that were added later, with the value under which older surfaces were measured."""
+
 FACTS = ("cosine", "eigenvalue_a", "eigenvalue_b", "explained_a", "explained_b")
 """Properties of a plane; null where they do not apply."""
 
-SURFACES = Table(pa.schema([*SETTINGS, *POINTS.schema]), ("surface_id", "iteration", "i", "j", "split"), NEUTRAL)
+SURFACES = Table(pa.schema([*SETTINGS, *POINTS.schema]), ("surface_id", "iteration", "i", "j", "split"), ADDED)
 
 
 def write_spec(files: SurfaceFiles, surface: Surface) -> None:
@@ -105,12 +108,13 @@ def read_spec(files: SurfaceFiles) -> Surface:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
-    check_version(files.spec, content.pop("version", 1), VERSION)
+    version = content.pop("version", 1)
+    check_version(files.spec, version, VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:
         raise StudyError(f"{files.spec}: is not the spec of a surface") from None
-    if surface_id(surface) != files.run_id:
+    if version == VERSION and surface_id(surface) != files.run_id:  # ids of version 1 were made otherwise
         raise StudyError(f"{files.spec} is not the spec that this surface was named for; it was changed by hand")
     return surface
 

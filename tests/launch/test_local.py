@@ -89,7 +89,7 @@ def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[
 
 def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy")
-    stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
+    stream = {"data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0}
     done, held, *others = [open_run(tmp_path, make_spec(**SHORT, **stream, seed=seed)) for seed in range(5)]
     attempt([done.folder], tmp_path)
     store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
@@ -106,7 +106,7 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
 @pytest.mark.slow
 def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy")
-    deadly = make_spec(**SHORT, data="image_folder", folder="toy", image_size=16)
+    deadly = make_spec(**SHORT, data="image_folder", data__folder="toy", data__image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
     view = _View()
     machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long

@@ -73,7 +73,7 @@ def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep()
 def test_the_longest_runs_come_first() -> None:
     specs = {run_id(s): s for s in (make_spec(depth=d) for d in (8, 56, 20))}
     assert [specs[chunk[0]].depth for chunk in packs(list(specs), specs)] == [56, 20, 8]
-    small, large = (make_spec(data="image_folder", folder="mine", image_size=size) for size in (32, 64))
+    small, large = (make_spec(data="image_folder", data__folder="mine", data__image_size=size) for size in (32, 64))
     assert cost(large) / cost(small) == pytest.approx(4, rel=0.01)
 
 
@@ -85,7 +85,7 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision_and_streams_are_alone()
     for chunk in chunks:
         assert len({(specs[r].data, specs[r].precision, specs[r].train_subset) for r in chunk}) == 1
     assert sorted(itertools.chain(*chunks)) == sorted(specs)
-    stream = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
+    stream = {"data": "image_stream", "data.folder": "mine", "recipe__pad": 0}
     specs = {run_id(spec): spec for spec in (make_spec(**stream, seed=seed) for seed in range(3))}
     assert [len(pack) for pack in packs(list(specs), specs, 16)] == [1, 1, 1]
 

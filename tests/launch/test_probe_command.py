@@ -141,7 +141,7 @@ def mistake_for_another(files: RunFiles) -> None:
 
 
 def change_the_spec(files: RunFiles) -> None:
-    write_json(files.spec, read_json(files.spec) | {"width": 2})
+    write_json(files.spec, read_json(files.spec) | {"family": {"name": "cifar", "family.width": 2}})
 
 
 @pytest.mark.parametrize(

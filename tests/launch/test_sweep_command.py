@@ -97,7 +97,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     for path in (finished[0] / "results/tiny").glob("*.parquet"):
         (results / "tiny" / path.name).write_bytes(path.read_bytes())
     before = package.read_curves(results / "tiny")
-    few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
+    few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.schedule.at=[1]", "recipe.evaluate_every=2")
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
     assert code == 2 and "tables of 4 other runs, whose folders are gone" in err and "name=..." in err
     assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
@@ -108,7 +108,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
 
 QUICKEST = """
 fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8,
-  recipe.iterations: 2, recipe.milestones: [1], recipe.evaluate_every: 2}
+  recipe.iterations: 2, recipe.schedule.at: [1], recipe.evaluate_every: 2}
 grid: {network: [plain, residual], seed: [0, 1]}
 surfaces: [{of: {network: residual}, points: 3, dims: 1, subset: 50}]
 figures: [degradation]
@@ -158,7 +158,7 @@ def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record
     assert code == 0 and "tiny also has 2 runs of earlier calls" in out, err
     assert len(states(tmp_path)) == 6
     code, out, err = inside(
-        tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.milestones=[]"
+        tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.schedule.at=[]"
     )
     assert code == 0 and "tiny also has 6 runs" in out, err  # of 2 iterations
     runs = package.read_runs(tmp_path / "results/tiny")
@@ -233,7 +233,7 @@ def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path
 
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
-    text = "fixed: {data: image_folder, folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
+    text = "fixed: {data: image_folder, data.folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()

@@ -55,7 +55,7 @@ def torchvisions(name, network, **options):
 
 @pytest.mark.parametrize("depth", [18, slow(50), long(34), long(101), long(152)])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
-    stride = {"stride_in": "3x3"} if depth >= 50 else {}
+    stride = {"block.stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
     ours = drawn(spec, 1000, torch.float64)
     theirs = torchvisions(f"resnet{depth}", ours)
@@ -103,11 +103,11 @@ def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
 
 @pytest.mark.parametrize("width", [1, 4])
 @pytest.mark.parametrize("family, maps", [({"depth": 8}, (16, 32, 64)), (
-    {"depth": 18, "family": "imagenet", "stem": "cifar"}, (64, 128, 256, 512),
+    {"depth": 18, "family": "imagenet", "family.stem": "cifar"}, (64, 128, 256, 512),
 )], ids=["cifar", "imagenet"])  # fmt: skip
 def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
     with torch.device("meta"):
-        network = structure(make_spec(**CIFAR, **family, width=width), 3, 10)
+        network = structure(make_spec(**CIFAR, **family, family__width=width), 3, 10)
     assert network.stem[0].out_channels == width * maps[0]
     assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
     assert network.head.in_features == width * maps[-1]
@@ -116,7 +116,7 @@ def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
 @pytest.mark.slow
 @pytest.mark.parametrize("stem, sizes", [("cifar", [32, 16, 8, 4]), ("imagenet", [8, 4, 2, 1])])
 def test_the_stages_have_the_papers_resolutions(stem, sizes):
-    network = build(make_spec(**CIFAR, family="imagenet", depth=18, stem=stem), 3, 10)
+    network = build(make_spec(**CIFAR, family="imagenet", depth=18, family__stem=stem), 3, 10)
     seen = []
     for stage in network.stages:
         stage.register_forward_hook(lambda module, given, out: seen.append(out.shape[-1]))
@@ -126,8 +126,8 @@ def test_the_stages_have_the_papers_resolutions(stem, sizes):
 
 @pytest.mark.parametrize("fields", [
     {"network": "plain"}, {"shortcut": "A"}, slow({"shortcut": "B"}), slow({"shortcut": "C"}),
-    slow({"shortcut": "scaled"}), slow({"shortcut": "exclusive_gate", "gate_bias": -1.0}),
-    slow({"shortcut": "shortcut_gate", "gate_bias": -1.0}), {"order": "bn_after_add"}, slow({"order": "relu_before_add"}),
+    slow({"shortcut": "scaled"}), slow({"shortcut": "exclusive_gate", "shortcut.bias": -1.0}),
+    slow({"shortcut": "shortcut_gate", "shortcut.bias": -1.0}), {"order": "bn_after_add"}, slow({"order": "relu_before_add"}),
     slow({"order": "relu_only_pre"}), {"order": "pre"}, slow({"block": "bottleneck", "depth": 11}), {"block": "single"},
     slow({"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"}),
 ], ids=str)  # fmt: skip

@@ -31,7 +31,7 @@ def stretched(depth, deeper, **fields):
         slow(8, 26, {"network": "plain"}),
         slow(20, 56, {"network": "plain"}),
         (8, 17, {"network": "plain", "block": "single"}),
-        slow(18, 34, {"network": "plain", "family": "imagenet", "stem": "cifar"}),
+        slow(18, 34, {"network": "plain", "family": "imagenet", "family.stem": "cifar"}),
         (8, 26, {}),
         (8, 20, {"shortcut": "B"}),
         slow(8, 20, {"shortcut": "C"}),
@@ -71,7 +71,7 @@ def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_
     [
         ({"depth": 20}, {"depth": 8}, "depth: 8 cannot start from 20"),
         ({"depth": 8}, {"depth": 20, "network": "plain"}, "network: plain cannot start from residual"),
-        ({"depth": 8}, {"depth": 20, "width": 2}, "width: 2 cannot start from 1"),
+        ({"depth": 8}, {"depth": 20, "family.width": 2}, "family.width: 2 cannot start from 1"),
         (
             {"depth": 8, "shortcut": "scaled"},
             {"depth": 14, "shortcut": "scaled"},
@@ -80,7 +80,7 @@ def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_
         (
             {"depth": 11, "block": "bottleneck", "network": "plain"},
             {"depth": 20, "block": "bottleneck", "network": "plain"},
-            "no plain bottleneck block passes on",
+            "no plain bottleneck block is an identity",
         ),
         (
             {"depth": 11, "family": "vgg", "network": "plain"},

@@ -47,7 +47,7 @@ def test_runs_without_a_curve_are_listed_too(tmp_path: Path) -> None:
         curves, runs = read_curves(files.folder), read_runs(files.folder)
         assert len(curves) == 1 and curves["seed"].tolist() == [0]
         assert runs["state"].tolist() == ["done", "pending"] and runs["seed"].tolist() == [0, 1]
-        assert runs["recipe.milestones"].iloc[0].tolist() == [150]
+        assert runs["recipe.schedule.at"].iloc[0].tolist() == [150]
         before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in [*collect(files), files.collected]]
         assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in [*collect(files), files.collected]] == before
 

@@ -116,9 +116,9 @@ def test_a_damaged_one_is_said_aloud_and_skipped(tmp_path: Path, caplog: pytest.
     ids=str,
 )
 def test_the_training_is_the_same_bit_for_bit(tmp_path: Path, fields: dict[str, Any]) -> None:
-    [bare] = train(tmp_path, make_spec(**SHORT | fields))
-    for every in ("epoch", 1):
-        [files] = train(tmp_path, make_spec(**SHORT | fields, snapshot_every=every))
+    [bare] = train(tmp_path / "bare", make_spec(**SHORT | fields))
+    for every in ("epoch", 1):  # none of which is part of the run's id
+        [files] = train(tmp_path / str(every), make_spec(**SHORT | fields, snapshot_every=every))
         assert trained(files) == trained(bare)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from study.config import stretching
 from study.config.identity import point_id
+from study.config.registry import DATA
 from study.config.run import RunSpec
+from study.config.stored import lacking
 from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
@@ -86,25 +88,22 @@ def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
             yield point_id(store.read_spec(RunFiles(path.parent)))
 
 
-def lacking(asked: RunSpec, stored: RunSpec) -> str:
-    """What a finished run was not measured for or did not keep, though the sweep asks for it; empty if nothing.
-
-    `stored` is the spec that it was trained with: probes and snapshots change nothing that is trained.
-    """
+def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
+    """What a finished run was not measured for or did not keep, though the sweep asks for it; empty if nothing."""
+    found = lacking(stored, asked)
     words = []
-    if probes := [name for name in asked.probes if name not in stored.probes]:
-        names = ",".join(probes)
-        words.append(f"not measured by {names} in training (`study probe --probes {names}` measures the final network)")
-    elif asked.probes and asked.probe_every != stored.probe_every:
-        words.append(f"measured every {stored.probe_every} iterations, not every {asked.probe_every}")
-    if asked.snapshot_every not in (None, stored.snapshot_every):
-        words.append(f"without snapshots every {asked.snapshot_every}")
+    if probes := ",".join(found.pop("probes", ())):
+        words.append(
+            f"not measured by {probes} in training (`study probe --probes {probes}` measures the final network)"
+        )
+    words += [f"{name} {value} was not asked for when it was trained" for name, value in found.items()]
     return "; ".join([*words, "--mode force trains it again"]) if words else ""
 
 
 def cost(spec: RunSpec) -> float:
     """Multiply-adds of a run, by which packs are ordered. Relative within one data set."""
-    return float(macs(spec, size=spec.image_size or 32)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
+    size = spec.data.options.get("image_size") or 32
+    return float(macs(spec, size=size)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
@@ -119,13 +118,11 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         spec = specs[run_id]
         key: tuple[object, ...] = (
             spec.data,
-            spec.folder,
-            spec.image_size,
             spec.train_subset,
             spec.train_subset_seed,
             spec.precision,
         )
-        if spec.data == "image_stream":
+        if DATA[spec.data.name].streamed:
             key = (*key, run_id)
         groups.setdefault(key, []).append(run_id)
     chunks = []

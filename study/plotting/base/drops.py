@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
-from study.config.differences import RECIPE, short, texts
-from study.config.run import RunSpec
+from study.config.differences import texts
+from study.config.stored import nested, recorded
 from study.training.schedule import Schedule
+
+NEEDED = tuple(f"recipe.{field}" for field in ("iterations", "learning_rate", "schedule", "warmup"))
+"""What has to be known of a recipe, beside the options of its schedule and warm-up."""
 
 
 def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -30,14 +32,14 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     changes = _changes(curves)
     first = dict(zip(changes["run_id"][::-1], changes["iteration"][::-1], strict=True))
     lower = changes[changes["after"] < changes["lr"]].groupby("run_id")["iteration"].agg(list)
-    recorded = set(curves["run_id"].unique())
-    known = all(field in runs for field in RECIPE)
-    fields = ["depth", *RECIPE] if known else []
+    with_curve = set(curves["run_id"].unique())
+    known = all(field in runs for field in NEEDED)
+    fields = ["depth", *(name for name in runs if str(name).startswith("recipe."))] if known else []
     planned: dict[tuple[str, ...], list[int]] = {}  # found once for all seeds
     found = []
     for run in runs[["run_id", *fields]].to_dict("records"):
         name = run["run_id"]
-        if known and run["recipe.schedule"] == "milestones" and name in recorded:
+        if known and run["recipe.schedule"] == "milestones" and name in with_curve:
             key = (*texts(run[field] for field in fields), str(first.get(name)))
             if key not in planned:
                 planned[key] = of_recipe(run, first.get(name))
@@ -57,23 +59,29 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     warm_up
         Where a warm-up ended that waits for an error; None where it has not.
     """
-    if not all(field in run for field in RECIPE):
+    if not all(field in run for field in NEEDED):
         return []
-    recipe = SimpleNamespace(**{short(field): run[field] for field in RECIPE})
-    schedule = Schedule(cast(RunSpec, SimpleNamespace(depth=run["depth"], recipe=recipe)))
-    length = {
-        "none": 0,
-        "iterations": recipe.warmup_iterations,
-        "error": recipe.iterations if warm_up is None else warm_up,
-    }
-    held = length[schedule.kind]
+    known = {str(name): _or_none(value) for name, value in run.items()}
+    spec = recorded(nested(known | {"recipe": known.get("recipe") or "unknown"}))
+    recipe, schedule, held = spec.recipe, Schedule(spec), 0
+    if schedule.kind == "error":
+        held = recipe.iterations if warm_up is None else warm_up
+    elif schedule.kind == "iterations":
+        held = int(recipe.warmup.iterations)
     schedule.kind, schedule.warmed_up = "none", True
 
     def rate(step: int) -> float:
-        return float(recipe.warmup_rate if step < held else schedule.rate(step))
+        return float(recipe.warmup.rate if step < held else schedule.rate(step))
 
-    places = sorted({held, *recipe.milestones}) if recipe.schedule == "milestones" else []
+    places = sorted({held, *recipe.schedule.at}) if recipe.schedule.name == "milestones" else []
     return [place for place in places if 0 < place < recipe.iterations and rate(place) < rate(place - 1)]
+
+
+def _or_none(value: Any) -> Any:
+    """A cell of a frame as a stored spec has it."""
+    if pd.api.types.is_list_like(value):
+        return tuple(value)
+    return None if pd.isna(value) else value
 
 
 def _changes(curves: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from torch.nn import functional as F  # noqa: N812
 from study.config.registry import ORDERS
 from study.measure.probes.batch_norm import measure, parts, recalibrate
 from study.networks.fold import Folded
-from tests.helpers import slow
 from tests.measure.probes.test_paths import subject
 
 
@@ -24,7 +23,7 @@ def named(found):
         *({"order": order} for order in ORDERS),
         {"shortcut": "B"},
         {"shortcut": "projection", "order": "pre"},
-        slow({"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"}),
+        {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
     ],
     ids=str,
 )

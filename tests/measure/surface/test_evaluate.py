@@ -219,7 +219,7 @@ def test_other_vectors_and_points_do_not_get_into_each_others_way(trained: dict[
         slow({"block": "bottleneck", "depth": 11, "shortcut": "B"}),
         slow({"shortcut": "exclusive_gate"}),
         {"shortcut": "dropout"},
-        slow({"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"}),
+        slow({"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"}),
     ],
 )
 @pytest.mark.parametrize("bn", MODES)
