@@ -18,7 +18,8 @@ from study.text import listed
 EXACT = ("fp32", "tf32")
 """Precisions that count as the papers', which name none."""
 USUAL: dict[str, Any] = {
-    "family": "cifar", "block": "basic", "order": "original", "stem": "cifar", "width": 1, "initialisation": "he_fan_in",
+    "family": "cifar", "family.width": 1, "block": "basic", "order": "original", "norm": "batch", "activation": "relu",
+    "initialisation": "he_fan_in",
 }  # fmt: skip
 """What a value's network is where the value says nothing else; a field of `VARIANT` that is not here is not set."""
 
@@ -119,11 +120,11 @@ def _figure6() -> Iterator[Value]:
 
 def _imagenet() -> Iterator[Value]:
     """Tables 2 and 3: top-1, and where given top-5, over ten crops; table 4: single models at five scales."""
-    deep = {"block": "bottleneck", "stride_in": "1x1", "shortcut": "B"}
+    deep = {"block": "bottleneck", "block.stride_in": "1x1", "shortcut": "B"}
     kinds: dict[str, dict[str, Any]] = {"A": {}, "B": {"shortcut": "B"}, "C": {"shortcut": "C"}, "deep": deep}
 
     def value(table: str, network: str, depth: int, kind: str, errors: tuple[float, float | None], test: str) -> Value:
-        fields = {"family": "imagenet", "stem": "imagenet"} | kinds[kind]
+        fields = {"family": "imagenet", "family.stem": "imagenet"} | kinds[kind]
         return Value(table, R15_IMAGENET, network, depth, errors[0], fields=fields, test=test, top5=errors[1])
 
     yield value("table 2", "plain", 18, "A", (27.94, None), "ten_crop")
@@ -145,13 +146,13 @@ def _i16_table1() -> Iterator[Value]:
 
     yield value(6.61)
     for shortcut, branch, error in ((0.0, 1.0, None), (0.5, 1.0, None), (0.5, 0.5, 12.35)):
-        yield value(error, shortcut="scaled", shortcut_scale=shortcut, branch_scale=branch)
+        yield value(error, **{"shortcut": "scaled", "shortcut.scale": shortcut, "shortcut.branch": branch})
     for bias, error in ((0.0, None), (-5.0, None), (-6.0, 8.70), (-7.0, 9.81)):
-        yield value(error, shortcut="exclusive_gate", gate_bias=bias)
+        yield value(error, **{"shortcut": "exclusive_gate", "shortcut.bias": bias})
     for bias, error in ((0.0, 12.86), (-6.0, 6.91)):
-        yield value(error, shortcut="shortcut_gate", gate_bias=bias)
+        yield value(error, **{"shortcut": "shortcut_gate", "shortcut.bias": bias})
     yield value(12.22, shortcut="C")
-    yield value(None, shortcut="dropout", dropout=0.5)
+    yield value(None, **{"shortcut": "dropout", "shortcut.rate": 0.5})
 
 
 def _i16_table2() -> Iterator[Value]:
@@ -176,7 +177,7 @@ def _i16_table3() -> Iterator[Value]:
 
 def _deep(order: str) -> dict[str, Any]:
     """I16, appendix: bottlenecks have projections between the stages, "with pre-activation" where that is used."""
-    return {"block": "bottleneck", "stride_in": "1x1", "order": order, "shortcut": "projection"}
+    return {"block": "bottleneck", "block.stride_in": "1x1", "order": order, "shortcut": "projection"}
 
 
 def _l18_figure5() -> Iterator[Value]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from study.config.registry import FIGURES, TABLES, FigureEntry, TableEntry
+from study.config.components import Figure as FigureComponent
+from study.config.components import Table
+from study.config.registry import FIGURES, TABLES
 from study.errors import StudyError, nearest
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
@@ -83,14 +85,14 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
     return made
 
 
-def check_table(name: str) -> TableEntry:
+def check_table(name: str) -> Table:
     """A table's entry in the registry. Raises StudyError for an unknown one."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
-def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureEntry:
+def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureComponent:
     """A figure's entry in the registry.
 
     Raises

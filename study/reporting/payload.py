@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.config.differences import KEPT, VARIANT, short
+from study.config.differences import VARIANT, short
 from study.config.differences import text as exact
 from study.plotting.surfaces.frames import network_labels
 from study.stats.naming import varying
@@ -20,7 +20,7 @@ from study.text import counted, duration
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
 GROUPS = {
     "result": ("state", "iteration", "iterations", "seconds", "message"),
-    "data": ("dataset", "data", "folder", "image_size", "train_subset", "train_subset_seed", "data_digest"),
+    "data": ("dataset", "data", "data.folder", "data.image_size", "train_subset", "train_subset_seed", "data_digest"),
     "provenance": ("run_id", "point_id", "attempts", "started", "finished", "threads", *ATTEMPT_COLUMNS),
 }
 """Where fields stand in a run's details; those of the recipe are `recipe...`, and the rest is the network's."""
@@ -110,7 +110,7 @@ def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[
     """Name, kind and cells of each column; what is the same for all runs, and goes without saying, has none."""
     yield ("run", "text"), table["label"]
     yield ("seed", "number"), _numbers(table["seed"], "{:.0f}".format)
-    told = [*varying(table), *(field for field in KEPT if field in table and table[field].map(text).nunique() > 1)]
+    told = varying(table)
     for name in [
         *told,
         *(name for name in ("device", "host") if name in table and table[name].nunique(dropna=False) > 1),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, text
 from study.errors import StudyError
 from study.stats.naming import varying
-from study.stats.twins import without_twins
 from study.store.images import told_apart
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
@@ -29,9 +28,8 @@ def planned(
     *,
     columns: Sequence[str] = CURVE_COLUMNS,
     name: str = "curves",
-    preferred: Collection[str] = (),
 ) -> pd.DataFrame:
-    """One row per run, also for a run that has a curve but is not in the plan; of twins (`study.stats.twins`) one alone.
+    """One row per run, also for a run that has a curve but is not in the plan.
 
     Parameters
     ----------
@@ -44,8 +42,6 @@ def planned(
         Columns to keep beside those that every figure needs, where the frames have them.
     columns, name
         What the frame `curves` must have, and what errors call it.
-    preferred
-        Of twins that have ended, these runs stay.
 
     Raises
     ------
@@ -62,7 +58,7 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    distinct = without_twins(told_apart(known.drop_duplicates("run_id", ignore_index=True)), preferred)
+    distinct = told_apart(known.drop_duplicates("run_id", ignore_index=True))
     table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)

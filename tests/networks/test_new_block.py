@@ -38,7 +38,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))
     registry = package / "config" / "registry.py"
-    line = "BLOCKS: dict[str, BlockEntry] = {\n"
+    line = 'BLOCKS = Registry("block", "block", [\n'
     assert line in registry.read_text()
     registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS")))
     (tmp_path / "mine.yaml").write_text(block_of("file: sweeps/squeeze_excitation.yaml"))

@@ -16,8 +16,9 @@ from tests.frames import joined
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
-    "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
-    "recipe": "he2015_cifar", "precision": "fp32", "order": "original", "initialisation": "he_fan_in", "recipe_changes": "",
+    "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
+    "recipe": "he2015_cifar", "precision": "fp32", "order": "original",
+    "norm": "batch", "activation": "relu", "initialisation": "he_fan_in", "recipe_changes": "",
 }  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def study(
         imagenet = depth in (18, 34)
         own = {
             "network": network, "depth": depth, "seed": seed, "family": "imagenet" if imagenet else "cifar",
-            "stem": "cifar", "shortcut": None if network == "plain" else "A", **FIELDS, **fields,
+            "shortcut": None if network == "plain" else "A", **FIELDS, **fields,
         }  # fmt: skip
         point = f"{network}-{depth}-" + "-".join(str(own[k]) for k in ("dataset", "recipe", "shortcut", "precision"))
         own |= {"point_id": point, "run_id": f"{point}-s{seed}", "state": "done"}

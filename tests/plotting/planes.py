@@ -59,8 +59,9 @@ def surface(
     kept = (level == 0) | (np.hypot(alpha, beta) < 0.6 / np.maximum(level, 1) ** 0.5)
     i, j, level, alpha, beta = (values[kept] for values in (i, j, level, alpha, beta))
     run = {
-        "network": network, "depth": depth, "seed": seed, "family": "cifar", "stem": "cifar", **FIELDS,
+        "network": network, "depth": depth, "seed": seed, "family": "cifar", **FIELDS,
         "shortcut": None if network == "plain" else "A", "recipe_changes": "", "state": "done", "order": "original",
+    "norm": "batch", "activation": "relu",
         "iterations": 64_000,
     }  # fmt: skip
     point = f"{network}-{depth}-{fields.get('dataset', 'cifar10')}-{fields.get('shortcut', run['shortcut'])}"

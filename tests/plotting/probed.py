@@ -71,7 +71,8 @@ def probed(
     frames, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
         own = {
-            "network": network, "depth": depth, "seed": seed, "family": "cifar", "stem": "cifar", "order": "original",
+            "network": network, "depth": depth, "seed": seed, "family": "cifar", "order": "original",
+    "norm": "batch", "activation": "relu",
             "shortcut": None if network == "plain" else "A", "recipe_changes": "", "iterations": iterations[-1],
             "state": "done", **FIELDS, **fields,
         }  # fmt: skip

@@ -245,11 +245,11 @@ def test_surfaces_of_one_network_are_told_apart() -> None:
 def test_every_field_of_every_run_is_there() -> None:
     lines, known = with_absences()
     known = known.assign(seconds=1.5, started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"), message=None)
-    known["recipe.milestones"] = [[32_000, 48_000]] * len(known)
+    known["recipe.schedule.at"] = [[32_000, 48_000]] * len(known)
     made = runs.payload(lines, known)
     common = {name: text for _, name, text in made["common"]}
-    assert common["recipe.milestones"] == "32000, 48000" and common["started"] == "2026-01-02 03:04:05 UTC"
-    assert common["message"] == "–" and common["train_subset"] == "–" and common["width"] == "1"
+    assert common["recipe.schedule.at"] == "32000, 48000" and common["started"] == "2026-01-02 03:04:05 UTC"
+    assert common["message"] == "–" and common["train_subset"] == "–" and common["family.width"] == "1"
     rows = [
         common | {name: text for (_, name), text in zip(made["fields"], row["fields"], strict=True)}
         for row in made["rows"]
