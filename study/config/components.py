@@ -184,10 +184,11 @@ class Registry(dict[str, C], Generic[C]):
         ValueError
             No component of that name, or wrong options: each says what would be right.
         """
-        if isinstance(value, Options):
-            return value
-        if isinstance(value, str) and value in self._plain:
-            return self._plain[value]
+        known = self._plain.get(value) if isinstance(value, str) else value
+        if isinstance(known, Options):
+            if known.name in self and type(known) is self[known.name].options:
+                return known
+            value = {"name": known.name, **known.options}
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
             raise wrong(

@@ -54,7 +54,13 @@ UNFOLDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text, message", UNFOLDS.values(), ids=UNFOLDS)
+SLOW = ("too many values", "aliases in mappings", "brackets", "braces")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, case in UNFOLDS.items()],
+)
 def test_a_file_that_unfolds_is_refused(text: str, message: str) -> None:
     assert refused(text)[0] == message
 
@@ -123,8 +129,8 @@ def test_a_huge_sweep_is_refused_before_any_of_it_is_made(text: str, count: str)
 
 def test_a_great_many_mistakes_are_not_all_said() -> None:
     for axes in (
-        "seed: [" + ", ".join(f"x{i}" for i in range(2000)) + "]",
-        ", ".join(f"x{i}: [0]" for i in range(300)),
+        "seed: [" + ", ".join(f"x{i}" for i in range(150)) + "]",
+        ", ".join(f"x{i}: [0]" for i in range(110)),
     ):
         said = refused(FIXED + f"grid: {{{axes}}}\n")
         assert len(said) == MAX_MISTAKES + 1
@@ -150,7 +156,8 @@ def test_no_field_of_a_run_is_nan_or_infinite() -> None:
         fixed = FIXED if field == "seed" else FIXED.replace("depth", "seed: 0, depth")
         said = refused(fixed + f"zip:\n  {field}:\n  - {value}\n")
         assert any(mistake.startswith(f"mine.yaml:4: {field}") for mistake in said), (field, said)
-        assert any(field in line for line in refused(GOOD, f"{field}={NO_NUMBERS[number % 3]}"))
+        if number % 8 == 0:
+            assert any(field in line for line in refused(GOOD, f"{field}={NO_NUMBERS[number % 3]}"))
 
 
 @pytest.mark.parametrize("field", SurfaceEntry.model_fields)

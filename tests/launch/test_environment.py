@@ -64,7 +64,7 @@ def test_without_a_home_it_is_said_what_to_name(tmp_path: Path, monkeypatch: pyt
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     make_folder(tmp_path / "data/pets")
-    text = "fixed: {data: image_folder, data.folder: pets, data.image_size: 8, recipe: quick, depth: 8, seed: 0,\n"
+    text = "fixed: {data: {name: image_folder, folder: pets, image_size: 8}, recipe: quick, depth: 8, seed: 0,\n"
     text += "  network: plain, recipe.iterations: 1, recipe.schedule.at: [], recipe.batch_size: 4, recipe.pad: 1}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "set STUDY_CACHE" in err and len(err.splitlines()) == 1

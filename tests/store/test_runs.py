@@ -71,7 +71,7 @@ def test_a_reset_run_keeps_none_of_its_networks(tmp_path: Path) -> None:
 
 
 def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
-    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+    specs = [make_spec(seed=seed, snapshot_every=every) for seed, every in enumerate((None, "epoch", 500))]
     files = SweepFiles(tmp_path, "test")
     store.write_sweep(files, Sweep("test", "", {run_id(s): s for s in specs}, ()))
     for spec in specs:
