@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from study.config.stored import flat
+from study.config.differences import RECIPE, row
 from tests.frames import joined
 from tests.helpers import make_spec
 
@@ -56,11 +56,10 @@ def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: 
         rows.append(own)
     whole = together(frame, *rows)
     whole["explained_a"], whole["explained_b"] = 0.81, 0.125
-    recipe = make_spec(data="cifar10", depth=20, recipe="he2015_cifar").recipe
-    for name, value in flat(recipe.model_dump(mode="json", exclude={"name", "schedule"}), "recipe.").items():
-        whole[name] = value
+    known = dict.fromkeys(RECIPE) | row(make_spec(data="cifar10", depth=20, recipe="he2015_cifar"))
+    for name in RECIPE:
+        whole[name] = [known[name]] * len(whole)
     whole["recipe.schedule.at"] = [[32_000, 48_000]] * len(whole)
-    whole["recipe.schedule"] = "milestones"
     return whole
 
 
