@@ -5,7 +5,7 @@
     python figures/make.py --check     # exit status 1 if the numbers are out of date
 
 In a page, the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and
-`<!-- end -->` are the output of that command; the line after `<!-- made quickstart -->` names the machine and the time of a sweep.
+`<!-- end -->` are the output of that command; the line after `<!-- made quickstart -->` names the machine and time of a sweep.
 """
 
 from __future__ import annotations
