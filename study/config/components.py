@@ -156,13 +156,7 @@ class Registry(dict[str, C], Generic[C]):
             self.add(component)
 
     def add(self, component: C) -> C:
-        """Register a component.
-
-        Raises
-        ------
-        StudyError
-            There is one of this name.
-        """
+        """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             raise StudyError(f"there are two {self.noun}s named '{component.name}': {component.target} is the second")
         self[component.name] = component
@@ -177,13 +171,7 @@ class Registry(dict[str, C], Generic[C]):
         return found
 
     def choose(self, value: Any) -> Options:
-        """A name, or a mapping of a name and options, as checked options.
-
-        Raises
-        ------
-        ValueError
-            No component of that name, or wrong options: each says what would be right.
-        """
+        """Check a name, or a mapping of a name and options. Raises ValueError that says what would be right."""
         known = self._plain.get(value) if isinstance(value, str) else value
         if isinstance(known, Options):
             if known.name in self and type(known) is self[known.name].options:

@@ -64,14 +64,10 @@ def short(field: str) -> str:
 
 
 def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
-    """The fields in which runs differ, without those that another of them tells (`_TOLD_BY`).
+    """The fields in which runs differ, without those that follow from another of them (`_TOLD_BY`).
 
-    Parameters
-    ----------
-    columns
-        For each field the texts of its values, one a run.
-    changed
-        Fields of recipes that are not as in the named one, which its name therefore does not say.
+    `columns` has, for each field, the text of its value in each run; `changed` are fields in which a recipe differs from the
+    named one, so that its name does not tell them.
     """
     found = [field for field, texts in columns.items() if len(set(texts)) > 1]
     own = {f"recipe.{name}" for name in changed}

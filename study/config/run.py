@@ -40,13 +40,7 @@ _POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 
 
 def probe_names(value: Any) -> tuple[str, ...]:
-    """The names of probes, one or several, in the registry's order, so that each set of them has one form.
-
-    Raises
-    ------
-    ValueError
-        One is unknown, with the nearest that is known, or named twice.
-    """
+    """The names of one or several probes, in the registry's order. Raises ValueError for an unknown or repeated name."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise wrong(f"must be names of {listed(PROBES)}, not {shown(value)}")

@@ -36,13 +36,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The fields of a named recipe, as a new dict.
-
-    Raises
-    ------
-    StudyError
-        No recipe has that name; the nearest one is named.
-    """
+    """The fields of a named recipe, as a new dict. Raises StudyError for an unknown name."""
     given = {key: value for key, value in _read(name).items() if key != "summary"}
     return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}
 
