@@ -126,17 +126,9 @@ def claim(files: TaskFiles) -> Lease | None:
 
 
 def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
-    """Take the leases of all tasks that no living process holds, by id.
+    """Take the leases of all tasks that no living process holds, by id. Raises WriteError, or StudyError for a link elsewhere.
 
-    Takes no time, but where some are held by processes of other machines that have not been heard of: those are watched,
-    together, for `WATCH` seconds.
-
-    Raises
-    ------
-    WriteError
-        Nothing can be written there.
-    StudyError
-        A task's folder is not where it seems to be.
+    Leases of silent processes on other machines are watched, all together, for `WATCH` seconds.
     """
     leases: dict[str, Lease] = {}
     todo: list[tuple[TaskFiles, _Look | None]] = [(files, None) for files in tasks]

@@ -26,21 +26,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A kind of row: its columns, and the key by which rows are sorted and told apart.
-
-    Parameters
-    ----------
-    schema
-        Names and types of the columns.
-    key
-        The columns that identify a row, in sorting order.
-    neutral
-        The values of columns that files of earlier versions lack, else null. If not given, no column may be missing.
-    """
+    """A kind of row: its columns, and the key by which rows are sorted and told apart."""
 
     schema: pa.Schema
     key: tuple[str, ...]
+    """The columns that identify a row, in sorting order."""
     neutral: Mapping[str, Any] | None = None
+    """Values of columns that files of earlier versions lack, else null; if None, no column may be missing."""
 
     def of(self, rows: Sequence[Row]) -> pa.Table:
         """Make a table of rows; a missing value is null.
@@ -57,23 +49,9 @@ class Table:
         return digest(content)
 
     def read(self, path: Path, run_id: str | None = None, sealed: str | None = None) -> pa.Table:
-        """Read a file and check it.
+        """Read a file and check it, its digest (`sealed`), and that it has rows of this run alone.
 
-        Parameters
-        ----------
-        run_id
-            The run whose rows alone may be in it.
-        sealed
-            The digest that the file must have.
-
-        Raises
-        ------
-        DamagedError
-            The file is not what was written, or has rows of another run.
-        StudyError
-            It was written by a later version of this program.
-        FileNotFoundError
-            There is no such file.
+        Raises DamagedError, StudyError for a file of a later version, or FileNotFoundError.
         """
         content = path.read_bytes()
         if sealed is not None and digest(content) != sealed:

@@ -49,13 +49,6 @@ def test_what_is_drawn_for_a_key_never_changes() -> None:
     assert chosen.alphas.tolist() == pytest.approx(PINNED_ALPHAS, abs=1e-12)
 
 
-def test_alphas_are_normal_with_a_deviation_of_a_tenth() -> None:
-    alphas = np.array([choices(key).alphas for key in range(2000)])
-    np.testing.assert_allclose(alphas.std(0), 0.1, rtol=0.06)
-    np.testing.assert_allclose(alphas.mean(0), 0, atol=0.01)
-    assert abs(np.corrcoef(alphas.T) - np.eye(3)).max() < 0.08
-
-
 def test_the_middle_and_the_whole() -> None:
     assert scaled(500, 375, 256) == (341, 256) and scaled(375, 500, 256) == (256, 341)
     assert centre_crop(256, 224)(500, 375) == Crop((341, 256), 58, 16, 224, 224)
@@ -181,11 +174,6 @@ def test_what_is_transparent_is_laid_on_white(tmp_path: Path, mode: str, suffix:
     assert notes == {"with transparent parts, laid on white": 1}
 
 
-def test_half_transparent_is_mixed_with_white(tmp_path: Path) -> None:
-    found, _ = decoded(Image.new("RGBA", (6, 6), (100, 0, 200, 102)), tmp_path / "5.png")  # 40 % of it
-    assert found[0, 0].tolist() == [193, 153, 233]
-
-
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
 def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str) -> None:
     first, *others = (Image.new("RGB", (6, 6), colour) for colour in ("red", "blue", "lime"))
@@ -212,13 +200,6 @@ def test_several_processes_give_the_same_as_one(files: list[str]) -> None:
     assert [start for start, _, _ in together] == [0, 2, 4, 6]
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one[1], other[1])
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_bad_file_is_named(files: list[str], processes: int) -> None:
-    Path(files[4]).write_bytes(b"no")
-    with pytest.raises(StudyError, match=r"4.png: not a readable image"):
-        list(decode.decode_all(files, (6, 6), False, "x", processes))
 
 
 def test_a_decoding_process_that_dies_is_reported(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,24 +38,6 @@ def test_val_will_do_for_test(tmp_path: Path) -> None:
     assert load(tmp_path).fingerprint == as_val.fingerprint
 
 
-def test_the_fingerprint_is_of_names_and_contents(toy: Path) -> None:
-    before = load(toy).fingerprint
-    file = toy / "toy/train/class0/0.jpg"
-    file.touch()
-    assert load(toy).fingerprint == before
-    file.write_bytes(file.read_bytes() + b"\0")
-    longer = load(toy).fingerprint
-    file.rename(file.with_name("00.jpg"))
-    assert len({before, longer, load(toy).fingerprint}) == 3
-
-
-def test_a_subset_keeps_the_statistics(toy: Path) -> None:
-    whole, part = load(toy), load(toy, train_subset=6)
-    assert np.bincount(part.train_labels).tolist() == [2, 2, 2] and len(part.test_labels) == 6
-    assert set(part.train_files) < set(whole.train_files) and part.fingerprint != whole.fingerprint
-    assert np.array_equal(part.statistics.pixel_mean, whole.statistics.pixel_mean)
-
-
 def test_the_mean_is_that_of_the_centre_squares(toy: Path) -> None:
     squares = []
     for path in sorted((toy / "toy/train").rglob("*.jpg")):

@@ -37,14 +37,6 @@ def described(*words):
                 "  stage1.block1: 64 to 256 maps, stride 1 (1x1 convolution, BN)",
             ],
         ),
-        (
-            ["network=plain", "depth=20", "data=digits"],
-            [
-                "plain-20, basic blocks; images of 8x8x1, 10 classes",
-                "stage3  2x2     [3x3, 64; 3x3, 64] x 3 /2",
-                "no shortcuts",
-            ],
-        ),
         (["network=plain", "family=vgg", "depth=19"], ["stage3  56x56    [3x3, 256] x 4; 2x2 max pool"]),
         (
             ["depth=164", "block=bottleneck", "order=pre", "shortcut=projection"],
@@ -54,7 +46,6 @@ def described(*words):
                 "  stage2.block1: 64 to 128 maps, stride 2 (BN, ReLU before both paths, 1x1 convolution)",
             ],
         ),
-        (["depth=8", "shortcut=C"], ["3 shortcuts: 1 of unchanged shape (1x1 convolution, BN)"]),
     ],
 )
 def test_the_table_has_the_papers_lines(words, lines):

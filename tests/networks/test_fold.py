@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from copy import deepcopy
 
 import pytest
@@ -19,7 +17,6 @@ from study.networks.blocks import BasicBlock, Block
 from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from tests.helpers import make_spec, slow
-from tests.networks.test_new_block import block_of
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
 SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
@@ -29,22 +26,7 @@ FAMILIES = [
     {"family": "vgg", "depth": 11, "network": "plain", "block": "single", "family.head": "imagenet"},
     {"family": "imagenet", "depth": 18, "family.stem": "imagenet"},
     {"family": "imagenet", "depth": 18, "network": "plain", "family.stem": "imagenet"},
-    {
-        "family": "imagenet",
-        "depth": 50,
-        "block": "bottleneck",
-        "family.stem": "cifar",
-        "shortcut": "B",
-        "block.stride_in": "3x3",
-    },
-    {
-        "family": "imagenet",
-        "depth": 18,
-        "family.stem": "imagenet",
-        "family.width": 2,
-        "order": "pre",
-        "shortcut": "shortcut_gate",
-    },
+    {"family": "imagenet", "depth": 50, "family.stem": "cifar", "shortcut": "B", "block.stride_in": "3x3"},
 ]
 needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
 
@@ -102,16 +84,13 @@ def assert_equal(network: Network, images: Tensor) -> None:
     assert off(Folded(network, torch.bfloat16)(images), exact) < 0.06
 
 
-# Every shortcut, order and block is in a fast case; slow ones have all their combinations.
+# Every shortcut with every order, and both with every block.
 @pytest.mark.parametrize(
     "shortcut, order, block, size",
     [
-        pytest.param(
-            shortcut, order, block, 7 + (i + j + k) % 2, marks=() if (i + j + k) % 3 == 0 else pytest.mark.slow
-        )
+        (shortcut, order, [*DEPTHS][(i + j) % 3], 7 + (i + j) % 2)
         for i, shortcut in enumerate(SHORTCUTS)
         for j, order in enumerate(ORDERS)
-        for k, block in enumerate(DEPTHS)
     ],
 )
 def test_it_is_the_network_in_evaluation_mode(
@@ -133,13 +112,13 @@ def test_so_it_is_in_every_family(fields: dict[str, object], monkeypatch: pytest
     assert_equal(made(**fields), pictures(2, size=17))
 
 
-@pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5), (2, 3, 33)])
+@pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5)])
 def test_so_it_is_for_any_number_and_size_of_images(count: int, channels: int, size: int) -> None:
     assert_equal(made(channels), pictures(count, channels, size))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shortcut", [None, "A", "B", "exclusive_gate"])
+@pytest.mark.parametrize("shortcut", [None, "exclusive_gate"])
 def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) -> None:
     """oneDNN's ReLU makes zeros of NaN: a network whose loss is no number would get a finite one."""
     network = made_with_shortcut(shortcut, depth=14)
@@ -171,25 +150,11 @@ class Twice(BasicBlock):
         return self.bn2(self.conv2(F.relu(self.bn1(2 * self.conv1(x)))) - 1)
 
 
-class Doubled(BasicBlock):
-    """An addition of its own."""
-
-    def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        return super().join(x, 2 * branch)
-
-
 class Leaky(BasicBlock):
     """No ReLU after the addition."""
 
     def after(self, y: Tensor) -> Tensor:
         return F.leaky_relu(y, 0.1)
-
-
-class Halved(BasicBlock):
-    """More after the block."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / 2
 
 
 class Circular(BasicBlock):
@@ -203,7 +168,7 @@ class Circular(BasicBlock):
 
 
 @pytest.mark.parametrize("shortcut", [None, "B"])
-@pytest.mark.parametrize("kind", [Twice, Doubled, Leaky, Halved, Circular])
+@pytest.mark.parametrize("kind", [Twice, Leaky, Circular])
 def test_a_block_with_code_of_its_own_keeps_it(
     kind: type[Block], shortcut: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,29 +176,6 @@ def test_a_block_with_code_of_its_own_keeps_it(
     network = made_with_shortcut(shortcut)
     assert sum(type(part) is kind for part in network.modules()) == 3
     assert_equal(network, pictures())
-
-
-@pytest.mark.parametrize("order", ["original", "pre"])
-@pytest.mark.parametrize("shortcut", [None, "A"])
-def test_squeeze_and_excitation_gets_fused_convolutions(
-    shortcut: str | None, order: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = squeeze_and_excitation(monkeypatch, shortcut, order)
-    assert_equal(network, pictures())
-    folded, images = Folded(network), pictures()
-    randomised(network, seed=5)
-    folded.renew()
-    assert off(folded(images), expected(network, images)) < 1e-5
-
-
-def squeeze_and_excitation(monkeypatch: pytest.MonkeyPatch, shortcut: str | None, order: str = "original") -> Network:
-    """A network of the block that docs/new-block.md adds."""
-    page = types.ModuleType("study.networks.squeeze_excitation")
-    exec(block_of("file: study/networks/squeeze_excitation.py"), page.__dict__)
-    monkeypatch.setitem(sys.modules, page.__name__, page)
-    exec("from study.config.components import Block\nLINE = [\n" + block_of("line: BLOCKS") + "]", page.__dict__)
-    monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"][0])
-    return made_with_shortcut(shortcut, block="squeeze_excitation", depth=8, order=order)
 
 
 def test_a_bias_before_bn_is_folded_too() -> None:
@@ -256,7 +198,7 @@ def test_bn_that_has_nothing_of_its_own_stays() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shortcut, order", [(None, "original"), ("B", "original"), ("A", "pre"), ("scaled", "pre")])
+@pytest.mark.parametrize("shortcut, order", [("B", "original"), ("scaled", "pre")])
 def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, shortcut: str | None, order: str) -> None:
     network, images = made_with_shortcut(shortcut, order=order), pictures()
     fused = Folded(network, dtype)
@@ -277,7 +219,7 @@ def where(fused: Folded) -> list[int]:
 
 
 @pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
-@pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.bn1", "stages.1.0.shortcut.1", "stages.2.0.bn2"])
+@pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.shortcut.1"])
 def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
     network, images = made(shortcut="B"), pictures()
     fused = Folded(network)
@@ -287,26 +229,7 @@ def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
     assert off(fused(images), expected(network, images)) < 1e-5
 
 
-@pytest.mark.parametrize("order", ["original", "pre"])  # BN that is folded, and BN that stays
-def test_a_variance_below_zero_has_no_logits_as_in_the_network(order: str) -> None:
-    network = made(order=order)
-    network.stages[1][0].bn1.running_var[3] = -0.25
-    assert expected(network, pictures()).isnan().all() and Folded(network)(pictures()).isnan().all()
-    network.stages[1][0].bn1.running_var[3] = -0.5e-5  # with epsilon above zero
-    assert off(Folded(network)(pictures()), expected(network, pictures())) < 1e-5
-
-
-def test_weights_are_folded_in_float32_and_then_rounded() -> None:
-    network = made()
-    conv, bn = network.stem[0], network.stem[1]
-    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
-    exact = conv.weight.double() * scale.view(-1, 1, 1, 1)
-    error = (Folded(network, torch.bfloat16).steps[0].weight - exact).abs() / exact.abs()
-    assert float(error.detach().max()) < 2**-8 * 1.001  # half a unit of the last place: one rounding
-
-
-@pytest.mark.parametrize("fields", [{}, {"order": "pre"}, {"shortcut": "B", "block": "bottleneck", "depth": 11}])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("fields, dtype", [({}, torch.float32), ({"order": "pre", "shortcut": "B"}, torch.bfloat16)])
 def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dtype) -> None:
     """Tensors without values: whoever asks for one raises."""
     fused = Folded(made(**fields).to("meta"), dtype)
@@ -338,7 +261,7 @@ def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("stem", [True, False])
-@pytest.mark.parametrize("fields", [{}, {"order": "relu_only_pre"}, {"block": "single"}], ids=str)
+@pytest.mark.parametrize("fields", [{"order": "relu_only_pre"}, {"block": "single"}], ids=str)
 def test_images_stay_and_passes_are_equal(
     fields: dict[str, object], stem: bool, dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

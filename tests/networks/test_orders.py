@@ -68,7 +68,7 @@ def reference(network, order, x):
     return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B", "projection"])
+@pytest.mark.parametrize("shortcut", ["A", "projection"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_network_computes_its_formula(order, shortcut):
     network = build(make_spec(**CIFAR, depth=14, order=order, shortcut=shortcut), 3, 10).double().eval()

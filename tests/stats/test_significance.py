@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.stats.significance import fewest, needed, sign_flip, sized
+from study.stats.significance import needed, sign_flip, sized
 
 INF, NAN = float("inf"), float("nan")
 
@@ -57,14 +57,6 @@ def test_a_diverged_run_counts_as_the_largest_difference() -> None:
     assert sign_flip([NAN] * 5).greater == 1.0
 
 
-def test_its_error_rate_with_diverged_runs() -> None:
-    rng = np.random.default_rng(11)
-    noise = rng.normal(0.0, 1.0, (2000, 6))
-    noise[rng.random(noise.shape) < 0.2] *= np.inf  # divergence that strikes both members alike
-    share = np.mean([sign_flip(row).greater <= 0.05 for row in noise])
-    assert share <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
-
-
 @pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15)])
 def test_seeds_needed_are_those_of_cohens_table(effect: float, pairs: int) -> None:
     # n for a power of 0.8, two-sided 0.05, paired, as in G*Power.
@@ -77,11 +69,6 @@ def test_seeds_needed_have_the_power() -> None:
     draws = np.random.default_rng(2).normal(0.6, 1.0, (20_000, pairs))
     power = [np.mean(stats.ttest_1samp(draws[:, :n], 0.0, axis=1).pvalue < 0.05) for n in (pairs, pairs - 1)]
     assert power[0] > 0.79 and power[1] < 0.81 and power[0] > power[1]
-
-
-def test_the_fewest_seeds() -> None:
-    assert (fewest(), fewest(2)) == (5, 6)
-    assert (needed(80.0, 5.0, 3).pairs, needed(80.0, 5.0, 3, sides=2).pairs) == (5, 6)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import study
-from study.errors import StudyError
 from study.stats.report import Verdict, as_data, render
 from study.stats.verdict import verdict
 
-from .conftest import Frames, degrades, nothing, overfits, sweep
+from .conftest import Frames, degrades, nothing, sweep
 
 ENOUGH = {"seeds": 6}  # six pairs reach 0.05 on two sides
 
@@ -51,12 +49,6 @@ def test_no_effect_is_no_verdict() -> None:
     found = judged(sweep(nothing, speed=lambda network, depth: 0.01, **ENOUGH))
     assert found.pop("1").startswith("Cannot tell: p = 0.")
     assert set(found.values()) == {"Cannot tell: all 6 seeds show no difference at all"}
-
-
-def test_overfitting_alone() -> None:
-    found = judged(sweep(overfits, **ENOUGH))
-    assert found["1"].startswith("Cannot tell")
-    assert found["3 plain"] == "Yes: the gap grows, and the test error with it"
 
 
 def test_depth_that_helps_takes_six_seeds_to_say_so() -> None:
@@ -108,12 +100,6 @@ def test_optimisation_and_overfitting_together() -> None:
     assert found["3 residual"] == "Yes: the gap grows, and the test error with it"
     helped = judged(sweep(mends(-4.0), **ENOUGH))
     assert helped["3 residual"] == "The gap grows, but the test error is not shown to rise"
-
-
-def test_a_bound_that_points_down_says_nothing_of_the_speed() -> None:
-    speeds = {20: 0.001, 56: 0.02, 62: 0.0001}  # the deepest never gets there: it may be far slower
-    frames = sweep(mends(0.0), depths=speeds, speed=lambda network, depth: speeds[depth], **ENOUGH)
-    assert answers(verdict(*frames, level=1.0))["4 plain"] == "Cannot tell: too many runs never reach the level"
 
 
 def test_relief_without_a_rise_is_not_called_mending() -> None:
@@ -178,13 +164,6 @@ def test_a_p_at_its_floor_says_so() -> None:
     assert "smallest" not in str(verdict(*sweep(nothing, seeds=9, speed=lambda n, d: 0.01))).split("How to read")[0]
 
 
-def test_one_seed_has_no_p() -> None:
-    found = verdict(*sweep(degrades, depths=(20, 56, 110), seeds=1))
-    assert found.table()[["p", "p_greater", "p_less", "smallest_p"]].isna().all(axis=None)
-    assert all(one["p"] is None for one in as_data(found)["findings"][0]["contrasts"])
-    assert "p =" not in numbers_said(found).replace("reach p = 0.05", "") and "nan" not in str(found)
-
-
 def test_one_deep_run_displaces_no_headline() -> None:
     unfinished = {(network, 110, seed): "pending" for network in ("plain", "residual") for seed in range(1, 5)}
     found = verdict(*sweep(degrades, depths=(20, 56, 110), states=unfinished))
@@ -199,16 +178,6 @@ def test_one_deep_run_displaces_no_headline() -> None:
     assert "plain-110 − plain-56: +4." in shallow and "plain-20 (1 seed)" in shallow
     few = numbers_said(verdict(*sweep(degrades, depths=(20, 56, 110), seeds=2)))
     assert "plain-110 − plain-20: +9." in few and "Left out" not in few
-
-
-def test_depths_of_other_seeds_are_no_headline() -> None:
-    states = {
-        ("plain", d, s): "pending"
-        for d, seeds in {20: range(3, 6), 56: range(3, 6), 110: range(3)}.items()
-        for s in seeds
-    }
-    found = verdict(*sweep(degrades, depths=(20, 56, 110), networks=["plain"], seeds=6, states=states))
-    assert "plain-56 − plain-20" in numbers_said(found) and "plain-110 (0 seeds)" in numbers_said(found)
 
 
 def test_the_share_that_is_left_is_of_the_same_depths_and_seeds() -> None:
@@ -302,19 +271,6 @@ def test_absent_runs_are_named() -> None:
     assert "17 of 20 runs done" in text
 
 
-def test_the_order_of_the_rows_does_not_matter() -> None:
-    curves, runs = sweep(degrades)
-    shuffled = curves.sample(frac=1, random_state=0), runs.sample(frac=1, random_state=1)
-    assert str(verdict(*shuffled)) == str(verdict(curves, runs))
-
-
-def test_a_notebook_has_it_by_its_short_name() -> None:
-    curves, runs = sweep(degrades)
-    found = study.verdict(curves)
-    assert str(found) == str(study.verdict(curves, runs))
-    assert found._repr_markdown_().startswith("## cifar10, he2015_cifar\n")
-
-
 def test_the_table_has_a_row_for_every_comparison() -> None:
     table = verdict(*sweep(degrades, depths=(20, 56, 110))).table()
     assert set(table["question"]) == {"plain span", "plain step", "residual span", "residual step", "relief", "ends"}
@@ -335,21 +291,6 @@ def test_json_has_no_number_that_is_none() -> None:
     assert rise["differences"][0] == "diverged" and rise["diverged_for"] == 1
     assert rise["absent"] == ["seed 1: plain-20 failed"]
     assert finding["convergence"]["lines"][0]["iterations"]["56"]["0"] == "never"
-
-
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(StudyError, match="unknown verdict format 'markdown'"):
-        render(verdict(*sweep(degrades, seeds=1)), "markdown")
-
-
-def test_a_large_rest_is_not_small_beside_a_divergence() -> None:
-    def rests(network: str, depth: int, seed: int) -> tuple[float, float]:
-        rise = (-4.0, 5.0, 16.0, 31.0, 52.0, 8.0)[seed] if depth > 20 else 0.0
-        return 30.0 + rise, 31.0 + rise
-
-    states = {("plain", 56, seed): "diverged" for seed in range(6)}
-    found = verdict(*sweep(rests, seeds=6, states=states))
-    assert answers(found)["1"] == "Yes" and answers(found)["2"] != "Yes"
 
 
 def test_strangers_names_are_escaped_in_html_and_tables_whole_in_markdown() -> None:

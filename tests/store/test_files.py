@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from study.errors import StudyError
 from study.store import files
 
 
@@ -52,34 +51,6 @@ def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert files.read_json(tmp_path / "x.json") is None
-
-
-def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    files.append_line(path, {"a": 1})
-    files.append_line(path, {"a": 2})
-    with path.open("a") as file:
-        file.write('{"a": ')
-    assert files.read_lines(path) == [{"a": 1}, {"a": 2}]
-
-
-def test_appends_of_many_threads_do_not_mix(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    threads = [
-        threading.Thread(target=lambda i=i: [files.append_line(path, {"i": i, "x": "y" * 500}) for _ in range(20)])
-        for i in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(files.read_lines(path)) == 160
-
-
-def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text("{half")
-    with pytest.raises(StudyError, match=r"x\.json: is damaged"):
-        files.read_json(tmp_path / "x.json")
 
 
 WRITE_AND_STOP = """

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -167,29 +166,6 @@ def test_who_lost_it_does_not_release_the_next_holders(files: RunFiles) -> None:
     second = lease.claim(files)
     first.release()
     assert second is not None and second.mine()
-
-
-def test_of_many_who_claim_a_void_lease_one_gets_it(files: RunFiles) -> None:
-    for _ in range(20):
-        other = lease.claim(files)
-        assert other is not None
-        rewrite(files, started="1")
-        got: list[lease.Lease] = []
-        barrier = threading.Barrier(8)
-
-        def race(barrier: threading.Barrier = barrier, got: list[lease.Lease] = got) -> None:
-            barrier.wait()
-            mine = lease.claim(files)
-            if mine is not None:
-                got.append(mine)
-
-        threads = [threading.Thread(target=race) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(got) == 1 and got[0].mine()
-        got[0].release()
 
 
 def test_an_unreadable_lease_is_void_for_its_holder_too(files: RunFiles) -> None:

@@ -26,12 +26,6 @@ def test_the_newest_comes_back(tmp_path: Path) -> None:
     assert torch.equal(state["network"]["w"], torch.full((3,), 200.0))
 
 
-def test_two_are_kept_and_no_temporary_file(tmp_path: Path) -> None:
-    files = written(tmp_path, 5, 10, 200)
-    assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000200", "00000010"]
-    assert len(list(files.folder.iterdir())) == 2
-
-
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])
 def test_a_damaged_one_is_passed_over_and_said_so(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture

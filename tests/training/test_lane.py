@@ -94,11 +94,11 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
 @pytest.mark.parametrize(
     "stop_at, fields",
     [
-        *((stop_at, {}) for stop_at in (4, 7, 12)),
-        *(slow(stop_at, {}) for stop_at in (1, 5, 10, 11)),
+        *((stop_at, {}) for stop_at in (4, 12)),
+        *(slow(stop_at, {}) for stop_at in (1, 5, 11)),
         (7, {"shortcut": "dropout"}),
         slow(7, {"order": "pre", "block": "bottleneck", "depth": 11}),
-        slow(5, {"shortcut": "exclusive_gate"}),
+        slow(3, {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}),
     ],
     ids=str,
 )
@@ -177,26 +177,6 @@ def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp
     assert status(files).state == "diverged" and points(files) == before
 
 
-@pytest.mark.slow
-def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> None:
-    fields = {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}
-    whole = curve(tmp_path / "whole", **fields)
-    spec = make_spec(**SHORT | fields)
-    files = open_run(tmp_path / "parts", spec)
-    for stop in (3, 7):
-        steps = [0]
-        train_pack(
-            [(spec, files)],
-            tiny_images(),
-            Session(
-                stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
-                report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
-            ),
-        )
-    train_pack([(spec, files)], tiny_images(), Session())
-    assert points(files) == whole
-
-
 PLATEAU = {
     "recipe__schedule": "plateau", "recipe__schedule__patience": 1,
     "recipe__schedule__improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
@@ -236,10 +216,9 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("precision, tolerance", [("fp32", 0.0), ("bf16", 0.15)])
-def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str, tolerance: float) -> None:
+def test_precisions_agree_within_their_tolerance(tmp_path: Path) -> None:
     losses = {}
-    for p in ("fp32", precision):
+    for p in ("fp32", "bf16"):
         spec = make_spec(**SHORT, precision=p)
         lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
         for _ in range(6):
@@ -247,8 +226,7 @@ def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str,
         losses[p] = float(lane.program.loss) / 6
         assert all(parameter.dtype == torch.float32 for parameter in lane.program.parameters)
         assert lane.program.network.stem[1].running_mean.dtype == torch.float32
-    assert losses[precision] == pytest.approx(losses["fp32"], rel=tolerance, abs=0)
-    assert precision == "fp32" or losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] != losses["fp32"] == pytest.approx(losses["bf16"], rel=0.15, abs=0)
 
 
 def test_a_pack_of_several_precisions_is_refused(tmp_path: Path) -> None:

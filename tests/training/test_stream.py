@@ -88,14 +88,6 @@ def test_a_batch_is_made_of_its_keys_and_nothing_else(files: ImageFiles) -> None
     assert 0 < seen < 32
 
 
-def test_neither_colour_nor_scales_unless_asked_for(files: ImageFiles) -> None:
-    plain = batches(files, 1, recipe__colour="none", recipe__scales=None, recipe__flip=False)[0]
-    for i, number in enumerate(plain[0].image.tolist()):
-        pixels = cut(files.path("train", number), random_crop(choices(int(plain[0].key[i])), (16, 16), 16))
-        expected = (pixels - files.statistics.pixel_mean) / 255
-        np.testing.assert_allclose(plain[1][i].permute(1, 2, 0).numpy(), expected, atol=1e-6)
-
-
 def test_the_number_of_processes_changes_nothing(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 3)  # several chunks a batch
     alone = batches(files, 4)
@@ -146,9 +138,8 @@ def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files: Ima
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_images_are_had_by_their_numbers_too(files: ImageFiles, workers: int) -> None:
-    stream = Stream(files, spec().recipe, CPU, workers=workers)
+def test_images_can_be_had_by_their_numbers(files: ImageFiles) -> None:
+    stream = Stream(files, spec().recipe, CPU, workers=1)
     whole, labels = stream.in_order("train", torch.tensor(0), 12)
     some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
@@ -188,13 +179,12 @@ def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(
     assert {row["split"] for row in read_rows(open_run(tmp_path / "whole", spec()).curves)} == {
         "train", "train_clean", "test"
     }  # fmt: skip
-    for stop_at in (2, 3, 5):
+    for stop_at in (3, 5):
         train(tmp_path / "parts", files, decoders=2, stop_at=stop_at)
     assert points(train(tmp_path / "parts", files, decoders=1)) == whole
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("decoders", [0, 2])
+@pytest.mark.parametrize("split, decoders", [("train", 0), ("test", 2)])
 def test_an_unreadable_image_is_one_line_that_names_it(
     files: ImageFiles, tmp_path: Path, split: str, decoders: int
 ) -> None:

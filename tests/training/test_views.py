@@ -88,19 +88,6 @@ def test_ten_crops_of_small_images_are_torchvisions(network: nn.Module, transfor
     assert dict(ten_crop(network, feed)) == pytest.approx(expected(scores, labels), rel=1e-4)
 
 
-def test_ten_crops_of_streamed_images_are_of_the_middle_square(
-    network: nn.Module, stream: Stream, transforms: ModuleType
-) -> None:
-    scores, labels = [], stream._labels["test"]
-    mean = torch.from_numpy(stream.data.statistics.pixel_mean).permute(2, 0, 1).float()
-    for _, square, _ in stream.views("test", 20, True):
-        for image in square.permute(0, 3, 1, 2):
-            crops = torch.stack(transforms.ten_crop(image, [16, 16])).float()
-            scores.append(scored(network, (crops - mean) / 255).mean(0))
-    assert len(scores) == 9
-    assert dict(ten_crop(network, stream)) == pytest.approx(expected(torch.stack(scores), labels), rel=1e-4)
-
-
 def test_scales_are_averaged_over_whole_images(network: nn.Module, stream: Stream) -> None:
     total = torch.zeros(9, 3)
     for side in (32, 40):  # no image is twice as large, and so decoded at half its size
@@ -113,15 +100,6 @@ def test_scales_are_averaged_over_whole_images(network: nn.Module, stream: Strea
             total[i] += scored(network, torch.from_numpy(inputs).float().permute(2, 0, 1)[None])[0] / 2
     found = dict(multi_scale(network, stream, sides=[32, 40]))
     assert found == pytest.approx(expected(total, stream._labels["test"]), rel=1e-3)
-
-
-def test_the_network_is_tested_in_evaluation_mode_and_left_in_the_mode_it_was_in(network: nn.Module) -> None:
-    found = []
-    for mode in (True, False):
-        network.train(mode)
-        found.append(ten_crop(network, resident()))
-        assert network.training is mode
-    assert found[0] == found[1]
 
 
 def test_top_5_error_counts_labels_beyond_the_fifth(network: nn.Module) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from study.config.surface import Surface, surface_id
-from study.errors import StudyError
 from study.measure.probes.curvature import Hessian, extremes
 from study.measure.surface import plane
 from study.measure.surface.chunk import Chunk
@@ -76,7 +75,7 @@ def test_stopped_at_any_point_it_ends_with_the_same_bytes(
     bn: str, trained: dict[str, RunFiles], digits: Images, tmp_path: Path
 ) -> None:
     whole = content(Bench(tmp_path / "whole", trained["residual"], digits, bn=bn).measure())
-    for stop in (0, 1, 5, 8):
+    for stop in (0, 5):
         bench = Bench(tmp_path / str(stop), trained["residual"], digits, bn=bn)
         files = bench.measure(stop_after=stop)
         assert not files.done.exists() and load_points(files)[0] == stop
@@ -142,15 +141,6 @@ def test_a_trajectorys_true_losses_are_those_of_training(
             assert row["loss"] == pytest.approx(recorded[0]["loss"], rel=1e-5) and row["error"] == recorded[0]["error"]
     assert {row["iteration"] for row in rows} >= {20, 40}
     assert rows[0]["residual"] > 0 and rows[-1]["residual"] == pytest.approx(0, abs=1e-6)
-
-
-def test_a_trajectory_whose_snapshot_is_gone_says_so(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = Bench(tmp_path, trained["residual"], digits, plane="pca")
-    monkeypatch.setattr(RunFiles, "snapshots", lambda self: [])
-    with pytest.raises(StudyError, match="snapshot of iteration 0 is missing"):
-        bench.measure(PATH)
 
 
 @pytest.mark.slow

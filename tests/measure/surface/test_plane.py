@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from sklearn.decomposition import PCA
 
 from study.config.surface import Surface
 from study.errors import StudyError
 from study.measure.surface import plane
 from study.measure.surface.evaluate import Evaluator
-from study.measure.surface.flat import Flat
 from study.measure.surface.lattice import PATH, chunks
 from study.networks.network import build
 from study.store import runs as store
@@ -88,17 +85,6 @@ def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
     surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
     with pytest.raises(StudyError, match=r"was trained with recipe\.mean channel, the centre with pixel"):
         plane.make(surface, copies["plain"], [other], digits)
-
-
-def test_beyond_the_ends_of_a_line_statistics_that_cannot_be_have_no_loss(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
-    run, others = trained["plain"], [trained["other"]]
-    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
-    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
-    network = made.move((40.0,))
-    assert any(bool((values < 0).any()) for name, values in network.named_buffers() if name.endswith("running_var"))
-    assert math.isnan(made.at((40.0,))["train"].loss)
 
 
 @pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
@@ -185,24 +171,6 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
     with pytest.raises(StudyError, match=expected) as raised:
         plane.make(surface_of(run), run, [], images)
     assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)
-
-
-def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
-    run = trained["plain"]
-    flat = Flat(build(store.read_spec(run), 1, 10))
-    states = [flat.pack(state["network"]) for state in checkpoint.load_snapshots(run, torch.device("cpu"))]
-    weights = torch.stack(states)[:, : flat.weights].double()
-    made = plane.make(surface_of(run, plane="pca", centred=True), run, [], digits)
-    theirs = PCA(2).fit((weights - weights[-1]).numpy())
-    shares = [made.facts["explained_a"], made.facts["explained_b"]]
-    assert shares == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
-    places = torch.tensor([snapshot[1:3] for snapshot in made.snapshots]).abs()
-    wanted = ((weights - weights[-1]) @ torch.from_numpy(theirs.components_).T).abs()
-    torch.testing.assert_close(places, wanted.float(), rtol=1e-4, atol=1e-5)
-    uncentred = plane.make(surface_of(run, plane="pca"), run, [], digits)
-    assert uncentred.facts["explained_a"] != pytest.approx(shares[0], rel=1e-3)
 
 
 @pytest.mark.parametrize(
