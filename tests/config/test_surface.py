@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -54,25 +53,23 @@ def test_defaults_are_the_papers() -> None:
 )
 def test_short_and_long_forms_are_one_surface(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert make(**one) == make(**other) and surface_id(make(**one)) == surface_id(make(**other))
-    assert Surface.model_validate(json.loads(json.dumps(make(**one).model_dump(mode="json")))) == make(**one)
+    assert Surface.model_validate_json(make(**one).model_dump_json()) == make(**one)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {}, {"run": OTHER}, {"plane": "pca"}, {"plane": "hessian"}, {"plane": "interpolate", "to": [OTHER]},
+    {"plane": "interpolate", "to": [OTHER, THIRD]}, {"number": 1}, {"dims": 1}, {"points": [51, 31]}, {"points": [31, 51]},
+    {"range": 0.5}, {"normalisation": "layer"}, {"orthogonal": True}, {"normalisation": "weight"}, {"ignore": "none"},
+    {"plane": "pca", "centred": True}, {"trajectory": True}, {"data": "train"}, {"subset": 100}, {"bn": "recalibrated"},
+    {"bn": "recalibrated", "bn_images": 512}, {"bn": "batch"}, {"precision": "bf16"},
+    {"curvature": True}, {"curvature": True, "curvature_images": 512},
+]  # fmt: skip
 
 
 def test_every_field_is_part_of_the_identity() -> None:
-    changes: list[dict[str, Any]] = [
-        {}, {"run": OTHER}, {"plane": "pca"}, {"plane": "hessian"}, {"plane": "interpolate", "to": [OTHER]},
-        {"plane": "interpolate", "to": [OTHER, THIRD]}, {"number": 1}, {"dims": 1}, {"points": [51, 31]}, {"points": [31, 51]},
-        {"range": 0.5}, {"normalisation": "layer"}, {"orthogonal": True}, {"normalisation": "weight"}, {"ignore": "none"},
-        {"plane": "pca", "centred": True}, {"trajectory": True}, {"data": "train"}, {"subset": 100}, {"bn": "recalibrated"},
-        {"bn": "recalibrated", "bn_images": 512}, {"bn": "batch"}, {"precision": "bf16"}, {"curvature": True},
-        {"curvature": True, "curvature_images": 512},
-    ]  # fmt: skip
-    ids = [surface_id(make(**change)) for change in changes]
+    ids = [surface_id(make(**change)) for change in CHANGES]
     assert len(set(ids)) == len(ids)
-    seen = {field for change in changes for field in change}
-    assert seen == set(Surface.model_fields)
-
-
-def test_ids_are_what_they_were() -> None:
+    assert {field for change in CHANGES for field in change} == set(Surface.model_fields)
     assert surface_id(make()) == "plain-8-digits-s0-random-frozen-88316ccfe323"
     assert (
         surface_id(make(plane="pca", bn="recalibrated", points=[5, 3]))
@@ -95,6 +92,7 @@ def test_ids_are_what_they_were() -> None:
         ({"to": [OTHER]}, "goes with plane: interpolate"),
         ({"plane": "pca", "number": 1}, "goes with plane: random"),
         ({"plane": "pca", "normalisation": "filter"}, "goes with plane: random"),
+        ({"plane": "pca", "ignore": "none"}, "goes with plane: random"),
         ({"centred": True}, "goes with plane: pca, not with random"),
         ({"plane": "pca", "trajectory": True}, "is on with plane: pca anyway"),
         ({"normalisation": "weight", "orthogonal": True}, "not with normalisation: weight"),
@@ -102,15 +100,21 @@ def test_ids_are_what_they_were() -> None:
         ({"bn_images": 5}, "goes with bn: recalibrated"),
         ({"curvature_images": 5}, "goes with curvature or plane: hessian"),
         ({"run": "../../etc"}, "must be a run's id"),
+        ({"number": -1}, "greater than or equal to 0"),
         ({"points": True}, "valid tuple"),
         ({"range": float("nan")}, ""),
         ({"range": [0, float("inf")]}, ""),
         ({"subset": 0}, "greater than or equal to 1"),
+        ({"pints": 5}, "Extra inputs"),
         ({"dims": 1.0}, ""),
+        ({"dims": 0}, ""),
         ({"dims": True}, ""),
+        ({"points": 0}, ""),
+        ({"points": False}, ""),
         ({"range": [False, True]}, ""),
         ({"range": 1e308}, ""),  # coordinates would be no numbers
         ({"range": 10**400}, ""),
+        ({"range": [[0, 10**400], [0, 1]]}, ""),
         ({"data": "test", "subset": 100}, ""),  # it would be a second id of the surface without it
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
