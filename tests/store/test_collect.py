@@ -141,7 +141,7 @@ def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> N
 
 
 def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
-    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+    specs = [make_spec(snapshot_every=every, seed=seed) for seed, every in enumerate((None, "epoch", 500))]
     files, _ = swept(tmp_path, *specs)
     found = read_runs(files.folder).set_index("run_id")["snapshot_every"].fillna("")
     assert [found[run_id(spec)] for spec in specs] == ["", "epoch", "500"]
