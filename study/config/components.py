@@ -70,7 +70,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Data(Component):
-    """A data set, and what a network needs to know of it, where its name tells."""
+    """A data set, with what a network needs to know about it if the name implies it."""
 
     size: int | None = None
     """Height and width of its images."""
@@ -100,7 +100,7 @@ class Shortcut(Component):
     """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
     BN, everywhere; `gate`: with a bias, everywhere."""
     changes_input: bool = False
-    """Whether it passes on something else than its input where the shape stays, so that no block can be an identity."""
+    """Whether it changes its input although the shape stays, so that no block can be an identity."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ ALIASES = {word: field for field, words in _MEANT.items() for word in words.spli
 
 
 class Model(BaseModel):
-    # Strict: `depth: "20"` or `seed: true` is a slip of the pen, not a number.
-    # NaN and infinity are refused, and stay what they are where they are written, not null: so no identity has them.
+    # Strict: `depth: "20"` or `seed: true` is a slip, not a number.
+    # NaN and infinity are refused, and would not be written as null, so no identity has them.
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
     )
@@ -77,7 +77,7 @@ class Model(BaseModel):
 
 
 def wrong(message: str) -> PydanticCustomError:
-    """What a validator raises: a message that stands as it is, after the field's name."""
+    """An error for a validator to raise: its message is shown as it is, after the field's name."""
     # pydantic cannot print what a command line may hold beside UTF-8.
     return PydanticCustomError("choice", "{message}", {"message": printable(message)})
 
@@ -89,9 +89,9 @@ def shown(value: Any) -> str:
 
 
 def reasons(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Each mistake of a failed validation: where it is, and what would be right.
+    """Each mistake of a failed validation: its place, and what would be right.
 
-    `known` has the fields of models within the model by the first part of the way to them; its own are under "".
+    `known` has the fields of inner models by the first part of their place; those of the model itself are under "".
     """
     for item in error.errors(include_url=False):
         message, given, kind = re.sub(r"^\w+ should ", "must ", item["msg"]), item["input"], item["type"]
@@ -126,9 +126,9 @@ NAME_RULE = (
 
 
 def sweep_name(text: str) -> str | None:
-    """The text as a sweep's name, in any script; None where it is none.
+    """The text as a sweep's name, in any script; None if it cannot be one.
 
-    It names a folder, and is a word of commands. `é` can be one character or two: the shorter form (NFC) stands for both.
+    It names a folder and is a word in commands. `é` can be one character or two: both become the shorter form (NFC).
     """
     name = unicodedata.normalize("NFC", text)
     if not 1 <= len(name) <= 60 or not (name[0].isalnum() or name[0] == "_"):

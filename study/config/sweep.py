@@ -71,7 +71,9 @@ class Part(Model):
 
     fixed: Fixed = Field(default={}, description="fields with one value")
     grid: Axes = Field(default={}, min_length=1, description="fields with a list of values: every combination")
-    zip: Axes = Field(default={}, min_length=1, description="fields with lists of one length, gone through together")
+    zip: Axes = Field(
+        default={}, min_length=1, description="fields with lists of equal length, stepped through together"
+    )
 
     @field_validator("zip")
     @classmethod
@@ -88,7 +90,7 @@ class SweepFile(Part):
     """A sweep file."""
 
     name: Annotated[str, AfterValidator(_name)] | None = Field(
-        default=None, description="names the folder of the results; default: the file's name"
+        default=None, description="name of the results folder; default: the file's name"
     )
     description: Annotated[str, AfterValidator(_words), _or("")] = ""
     blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
@@ -99,7 +101,7 @@ class SweepFile(Part):
     )
     figures: Annotated[
         list[Annotated[str, BeforeValidator(_figure, json_schema_input_type=typing.Literal[tuple(FIGURES)])]], _or([])
-    ] = Field(default=[], description="drawn by `study figure` without a name, and in the report")
+    ] = Field(default=[], description="figures that `study figure` without a name draws, and the report shows")
 
     @field_validator("blocks")
     @classmethod

@@ -47,7 +47,7 @@ class Line:
     network: str
     kind: tuple[tuple[str, Any], ...]  # the fields of VARIANT that are set
     outcomes: Mapping[int, Mapping[int, Outcome]]
-    label: str = ""  # what tells it from others of its network in its condition
+    label: str = ""  # what distinguishes it from others of its network in its condition
 
     def name(self, depth: int) -> str:
         """`plain-56`, or `residual-56 (B)` where the label is B."""

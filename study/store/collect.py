@@ -1,4 +1,4 @@
-"""All results of a sweep in a few Parquet files, and the seal that tells which of them still hold."""
+"""All results of a sweep in a few Parquet files, and a seal that shows which of them are still valid."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class Collected:
         return table.filter(pc.is_in(table["run_id"], pa.array(sorted(names), pa.string())))
 
     def holds(self, kind: Table, path: Path) -> bool:
-        """Whether a table is the one that was sealed."""
+        """Whether a table is intact and the one that was sealed."""
         try:
             self.table(kind, path)
         except DamagedError:
@@ -215,7 +215,7 @@ class Collected:
         return path in self._read and self._read[path][1] == self.seal.get("files", {}).get(path.name)
 
     def unchanged(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
-        """The states of those of these runs that were finished when they were collected, and have not changed since."""
+        """The states of these runs that were finished when they were collected and have not changed since."""
         marks = self.seal.get("runs", {})
         same = {name: marks[name] for name, files in runs.items() if name in marks and marks[name][0] == mark(files)}
         if not same or not self.holds(RUNS, self.files.runs_table):
@@ -224,7 +224,7 @@ class Collected:
         return {row["run_id"]: _as_collected(row, same[row["run_id"]][1]) for row in _states(rows)}
 
     def ended(self, names: Collection[str]) -> dict[str, RunStatus]:
-        """The states of those of these runs that were finished when they were collected, wherever they are now."""
+        """The states of these runs that were finished when they were collected, even if their folders are gone."""
         rows = self.rows(RUNS, self.files.runs_table, names)
         found = {row["run_id"]: row for row in _states(rows) if row["state"] in ENDED}
         errors = _last_errors(self.rows(CURVES, self.files.curves, found)) if found else {}
@@ -260,7 +260,7 @@ def _last_errors(curves: pa.Table) -> dict[str, float]:
 
 
 def mark(files: RunFiles) -> str:
-    """What changes when anybody writes to, or replaces, a file of a run that its collected rows are read from."""
+    """A mark that changes if a file that the collected rows of a run come from is written or replaced."""
     found: list[Any] = [str(files.folder)]
     for name in ("done.json", "curves.parquet", "probes.parquet", "attempts.jsonl"):
         try:

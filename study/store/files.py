@@ -24,11 +24,11 @@ SUM = "sha256"
 
 
 class DamagedError(StudyError):
-    """A file is not what was written: cut short, changed, or another one's."""
+    """A file is not what was written: cut short, changed, or from elsewhere."""
 
 
 class WriteError(OSError):
-    """A file below the results folder could not be written: a full or failing disk, or a folder that may not be written."""
+    """A file below the results folder could not be written: a full or failing disk, or missing permissions."""
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
@@ -36,7 +36,7 @@ class WriteError(OSError):
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses while a file is written into a `WriteError` that names it."""
+    """Turn errors of the operating system during a write into a `WriteError` that names the file."""
     try:
         yield
     except WriteError:
@@ -70,7 +70,7 @@ def remove(path: Path) -> None:
 
 
 def draft(path: Path) -> Path:
-    """A name for a file until it is whole: unique, and with its writer in it, so that those of the dead can be told."""
+    """A temporary name: unique, and with its writer in it, so that files of dead writers can be removed."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
@@ -80,7 +80,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot, and need not be told each time
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot
             raise
     finally:
         os.close(descriptor)
@@ -92,9 +92,9 @@ def sweep_away_temporaries(folder: Path, *, held: bool = False) -> None:
     With `held`, the caller holds the lease of this folder: all temporary files go, except drafts of leases.
     """
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # it is whole now, or somebody else was quicker
+        with contextlib.suppress(OSError):  # it was renamed or removed meanwhile
             old = time.time() - path.stat().st_mtime > LEFTOVER
-            ours = held and not path.name.lstrip(".").startswith("lease")  # somebody may be asking for it just now
+            ours = held and not path.name.lstrip(".").startswith("lease")  # another process may be claiming the lease
             if ours or old or process.left_behind(path.name.split(".")[-2]):
                 path.unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,7 +179,6 @@ def parse(path: Path, content: bytes) -> pa.Table:
     ("terminate called without an active exception", in 10 % of short calls on a busy machine).
     """
     try:
-        _check_whole_file(content)
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         table = file.read(use_threads=False)
         parts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
@@ -191,17 +189,3 @@ def parse(path: Path, content: bytes) -> pa.Table:
     version = (table.schema.metadata or {}).get(b"study_version", b"0")
     check_version(path, int(version) if version.isdigit() else version, VERSION)
     return table
-
-
-_MARK, _DIGITS = b"sha256:", 64
-
-
-def _check_whole_file(content: bytes) -> None:
-    """Raise ValueError if a file does not match the checksum of all its bytes, which earlier versions wrote into its footer."""
-    place = content.rfind(_MARK)
-    if place < 0 or content.rfind(b"study_sha256", 0, place) < 0:
-        return
-    begin, end = place + len(_MARK), place + len(_MARK) + _DIGITS
-    found = hashlib.sha256(content[:begin] + b"0" * _DIGITS + content[end:])
-    if found.hexdigest().encode() != content[begin:end]:
-        raise ValueError("its content does not match its checksum")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from study.config.surface import Surface, surface_id
-from study.config.sweep import Sweep, load
+from study.config.sweep import load
 from study.errors import StudyError
 
 RUN, OTHER, THIRD = (f"plain-8-digits-s{seed}-0123456789ab" for seed in range(3))
@@ -21,16 +21,16 @@ surfaces:
 """
 
 
-def make(**fields: Any) -> Surface:
+def make(**fields):
     return Surface.model_validate({"run": RUN, **fields})
 
 
-def loaded(folder: Path, *entries: str, **overrides: str) -> Sweep:
+def loaded(folder, *entries, **overrides):
     folder.joinpath("mine.yaml").write_text(GRID + "".join(f"  - {entry}\n" for entry in entries))
     return load(folder / "mine.yaml", [f"{key}={value}" for key, value in overrides.items()])
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults_are_the_papers():
     surface = make()
     assert (surface.plane, surface.points, surface.range) == ("random", (51, 51), ((-1.0, 1.0), (-1.0, 1.0)))
     assert (surface.bn, surface.normalisation, surface.data) == ("frozen", "filter", "both")
@@ -51,7 +51,7 @@ def test_defaults_are_the_papers() -> None:
         ({"range": -0.0 + 1}, {"range": [-1, 1]}),
     ],
 )
-def test_short_and_long_forms_are_one_surface(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_short_and_long_forms_are_one_surface(one, other):
     assert make(**one) == make(**other) and surface_id(make(**one)) == surface_id(make(**other))
     assert Surface.model_validate_json(make(**one).model_dump_json()) == make(**one)
 
@@ -66,7 +66,7 @@ CHANGES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def test_every_field_is_part_of_the_identity() -> None:
+def test_every_field_is_part_of_the_identity():
     ids = [surface_id(make(**change)) for change in CHANGES]
     assert len(set(ids)) == len(ids)
     assert {field for change in CHANGES for field in change} == set(Surface.model_fields)
@@ -119,7 +119,7 @@ def test_every_field_is_part_of_the_identity() -> None:
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
 )
-def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None:
+def test_what_does_not_fit_is_refused(fields, says):
     with pytest.raises(ValidationError) as raised:
         make(**fields)
     assert says in str(raised.value)
@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path: Path) -> None:
+def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
@@ -137,7 +137,7 @@ def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path: Path) -> None:
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
 
 
-def test_other_runs_are_told_by_what_differs(tmp_path: Path) -> None:
+def test_other_runs_are_told_by_what_differs(tmp_path):
     sweep = loaded(
         tmp_path, "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0}}"
     )
@@ -148,7 +148,7 @@ def test_other_runs_are_told_by_what_differs(tmp_path: Path) -> None:
     assert len(sweep.surfaces) == 2
 
 
-def test_a_recipes_fields_choose_and_change_too(tmp_path: Path) -> None:
+def test_a_recipes_fields_choose_and_change_too(tmp_path):
     entries = ["{of: {recipe: quick, recipe.batch_size: 128}}", "{plane: interpolate, to: [{recipe.batch_size: 64}]}"]
     tmp_path.joinpath("two.yaml").write_text(
         "fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
@@ -178,7 +178,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("mistakes", [SHAPE, RUNS], ids=["shape", "runs"])
-def test_every_mistake_is_reported_at_its_line(tmp_path: Path, mistakes: dict[str, str]) -> None:
+def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
     with pytest.raises(StudyError) as raised:
         loaded(tmp_path, *mistakes)
     said = [line.partition("mine.yaml:")[2] for line in str(raised.value).splitlines()]
@@ -190,7 +190,7 @@ def test_every_mistake_is_reported_at_its_line(tmp_path: Path, mistakes: dict[st
 
 
 @pytest.mark.parametrize("name", ["surfaces", "surfaces_quick"])
-def test_the_ready_sweeps_are_the_papers(name: str) -> None:
+def test_the_ready_sweeps_are_the_papers(name):
     sweep = load(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml")
     assert {surface.bn for surface in sweep.surfaces.values()} == {"frozen", "recalibrated"}
     assert {(spec.network, spec.depth) for spec in sweep.runs.values()} >= {

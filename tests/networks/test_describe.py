@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from study.networks.describe import describe, run_of
 from study.networks.network import structure
-from tests.launch.command import study
 
 
 def described(*words):
@@ -61,14 +59,3 @@ def test_the_numbers_are_the_built_networks(words):
     assert f"{built:,} parameters" in text
     rows = [line.split()[-3].replace(",", "") for line in text.splitlines() if re.match("stem|stage|head", line)]
     assert sum(map(int, rows)) == built
-
-
-@pytest.mark.slow
-def test_the_command_prints_the_table_and_says_what_is_wrong(tmp_path: Path):
-    code, out, _ = study(tmp_path, "describe", "network=residual", "depth=56", "shortcut=B")
-    assert code == 0 and "855,770 parameters" in out
-    code, out, err = study(tmp_path, "describe", "depth=21", "network=plain")
-    assert (code, out) == (2, "")
-    assert err == "study: override 'depth=21': depth: 21 is not 6n + 2, as the CIFAR family needs; nearest: 20 or 26\n"
-    code, _, err = study(tmp_path, "describe", "depth=20,56")
-    assert code == 2 and "one value, not 2" in err

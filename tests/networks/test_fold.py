@@ -6,14 +6,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config import components
 from study.config.registry import BLOCKS
 from study.networks import fold as module
 from study.networks import network as networks
-from study.networks.blocks import BasicBlock, Block
+from study.networks.blocks import BasicBlock
 from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from tests.helpers import make_spec, slow
@@ -31,11 +31,11 @@ FAMILIES = [
 needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
 
 
-def randomised(network: Network, seed: int = 0) -> Network:
+def randomised(network, seed=0):
     """The network with weights of He's variance, and BN that no layer could do without; in evaluation mode."""
     random = torch.Generator().manual_seed(seed)
 
-    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+    def uniform(like, low, high):
         return torch.rand(like.shape, generator=random) * (high - low) + low
 
     with torch.no_grad():
@@ -53,32 +53,32 @@ def randomised(network: Network, seed: int = 0) -> Network:
     return network.eval()
 
 
-def made(channels: int = 3, **fields: object) -> Network:
+def made(channels=3, **fields):
     """A network of that spec, randomised."""
     return randomised(structure(make_spec(**fields), channels, 10))
 
 
-def made_with_shortcut(shortcut: str | None, **fields: object) -> Network:
+def made_with_shortcut(shortcut, **fields):
     return made(**({"network": "plain"} if shortcut is None else {"shortcut": shortcut}), **fields)
 
 
-def pictures(count: int = 4, channels: int = 3, size: int = 8, seed: int = 1) -> Tensor:
+def pictures(count=4, channels=3, size=8, seed=1):
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
-def expected(network: Network, images: Tensor) -> Tensor:
+def expected(network, images):
     """The logits in float64."""
     return deepcopy(network).double().eval()(images.double())
 
 
-def off(logits: Tensor, exact: Tensor) -> float:
+def off(logits, exact):
     """The largest difference over the largest logit."""
     assert logits.dtype == torch.float32 and logits.shape == exact.shape
     return float((logits - exact).abs().max() / exact.abs().max())
 
 
-def assert_equal(network: Network, images: Tensor) -> None:
+def assert_equal(network, images):
     exact = expected(network, images)
     assert off(Folded(network)(images), exact) < 1e-5
     assert off(Folded(network, torch.bfloat16)(images), exact) < 0.06
@@ -93,9 +93,7 @@ def assert_equal(network: Network, images: Tensor) -> None:
         for j, order in enumerate(ORDERS)
     ],
 )
-def test_it_is_the_network_in_evaluation_mode(
-    shortcut: str | None, order: str, block: str, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_the_network_in_evaluation_mode(shortcut, order, block, size, monkeypatch):
     network = made_with_shortcut(shortcut, block=block, depth=DEPTHS[block], order=order)
     assert_equal(network, pictures(size=size))
     monkeypatch.setattr(module, "ONEDNN", False)
@@ -107,19 +105,19 @@ def test_it_is_the_network_in_evaluation_mode(
     [FAMILIES[0], *map(slow, FAMILIES[1:])],
     ids=lambda fields: "-".join(map(str, fields.values())),
 )
-def test_so_it_is_in_every_family(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_is_in_every_family(fields, monkeypatch):
     monkeypatch.setattr(networks, "VGG_HEAD", (3, 24))  # a hundred million weights less
     assert_equal(made(**fields), pictures(2, size=17))
 
 
 @pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5)])
-def test_so_it_is_for_any_number_and_size_of_images(count: int, channels: int, size: int) -> None:
+def test_so_it_is_for_any_number_and_size_of_images(count, channels, size):
     assert_equal(made(channels), pictures(count, channels, size))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shortcut", [None, "exclusive_gate"])
-def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) -> None:
+def test_what_is_no_number_stays_none(shortcut, dtype):
     """oneDNN's ReLU makes zeros of NaN: a network whose loss is no number would get a finite one."""
     network = made_with_shortcut(shortcut, depth=14)
     images = torch.randn(2, 3, 8, 8)
@@ -146,21 +144,21 @@ def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) 
 class Twice(BasicBlock):
     """BN does not get what the convolution gives, though it follows it in the order's text."""
 
-    def branch(self, x: Tensor) -> Tensor:
+    def branch(self, x):
         return self.bn2(self.conv2(F.relu(self.bn1(2 * self.conv1(x)))) - 1)
 
 
 class Leaky(BasicBlock):
     """No ReLU after the addition."""
 
-    def after(self, y: Tensor) -> Tensor:
+    def after(self, y):
         return F.leaky_relu(y, 0.1)
 
 
 class Circular(BasicBlock):
     """A convolution that oneDNN has not."""
 
-    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+    def convolutions(self, in_maps, maps, stride):
         return [
             nn.Conv2d(in_maps, maps, 3, stride, padding=1, padding_mode="circular", bias=False),
             nn.Conv2d(maps, maps, 3, padding="same"),
@@ -169,23 +167,21 @@ class Circular(BasicBlock):
 
 @pytest.mark.parametrize("shortcut", [None, "B"])
 @pytest.mark.parametrize("kind", [Twice, Leaky, Circular])
-def test_a_block_with_code_of_its_own_keeps_it(
-    kind: type[Block], shortcut: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_with_code_of_its_own_keeps_it(kind, shortcut, monkeypatch):
     monkeypatch.setitem(BLOCKS, "basic", components.Block("basic", "", f"{__name__}:{kind.__name__}", kernels=(3, 3)))
     network = made_with_shortcut(shortcut)
     assert sum(type(part) is kind for part in network.modules()) == 3
     assert_equal(network, pictures())
 
 
-def test_a_bias_before_bn_is_folded_too() -> None:
+def test_a_bias_before_bn_is_folded_too():
     network = made()
     network.stem[0] = nn.Conv2d(3, 16, 3, padding=1)
     nn.init.uniform_(network.stem[0].bias, -1, 1)
     assert_equal(network, pictures())
 
 
-def test_bn_that_has_nothing_of_its_own_stays() -> None:
+def test_bn_that_has_nothing_of_its_own_stays():
     network = made()
     network.stem[1] = nn.BatchNorm2d(16, affine=False)
     network.stages[1][0].bn1 = nn.BatchNorm2d(32, track_running_stats=False)
@@ -199,7 +195,7 @@ def test_bn_that_has_nothing_of_its_own_stays() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shortcut, order", [("B", "original"), ("scaled", "pre")])
-def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, shortcut: str | None, order: str) -> None:
+def test_renewal_follows_weights_and_statistics_in_place(dtype, shortcut, order):
     network, images = made_with_shortcut(shortcut, order=order), pictures()
     fused = Folded(network, dtype)
     before, places = fused(images), where(fused)
@@ -214,13 +210,13 @@ def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, sho
     assert torch.equal(fused(images), before)
 
 
-def where(fused: Folded) -> list[int]:
+def where(fused):
     return [tensor.data_ptr() for tensor in (*fused.parameters(), *fused.buffers())]
 
 
 @pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
 @pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.shortcut.1"])
-def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
+def test_each_part_of_a_folded_bn_is_followed(layer, part):
     network, images = made(shortcut="B"), pictures()
     fused = Folded(network)
     getattr(network.get_submodule(layer), part).data.mul_(1.5)
@@ -230,7 +226,7 @@ def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("fields, dtype", [({}, torch.float32), ({"order": "pre", "shortcut": "B"}, torch.bfloat16)])
-def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dtype) -> None:
+def test_nothing_waits_for_the_device(fields, dtype):
     """Tensors without values: whoever asks for one raises."""
     fused = Folded(made(**fields).to("meta"), dtype)
     fused.renew()
@@ -240,7 +236,7 @@ def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dt
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
+def test_a_graph_records_renewal_and_pass(dtype):
     network, images = made().cuda(), pictures().cuda()
     fused, graph = Folded(network, dtype), torch.cuda.CUDAGraph()
     stream = torch.cuda.Stream()
@@ -262,9 +258,7 @@ def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("stem", [True, False])
 @pytest.mark.parametrize("fields", [{"order": "relu_only_pre"}, {"block": "single"}], ids=str)
-def test_images_stay_and_passes_are_equal(
-    fields: dict[str, object], stem: bool, dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_stay_and_passes_are_equal(fields, stem, dtype, onednn, monkeypatch):
     monkeypatch.setattr(module, "ONEDNN", onednn)
     network = made(**fields)
     if not stem:  # as VGG, whose first block gets the images
@@ -278,9 +272,9 @@ def test_images_stay_and_passes_are_equal(
     assert torch.equal(first, kept)
 
 
-def test_it_says_what_it_cannot_do() -> None:
+def test_it_says_what_it_cannot_do():
     class Other(Network):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x):
             return x
 
     with pytest.raises(ValueError, match=r"not in torch\.float16"):

@@ -88,36 +88,3 @@ def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
             block.shortcut = None
     images = torch.randn(4, 3, 16, 16)
     assert torch.equal(plain(images), residual(images))
-
-
-@pytest.mark.parametrize("width", [1, 4])
-@pytest.mark.parametrize("family, maps", [({"depth": 8}, (16, 32, 64)), (
-    {"depth": 18, "family": "imagenet", "family.stem": "cifar"}, (64, 128, 256, 512),
-)], ids=["cifar", "imagenet"])  # fmt: skip
-def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
-    with torch.device("meta"):
-        network = structure(make_spec(**CIFAR, **family, family__width=width), 3, 10)
-    assert network.stem[0].out_channels == width * maps[0]
-    assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
-    assert network.head.in_features == width * maps[-1]
-
-
-@pytest.mark.parametrize("fields", [
-    {"network": "plain"}, {"order": "bn_after_add"}, slow({"shortcut": "exclusive_gate", "shortcut.bias": -1.0}),
-    slow({"order": "relu_only_pre"}), {"block": "single"},
-    slow({"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"}),
-], ids=str)  # fmt: skip
-def test_gradients_agree_with_finite_differences(fields):
-    network = build(make_spec(**CIFAR | {"depth": 8} | fields), 1, 2).double().eval()
-    random_bn(network)
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(2, 1, 4, 4, dtype=torch.float64, generator=generator, requires_grad=True)
-    inputs = dict(network.named_parameters())
-    chosen = ["stem.1.weight", next(n for n in inputs if n.startswith("stages.1.0.bn")), "head.bias"]
-    chosen += [name for name in inputs if name.endswith("stages.1.0.shortcut.gate.bias")]
-
-    def output(images, *values):
-        state = inputs | dict(zip(chosen, values, strict=True))
-        return torch.func.functional_call(network, state, (images,))
-
-    assert torch.autograd.gradcheck(output, (images, *(inputs[name] for name in chosen)), eps=1e-6, atol=1e-6)

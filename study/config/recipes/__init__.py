@@ -43,7 +43,7 @@ def preset(name: str) -> dict[str, Any]:
 
 @cache
 def _fields(name: str) -> dict[str, Any]:
-    """All fields of a named recipe by dotted names; none of one that has no name."""
+    """All fields of a named recipe by dotted names; empty for an unknown one."""
     return flat(Recipe.model_validate(preset(name)).model_dump(mode="json")) if name in names() else {}
 
 

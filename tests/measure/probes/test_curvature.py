@@ -181,13 +181,6 @@ def test_a_stop_is_heard_between_batches():
         assert hessian.products == before + 1  # three batches, and two of the next product
 
 
-def test_a_network_in_training_mode_and_no_images_are_mistakes():
-    with pytest.raises(ValueError, match="evaluation mode"):
-        Hessian(tiny(*TINY[0]).train(), noise())
-    with pytest.raises(ValueError, match="no"):
-        Hessian(tiny(*TINY[0]), [])
-
-
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
 
 

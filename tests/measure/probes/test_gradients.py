@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from tests.measure.probes.subjects import make, table
 
 
-def test_the_norm_is_the_mean_over_mini_batches_and_relative_to_the_weights() -> None:
+def test_the_norm_is_the_mean_over_mini_batches_and_relative_to_the_weights():
     subject = make(count=40, network="plain")
     norms, relative = table("gradients", subject, "norm"), table("gradients", subject, "relative")
     network = subject.network.double().train()
@@ -27,6 +27,6 @@ def test_the_norm_is_the_mean_over_mini_batches_and_relative_to_the_weights() ->
         assert relative[name] == pytest.approx(mean / float(layer.weight.detach().norm()), rel=1e-4)
 
 
-def test_the_layers_of_shortcuts_and_gates_are_named() -> None:
+def test_the_layers_of_shortcuts_and_gates_are_named():
     assert "stages.1.0.shortcut.0" in table("gradients", make(shortcut="B"), "norm")
     assert "stages.0.0.shortcut.gate" in table("gradients", make(shortcut="exclusive_gate"), "norm")
