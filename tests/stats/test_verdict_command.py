@@ -45,7 +45,7 @@ def test_for_programs_and_from_another_folder(tmp_path):
 
 def test_without_curves_it_is_one_clear_line(tmp_path):
     collected(tmp_path, empty=True)
-    code, out, err = study(tmp_path, "verdict", "known")
+    code, out, err = inside(tmp_path, "verdict", "known")
     assert (code, out) == (2, "")
     assert err == "study: nothing to judge: none of the 24 runs has been evaluated yet\n"
     code, _, err = inside(tmp_path, "verdict", "unknown")
