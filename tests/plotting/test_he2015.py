@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from study.errors import StudyError
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.base.style import depth_colour
 from study.plotting.curves import he2015
 

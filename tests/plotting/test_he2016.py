@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from study.errors import StudyError
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.curves import he2016
 
 from . import variants

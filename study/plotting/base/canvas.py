@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from io import BytesIO
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
-import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -20,9 +17,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from study.plotting.base.style import FAINT, MUTED, sheet_width, styled
+from study.plotting.base.page import Head, Picture, Plot
+from study.plotting.base.style import FAINT, MUTED, sheet_width
 
-SCREEN_DPI = 144
+__all__ = ["Head", "Plot"]
+
 LEAST_PANEL = 1.1  # inches: a sheet that would have narrower ones grows
 EDGE = 0.06
 LEFT = 0.5
@@ -37,40 +36,11 @@ NOTE_LINE = 0.118
 NOTE_WIDTH = 0.95  # of the sheet: many notes are lists of numbers, and digits are wider than letters
 
 
-class Picture(Figure):
-    """A figure that a notebook shows by itself."""
-
-    style = "paper"
-    """As of `study.plotting.base.style.styled`: the one that it was drawn in."""
-
-    def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        with styled(self.style):
-            self.savefig(file, format="png", dpi=SCREEN_DPI)
-        return file.getvalue()
-
-
-class Plot(NamedTuple):
-    """A picture, the tidy frame of exactly what it shows, and what to write under it (`study.plotting.base.caption`)."""
-
-    figure: Figure
-    data: pd.DataFrame
-    caption: str
-
-
 class Sheet(NamedTuple):
     """A figure and its panels by row and column; `width` in inches."""
 
     figure: Picture
     panels: list[list[Axes]]
-
-
-class Head(NamedTuple):
-    """What stands above the panels: a title, the protocol beside it, and one legend for all panels."""
-
-    title: str
-    subtitle: str
-    handles: Sequence[Artist]
 
 
 def sheet(

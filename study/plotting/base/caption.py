@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from study.papers.values import Protocol, deviations, remarks
+from study.plotting.base.frames import called
 from study.text import counted, listed, ranges
 
 
@@ -23,7 +24,7 @@ def caption(
     Parameters
     ----------
     shows
-        One or two sentences: what is drawn, with units; what marks and intervals are; the paper's figure, if it is one.
+        What the picture shows of these data, in a sentence; then what is drawn, with units, marks and intervals.
     runs
         A row a run that the figure is about, with `name` (such as plain-56), `seed`, `state` and what `deviations` looks
         at; perhaps `condition`, which tells how they were trained.
@@ -41,7 +42,7 @@ def caption(
         differs = [*deviations(runs, paper), *remarks(runs, paper)]
         parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as {paper.paper} did.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
-    return "\n\n".join(parts) + "\n"
+    return called("\n\n".join(parts)) + "\n"
 
 
 def _runs(runs: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -85,8 +86,18 @@ def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
-    """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
-    return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))
+    """With `name`, such as `plain-56` or `ResNet-20 B`, for a caption."""
+    return runs.assign(name=runs["network"].map(network_title) + "-" + runs["label"].map(str))
+
+
+def network_title(network: str) -> str:
+    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
+    return "ResNet" if network == "residual" else str(network)
+
+
+def called(text: str) -> str:
+    """A text in which every network has the papers' name."""
+    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
 
 
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:

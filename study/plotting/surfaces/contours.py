@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, PathPatch
 
 from study.errors import StudyError
 from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.frames import Shown, is_finite, shown

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
 from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
 from study.plotting.base.outside import nothing
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
 from study.plotting.surfaces.lattice import Floats

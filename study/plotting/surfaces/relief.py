@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 
 from study.errors import StudyError, nearest
 from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.box import Box, View, cage

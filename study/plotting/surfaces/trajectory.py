@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from study.config.differences import RECIPE
 from study.errors import StudyError
 from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
 from study.plotting.base.drops import of_recipe
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
