@@ -66,7 +66,9 @@ def figure(
 
     words = [word.partition("=") for word in sweeps or ()]
     said = {key: text for key, equals, text in words if equals}
-    options = {"style": style, **_look(width, bare)} | {key: text if key == "style" else scalar(text) for key, text in said.items()}
+    options = {"style": style, **_look(width, bare)} | {
+        key: text if key == "style" else scalar(text) for key, text in said.items()
+    }
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
     if not named:
@@ -91,7 +93,9 @@ def figures(
 
     named = [sweep_files(name, results) for name in sweeps]
     folder = out or Path("figures") / named[0].name
-    for line in draw_all([files.folder for files in named], folder, tuple(formats.split(",")), style=style, **_look(width, bare)):
+    for line in draw_all(
+        [files.folder for files in named], folder, tuple(formats.split(",")), style=style, **_look(width, bare)
+    ):
         print(line, flush=True)
 
 
@@ -120,7 +124,7 @@ def report(
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
     sweeps: Sweeps,
-    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
+    fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
     results: Results = None,
 ) -> None:
     """Print a table of one or several sweeps, for a terminal, a README or a paper."""

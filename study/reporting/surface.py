@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.plotting.base.frames import in_order
 from study.plotting.surfaces.frames import BN, PLANES, SPLITS, each, trained
-from study.plotting.surfaces.lattice import lattice, refined, triangles
+from study.plotting.surfaces.lattice import lattice
 from study.reporting.curves import rounded
 
 MOST_POINTS = 150_000
@@ -27,8 +27,7 @@ def payload(frame: pd.DataFrame, most: int = MOST_POINTS) -> dict[str, Any] | No
     Returns
     -------
     `values`: what can be the height, by name. `surfaces`: each with its `title`, `network` and `depth`; a lattice with
-    `alpha` (A,), `beta` (B,) and rows of values (B, A), or, where it was refined, `alpha` and `beta` (N,), `triangles`
-    (T, 3) and values (N,). None for what is no finite number. `notes`: sentences on what is left out.
+    `alpha` (A,), `beta` (B,) and rows of values (B, A), None for what is no finite number. `notes`: sentences on what is left out.
 
     Raises
     ------
@@ -67,14 +66,6 @@ def _shape(rows: pd.DataFrame) -> dict[str, Any]:
     values: dict[str, Any] = {}
     splits = {str(split): part.reset_index(drop=True) for split, part in rows.groupby("split") if split in SPLITS}
     first = next(iter(splits.values()))
-    if refined(first):
-        first = first.sort_values(["i", "j"], ignore_index=True)
-        corners = triangles(first)
-        for split, part in splits.items():
-            ordered = first[["i", "j"]].merge(part, on=["i", "j"], how="left")
-            values |= {f"{split}_{of}": rounded(ordered[of], DIGITS) for of in ("loss", "error")}
-        places = {name: rounded(first[name], DIGITS) for name in ("alpha", "beta")}
-        return {**places, "triangles": corners.tolist(), "values": values}
     grid = lattice(first)
     for split, part in splits.items():
         own = lattice(part)

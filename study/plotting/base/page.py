@@ -110,25 +110,29 @@ def page(
         talls = [min(3.2, aspect * (width - 0.5) / across - 0.2)] * len(rows)
     figure = Picture(figsize=(width, 1))
     above, below = _head(figure, head, width, look), _notes(figure, [] if look.bare else notes, width, look)
-    ratios = []
-    for title, height in zip(rows, talls, strict=True):
-        ratios += [0.01 if not title else 0.14 * look.scale, *[height] * lines]
+    ratios = [
+        height
+        for title, own in zip(rows, talls, strict=True)
+        for height in [*([0.14 * look.scale] if title else []), *[own] * lines]
+    ]
     height = above + below + sum(ratios) + around * look.scale * lines * len(rows) + 0.04
     _place(figure, width, height, above, below)
     grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
     panels: list[list[Axes]] = []
-    for number, title in enumerate(rows):
-        start = number * (lines + 1)
+    start = 0
+    for title in rows:
         if title:
             _row_title(figure, grid[start, :], title)
+            start += 1
         row: list[Axes] = []
         for column in range(columns):
-            place = grid[start + 1 + column // across, column % across]
+            place = grid[start + column // across, column % across]
             first = row[0] if row and share else None
             row.append(figure.add_subplot(place, sharey=first, projection=projection))
             if first is not None:
                 row[-1].tick_params(labelleft=column % across == 0)
         panels.append(row)
+        start += lines
     return Page(figure, panels)
 
 

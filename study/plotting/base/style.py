@@ -147,14 +147,3 @@ def ink(colour: Any) -> str:
     while contrast((r, g, b)) < 4.5:
         r, g, b = 0.95 * r, 0.95 * g, 0.95 * b
     return to_hex((r, g, b))
-
-
-# What figures use that are drawn on `canvas`.
-NETWORK_LINES = {"plain": "--", "residual": "-"}
-SPLIT_LINES: dict[str, Any] = {"train": "--", "train_clean": "--", "test": "-"}
-SPLIT_COLOURS = {"train": "#2b2b2b", "test": "#2a7fb8"}
-
-
-def sheet_width(columns: int) -> float:
-    """Inches of a sheet with so many panels side by side."""
-    return _look.get().width or (3.5, 6.8)[columns > 1]

@@ -25,8 +25,8 @@ PLANES = {
 NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole",
                   "weight": "each draw times its weight"}  # fmt: skip
 BN = {
-    "frozen": "BN with the statistics of training (frozen)",
     "recalibrated": "BN recalibrated at each point",
+    "frozen": "BN with the statistics of training (frozen)",
     "batch": "BN with each batch's own statistics",
 }
 SPLITS = {"train": "training", "test": "test"}
