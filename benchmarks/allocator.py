@@ -1,9 +1,9 @@
-"""What glibc's allocator can be told, and whether a training step on a CPU gains by it: four ways, taking turns.
+"""Settings of glibc's allocator, and what a training step on a CPU gains from them.
 
     python benchmarks/allocator.py [--depth 20] [--threads 1] [--rounds 25]
 
-Processes of the same program that differ in GLIBC_TUNABLES; those whose turn it is not stand still. Prints the median over
-rounds of the ratio of times, and the page faults of a step. Linux only.
+Processes of one program that differ in GLIBC_TUNABLES take turns. Prints the median ratio of times over rounds, and the page
+faults per step. Linux only.
 """
 
 from __future__ import annotations

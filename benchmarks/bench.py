@@ -1,4 +1,4 @@
-"""How fast this machine trains, beside what it could do and beside a textbook loop. Needs no data.
+"""How fast this machine trains, compared with its limits and with a textbook loop. Needs no data.
 
 python benchmarks/bench.py [--device cuda] [--threads N] [--quick]
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from study.launch.allocator import ALLOCATOR
 
-if not ALLOCATOR.items() <= os.environ.items():  # malloc reads them once, at the start of a process
+if not ALLOCATOR.items() <= os.environ.items():  # malloc reads them at the start of a process
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
 
 import torch

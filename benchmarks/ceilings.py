@@ -1,4 +1,4 @@
-"""What a device can do at most: arithmetic, copying, launches. What a training is measured against."""
+"""Limits of a device: arithmetic, copying, kernel launches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.networks.shape import macs
 SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices whose product is timed."""
 COPIED = {"cpu": 8 << 20, "cuda": 1 << 30}
-"""Bytes of a timed copy: on a CPU as many as a layer's maps have, which its caches may hold."""
+"""Bytes of a timed copy; on a CPU those of a layer's maps, which may fit its caches."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""How long the command line takes to answer, where no training is needed.
+"""Response time of commands that train nothing.
 
     python benchmarks/command_line.py
 
-Prints the median of several calls, in seconds, beside the time that Python needs to start, which is in each of them.
+Prints the median of several calls, in seconds, with the start-up time of Python, which each includes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ grid: {network: [plain, residual], depth: [20, 32, 44, 56, 110], seed: [%s]}
 
 
 def median_seconds(folder: Path, *words: str) -> float:
-    """Wall time of `python WORDS`, after one call to warm the file system's cache."""
+    """Wall time of `python WORDS`, after one call to warm the file cache."""
     seconds = []
     for _ in range(CALLS + 1):
         began = time.perf_counter()

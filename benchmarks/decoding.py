@@ -1,10 +1,10 @@
-"""How many training images of ImageNet's kind a core decodes and augments, beside torchvision's ImageFolder and transforms.
+"""ImageNet-like training images that a core decodes and augments per second, compared with torchvision.
 
     python benchmarks/decoding.py [--rounds N]
 
-JPEGs of 500x375 pixels and ImageNet's mean size of a file (110 kB) are made of noise whose spectrum falls as a photograph's
-does. Each loader gives batches of 256 images of 224x224 pixels, in this process, by one thread. In each round all loaders
-take their turn; a ratio is that of a round, so that what else the machine does meets both. Last, ours by processes.
+JPEGs of 500x375 pixels and ImageNet's mean file size (110 kB) are made from noise with the spectrum of a photograph. Each loader
+yields batches of 256 images of 224x224 pixels, in this process, with one thread. Loaders alternate within a round and ratios
+are taken per round, so that other load affects both. Last, ours with several processes.
 
     ours          as in training: uint8 batches; mean and colour are left to the device
     same protocol torchvision: shorter side from [256, 480], crop, mirror, ToTensor, PCA colour, Normalize

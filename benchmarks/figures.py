@@ -1,9 +1,9 @@
-"""How long `study figure NAME SWEEP` takes from cold, with PDF, PNG, SVG, caption and CSV, for each figure and committed sweep.
+"""Time of `study figure NAME SWEEP` from a cold start, for each figure and each sweep in the repository.
 
     python benchmarks/figures.py [--rounds 3] [--only fig6 gradients]
 
-A figure should take less than 3 s. What a sweep cannot feed is skipped. Medians of the rounds, in which all take turns;
-`import` is `python -c "import matplotlib.figure, pandas"`, which every figure needs.
+A figure should take less than 3 s, with PDF, PNG, SVG, caption and CSV. Figures that a sweep has no data for are skipped. Medians
+over alternating rounds; `import` is `python -c "import matplotlib.figure, pandas"`, which every figure needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SWEEPS = ("quickstart", "probes_quick", "surfaces_quick", "cifar10-jpeg_cpu")
 
 
 def seconds(command: list[str]) -> float | None:
-    """Wall time; None where the command fails."""
+    """Wall time; None if the command fails."""
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, check=False)
     return time.perf_counter() - start if done.returncode == 0 else None

@@ -1,13 +1,13 @@
-"""Checks and measures the engine on a GPU: one command, on the first GPU it meets.
+"""Checks and measures the engine on a GPU.
 
     python benchmarks/gpu.py [--out FOLDER]
 
 First correctness: the samples and losses of the CPU's eager float32 reference, eager steps against recorded ones, lanes
-alone against lanes in a pack with one that diverges, a run that is stopped and resumed. Then what the engine must reach:
+alone against lanes in a pack with one that diverges, a run that is stopped and resumed. Then the goals:
 ResNet-20 against the textbook loop (10x), figure 6's ten networks as a pack against one after another in graphs (1.5x),
 the time of all ten at 64,000 iterations (12 minutes on an H100), memory against its estimate. Then the choices in
-`study.training.engine.Tuning`. About 8 minutes on an H100. Every part is independent: one that fails is reported, the
-others go on, and the exit status is 1. `--device cpu` tries the program itself, at a tiny size and without graphs.
+`study.training.engine.Tuning`. About 8 minutes on an H100. Parts are independent: a failure is reported, the others
+continue, and the exit status is 1. `--device cpu` tries the program itself, at a tiny size and without graphs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How fast this machine trains, and how near that is to what it can do.
+"""How fast this machine trains, compared with its limits.
 
-All ways to train a network take turns, a few steps at a time, so that what else the machine does slows all of them; ratios
-are medians over the rounds. Images are noise: no data set is needed, and arithmetic does not care.
+All ways to train alternate, a few steps at a time, so that other load slows them alike; ratios are medians over the rounds.
+Images are noise, so no data set is needed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""How long, and in how much memory, each verb looks through a sweep of 5,000 runs.
+"""Time and memory of each verb on a sweep of 5,000 runs.
 
     python -m benchmarks.load [--runs 5000] [--only status]
 
-The runs are made, not trained. Each verb is a process of its own. Prints its wall time and CPU time in seconds, and the most
-memory that it held.
+The runs are synthetic. Each verb runs in its own process. Prints its wall time, CPU time and peak memory.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FIGURES = ("degradation", "depth_error")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5000, help="a multiple of ten")
-    parser.add_argument("--only", default="", help="measure the verbs that begin so alone")
+    parser.add_argument("--only", default="", help="measure only verbs that start with this")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,8 +1,8 @@
-"""Training loops in processes of their own, for `bench.py`: they stand still while it is not their turn.
+"""Training loops in separate processes, for `bench.py`; they are stopped while it is not their turn.
 
     python benchmarks/loops.py --depth 20 --precision fp32
 
-reads a number of steps from each line of its input, takes them with one thread, and prints the seconds that they took.
+reads a number of steps from each line of input, runs them with one thread, and prints the seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEXTBOOK = Path(__file__).with_name("textbook.py")
 
 
 class Loops:
-    """Processes that take steps at the same time when it is their turn, and are stopped, with their own, when it is not.
+    """Processes that run steps at the same time in their turn, and are stopped, with their children, outside it.
 
     Parameters
     ----------

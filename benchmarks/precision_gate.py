@@ -1,10 +1,10 @@
-"""Whether bf16 changes the final errors: paired by seed, set against the spread of the seeds.
+"""Whether bf16 changes the final errors, paired by seed, relative to the spread over seeds.
 
     study sweep precision_gate.yaml
     python benchmarks/precision_gate.py precision_gate [--results results]
 
 For each network and depth: the mean over seeds of (bf16 - fp32) of the final error, its standard error, and the standard
-deviation over seeds within fp32. The gate is open where the difference is within two standard errors of nothing.
+deviation over seeds in fp32. The gate is passed if the difference is within two standard errors of zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from study.store.read import read_curves
 
 
 def differences(curves: pd.DataFrame) -> pd.DataFrame:
-    """A row for each network, depth and split."""
+    """One row per network, depth and split."""
     table = curves.sort_values("iteration").groupby(["run_id", "split"], as_index=False).last()
     table = table[table["split"].isin(["train_clean", "test"])]
     wide = table.pivot_table(index=["network", "depth", "split", "seed"], columns="precision", values="error").dropna()

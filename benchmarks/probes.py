@@ -1,12 +1,11 @@
-"""What each probe costs, in steps of training.
+"""Cost of each probe, in training steps.
 
     python benchmarks/probes.py
     python benchmarks/probes.py --rounds 5 --images 1024
     python benchmarks/probes.py --rounds 1 --images 128 --probes hessian
 
-On ResNet-20 and plain-56, on noise of CIFAR-10's shape, on one thread. In each round every probe measures once, after some
-steps of training that it is compared with: what else the machine does slows both. Prints the median over the rounds of
-each ratio, and of each probe's seconds.
+On ResNet-20 and plain-56, on noise of CIFAR-10's shape, with one thread. In each round every probe measures once, right after the
+training steps it is compared with, so that other load slows both. Prints medians over the rounds.
 """
 
 from __future__ import annotations

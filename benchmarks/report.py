@@ -1,9 +1,9 @@
-"""How long the report of 100 runs takes to make, and to open in a headless Chromium (Debian's chromium, chromium-driver).
+"""Time to write the report of 100 runs, and to open it in headless Chromium (Debian's chromium and chromium-driver).
 
     python -m benchmarks.report [--runs 100]
 
-Opening is measured from the page's request to its content being there with its curves drawn, and from its surfaces coming
-into sight to their being drawn, by a graphics card in software. The median of five.
+Opening is measured from the request to the drawn curves, and from scrolling to the surfaces to their being drawn, with software
+rendering. Medians of five.
 """
 
 from __future__ import annotations

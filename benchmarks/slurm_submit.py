@@ -1,8 +1,8 @@
-"""How long `study sweep` takes to hand 1,000 runs to a real SLURM controller, and `study status` to find them there.
+"""Time of `study sweep` to submit 1,000 runs to a real SLURM controller, and of `study status` to list them.
 
     python benchmarks/slurm_submit.py        # as root, with SLURM installed: starts a private cluster and ends it
 
-The jobs are held in the queue; nothing is trained.
+The jobs are held; nothing is trained.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast surfaces are measured, beside the obvious way: images per second and point, and whether the losses are the same.
+"""How fast surfaces are measured, compared with the obvious way, and whether the losses agree.
 
     python benchmarks/surface.py
     python benchmarks/surface.py --run results/SWEEP/runs/RUN --data-root data
@@ -9,8 +9,8 @@ torchvision's CIFAR-10 holds and transforms them, in eager float32, on all cores
 cores, of one thread each, as `study surface` has them; on a GPU one worker, with a CUDA graph of a point and without. With
 `--many`, `vmapped` is eager, four points at once on one core.
 
-Contenders are processes that stand still while another one has its turn; each turn measures a point or a few. Prints the
-median over the rounds of each rate, its ratio to the obvious way, and by how much the losses differ. Without `--run`, the
+Contenders are processes that take turns of one or a few points. Prints the median over rounds of each rate in images per second
+and point, its ratio to the obvious way, and the difference of the losses. Without `--run`, the
 network is untrained, with the BN statistics of its images, which are noise of CIFAR-10's shape.
 """
 

@@ -1,8 +1,8 @@
-"""What a sweep of small runs costs over the bare steps in it, how busy it keeps the cores, and its memory.
+"""Overhead of a sweep of small runs over its bare steps, core utilisation, and memory.
 
     python benchmarks/sweep_on_cpu.py
 
-Eight runs of digits are trained by `study sweep` on all cores, from the call to its end: start of Python and torch, data,
+Eight runs of digits are trained by `study sweep` on all cores, from start to end: start of Python and torch, data,
 curves, evaluations, checkpoints, figures. Right before and after it, as many single-threaded processes as there are cores
 time the bare step (forward, backward and SGD on one batch) of each network at the same time. Linux only.
 """

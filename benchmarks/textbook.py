@@ -1,4 +1,4 @@
-"""The training loop of most public CIFAR-10 repositories: what `study bench` compares with.
+"""The training loop of most public CIFAR-10 repositories: what `bench.py` compares with.
 
 DataLoader with 4 workers, torchvision's transforms on PIL images, an eager float32 network in NCHW layout, torch.optim.SGD,
 loss and accuracy fetched at every step. The network is He et al. 2015's, option A, as such repositories write it.
@@ -26,7 +26,7 @@ from torchvision import transforms
 
 
 class Cifar(Dataset[Any]):
-    """Images in memory, as `torchvision.datasets.CIFAR10` holds them: each becomes a PIL image, and is transformed."""
+    """Images in memory, as in `torchvision.datasets.CIFAR10`: each becomes a PIL image and is transformed."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Any) -> None:
         self.images, self.labels, self.transform = images, labels, transform

@@ -1,11 +1,11 @@
-"""What the repository shows of its results: figures, verdicts and reports, and the numbers in its pages.
+"""Regenerate what the repository shows of its results: figures, verdicts, reports, and the numbers in its pages.
 
-    python figures/make.py [SWEEP...]  # everything below figures/reference/, from results/reference/; then the numbers in PAGES
-    python figures/make.py --pages     # the numbers alone
-    python figures/make.py --check     # whether they are those of results/reference/: exit status 1 where not
+    python figures/make.py [SWEEP...]  # figures/reference/ from results/reference/, then the numbers in PAGES
+    python figures/make.py --pages     # the numbers only
+    python figures/make.py --check     # exit status 1 if the numbers are out of date
 
-In a page the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and `<!-- end -->`
-are what that command prints, and those after `<!-- made quickstart -->` say on what machine the sweep ran, and for how long.
+In a page, the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and `<!-- end -->` are
+the output of that command; the line after `<!-- made quickstart -->` names the machine and the time of a sweep.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import study
 
 ROOT = Path(__file__).parent.parent
 RESULTS, FIGURES = "results/reference", "figures/reference"
-"""Where no command writes unless told to."""
+"""No command writes there by default."""
 COLOURS, LARGEST = 128, 1_000_000
-"""Of a picture, and bytes of a report: what is larger is left out, and made by `study report`."""
+"""Colours of a picture, and the largest report in bytes; larger ones are left out."""
 PAGES = ("README.md", "results/README.md")
 BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w./ -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -37,7 +37,7 @@ def sweeps() -> list[str]:
 
 
 def call(*words: str) -> str:
-    """What `study WORDS` prints. Ends this program where it fails."""
+    """The output of `study WORDS`. Exits if it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "study", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -47,7 +47,7 @@ def call(*words: str) -> str:
 
 
 def draw(sweep: str) -> None:
-    """All that the data of a sweep can feed: figures, the verdict in words, the report where it is small."""
+    """Draw all figures of a sweep, and write its verdict and, if it is small, its report."""
     folder, report = ROOT / FIGURES / sweep, ROOT / FIGURES / sweep / "report.html"
     where = (sweep, "--results", RESULTS)
     call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
@@ -60,14 +60,14 @@ def draw(sweep: str) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Reduce a PNG to `COLOURS` colours: a third of its bytes, and no difference that one sees."""
+    """Reduce a PNG to `COLOURS` colours: a third of the bytes, with no visible difference."""
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         small.save(path, optimize=True, dpi=image.info["dpi"])
 
 
 def made(sweep: str) -> str:
-    """A line on the machine that trained a sweep, and how long it took."""
+    """One line with the machine and the time of a sweep."""
     runs = study.read_runs(ROOT / RESULTS / sweep)
 
     def of(column: str) -> str:
@@ -82,7 +82,7 @@ def made(sweep: str) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with its numbers as the results have them."""
+    """A page with up-to-date numbers."""
 
     def block(found: re.Match[str]) -> str:
         verb, *words = shlex.split(found[1])
@@ -95,7 +95,7 @@ def filled(text: str) -> str:
 
 
 def stale() -> list[str]:
-    """The pages whose numbers are not those of the results."""
+    """The pages whose numbers are out of date."""
     return [name for name in PAGES if filled(text := (ROOT / name).read_text()) != text]
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     told = parser.parse_args()
     if told.check:
         found = stale()
-        sys.exit(f"not what {RESULTS}/ has: {', '.join(found)}; python figures/make.py --pages" if found else 0)
+        sys.exit(f"out of date: {', '.join(found)}; run python figures/make.py --pages" if found else 0)
     for sweep in [] if told.pages else told.sweeps or sweeps():
         print(sweep, flush=True)
         draw(sweep)

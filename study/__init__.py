@@ -41,7 +41,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that `import study` and `study --help` cost nothing.
+    # Late, so that `import study` and `study --help` are fast.
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,14 +1,17 @@
-"""What all tests share: no results, data or cache of the user's is ever touched."""
+"""Shared by all tests: no result, data or cache of the user is touched, and one tiny sweep is trained once."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-# Tests run side by side. Threads that spin while they wait for others take their cores from them: on a busy machine
-# training with two threads took five times as long. Read when torch is imported, here and in processes that tests start.
+# Tests run side by side, and threads that spin while they wait steal each other's cores: training with two threads took five
+# times as long. Read when torch is imported, here and in processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
@@ -25,8 +28,34 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+TINY = """
+fixed: {data: digits, train_subset: 200, recipe: quick, depth: 8, probes: [responses, gradients], probe_images: 64,
+  recipe.iterations: 20, recipe.evaluate_every: 10, recipe.log_every: 5}
+grid: {network: [plain, residual], seed: [0, 1]}
+surfaces: [{points: 3, subset: 64, of: {seed: 0}}, {points: 5, dims: 1, subset: 64, of: {seed: 0}}]
+"""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of one tiny sweep, trained once for all workers of pytest-xdist. Copy it before changing anything."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "done").exists():
+            (shared / "tiny.yaml").write_text(TINY)
+            command = [sys.executable, "-m", "study", "sweep", "tiny.yaml", "--device", "cpu", "--executor", "debug"]
+            environment = {**os.environ, "STUDY_CACHE": str(shared / "cache")}
+            done = subprocess.run(command, cwd=shared, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (shared / "done").touch()
+    return shared / "results" / "tiny"
+
+
 LONGEST = ("faults", "launch")
-"""Folders of files that take a minute or two each: begun last, one would go on alone when all others are through."""
+"""Folders with the slowest files, which start first so that none is left running alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

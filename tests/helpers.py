@@ -23,7 +23,7 @@ from study.store.layout import RunFiles
 from study.store.tables import Row, read_table, write_rows
 
 PATIENCE = 900.0
-"""Seconds that a test waits for what must come: so long that no machine is too slow, and only what hangs fails."""
+"""Seconds to wait for an event that must come: long enough for any machine, so only a hang fails."""
 
 RESULTS = Path(__file__).parent.parent / "results" / "reference"
 """The results in the repository."""
@@ -32,7 +32,7 @@ QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick",
 
 
 def long(*values: Any) -> Any:
-    """Parameters of a case that `pytest -m long` alone has: another one like it is always run."""
+    """Parameters of a case for `pytest -m long` only."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 
@@ -50,7 +50,7 @@ def open_run(results: Path, spec: RunSpec, sweep: str = "test") -> RunFiles:
 
 
 def seal_run(files: RunFiles, outcome: str = "finished", iteration: int = 60, **facts: Any) -> None:
-    """Seal a run with a curve of one point, where it has none."""
+    """Seal a run, with a curve of one point if it has none."""
     row = {"run_id": files.run_id, "iteration": iteration, "epoch": 1.0, "split": "test", "loss": 0.5, "error": 12.5}
     if not files.curves.exists():
         write_rows(files.curves, [row | {"lr": 0.1, "seconds": 2.0}])
@@ -58,7 +58,7 @@ def seal_run(files: RunFiles, outcome: str = "finished", iteration: int = 60, **
 
 
 def tiny_images(train: int = 40, test: int = 20, size: int = 8, channels: int = 1, classes: int = 10) -> ImageSet:
-    """A data set of noise: small, and never the same pixel value everywhere."""
+    """A small data set of noise."""
     random = np.random.RandomState(7)
     images = random.randint(0, 256, (train + test, size, size, channels)).astype(np.uint8)
     labels = np.arange(train + test, dtype=np.int64) % classes
@@ -81,20 +81,20 @@ def make_folder(path: Path, train: int = 12, test: int = 6, classes: int = 3, he
 
 
 def read_rows(path: Path) -> list[Row]:
-    """A run's curve as rows, in the order they were taken."""
+    """The curve of a run as rows, in the order of writing."""
     rows: list[Row] = read_table(path).to_pylist()
     return rows
 
 
 def points(files: RunFiles) -> list[tuple[Any, ...]]:
-    """A run's curve, sorted, without the seconds: what two trainings of it have in common, bit for bit."""
+    """The curve of a run, sorted and without seconds: equal bit for bit in every training of it."""
     rows = read_rows(files.curves)
     keys = [key for key in rows[0] if key != "seconds"] if rows else []
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
 
 
 def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the clock of the training forward by some seconds, as if they had been slept."""
+    """Advance the clock of training, as a sleep would."""
     passed = [0.0]
     monkeypatch.setattr(
         "study.training.pack.time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])

@@ -1,4 +1,4 @@
-"""The numbers in the README and beside the results are those that the results have."""
+"""The numbers in the README and in results/README.md match the results; docs stay short and name their reader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
-    """`figures/make.py`, whose commands run once for all tests: their results don't change meanwhile."""
+    """`figures/make.py`, whose commands run once for all tests."""
     spec = importlib.util.spec_from_file_location("make", ROOT / "figures" / "make.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -30,18 +30,20 @@ def make() -> ModuleType:
     return module
 
 
-def test_the_pages_say_what_the_results_have(make: ModuleType) -> None:
+@pytest.mark.slow
+def test_the_pages_match_the_results(make: ModuleType) -> None:
     assert make.stale() == []
 
 
-def test_a_number_that_drifted_is_found(make: ModuleType) -> None:
+@pytest.mark.slow
+def test_a_changed_number_is_detected(make: ModuleType) -> None:
     text = (ROOT / "results" / "README.md").read_text()
     assert len(make.BLOCK.findall(text)) >= 8
     [line] = [line for line in text.splitlines() if line.startswith("| plain ") and " 56 " in line][:1]
     assert make.filled(text.replace(line, line.replace("plain ", "pla1n "))) == text
 
 
-def test_every_collected_sweep_has_its_place_on_the_page_and_its_figures(make: ModuleType) -> None:
+def test_every_collected_sweep_is_on_the_page_and_has_figures(make: ModuleType) -> None:
     text = (ROOT / "results" / "README.md").read_text()
     for sweep in make.sweeps():
         assert f"## {sweep}\n" in text and f"<!-- made {sweep} -->" in text
@@ -57,13 +59,21 @@ def test_pictures_and_reports_in_the_repository_are_small(make: ModuleType) -> N
                 assert image.mode == "P" and len(image.palette.colors) <= make.COLOURS, path
 
 
+def test_docs_are_short_and_say_for_whom() -> None:
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    assert sum(len(page.read_text("utf-8").splitlines()) for page in [*pages, ROOT / "README.md"]) <= 2000
+    for page in pages:
+        first = page.read_text("utf-8").split("\n\n")[1]
+        assert first.startswith("For anyone who "), page.name
+
+
 def git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="is no clone")
-def test_what_a_ready_sweep_writes_in_a_clone_is_ignored_and_replaces_nothing() -> None:
-    """`git status` stays clean after the README's commands, and no committed result or picture is overwritten."""
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_git_ignores_what_a_ready_sweep_writes() -> None:
+    """`git status` stays clean after the commands of the README, and no committed file is overwritten."""
     tracked = git("ls-files", "results", "figures").splitlines()
     for name, path in ready_sweeps().items():
         sweep = load(path)

@@ -1,4 +1,4 @@
-"""The verbs of `study`: parse, call, print. Every heavy import is inside the verb that needs it."""
+"""The command `study`: its verbs, what it prints of errors, and its exit codes. Heavy imports are inside the verbs."""
 
 from __future__ import annotations
 
@@ -8,160 +8,50 @@ import logging
 import os
 import signal
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from study.cli import figures, measure, surface, sweep
-from study.cli.options import (
-    DataRoot,
-    Results,
-    SweepName,
-    complain,
-    complete_sweep,
-    results_folder,
-    sweep_files,
-    unknown_option,
-)
+from study.cli import figures, measure, status, surface, sweep
+from study.cli.options import DataRoot, Results, complain, results_folder, unknown_option
 from study.errors import StudyError, one_line, printable
 from study.store.files import WriteError
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
-
-app = typer.Typer(
-    name="study",
-    help="Does depth hurt, and do shortcuts mend it? Degradation studies on one machine or a SLURM cluster.",
-    epilog="Start with: study sweep quickstart.yaml",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "figures", "tables"]
 
 
-app.command()(sweep.sweep)
-
-
-@app.command()
-def status(
-    sweep: SweepName,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="refresh until Ctrl-C")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for programs: an object a run, then one a surface")] = False,
-    results: Results = None,
-) -> None:
-    """Show each run of a sweep: state, iteration, error, speed, time left, attempts. Reads only."""
-    from rich.console import Console, Group
-    from rich.text import Text
-
-    from study.launch.status import picture, report, surfaces, surfaces_picture
-
-    files = sweep_files(sweep, results)
-    if as_json:
-        print(json.dumps([*report(files), *surfaces(files)], indent=1))
-        return
-
-    def now() -> Group:
-        measured = surfaces(files)
-        runs = picture(report(files))
-        return Group(runs, Text(), surfaces_picture(measured)) if measured else runs
-
-    console = Console()
-    if not watch:
-        console.print(now())
-        return
-    import time
-
-    from rich.live import Live
-
-    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while True:
-            live.update(now(), refresh=True)
-            time.sleep(2)
-
-
-@app.command()
-def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="a run id, or enough of it to tell which")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as the run goes on, until Ctrl-C")] = False,
-    results: Results = None,
-) -> None:
-    """Print the log of a run, over all its attempts."""
-    from study.launch.status import follow_log
-    from study.store.find import find_run
-
-    for text in follow_log(find_run(results_folder(results), run), follow):
-        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
-
-
-@app.command()
-def cancel(
-    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)], results: Results = None
-) -> None:
-    """Take the jobs of a sweep, or of one run, out of SLURM's queue; those that run checkpoint first."""
-    from study.launch.slurm.cancel import cancel as cancel_jobs
-
-    for line in cancel_jobs(results_folder(results), what):
-        print(line)
-
-
-@app.command()
-def collect(sweep: SweepName, results: Results = None) -> None:
-    """Gather a sweep's curves, runs and measurements into Parquet files; safe while it is being trained."""
-    from study.store.collect import collect as gather
-
-    for path in gather(sweep_files(sweep, results)):
-        print(path)
-
-
-class Listing(StrEnum):
-    """What `study list` can list."""
-
-    sweeps = "sweeps"
-    data = "data"
-    recipes = "recipes"
-    networks = "networks"
-    fields = "fields"
-    probes = "probes"
-    figures = "figures"
-    tables = "tables"
-
-
-@app.command("list")
 def list_(
-    what: Annotated[Listing | None, typer.Argument(help="one kind; else all")] = None,
+    what: Annotated[Kind | None, typer.Argument(help="list one kind only")] = None,
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """List sweeps, data sets, recipes, networks, fields of a run, probes, figures and tables."""
+    """List sweeps, data sets, networks, fields, figures and so on."""
     from study.cli.catalogue import listing
     from study.data import default_root
 
-    for kind in [what] if what else list(Listing):
-        print(f"{kind.value}:")
-        found = listing(kind.value, results_folder(results), data_root or default_root())
+    for kind in [what] if what else get_args(Kind):
+        print(f"{kind}:")
+        found = listing(kind, results_folder(results), data_root or default_root())
         lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
             print(f"  {name:<{width}}  {summary}")
 
 
-@app.command()
 def describe(
     fields: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="of a run, e.g. network=residual depth=56")
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. network=residual depth=56")
     ] = None,
 ) -> None:
-    """Show a network: its layers, parameters, multiply-adds and shortcuts, as the papers' tables do."""
+    """Print the layers, parameters and multiply-adds of a network."""
     from study.networks import describe as words
 
     print(words.describe(words.run_of(fields or ())), end="")
 
 
-@app.command()
 def doctor(results: Results = None, data_root: DataRoot = None) -> None:
-    """Say what works on this machine, what is missing, and how to get it."""
+    """Check this machine: Python, torch, GPUs, SLURM, data sets, disk."""
     from study.cli.doctor import examine
     from study.data import default_root
 
@@ -172,23 +62,67 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     raise typer.Exit(0 if sound else 1)
 
 
-app.command()(figures.figure)
-app.command()(figures.figures)
-app.command()(figures.report)
-app.command()(figures.table)
-app.command()(figures.verdict)
-app.command()(figures.export)
-app.command()(measure.probe)
-app.command()(surface.surface)
-app.command()(measure.embed)
-
-
-@app.command()
 def schema() -> None:
     """Print the JSON schema of a sweep file, for editors."""
     from study.config.schema import sweep_schema
 
     print(json.dumps(sweep_schema(), indent=1))
+
+
+VERBS: dict[str, list[tuple[Callable[..., None], str]]] = {
+    "Run": [
+        (sweep.sweep, "study sweep quickstart.yaml seed=0,1 --dry-run"),
+        (status.status, "study status quickstart --watch"),
+        (status.logs, "study logs plain-56-digits-s0 -f"),
+        (status.cancel, "study cancel fig6"),
+    ],
+    "Look": [
+        (figures.verdict, "study verdict quickstart"),
+        (figures.figure, "study figure degradation quickstart ymax=20 --style talk"),
+        (figures.figures, "study figures quickstart"),
+        (figures.table, "study table errors quickstart --format latex"),
+        (figures.report, "study report quickstart"),
+    ],
+    "Measure": [
+        (measure.probe, "study probe quickstart --probes gradients,paths"),
+        (surface.surface, "study surface quickstart --points 25 --bn recalibrated"),
+        (measure.embed, "study embed plain-20-digits-s0 --depth 56"),
+        (figures.export, "study export surfaces_quick"),
+    ],
+    "Explore": [
+        (list_, "study list figures"),
+        (describe, "study describe network=residual depth=56 shortcut=B"),
+        (schema, "study schema > sweep.schema.json"),
+    ],
+    "Maintain": [
+        (doctor, "study doctor"),
+        (status.collect, "study collect quickstart"),
+    ],
+}
+"""The verbs in the order of `study --help`, each with an example. The help is plain text: rich doubles its time."""
+
+
+class _Panels(typer.core.TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for panel, verbs in VERBS.items():
+            names = [verb.__name__.rstrip("_") for verb, _ in verbs]
+            with formatter.section(panel):
+                width = formatter.width - 10
+                formatter.write_dl([(f"{name:<8}", self.commands[name].get_short_help_str(width)) for name in names])
+
+
+app = typer.Typer(
+    name="study",
+    cls=_Panels,
+    help="Does depth hurt, and do shortcuts mend it? Run degradation studies on one machine or a SLURM cluster.",
+    epilog="Start with: study sweep quickstart.yaml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _verb, _example in (pair for verbs in VERBS.values() for pair in verbs):
+    app.command(_verb.__name__.rstrip("_"), epilog=f"Example: {_example}")(_verb)
 
 
 def _version(wanted: bool) -> None:
@@ -202,100 +136,89 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Entry of the command `study`. Exit codes: 0 all done, 1 some run failed, 2 a mistake in the call, 130 interrupted."""
-    lasting = len(sys.argv) > 1 and sys.argv[1] in LASTING
-    for name in ("stdout", "stderr"):
-        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            # A name that the terminal cannot show is no reason to fail.
-            stream.reconfigure(errors="backslashreplace")
-            if stream is getattr(sys, f"__{name}__"):  # the process's own, not what a caller put there
-                setattr(sys, name, _unbroken(stream, lasting or name == "stderr"))
+    """Entry point of `study`. Exit codes: 0 all done, 1 a run failed, 2 a mistake in the call, 130 interrupted."""
+    _prepare_streams(lasting=len(sys.argv) > 1 and sys.argv[1] in LASTING)
     logging.getLogger("study").handlers = [_notes()]
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
-    except StudyError as error:
-        complain(*error.args)
-        code = 2
-    except WriteError as error:  # a folder that cannot be written, a full disk
-        complain(f"{error}; what was there is still there, and the same command goes on once this can be written")
-        code = 2
-    except OSError as error:
-        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        code = 2
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        # Typer's usage errors; some of its versions bring their own copy of click, so they are told by their shape.
-        if not hasattr(error, "format_message"):
-            raise
-        message = error.format_message()
-        if message.startswith("Usage:"):  # `study` alone: the help
-            print(message)
-        else:
-            message = (
-                unknown_option(error) if hasattr(error, "option_name") and hasattr(error, "possibilities") else message
-            )
-            words = " ".join(message.replace("Value error, ", "").split())
-            complain(f"{words} (see study --help)")
+        complain(*_mistakes(error))
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _mistakes(error: Exception) -> Iterable[str]:
+    """What to print of an error that the user can mend; any other is raised again."""
+    if isinstance(error, StudyError):
+        return error.args
+    if isinstance(error, WriteError):  # a read-only folder, a full disk
+        return [f"{error}; nothing is lost: fix this and rerun the command"]
+    if isinstance(error, OSError):
+        return [f"{error.filename or 'input or output'}: {error.strerror or error}"]
+    if not hasattr(error, "format_message"):  # usage errors; versions of Typer bring their own copy of click
+        raise error
+    message = error.format_message()
+    if message.startswith("Usage:"):  # `study` alone
+        print(message)
+        return []
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        message = unknown_option(error)
+    return [" ".join(message.replace("Value error, ", "").split()) + " (see study --help)"]
+
+
 LASTING = ("sweep", "surface", "probe", "embed")
-"""Verbs whose work is worth more than what they print: they go on where nobody reads that any more."""
+"""Verbs whose work outlives the reader of their output, as in `study sweep FILE | head -1`; others end quietly with it."""
 
 
-class _Pipe(io.RawIOBase):
-    """A stream whose reader may end before it, as of `study list | head -1`: what lasts goes on, all else ends quietly."""
+class _Lasting(io.FileIO):
+    """A stream that goes nowhere once its reader has ended."""
 
-    def __init__(self, number: int, lasting: bool) -> None:
-        self.number, self.lasting, self.heard = number, lasting, True
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self.number
-
-    def isatty(self) -> bool:
-        return os.isatty(self.number)
-
-    def write(self, content: Buffer) -> int:
+    def write(self, content: Any) -> int:
         try:
-            return os.write(self.number, content) if self.heard else memoryview(content).nbytes
+            return super().write(content) or 0
         except BrokenPipeError:
-            self.heard = False
-        if not self.lasting:
-            sys.exit(128 + signal.SIGPIPE)
-        if self.number == 1:
-            print("study: note: nobody reads the output any more; the work goes on", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        if self.fileno() == 1:
+            print("study: note: the reader of the output has ended; the work continues", file=sys.stderr)
         return memoryview(content).nbytes
 
 
-def _unbroken(stream: io.TextIOWrapper, lasting: bool) -> io.TextIOWrapper:
-    """The same stream as a `_Pipe`."""
-    stream.flush()
-    buffer = io.BufferedWriter(_Pipe(stream.fileno(), lasting))
-    return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+def _prepare_streams(lasting: bool) -> None:
+    """Let no unprintable name fail a command, and no reader that ends first fail one that lasts."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        stream.reconfigure(errors="backslashreplace")
+        if stream is not getattr(sys, f"__{name}__"):
+            continue
+        if not lasting:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        else:
+            raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+            lines = stream.line_buffering
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=lines))
 
 
 class _Note(logging.Formatter):
-    """What is logged as a line for the terminal: a traceback is for a run's log."""
+    """One line for the terminal; tracebacks belong in a run's log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"study: note: {one_line(record.getMessage())}"
 
 
 def _notes() -> logging.Handler:
-    """What this package warns of while nothing else listens: a file that is damaged, a measurement that is passed over."""
+    """Prints the warnings of this package, such as a damaged file."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(_Note())

@@ -1,4 +1,4 @@
-"""What there is to choose from: `study list`."""
+"""Entries of `study list`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Lines = Iterator[tuple[str, str]]
 
 
 def listing(kind: str, results: Path, data_root: Path) -> Lines:
-    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `fields`, `probes`, `figures` or `tables`."""
+    """Names and one-line summaries of one kind of thing."""
     kinds: dict[str, Callable[[], Lines]] = {
         "sweeps": lambda: _sweeps(results),
         "data": lambda: _data(data_root),
@@ -55,7 +55,7 @@ def _data(root: Path) -> Lines:
 
 
 def _fields() -> Lines:
-    """What a sweep file and an override may set."""
+    """Fields that a sweep file or an override may set."""
     for before, model in (("", RunSpec), ("recipe.", Recipe)):
         schema = model.model_json_schema()["properties"]
         for name, field in model.model_fields.items():
@@ -63,14 +63,14 @@ def _fields() -> Lines:
                 continue
             told = [_kind(schema[name]) if name != "recipe" else " | ".join(recipes.names())]
             if field.is_required():
-                told.append("default: the recipe's" if before else "needed")
+                told.append("default: the recipe's" if before else "required")
             elif field.default not in (None, ()):
                 told.append(f"default {field.default}".lower())
             yield before + name, "; ".join([*told, *filter(None, [field.description])])
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """What values a field takes, from its JSON schema: `plain | residual`, `number`."""
+    """Values of a field, from its JSON schema: `plain | residual`, `number`."""
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"] if one.get("type") != "null"))
     names = {"integer": "whole number", "boolean": "true | false", "string": "text", "array": "list"}
@@ -81,11 +81,11 @@ def _kind(schema: Mapping[str, Any]) -> str:
 def _networks() -> Lines:
     yield (
         "family: cifar",
-        "depth 6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks, 3n + 2 with single blocks",
+        "depth 6n + 2, such as 20, 56, 110; 9n + 2 with bottlenecks, 3n + 2 with single blocks",
     )
     yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
-    yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain alone"
-    yield "network", "plain or residual: the same network without or with the addition"
+    yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain only"
+    yield "network", "plain or residual: the same network without or with shortcuts"
     tables: dict[str, Mapping[str, Entry]] = {
         "block": BLOCKS,
         "shortcut": SHORTCUTS,

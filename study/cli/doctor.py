@@ -1,4 +1,4 @@
-"""What works on this machine: `study doctor`."""
+"""Checks of `study doctor`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for i in range(torch.cuda.device_count()):
 
 
 class Finding(NamedTuple):
-    """One line of the examination. `mark`: ok, `--` for what is missing but not needed, FAIL for what is."""
+    """One line of output. `mark` is ok, `--` (missing but optional) or FAIL."""
 
     mark: str
     subject: str
@@ -41,11 +41,11 @@ class Finding(NamedTuple):
 
 
 def examine(results: Path, data_root: Path) -> Iterator[Finding]:
-    """Look at Python, devices, SLURM, data, disk and torch, one finding after another; torch, which takes seconds, comes last."""
+    """Check Python, CPU, SLURM, data sets, disk, then torch, which takes seconds."""
     sound = sys.version_info >= (3, 11)
     yield Finding("ok" if sound else "FAIL", "Python", f"{platform.python_version()} ({sys.executable})")
-    # In a process of its own: a torch that crashes on import must not take the doctor with it. Of torchvision its library
-    # alone is loaded, which does not fit every torch; all of it would take as long as torch does.
+    # In another process, since a broken torch may crash on import. Of torchvision only the library is loaded, to see whether
+    # it matches torch: importing it all would take as long again.
     command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
     with subprocess.Popen(command, env=environment(), stdout=PIPE, stderr=PIPE, text=True) as probe:
         try:
@@ -58,7 +58,7 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
             yield _disk(results)
             yield from _torch(*probe.communicate(), probe.returncode)
         finally:
-            probe.kill()  # where nobody asks any further
+            probe.kill()  # if the caller stops early
 
 
 def _torchvision_library() -> Iterator[str]:
@@ -81,13 +81,13 @@ def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
     if gpus:
         yield from (Finding("ok", f"cuda:{i}", gpu) for i, gpu in enumerate(gpus))
     else:
-        yield Finding("--", "GPU", "torch sees none; the CPU works, more slowly")
+        yield Finding("--", "GPU", "torch sees none; training uses the CPU, slowly")
 
 
 def _slurm() -> Finding:
     sbatch = shutil.which("sbatch")
     if sbatch is None:
-        return Finding("--", "SLURM", "no sbatch here; sweeps run on this machine")
+        return Finding("--", "SLURM", "no sbatch found; sweeps run on this machine")
     version = subprocess.run([sbatch, "--version"], capture_output=True, text=True, check=False)
     return Finding("ok", "SLURM", version.stdout.strip() or sbatch)
 
@@ -97,12 +97,12 @@ def _disk(results: Path) -> Finding:
     try:
         while not folder.exists():
             folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder) as file:  # what a folder's mode says is not all
+        with tempfile.TemporaryFile(dir=folder) as file:  # its mode alone does not tell
             file.write(b"x")
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return Finding(
-            "FAIL", "disk", f"{folder} cannot be written: {error.strerror}; name another folder by --results"
+            "FAIL", "disk", f"cannot write to {folder}: {error.strerror}; choose another folder with --results"
         )
     says = f"{free / 1e9:.0f} GB free for {results}/"
-    return Finding("ok", "disk", says) if free > LOW_DISK else Finding("FAIL", "disk", says + "; make room")
+    return Finding("ok", "disk", says) if free > LOW_DISK else Finding("FAIL", "disk", says + "; free some space")

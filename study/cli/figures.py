@@ -1,4 +1,4 @@
-"""The verbs that draw, tabulate and judge what was collected. As in `study.cli.app`, heavy imports are inside the verbs."""
+"""Verbs for figures, tables, verdict and report. As in `study.cli.app`, heavy imports are inside the verbs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)]
 
 
-StyleName = Annotated[str, typer.Option("--style", help="paper, or talk: larger text and lines")]
+StyleName = Annotated[str, typer.Option("--style", help="paper, or talk (larger text and lines)")]
 Width = Annotated[
     str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")
 ]
@@ -49,7 +49,7 @@ def figure(
         list[str] | None,
         typer.Argument(
             metavar="SWEEP [OPTION=VALUE]",
-            help="sweeps, and options of the figure, e.g. of=error seed=1",
+            help="sweeps, then figure options such as of=error seed=1",
             autocompletion=complete_sweep,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def figure(
     out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
-    """Draw a figure from what was collected; beside it its caption, and the CSV of exactly what it shows."""
+    """Draw one figure, with its caption and its data as CSV."""
     from study.config.yaml import scalar
     from study.plotting import check, save
 
@@ -72,7 +72,7 @@ def figure(
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
     if not named:
-        raise StudyError("no sweep was named")
+        raise StudyError("name at least one sweep")
     frame, runs = _frames(named, results, needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
     for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options):
@@ -88,7 +88,7 @@ def figures(
     out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
-    """Draw every figure that the data of a sweep can feed, and say of each other one why not."""
+    """Draw every figure that the data allow, and list the others."""
     from study.plotting.every import draw_all
 
     named = [sweep_files(name, results) for name in sweeps]
@@ -106,7 +106,7 @@ def report(
     ] = None,
     results: Results = None,
 ) -> None:
-    """Write one HTML page with all that is known of a sweep; it opens from disk."""
+    """Write all results of a sweep as one HTML page."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -115,7 +115,7 @@ def report(
     files = sweep_files(sweep, results)
     path = out or write.place(files.name)
     if path.is_dir():
-        raise StudyError(f"{path}: is a folder; --out names the file")
+        raise StudyError(f"{path} is a folder; --out takes a file")
     with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
         line = write.write(files, path, lambda text: shown.update(escape(text)))
     print(line)
@@ -127,7 +127,7 @@ def table(
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
     results: Results = None,
 ) -> None:
-    """Print a table of one or several sweeps, for a terminal, a README or a paper."""
+    """Print a table as text, Markdown, LaTeX or CSV."""
     from study.plotting import check_table
     from study.plotting import table as make
     from study.plotting.tables.render import render
@@ -140,7 +140,7 @@ def verdict(
     fmt: Annotated[str, typer.Option("--format", help="text, md or json")] = "text",
     results: Results = None,
 ) -> None:
-    """Say whether depth raises the training error, whether the shortcut mends it, and how sure that is."""
+    """Answer: does depth hurt, do shortcuts mend it, how sure is that?"""
     from study.stats.report import render
     from study.stats.verdict import verdict as judge
 
@@ -149,11 +149,11 @@ def verdict(
 
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
-    split: Annotated[str, typer.Option(help="the loss that is the height: train or test")] = "train",
+    split: Annotated[str, typer.Option(help="height: loss on train or test")] = "train",
     out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
 ) -> None:
-    """Write each 2-D surface of a sweep as a .vts file for ParaView: log10 of the loss over the plane of weights."""
+    """Write each 2-D surface as a .vts file for ParaView."""
     from study.plotting.surfaces.export import export_all
     from study.store.read import read_surfaces
 

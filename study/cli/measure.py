@@ -9,26 +9,27 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import DataRoot, Device, Results, at_home, complete_sweep, results_folder, sweep_files
+from study.cli.options import DataRoot, Results, at_home, complete_sweep, results_folder, sweep_files
+from study.config.choices import Device
 
 
 def probe(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)],
     probes: Annotated[
-        str | None, typer.Option(help="comma-separated, see `study list probes` [default: all not costly]")
+        str | None, typer.Option(help="comma-separated, see `study list probes` [default: all but costly ones]")
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="training images [default: as in the run's spec]")] = None,
-    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
+    images: Annotated[int | None, typer.Option(min=1, help="number of training images [default: the run's]")] = None,
+    device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Measure the networks of a sweep, or of one run, on their newest checkpoints, into probes.parquet."""
+    """Measure networks on their newest checkpoints, into probes.parquet."""
     from rich.console import Console
 
     from study.data import default_root
     from study.launch import probe as afterwards
 
-    asked = afterwards.order(probes, images, device.value, data_root or default_root())
+    asked = afterwards.order(probes, images, device, data_root or default_root())
     failed = False
     with Console(stderr=True).status("") as shown:
         for line in afterwards.probe(sweep_files(what, results), asked, shown.update):
@@ -38,19 +39,20 @@ def probe(
 
 
 def embed(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="trained runs: ids, or enough of them")],
-    depth: Annotated[int, typer.Option(help="layers of the network that they are stretched to")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique parts")],
+    depth: Annotated[int, typer.Option(help="depth of the new network")],
     sweep: Annotated[
         Path | None,
-        typer.Option(callback=at_home, help="write a sweep file that trains on from the stretched networks"),
+        typer.Option(callback=at_home, help="write a sweep file that trains from the new networks"),
     ] = None,
-    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Stretch trained networks by exact identity layers, and show that the deeper ones compute the same.
+    """Turn a trained network into a deeper one that computes the same.
 
-    He et al. 2015, section 1: a deeper network need not train worse, since this solution exists.
+    It adds identity layers and checks the errors. This is the solution by construction of He et al. 2015, section 1, which
+    shows that a deeper network need not train worse.
     """
     from rich.console import Console
 
@@ -63,13 +65,13 @@ def embed(
     specs = []
     with Console(stderr=True).status("") as shown:
         for run in runs:
-            shown.update(f"{run}: comparing")
-            where = (results_folder(results), data_root or default_root(), chosen_device(device.value))
+            shown.update(f"{run}: checking")
+            where = (results_folder(results), data_root or default_root(), chosen_device(device))
             spec, certificate = certify.embed(run, depth, *where)
             specs.append(spec)
             print("\n".join(certify.lines(certificate)))
     if sweep is None:
-        print("to train on from there, give --sweep FILE.yaml")
+        print("to train from these networks, add --sweep FILE.yaml")
         return
     certify.sweep_file(sweep, specs)
     print(f"sweep file: {sweep}; train with `study sweep {shlex.quote(str(sweep))}`")

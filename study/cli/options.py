@@ -1,4 +1,4 @@
-"""Arguments that several verbs of `study` share, and what they stand for."""
+"""Arguments that several verbs share, and what they mean."""
 
 from __future__ import annotations
 
@@ -7,61 +7,35 @@ import re
 import shlex
 import sys
 import unicodedata
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.errors import StudyError, closest, one_line
+from study.text import user_path
+
 if TYPE_CHECKING:
     from study.store.layout import SweepFiles
 
-
-class Device(StrEnum):
-    """What is trained on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Mode(StrEnum):
-    """What to do about runs that were started before."""
-
-    missing = "missing"
-    retry = "retry"
-    force = "force"
-
-
-class Executor(StrEnum):
-    """Who trains."""
-
-    auto = "auto"
-    slurm = "slurm"
-    local = "local"
-    debug = "debug"
-
-
 MOST = 1024
-"""Of workers, and of threads of one: a larger number is a slip of the pen, and would bring the machine to its knees."""
+"""Limit of workers and of threads per worker: more is a typing error."""
 
 
 def finite(value: float | None) -> float | None:
-    """A number that was given as an option, if it was; NaN and infinity are refused."""
+    """Check that an option is neither NaN nor infinite."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter("must be a finite number")
     return value
 
 
 def at_home(path: Path | None) -> Path | None:
-    """A path that was given as an option, if it was, with `~` as the home that it stands for."""
-    from study.text import user_path
-
+    """Expand `~` in an option."""
     return None if path is None else user_path(path)
 
 
 def complete_sweep(incomplete: str) -> list[str]:
-    """The sweeps that were started and whose name begins so."""
+    """Complete the name of a sweep that has been started."""
     from study.store.layout import default_results
     from study.store.runs import sweep_names
 
@@ -76,17 +50,16 @@ DataRoot = Annotated[
 ]
 ProfileFile = Annotated[
     Path | None,
-    typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="a cluster's profile (docs/slurm.md)"),
+    typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="profile of a cluster (docs/slurm.md)"),
 ]
 SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="a sweep's name or file", autocompletion=complete_sweep)
+    str, typer.Argument(metavar="SWEEP", help="name or file of a sweep", autocompletion=complete_sweep)
 ]
 
 
 def unknown_option(error: Any) -> str:
-    """What is said of an option that a verb does not have: click's error with the option or the field that was meant."""
+    """Click's error about an unknown option, with the option or field that was probably meant."""
     from study.config.fields import ALIASES
-    from study.errors import closest
 
     options = {name[2:]: name for option in error.ctx.command.params for name in option.opts if name.startswith("--")}
     word = error.option_name.lstrip("-")
@@ -100,23 +73,15 @@ def unknown_option(error: Any) -> str:
 
 
 def results_folder(folder: Path | None) -> Path:
-    """The results folder that was named, or the default."""
+    """The results folder given, or the default."""
     from study.store.layout import default_results
 
     return folder or default_results()
 
 
 def sweep_files(name: str, results: Path | None) -> SweepFiles:
-    """The files of a sweep that is named by its name, its results folder or its sweep file.
-
-    Raises
-    ------
-    StudyError
-        It is named by a file that is none of a sweep, or by what names no folder within another.
-    """
-    from study.errors import StudyError
+    """The files of a sweep given by its name, its results folder or its sweep file."""
     from study.store.layout import SweepFiles
-    from study.text import user_path
 
     path = user_path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -125,20 +90,18 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
 
         return SweepFiles(results_folder(results), load(find_sweep_file(name)).name)
     if path.name in ("", ".."):
-        raise StudyError(f"'{name}' names no sweep: give its name, its results folder or its sweep file")
+        raise StudyError(f"'{name}' is not a sweep: give its name, its results folder or its sweep file")
     if "/" in name.rstrip("/"):
         return SweepFiles(path.parent, path.name)
     return SweepFiles(results_folder(results), unicodedata.normalize("NFC", path.name))
 
 
 def again() -> str:
-    """The command that goes on where this one ends: itself, without a `--mode force`, which would start over."""
+    """The command that continues this one: itself, without a `--mode force`, which would start over."""
     return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))
 
 
 def complain(*mistakes: str) -> None:
-    """Say on standard error what is wrong, each in a line."""
-    from study.errors import one_line
-
+    """Print mistakes to standard error, one line each."""
     for mistake in mistakes:
         print(f"study: {one_line(mistake)}", file=sys.stderr)

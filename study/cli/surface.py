@@ -1,27 +1,16 @@
-"""`study surface`, and what `study sweep` does about the surfaces that its file names. Heavy imports are inside."""
+"""`study surface`, which also measures the surfaces of `study sweep`. Heavy imports are inside."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import (
-    MOST,
-    DataRoot,
-    Device,
-    Executor,
-    Mode,
-    ProfileFile,
-    Results,
-    again,
-    complete_sweep,
-    sweep_files,
-)
+from study.cli.options import MOST, DataRoot, ProfileFile, Results, again, complete_sweep, sweep_files
+from study.config.choices import BatchNorm, Device, Executor, Mode, Plane, Precision, Split
 from study.errors import StudyError, one_line
 
 if TYPE_CHECKING:
@@ -31,89 +20,58 @@ if TYPE_CHECKING:
     from study.launch.surfaces import Asked
 
 
-class Plane(StrEnum):
-    """What spans a surface."""
-
-    random = "random"
-    interpolate = "interpolate"
-    pca = "pca"
-    hessian = "hessian"
-
-
-class BatchNorm(StrEnum):
-    """Whose statistics BN takes at the points of a surface."""
-
-    frozen = "frozen"
-    recalibrated = "recalibrated"
-    batch = "batch"
-
-
-class Split(StrEnum):
-    """Whose loss and error."""
-
-    train = "train"
-    test = "test"
-    both = "both"
-
-
-class Precision(StrEnum):
-    """Of convolutions and products."""
-
-    fp32 = "fp32"
-    tf32 = "tf32"
-    bf16 = "bf16"
-
-
 def surface(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)],
-    plane: Annotated[Plane | None, typer.Option(help="what spans it [default: random]")] = None,
-    points: Annotated[str | None, typer.Option(help="51, or 51x31 for unequal axes [default: 51]")] = None,
-    range_: Annotated[
-        str | None, typer.Option("--range", help="1 for -1 to 1, or 0:2, or one such for each axis: -1:1,0:2")
-    ] = None,
-    line: Annotated[bool, typer.Option("--line", help="a line instead of a plane")] = False,
-    planes: Annotated[int | None, typer.Option(min=1, help="how many random planes [default: 1]")] = None,
+    plane: Annotated[Plane | None, typer.Option(help="what spans the plane [default: random]")] = None,
+    points: Annotated[str | None, typer.Option(help="points per axis: 51, or 51x31 [default: 51]")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="1 for -1 to 1; 0:2; or one per axis: -1:1,0:2")] = None,
+    line: Annotated[bool, typer.Option("--line", help="measure a line instead of a plane")] = False,
+    planes: Annotated[int | None, typer.Option(min=1, help="number of random planes [default: 1]")] = None,
     to: Annotated[
         list[str] | None,
-        typer.Option(help="with --plane interpolate: another run, or seed=1; give it twice for a plane"),
+        typer.Option(help="for interpolate: another run, or seed=1; twice for a plane"),
     ] = None,
     centred: Annotated[
-        bool, typer.Option("--centred", help="with --plane pca: about the snapshots' mean, as Li et al.'s code")
+        bool, typer.Option("--centred", help="for pca: centre on the snapshots' mean, as in Li et al.'s code")
     ] = False,
     trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="project the training's snapshots on the plane; pca always does")
+        bool, typer.Option("--trajectory", help="project the training snapshots onto the plane; always on for pca")
     ] = False,
-    data: Annotated[Split | None, typer.Option(help="[default: both]")] = None,
-    subset: Annotated[int | None, typer.Option(min=1, help="training images [default: all]")] = None,
-    bn: Annotated[BatchNorm | None, typer.Option(help="whose statistics BN takes [default: frozen]")] = None,
+    data: Annotated[Split | None, typer.Option(help="images [default: both]")] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="number of training images [default: all]")] = None,
+    bn: Annotated[BatchNorm | None, typer.Option(help="BN statistics [default: frozen]")] = None,
     precision: Annotated[Precision | None, typer.Option(help="[default: fp32]")] = None,
-    orthogonal: Annotated[bool, typer.Option("--orthogonal", help="the second direction at right angles")] = False,
+    orthogonal: Annotated[
+        bool, typer.Option("--orthogonal", help="make the second direction orthogonal to the first")
+    ] = False,
     refine: Annotated[int | None, typer.Option(min=0, help="halve cells in which the surface bends, so often")] = None,
     curvature: Annotated[
-        bool, typer.Option("--curvature", help="the Hessian's extreme eigenvalues, too: slow")
+        bool, typer.Option("--curvature", help="measure the Hessian's extreme eigenvalues too (slow)")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
     mode: Annotated[
-        Mode, typer.Option(help="missing: what is not there yet; retry: failed parts too; force: all again")
-    ] = Mode.missing,
-    executor: Annotated[Executor, typer.Option(envvar="STUDY_EXECUTOR", help="who measures")] = Executor.auto,
+        Mode, typer.Option(help="missing: unmeasured points; retry: failed ones too; force: all again")
+    ] = "missing",
+    executor: Annotated[
+        Executor,
+        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
+    ] = "auto",
     profile: ProfileFile = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs for each surface")] = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs per surface")] = None,
+    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="processes [default: one per GPU, else per core]")
+        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="of a worker [default: the cores shared out]")
+        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Measure the loss over planes of weights around the trained networks of a sweep, or of one run.
+    """Measure the loss over planes of weights around trained networks.
 
-    Without any setting, the surfaces that the sweep's file names, or else a random plane of 51 x 51 points for each run.
-    Stop it with Ctrl-C at any time: the same command goes on where it was. A sweep file's `surfaces` has a few settings more
-    (docs/surfaces.md).
+    Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
+    time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
     """
     from study.data import default_root
     from study.launch import surfaces
@@ -138,14 +96,12 @@ def surface(
         "refine": refine,
         "curvature": curvature or None,
     }
-    settings = {
-        key: str(value) if isinstance(value, StrEnum) else value for key, value in given.items() if value is not None
-    }
+    settings = {key: value for key, value in given.items() if value is not None}
     asked = surfaces.asked(sweep_files(what, results), settings, to or ())
-    machine = Machine(data_root or default_root(), choose_executor(executor.value), device.value, workers, threads)
+    machine = Machine(data_root or default_root(), choose_executor(executor), device, workers, threads)
     if machine.executor == "slurm" and not dry_run:
         adopt_orphans(asked.files.results)
-    raise typer.Exit(measure(asked, machine, load_profile(profile), mode.value, jobs, dry_run) or 0)
+    raise typer.Exit(measure(asked, machine, load_profile(profile), mode, jobs, dry_run) or 0)
 
 
 def _points(text: str) -> int | list[int]:
@@ -171,7 +127,7 @@ def measure(
     asked: Asked,
     machine: Machine,
     profile: Profile,
-    mode: Literal["missing", "retry", "force"] = "missing",
+    mode: Mode = "missing",
     jobs: int | None = None,
     dry_run: bool = False,
 ) -> int | None:

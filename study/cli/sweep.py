@@ -1,5 +1,4 @@
-"""The verb that trains: what is missing of a sweep, and what is shown when it is done. Heavy imports are inside, as in
-`study.cli.app`."""
+"""`study sweep`. As in `study.cli.app`, heavy imports are inside."""
 
 from __future__ import annotations
 
@@ -16,9 +15,6 @@ from study.cli import surface as surfacing
 from study.cli.options import (
     MOST,
     DataRoot,
-    Device,
-    Executor,
-    Mode,
     ProfileFile,
     Results,
     again,
@@ -27,6 +23,7 @@ from study.cli.options import (
     finite,
     results_folder,
 )
+from study.config.choices import Device, Executor, Mode
 from study.errors import StudyError, printable
 from study.text import counted
 
@@ -47,45 +44,46 @@ def _complete_sweep_file(incomplete: str) -> list[str]:
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="a sweep file, or a ready one", autocompletion=_complete_sweep_file)
+        str,
+        typer.Argument(
+            metavar="FILE", help="a sweep file, or the name of a ready one", autocompletion=_complete_sweep_file
+        ),
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be done, and do nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
     mode: Annotated[
-        Mode, typer.Option(help="missing: what is not there yet; retry: failed runs too; force: all again")
-    ] = Mode.missing,
+        Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")
+    ] = "missing",
     executor: Annotated[
         Executor,
-        typer.Option(envvar="STUDY_EXECUTOR", help="who trains; auto: slurm on a cluster; debug: this process"),
-    ] = Executor.auto,
+        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
+    ] = "auto",
     profile: ProfileFile = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs where there are any")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="runs at once [default: one per GPU, else per core]")
+        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="threads of a worker [default: the cores shared out]")
+        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
     ] = None,
     checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, callback=finite, help="training time that a crash may cost")
+        float, typer.Option(min=0, callback=finite, help="seconds between checkpoints")
     ] = 60.0,
     watchdog: Annotated[
         float | None,
         typer.Option(
-            metavar="MINUTES", min=0.1, callback=finite, help="end what takes no step for so long; its runs go on"
+            metavar="MINUTES", min=0.1, callback=finite, help="kill workers that make no progress for MINUTES"
         ),
     ] = None,
     results: Results = None,
     data_root: DataRoot = None,
-    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="folder for the figures")] = Path(
-        "figures"
-    ),
+    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="figures folder")] = Path("figures"),
 ) -> None:
-    """Train what a sweep file names and is not there yet; then show its errors and draw its figures.
+    """Train the unfinished runs of a sweep file.
 
-    Stop it with Ctrl-C at any time: the same command goes on where it was.
+    Then print the final errors and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
     """
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
@@ -98,14 +96,14 @@ def sweep(
 
     named = load(find_sweep_file(file), overrides or ())
     cluster = load_profile(profile)
-    planned = plan_sweep(named, results_folder(results), mode.value)
+    planned = plan_sweep(named, results_folder(results), mode)
     root = data_root or default_root()
     if dry_run:
         _print_plan(*compared(planned, root))
         return
-    chosen = choose_executor(executor.value)
+    chosen = choose_executor(executor)
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(root, chosen, device.value, workers, threads, checkpoint_seconds, patience)
+    machine = Machine(root, chosen, device, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
         _print_remarks(planned)
@@ -145,7 +143,7 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
     asked = of_sweep(planned.files, chosen, sweep.whole)
     # Those of a run that starts over are forgotten with it.
     try:
-        return surfacing.measure(asked, machine, profile, "retry" if mode is Mode.retry else "missing")
+        return surfacing.measure(asked, machine, profile, "retry" if mode == "retry" else "missing")
     except StudyError as error:  # the runs' own results are there all the same, and shown
         complain(*error.args)
         return 2

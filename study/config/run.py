@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from study.config.choices import Precision
 from study.config.fields import Model, listed, one_of, wrong
 from study.config.recipe import Recipe
 from study.config.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS
@@ -189,7 +190,7 @@ class RunSpec(Model):
     train_subset: int | None = Field(default=None, ge=2, description="train on this many images, balanced over classes")
     train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
     recipe: Recipe
-    precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
+    precision: Precision = Field(default="fp32", description="of convolutions and products")
     probes: Annotated[
         tuple[str, ...],
         BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from study.config.choices import BatchNorm, Plane, Precision, Split
 from study.config.fields import Model, as_tuple, wrong
 from study.config.run import PROBE_IMAGES
 
@@ -42,7 +43,7 @@ class Surface(Model):
     """One surface. Field errors name the valid choices."""
 
     run: str = Field(description="id of the run whose network is the centre")
-    plane: Literal["random", "interpolate", "pca", "hessian"] = Field(
+    plane: Plane = Field(
         default="random",
         description="random directions; differences to other runs' networks; principal directions of the trajectory; "
         "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
@@ -79,16 +80,16 @@ class Surface(Model):
         "the end, as their text",
     )
     trajectory: bool = Field(default=False, description="project the run's snapshots on the plane; pca always does")
-    data: Literal["train", "test", "both"] = Field(default="both", description="whose loss and error")
+    data: Split = Field(default="both", description="whose loss and error")
     subset: int | None = Field(default=None, ge=1, description="training images; default all")
-    bn: Literal["frozen", "recalibrated", "batch"] = Field(
+    bn: BatchNorm = Field(
         default="frozen",
         description="BN's statistics: the centre's; those of training images at each point; or each batch's own",
     )
     bn_images: int | None = Field(
         default=None, ge=2, description=f"with bn: recalibrated: training images; default {PROBE_IMAGES}"
     )
-    precision: Literal["fp32", "tf32", "bf16"] = Field(default="fp32", description="of convolutions and products")
+    precision: Precision = Field(default="fp32", description="of convolutions and products")
     refine: int = Field(default=0, ge=0, le=6, description="how often cells are halved in which the surface bends")
     tolerance: float | None = Field(
         default=None,

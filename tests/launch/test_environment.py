@@ -99,7 +99,7 @@ def test_the_doctor_says_where_nothing_can_be_written(tmp_path: Path) -> None:
     marks = {}
     for name in ("file", "file/below", "results", "new/folder"):
         disk = next(finding for finding in examine(tmp_path / name, tmp_path) if finding.subject == "disk")
-        marks[name] = disk.mark, "cannot be written" in disk.says
+        marks[name] = disk.mark, "cannot write to" in disk.says
     sound = ("ok", False)
     assert marks == {"file": ("FAIL", True), "file/below": ("FAIL", True), "results": sound, "new/folder": sound}
     assert list((tmp_path / "results").iterdir()) == []
@@ -171,7 +171,7 @@ def test_a_reader_that_ends_first_ends_what_looks_and_not_what_trains(tmp_path: 
     process.stdout.close()
     err = process.stderr.read()
     assert process.wait(timeout=PATIENCE) == 0, err
-    assert err.count("nobody reads the output any more; the work goes on") == 1
+    assert err.count("the reader of the output has ended; the work continues") == 1
     [run] = runs(tmp_path)
     assert run.done.exists() and (tmp_path / "figures/tiny/degradation.pdf").exists()
     assert codes(f"{study} status tiny --json | true", f"{study} logs {run.run_id} | true") == ["141"] * 2

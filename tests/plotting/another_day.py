@@ -1,7 +1,7 @@
-"""Draws figures a day later, for a caller with loud settings: `another_day.py FOLDER DPI NAME=FORMAT,FORMAT...`.
+"""Draws figures a day later, for a caller with loud settings: `another_day.py FOLDER NAME=FORMAT,FORMAT...`.
 
-Of each name there is `FOLDER/NAME.frames`. Printed are what was imported before anything is drawn, and whether torch was
-in the end.
+It reads `FOLDER/NAME.frames` for each name, and prints which heavy modules `import study.plotting` loads, and whether torch
+was imported in the end.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from pathlib import Path
 import study.plotting
 
 
-def main(folder: str, dots: str, *wanted: str) -> None:
+def main(folder: str, *wanted: str) -> None:
     print("imported:", [name for name in ("pandas", "matplotlib", "torch") if name in sys.modules])
     import matplotlib
     import pandas as pd
 
-    from study.plotting.base.style import STYLES
     from study.plotting.tables.errors import final_errors
 
     real = time.time
     time.time = lambda: real() + 86_400
-    STYLES["paper"]["savefig.dpi"] = int(dots)
     loud = {"lines.linewidth": 7.0, "font.size": 20.0, "axes.facecolor": "red", "savefig.dpi": 20.0}
     matplotlib.rcParams.update(loud)
     before = dict(matplotlib.rcParams)

@@ -1,4 +1,4 @@
-"""Whether the words of a figure can be read: none is cut off, none lies on another."""
+"""Whether the text of a figure is readable: none cut off, none overlapping."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-DPI = 300  # as pictures are saved: at less, letters are moved to whole dots
+DPI = 300  # as pictures are saved: at less, letters snap to whole dots
 
 
 def written(figure: Figure) -> list[Text]:
-    """Every text that is drawn, in its place."""
+    """Every text that is drawn."""
     drawn: list[Text] = []
 
     def note(self: Text, renderer: Any) -> None:
@@ -23,12 +23,13 @@ def written(figure: Figure) -> list[Text]:
 
     figure.set_dpi(DPI)
     with mock.patch.object(Text, "draw", note):
-        FigureCanvasAgg(figure).draw()
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
     return drawn
 
 
 def unreadable(figure: Figure) -> list[str]:
-    """The texts that leave the sheet, and the pairs that lie on each other; boxes count the room for descenders."""
+    """Texts that leave the sheet, and pairs that overlap; boxes include the room for descenders."""
     boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
     page = figure.bbox
     faults = [
@@ -40,5 +41,5 @@ def unreadable(figure: Figure) -> list[str]:
         across = min(box.x1, rival.x1) - max(box.x0, rival.x0)
         along = min(box.y1, rival.y1) - max(box.y0, rival.y0)
         if across > 2 and along > 0.3 * min(box.height, rival.height):
-            faults.append(f"on each other: {name} | {other}")
+            faults.append(f"overlap: {name} | {other}")
     return faults

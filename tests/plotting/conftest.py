@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from study.plotting import plot
+from study.plotting.base.canvas import Plot
 from tests.frames import joined
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -143,9 +146,14 @@ def fed(
     from . import bends, variants
     from .settings import sensitivity
 
-    Feed = tuple[pd.DataFrame, pd.DataFrame | None]  # noqa: N806
-    feeds: dict[str, Feed] = {"curves": absences, "surfaces": (planes, None), "probes": probes}
-    own: dict[str, Feed] = {  # figures that need other networks than their kind's frames
+    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {
+        "curves": absences,
+        "surfaces": (planes, None),
+        "probes": probes,
+    }
+    own: dict[
+        str, tuple[pd.DataFrame, pd.DataFrame | None]
+    ] = {  # figures that need other networks than their kind's frames
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
@@ -156,6 +164,12 @@ def fed(
         "sensitivity": sensitivity(),
     }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
+
+
+@pytest.fixture(scope="session")
+def drawn(fed: Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]) -> Callable[[str], Plot]:
+    """From a figure's name to the figure, drawn once a session."""
+    return cache(lambda name: plot(name, *fed(name)))
 
 
 @pytest.fixture

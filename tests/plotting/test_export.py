@@ -80,16 +80,6 @@ def test_vts_of_a_surface_with_missing_points_keeps_its_lattice(slope: pd.DataFr
     assert lost.tolist() == [7, 12] and not arrays["finite"][lost].any()
 
 
-def test_vts_of_a_refined_surface_is_its_base_lattice(tmp_path: Path) -> None:
-    plain, fine = (surface(shape=(5, 3), refine=levels) for levels in (0, 2))
-    for name, frame in (("plain", plain), ("fine", fine)):
-        export(frame, tmp_path / f"{name}.vts")
-    (extent, one), (other_extent, other) = (read_vts(tmp_path / f"{name}.vts") for name in ("plain", "fine"))
-    assert extent == other_extent
-    for name in one:
-        np.testing.assert_allclose(other[name], one[name])
-
-
 def test_a_loss_of_zero_stands_at_the_smallest_height(slope: pd.DataFrame) -> None:
     slope.loc[(slope["i"] == 2) & (slope["j"] == 1), "loss"] = 0.0
     shape = relief(slope, "train")

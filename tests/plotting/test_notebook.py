@@ -1,4 +1,4 @@
-"""A figure as the last line of a cell, in a real kernel: it is shown, and once."""
+"""A figure as the last line of a notebook cell is shown, once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ FURTHER = [
 ]
 
 
+@pytest.mark.slow
 def test_a_figure_is_shown_once_where_a_cell_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     cells = [nbformat.v4.new_code_cell(source) for source in (FIRST, *FURTHER)]

@@ -1,4 +1,4 @@
-"""Colours are stable, apart, and in order; labels have room."""
+"""Colours of depths are stable, distinguishable and ordered in grey."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from study.plotting.base.labels import spread
 from study.plotting.base.style import depth_colour
 
 
@@ -18,7 +17,7 @@ def test_a_depth_keeps_its_colour() -> None:
 
 
 @pytest.mark.parametrize("depths", [(18, 20, 34, 56, 110), (8, 20, 56), (20, 32, 44, 56, 110), (110, 164, 1001, 1202)])
-def test_depths_that_are_drawn_together_are_apart(depths: tuple[int, ...]) -> None:
+def test_depths_of_one_figure_are_distinguishable(depths: tuple[int, ...]) -> None:
     for one, other in combinations(depths, 2):
         assert np.linalg.norm(np.subtract(to_rgb(depth_colour(one)), to_rgb(depth_colour(other)))) > 0.15
 
@@ -27,17 +26,3 @@ def test_depths_that_are_drawn_together_are_apart(depths: tuple[int, ...]) -> No
 def test_deeper_is_darker_in_grey(depths: tuple[int, ...]) -> None:
     grey = [np.dot(to_rgb(depth_colour(depth)), (0.299, 0.587, 0.114)) for depth in depths]
     assert all(deeper < shallower - 0.03 for shallower, deeper in pairwise(grey))
-
-
-def test_unlisted_depths_lie_between_their_neighbours() -> None:
-    assert depth_colour(26) not in (depth_colour(20), depth_colour(32))
-    red = [to_rgb(depth_colour(depth))[0] for depth in (20, 26, 32)]
-    assert red[2] < red[1] < red[0]
-    assert depth_colour(2) == depth_colour(8) and depth_colour(5000) == depth_colour(1202)
-
-
-def test_labels_are_spread_within_the_panel() -> None:
-    wanted = [0.0, 1.0, 2.0, 50.0, 99.0, 100.0]
-    places = spread(wanted, 8.0, 100.0)
-    assert places[:3] == [0.0, 8.0, 16.0] and places[3] == 50.0 and places[4:] == [92.0, 100.0]
-    assert spread([40.0, 41.0], 8.0, 100.0) == [36.5, 44.5]

@@ -1,4 +1,4 @@
-"""Tables of final errors and their text."""
+"""The table of final errors, and tables as text."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from study.config.choices import Device
 from study.config.fields import wrong
 from study.config.yaml import read
 from study.errors import StudyError, nearest, printable
@@ -76,7 +77,7 @@ class Profile(BaseModel):
     )
     memory: str | None = Field(default=None, pattern=r"^[0-9]+[KMGT]?$", description="such as 16G")
     cpus: int = Field(default=1, ge=1, description="cores of a job; threads of a run on the CPU")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     max_parallel: int = Field(default=256, ge=1, description="jobs of an array that run at once")
     runs_per_gpu: int = Field(default=1, ge=1, description="runs trained side by side in one job, as a pack")
     gpus_per_run: int = Field(default=1, ge=1, description="tasks on each node that train one run together, a GPU each")

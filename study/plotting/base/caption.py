@@ -40,7 +40,7 @@ def caption(
         parts.append(f"Protocol: {' · '.join(said)}.")
     if paper is not None:
         differs = [*deviations(runs, paper), *remarks(runs, paper)]
-        parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as {paper.paper} did.")
+        parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as in {paper.paper}.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
     return called("\n\n".join(parts)) + "\n"
 

@@ -61,7 +61,7 @@ def _covering(wanted: frozenset[str]) -> tuple[str, ...]:
     if left:
         packages = sorted({_package(c) for c in left})
         log.warning(
-            "no installed font has %s: drawn as boxes; install %s", " ".join(sorted(left)), " or ".join(packages)
+            "no installed font has %s; drawn as boxes; install %s", " ".join(sorted(left)), " or ".join(packages)
         )
     return tuple(families)
 

@@ -55,7 +55,7 @@ def measured(frame: pd.DataFrame, runs: pd.DataFrame | None, probe: str, measure
     values = frame.loc[(frame["probe"] == probe) & frame["measure"].isin(list(measures)), [*COLUMNS]]
     if values.empty:
         raise StudyError(
-            f"nothing to draw: no run was measured by the probe '{probe}'; `study probe SWEEP --probes {probe}` does it"
+            f"nothing to draw: no run was measured by the probe '{probe}'; `study probe SWEEP --probes {probe}` measures it"
         )
     ids = set(values["run_id"])
     every = planned(frame, runs, columns=COLUMNS, name="probes", preferred=ids)

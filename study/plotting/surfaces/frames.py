@@ -23,7 +23,7 @@ PLANES = {
     "interpolate": "interpolation",
 }  # the first that is there is shown
 NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole",
-                  "weight": "each draw times its weight"}  # fmt: skip
+                  "weight": "each draw multiplied by its weight"}  # fmt: skip
 BN = {
     "recalibrated": "BN recalibrated at each point",
     "frozen": "BN with the statistics of training (frozen)",
@@ -282,7 +282,7 @@ def _gaps(points: pd.DataFrame) -> Iterator[str]:
         if count < whole:
             lacking.append(f"{named(group)} has {count:,} of {whole:,} points{_of_split(points, split)}")
     if lacking:
-        yield f"incomplete: {'; '.join(lacking)}; `study surface` goes on with them"
+        yield f"incomplete: {'; '.join(lacking)}; rerun `study surface` to continue"
 
 
 def named(group: pd.DataFrame) -> str:

@@ -24,12 +24,12 @@ TITLES = {
 }
 TESTS = {"ten_crop": "10 crops", "multi_scale": "5 scales"}
 NO_ENSEMBLE = (
-    "The paper's table 5, an ensemble (top-5 error 3.57 %), has no counterpart here: nothing averages networks. Training seeds "
-    "of one network are its only spread."
+    "The paper's table 5, an ensemble (top-5 error 3.57 %), has no counterpart here. The spread is over training seeds of one "
+    "network."
 )
 PROJECTIONS = (
-    "The paper's networks of 164 and 1001 layers have `shortcut: projection` (appendix); with other shortcuts they are other "
-    "networks, and no value of the paper is theirs"
+    "The paper's networks of 164 and 1001 layers have `shortcut: projection` (appendix); with other shortcuts they are "
+    "different networks, which the paper has no values for"
 )
 REMARKS = {"imagenet": NO_ENSEMBLE, "i16_table2": PROJECTIONS + ".", "i16_table3": PROJECTIONS + "."}
 MEANT = {
@@ -91,7 +91,7 @@ def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataF
     if found.empty:
         raise StudyError(
             "nothing to set beside He et al. 2015, tables 2 to 4: no run was tested with ten crops; "
-            "`study probe SWEEP --probes ten_crop,multi_scale` does it"
+            "`study probe SWEEP --probes ten_crop,multi_scale` measures it"
         )
     require(found, (*RUN_COLUMNS, "measure", "value", "iteration"), "probes")
     # The last measurement of each run stands for its error.
@@ -206,8 +206,8 @@ def _why(name: str, runs: pd.DataFrame) -> str:
     reasons = [listed(deviations(runs[here], protocol)) for protocol, here in protocols.items() if here.any()]
     reasons = [reason for reason in dict.fromkeys(reasons) if reason]
     if reasons:
-        return f"the runs have {' or '.join(reasons)}; `study table errors` shows them by themselves"
-    words = "none of its networks is among the runs; `study table errors` shows those that are"
+        return f"the runs have {' or '.join(reasons)}; `study table errors` shows them without the paper"
+    words = "none of its networks is among the runs; `study table errors` shows all runs"
     deep = (runs["block"] == "bottleneck") & (runs["network"] == "residual")
     return f"{words}. {PROJECTIONS}" if REMARKS.get(name, "").startswith(PROJECTIONS) and deep.any() else words
 

@@ -17,8 +17,8 @@ MEASURES = {"train_clean": "train", "test": "test"}
 """Splits, and what `study.stats.outcomes.Outcome` calls their errors."""
 COUNTS = ("diverged", "failed", "missing")
 PAIRED = (
-    "Errors at the last iteration. Differences are those of a residual network from its plain twin, paired by seed: the mean "
-    f"over the pairs, with its BCa bootstrap 95 % interval, from {FEWEST} pairs on; with few it is narrower than that."
+    "Errors at the last iteration. Differences are residual minus plain, paired by seed: the mean over the pairs and, from "
+    f"{FEWEST} pairs on, its BCa bootstrap 95 % interval, which is too narrow with few pairs."
 )
 
 

@@ -1,0 +1,76 @@
+"""The verbs that watch runs and end jobs. As in `study.cli.app`, heavy imports are inside the verbs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from study.cli.options import Results, SweepName, complete_sweep, results_folder, sweep_files
+from study.errors import printable
+
+
+def status(
+    sweep: SweepName,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="refresh until Ctrl-C")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one object per run, then one per surface")] = False,
+    results: Results = None,
+) -> None:
+    """Show state, iteration, error, speed and time left of each run."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from study.launch.status import picture, report, surfaces, surfaces_picture
+
+    files = sweep_files(sweep, results)
+    if as_json:
+        print(json.dumps([*report(files), *surfaces(files)], indent=1))
+        return
+
+    def now() -> Group:
+        measured = surfaces(files)
+        runs = picture(report(files))
+        return Group(runs, Text(), surfaces_picture(measured)) if measured else runs
+
+    console = Console()
+    if not watch:
+        console.print(now())
+        return
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            live.update(now(), refresh=True)
+            time.sleep(2)
+
+
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="run id, or a unique part of it")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing until Ctrl-C")] = False,
+    results: Results = None,
+) -> None:
+    """Print the log of a run across all its attempts."""
+    from study.launch.status import follow_log
+    from study.store.find import find_run
+
+    for text in follow_log(find_run(results_folder(results), run), follow):
+        print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
+
+
+def cancel(
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)], results: Results = None
+) -> None:
+    """Cancel the SLURM jobs of a sweep or run; they checkpoint first."""
+    from study.launch.slurm.cancel import cancel as cancel_jobs
+
+    for line in cancel_jobs(results_folder(results), what):
+        print(line)
+
+
+def collect(sweep: SweepName, results: Results = None) -> None:
+    """Collect the results of a sweep into Parquet files."""
+    from study.store.collect import collect as gather
+
+    for path in gather(sweep_files(sweep, results)):
+        print(path)

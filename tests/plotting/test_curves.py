@@ -1,0 +1,288 @@
+"""Figures of curves: the numbers they show, which runs they show, and what they say of the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import study
+from study.plotting import plot
+from study.plotting.base.canvas import Plot
+from tests.stats.conftest import degrades, sweep
+
+from . import variants
+from .conftest import Frames, cut, run_id
+from .settings import cell, together
+
+Drawn = Callable[[str], Plot]
+
+
+def notes(plot: Plot) -> str:
+    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
+
+
+def final(curves: pd.DataFrame, split: str) -> pd.Series:
+    """run id -> error at the last iteration."""
+    own = curves[(curves["split"] == split) & (curves["iteration"] == curves["iteration"].max())]
+    return own.set_index("run_id")["error"]
+
+
+def same(one: pd.Series, other: pd.Series) -> None:
+    pd.testing.assert_series_equal(
+        one.sort_index().astype(float), other.sort_index().astype(float), check_names=False, check_index_type=False
+    )
+
+
+def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences: Frames, drawn: Drawn) -> None:
+    data = drawn("degradation").data
+    curves = absences[0][absences[0]["split"] != "train"]
+    keys = ["network", "depth", "split", "iteration"]
+    same(
+        data[data["kind"] == "seed"].set_index(["run_id", *keys])["error"], curves.set_index(["run_id", *keys])["error"]
+    )
+    done = curves[curves["state"] == "done"]
+    means = data[data["kind"] == "mean"].set_index(keys)
+    same(means["error"], done.groupby(keys)["error"].mean())
+    assert means["n"].groupby(["network", "depth"]).first().to_dict() == {
+        ("plain", 20): 5, ("plain", 56): 4, ("residual", 20): 4, ("residual", 56): 4,
+    }  # fmt: skip
+
+
+def test_degradation_marks_the_drops_of_the_rate(drawn: Drawn) -> None:
+    data = drawn("degradation").data
+    for _, drops in data[data["kind"] == "lr_drop"].groupby("network"):
+        assert np.allclose(drops["iteration"], [32_000, 48_000], rtol=0.01)
+
+
+def test_lines_are_those_of_the_data(drawn: Drawn) -> None:
+    """The one test that looks at the drawn lines: for one figure, since all use the same code."""
+    figure, data, _ = drawn("degradation")
+    for axes, network in zip(figure.axes, ("plain", "residual"), strict=True):
+        curves = data[(data["network"] == network) & data["kind"].isin(["seed", "mean"])]
+        groups = [group for _, group in curves.groupby(["depth", "split", "kind", "run_id"], dropna=False)]
+        wanted = {tuple(map(tuple, group[["iteration", "error"]].to_numpy() / [10_000, 1])) for group in groups}
+        lines = [line for line in axes.lines if line.get_gid() not in ("lr_drop", "diverged")]
+        assert {tuple(map(tuple, line.get_xydata())) for line in lines} == wanted
+
+
+def test_absent_runs_are_named(drawn: Drawn) -> None:
+    for name in ("degradation", "depth_error"):
+        for words in (
+            notes(drawn(name)),
+            drawn(name).caption.replace("Diverged", "diverged").replace("Missing", "missing"),
+        ):
+            assert "diverged (×): plain-56 seed 3 at iteration 9,700" in words
+            assert "missing: residual-56 seed 4" in words
+    assert "running: residual-20 seed 1 at iteration 30,000" in notes(drawn("degradation"))
+    assert "17 of 20 runs done" in drawn("degradation").caption
+
+
+def test_of_many_seeds_the_range_and_the_middle_half_are_drawn(make: Callable[..., Frames]) -> None:
+    curves, runs = make(depths=(20,), networks=("plain",), seeds=52, evaluations=4)
+    data = plot("degradation", curves, runs).data
+    assert "seed" not in set(data["kind"])
+    values = curves[curves["split"] == "test"].groupby("iteration")["error"]
+    for kind, share in (("least", 0), ("quarter", 0.25), ("three_quarters", 0.75), ("most", 1)):
+        band = data[(data["kind"] == kind) & (data["split"] == "test")].set_index("iteration")["error"]
+        same(band, values.quantile(share))
+
+
+@pytest.mark.slow
+def test_options_of_degradation(small: Frames) -> None:
+    running = plot("degradation", *small, training="train")
+    assert set(running.data["split"].dropna()) == {"train", "test"}
+    clipped = plot("degradation", *small, ymax=2)
+    assert clipped.figure.axes[0].get_ylim() == (0, 2) and "above 2 %" in clipped.caption
+
+
+@pytest.mark.slow
+def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]) -> None:
+    first = make(seeds=1, iterations=400)
+    other = make(seeds=1, iterations=400, dataset="cifar10-jpeg", train_subset=5000, precision="tf32")
+    assert len(plot("degradation", *together([first, other])).figure.axes) == 4
+    assert "cifar10-jpeg" in notes(plot("degradation", *other)) and "5,000 training images · tf32" in notes(
+        plot("degradation", *other)
+    )
+    option = make(seeds=1, iterations=400, networks=("residual",), shortcut="B")
+    labels = set(plot("degradation", *together([first, option])).data["label"].dropna())
+    assert {"20 A", "20 B", "56 A", "56 B"} <= labels
+
+
+@pytest.mark.slow
+def test_a_changed_recipe_is_said_to_be_changed(small: Frames) -> None:
+    curves, runs = small
+    assert "changed" not in plot("degradation", curves, runs).caption.partition("Not as")[0]
+    changed = plot("degradation", curves, runs.assign(recipe_changes="iterations, batch_size"))
+    assert "(changed: iterations, batch_size)" in changed.caption
+
+
+def test_depth_error_has_final_values_means_and_intervals(absences: Frames, drawn: Drawn) -> None:
+    curves, runs = absences
+    data = drawn("depth_error").data
+    done = runs.loc[runs["state"] == "done", "run_id"]
+    for split in ("train_clean", "test"):
+        own = data[data["split"] == split]
+        last = final(curves, split).loc[done]
+        same(own[own["kind"] == "seed"].set_index("run_id")["error"], last)
+        fields = runs.set_index("run_id").loc[done, ["network", "depth"]]
+        means = own[own["kind"] == "mean"].set_index(["network", "depth"])
+        same(means["error"], last.groupby([fields["network"], fields["depth"]]).mean())
+        assert (means["low"] < means["error"]).all() and (means["error"] < means["high"]).all()
+    assert "BCa bootstrap 95 % intervals from 4 seeds on (10,000 resamples, seed 0)" in notes(drawn("depth_error"))
+
+
+def test_few_seeds_have_no_interval(small: Frames) -> None:
+    drawn = plot("depth_error", *small)
+    assert drawn.data[["low", "high"]].isna().all(axis=None) and "bootstrap" not in notes(drawn)
+
+
+def test_families_are_lines_of_their_own(make: Callable[..., Frames]) -> None:
+    data = plot("depth_error", *make(depths=(18, 20, 34, 56), networks=("plain",), seeds=1, iterations=400)).data
+    depths = data.groupby("line")["depth"].unique().map(sorted).to_dict()
+    assert depths == {"plain (CIFAR family)": [20, 56], "plain (ImageNet family)": [18, 34]}
+
+
+@pytest.fixture(scope="module")
+def fig6() -> Plot:
+    """The networks of figure 6, one seed, and one of 1202 layers."""
+    usual = study_of(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
+    deepest = study_of(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
+    return plot("fig6", *together([usual, deepest]))
+
+
+def study_of(**fields: object) -> Frames:
+    from .conftest import study as frames_of
+
+    return frames_of(**fields)  # type: ignore[arg-type]
+
+
+def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
+    data = fig6.data
+    depths = data[data["kind"] == "seed"].groupby("panel")["depth"].unique().map(sorted).to_dict()
+    assert depths == {"plain": [20, 32, 44, 56, 110], "ResNet": [20, 32, 44, 56, 110], "ResNet, 110+": [110, 1202]}
+    theirs = {kind: group.groupby("panel")["error"].apply(sorted).to_dict() for kind, group in data.groupby("kind")}
+    assert theirs["digitised"] == {"plain": [9.6, 10.1, 11.3, 13.2]}
+    assert theirs["reported"] == {"ResNet": [6.61, 6.97, 7.17, 7.51, 8.75], "ResNet, 110+": [6.61, 7.93]}
+    assert all(axes.get_ylim() == (0, 20) for axes in fig6.figure.axes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"dataset": "cifar10-jpeg"}, {"recipe_changes": "iterations"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], make: Callable[..., Frames]) -> None:
+    drawn = plot("fig6", *make(seeds=1, evaluations=4, **fields))
+    assert not set(drawn.data["kind"]) & {"reported", "digitised", "digitised range"}
+    assert "Not as in He et al. 2015" in drawn.caption and next(iter(fields.values())) in drawn.caption
+
+
+def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frames]) -> None:
+    usual, other = make(seeds=1, evaluations=4), make(seeds=1, evaluations=4, networks=("residual",), shortcut="B")
+    drawn = plot("fig6", *together([usual, other]))
+    assert "left out: residual-20 B, residual-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
+        other[1]["run_id"]
+    )
+
+
+@pytest.mark.slow
+def test_fig1_and_fig4_choose_their_networks(make: Callable[..., Frames]) -> None:
+    lines = plot("fig1", *make(depths=(8, 32, 110), seeds=1, evaluations=4)).data.dropna(subset="depth")
+    assert set(lines["network"]) == {"plain"} and set(lines["depth"]) == {8, 110}
+    assert lines.groupby("panel")["split"].unique().map(list).to_dict() == {
+        "training error": ["train_clean"], "test error": ["test"],
+    }  # fmt: skip
+    wide = {"depths": (18, 34, 20), "seeds": 1, "evaluations": 4, "dataset": "imagenet", "recipe": "he2015_imagenet"}
+    drawn = plot("fig4", *make(**wide))
+    assert set(drawn.data["depth"].dropna()) == {18, 34} and "centre crops" in drawn.caption
+
+
+def test_shortcuts_are_compared_with_the_usual_network(drawn: Drawn) -> None:
+    data = drawn("shortcuts").data
+    assert list(data["panel"].unique()) == ["1×1 conv", "scaled", "exclusive gate, bias 0", "exclusive gate, bias -6"]
+    theirs = data[data["kind"] == "reported"].set_index(["panel", "role"])["error"]
+    assert set(theirs.xs("usual", level="role")) == {6.61}
+    assert theirs.xs("variant", level="role").to_dict() == {
+        "1×1 conv": 12.22, "exclusive gate, bias -6": 8.70, "exclusive gate, bias 0": math.inf, "scaled": 12.35,
+    }  # fmt: skip
+    curves = variants.shortcuts()[0]
+    seeds = data[(data["kind"] == "seed") & (data["split"] == "test") & (data["role"] == "variant")]
+    wanted = curves[(curves["split"] == "test") & curves["run_id"].isin(seeds["run_id"])]
+    same(seeds.set_index(["run_id", "iteration"])["error"], wanted.set_index(["run_id", "iteration"])["error"])
+    assert "Diverged (×): residual-110 scaled seed 1 at iteration 9,700." in drawn("shortcuts").caption
+
+
+def test_orders_are_compared_at_one_depth(drawn: Drawn) -> None:
+    after, pre = "110: BN after addition (basic)", "110: full pre-activation (basic)"
+    deep = "164: full pre-activation (bottleneck)"
+    assert list(drawn("orders").data["panel"].unique()) == [after, pre, deep]
+    assert list(drawn("preactivation").data["panel"].unique()) == [pre, deep]
+    assert "Left out: residual-110 bn_after_add." in drawn("preactivation").caption
+
+
+def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: Drawn) -> None:
+    data = drawn("verdict").data
+    means = data[data["kind"] == "mean"]
+    table = study.verdict(*absences).table()
+    train = table[table["measure"] == "train"].drop_duplicates("contrast").set_index("contrast")
+    mine = means.drop_duplicates("contrast").set_index("contrast")
+    for name in ("plain-56 − plain-20", "residual-56 − residual-20", "plain-56 − residual-56"):
+        for here, there in (("difference", "mean"), ("n", "n"), ("p", "p"), ("low", "low"), ("high", "high")):
+            np.testing.assert_equal(float(mine.loc[name, here]), float(train.loc[name, there]))
+    assert means["answer"].tolist() == ["rises with depth", *["cannot tell"] * 5]
+    assert means["question"].iloc[2] == "relief by the shortcut, 20 to 56 layers"
+    assert "unpaired: seed 1: residual-20 is still running; seed 4: residual-56 is missing" in notes(drawn("verdict"))
+
+
+def test_established_differences_say_so() -> None:
+    data = plot("verdict", *sweep(degrades, depths=(20, 56, 110))).data
+    answers = data[data["kind"] == "mean"].set_index("question")["answer"]
+    assert answers["plain-110 − plain-20, training error"] == "rises with depth"
+    assert answers["residual-110 − residual-20, training error"] == "falls with depth"
+    assert answers["relief by the shortcut, 20 to 110 layers"] == "depth costs less"
+
+
+def test_one_seed_has_no_interval_and_no_p(make: Callable[..., Frames]) -> None:
+    means = plot("verdict", *make(seeds=1, iterations=400, evaluations=4)).data.query("kind == 'mean'")
+    assert means[["low", "high", "p"]].isna().all(axis=None) and set(means["n"]) == {1}
+
+
+def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Callable[[str], Frames]) -> None:
+    curves, runs = fed("sensitivity")
+    data = drawn("sensitivity").data
+    seeds = data[data["kind"] == "seed"]
+    done = runs.loc[runs["state"] == "done", "run_id"]
+    same(seeds.set_index("run_id")["error"], final(curves, "train_clean").loc[done])
+    keys = ["row", "column", "setting"]
+    means = data[data["kind"] == "mean"].set_index(keys)
+    same(means["error"].dropna(), seeds.groupby(keys)["error"].mean())
+    assert means.loc[("warm-up: none", "initialisation: he_fan_out", "0.1"), "n"] == 1
+    assert "60 of 63 runs done" in drawn("sensitivity").caption
+    assert "missing: plain-110 (learning rate 0.01, initialisation glorot, warm-up none) seed 2" in notes(
+        drawn("sensitivity")
+    )
+
+
+@pytest.mark.slow
+def test_a_field_that_follows_from_another_is_no_axis() -> None:
+    parts = [
+        cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
+        for rate, decay in ((0.1, 1e-4), (0.03, 5e-4))
+    ]
+    drawn = plot("sensitivity", *together(parts))
+    assert len(drawn.figure.axes) == 1 and drawn.figure.axes[0].get_xlabel() == "learning rate"
+    assert "weight decay 0.0005 (learning rate 0.03) and 0.0001 (learning rate 0.1)" in notes(drawn)
+
+
+@pytest.mark.slow
+def test_diverged_runs_leave_the_means(make: Callable[..., Frames]) -> None:
+    frames = make(seeds=2, evaluations=4)
+    for seed in range(2):
+        frames = cut(frames, run_id(frames[1], "plain", 56, seed), "diverged", 30_000)
+    data = plot("degradation", *frames).data
+    deep = data[(data["network"] == "plain") & (data["depth"] == 56)]
+    assert set(deep["kind"]) == {"seed"} and set(deep["state"]) == {"diverged"}

@@ -1,0 +1,221 @@
+"""Figures of probes: the numbers they show, which runs and iterations, and what they say of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.plotting import plot
+from study.plotting.base.canvas import Plot
+
+from .bends import spectra
+from .conftest import Frames, run_id
+from .probed import layer, probed
+from .settings import together
+
+Drawn = Callable[[str], Plot]
+PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
+POINT = ["network", "depth", "place"]
+
+
+def notes(plot: Plot) -> str:
+    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
+
+
+def same(one: pd.Series, other: pd.Series) -> None:
+    pd.testing.assert_series_equal(one.sort_index(), other.sort_index(), check_names=False, check_index_type=False)
+
+
+@pytest.fixture(scope="module")
+def small() -> Frames:
+    """Plain and residual 8 and 20, two seeds, measured at the start and at the end."""
+    return probed(depths=(8, 20), seeds=2, iterations=(0, 100))
+
+
+def values(frame: pd.DataFrame, measure: str, iteration: int = 100) -> pd.DataFrame:
+    return frame[(frame["measure"] == measure) & (frame["iteration"] == iteration)]
+
+
+def test_responses_in_layer_order_and_sorted(small: Frames) -> None:
+    data = plot("responses", *small).data
+    end = values(small[0], "std")
+    for order in ("layer", "sorted"):
+        own = data[data["order"] == order]
+        seeds = own[own["kind"] == "seed"]
+        if order == "layer":
+            same(seeds.set_index(["run_id", "place"])["value"], end.set_index(["run_id", "place"])["value"])
+        for _, run in seeds.groupby("run_id"):
+            if order == "sorted":
+                assert run["value"].is_monotonic_decreasing
+        same(own[own["kind"] == "mean"].set_index(POINT)["value"], seeds.groupby(POINT)["value"].mean())
+
+
+@pytest.mark.parametrize("measure", ["norm", "relative"])
+def test_gradients_are_geometric_means(measure: str, small: Frames) -> None:
+    data = plot("gradients", *small, measure=measure).data
+    own = small[0][(small[0]["probe"] == "gradients") & (small[0]["measure"] == measure)]
+    cells = data[data["kind"] == "cell"].set_index([*POINT, "iteration"])["value"]
+    same(cells, np.exp(np.log(own["value"]).groupby([own[key] for key in (*POINT, "iteration")]).mean()))
+
+
+def test_gradients_have_the_ratio_of_first_and_last_convolution() -> None:
+    frame, runs = probed(depths=(8,), networks=("residual",), seeds=1, iterations=(0, 100))
+    last = frame["layer"] == layer(7, 8)
+    shortcut = frame.assign(layer=frame["layer"].mask(last, "stages.2.0.shortcut.0"))  # never the last convolution
+    norms = values(frame, "norm", 0).set_index("place")["value"]
+    for measured, place in ((frame, 7), (shortcut, 6)):
+        data = plot("gradients", measured, runs).data
+        ratio = data[(data["kind"] == "seed") & (data["iteration"] == 0)]["value"].item()
+        assert ratio == pytest.approx(norms[1] / norms[place])
+
+
+@pytest.mark.parametrize("measure", ["ratio", "change"])
+def test_identity_ness_by_block_and_over_training(measure: str, small: Frames) -> None:
+    data = plot("identity_ness", *small, measure=measure).data
+    rows = small[0][(small[0]["probe"] == "identity") & (small[0]["measure"] == measure)]
+    seeds = data[data["kind"] == "seed"]
+    blocks = seeds[seeds["panel"] == "block"].set_index(["run_id", "place"])["value"]
+    same(blocks, rows[rows["iteration"] == 100].set_index(["run_id", "place"])["value"])
+    over = seeds[seeds["panel"] == "training"].set_index(["run_id", "iteration"])["value"]
+    same(over, rows.groupby(["run_id", "iteration"])["value"].mean())
+
+
+def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) -> None:
+    drawn = plot("effective_depth", *small)
+    data = drawn.data
+    whole = values(small[0], "error").set_index("run_id")["value"]
+    deleted = values(small[0], "deleted_error").set_index(["run_id", "place"])["value"]
+    seeds = data[data["kind"] == "seed"]
+    same(
+        seeds[seeds["panel"] == "deleted"].set_index(["run_id", "place"])["value"],
+        deleted - whole.reindex(deleted.index, level="run_id"),
+    )
+    shares = values(small[0], "path_share").set_index(["run_id", "place"])["value"]
+    same(seeds[seeds["panel"] == "paths"].set_index(["run_id", "place"])["value"], shares)
+    depths = values(small[0], "effective_depth")
+    for depth, mean in depths.groupby("depth")["value"].mean().items():
+        assert f"depth {depth}: {mean:.1f}" in [text.get_text() for axes in drawn.figure.axes for text in axes.texts]
+    plain = data[(data["panel"] == "whole") & (data["kind"] == "mean") & (data["network"] == "plain")]
+    assert f"plain-20 {plain.set_index('depth')['value'][20]:.1f}" in notes(drawn)
+
+
+def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
+    drawn: Drawn, fed: Callable[[str], Frames]
+) -> None:
+    frame, runs = fed("spectrum")
+    data = drawn("spectrum").data
+    assert set(data["iteration"]) == {64_000}
+    last = frame[frame["iteration"] == 64_000]
+    for kind in ("largest", "smallest"):
+        wanted, found = last[last["measure"] == kind]["value"], data[data["kind"] == kind]["eigenvalue"]
+        np.testing.assert_array_equal(np.sort(wanted), np.sort(found))
+    curves = data[data["density"].notna()]
+    for _, curve in curves.groupby(["kind", "network", "label", "run_id"], dropna=False):
+        assert np.trapezoid(curve["density"], curve["eigenvalue"]) == pytest.approx(1, abs=2e-3)
+    keys = ["network", "label", "eigenvalue"]
+    seeds = curves[curves["kind"] == "seed"]
+    same(curves[curves["kind"] == "mean"].set_index(keys)["density"], seeds.groupby(keys)["density"].mean())
+    assert set(seeds["run_id"]) == set(runs["run_id"])
+
+
+@pytest.mark.slow
+def test_options_of_the_spectrum(fed: Callable[[str], Frames]) -> None:
+    frames = fed("spectrum")
+    assert set(plot("spectrum", *frames, iteration=0).data["iteration"]) == {0}
+    near = plot("spectrum", *frames, reach=40.0)
+    assert near.data["eigenvalue"].abs().max() <= 40
+    far = frames[0][(frames[0]["iteration"] == 64_000) & frames[0]["measure"].isin(["largest", "smallest"])]
+    far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56)]
+    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
+
+
+@pytest.mark.slow
+def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> None:
+    frame, runs = fed("spectrum")
+    late, lost = run_id(runs, "plain", 56, 1), run_id(runs, "plain", 56, 2)
+    frame = frame[(frame["run_id"] != late) | (frame["iteration"] == 0)]
+    drawn = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs)
+    assert "not measured at this iteration: plain-56 seed 1" in notes(drawn)
+    assert "no finite density: plain-56 seed 2" in notes(drawn)
+    assert not {late, lost} & set(drawn.data["run_id"])
+
+
+@pytest.mark.parametrize("name", PROBE)
+def test_every_figure_names_the_runs_that_it_lacks(name: str, drawn: Drawn) -> None:
+    for note in (
+        "diverged (×): plain-56 seed 3 at iteration 20,000", "running: residual-20 seed 1 at iteration 40,000",
+        "missing: residual-56 seed 2", "not measured: plain-20 seed 0",
+    ):  # fmt: skip
+        assert note in notes(drawn("fig7" if name == "responses" else name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROBE)
+def test_values_that_are_not_finite_are_named(name: str, small: Frames) -> None:
+    frame, runs = small
+    odd = (frame["run_id"] == runs["run_id"].iloc[0]) & (frame["place"] == 1)
+    lost = frame["value"].mask(odd, np.where(frame["iteration"] == 0, np.nan, np.inf))
+    assert "not finite: plain-8 seed 0 (" in notes(plot(name, frame.assign(value=lost), runs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["responses", "gradients"])
+def test_degenerate_values_draw(name: str, small: Frames) -> None:
+    for value in (np.nan, 0.0, 1e-30):
+        assert plot(name, small[0].assign(value=value), small[1]).figure.axes
+
+
+def test_the_end_is_each_runs_last_iteration(small: Frames) -> None:
+    longer = probed(depths=(20,), networks=("plain",), seeds=1, iterations=(0, 300), dataset="digits")
+    data = plot("responses", *together([small, longer])).data
+    wanted = {"cifar10": values(small[0], "std"), "digits": values(longer[0], "std", 300)}
+    shown = data[(data["kind"] == "seed") & (data["order"] == "layer")]["value"]
+    assert sorted(shown) == sorted(pd.concat(wanted.values())["value"])
+
+
+def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Frames) -> None:
+    frame, runs = small
+    early = runs["run_id"].iloc[0]
+    drawn = plot("responses", frame[(frame["run_id"] != early) | (frame["iteration"] == 0)], runs)
+    assert early not in set(drawn.data["run_id"])
+    assert "not measured at the last iteration: plain-8 seed 0" in notes(drawn)
+
+
+def test_at_a_given_iteration_runs_count_whatever_their_state(probes: Frames) -> None:
+    early = plot("responses", *probes, iteration=16_000)
+    assert {"diverged", "running", "done"} == set(early.data["state"].dropna())
+    late = plot("responses", *probes, iteration=48_000)
+    assert "not measured at iteration 48,000: residual-20 seed 1; plain-56 seed 3" in notes(late)
+
+
+def test_lost_runs_are_shown_and_not_averaged(drawn: Drawn) -> None:
+    data = drawn("gradients").data
+    assert data[(data["state"] == "diverged") & (data["kind"] == "seed")]["iteration"].max() == 16_000
+    mean = data[(data["kind"] == "mean") & (data["network"] == "plain") & (data["depth"] == 56)]
+    assert set(mean["n"]) == {3}
+
+
+@pytest.mark.slow
+def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
+    frame, runs = probes
+    first = (frame["network"] == "plain") & (frame["place"] == 1)
+    zeros = plot("responses", frame.assign(value=frame["value"].mask(first, 0.0)), runs, scale="log")
+    assert "values not above 0" in zeros.caption.lower()
+    faint = plot("gradients", frame.assign(value=frame["value"].mask(first, 1e-30)), runs)
+    assert "down to 1e-30" in faint.caption
+
+
+@pytest.mark.slow
+def test_a_protocol_that_is_not_the_papers_is_said(small: Frames) -> None:
+    other = probed(depths=(8,), seeds=1, iterations=(0, 100), dataset="digits")
+    assert "data set digits, not cifar10" in plot("responses", *other).caption
+    assert len(plot("responses", *together([small, other])).figure.axes) == 4
+
+
+@pytest.mark.slow
+def test_variants_of_a_network_have_their_own_names() -> None:
+    a, b = (spectra(seeds=1, networks=("residual",), depths=(20,), shortcut=option) for option in "AB")
+    assert {"20 A", "20 B"} <= set(plot("spectrum", *together([a, b])).data["label"])
