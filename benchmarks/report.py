@@ -14,15 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from study.reporting.album import Album
+from study.reporting.album import pictures
 from study.reporting.page import page
+from tests.plotting.conftest import study
 from tests.plotting.planes import four
 from tests.reporting.chromium import Browser, started
-from tests.reporting.sweeps import found, many
+from tests.reporting.sweeps import found
 
 OPENINGS = 5
-DRAWN = "return document.querySelectorAll('#curve-panels path.line').length && performance.now()"
-READY = "return document.getElementById('surface-panels').dataset.ready == 'yes'"
+DRAWN = "return document.getElementById('main').dataset.ready && performance.now()"
+READY = "return document.getElementById('main').dataset.ready == 'surfaces'"
 SHOW = "document.getElementById('surface-panels').scrollIntoView({ block: 'center', behavior: 'instant' })"
 
 
@@ -30,12 +31,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     count = parser.parse_args().runs
-    curves, runs = many(count).read("curves")
+    curves, runs = study(depths=(20, 32, 44, 56, 110), seeds=count // 10)
     evidence = found(curves, runs, four(shape=(51, 51)))
     began = time.perf_counter()
-    pictures = Album().pictures(evidence)
+    drawings = pictures(evidence)
     drawn = time.perf_counter()
-    text = page(evidence, pictures)
+    text = page(evidence, drawings)
     print(f"{len(runs)} runs, {len(curves):,} points of curves, 4 surfaces of 51 x 51")
     print(f"figures drawn          {drawn - began:6.2f} s")
     print(f"page made              {time.perf_counter() - drawn:6.2f} s, {len(text) / 1e6:.1f} MB")

@@ -1,8 +1,4 @@
-"""A sweep as one HTML page that opens from disk: verdict, curves, surfaces, figures, tables, and every run's spec.
-
-`page.py` is a pure function from frames and pictures to text. The page asks the network for nothing: its scripts are its
-own, named by their hashes in its content security policy, and what it says of runs is text wherever it goes.
-"""
+"""A sweep as one HTML page that opens from disk: verdict, curves, surfaces, figures, tables, and every run's spec."""
 
 from __future__ import annotations
 
@@ -10,19 +6,19 @@ from pathlib import Path
 
 
 def report(sweep: str | Path, out: str | Path | None = None) -> Path:
-    """Write the report of a sweep, and say where.
+    """Write the report of a sweep, and return its path.
 
     Parameters
     ----------
     sweep
         A sweep's results folder, such as `results/quickstart`.
     out
-        The file; by default `figures/<sweep>/report.html`. A write is atomic, and equal input gives equal bytes.
+        The file; by default `figures/<sweep>/report.html`. The write is atomic, and equal input gives equal bytes.
 
     Raises
     ------
     StudyError
-        There is no such sweep, its files are damaged, or it has surfaces and plotly is not installed.
+        There is no such sweep, or its files are damaged.
     """
     from study.reporting.write import place, write
     from study.store.layout import SweepFiles

@@ -12,10 +12,12 @@ from study.reporting.evidence import Evidence
 
 LARGE = 300_000
 """Bytes of an SVG beyond which a PNG may be smaller."""
+MOST_RUNS = 1_000
+"""Beyond it figures of curves are left to `study figure`: each takes seconds, and shows single runs no more."""
 
 
 class Picture(NamedTuple):
-    """A figure: `image` of type `kind` (a MIME type), its caption, and the CSV of exactly what it shows."""
+    """A figure: `image` of type `kind` (a MIME type), its caption, and the CSV of what it shows."""
 
     name: str
     summary: str
@@ -26,18 +28,24 @@ class Picture(NamedTuple):
 
 
 class Undrawn(NamedTuple):
-    """A figure that the data can't feed, and why."""
+    """A figure that is not drawn, and why."""
 
     name: str
     why: str
 
 
-def pictures(found: Evidence, say: Callable[[str], object] = lambda text: None) -> list[Picture | Undrawn]:
-    """Every registered figure, one that has two names under the first. `say` is told what is being drawn."""
+def pictures(
+    found: Evidence, say: Callable[[str], object] = lambda text: None, most_runs: int = MOST_RUNS
+) -> list[Picture | Undrawn]:
+    """Draw every registered figure; one with two names under the first. `say` is told what is being drawn."""
     names = {entry.target: name for name, entry in reversed(FIGURES.items())}
     ordered = [name for name, entry in FIGURES.items() if names[entry.target] == name]
-    drawn = []
+    drawn: list[Picture | Undrawn] = []
     for number, name in enumerate(ordered, 1):
+        if FIGURES[name].needs == "curves" and len(found.runs) > most_runs:
+            why = f"too many runs for this page; `study figure {name} SWEEP` draws it"
+            drawn.append(Undrawn(name, why))
+            continue
         say(f"drawing figure {number} of {len(ordered)}: {name}")
         drawn.append(_draw(name, found))
     return drawn

@@ -1,9 +1,8 @@
-"""The curves of a sweep as plain data for the page: every run, every split, thinned only where there are too many points."""
+"""The curves of a sweep as plain data for the page, which plotly draws."""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,95 +13,98 @@ from study.plotting.base.frames import in_order, tidy
 from study.plotting.base.style import SPLIT_NAMES, SPLITS, depth_colour
 
 MOST_POINTS = 60_000
-"""Of all curves together: beyond it each keeps as many as it is due, evenly, its last among them."""
+"""Of all curves together. Beyond it every curve is thinned evenly, and keeps its last point."""
+MOST_CURVES = 2_000
+"""Beyond it single seeds are left out where there is a mean over seeds, and then the last of the curves."""
 DIGITS = 5
-WHERE = ("condition", "network", "label", "seed", "split")
-"""What a curve is found by."""
+MEAN = "mean"
+GROUP = ["condition", "network", "label", "split"]
 
 
-def payload(curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_POINTS) -> dict[str, Any]:
-    """What `curves.js` draws.
+def payload(
+    curves: pd.DataFrame, runs: pd.DataFrame | None, most: int = MOST_POINTS, most_curves: int = MOST_CURVES
+) -> dict[str, Any]:
+    """What `plots.js` draws.
 
-    Returns
-    -------
-    `conditions`, `networks`, `labels` (a depth, what else tells its network apart, its colours), `seeds` and `splits` are
-    what can be switched; each of `curves` names its places in them, its iterations (a place in `grids`), and has `error`
-    in percent and, where it is there, `loss` in nats; None for what is no finite number. `notes` are sentences: which
-    runs have no final value, and what was thinned.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or no curve at all.
+    `conditions`, `networks`, `labels` (a depth, what else tells its network apart, and a colour), `seeds` (with `MEAN`) and
+    `splits` can be selected. Each of `curves` has its places in them, its iterations (a place in `grids`), and
+    `error` in percent and `loss` in nats; null if not finite. `notes` name absent runs, and what is left out.
     """
     evidence = tidy(curves, runs)
-    wanted = ["run_id", *WHERE, "state", "iteration", "error", "loss"]
-    lines = evidence.curves[[name for name in wanted if name in evidence.curves]]
-    networks = in_order(evidence.runs["network"])
-    conditions = list(dict.fromkeys(evidence.runs["condition"]))
-    labels = list(dict.fromkeys(evidence.runs.sort_values(["depth", "label"])["label"]))
-    depths = dict(zip(evidence.runs["label"], evidence.runs["depth"], strict=True))
-    seeds = sorted(set(evidence.runs["seed"]))
-    splits = [name for name in SPLITS if name in set(lines["split"].unique())]
-    known = (conditions, networks, labels, seeds, splits)
-    step = -(-len(lines) // most)
+    rows, notes = _limited(_with_means(evidence.curves), most_curves)
+    notes = [*evidence.notes, *notes]
+    step = -(-len(rows) // most)
+    if step > 1:
+        notes.append(f"of {len(rows):,} points, one in {step} is drawn here, and the last of each curve")
+    labels = evidence.runs.sort_values(["depth", "label"]).drop_duplicates("label")[["label", "depth"]]
+    known: dict[str, list[Any]] = {
+        "condition": list(dict.fromkeys(evidence.runs["condition"])),
+        "network": in_order(evidence.runs["network"]),
+        "label": list(labels["label"]),
+        "seed": sorted(set(rows["seed"]) - {MEAN}, key=int) + [MEAN] * (MEAN in set(rows["seed"])),
+        "split": [name for name in SPLITS if name in set(rows["split"])],
+    }
     grids: dict[tuple[int, ...], int] = {}
     found = []
-    for _, line in lines.groupby(["run_id", "split"], sort=True):
-        first = line.iloc[0]
-        if first["split"] not in splits:
-            continue
-        kept = line.iloc[_thinned(len(line), step)]
+    for keys, line in rows.groupby([*GROUP, "seed", "run_id"], sort=False):
+        kept = line.iloc[sorted({*range(0, len(line), step), len(line) - 1})] if step > 1 else line
+        places = {name: known[name].index(key) for name, key in zip([*GROUP, "seed"], keys, strict=False)}
         grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
-        places = {name: there.index(first[name]) for name, there in zip(WHERE, known, strict=True)}
         values = {name: rounded(kept[name]) for name in ("error", "loss") if name in kept}
-        found.append({**places, "state": str(first["state"]), "grid": grid, **values})
-    notes = list(evidence.notes)
-    if step > 1:
-        notes.append(
-            f"of the {len(lines):,} points of all curves, every {_nth(step)} is drawn here, and the last of each"
-        )
+        found.append({**places, "grid": grid, "diverged": bool(line["state"].iloc[0] == "diverged"), **values})
     return {
-        "conditions": conditions,
-        "networks": networks,
-        "labels": [_coloured(label, depths[label], _place(label, labels, depths)) for label in labels],
-        "seeds": [int(seed) for seed in seeds],
-        "splits": [{"name": name, "title": SPLIT_NAMES[name]} for name in splits],
+        "conditions": known["condition"],
+        "networks": known["network"],
+        "labels": [
+            {"text": text, "colour": colour} for text, colour in zip(labels["label"], _colours(labels), strict=True)
+        ],
+        "seeds": known["seed"],
+        "splits": [{"name": name, "title": SPLIT_NAMES[name]} for name in known["split"]],
         "grids": [list(grid) for grid in grids],
         "curves": found,
         "notes": notes,
     }
 
 
+def _with_means(lines: pd.DataFrame) -> pd.DataFrame:
+    """The curves with `seed` as text, and the means over finished seeds at the iterations that all of them have."""
+    values = [name for name in ("error", "loss") if name in lines]
+    singles = lines[["run_id", *GROUP, "seed", "state", "iteration", *values]]
+    singles = singles[singles["split"].isin(SPLITS)].assign(seed=singles["seed"].map(str))
+    done = singles[singles["state"] == "done"].astype(dict.fromkeys(values, float))
+    grouped = done.groupby([*GROUP, "iteration"], sort=False)[values]
+    counts = grouped.size()
+    whole = counts == counts.groupby(level=GROUP).transform("max")
+    means = grouped.mean()[whole & (counts > 1)].reset_index()
+    return pd.concat([singles, means.assign(seed=MEAN, run_id=MEAN, state="done")], ignore_index=True)
+
+
+def _limited(rows: pd.DataFrame, most: int) -> tuple[pd.DataFrame, list[str]]:
+    """At most so many curves, and notes on those that are left out."""
+    keys = rows[["run_id", *GROUP]].drop_duplicates()
+    if len(keys) <= most:
+        return rows, []
+    named = pd.MultiIndex.from_frame(rows[GROUP])
+    averaged = named.isin(pd.MultiIndex.from_frame(keys.loc[keys["run_id"] == MEAN, GROUP]))
+    rows = rows[(rows["run_id"] == MEAN) | ~averaged]
+    number = rows.groupby(["run_id", *GROUP], sort=False).ngroup()
+    notes = [f"of {len(keys):,} curves, single seeds are left out here where there is a mean over seeds"]
+    if (more := int(number.max()) + 1 - most) > 0:
+        notes.append(f"{more:,} further curves are left out here; `study figure` draws all")
+    return rows[number < most], notes
+
+
 def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float | None]:
-    """Numbers of so many digits; None for what JSON has no word for."""
+    """Numbers of so many digits; None for NaN and infinity, which JSON lacks."""
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float)]
 
 
-def _thinned(count: int, step: int) -> list[int]:
-    """Every so many, from the first, and the last."""
-    return sorted({*range(0, count, step), count - 1})
-
-
-def _nth(step: int) -> str:
-    ending = "th" if 10 < step % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(step % 10, "th")
-    return f"{step}{ending}"
-
-
-def _place(label: str, labels: Sequence[str], depths: dict[str, int]) -> tuple[int, int]:
-    """Which of the labels of its depth it is, and of how many."""
-    same = [other for other in labels if depths[other] == depths[label]]
-    return same.index(label), len(same)
-
-
-def _coloured(label: str, depth: int, place: tuple[int, int]) -> dict[str, str]:
-    """The figures' colour of the depth, turned through the hues where several networks share it; and one for a dark page.
-
-    On white, colours darken with depth; on a dark page lightness is turned over, so that deep networks still stand out most.
-    """
-    number, many = place
-    hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(depth)))
-    hue, full = (hue + number / many) % 1, full if many == 1 else max(full, 0.55)
-    pale = min(max(1 - light, 0.5), 0.86)
-    bright = to_hex(colorsys.hls_to_rgb(hue, light if many == 1 else min(max(light, 0.32), 0.5), full))
-    return {"text": label, "colour": bright, "dark": to_hex(colorsys.hls_to_rgb(hue, pale, full))}
+def _colours(labels: pd.DataFrame) -> list[str]:
+    """The figures' colour of each depth; where several networks share a depth, turned through the hues."""
+    found = []
+    for depth, same in labels.groupby("depth", sort=False):
+        hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(int(depth))))
+        many = len(same)
+        light, full = (light, full) if many == 1 else (min(max(light, 0.32), 0.5), max(full, 0.55))
+        found += [to_hex(colorsys.hls_to_rgb((hue + n / many) % 1, light, full)) for n in range(many)]
+    return found

@@ -17,7 +17,7 @@ Frames = tuple[pd.DataFrame, pd.DataFrame | None]
 
 @dataclass(frozen=True)
 class Evidence:
-    """`read` takes what a figure needs (`curves`, `surfaces`, ...) and gives its frame, and the runs."""
+    """`read` takes what a figure needs (`curves`, `surfaces`, ...) and returns its frame, and the runs."""
 
     name: str
     description: str
@@ -25,21 +25,15 @@ class Evidence:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """A row a run."""
+        """One row per run."""
         runs = self.read("curves")[1]
         assert runs is not None
         return runs
 
 
 def evidence(files: SweepFiles) -> Evidence:
-    """What is on disk of a sweep now.
-
-    Raises
-    ------
-    StudyError
-        There is no such sweep, or its files are damaged. Frames are read when they are asked for; but the curves, now.
-    """
+    """Open a sweep on disk; its curves are read now, other frames when needed."""
     read = cache(lambda needs: read_frame(needs, [files.folder]))
     read("curves")
-    said = read_json(files.sweep) or {}
-    return Evidence(files.name, str(said.get("description") or ""), read)
+    stored = read_json(files.sweep) or {}
+    return Evidence(files.name, str(stored.get("description") or ""), read)

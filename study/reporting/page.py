@@ -1,8 +1,7 @@
 """A sweep as one HTML page: a pure function from frames and pictures to text. Equal input gives equal text.
 
-Names, messages and layers come from files of strangers. In the page's HTML they pass through Jinja's escaping, in its data
-through `embedded`, and the scripts put them in place as text alone; the page's policy lets no other script run, and nothing
-be fetched.
+Names, messages and layers may come from strangers' files. Jinja escapes them in the page's HTML and `embedded` in its data;
+the scripts insert them as text. The page's content security policy lets no other script run, and nothing be fetched.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,86 +21,62 @@ from markupsafe import Markup
 from study.config.registry import TABLES
 from study.errors import StudyError
 from study.plotting import table as make_table
-from study.plotting.tables.render import Layout, laid_out, render
-from study.reporting import curves, surface
-from study.reporting import payload as runs
+from study.plotting.tables.render import laid_out, render
+from study.reporting import curves, runs, surfaces
 from study.reporting.album import Picture, Undrawn
 from study.reporting.evidence import Evidence
-from study.stats.report import Block, blocks
+from study.stats.report import render as worded
 from study.stats.verdict import verdict
 from study.version import VERSION
 
 HERE = Path(__file__).parent
-SCRIPTS = ("report.js", "curves.js", "surface.js", "runs.js")
+SCRIPTS = ("page.js", "plots.js")
 PLAIN = 64_000
 """Bytes of a CSV beyond which it is compressed."""
-
-
-class Table(NamedTuple):
-    """A registered table, for people, and its CSV."""
-
-    name: str
-    summary: str
-    layout: Layout
-    csv: bytes
-
-
-class Part(NamedTuple):
-    """A part of the verdict that stays together: what comes before the questions, or one of them with its answer.
-
-    Questions stand in columns: `spread` is the first of a row of them, `joined` the last.
-    """
-
-    blocks: list[Block]
-    spread: bool
-    joined: bool
+Made = TypeVar("Made")
 
 
 def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
-    """The page.
-
-    Parameters
-    ----------
-    pictures
-        As `study.reporting.album.pictures` gives them.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or surfaces without plotly.
-    """
+    """Render the page; `pictures` as from `study.reporting.album.pictures`."""
     lines, planned = found.read("curves")[0], found.runs
-    surfaces = surface.payload(found.read("surfaces")[0])
-    data: dict[str, Any] = {"name": found.name, "curves": None, "surfaces": surfaces}
-    data["runs"] = runs.payload(lines, planned)
-    nothing = ""
-    try:
-        data["curves"] = curves.payload(lines, planned)
-    except StudyError as error:  # of runs that were not evaluated yet
-        nothing = str(error)
-    judged, unjudged = _verdict(found)
-    tables, unmade = _tables(found)
+    data = {
+        "curves": _or_why(lambda: curves.payload(lines, planned)),
+        "surfaces": surfaces.payload(found.read("surfaces")[0]),
+        "runs": runs.payload(lines, planned),
+    }
+    undrawn = [data["curves"]] if isinstance(data["curves"], str) else []
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
-    library = plotly() if surfaces else ""
-    return _environment().get_template("template.html.j2").render(
-        name=found.name,
-        description=found.description,
+    library = plotly() if data["surfaces"] or not undrawn else ""
+    return _environment().get_template("page.html.j2").render(
+        found=found,
         state=runs.state_line(planned),
         facts=runs.facts(planned),
-        verdict=judged,
-        unjudged=unjudged,
-        data=data,
-        nothing=nothing,
+        verdict=_or_why(lambda: Markup(worded(verdict(lines, planned), "html"))),
+        data=data | {"curves": None if undrawn else data["curves"]},
+        nothing=undrawn,
         pictures=[one for one in pictures if isinstance(one, Picture)],
         undrawn=[one for one in pictures if isinstance(one, Undrawn)],
-        tables=tables,
-        unmade=unmade,
+        tables={name: _or_why(lambda name=name: _table(found, name)) for name in TABLES},
+        summaries={name: entry.summary for name, entry in TABLES.items()},
         script=Markup(script),
-        style=Markup((HERE / "report.css").read_text("utf-8")),
+        style=Markup((HERE / "page.css").read_text("utf-8")),
         policy=_policy([script, library] if library else [script]),
         library=Markup(packed(library)) if library else "",
         version=VERSION,
     )  # fmt: skip
+
+
+def _or_why(make: Callable[[], Made]) -> Made | str:
+    """What is made, or the reason why the data do not suffice."""
+    try:
+        return make()
+    except StudyError as error:
+        return str(error)
+
+
+def _table(found: Evidence, name: str) -> dict[str, Any]:
+    table = make_table(name, *found.read(TABLES[name].needs))
+    return {"layout": laid_out(table), "csv": render(table, "csv").encode()}
 
 
 def _environment() -> Environment:
@@ -122,18 +97,18 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def embedded(data: Any) -> Markup:
-    """JSON that is safe within `<script type="application/json">`: it holds no `<`, so it can end nothing."""
+    """JSON that is safe within `<script type="application/json">`: without `<` it cannot end the element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """The content as an address of its own."""
+    """The content as a data URI."""
     return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
 class Link(NamedTuple):
-    """A file to save: its address, its name, and what is written on the link."""
+    """A download: its URI, its file name, and the text of the link."""
 
     uri: str
     file: str
@@ -141,7 +116,7 @@ class Link(NamedTuple):
 
 
 def csv_link(content: bytes, name: str) -> Link:
-    """The link to a CSV; compressed where it is large, which pandas reads as it is."""
+    """The download of a CSV, compressed if large."""
     if len(content) <= PLAIN:
         return Link(data_uri(content, "text/csv"), f"{name}.csv", f"CSV, {_size(content)}")
     small = gzip.compress(content, mtime=0)
@@ -154,47 +129,13 @@ def _size(content: bytes) -> str:
 
 @cache
 def packed(script: str) -> str:
-    """A large script as the page unpacks it, in under half the room."""
+    """A large script, compressed to less than half."""
     return b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def plotly() -> str:
     """The text of plotly.js."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise StudyError("plotly draws the surfaces of a report, and is not installed: pip install plotly") from None
+    from plotly.offline import get_plotlyjs
+
     text: str = get_plotlyjs()
     return text
-
-
-def _verdict(found: Evidence) -> tuple[list[Part], str]:
-    """What the verdict says, or why there is none."""
-    try:
-        said = blocks(verdict(*found.read("curves")))
-    except StudyError as error:
-        return [], str(error)
-    parts: list[list[Block]] = []
-    for block in said:
-        if not parts or block.kind in ("title", "head"):
-            parts.append([])
-        parts[-1].append(block)
-    heads = [False, *(part[0].kind == "head" for part in parts), False]
-    ends = zip(heads, heads[1:], heads[2:], strict=False)
-    return [
-        Part(part, here and not before, here and not after)
-        for part, (before, here, after) in zip(parts, ends, strict=True)
-    ], ""
-
-
-def _tables(found: Evidence) -> tuple[list[Table], list[Undrawn]]:
-    made: list[Table] = []
-    unmade = []
-    for name, entry in TABLES.items():
-        try:
-            table = make_table(name, *found.read(entry.needs))
-        except StudyError as error:
-            unmade.append(Undrawn(name, str(error)))
-        else:
-            made.append(Table(name, entry.summary, laid_out(table), render(table, "csv").encode()))
-    return made, unmade

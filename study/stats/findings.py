@@ -1,4 +1,4 @@
-"""What is found for each group of networks: how its deep networks differ from its shallow ones, paired by seed."""
+"""The comparisons of each group of networks: deep against shallow, plain against residual, paired by seed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from study.stats.gaps import Split, split
 from study.stats.naming import absences
 from study.stats.outcomes import Group, Line
-from study.stats.pairs import Contrast, Term, contrast
+from study.stats.pairs import Contrast, Split, Term, contrast, split
 from study.stats.rates import Curves, Rates, rates
 from study.stats.significance import fewest
 
 
 @dataclass(frozen=True)
 class Mend:
-    """What a shortcut does about depth, between two depths that both networks have: see `_ends`.
+    """What a shortcut does about depth, between two depths that both networks have (`_ends`).
 
     `relief` is (plain deep - plain shallow) - (residual deep - residual shallow); `rise` is its plain part and `rest` its
-    residual part, over the same seeds. All are None where the networks share one depth only. `ends` is plain - residual
-    at the deeper depth.
+    residual part, over the same seeds. All are None if the networks share only one depth. `ends` is plain - residual at the
+    deeper depth.
     """
 
     line: Line
@@ -33,15 +32,23 @@ class Mend:
     rest: Contrast | None
     ends: Contrast
     left_out: tuple[str, ...] = ()
-    """As of `Split`, where plain and residual networks have the depth."""
+    """As in `Split`, of depths that plain and residual networks share."""
+
+    @property
+    def share(self) -> int | None:
+        """What is left, in percent of the rise of the plain networks; None without a rise, or with diverged runs."""
+        if self.rise is None or self.rest is None or not self.rest.n or not self.rise.mean > 0:
+            return None
+        whole = len(self.rest.numbers) == self.rest.n and len(self.rise.numbers) == self.rise.n
+        return round(100 * self.rest.mean / self.rise.mean) if whole else None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is found for one group: a plain line and the residual lines that match it, under one condition.
+    """The comparisons of one group: a plain line and the residual lines that match it, under one condition.
 
-    `spans` compares a deep with a shallow network of each line that has two depths, see `_ends`: the headline. `steps`
-    compares neighbours in depth, where a line has three depths or more: a description, not corrected for the number of
+    `spans`, the headline, compares a deep with a shallow network of each line that has two depths (`_ends`). `steps`
+    compares neighbours in depth of a line with three depths or more: a description, not corrected for the number of
     comparisons.
     """
 
@@ -53,7 +60,7 @@ class Finding:
 
     @property
     def plain(self) -> Split | None:
-        """The headline of the plain networks; None without two depths of them."""
+        """The headline of the plain networks; None without two depths."""
         return next((span for span in self.spans if span.line is self.group.plain), None)
 
     @property
@@ -62,12 +69,20 @@ class Finding:
         return self.plain.train if self.plain else None
 
     @property
+    def all_zero(self) -> bool:
+        """Whether all training errors of the headline are zero."""
+        plain, span = self.group.plain, self.plain
+        if plain is None or span is None or not span.train.n:
+            return False
+        return not any(plain.outcomes[depth][s].train for depth in (span.shallow, span.deep) for s in span.train.seeds)
+
+    @property
     def absences(self) -> list[str]:
-        """A sentence per kind of absence that names every run without a final value."""
+        """A sentence per kind of absence, naming every run without a final value."""
         return absences(self.group.runs.assign(condition=""))
 
     def contrasts(self) -> Iterator[tuple[str, Contrast]]:
-        """Every comparison, with the question that it belongs to."""
+        """Every comparison, with its question."""
         for kind, splits in (("span", self.spans), ("step", self.steps)):
             for one in splits:
                 yield from ((f"{one.line.network} {kind}", part) for part in (one.train, one.gap, one.test))
@@ -78,7 +93,7 @@ class Finding:
 
 
 def find(group: Group, curves: Curves, level: float | None) -> Finding:
-    """What is found for a group; `level` as of `study.stats.rates.rates`."""
+    """Compare the networks of a group; `level` as in `study.stats.rates.rates`."""
     spans = [_span(line) for line in group.lines if len(line.depths) > 1]
     longer = [line for line in group.lines if len(line.depths) > 2]
     steps = [split(line, *depths) for line in longer for depths in pairwise(line.depths)]
@@ -88,11 +103,10 @@ def find(group: Group, curves: Curves, level: float | None) -> Finding:
 
 
 def _ends(depths: Sequence[int], pairs: Callable[[int, int], int]) -> tuple[int, int, dict[int, int]]:
-    """The two depths that a headline compares, and the depths beyond them with the pairs that they would have had.
+    """The two depths that a headline compares, and the depths beyond them with the pairs that they would have.
 
-    Of two depths that enough seeds have, those farthest apart; enough are the fewest that can reach p = 0.05, or, where no
-    two depths have as many, as many as any two have. So one deep run that is through before the others doesn't stand
-    for its depth, and displaces no comparison that many seeds have made.
+    The two depths farthest apart that enough seeds have: the fewest that can reach p = 0.05, or else the most that any two
+    depths have. So a single deep run that finishes early does not displace a comparison of many seeds.
     """
     counts = {ends: pairs(*ends) for ends in combinations(depths, 2)}
     enough = min(fewest(), max(counts.values()))
@@ -145,28 +159,18 @@ def _relief(plain: Line, line: Line, shallow: int, deep: int) -> Contrast:
 def numbers(found: Contrast) -> dict[str, Any]:
     """All numbers of a comparison, flat."""
     tested = not math.isnan(found.p)
+    own = ("measure", "n", "mean", "std", "median", "p", "sides", "smallest_p", "undecided", "established")
     return {
         "contrast": found.name,
-        "measure": found.measure,
-        "n": found.n,
-        "mean": found.mean,
-        "std": found.std,
-        "median": found.median,
+        **{name: getattr(found, name) for name in own},
         "low": found.interval.low,
         "high": found.interval.high,
         "no_interval": found.interval.why,
-        "p": found.p,
-        "sides": found.sides,
         "p_greater": found.test.greater if tested else math.nan,
         "p_less": found.test.less if tested else math.nan,
-        "smallest_p": found.smallest_p,
         "diverged_for": found.worse,
         "diverged_against": found.better,
-        "undecided": found.undecided,
-        "established": found.established,
         "pairs_needed": found.needed.pairs,
         "why_not": found.needed.why,
-        "seeds": list(found.seeds),
-        "differences": list(found.differences),
-        "absent": list(found.absent),
+        **{name: list(getattr(found, name)) for name in ("seeds", "differences", "absent")},
     }

@@ -1,4 +1,4 @@
-"""Differences between networks, paired by seed: the same seed starts both from the same values and samples."""
+"""Differences between networks, paired by seed: equal seeds start from the same values and see the same samples."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.stats.intervals import Interval, bca_interval
+from study.stats.bca_interval import Interval, bca_interval
 from study.stats.outcomes import Line, Outcome
-from study.stats.sign_flip import SignFlip, sign_flip, sized
-from study.stats.significance import ALPHA, Needed, needed
+from study.stats.significance import ALPHA, Needed, SignFlip, needed, sign_flip, sized
+
+LAYERS = 10  # changes per depth are given per ten layers
+REASONS = {"failed": "failed", "running": "is still running", "interrupted": "was interrupted"}
 
 
 class Term(NamedTuple):
-    """One network of a comparison: it counts with `sign`, +1 or -1."""
+    """One network of a comparison; `sign` is +1 or -1."""
 
     sign: int
     line: Line
@@ -32,9 +34,9 @@ class Term(NamedTuple):
 class Contrast:
     """A difference between networks, one value per seed, and how sure it is.
 
-    `differences`, in the unit of `measure`, has a value for each of `seeds`: infinite where a run diverged (plus where
-    that speaks for the contrast), NaN where diverged runs stand on both sides, which decides nothing. `absent` says of
-    each other seed why it has no pair. `expected` is the sign that He et al. 2015 found, or would find.
+    `differences`, in the unit of `measure`, has a value for each of `seeds`: infinite where a run diverged (plus if
+    that supports the contrast), NaN if diverged runs on both sides leave it undecided. `absent` says why each other
+    seed has no pair. `expected` is the sign that He et al. 2015 found, or would find.
     """
 
     name: str
@@ -51,23 +53,28 @@ class Contrast:
 
     @property
     def n(self) -> int:
-        """How many pairs have a result, divergence included."""
+        """The number of pairs with a result, divergence included."""
         return len(self.differences)
 
     @property
     def worse(self) -> int:
-        """Pairs in which a run diverged that speaks for the contrast."""
-        return sum(d == math.inf for d in self.differences)
+        """Pairs in which a run diverged that supports the contrast."""
+        return self.differences.count(math.inf)
 
     @property
     def better(self) -> int:
-        """Pairs in which a run diverged that speaks against the contrast."""
-        return sum(d == -math.inf for d in self.differences)
+        """Pairs in which a run diverged that contradicts the contrast."""
+        return self.differences.count(-math.inf)
 
     @property
     def undecided(self) -> int:
-        """Pairs with diverged runs on both sides, or whose measure a diverged run doesn't have."""
+        """Pairs with diverged runs on both sides, or with a diverged run that lacks the measure."""
         return sum(math.isnan(d) for d in self.differences)
+
+    @property
+    def differing(self) -> int:
+        """Decided pairs that are not zero: those that count in the sign-flip test."""
+        return sum(d != 0 and not math.isnan(d) for d in self.differences)
 
     @property
     def mean(self) -> float:
@@ -81,15 +88,15 @@ class Contrast:
 
     @property
     def median(self) -> float:
-        """Of all pairs that decide; infinite where divergence is the typical outcome."""
+        """Of all decided pairs; infinite if most of them diverged."""
         decided = [d for d in self.differences if not math.isnan(d)]
-        if not decided or {math.inf, -math.inf} <= set(decided):
+        if not decided or (self.worse and self.better):
             return math.nan
         return float(np.median(decided))
 
     @cached_property
     def interval(self) -> Interval:
-        """BCa 95 % interval of the mean of the finite differences."""
+        """The BCa 95 % interval of the mean of the finite differences."""
         return bca_interval(self.numbers)
 
     @cached_property
@@ -97,22 +104,19 @@ class Contrast:
         """The sign-flip test over all pairs, diverged ones included."""
         return sign_flip(self.differences)
 
-    @property
+    @cached_property
     def direction(self) -> int:
-        """+1, -1 or 0: where the pairs point on the whole."""
+        """The sign of the sum of all pairs."""
         return int(np.sign(sized(self.differences).sum()))
 
     @property
     def sides(self) -> int:
-        """Of the test that `p` is from: 1 where the difference points the expected way, or nowhere, else 2."""
+        """1 if the difference points the expected way, or nowhere, else 2."""
         return 1 if self.direction in (0, self.expected) else 2
 
     @property
     def p(self) -> float:
-        """One-sided where the difference points the expected way, two-sided where it points the other way.
-
-        NaN where fewer than two pairs decide: of one the test says nothing.
-        """
+        """One-sided if the difference points the expected way, else two-sided; NaN with fewer than two decided pairs."""
         if self.n - self.undecided < 2:
             return math.nan
         if self.sides == 2:
@@ -121,21 +125,20 @@ class Contrast:
 
     @property
     def smallest_p(self) -> float:
-        """The least that `p` could be with so many pairs, by the same side or sides; NaN where there is no `p`."""
+        """The smallest `p` that so many pairs could have; NaN without `p`."""
         return math.nan if math.isnan(self.p) else min(1.0, self.sides * self.test.smallest)
 
     @property
     def at_floor(self) -> bool:
-        """Whether no differences of so many pairs could have a smaller `p`."""
+        """Whether `p` is as small as so many pairs allow."""
         return self.p <= self.smallest_p < 1
 
     @property
     def established(self) -> int:
-        """+1 or -1 where the difference is established, else 0.
+        """+1 or -1 if the difference is established, else 0.
 
-        It is where p is at most 0.05 and the interval excludes zero on the same side. Where there is no interval,
-        because diverged runs leave too few numbers for one or because all differences are equal, p alone decides, as
-        long as no finite difference points the other way.
+        It is if p is at most 0.05 and the interval excludes zero on the same side. Without an interval, because too few
+        differences are finite or all are equal, p alone decides, unless a finite difference points the other way.
         """
         sign = self.direction
         if not sign or not self.p <= ALPHA:
@@ -146,66 +149,79 @@ class Contrast:
 
     @cached_property
     def needed(self) -> Needed:
-        """How many pairs would show it, if it is as large as it looks: an estimate."""
+        """How many pairs would establish it, if mean and spread are as observed."""
         return needed(self.mean, self.std, len(self.numbers), self.sides)
 
 
 def contrast(
     terms: Sequence[Term], measure: str, expected: int, name: str = "", only: Collection[int] | None = None
 ) -> Contrast:
-    """Add up the terms seed by seed; a seed that any of them lacks is named with the reason, never dropped in silence.
+    """Add up the terms seed by seed; a seed that a term lacks is named with the reason.
 
-    Parameters
-    ----------
-    terms
-        Such as deep (+1) and shallow (-1); with four terms, a difference of differences.
-    measure
-        `train`, `test` (errors in percent) or `gap` (points).
-    expected
-        The sign that He et al. 2015 found.
-    name
-        By default the terms' names with their signs.
-    only
-        The seeds that count; by default all.
+    `measure` is `train`, `test` (errors in percent) or `gap` (points); `expected` the sign that He et al. 2015 found;
+    `only` restricts the seeds.
     """
     seeds, differences, absent = [], [], []
     every = {seed for term in terms for seed in term.line.outcomes[term.depth]}
     for seed in sorted(every if only is None else every & set(only)):
         outcomes = [(term, term.line.outcomes[term.depth].get(seed)) for term in terms]
-        reasons = [f"{term.name} {_reason(o, measure)}" for term, o in outcomes if not _has(o, measure)]
+        reasons = [f"{term.name} {reason}" for term, o in outcomes if (reason := _lacks(o, measure))]
         if reasons:
             absent.append(f"seed {seed}: " + ", ".join(reasons))
             continue
         seeds.append(seed)
         differences.append(_total([term.sign * o.value(measure) for term, o in outcomes if o]))
-    return Contrast(name or _name(terms), measure, expected, tuple(seeds), tuple(differences), tuple(absent))
-
-
-def _has(outcome: Outcome | None, measure: str) -> bool:
-    if outcome is None:
-        return False
-    return outcome.state == "diverged" or not math.isnan(outcome.value(measure))
-
-
-def _reason(outcome: Outcome | None, measure: str) -> str:
-    if outcome is None:
-        return "is not in the sweep"
-    if outcome.state == "done":
-        return f"has no {measure} error"
-    return {"failed": "failed", "running": "is still running", "interrupted": "was interrupted"}.get(
-        outcome.state, "is missing"
+    signs = (f"{' − ' if term.sign < 0 else ' + '}{term.name}" for term in terms[1:])
+    return Contrast(
+        name or terms[0].name + "".join(signs), measure, expected, tuple(seeds), tuple(differences), tuple(absent)
     )
 
 
-def _total(values: Sequence[float]) -> float:
-    """The sum; NaN where plus and minus infinity meet, or where a value is NaN.
+def _lacks(outcome: Outcome | None, measure: str) -> str:
+    """Why a run has no such value; empty if it has one, or diverged."""
+    if outcome is None:
+        return "is not in the sweep"
+    if outcome.state == "diverged" or not math.isnan(outcome.value(measure)):
+        return ""
+    return f"has no {measure} error" if outcome.state == "done" else REASONS.get(outcome.state, "is missing")
 
-    To ten decimals: an error is a count of images, and what is beyond is left over from subtraction. Without that a
-    difference of nothing would have a sign.
-    """
+
+def _total(values: Sequence[float]) -> float:
+    """The sum to ten decimals, so that rounding errors give no sign to zero; NaN if infinities of both signs meet."""
     return math.nan if {math.inf, -math.inf} <= set(values) else round(sum(values), 10)
 
 
-def _name(terms: Sequence[Term]) -> str:
-    first, *others = terms
-    return first.name + "".join(f" {'−' if term.sign < 0 else '+'} {term.name}" for term in others)
+@dataclass(frozen=True)
+class Split:
+    """How the errors of a line change between two depths; `test` = `train` + `gap`, pair by pair.
+
+    `train` is due to optimisation: a deeper network could train at least as well, since identity layers would make it
+    the same (He et al. 2015, section 1). `gap` is due to generalisation: if it alone grows, depth overfits, as with
+    their 1202-layer network (section 4.2).
+    """
+
+    line: Line
+    shallow: int
+    deep: int
+    train: Contrast
+    gap: Contrast
+    test: Contrast
+    left_out: tuple[str, ...] = ()
+    """Networks of the line beyond these depths that too few seeds have, with their number of seeds."""
+
+    def per_depth(self, part: str) -> float:
+        """The mean change of one part in points per ten added layers."""
+        change: Contrast = getattr(self, part)
+        return change.mean / (self.deep - self.shallow) * LAYERS
+
+
+def split(line: Line, shallow: int, deep: int, left_out: tuple[str, ...] = ()) -> Split:
+    """Compare each error of a line at two depths.
+
+    By He et al. 2015, figure 6 and table 6, plain networks get worse with depth and residual ones better. The gap is
+    expected to grow.
+    """
+    terms = Term(1, line, deep), Term(-1, line, shallow)
+    worse = 1 if line.network == "plain" else -1
+    train, gap, test = (contrast(terms, part, sign) for part, sign in (("train", worse), ("gap", 1), ("test", worse)))
+    return Split(line, shallow, deep, train, gap, test, left_out)

@@ -1,4 +1,4 @@
-"""The collected frames, checked: one row per run that a sweep names, whether or not it has a curve."""
+"""The collected frames, checked: one row per run of a sweep, with or without a curve."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pandas as pd
 from study.config.differences import TRAINED, VARIANT, text
 from study.errors import StudyError
 from study.stats.naming import varying
-from study.stats.twins import without_twins
-from study.store.images import told_apart
+from study.store.images import ENDED, told_apart
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
 RUN_COLUMNS = (
@@ -19,7 +18,9 @@ RUN_COLUMNS = (
 )  # fmt: skip
 
 PROTOCOL = ("recipe_changes", "recipe.learning_rate", "recipe.bn_groups")
-"""What a run has to be asked, beside its recipe's name, to know whether it follows a paper's."""
+"""Columns that tell, beside the recipe's name, whether a run follows a paper's protocol."""
+OBSERVED = tuple(field for field in ("snapshot_every", "probes", "probe_every", "probe_images") if field not in TRAINED)
+"""Columns that change nothing that is trained. In older results they are part of a run's id."""
 
 
 def planned(
@@ -31,26 +32,11 @@ def planned(
     name: str = "curves",
     preferred: Collection[str] = (),
 ) -> pd.DataFrame:
-    """One row per run, also for a run that has a curve but is not in the plan; of twins (`study.stats.twins`) one alone.
+    """One row per run, also for a run that has a curve but is not in the plan, and only one per experiment.
 
-    Parameters
-    ----------
-    curves
-        One row per (run_id, iteration, split), or another frame with several rows a run; the runs' fields on each row
-        where `runs` is not given.
-    runs
-        One row per planned run, or None.
-    further
-        Columns to keep beside those that every figure needs, where the frames have them.
-    columns, name
-        What the frame `curves` must have, and what errors call it.
-    preferred
-        Of twins that have ended, these runs stay.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or a curve of a run that `runs` does not list.
+    `curves` may be any frame with several rows a run, of these `columns`, called `name` in errors; without `runs` it has the
+    runs' fields on each row. `further` columns are kept if the frames have them. For `preferred` see
+    `drop_duplicate_experiments`. Raises a StudyError for a frame that lacks columns, or curves of unlisted runs.
     """
     require(curves, tuple(columns) + (() if runs is not None else RUN_COLUMNS), name)
     reached = curves.groupby("run_id")["iteration"].max()
@@ -62,22 +48,51 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    distinct = without_twins(told_apart(known.drop_duplicates("run_id", ignore_index=True)), preferred)
+    distinct = drop_duplicate_experiments(told_apart(known.drop_duplicates("run_id", ignore_index=True)), preferred)
     table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return in_order(table)
 
 
+def drop_duplicate_experiments(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:
+    """Keep one of several runs that differ in `OBSERVED` columns alone; all seeds of an experiment get one `point_id`.
+
+    The run that ended stays, else the one that got furthest; of several that ended one of `preferred`, such as those
+    that were measured. How a run ended does not matter, or divergences would be selected away.
+    """
+    observed = _rows(runs, OBSERVED)
+    if observed.nunique() < 2:
+        return runs
+    ended = runs["state"].isin(ENDED)
+    reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else 0
+    table = runs[["seed", "point_id", "run_id"]].assign(
+        point=_rows(runs, ("network", "depth", *VARIANT, *TRAINED)), observed=observed, ended=ended, reached=reached,
+        preferred=runs["run_id"].isin(list(preferred)) & ended,
+    )  # fmt: skip
+    order = ["ended", "preferred", "reached", "observed", "run_id"]
+    ranked = table.sort_values(order, ascending=[False, False, False, True, True])
+    first = ranked.groupby(["point", "seed"])["observed"].transform("first").reindex(runs.index)
+    plainest = table.sort_values(["observed", "point_id"]).groupby("point")["point_id"].transform("first")
+    return runs.assign(point_id=plainest.reindex(runs.index))[observed == first]
+
+
+def _rows(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
+    """The texts of these fields of each run, as tuples."""
+    columns = [runs[field].map(text).replace("none", "") for field in fields if field in runs]  # "" sorts first
+    rows = list(zip(*columns, strict=True)) if columns else [()] * len(runs)
+    return pd.Series(rows, index=runs.index, dtype=object)
+
+
 def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
-    """What a figure may say of each run, as objects: `RUN_COLUMNS`, its network, how it was trained, and further columns."""
+    """The columns that figures may mention: `RUN_COLUMNS`, the network, how it was trained, and `further` ones."""
     trained = [field for field in TRAINED if field in runs]
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *PROTOCOL, *trained, *further])
     return runs.reindex(columns=list(wanted)).astype(object)
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """By data set and recipe, what else differs in how runs were trained, depth, network and seed."""
+    """Sort by data set, recipe, other differences in training, depth, network and seed."""
     keys = ["dataset", "recipe", *varying(table), "depth", "network", "point_id", "seed"]
 
     def comparable(column: pd.Series) -> pd.Series:
@@ -88,7 +103,7 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def require(frame: pd.DataFrame, columns: Sequence[str], name: str) -> None:
-    """A `StudyError` that names the columns which a frame lacks."""
+    """Raise a StudyError that names the columns that a frame lacks."""
     absent = [column for column in columns if column not in frame.columns]
     if absent:
         raise StudyError(f"the {name} frame lacks {', '.join(absent)}; it is what `study collect` writes")

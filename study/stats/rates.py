@@ -1,8 +1,8 @@
 """How fast the training loss falls, against depth: the conjecture of He et al. 2015, section 4.1.
 
-They conjecture that deep plain networks have "exponentially low convergence rates". As a rate that can be measured
-this takes 1 / T, where T is the number of iterations until the running training loss has come down to a level that is
-the same for all networks of a comparison. If the rate is exponentially low in the depth D, ln T = a + c D.
+They conjecture that deep plain networks have "exponentially low convergence rates". Here the rate is 1 / T, with T the
+number of iterations until the running training loss reaches a level common to all networks of a comparison. If the
+rate is exponentially low in the depth D, ln T = a + c D.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Curves = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np
 class Times:
     """How many iterations each run of a line needs to reach the level.
 
-    `reached[depth][seed]` is infinite where the run ended, or diverged, before it got there: the time is censored at
-    `length`, the run's iterations. Runs that are not through and not there yet are left out.
+    `reached[depth][seed]` is infinite if the run ended, or diverged, before: the time is censored at `length`, the
+    iterations of a run. Unfinished runs are left out.
     """
 
     line: Line
@@ -37,19 +37,19 @@ class Times:
     length: float
 
     def median(self, depth: int) -> float:
-        """Over the seeds of a depth; infinite where half of them or more never get there, NaN without any."""
+        """Over the seeds of a depth; infinite if at least half of them never reach it, NaN without any."""
         times = list(self.reached[depth].values())
         return float(np.median(times)) if times else math.nan
 
     def never(self, depth: int) -> int:
-        """How many runs of a depth never get there."""
+        """The number of runs of a depth that never reach it."""
         return sum(math.isinf(t) for t in self.reached[depth].values())
 
     @cached_property
     def slopes(self) -> Contrast:
-        """c of ln T = a + c D, one least-squares fit per seed over its depths, per layer; expected above zero.
+        """c of ln T = a + c D per layer, a least-squares fit per seed over its depths; expected above zero.
 
-        Only seeds that have two depths and at least one run that gets there. Censored times enter at `length`.
+        Only of seeds with two depths and a run that reaches the level. Censored times enter at `length`.
         """
         series = self._by_seed()
         values = tuple(round(_slope(depths, np.log(times)), 12) for depths, times in series.values())
@@ -62,23 +62,33 @@ class Times:
 
     @property
     def lower_bound(self) -> bool:
-        """Whether the slopes are lower bounds: times are censored, and those of the deeper half of each fit alone."""
+        """Whether the slopes are lower bounds: only times of the deeper half of each fit are censored."""
         return self.censored and all(
             depths[times >= self.length].min(initial=math.inf) >= depths.mean()
             for depths, times in self._by_seed().values()
         )
 
     @property
+    def comparable(self) -> bool:
+        """Whether the slopes say anything: none are given if shallow networks are censored, or bounds point down."""
+        return self.slopes.n > 0 and (not self.censored or (self.lower_bound and self.slopes.direction >= 0))
+
+    @property
     def factor(self) -> float:
-        """By what ten more layers multiply the time: exp(10 c) of the mean slope."""
+        """The factor on the time of ten more layers: exp(10 c) of the mean slope."""
         return math.exp(10 * self.slopes.mean)
 
     @property
-    def fits(self) -> tuple[float, float]:
-        """R^2 of ln T against D (exponential) and against ln D (a power of the depth).
+    def factor_bounds(self) -> tuple[float, float]:
+        """The interval of `factor`; NaN without one."""
+        low, high, _ = self.slopes.interval
+        return math.exp(10 * low), math.exp(10 * high)
 
-        Pooled over seeds, each about its own mean. NaN with fewer than three depths, which any curve would fit, or with
-        censored times.
+    @property
+    def fits(self) -> tuple[float, float]:
+        """R^2 of ln T against D (exponential) and against ln D (a power of the depth), pooled over seeds about their means.
+
+        NaN with fewer than three depths, or with censored times.
         """
         series = list(self._by_seed().values())
         if self.censored or not series or min(len(depths) for depths, _ in series) < 3:
@@ -87,11 +97,11 @@ class Times:
 
     @property
     def trend(self) -> int:
-        """+1 where deeper networks take longer all along, -1 where they take less time all along, else 0.
+        """+1 if times rise with depth throughout, -1 if they fall throughout, else 0.
 
-        All along: from each depth to the next the median over the seeds that have both does not turn back; and, where
-        `fits` are known, depth or its logarithm explains more than half of the variation of ln T. The slope alone would
-        call times of 52, 42 and 63 iterations a rise.
+        Throughout: the median over seeds does not turn back from any depth to the next, and, if `fits` are known, depth or
+        its logarithm explains more than half of the variation of ln T. By the slope alone times of 52, 42 and 63
+        iterations would be a rise.
         """
         steps = set()
         for before, after in pairwise(self.reached.values()):
@@ -102,7 +112,7 @@ class Times:
         return self.slopes.direction if steady else 0
 
     def _by_seed(self) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Depths and times of each seed that can be fitted."""
+        """The depths and times of each seed that can be fitted."""
         series = {}
         for seed in sorted({seed for seeds in self.reached.values() for seed in seeds}):
             points = [(d, seeds[seed]) for d, seeds in self.reached.items() if seed in seeds]
@@ -114,7 +124,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Rates:
-    """The level (nats), whether the caller gave it, the network it was else taken from, and each line's times."""
+    """The level in nats, whether the caller gave it, otherwise the network it was taken from, and each line's times."""
 
     level: float
     given: bool
@@ -123,7 +133,7 @@ class Rates:
 
 
 def running(curves: pd.DataFrame) -> Curves:
-    """The running training curve of each run, without points that are no number."""
+    """The running training curve of each run, without NaN."""
     rows = curves[(curves["split"] == "train") & curves["loss"].notna()].sort_values(["run_id", "iteration"])
     columns = [rows[name].to_numpy(dtype=float) for name in ("iteration", "loss", "lr")]
     ids = rows["run_id"].to_numpy()
@@ -133,21 +143,11 @@ def running(curves: pd.DataFrame) -> Curves:
 
 
 def rates(group: Group, curves: Curves, level: float | None = None) -> Rates | None:
-    """The times of every line of a group to one level of the running training loss.
+    """Time every line of a group to one level of the running training loss; None if no curve gives a level.
 
-    Parameters
-    ----------
-    group, curves
-        What is compared, and the curves of its runs.
-    level
-        In nats. By default half-way, on a logarithmic scale, between the first point of the curve and the last point
-        at the highest learning rate, both medians over the seeds of the shallowest plain network (residual where there
-        is no plain one). So it is a level of the phase of constant rate, and one that learning leads to.
-
-    Returns
-    -------
-    Rates
-        None where no run has a curve to take the level from.
+    The level, in nats, is by default half-way, on a logarithmic scale, from the first point of the curve to the last
+    point at the highest learning rate, both medians over the seeds of the shallowest plain network (residual without
+    plain ones). So it lies in the phase of constant rate.
     """
     for line in group.lines:
         for depth in line.depths:
@@ -160,7 +160,7 @@ def rates(group: Group, curves: Curves, level: float | None = None) -> Rates | N
 
 
 def _half_way(curves: Sequence[tuple[NDArray[np.float64], ...]]) -> float | None:
-    """The geometric mean of the first loss and the last at the highest rate; None where the loss doesn't fall."""
+    """The geometric mean of the first loss and the last at the highest rate; None if the loss does not fall."""
     if not curves:
         return None
     first = float(np.median([loss[0] for _, loss, _ in curves]))
@@ -169,7 +169,7 @@ def _half_way(curves: Sequence[tuple[NDArray[np.float64], ...]]) -> float | None
 
 
 def _length(group: Group, curves: Curves) -> float:
-    """The iterations of a run of the group: as planned, or as far as any of them went where no plan is at hand."""
+    """The iterations of a run of the group, as planned or as reached."""
     went = max(float(curves[run_id][0][-1]) for run_id in group.runs["run_id"] if run_id in curves)
     return max(went, float(pd.to_numeric(group.runs["iterations"]).fillna(0).max()))
 
@@ -183,18 +183,16 @@ def _times(line: Line, curves: Curves, level: float, length: float) -> Times:
                 continue
             iteration, loss, _ = curves[outcome.run_id]
             time = iterations_to(level, iteration, loss)
-            # One under way would count only where it is fast enough to have come there already.
-            if outcome.state in ("done", "diverged"):
+            if outcome.state in ("done", "diverged"):  # of unfinished runs only fast ones would count
                 reached[depth][seed] = time
     return Times(line, {depth: seeds for depth, seeds in reached.items() if seeds}, length)
 
 
 def iterations_to(level: float, iteration: NDArray[np.float64], loss: NDArray[np.float64]) -> float:
-    """The first iteration at which the loss is at the level or below it; infinite where it never is.
+    """The first iteration at which the loss is at the level or below; infinite if it never is.
 
-    Between two points of the curve ln(loss) is taken to be linear. A loss that starts below the level is there at its
-    first point. `iteration` and `loss` have shape (points,); the running loss is a mean over the iterations before each
-    point, so the time is late by up to half of that window, the same for all runs.
+    ln(loss) is interpolated linearly between points. The running loss is a mean over the iterations before each point,
+    so the time is late by up to half of that window, for all runs alike.
     """
     below = np.flatnonzero(loss <= level)
     if not below.size:

@@ -1,4 +1,4 @@
-"""A verdict laid out: as text for a terminal, as Markdown, or as JSON for programs."""
+"""A verdict as text, Markdown, HTML or JSON. What it says is in `templates/verdict.j2`."""
 
 from __future__ import annotations
 
@@ -6,57 +6,42 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from study.errors import StudyError, nearest
-from study.stats import words
+from study.stats import answers
+from study.stats.answers import COUNTS, UNKNOWN, probability, signed
+from study.stats.bca_interval import FEWEST, Interval
 from study.stats.findings import Finding, numbers
-from study.stats.intervals import FEWEST
+from study.stats.pairs import Contrast
+from study.stats.significance import DRAWS
+from study.text import counted
 
+TEMPLATES = Path(__file__).parent / "templates"
+FORMATS = ("text", "md", "html", "json")
 WIDTH = 110
+FLOOR = "†"
 TRAINING = {
     "train_clean": "training error in evaluation mode, without augmentation",
-    "train": "training error running, in training mode, on augmented images",
+    "train": "running training error, in training mode, on augmented images",
 }
-CAVEATS = (
-    "Differences are paired by seed, in points of error, mean ± standard deviation. Intervals: BCa bootstrap of the "
-    f"mean, from {FEWEST} seeds on; with few seeds narrower than 95 %. p: sign-flip test, one-sided where a difference "
-    "points the way that He et al. (2015) found, else two-sided. Yes and no take both a p of at most 0.05 and an interval "
-    "without zero. The side follows the data, and nothing is corrected for the number of answers: of ten where nothing is "
-    "to be found, expect one in two such verdicts to have a wrong one."
-)
-FLOOR = "†"
-LEAST = f"{FLOOR} the smallest p that so many seeds can give."
-ESTIMATE = (
-    "That many would have a chance of 80 % to show the difference, if mean and spread are as these seeds have them: an "
-    "estimate, and a rough one from few seeds."
-)
-
-
-class Said(NamedTuple):
-    """An answer: to which question, about which line (empty where there is one only), and the numbers behind it."""
-
-    question: str
-    about: str
-    answer: str
-    because: Sequence[str]
-
-
-class Block(NamedTuple):
-    """A piece of the report: `title`, `head`, `text`, `item` or `table`; a table's rows begin with its heads."""
-
-    kind: str
-    text: str = ""
-    rows: Sequence[Sequence[str]] = ()
+QUESTIONS = {
+    1: "1. Does depth raise the training error of the plain networks?",
+    2: "2. Does the shortcut mend it?",
+    3: "3. Is the rest overfitting?",
+    4: "4. Do deeper networks converge more slowly?",
+    5: "5. How many seeds would it take?",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The findings, one per group; `print` it, or let a notebook show it."""
+    """The findings, one per group. `print` it; a notebook shows it as Markdown."""
 
     findings: tuple[Finding, ...]
     training: str
@@ -77,51 +62,73 @@ class Verdict:
         return pd.DataFrame(rows)
 
 
-def render(verdict: Verdict, fmt: str = "text") -> str:
-    """The verdict as `text`, `md` or `json`, with a line break at its end.
+class Said(NamedTuple):
+    """The answer to a question about one line (`about` is empty for the only one), and the finding behind it."""
 
-    Raises
-    ------
-    StudyError
-        An unknown format.
-    """
+    number: int
+    about: str
+    answer: str
+    of: Any = None
+
+
+class Section(NamedTuple):
+    """One question with its answers, and a table."""
+
+    number: int
+    question: str
+    said: list[Said]
+    rows: list[list[str]]
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether the table marks a smallest possible p."""
+        return any(cell.endswith(FLOOR) for row in self.rows for cell in row)
+
+
+def render(verdict: Verdict, fmt: str = "text") -> str:
+    """Render the verdict as `text`, `md`, `html` or `json`, with a line break at its end."""
+    if fmt not in FORMATS:
+        raise StudyError(f"unknown verdict format '{fmt}'{nearest(fmt, FORMATS)}")
     if fmt == "json":
         return json.dumps(as_data(verdict), indent=1, ensure_ascii=False) + "\n"
-    if fmt not in LAYOUTS:
-        raise StudyError(f"unknown verdict format '{fmt}'{nearest(fmt, [*LAYOUTS, 'json'])}")
-    return LAYOUTS[fmt](blocks(verdict))
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def blocks(verdict: Verdict) -> list[Block]:
-    """What is said, in order, for a layout."""
-    found = [block for finding in verdict.findings for block in _blocks(finding, verdict.training)]
-    return [*found, Block("head", "How to read this"), Block("text", CAVEATS)]
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=fmt == "html", undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {
+        "answers": said, "bounds": bounds, "columns": _columns, "counted": counted, "headline": answers.headline,
+        "infinite": math.isinf, "more_seeds": answers.more_seeds, "paragraphs": _paragraphs, "points": _points,
+        "probability": probability, "sections": sections, "signed": signed, "spread": spread, "wrap": _wrapped,
+    }  # fmt: skip
+    made.tests["estimate"] = lambda text: "about" in text
+    text = made.get_template("verdict.j2").render(
+        verdict=verdict, layout=f"{fmt}.j2", training=TRAINING[verdict.training], questions=QUESTIONS, counts=COUNTS,
+        draws=DRAWS, floor=FLOOR, fewest=FEWEST,
+    )  # fmt: skip
+    return re.sub(r"\n[ \n]*\n", "\n\n", text).strip("\n") + "\n"
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as plain data: no NaN (null) and no infinity ("diverged")."""
+    """The verdict as plain data: null for NaN, "diverged" for infinity."""
+    return {"training": verdict.training, "findings": [_plain(_data(finding)) for finding in verdict.findings]}
+
+
+def _data(finding: Finding) -> dict[str, Any]:
     return {
-        "training": verdict.training,
-        "findings": [
-            _plain(
-                {
-                    "condition": finding.group.condition,
-                    "networks": [line.name(depth) for line in finding.group.lines for depth in line.outcomes],
-                    "absences": finding.absences,
-                    "answers": [
-                        {"question": said.question, "about": said.about, "answer": said.answer, "because": said.because}
-                        for said in _answers(finding)
-                    ],
-                    "contrasts": [{"question": q, **numbers(found)} for q, found in finding.contrasts()],
-                    "convergence": _convergence_data(finding),
-                }
-            )
-            for finding in verdict.findings
+        "condition": finding.group.condition,
+        "networks": [line.name(depth) for line in finding.group.lines for depth in line.outcomes],
+        "absences": finding.absences,
+        "answers": [
+            {"question": QUESTIONS[one.number], "about": one.about, "answer": one.answer} for one in said(finding)
         ],
+        "contrasts": [{"question": question, **numbers(found)} for question, found in finding.contrasts()],
+        "convergence": _convergence(finding),
     }
 
 
-def _convergence_data(finding: Finding) -> dict[str, Any] | None:
+def _convergence(finding: Finding) -> dict[str, Any] | None:
     if finding.rates is None:
         return None
     lines = [
@@ -154,86 +161,35 @@ def _plain(value: Any) -> Any:
     return value
 
 
-# -- what is said, in order -------------------------------------------------------------------------------------------
-
-
-QUESTIONS = (
-    "1. Does depth raise the training error of the plain networks?",
-    "2. Does the shortcut mend it?",
-    "3. Is the rest overfitting?",
-    "4. Do deeper networks converge more slowly?",
-    "5. How many seeds would it take?",
-)
-
-
-def _answers(finding: Finding) -> Iterator[Said]:
-    """The answers to the first four questions, in order; one question may have an answer for each line."""
-    depth, mends, gaps, speed, _ = QUESTIONS
-    yield Said(depth, "", *words.degradation(finding))
+def said(finding: Finding) -> Iterator[Said]:
+    """The answers to the first four questions; a question may have an answer for each line."""
+    yield Said(1, "", answers.degradation(finding), finding)
     for mend in finding.mends:
-        about = mend.line.title if len(finding.mends) > 1 else ""
-        yield Said(mends, about, *words.mending(finding, mend))
+        yield Said(2, mend.line.title if len(finding.mends) > 1 else "", answers.mending(finding, mend), mend)
     if not finding.mends:
-        yield Said(mends, "", f"{words.UNKNOWN}: {_unmatched(finding)}", [])
+        yield Said(2, "", answers.unmatched(finding))
     for span in finding.spans:
-        yield Said(gaps, span.line.title, *words.overfitting(span))
+        yield Said(3, span.line.title, answers.overfitting(span), span)
     if not finding.spans:
-        yield Said(gaps, "", f"{words.UNKNOWN}: no network has results at two depths", [])
+        yield Said(3, "", f"{UNKNOWN}: no network has results at two depths")
     timed = [times for times in finding.rates.times if len(times.reached) > 1] if finding.rates else []
     for times in timed:
-        yield Said(speed, times.line.title, *words.convergence(times))
+        yield Said(4, times.line.title, answers.convergence(times), times)
     if not timed:
-        yield Said(speed, "", f"{words.UNKNOWN}: no network has a falling training loss at two depths", [])
+        yield Said(4, "", f"{UNKNOWN}: no network has a falling training loss at two depths")
 
 
-def _unmatched(finding: Finding) -> str:
-    if not finding.group.residuals:
-        return "there are no residual networks here that match"
-    return (
-        "the networks have no depth in common" if finding.group.plain else "there are no plain networks here that match"
-    )
+def sections(finding: Finding) -> list[Section]:
+    """The first four questions with their answers and tables."""
+    every = list(said(finding))
+    tables = {1: _steps(finding, "plain"), 2: _steps(finding, "residual"), 3: _parts(finding), 4: []}
+    return [
+        Section(number, QUESTIONS[number], [one for one in every if one.number == number], rows)
+        for number, rows in tables.items()
+    ]
 
 
-def _blocks(finding: Finding, training: str) -> Iterator[Block]:
-    runs = finding.group.runs
-    done = int((runs["state"] == "done").sum())
-    yield Block("title", finding.group.condition)
-    yield Block("text", f"{done} of {len(runs)} runs done. Errors in % at the last iteration; {TRAINING[training]}.")
-    yield from (Block("item", f"{line}.") for line in finding.absences)
-    yield Block("table", rows=_points(finding))
-    tables = {
-        QUESTIONS[0]: _steps(finding, "plain"),
-        QUESTIONS[1]: _steps(finding, "residual"),
-        QUESTIONS[2]: _parts(finding),
-    }
-    said = list(_answers(finding))
-    for question in QUESTIONS[:4]:
-        lead = words.level(finding.rates) if question == QUESTIONS[3] and finding.rates else ""
-        yield from _answered(
-            question, [one for one in said if one.question == question], lead, tables.get(question, [])
-        )
-    yield Block("head", QUESTIONS[4])
-    needs = list(words.more_seeds(finding))
-    yield from (Block("item", need) for need in needs)
-    if any("about" in need for need in needs):
-        yield Block("text", ESTIMATE)
-    if not needs:
-        yield Block("text", "Nothing is compared here, so nothing can be estimated.")
-
-
-def _answered(question: str, said: Sequence[Said], lead: str, rows: list[list[str]]) -> Iterator[Block]:
-    """The question with its answer, or with an answer to each line, and a table if it has one."""
-    if len(said) == 1 and not said[0].about:
-        yield Block("head", f"{question} {said[0].answer}.")
-        yield from (Block("text", sentence) for sentence in said[0].because)
-    else:
-        yield Block("head", question)
-        yield from [Block("text", lead)] * bool(lead)
-        yield from (Block("item", " ".join([f"{one.about}: {one.answer}.", *one.because])) for one in said)
-    if rows:
-        yield Block("table", rows=rows)
-    if any(cell.endswith(FLOOR) for row in rows for cell in row):
-        yield Block("text", LEAST)
+# -- tables -----------------------------------------------------------------------------------------------------------
 
 
 def _points(finding: Finding) -> list[list[str]]:
@@ -243,7 +199,7 @@ def _points(finding: Finding) -> list[list[str]]:
         for depth, seeds in line.outcomes.items():
             columns = [[o.value(m) for o in seeds.values() if o.state == "done"] for m in ("train", "test", "gap")]
             train, test, gap = (pd.Series(column, dtype=float) for column in columns)
-            cells = [_mean(train), _cell(train.median()), _mean(test), _cell(test.median()), words.signed(gap.mean())]
+            cells = [_mean(train), _cell(train.median()), _mean(test), _cell(test.median()), signed(gap.mean())]
             rows.append([line.name(depth), f"{len(train)}/{len(seeds)}", *cells])
     return rows
 
@@ -257,48 +213,47 @@ def _cell(value: float) -> str:
 
 
 def _steps(finding: Finding, network: str) -> list[list[str]]:
-    """A row per step between neighbours in depth: how the training error changes."""
-    rows = [["change of training error", "mean ± std", "median", "95 % interval", "p", "seeds", ""]]
+    """A row per step between neighbours in depth: the change of the training error."""
     reading = {1: "rises", -1: "falls", 0: "cannot tell"}
-    for found in (step.train for step in finding.steps if step.line.network == network):
-        low, high, _ = found.interval
-        p = words.probability(found.p).removeprefix("= ") + FLOOR * found.at_floor
-        cells = [words.spread(found), words.signed(found.median), words.bounds(low, high), p, str(found.n)]
-        rows.append([found.name, *cells, reading[found.established]])
-    return rows if len(rows) > 1 else []
+    rows = [
+        [found.name, spread(found), signed(found.median), bounds(found.interval),
+         probability(found.p).removeprefix("= ") + FLOOR * found.at_floor, str(found.n), reading[found.established]]
+        for found in (step.train for step in finding.steps if step.line.network == network)
+    ]  # fmt: skip
+    return (
+        [["change of training error", "mean ± std", "median", "95 % interval", "p", "seeds", ""], *rows] if rows else []
+    )
 
 
 def _parts(finding: Finding) -> list[list[str]]:
-    """A row per line: the change of its test error from its shallowest to its deepest network, split in two."""
-    rows = [["change", "test error", "= training error", "+ gap"]]
-    for span in finding.spans:
-        rows.append([span.test.name, *(words.spread(part) for part in (span.test, span.train, span.gap))])
-    return rows if len(rows) > 1 else []
+    """A row per line: the change of its test error, split into training error and gap."""
+    rows = [[span.test.name, *map(spread, (span.test, span.train, span.gap))] for span in finding.spans]
+    return [["change", "test error", "= training error", "+ gap"], *rows] if rows else []
 
 
-# -- layouts ----------------------------------------------------------------------------------------------------------
+def spread(found: Contrast) -> str:
+    """`+1.20 ± 0.30`, or the one value; `diverged` if no pair has a number."""
+    if not found.numbers:
+        return signed(found.median)
+    return signed(found.mean) + ("" if math.isnan(found.std) else f" ± {found.std:.2f}")
 
 
-def _text(blocks: Sequence[Block]) -> str:
-    parts: list[str] = []
-    for block in blocks:
-        if block.kind in ("title", "head", "table") and parts and parts[-1]:
-            parts.append("")
-        if block.kind == "table":
-            parts += [_columns(block.rows), ""]
-        elif block.kind == "title":
-            parts += [block.text, "=" * len(block.text)]
-        elif block.kind == "head":
-            parts.append(_filled(block.text))
-        else:
-            mark = "  - " if block.kind == "item" else "  "
-            parts.append(_filled(block.text, mark))
-    return "\n".join(parts) + "\n"
+def bounds(interval: Interval) -> str:
+    """`+0.90 to +1.40`, or a dash."""
+    return "–" if interval.why else f"{signed(interval.low)} to {signed(interval.high)}"
 
 
-def _filled(text: str, mark: str = "") -> str:
-    """Broken into lines, but not within `p = 0.05`, `+1.00 ± 0.20` or `95 %`."""
-    kept = re.sub(r" ([=<±]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
+# -- layout -----------------------------------------------------------------------------------------------------------
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The paragraphs, each in one line; markup stays markup."""
+    return [type(text)(" ".join(part.split())) for part in text.split("\n\n") if part.strip()]
+
+
+def _wrapped(text: str, mark: str) -> str:
+    """Break into lines, but not within `p = 0.05`, `+1.00 ± 0.20` or `95 %`."""
+    kept = re.sub(r" ([=<±]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", " ".join(text.split()))
     kept = kept.replace(" %", "\N{NO-BREAK SPACE}%")
     indent = " " * len(mark)
     broken = textwrap.fill(kept, WIDTH, initial_indent=mark, subsequent_indent=indent, break_on_hyphens=False)
@@ -312,20 +267,3 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         lines.append("  " + "  ".join([first.ljust(widths[0]), *cells]).rstrip())
     return "\n".join(lines)
-
-
-def _markdown(blocks: Sequence[Block]) -> str:
-    marks = {"title": "## ", "head": "### ", "item": "- ", "text": ""}
-    parts = []
-    for before, block in zip([Block(""), *blocks], blocks, strict=False):
-        if block.kind == "table":
-            heads, *rows = ("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in block.rows)
-            rule = "|" + " --- |" + " ---: |" * (len(block.rows[0]) - 1)
-            parts.append("\n".join(["", heads, rule, *rows]))
-        else:
-            gap = "" if block.kind == before.kind == "item" else "\n"
-            parts.append(gap + marks[block.kind] + block.text)
-    return "\n".join(parts).lstrip("\n") + "\n"
-
-
-LAYOUTS: dict[str, Callable[[Sequence[Block]], str]] = {"text": _text, "md": _markdown}

@@ -1,6 +1,6 @@
 """The verdict on a sweep: does depth raise the training error of the plain networks, and does the shortcut mend it?
 
-`study.stats.findings` finds; `study.stats.words` says it; `study.stats.report` lays it out as text, Markdown or JSON.
+`findings.py` compares, `answers.py` decides, `report.py` renders text, Markdown, HTML or JSON.
 """
 
 from __future__ import annotations

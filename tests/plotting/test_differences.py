@@ -21,7 +21,7 @@ from study.plotting import plot, table
 from study.plotting.base.frames import tidy
 from study.plotting.surfaces.frames import network_labels
 from study.plotting.tables.render import render
-from study.reporting.payload import payload
+from study.reporting.runs import payload
 from study.stats.outcomes import groups
 from study.store import runs as store
 from study.store.files import digest

@@ -27,7 +27,7 @@ class Browser:
         self.driver = driver
 
     def open(self, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
-        """Open a file afresh, with nothing remembered, in a window of this size."""
+        """Open a file in a window of this size."""
         width, height = size
         send = self.driver.execute_cdp_cmd
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
@@ -38,8 +38,6 @@ class Browser:
         }  # a page that glides is hard to hit
         features = [{"name": name, "value": value} for name, value in wishes.items()]
         send("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(path.as_uri())
-        self.run("sessionStorage.clear(); memory.content = {}; memory.set = () => {}")  # nor written as it is left
         self.said()
         self.asked()
         self.driver.get(path.as_uri())

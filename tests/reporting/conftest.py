@@ -22,7 +22,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """The browser. Whatever a test does with a page, the page complains of nothing and asks nobody for anything."""
+    """The browser. Whatever a test does with a page, it logs nothing to the console and makes no request."""
     chromium.said()
     chromium.asked()
     yield chromium

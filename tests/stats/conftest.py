@@ -92,3 +92,8 @@ def overfits(network: str, depth: int, seed: int) -> tuple[float, float]:
     """The training error stays, the test error rises by 2 points."""
     train = 0.5 + wobble(seed + (depth > 20), 0.02)
     return train, 7 + 2 * (depth > 20) + wobble(seed, 0.1) * (depth > 20)
+
+
+def together(*frames: Frames) -> Frames:
+    """Several sweeps as one."""
+    return pd.concat([f[0] for f in frames], ignore_index=True), pd.concat([f[1] for f in frames], ignore_index=True)

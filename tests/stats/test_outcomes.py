@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
 import pytest
 
 from study.errors import StudyError
 from study.stats.outcomes import Group, groups
 
-from .conftest import Frames, degrades, sweep
-
-
-def together(*frames: Frames) -> Frames:
-    return pd.concat([f[0] for f in frames], ignore_index=True), pd.concat([f[1] for f in frames], ignore_index=True)
+from .conftest import degrades, sweep, together
 
 
 def test_the_last_iteration_counts_and_not_the_best() -> None:
@@ -47,9 +42,7 @@ def test_divergence_is_a_result_and_absence_is_none() -> None:
     "fields",
     [
         {"dataset": "svhn", "data": "svhn"},
-        {"precision": "bf16"},
         {"train_subset": 5000},
-        {"train_subset_seed": 1},
         {"recipe_changes": "learning_rate", "recipe.learning_rate": 0.05},
         {"recipe.learning_rate": 0.05},
     ],

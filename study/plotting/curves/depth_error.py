@@ -20,7 +20,7 @@ from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, named, network_title, tidy
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import MEASURED, check_training, finding
-from study.stats.intervals import FEWEST, RESAMPLES, SEED, bca_interval
+from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
 from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]

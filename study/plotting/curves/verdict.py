@@ -18,9 +18,9 @@ from study.plotting.base import page, style
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import Tidy, called, named, tidy
 from study.plotting.base.page import Head, Plot
-from study.stats import words
+from study.stats import answers as words
+from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.findings import Finding
-from study.stats.intervals import FEWEST, RESAMPLES, SEED
 from study.stats.pairs import Contrast
 from study.stats.verdict import verdict
 from study.text import counted
@@ -60,7 +60,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     findings = verdict(curves, runs, training=training).findings
     data = prepare(findings)
     notes = list(_notes(findings, data, evidence))
-    answers = [f"{words.degradation(finding)[0]}" for finding in findings]
+    answers = [f"{words.degradation(finding)}" for finding in findings]
     single = (data["n"].dropna() <= 1).all()
     shows = f"Does depth raise the training error of plain networks? {'; '.join(answers)}. Differences in error in points, paired by seed, at the last iteration"
     shows += (
@@ -260,9 +260,9 @@ def _table(means: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
 def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) -> Iterator[str]:
     for group, finding in zip(_titles(findings), findings, strict=True):
         where = f"{group}: " if len(findings) > 1 else ""
-        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)[0]}."
+        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)}."
         for mend in finding.mends:
-            yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)[0]}."
+            yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)}."
     lost = data[data["kind"] == "mean"]
     if (undecided := int(lost["undecided"].sum())) > 0:
         yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"

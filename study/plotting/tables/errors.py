@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.config.differences import VARIANT, text
 from study.plotting.base.frames import final_values, tidy
-from study.stats.intervals import FEWEST
+from study.stats.bca_interval import FEWEST
 from study.stats.naming import varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast

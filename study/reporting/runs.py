@@ -1,0 +1,115 @@
+"""The runs of a sweep as plain data for the page: a table to search and sort, and every field of each run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.config.differences import VARIANT, short
+from study.config.differences import text as exact
+from study.plotting.surfaces.frames import network_labels
+from study.stats.naming import varying
+from study.stats.planned import OBSERVED, RUN_COLUMNS, require
+from study.text import counted, duration
+
+STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
+FACTS = {
+    "data": "dataset", "recipe": "recipe", "seeds": "seed", "device": "device", "processor": "cpu", "torch": "torch",
+    "commit": "commit",
+}  # fmt: skip
+
+
+def payload(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
+    """What `page.js` shows.
+
+    `columns` has the name and kind (`text`, `number`) of each column. Each of `rows` has `cells`: the text, and for a
+    number [value, text]; and its `fields`, the texts of the names in `fields`. Fields that all runs share are in `common`.
+    """
+    require(runs, RUN_COLUMNS, "runs")
+    table = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *VARIANT, "recipe_changes"])))
+    table = table.assign(label=network_labels(table.astype(object)))
+    table = table.sort_values(["network", "depth", "label", "seed", "run_id"], ignore_index=True)
+    columns, cells = zip(*_columns(table, _last_errors(curves)), strict=True)
+    texts = {str(name): table[name].map(text) for name in runs.columns}
+    common = [name for name, values in texts.items() if len(table) > 1 and values.nunique() == 1]
+    own = [name for name in texts if name not in common]
+    fields = zip(*(texts[name] for name in own), strict=True) if own else [()] * len(table)
+    return {
+        "columns": [{"name": name, "kind": kind} for name, kind in columns],
+        "fields": own,
+        "common": [[name, texts[name].iloc[0]] for name in common],
+        "rows": [
+            {"cells": list(shown), "fields": list(values)}
+            for shown, values in zip(zip(*cells, strict=True), fields, strict=True)
+        ],
+    }
+
+
+def state_line(runs: pd.DataFrame) -> str:
+    """`12 of 18 runs done; 1 diverged, 5 pending`."""
+    counts = Counter(map(str, runs["state"]))
+    others = [f"{counts[state]:,} {state}" for state in (*STATES, *counts) if counts[state] and state != "done"]
+    head = f"{counts['done']:,} of {counted(len(runs), 'run')} done"
+    return f"{head}; {', '.join(dict.fromkeys(others))}" if others else head
+
+
+def facts(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """On what, how and where the runs were trained, as pairs of a name and a text."""
+    found = [(name, _values(runs[column])) for name, column in FACTS.items() if column in runs]
+    if "seconds" in runs and runs["seconds"].notna().any():
+        found.append(("training time", f"{duration(float(runs['seconds'].sum()))} in all"))
+    return [(name, value) for name, value in found if value]
+
+
+def _values(column: pd.Series, most: int = 4) -> str:
+    distinct = sorted(column.dropna().unique(), key=lambda value: (str(type(value)), value))
+    texts = [text(value)[:12] if column.name == "commit" else text(value) for value in distinct]
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _last_errors(curves: pd.DataFrame) -> pd.DataFrame:
+    """The error at the end of each curve, by run and split."""
+    valued = curves[curves["error"].notna()].sort_values("iteration", kind="stable")
+    last = valued.drop_duplicates(["run_id", "split"], keep="last")
+    return last.pivot(index="run_id", columns="split", values="error")
+
+
+def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Name, kind and cells of each column. What all runs share has none."""
+    yield ("run", "text"), table["label"]
+    yield ("seed", "number"), _numbers(table["seed"], "{:.0f}".format)
+    further = [name for name in (*OBSERVED, "device", "host") if name in table and table[name].map(text).nunique() > 1]
+    for name in [*varying(table), *further]:
+        yield (short(name), "text"), table[name].map(text)
+    yield ("state", "text"), table["state"].map(text)
+    if "iteration" in table:
+        yield ("iteration", "number"), _numbers(table["iteration"], "{:,.0f}".format)
+    training = "train_clean" if "train_clean" in errors else "train"
+    for split, name in ((training, "training error (%)"), ("test", "test error (%)")):
+        if split in errors:
+            yield (name, "number"), _numbers(table["run_id"].map(errors[split]), "{:.2f}".format)
+    if "seconds" in table:
+        yield ("training time", "number"), _numbers(table["seconds"], duration)
+    if "message" in table and table["message"].fillna("").ne("").any():
+        yield ("message", "text"), table["message"].fillna("").map(str)
+
+
+def _numbers(column: pd.Series, how: Callable[[float], str]) -> list[list[Any]]:
+    values = pd.to_numeric(column).astype("Float64").to_numpy(float, na_value=np.nan).tolist()
+    return [[value, how(value)] if np.isfinite(value) else [None, "–"] for value in values]
+
+
+def text(value: Any) -> str:
+    """A field's value for people."""
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+    if isinstance(value, list | tuple | np.ndarray):
+        return ", ".join(map(text, value)) or "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return "–" if pd.isna(value) else exact(value)
