@@ -21,19 +21,10 @@ def caption(
 ) -> str:
     """A caption, a paragraph to each of its parts.
 
-    Parameters
-    ----------
-    shows
-        What the picture shows of these data, in a sentence; then what is drawn, with units, marks and intervals.
-    runs
-        A row a run that the figure is about, with `name` (such as plain-56), `seed`, `state` and what `deviations` looks
-        at; perhaps `condition`, which tells how they were trained.
-    protocol
-        Data set and recipe, as the header has them.
-    notes
-        The notes on the figure: runs that diverged, failed or are missing, and all else that it leaves out.
-    paper
-        The protocol of the paper's figure, if it is one: where the runs were trained otherwise, the caption says how.
+    `shows`: what the picture shows of these data, in a sentence; then what is drawn, with units, marks and intervals.
+    `protocol`: data set and recipe, as the header has them. `notes`: the notes on the figure: runs that diverged,
+    failed or are missing, and all else that it leaves out. `paper`: the protocol of the paper's figure, if it is one:
+    where the runs were trained otherwise, the caption says how.
     """
     parts = [shows, _runs(runs)]
     if said := [text for text in protocol if text]:

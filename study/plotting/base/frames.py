@@ -35,13 +35,7 @@ class Tidy(NamedTuple):
 
 
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
-    """Check the frames and label the runs.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or no curve at all.
-    """
+    """Check the frames and label the runs."""
     runs = planned(curves, runs)
     values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
     if values.empty:

@@ -181,8 +181,17 @@ def _notes(figure: Picture, notes: Sequence[str], width: float, look: style.Look
     size = NOTE * look.scale
     lines = [line for note in notes for line in wrapped(called(note), width, size)]
     step = 1.3 * size / 72
-    for number, line in enumerate(reversed(lines)):
-        _write(figure, 0, -EDGE - step * number, line, size=size, color=style.MUTED, va="bottom", kind="note")
+    for number, line in enumerate(lines, 1):
+        _write(
+            figure,
+            0,
+            -EDGE - step * (len(lines) - number),
+            line,
+            size=size,
+            color=style.MUTED,
+            va="bottom",
+            kind="note",
+        )
     return step * len(lines) + (2 * EDGE if lines else 0)
 
 
@@ -219,7 +228,7 @@ def wrapped(text: str, width: float, size: float) -> list[str]:
     letters = max(12, int((width - 2 * EDGE) * 72 / size / 0.5))
     while True:
         lines = textwrap.wrap(text, letters)
-        if letters <= 12 or max((_long(line, size) for line in lines), default=0) <= width - 2 * EDGE:
+        if letters <= 12 or max((_long(line, size) for line in lines), default=0) <= 0.98 * (width - 2 * EDGE):
             return lines
         letters -= 1
 

@@ -26,19 +26,8 @@ def plot(
 ) -> Plot:
     """Draw the figure.
 
-    Parameters
-    ----------
-    curves, runs
-        As `study.plotting.figure` takes them.
-    training
-        The split of the dashed lines: `train_clean`, or `train` for the running error.
-    ymax
-        Where the y axis ends, in percent. By default it holds every final value.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown split.
+    `training`: the split of the dashed lines: `train_clean`, or `train` for the running error. `ymax`: where the y
+    axis ends, in percent. By default it holds every final value.
     """
     overtime.check_training(training)
     evidence = tidy(curves, runs)

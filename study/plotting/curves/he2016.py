@@ -53,11 +53,6 @@ def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, trainin
     Solid: test error (right axis, to 20 %, above which a network counts as failed); dashed: training loss (left axis, nats).
     Where runs follow the paper's protocol, its values stand at the end. Arguments as for
     `study.plotting.curves.degradation.plot`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure: no two kinds of shortcut at one depth.
     """
     shows = "Figure 3 of He et al. 2016: each shortcut against the identity"
     return _plot(curves, runs, training, Versus(SHORTCUT, "A", "identity (A)", shows, "i16_table1"))
@@ -95,7 +90,7 @@ def _plot(
     width = style.PAGES["page"] if across > 1 else None
     made = page.page(rows, across, head, evidence.notes, tall=1.35, share=False, width=width, around=0.6)
     for number, (axes, panel) in enumerate(zip(made.axes, panels, strict=False)):
-        right = _panel(axes, panel, data[data["panel"] == panel], limits)
+        right = _panel(axes, panel, data[data["panel"] == panel], limits, 0.9 * made.figure.get_figwidth() / across)
         first, last = number % across == 0, number % across == across - 1 or number == len(panels) - 1
         axes.set_ylabel("training loss (nats)" if first else "")
         axes.tick_params(which="both", labelleft=first)
@@ -198,7 +193,7 @@ def _losses(data: pd.DataFrame) -> tuple[float, float]:
     return (0.7 * losses.min(), 1.5 * losses.max()) if len(losses) else (0.01, 3.0)
 
 
-def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float, float], float]) -> Axes:
+def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float, float], float], room: float) -> Axes:
     """Training loss on the left axis, test error on the right one; the usual network in grey behind its variant.
 
     Returns the right axis.
@@ -226,7 +221,8 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
                 said = {"ha": "right", "size": style.SMALLEST, "color": style.ink(fill)}
                 right.annotate("fails in the paper", (0.98, 0.9), xycoords="axes fraction", **said)
     overtime.draw_drops(axes, data, unit)
-    axes.set_title(f"{title}\n{_finals(lines, top)}", linespacing=1.3)
+    size = 7.5 * style.look().scale
+    axes.set_title("\n".join([*page.wrapped(title, room, size), _finals(lines, top)]), linespacing=1.3)
     return right
 
 

@@ -53,21 +53,7 @@ def lines_of(
 ) -> pd.DataFrame:
     """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or one of `BAND`.
 
-    Parameters
-    ----------
-    curves, drops
-        Those of `study.plotting.base.frames.Tidy`.
-    splits
-        Those that are drawn.
-    panel
-        Further columns that tell lines apart.
-    value
-        The column that is drawn.
-
-    Raises
-    ------
-    StudyError
-        There is no row of these splits.
+    `splits`: those that are drawn. `panel`: further columns that tell lines apart. `value`: the column that is drawn.
     """
     chosen = curves[curves["split"].isin(splits)]
     if chosen.empty:

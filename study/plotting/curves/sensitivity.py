@@ -48,17 +48,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
     """Draw the figure: settings of one field along each panel, of a second from panel to panel, of further ones from row to
     row.
 
-    Parameters
-    ----------
-    curves, runs
-        As `study.plotting.figure` takes them.
-    split
-        `train_clean`, `train` or `test`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown split, or no network whose runs differ in recipe or initialisation.
+    `split`: `train_clean`, `train` or `test`.
     """
     if split not in style.SPLITS:
         raise StudyError(f"unknown split '{split}'{nearest(str(split), style.SPLITS)}")
@@ -124,8 +114,8 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
     )
     if not rich.any():
         raise StudyError(
-            "nothing to draw: the runs of no network differ in recipe or initialisation; `recipe.learning_rate: [0.1, 0.03]` in "
-            "a sweep's grid makes such"
+            "nothing to draw: the runs of no network differ in recipe or initialisation; put `recipe.learning_rate: [0.1, 0.03]` "
+            "into a sweep's grid"
         )
     fields = _independent(texts[rich], keys[rich], varies)
     fields = sorted(fields, key=lambda f: (-_levels(texts.loc[rich, f]), order.index(f))) if len(fields) > 1 else fields
@@ -286,11 +276,11 @@ def _only(texts: pd.Series) -> str:
 
 def _notes(studied: Study) -> Iterator[str]:
     if studied.along:
-        yield f"what differs along with these: {'; '.join(_along(studied))}"
+        yield f"fields that follow from these: {'; '.join(_along(studied))}"
     if len(studied.fields) > MOST:
         yield f"rows are settings of {listed(map(_field, studied.fields[2:]))} together"
     if studied.left_out:
-        yield f"left out, as nothing of their recipe varies: {', '.join(studied.left_out)}"
+        yield f"left out, since nothing in their recipe varies: {', '.join(studied.left_out)}"
 
 
 def _along(studied: Study) -> Iterator[str]:

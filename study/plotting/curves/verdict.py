@@ -44,17 +44,7 @@ UNSURE = "cannot tell"
 def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
     """Draw the figure: a panel for each group of networks that may be compared.
 
-    Parameters
-    ----------
-    curves, runs
-        As `study.plotting.figure` takes them.
-    training
-        What stands for the training error, as for `study.verdict`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown split, or no two networks to compare.
+    `training`: what stands for the training error, as for `study.verdict`.
     """
     evidence = tidy(curves, runs)
     findings = verdict(curves, runs, training=training).findings

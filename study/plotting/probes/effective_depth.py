@@ -33,25 +33,13 @@ MARKS: dict[str, dict[str, Any]] = {
     "mean": {"marker": "^", "ms": 5, "mec": "white", "mew": 0.5, "ls": "none", "clip_on": False, "zorder": 5},
 }
 """Of the effective depths, on the x axis."""
-NONE = "nothing to draw: no run of the probe 'paths' has errors with a block deleted"
+NONE = "nothing to draw: no run of the probe 'paths' has errors with a block removed"
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: int | None = None) -> Plot:
     """Draw the figure.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `paths` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When they were measured; by default at the end of the training.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure.
+    `iteration`: when they were measured; by default at the end of the training.
     """
     evidence = measured.at(measured.measured(frame, runs, "paths", MEASURES), iteration)
     data = prepare(evidence.rows)
@@ -64,8 +52,8 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
         *probe_lines.uneven(data),
     ]
     paths = (
-        " Right: share of the gradient to the first block's input that goes through k of the blocks' branches, residual "
-        "networks alone; triangles mark the mean k, and the effective depth is that in weighted layers, with those of stem "
+        " Right: share of the gradient at the first block's input that passes through k branches, residual networks "
+        "only; triangles mark the mean k. The effective depth is the mean number of weighted layers, with those of stem "
         "and head."
     )
     told = probe_lines.finding(
@@ -119,7 +107,7 @@ def _longer(data: pd.DataFrame) -> Iterator[str]:
     """A note, where the probe has taken long paths together."""
     last = data.groupby(["network", "label", "panel"])["place"].max().unstack()
     if "paths" in last and (last["paths"] < last["deleted"]).any():
-        yield "of a deep network, the last point of the paths is of all longer ones together"
+        yield "for deep networks the last point of the paths sums all longer ones"
 
 
 def draw(data: pd.DataFrame, evidence: Measured) -> Figure:

@@ -30,10 +30,13 @@ from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import is_finite
 
 MEASURES = {
-    "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", "Norm of the gradient of the mean loss to each layer's weights"),
+    "norm": (
+        "‖∂L/∂w‖\n(nats per unit of weight)",
+        "Norm of the gradient of the mean loss with respect to each layer's weights",
+    ),
     "relative": (
         "‖∂L/∂w‖ / ‖w‖\n(nats per unit of weight²)",
-        "Norm of the gradient of the mean loss to each layer's weights, over the weights' norm",
+        "Norm of the gradient of the mean loss with respect to each layer's weights, relative to the norm of the weights",
     ),
 }
 """Of the colour bar, and of the caption."""
@@ -47,19 +50,7 @@ FEW = 5  # ticks
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str = "norm") -> Plot:
     """Draw the figure: a row of panels for each depth.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `gradients` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    measure
-        `norm`, or `relative` to the norm of the weights.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown measure.
+    `measure`: `norm`, or `relative` to the norm of the weights.
     """
     measured.chosen("measure", measure, list(MEASURES))
     evidence = measured.measured(frame, runs, "gradients", [measure])
@@ -82,7 +73,7 @@ def prepare(evidence: Measured) -> pd.DataFrame:
     rows = evidence.rows
     cells = measured.means(measured.averaged(rows), ["iteration", "place", "layer"], geometric=True)
     if cells.empty:
-        raise StudyError("nothing to draw: no run that is done or under way has gradients")
+        raise StudyError("nothing to draw: no finished or running run has gradients")
     ratios = _ratios(rows)
     middle = measured.means(measured.averaged(ratios), ["iteration"], geometric=True)
     tables = [cells.assign(kind="cell"), ratios.assign(kind="seed"), middle.assign(kind="mean")]

@@ -37,23 +37,8 @@ def plot(
 ) -> Plot:
     """Draw the figure.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `identity` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    measure
-        `ratio`, `change` or `truncated`; `docs/probes.md` says what they are.
-    iteration
-        When the blocks were measured; by default at the end of the training.
-    scale
-        Of the y axis: `linear`, `log` or `auto`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown measure or scale.
+    `measure`: `ratio`, `change` or `truncated`; `docs/probes.md` says what they are. `iteration`: when the blocks
+    were measured; by default at the end of the training. `scale`: of the y axis: `linear`, `log` or `auto`.
     """
     measured.chosen("measure", measure, list(MEASURES))
     measured.chosen("scale", scale, probe_lines.SCALES)
@@ -74,10 +59,7 @@ def plot(
 def prepare(end: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Every line of the figure, one row per point: `panel` is block or training, `kind` seed or mean.
 
-    Parameters
-    ----------
-    end, rows
-        One row per (run, iteration, block): what is shown block by block, and what over training.
+    `end, rows`: one row per (run, iteration, block): what is shown block by block, and what over training.
     """
     over = [*POINT, "run_id", "seed", "state", "iteration"]
     of_all = rows.groupby(over)["value"].apply(lambda values: values.mean(skipna=False)).reset_index()

@@ -24,21 +24,8 @@ def plot(
 ) -> Plot:
     """Draw the figure: a column for each network, rows in layer order and sorted.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `responses` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When they were measured; by default at the end of the training.
-    scale
-        Of the standard deviation: `linear`, `log`, or `auto`, which is linear unless a few layers would hide the rest.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown scale.
+    `iteration`: when they were measured; by default at the end of the training. `scale`: of the standard deviation:
+    `linear`, `log`, or `auto`, which is linear unless a few layers would hide the rest.
     """
     measured.chosen("scale", scale, probe_lines.SCALES)
     evidence = measured.at(measured.measured(frame, runs, "responses", ["std"]), iteration)

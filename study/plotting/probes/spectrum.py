@@ -58,22 +58,8 @@ def plot(
 ) -> Plot:
     """Draw the figure: a panel for each kind of network, a row of them for each data set and recipe.
 
-    Parameters
-    ----------
-    frame
-        What probes measured, as `study.read_probes` gives it; the probe `hessian` is drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When it was measured; by default the last iteration at which any run of a row was.
-    reach
-        How far the axis of eigenvalues goes to both sides of 0; by default to the outermost one. What lies beyond is
-        counted.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or nothing measured at this iteration.
+    `iteration`: when it was measured; by default the last iteration at which any run of a row was. `reach`: how far
+    the axis of eigenvalues goes to both sides of 0; by default to the outermost one. What lies beyond is counted.
     """
     if reach is not None and not 0 < reach < math.inf:
         raise StudyError(f"reach must be a positive number, not {reach}")
@@ -139,9 +125,9 @@ def _notes(values: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     density, extremes = lost["measure"].str.startswith("density"), lost["measure"].isin(EXTREMES)
     absent = ~table["run_id"].isin(values["run_id"]) & (table["state"] == "done")
     for where, said in (
-        (absent, "not measured then"),
+        (absent, "not measured at this iteration"),
         (table["run_id"].isin(lost.loc[density, "run_id"]), "no finite density"),
-        (table["run_id"].isin(lost.loc[extremes, "run_id"]), "eigenvalues that were not found"),
+        (table["run_id"].isin(lost.loc[extremes, "run_id"]), "eigenvalues not found"),
     ):
         names = [
             f"{name}{f' ({condition})' if condition else ''} seed{'s' if len(group) > 1 else ''} {listed(group['seed'])}"
@@ -156,7 +142,7 @@ def _beyond(values: pd.DataFrame, reach: float) -> Iterator[str]:
     far = values[values["measure"].isin(EXTREMES) & values["value"].abs().between(reach, math.inf, inclusive="neither")]
     if not far.empty:
         names = [f"{name}: {len(group)}" for name, group in frames.named(far).groupby("name", sort=False)]
-        yield f"eigenvalues beyond {reach:g} that were found: {'; '.join(names)}"
+        yield f"eigenvalues found beyond {reach:g}: {'; '.join(names)}"
 
 
 def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
@@ -180,7 +166,7 @@ def prepare(evidence: Spectra, reach: float | None = None) -> pd.DataFrame:
         for _, line in row.groupby(["network", "label"], sort=False):
             parts += list(_line(line, grid))
     if not parts:
-        raise StudyError("nothing to draw: no eigenvalue that was measured is a finite number; the loss was none")
+        raise StudyError("nothing to draw: no measured eigenvalue is finite")
     data = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
     return data.astype({"n": "Int64", "seed": "Int64", "images": "Int64"})
 

@@ -35,7 +35,7 @@ def plot(
     data = prepare(evidence, of)
     shows = (
         f"{planes.finding(points, of)}{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each "
-        f"network, which stands at (0, 0). Levels {planes.levels_in_words(of)}. Star: the smallest value that was measured. "
+        f"network, located at (0, 0). Levels {planes.levels_in_words(of)}. Star: the smallest measured value. "
         "Hatched: no finite value."
     )
     lost = not is_finite(data[of]).all()

@@ -54,7 +54,7 @@ def plot(
     evidence = evidence._replace(points=points, notes=[*_notes(points), *evidence.notes])
     shows = (
         f"{_finding(points)}|λ_min / λ_max|, without unit, of the smallest and the largest eigenvalue of the Hessian of the "
-        "training loss, over planes through the weights of each network, which stands at (0, 0). At 0 the loss bends down in no "
+        "training loss, over planes through the weights of each network, located at (0, 0). At 0 the loss bends down in no "
         f"direction. Each cell is a measured point; the colours end at {MOST}. Hatched: no finite eigenvalues. Dotted: no "
         "positive one."
     )
@@ -73,9 +73,7 @@ def _curved(frame: pd.DataFrame) -> pd.DataFrame:
     measured = frame["lambda_max"].notna() | (images.notna() & (frame["plane"] != "hessian"))
     curved = frame.assign(images=images)[frame["surface_id"].isin(frame.loc[measured, "surface_id"])]
     if curved.empty:
-        raise StudyError(
-            "nothing to draw: no surface was measured with its curvature; `study surface SWEEP --curvature` measures it"
-        )
+        raise StudyError("nothing to draw: no surface has curvature; `study surface SWEEP --curvature` measures it")
     # Of a surface with both splits the rows of split train have the eigenvalues.
     ordered = curved[curved["iteration"].isna()].sort_values("split", ascending=False, kind="stable")
     return ordered.drop_duplicates(["surface_id", "i", "j"]).assign(split="train")
@@ -138,7 +136,7 @@ def _notes(points: pd.DataFrame) -> Iterator[str]:
     concave = _concave(points)
     for where, said in (
         (points["ratio"] > MOST, f"above {MOST}"),
-        (points["ratio"].notna() & (points["lambda_min"] > 0), "convex, all eigenvalues being above 0"),
+        (points["ratio"].notna() & (points["lambda_min"] > 0), "convex, all eigenvalues above 0"),
         (concave, "no positive eigenvalue (dotted)"),
         (points["ratio"].isna() & ~concave, "no finite eigenvalues (hatched)"),
     ):

@@ -150,7 +150,7 @@ def framed(place: Place, points: pd.DataFrame, remark: str = "") -> None:
     axes.set_title(f"{place.column}{f':  {remark}' if remark else ''}")
 
 
-def bands(axes: Axes, points: pd.DataFrame, of: str, shade: Shades, labelled: bool = True) -> None:
+def bands(axes: Axes, points: pd.DataFrame, of: str, shade: Shades) -> None:
     """Filled contours, with their levels written on them; hatched where a corner was measured and is not finite."""
     grid = lattice(points)
     values = np.ma.masked_invalid(grid.values(points, of))
@@ -161,10 +161,12 @@ def bands(axes: Axes, points: pd.DataFrame, of: str, shade: Shades, labelled: bo
     axes.contourf(grid.alpha, grid.beta, values.T, zorder=1, antialiased=False, **fill)
     inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in shade.colours.colors[1:]]
     lines = axes.contour(grid.alpha, grid.beta, values.T, levels=shade.levels, colors=inks, linewidths=0.5, zorder=2)
-    if labelled:
-        axes.clabel(
-            lines, fontsize=style.SMALLEST * style.look().scale, fmt=lambda level: f"{level:g}", inline_spacing=1
-        )
+    room = 0.2 * (grid.alpha[-1] - grid.alpha[0])  # smaller rings have no room for a number
+    paths = zip(lines.levels, lines.get_paths(), strict=True)
+    wide = [level for level, path in paths if len(path.vertices) and np.ptp(path.vertices[:, 0]) > room]
+    if wide:
+        size = style.SMALLEST * style.look().scale
+        axes.clabel(lines, wide[:: 1 + len(wide) // 6], fontsize=size, fmt=lambda level: f"{level:g}", inline_spacing=1)
 
 
 def hatch(axes: Axes, alpha: Floats, beta: Floats, cells: np.ndarray, **look: Any) -> None:
@@ -189,5 +191,5 @@ def bar(made: page.Page, shade: Shades, of: str) -> None:
 
 def legend(of: str, lost: bool) -> list[Line2D | Patch]:
     """What the marks mean."""
-    handles: list[Line2D | Patch] = [Line2D([], [], label=f"smallest {of} that was measured", **MINIMUM)]
+    handles: list[Line2D | Patch] = [Line2D([], [], label=f"smallest measured {of}", **MINIMUM)]
     return handles + ([Patch(label=f"no finite {of}", **HATCH)] if lost else [])

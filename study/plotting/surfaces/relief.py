@@ -67,8 +67,8 @@ def plot(
     data = data[[*planes.COLUMNS, of, "height"]]
     shows = (
         f"{planes.finding(points, of)}{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each "
-        f"network, which stands at (0, 0), as height, on a {scale} scale that the networks of a row share. On the floor its "
-        f"contours {planes.levels_in_words(of)}. Star: the smallest value that was measured. Gaps, hatched on the floor: no "
+        f"network, located at (0, 0), as height, on a {scale} scale that the networks of a row share. On the floor its "
+        f"contours {planes.levels_in_words(of)}. Star: the smallest measured value. Gaps, hatched on the floor: no "
         "finite value."
     )
     return Plot(draw(data, evidence, of, scale, (elev, azim)), data, surfaces.caption_of(shows, evidence))
@@ -210,7 +210,7 @@ def _moved(points: pd.DataFrame, of: str, scale: str) -> Iterator[str]:
     finite = points[is_finite(points[of])]
     stands = 10 ** finite["height"] if scale == "log" else finite["height"]
     for where, said in (
-        (finite[of] > stands * (1 + 1e-9), f"drawn at {stands.max():.3g}, though above it"),
+        (finite[of] > stands * (1 + 1e-9), f"above {stands.max():.3g}, drawn at it"),
         (finite[of] < stands * (1 - 1e-9), f"drawn at {stands.min():.3g}, the smallest above 0"),
     ):
         groups = finite[where].groupby(["row", "column"], sort=False)

@@ -57,8 +57,8 @@ def plot(
         ways = frame.loc[(frame["plane"] == "pca") | frame["iteration"].notna(), "surface_id"]
         if ways.empty:
             raise StudyError(
-                "nothing to draw: no surface is of a trajectory's plane; `study surface SWEEP --plane pca` measures them, "
-                "of runs with snapshot_every"
+                "nothing to draw: no surface has a trajectory; `study surface SWEEP --plane pca` measures them for runs with "
+                "snapshot_every"
             )
         frame = frame[frame["surface_id"].isin(ways)]
         plane = plane or ("pca" if (frame["plane"] == "pca").any() else None)
@@ -91,15 +91,15 @@ def _finding(data: pd.DataFrame) -> str:
 
 
 PRINCIPAL = (
-    "in the plane of the first two principal directions of the differences to its end, which stands at (0, 0); {}. Coordinates "
-    "are distances in the space of all weights; in brackets the share of {} that lies along an axis"
+    "in the plane of the first two principal directions of the differences from its end, which is at (0, 0); {}. Coordinates are "
+    "distances in the space of all weights; in brackets the share of {} along an axis"
 )
 MEANINGS = {
-    "centred": PRINCIPAL.format("centred, the mean of the snapshots is subtracted first, as Li et al.'s code does",
+    "centred": PRINCIPAL.format("centred: the mean of the snapshots is subtracted first, as in Li et al.'s code",
                                 "the snapshots' variance"),
-    "uncentred": PRINCIPAL.format("they are not centred, as Li et al.'s text has it",
+    "uncentred": PRINCIPAL.format("not centred, as in Li et al.'s text",
                                   "the snapshots' squared distances from the end"),
-    "": "in a given plane, projected by least squares from the space of all weights; its end stands at (0, 0)",
+    "": "in a given plane, projected by least squares from the space of all weights; its end is at (0, 0)",
 }  # fmt: skip
 
 
@@ -197,16 +197,16 @@ def _notes(data: pd.DataFrame, evidence: Shown) -> Iterator[str]:
             f"{surfaces.named(most[most['surface_id'] == row.surface_id])}: {row.residual:.2g} at iteration {row.iteration:,}"
             for row in most.itertuples()
         ]
-        yield f"farthest off the plane, in the axes' unit: {'; '.join(said)}"
+        yield f"largest distance from the plane, in the unit of the axes: {'; '.join(said)}"
     if not _ratios(data).between(FLAT, 1 / FLAT).all():
-        yield "α and β are not drawn to one scale"
+        yield "α and β have different scales"
     absent = evidence.surfaces[~evidence.surfaces["surface_id"].isin(way["surface_id"])]
     if not absent.empty:
         yield f"no snapshot has been measured: {', '.join(absent['column'])}"
     marked = way[way["milestone"].notna()]["surface_id"]
     unmarked = way[~way["surface_id"].isin(marked)].drop_duplicates("surface_id")
     if not unmarked.empty:
-        yield f"no drop of the learning rate is marked, for the recipe names none: {', '.join(unmarked['column'])}"
+        yield f"no drop of the learning rate is marked, since the recipe lists none: {', '.join(unmarked['column'])}"
 
 
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
