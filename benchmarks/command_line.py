@@ -36,7 +36,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "thousand.yaml").write_text(THOUSAND % ", ".join(map(str, range(100))))
         study = ("-m", "study")
-        tiny = ("sweep", "quickstart.yaml", "depth=8", "seed=0", "recipe.iterations=10", "recipe.milestones=[5]")
+        tiny = ("sweep", "quickstart.yaml", "depth=8", "seed=0", "recipe.iterations=10", "recipe.schedule.at=[5]")
         subprocess.run([sys.executable, *study, *tiny], cwd=folder, check=True, capture_output=True)
         for what, words in {
             "python starts": ("-c", "pass"),

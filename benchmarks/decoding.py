@@ -71,7 +71,7 @@ def make_folder(path: Path) -> float:
 
 def ours(root: Path, workers: int) -> tuple[Callable[[int], None], Stream]:
     """Takes batches as a lane does, on a CPU: that they are normalised there is left out. Also returns what is to be closed."""
-    fields = {"data": "image_stream", "folder": "photos", "recipe": "he2015_imagenet", "recipe.bn_groups": 1}
+    fields = {"data": "image_stream", "data.folder": "photos", "recipe": "he2015_imagenet", "recipe.bn_groups": 1}
     spec = resolve(
         {
             k: Value(v, "")

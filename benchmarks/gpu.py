@@ -191,7 +191,7 @@ class Bench:
 
     def packed(self) -> Any:
         """Curves of lanes alone and in a pack with one that diverges, and of one that is stopped and goes on: equal."""
-        short = {"recipe__iterations": 12 if self.tiny else 200, "recipe__milestones": [5], "recipe__log_every": 10}
+        short = {"recipe__iterations": 12 if self.tiny else 200, "recipe__schedule__at": [5], "recipe__log_every": 10}
         short |= {"recipe__evaluate_every": 100, "recipe__batch_size": 16 if self.tiny else 128}
         specs = [
             self.spec("plain", 20, **short),

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 RUNS = ["network=plain,residual", "depth=20", "seed=0,1,2,3"]
-RECIPE = {"iterations": 1500, "milestones": "[900,1200]", "evaluate_every": 500, "log_every": 50, "batch_size": 128}
+RECIPE = {"iterations": 1500, "schedule.at": "[900,1200]", "evaluate_every": 500, "log_every": 50, "batch_size": 128}
 BARE = """
 import sys, time, torch
 torch.set_num_threads(1)

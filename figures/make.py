@@ -4,8 +4,8 @@
     python figures/make.py --pages     # the numbers only
     python figures/make.py --check     # exit status 1 if the numbers are out of date
 
-In a page, the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and `<!-- end -->` are
-the output of that command; the line after `<!-- made quickstart -->` names the machine and the time of a sweep.
+In a page, the lines between `<!-- study table errors quickstart --format md --results results/reference -->` and `<!-- end -->`
+are the output of that command; the line after `<!-- made quickstart -->` names the machine and the time of a sweep.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = Mappin
     """
     if not 0 < len(word) <= 100:
         return None
-    names = sorted(known)
+    names = sorted(known, key=lambda name: (-name.count("."), name))  # of two with one end the shorter
     bare = {name.rpartition(".")[2].casefold(): name for name in names} | {name.casefold(): name for name in names}
     group, _, bottom = word.casefold().rpartition(".")
     word = bottom if group in {name.rpartition(".")[0] for name in names} else word.casefold()

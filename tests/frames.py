@@ -1,4 +1,4 @@
-"""Synthetic frames as the store gives them, put together."""
+"""Synthetic frames as the store returns them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def joined(parts: Sequence[pd.DataFrame], fields: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The parts one below the other, each with its fields on every row: as `assign` on each, but quick for many."""
+    """Concatenate the parts, each with its fields on every row; faster than `assign` on each."""
     rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     columns = {name: _column([own[name] for own in fields]) for name in fields[0]}
     right = pd.DataFrame(columns).iloc[rows].reset_index(drop=True)
@@ -18,6 +18,6 @@ def joined(parts: Sequence[pd.DataFrame], fields: Sequence[Mapping[str, Any]]) -
 
 
 def _column(values: list[Any]) -> pd.Series:
-    """None beside texts stays None."""
+    """Keep None among texts."""
     mixed = {str} < {type(value) for value in values}
     return pd.Series(values, dtype=object) if mixed else pd.Series(values)

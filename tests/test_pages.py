@@ -64,7 +64,7 @@ def test_docs_are_short_and_say_for_whom() -> None:
     assert sum(len(page.read_text("utf-8").splitlines()) for page in [*pages, ROOT / "README.md"]) <= 2000
     for page in pages:
         first = page.read_text("utf-8").split("\n\n")[1]
-        assert first.startswith("For anyone who "), page.name
+        assert first.startswith("For anyone who"), page.name
 
 
 def git(*words: str) -> str:

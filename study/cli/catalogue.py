@@ -1,4 +1,4 @@
-"""Entries of `study list`."""
+"""What there is to choose from: `study list`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import Any
 
 from study import data
 from study.config import recipes
+from study.config.components import Component
 from study.config.ready import ready_sweeps
 from study.config.recipe import Recipe
-from study.config.registry import BLOCKS, DATA, FIGURES, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES, Entry
-from study.config.run import FOLDERS, IMAGENET_BLOCKS, VGG_CONVOLUTIONS, RunSpec
+from study.config.registry import DATA, FAMILIES, FIGURES, PROBES, TABLES
+from study.config.run import FOLDERS, RunSpec
+from study.config.schema import field_schemas
+from study.config.stored import columns, registry
 from study.config.sweep import load
 from study.errors import StudyError
 from study.store.runs import sweep_names
+from study.text import listed
 
 Lines = Iterator[tuple[str, str]]
 
 
 def listing(kind: str, results: Path, data_root: Path) -> Lines:
-    """Names and one-line summaries of one kind of thing."""
+    """Names and one-line summaries of `sweeps`, `data`, `recipes`, `networks`, `fields`, `probes`, `figures` or `tables`."""
     kinds: dict[str, Callable[[], Lines]] = {
         "sweeps": lambda: _sweeps(results),
         "data": lambda: _data(data_root),
@@ -55,43 +59,49 @@ def _data(root: Path) -> Lines:
 
 
 def _fields() -> Lines:
-    """Fields that a sweep file or an override may set."""
-    for before, model in (("", RunSpec), ("recipe.", Recipe)):
-        schema = model.model_json_schema()["properties"]
-        for name, field in model.model_fields.items():
-            if (before, name) == ("recipe.", "name"):
-                continue
-            told = [_kind(schema[name]) if name != "recipe" else " | ".join(recipes.names())]
-            if field.is_required():
-                told.append("default: the recipe's" if before else "required")
-            elif field.default not in (None, ()):
-                told.append(f"default {field.default}".lower())
-            yield before + name, "; ".join([*told, *filter(None, [field.description])])
+    """What a sweep file and an override may set."""
+    schemas = field_schemas()
+    for name in columns():
+        told = [_kind(schemas[name])]
+        model: Any = Recipe if name.startswith("recipe.") else RunSpec
+        own, _, option = name.removeprefix("recipe.").partition(".")
+        field, table = model.model_fields[own], registry(model, own)
+        if option and table is not None:
+            told.append("with " + listed(c.name for c in table.values() if option in c.option_names))
+            field = table.fields()[option]
+        if field.is_required():
+            told.append("default: the recipe's" if model is Recipe and not option else "needed")
+        elif field.default not in (None, ()):
+            told.append(f"default {getattr(field.default, 'name', field.default)}".lower())
+        yield name, "; ".join([*told, *filter(None, [schemas[name].get("description")])])
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """Values of a field, from its JSON schema: `plain | residual`, `number`."""
+    """What values a field takes, from its JSON schema: `plain | residual`, `number`."""
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"] if one.get("type") != "null"))
-    names = {"integer": "whole number", "boolean": "true | false", "string": "text", "array": "list"}
+    names = {
+        "integer": "whole number",
+        "boolean": "true | false",
+        "string": "text",
+        "array": "list",
+        "object": "mapping",
+    }
     kind = schema.get("type", "")
     return " | ".join(map(str, schema.get("enum") or [schema.get("const") or names.get(kind, kind)]))
 
 
 def _networks() -> Lines:
-    yield (
-        "family: cifar",
-        "depth 6n + 2, such as 20, 56, 110; 9n + 2 with bottlenecks, 3n + 2 with single blocks",
-    )
-    yield "family: imagenet", f"depth {', '.join(map(str, IMAGENET_BLOCKS))}; stem: imagenet or cifar"
-    yield "family: vgg", f"depth {', '.join(map(str, VGG_CONVOLUTIONS))}; stem: imagenet or cifar; plain only"
-    yield "network", "plain or residual: the same network without or with shortcuts"
-    tables: dict[str, Mapping[str, Entry]] = {
-        "block": BLOCKS,
-        "shortcut": SHORTCUTS,
-        "order": ORDERS,
-        "initialisation": INITIALISATIONS,
-    }
-    for kind, table in tables.items():
-        for name, entry in table.items():
-            yield f"{kind}: {name}", entry.summary
+    for name, family in FAMILIES.items():
+        yield f"family: {name}", f"{family.summary}; depth {family.depths}{_options(family)}"
+    yield "network", "plain or residual: the same network without or with the addition"
+    for field in RunSpec.model_fields:
+        table = registry(RunSpec, field)
+        if table is not None and field not in ("family", "data"):
+            for name, component in table.items():
+                yield f"{field}: {name}", component.summary + _options(component)
+
+
+def _options(component: Component) -> str:
+    """` (options: scale, branch)`."""
+    return f" (options: {', '.join(component.option_names)})" if component.option_names else ""

@@ -39,7 +39,7 @@ def probe(
 
 
 def embed(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique parts")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique prefixes")],
     depth: Annotated[int, typer.Option(help="depth of the new network")],
     sweep: Annotated[
         Path | None,

@@ -46,7 +46,7 @@ def status(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="run id, or a unique part of it")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="run id, or a unique prefix of it")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing until Ctrl-C")] = False,
     results: Results = None,
 ) -> None:

@@ -204,9 +204,10 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
     """`he2015_cifar learning_rate=0.03`: a named recipe, and what else is changed of it than the fields already told."""
     from study.config.differences import text
     from study.config.recipes import changes
+    from study.config.stored import flat
 
-    recipe = spec.recipe.model_dump(mode="json")
-    further = [name for name in changes(recipe) if f"recipe.{name}" not in told]
+    recipe = flat(spec.recipe.model_dump(mode="json"))
+    further = [name for name in changes(spec.recipe.model_dump(mode="json")) if f"recipe.{name}" not in told]
     return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
 
 

@@ -6,33 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from study.config import recipes
-from study.config.recipe import Recipe
-from study.config.run import BLOCK_OPTIONS, SHORTCUT_OPTIONS, RunSpec
+from study.config.run import Kept, RunSpec
+from study.config.stored import columns, flat
 
-RECIPE = tuple(f"recipe.{name}" for name in Recipe.model_fields if name != "name")
-KEPT = ("snapshot_every",)
-"""What is kept of a run, and changes nothing of it: runs that differ in these alone are the same experiment."""
-VARIANT = ("family", "block", *BLOCK_OPTIONS, "shortcut", *SHORTCUT_OPTIONS, "order", "stem", "width", "initialisation",
-           "start_from")  # fmt: skip
+_NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
+RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
+VARIANT = (*[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field], "start_from")
 """What tells networks of one depth apart."""
 TRAINED = (
     "dataset",
-    *(
-        name
-        for field in RunSpec.model_fields
-        if field not in ("network", "depth", "seed", *VARIANT, *KEPT)
-        for name in (("recipe", *RECIPE) if field == "recipe" else (field,))
-    ),
+    *(name for name in columns() if name not in ("network", "depth", "seed", *VARIANT, *Kept.model_fields)),
 )
-"""What a network was trained on and how, as in `runs.parquet`: with its network and seed, all of a run but `KEPT`."""
-SAID_BY: dict[str, tuple[str, ...]] = {
+"""What a network was trained on and how, as in `runs.parquet`: with its network and seed, all of a run."""
+_TOLD_BY: dict[str, tuple[str, ...]] = {
     "data": ("dataset",),
-    "folder": ("dataset",),
-    "probe_every": ("probes",),
-    "probe_images": ("probes",),
-    **dict.fromkeys(RECIPE, ("recipe",)),
+    "data.folder": ("dataset",),
+    **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
-"""Fields that need not be told where each value of one of these goes with one value of theirs."""
+"""Fields that need not be shown where each value of one of these goes with one value of theirs."""
 
 
 def text(value: Any) -> str:
@@ -58,7 +49,7 @@ def short(field: str) -> str:
 
 
 def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
-    """The fields in which runs differ, without those that another of them says (`SAID_BY`).
+    """The fields in which runs differ, without those that another of them tells (`_TOLD_BY`).
 
     Parameters
     ----------
@@ -70,12 +61,12 @@ def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -
     found = [field for field, texts in columns.items() if len(set(texts)) > 1]
     own = {f"recipe.{name}" for name in changed}
 
-    def said(field: str) -> bool:
-        others = [columns[other] for other in SAID_BY.get(field, ()) if other in found]
+    def told(field: str) -> bool:
+        others = [columns[other] for other in _TOLD_BY.get(field, ()) if other in found]
         pairs = (set(zip(other, columns[field], strict=True)) for other in others)
         return field not in own and any(len(both) == len(set(other)) for both, other in zip(pairs, others, strict=True))
 
-    return [field for field in found if not said(field)]
+    return [field for field in found if not told(field)]
 
 
 def labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
@@ -91,14 +82,18 @@ def differing(specs: Iterable[RunSpec]) -> list[str]:
     """The fields that `labels` adds to the networks and seeds of these runs."""
     rows = [row(spec) for spec in specs]
     changed = {name for own in rows for name in own["changes"]}
-    fields = ("family", "stem", *TRAINED, *KEPT)  # `RunSpec.variant` says what else a network is
+    fields = (
+        "family",
+        *(field for field in VARIANT if field.startswith("family.")),
+        *TRAINED,
+    )  # `variant` tells the rest
     return varying({field: [text(own.get(field)) for own in rows] for field in fields}, changed)
 
 
 def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:
     """The values of these fields as text, by their names without `recipe.`."""
     own = row(spec)
-    return {short(field): text(own[field]) for field in fields}
+    return {short(field): text(own.get(field)) for field in fields}
 
 
 def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
@@ -112,6 +107,4 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
 def row(spec: RunSpec) -> dict[str, Any]:
     """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
     fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
-    recipe = fields.pop("recipe")
-    flat = {f"recipe.{name}": value for name, value in recipe.items() if name != "name"}
-    return {**fields, **flat, "dataset": spec.dataset, "recipe": recipe["name"], "changes": recipes.changes(recipe)}
+    return {**flat(fields), "dataset": spec.dataset, "changes": recipes.changes(fields["recipe"])}

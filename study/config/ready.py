@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.errors import StudyError, nearest
 from study.text import user_path
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_sweep_file(name: str) -> Path:

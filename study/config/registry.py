@@ -1,299 +1,323 @@
-"""What exists, by name: a new data set, block, shortcut, order, probe or figure is one new file and one line here.
+"""The built-in components: what each is called, what it is, its options and where it is implemented.
 
-The tables name their objects as `module:attribute`, so this floor imports none of them; `load` does, late.
+A new one is a line here and its implementation. These tables import nothing of what they name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from study.config.components import (
+    Block,
+    Component,
+    Data,
+    Family,
+    Figure,
+    Options,
+    Probe,
+    Registry,
+    Shortcut,
+    Table,
+    option,
+)
+from study.config.fields import FOLDER, as_tuple, wrong
+from study.text import listed
+
+# -- data -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a named thing is implemented, and a line that says what it is."""
+class FolderOptions(Options):
+    folder: str = Field(
+        description="the folder's name under the data root", json_schema_extra={"pattern": f"^{FOLDER}$"}
+    )
+    image_size: int | None = option(None, "pixels to resize and crop to; default: as they are", ge=4, le=512)
 
-    target: str
-    summary: str
-
-    def load(self) -> Any:
-        """Import the module and return the object."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(import_module(module), attribute)
-
-
-@dataclass(frozen=True)
-class DataEntry(Entry):
-    """A data set, and what a network needs to know of it, where its name tells."""
-
-    size: int | None = None
-    """Height and width of its images."""
-    channels: int = 3
-    classes: int | None = None
+    @field_validator("folder")
+    @classmethod
+    def _name(cls, folder: str) -> str:
+        if not re.fullmatch(FOLDER, folder):
+            rule = "at most 50 letters, digits and ._+-"
+            raise wrong(f"must be the name of a folder under the data root: {rule}, not {folder!r:.80}")
+        return folder
 
 
-@dataclass(frozen=True)
-class BlockEntry(Entry):
-    """A block, and what its layers are, so that depth, parameters and arithmetic are known without torch."""
-
-    kernels: tuple[int, ...]
-    """Sizes of its convolutions, in order: as many as one block adds to the depth."""
-    expansion: int = 1
-    """Maps of its last convolution over those of the others."""
-    pooled: tuple[float, ...] = ()
-    """Widths, over the block's output maps, of fully connected layers on its pooled branch."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the run spec that it alone takes, with their defaults."""
+class StreamOptions(FolderOptions):
+    image_size: int = option(224, "pixels of a crop (He et al. 2015, section 3.4)", ge=4, le=512)
 
 
-@dataclass(frozen=True)
-class ProbeEntry(Entry):
-    """A probe, and whether `study probe` takes it unless told otherwise."""
-
-    usual: bool = True
-
-
-@dataclass(frozen=True)
-class FigureEntry(Entry):
-    """A figure, and which frame it is drawn from."""
-
-    needs: Literal["curves", "surfaces", "probes"] = "curves"
-    """The frame is what `study.store.collect.read_<needs>` gives; the figure's target takes it as its first argument."""
-
-
-@dataclass(frozen=True)
-class TableEntry(Entry):
-    """A table, and which frame it is made of."""
-
-    needs: Literal["curves", "probes"] = "curves"
-    """As a figure's."""
+_BUILTIN, _FOLDER, _STREAM = "study.data.builtin", "study.data.folder", "study.data.stream"
+DATA = Registry("data set", "data", [
+    Data("digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", "study.data.digits:Digits",
+         size=8, channels=1, classes=10),
+    Data("cifar10", "60,000 photographs, 32x32 colour, 10 classes", f"{_BUILTIN}:Cifar10", size=32, classes=10),
+    Data("cifar100", "60,000 photographs, 32x32 colour, 100 classes", f"{_BUILTIN}:Cifar100", size=32, classes=100),
+    Data("fashion_mnist", "70,000 articles of clothing, 28x28 grey", "study.data.fashion_mnist:FashionMnist",
+         size=28, channels=1, classes=10),
+    Data("svhn", "99,289 house-number digits, 32x32 colour", f"{_BUILTIN}:Svhn", size=32, classes=10),
+    Data("image_folder", "any folder of train/<class>/* and test/<class>/*", f"{_FOLDER}:ImageFolder", FolderOptions),
+    Data("image_stream", "as image_folder, but decoded as needed: for ImageNet's size", f"{_STREAM}:ImageStream",
+         StreamOptions, streamed=True),
+])  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ShortcutEntry(Entry):
-    """A shortcut, and where it has a 1x1 convolution."""
+# -- networks -------------------------------------------------------------------------------------------------------------
 
-    projects: str = ""
-    """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
-    BN, everywhere; `gate`: with a bias, everywhere."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the run spec that it alone takes, with their defaults."""
+IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Blocks in each stage of the ImageNet family (He et al. 2015, table 1), by depth."""
+VGG_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions in each stage of a VGG (Simonyan & Zisserman 2014, table 1), by depth."""
+
+Ends = Literal["cifar", "imagenet"]
 
 
-DATA: dict[str, DataEntry] = {
-    "digits": DataEntry(
-        "study.data.digits:Digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", 8, 1, 10
-    ),
-    "cifar10": DataEntry("study.data.builtin:Cifar10", "60,000 photographs, 32x32 colour, 10 classes", 32, 3, 10),
-    "cifar100": DataEntry("study.data.builtin:Cifar100", "60,000 photographs, 32x32 colour, 100 classes", 32, 3, 100),
-    "fashion_mnist": DataEntry(
-        "study.data.fashion_mnist:FashionMnist", "70,000 articles of clothing, 28x28 grey", 28, 1, 10
-    ),
-    "svhn": DataEntry("study.data.builtin:Svhn", "99,289 house-number digits, 32x32 colour", 32, 3, 10),
-    "image_folder": DataEntry("study.data.folder:ImageFolder", "any folder of train/<class>/* and test/<class>/*"),
-    "image_stream": DataEntry(
-        "study.data.stream:ImageStream", "as image_folder, but decoded as they are needed: for ImageNet's size"
-    ),
-}
+class FamilyOptions(Options):
+    width: int = option(1, "multiplies the maps of every stage", label="×{}", ge=1, le=64)
 
-BLOCKS: dict[str, BlockEntry] = {
-    "basic": BlockEntry("study.networks.blocks:BasicBlock", "two 3x3 convolutions", (3, 3)),
-    "bottleneck": BlockEntry(
-        "study.networks.blocks:Bottleneck",
-        "1x1 to fewer maps, 3x3, 1x1 to four times as many",
-        (1, 3, 1),
-        expansion=4,
-        options={"stride_in": "1x1"},
-    ),
-    "single": BlockEntry("study.networks.blocks:SingleBlock", "one 3x3 convolution", (3,)),
-}
 
-SHORTCUTS: dict[str, ShortcutEntry] = {
-    "A": ShortcutEntry(
-        "study.networks.shortcuts:option_a", "identity; stride-2 subsampling and zero-padded maps between stages"
-    ),
-    "B": ShortcutEntry(
-        "study.networks.shortcuts:option_b", "identity; a 1x1 convolution between stages", projects="change"
-    ),
-    "C": ShortcutEntry("study.networks.shortcuts:option_c", "a 1x1 convolution everywhere", projects="every"),
-    "projection": ShortcutEntry(
-        "study.networks.shortcuts:projection",
-        "identity; between stages a 1x1 convolution with BN and ReLU as the order has them",
-        projects="order",
-    ),
-    "scaled": ShortcutEntry(
-        "study.networks.shortcuts:Scaled",
-        "A times a constant, plus the branch times another",
-        options={"shortcut_scale": 0.5, "branch_scale": 1.0},
-    ),
-    "exclusive_gate": ShortcutEntry(
-        "study.networks.shortcuts:ExclusiveGate",
-        "A times 1 - g(x), plus the branch times g(x)",
-        projects="gate",
-        options={"gate_bias": -6.0},
-    ),
-    "shortcut_gate": ShortcutEntry(
-        "study.networks.shortcuts:ShortcutGate",
-        "A times 1 - g(x), plus the branch as it is",
-        projects="gate",
-        options={"gate_bias": -6.0},
-    ),
-    "dropout": ShortcutEntry(
-        "study.networks.shortcuts:Dropout", "A with a part of its values dropped", options={"dropout": 0.5}
-    ),
-}
+class ImagenetOptions(FamilyOptions):
+    stem: Ends = option("imagenet", "cifar: one 3x3 conv; imagenet: 7x7/2 conv and max pool", label="{} stem")
 
-ORDERS: dict[str, Entry] = {
-    "original": Entry("study.networks.orders:original", "conv, BN, ReLU, conv, BN; addition; ReLU"),
-    "bn_after_add": Entry("study.networks.orders:bn_after_add", "conv, BN, ReLU, conv; addition; BN, ReLU"),
-    "relu_before_add": Entry("study.networks.orders:relu_before_add", "conv, BN, ReLU, conv, BN, ReLU; addition"),
-    "relu_only_pre": Entry("study.networks.orders:relu_only_pre", "ReLU, conv, BN, ReLU, conv, BN; addition"),
-    "pre": Entry("study.networks.orders:pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation"),
-}
 
-PROBES: dict[str, ProbeEntry] = {
-    "responses": ProbeEntry(
-        "study.measure.probes.responses:measure", "standard deviation of each 3x3 layer's responses, after BN"
-    ),
-    "gradients": ProbeEntry("study.measure.probes.gradients:measure", "norm of the gradient of each layer's weights"),
-    "identity": ProbeEntry(
-        "study.measure.probes.identity:measure", "how far each block is from the identity, and what its ReLU cuts"
-    ),
-    "weights": ProbeEntry(
-        "study.measure.probes.weights:measure", "norm of each layer's weights, and their way from the start"
-    ),
-    "paths": ProbeEntry(
-        "study.measure.probes.paths:measure", "effect of deleting each block; the gradient by length of path"
-    ),
-    "confusion": ProbeEntry(
-        "study.measure.probes.confusion:measure", "whether mini-batches pull in the same direction"
-    ),
-    "batch_norm": ProbeEntry(
-        "study.measure.probes.batch_norm:measure", "errors with BN's running, recalibrated and folded statistics"
-    ),
-    "hessian": ProbeEntry(
-        "study.measure.probes.hessian:measure",
-        "extreme eigenvalues, trace and spectral density of the loss's Hessian; costly",
-        usual=False,
-    ),
-    "ten_crop": ProbeEntry(
-        "study.measure.probes.views:ten_crop", "test errors over ten crops of each image; costly", usual=False
-    ),
-    "multi_scale": ProbeEntry(
-        "study.measure.probes.views:multi_scale", "test errors over whole images at five scales; costly", usual=False
-    ),
-}
-"""In an order that stays: a spec lists its probes in it, and its id hangs on the list. New ones may stand anywhere."""
+class VggOptions(FamilyOptions):
+    head: Ends = option("imagenet", "cifar: one linear layer; imagenet: three", label="{} head")
 
-INITIALISATIONS: dict[str, Entry] = {
-    "he_fan_in": Entry("study.networks.initialise:he_fan_in", "normal, variance 2 / fan_in: He et al. 2015"),
-    "he_fan_out": Entry(
-        "study.networks.initialise:he_fan_out", "normal, variance 2 / fan_out, as torchvision's convolutions"
-    ),
-    "glorot": Entry("study.networks.initialise:glorot", "normal, variance 2 / (fan_in + fan_out)"),
-}
 
-FIGURES: dict[str, FigureEntry] = {
-    "degradation": FigureEntry(
-        "study.plotting.curves.degradation:plot", "error over iterations, plain beside residual"
-    ),
-    "fig1": FigureEntry(
-        "study.plotting.curves.he2015:fig1", "He et al. 2015, figure 1: training and test error, plain-20 and -56"
-    ),
-    "fig4": FigureEntry(
-        "study.plotting.curves.he2015:fig4", "He et al. 2015, figure 4: 18 and 34 layers, plain beside residual"
-    ),
-    "fig6": FigureEntry(
-        "study.plotting.curves.he2015:fig6", "He et al. 2015, figure 6: plain, residual, and the deepest networks"
-    ),
-    "shortcuts": FigureEntry(
-        "study.plotting.curves.he2016:shortcuts", "He et al. 2016, figure 3: each shortcut against the identity"
-    ),
-    "orders": FigureEntry(
-        "study.plotting.curves.he2016:orders", "He et al. 2016, figure 6: each order against the original one"
-    ),
-    "preactivation": FigureEntry(
-        "study.plotting.curves.he2016:preactivation", "He et al. 2016, figure 1: full pre-activation"
-    ),
-    "depth_error": FigureEntry("study.plotting.curves.depth_error:plot", "final training and test error against depth"),
-    "contours": FigureEntry(
-        "study.plotting.surfaces.contours:plot", "contours of the loss over planes of weights", needs="surfaces"
-    ),
-    "line1d": FigureEntry(
-        "study.plotting.surfaces.line1d:plot", "loss and error along lines through the weights", needs="surfaces"
-    ),
-    "responses": FigureEntry(
-        "study.plotting.probes.responses:plot",
-        "how strongly each 3x3 layer responds: He et al. 2015, figure 7",
-        needs="probes",
-    ),
-    "fig7": FigureEntry("study.plotting.probes.responses:plot", "the same as responses", needs="probes"),
-    "gradients": FigureEntry(
-        "study.plotting.probes.gradients:plot",
-        "gradient of each layer over iterations, plain beside residual",
-        needs="probes",
-    ),
-    "identity_ness": FigureEntry(
-        "study.plotting.probes.identity_ness:plot",
-        "how far each block is from the identity, and over training",
-        needs="probes",
-    ),
-    "effective_depth": FigureEntry(
-        "study.plotting.probes.effective_depth:plot",
-        "what each block is worth, and the gradient by length of path",
-        needs="probes",
-    ),
-    "surface3d": FigureEntry(
-        "study.plotting.surfaces.relief:plot", "the loss over planes of weights, as a relief", needs="surfaces"
-    ),
-    "trajectory": FigureEntry(
-        "study.plotting.surfaces.trajectory:plot",
-        "the way of a training over the loss, in its principal plane",
-        needs="surfaces",
-    ),
-    "hessian_ratio": FigureEntry(
-        "study.plotting.surfaces.hessian_ratio:plot",
-        "how far from convex the loss is over planes of weights",
-        needs="surfaces",
-    ),
-    "spectrum": FigureEntry(
-        "study.plotting.probes.spectrum:plot",
-        "density of the Hessian's eigenvalues, plain beside residual",
-        needs="probes",
-    ),
-    "sensitivity": FigureEntry(
-        "study.plotting.curves.sensitivity:plot",
-        "final error of one network over learning rate, initialisation, warm-up",
-    ),
-    "verdict": FigureEntry(
-        "study.plotting.curves.verdict:plot", "the paired differences behind the verdict, a row each"
-    ),
-}
+def _cifar_depth(depth: int, block: Block) -> str:
+    step = 3 * len(block.kernels)
+    if depth >= 2 + step and (depth - 2) % step == 0:
+        return ""
+    below = max(2 + step, depth - (depth - 2) % step)
+    near = f"{below}" if depth <= 2 + step else f"{below} or {below + step}"
+    other = f"; for the {depth}-layer network of the ImageNet family set family: imagenet" * (depth in IMAGENET_BLOCKS)
+    of_block = "" if block.name == "basic" else f" with {block.name} blocks"
+    return f"{depth} is not {step}n + 2, as the CIFAR family needs{of_block}; nearest: {near}{other}"
 
-TABLES: dict[str, TableEntry] = {
-    "errors": TableEntry(
-        "study.plotting.tables.errors:errors", "final errors: mean, spread, median; difference from the plain twin"
-    ),
-    "table6": TableEntry(
-        "study.plotting.tables.beside_papers:table6", "He et al. 2015, table 6: ResNets on CIFAR-10, beside ours"
-    ),
-    "imagenet": TableEntry(
-        "study.plotting.tables.beside_papers:imagenet",
-        "He et al. 2015, tables 2 to 4: ImageNet, beside ours",
-        needs="probes",
-    ),
-    "i16_table1": TableEntry(
-        "study.plotting.tables.beside_papers:i16_table1", "He et al. 2016, table 1: shortcuts, beside ours"
-    ),
-    "i16_table2": TableEntry(
-        "study.plotting.tables.beside_papers:i16_table2", "He et al. 2016, table 2: orders, beside ours"
-    ),
-    "i16_table3": TableEntry(
-        "study.plotting.tables.beside_papers:i16_table3", "He et al. 2016, table 3: pre-activation, beside ours"
-    ),
-    "l18_fig5": TableEntry(
-        "study.plotting.tables.beside_papers:l18_fig5", "Li et al. 2018, figure 5: test errors, beside ours"
-    ),
-}
+
+def _imagenet_depth(depth: int, block: Block) -> str:
+    known = [d for d, counts in IMAGENET_BLOCKS.items() if len(block.kernels) * sum(counts) + 2 == d]
+    if depth in known:
+        return ""
+    choice = f"has {listed(known)} layers" if known else "has no network"
+    return f"the ImageNet family {choice} with {block.name} blocks, not {depth}"
+
+
+def _vgg_depth(depth: int, block: Block) -> str:
+    return "" if depth in VGG_CONVOLUTIONS else f"a VGG has {listed(VGG_CONVOLUTIONS)} layers, not {depth}"
+
+
+_NETWORK = "study.networks.network"
+FAMILIES = Registry("family", "family", [
+    Family("cifar", "three stages of 16, 32 and 64 maps (He et al. 2015)", f"{_NETWORK}:ResNet", FamilyOptions,
+           refuse_depth=_cifar_depth,
+           depths="6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks, 3n + 2 with single blocks"),
+    Family("imagenet", "four stages of 64 to 512 maps (He et al. 2015)", f"{_NETWORK}:ResNet", ImagenetOptions,
+           usual_block=lambda depth: "bottleneck" if depth in (50, 101, 152) else "basic",
+           refuse_depth=_imagenet_depth, depths=", ".join(map(str, IMAGENET_BLOCKS))),
+    Family("vgg", "the plain networks of Simonyan & Zisserman 2014, with BN", f"{_NETWORK}:Vgg", VggOptions,
+           title="VGG", plain_only=True, blocks=("single",), usual_block=lambda depth: "single",
+           refuse_depth=_vgg_depth, depths=f"{', '.join(map(str, VGG_CONVOLUTIONS))}; plain alone"),
+])  # fmt: skip
+
+
+class BottleneckOptions(Options):
+    stride_in: Literal["1x1", "3x3"] = option(
+        "1x1", "the convolution with the stride; torchvision's is 3x3", label="stride in {}"
+    )
+
+
+_BLOCKS = "study.networks.blocks"
+BLOCKS = Registry("block", "block", [
+    Block("basic", "two 3x3 convolutions", f"{_BLOCKS}:BasicBlock", kernels=(3, 3)),
+    Block("bottleneck", "1x1 to fewer maps, 3x3, 1x1 to four times as many", f"{_BLOCKS}:Bottleneck", BottleneckOptions,
+          kernels=(1, 3, 1), expansion=4),
+    Block("single", "one 3x3 convolution", f"{_BLOCKS}:SingleBlock", kernels=(3,)),
+])  # fmt: skip
+
+
+class ScaledOptions(Options):
+    scale: float = option(0.5, "factor of the shortcut", label="shortcut ×{}", ge=0, le=10)
+    branch: float = option(1.0, "factor of the branch", label="branch ×{}", ge=0, le=10)
+
+    def remark(self) -> str:
+        return "the same as A, since both factors are 1" if self.scale == self.branch == 1 else ""
+
+
+class GateOptions(Options):
+    bias: float = option(-6.0, "initial bias of the gate", label="bias {}", ge=-100, le=100)
+
+
+class DropoutOptions(Options):
+    rate: float = option(0.5, "share of values dropped", label="rate {}", gt=0, lt=1)
+
+
+_SHORTCUTS = "study.networks.shortcuts"
+SHORTCUTS = Registry("shortcut", "shortcut", [
+    Shortcut("A", "identity; stride-2 subsampling and zero-padded maps between stages", f"{_SHORTCUTS}:option_a"),
+    Shortcut("B", "identity; a 1x1 convolution between stages", f"{_SHORTCUTS}:option_b", projects="change"),
+    Shortcut("C", "a 1x1 convolution everywhere", f"{_SHORTCUTS}:option_c", projects="every"),
+    Shortcut("projection", "identity; between stages a 1x1 convolution with BN and ReLU as the order has them",
+             f"{_SHORTCUTS}:projection", projects="order"),
+    Shortcut("scaled", "A times a constant, plus the branch times another", f"{_SHORTCUTS}:Scaled", ScaledOptions,
+             changes_input=True),
+    Shortcut("exclusive_gate", "A times 1 - g(x), plus the branch times g(x)", f"{_SHORTCUTS}:ExclusiveGate", GateOptions,
+             projects="gate", changes_input=True),
+    Shortcut("shortcut_gate", "A times 1 - g(x), plus the branch as it is", f"{_SHORTCUTS}:ShortcutGate", GateOptions,
+             projects="gate", changes_input=True),
+    Shortcut("dropout", "A with a part of its values dropped", f"{_SHORTCUTS}:Dropout", DropoutOptions,
+             changes_input=True),
+])  # fmt: skip
+
+_ORDERS = "study.networks.orders"
+ORDERS = Registry("order", "order", [
+    Component("original", "conv, BN, ReLU, conv, BN; addition; ReLU", f"{_ORDERS}:original"),
+    Component("bn_after_add", "conv, BN, ReLU, conv; addition; BN, ReLU", f"{_ORDERS}:bn_after_add"),
+    Component("relu_before_add", "conv, BN, ReLU, conv, BN, ReLU; addition", f"{_ORDERS}:relu_before_add"),
+    Component("relu_only_pre", "ReLU, conv, BN, ReLU, conv, BN; addition", f"{_ORDERS}:relu_only_pre"),
+    Component("pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation", f"{_ORDERS}:pre"),
+])  # fmt: skip
+
+NORMS = Registry("norm", "norm", [Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d")])
+ACTIVATIONS = Registry("activation", "activation", [Component("relu", "ReLU", "torch.nn:ReLU")])
+
+_INITIALISE = "study.networks.initialise"
+INITIALISATIONS = Registry("initialisation", "initialisation", [
+    Component("he_fan_in", "normal, variance 2 / fan_in: He et al. 2015", f"{_INITIALISE}:he_fan_in"),
+    Component("he_fan_out", "normal, variance 2 / fan_out, as torchvision's convolutions", f"{_INITIALISE}:he_fan_out"),
+    Component("glorot", "normal, variance 2 / (fan_in + fan_out)", f"{_INITIALISE}:glorot"),
+])  # fmt: skip
+
+
+# -- recipes --------------------------------------------------------------------------------------------------------------
+
+
+class SgdOptions(Options):
+    momentum: float = option(0.9, "momentum", ge=0, lt=1)
+    nesterov: bool = option(False, "Nesterov's momentum")
+
+    def remark(self) -> str:
+        return "nesterov has no effect, since momentum is 0" if self.nesterov and self.momentum == 0 else ""
+
+
+class DropOptions(Options):
+    gamma: float = option(0.1, "factor of each drop of the rate", gt=0, le=1)
+
+
+class MilestoneOptions(DropOptions):
+    at: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = option((), "iterations after which the rate drops")
+
+    @field_validator("at")
+    @classmethod
+    def _rise(cls, at: tuple[int, ...]) -> tuple[int, ...]:
+        if any(b <= a for a, b in zip((0, *at), at, strict=False)):
+            raise wrong(f"must be positive and rise, not {list(at)}")
+        return at
+
+
+class PlateauOptions(DropOptions):
+    patience: int = option(5, "evaluations in a row without improvement before the rate drops", ge=1)
+    improvement: float = option(0.01, "smallest improvement, as a share of the best error so far", ge=0, lt=1)
+    drops: int = option(2, "drops at most", ge=1, le=10)
+
+
+class WarmupOptions(Options):
+    rate: float = option(0.01, "learning rate during the warm-up", gt=0)
+    from_depth: int = option(0, "only networks at least this deep warm up", ge=0)
+
+
+class IterationWarmup(WarmupOptions):
+    iterations: int = option(400, "length", ge=1)
+
+
+class ErrorWarmup(WarmupOptions):
+    below: float = option(80.0, "the warm-up ends when the running training error (%) is below this", gt=0, le=100)
+
+
+_SCHEDULE = "study.training.schedule"
+OPTIMIZERS = Registry("optimizer", "recipe.optimizer", [
+    Component("sgd", "stochastic gradient descent", "torch.optim:SGD", SgdOptions),
+])  # fmt: skip
+SCHEDULES = Registry("schedule", "recipe.schedule", [
+    Component("milestones", "the rate drops at given iterations", f"{_SCHEDULE}:Schedule", MilestoneOptions),
+    Component("plateau", "the rate drops at plateaus of the training error", f"{_SCHEDULE}:Plateau", PlateauOptions),
+])  # fmt: skip
+WARMUPS = Registry("warm-up", "recipe.warmup", [
+    Component("none", "no warm-up", f"{_SCHEDULE}:Schedule"),
+    Component("iterations", "a fixed number of iterations (He et al. 2016)", f"{_SCHEDULE}:Schedule", IterationWarmup),
+    Component("error", "until the training error falls (He et al. 2015)", f"{_SCHEDULE}:Schedule", ErrorWarmup),
+])  # fmt: skip
+
+
+# -- what is measured and drawn --------------------------------------------------------------------------------------------
+
+
+def _probe(name: str, summary: str, target: str = "", usual: bool = True) -> Probe:
+    return Probe(name, summary, f"study.measure.probes.{target or f'{name}:measure'}", usual=usual)
+
+
+PROBES = Registry("probe", "probes", [
+    _probe("responses", "standard deviation of each 3x3 layer's responses, after BN"),
+    _probe("gradients", "norm of the gradient of each layer's weights"),
+    _probe("identity", "how far each block is from the identity, and what its ReLU cuts"),
+    _probe("weights", "norm of each layer's weights, and their distance from the start"),
+    _probe("paths", "effect of deleting each block; the gradient by length of path"),
+    _probe("confusion", "whether mini-batches pull in the same direction"),
+    _probe("batch_norm", "errors with BN's running, recalibrated and folded statistics"),
+    _probe("hessian", "extreme eigenvalues, trace and spectral density of the loss's Hessian; costly", usual=False),
+    _probe("ten_crop", "test errors over ten crops of each image; costly", "views:ten_crop", usual=False),
+    _probe("multi_scale", "test errors over whole images at five scales; costly", "views:multi_scale", usual=False),
+])  # fmt: skip
+
+
+def _figure(name: str, summary: str, target: str, needs: Any = "curves") -> Figure:
+    return Figure(name, summary, f"study.plotting.{target}", needs=needs)
+
+
+FIGURES = Registry("figure", "figures", [
+    _figure("degradation", "error over iterations, plain beside residual", "curves.degradation:plot"),
+    _figure("fig1", "He et al. 2015, figure 1: training and test error, plain-20 and -56", "curves.he2015:fig1"),
+    _figure("fig4", "He et al. 2015, figure 4: 18 and 34 layers, plain beside residual", "curves.he2015:fig4"),
+    _figure("fig6", "He et al. 2015, figure 6: plain, residual, and the deepest networks", "curves.he2015:fig6"),
+    _figure("shortcuts", "He et al. 2016, figure 3: each shortcut against the identity", "curves.he2016:shortcuts"),
+    _figure("orders", "He et al. 2016, figure 6: each order against the original one", "curves.he2016:orders"),
+    _figure("preactivation", "He et al. 2016, figure 1: full pre-activation", "curves.he2016:preactivation"),
+    _figure("depth_error", "final training and test error against depth", "curves.depth_error:plot"),
+    _figure("contours", "contours of the loss over planes of weights", "surfaces.contours:plot", "surfaces"),
+    _figure("line1d", "loss and error along lines through the weights", "surfaces.line1d:plot", "surfaces"),
+    _figure("responses", "how strongly each 3x3 layer responds: He et al. 2015, figure 7",
+            "probes.responses:plot", "probes"),
+    _figure("fig7", "the same as responses", "probes.responses:plot", "probes"),
+    _figure("gradients", "gradient of each layer over iterations, plain beside residual",
+            "probes.gradients:plot", "probes"),
+    _figure("identity_ness", "how far each block is from the identity, and over training",
+            "probes.identity_ness:plot", "probes"),
+    _figure("effective_depth", "what each block is worth, and the gradient by length of path",
+            "probes.effective_depth:plot", "probes"),
+    _figure("surface3d", "the loss over planes of weights, as a relief", "surfaces.relief:plot", "surfaces"),
+    _figure("trajectory", "the way of a training over the loss, in its principal plane",
+            "surfaces.trajectory:plot", "surfaces"),
+    _figure("hessian_ratio", "how far from convex the loss is over planes of weights",
+            "surfaces.hessian_ratio:plot", "surfaces"),
+    _figure("spectrum", "density of the Hessian's eigenvalues, plain beside residual",
+            "probes.spectrum:plot", "probes"),
+    _figure("sensitivity", "final error of one network over learning rate, initialisation, warm-up",
+            "curves.sensitivity:plot"),
+    _figure("verdict", "the paired differences behind the verdict, a row each", "curves.verdict:plot"),
+])  # fmt: skip
+
+
+def _table(name: str, summary: str, module: str = "beside_papers", needs: Any = "curves") -> Table:
+    return Table(name, summary, f"study.plotting.tables.{module}:{name}", needs=needs)
+
+
+TABLES = Registry("table", "tables", [
+    _table("errors", "final errors: mean, spread, median; difference from the plain twin", "errors"),
+    _table("table6", "He et al. 2015, table 6: ResNets on CIFAR-10, beside ours"),
+    _table("imagenet", "He et al. 2015, tables 2 to 4: ImageNet, beside ours", needs="probes"),
+    _table("i16_table1", "He et al. 2016, table 1: shortcuts, beside ours"),
+    _table("i16_table2", "He et al. 2016, table 2: orders, beside ours"),
+    _table("i16_table3", "He et al. 2016, table 3: pre-activation, beside ours"),
+    _table("l18_fig5", "Li et al. 2018, figure 5: test errors, beside ours"),
+])  # fmt: skip

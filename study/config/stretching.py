@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from study.config.registry import BLOCKS
+from study.config.registry import BLOCKS, FAMILIES, SHORTCUTS
 from study.config.run import RunSpec
+from study.config.stored import flat
 from study.errors import StudyError
 
-SAME = ("data", "folder", "image_size", "network", "family", "block", "stride_in", "shortcut", "order", "stem", "width")
-"""Fields in which the two must agree."""
+SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation")
+"""Fields in which the two must agree, with their options."""
 
 
 def check(small: RunSpec, large: RunSpec) -> None:
@@ -18,20 +19,20 @@ def check(small: RunSpec, large: RunSpec) -> None:
     StudyError
         It can't; says why, and what would be right.
     """
-    for field in SAME:
-        ours, theirs = getattr(large, field), getattr(small, field)
-        if ours != theirs:
-            raise StudyError(f"{field}: {ours} cannot start from {theirs}; identity layers change the depth alone")
-    if large.family == "vgg":
-        raise StudyError("a VGG has no blocks of unchanged shape to put in")
+    ours, theirs = (flat(spec.model_dump(mode="json", include=set(SAME))) for spec in (large, small))
+    for field in dict.fromkeys([*ours, *theirs]):
+        if ours.get(field) != theirs.get(field):
+            raise StudyError(
+                f"{field}: {ours.get(field)} cannot start from {theirs.get(field)}; identity layers change the depth alone"
+            )
+    if FAMILIES[large.family.name].plain_only:
+        raise StudyError(f"a {FAMILIES[large.family.name].title} has no blocks of unchanged shape to insert")
     if large.depth < small.depth:
         raise StudyError(f"depth: {large.depth} cannot start from {small.depth} layers; only deeper ones can")
-    if large.network == "residual" and large.shortcut not in ("A", "B", "C", "projection"):
+    if large.shortcut is not None and SHORTCUTS[large.shortcut.name].changes_input:
         raise StudyError(
-            f"shortcut: {large.shortcut} passes on something else than its input, so no block is an identity"
+            f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
         )
-    entry = BLOCKS[large.block]
-    if large.network == "plain" and (entry.expansion > 1 or entry.pooled):
-        raise StudyError(
-            f"no plain {large.block} block passes on just what it gets, so only residual ones can be stretched"
-        )
+    block = BLOCKS[large.block.name]
+    if large.network == "plain" and (block.expansion > 1 or block.pooled):
+        raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")

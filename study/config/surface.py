@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 import sys
@@ -13,14 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config.choices import BatchNorm, Plane, Precision, Split
-from study.config.fields import Model, as_tuple, wrong
+from study.config.fields import Model, as_tuple, shown, wrong
+from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
-
-SCHEMA = 1
-"""Version of the surface spec: part of every id; raised only when the meaning of a stored field changes."""
-
-NEUTRAL: dict[str, Any] = {"centred": False, "ignore": "biasbn", "trajectory": False}
-"""Fields added since schema 1, each with the value under which older surfaces were measured; as for runs."""
 
 POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
 """Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
@@ -39,30 +32,32 @@ def _pairs(value: Any) -> Any:
     return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
-class Surface(Model):
-    """One surface. Field errors name the valid choices."""
+MAX_PLANES = 1000
+_Changes = Annotated[dict[str, Any], Field(min_length=1)]
+_Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+_Range = float | _Pair | list[_Pair] | None
 
-    run: str = Field(description="id of the run whose network is the centre")
+
+class Settings(Model):
+    """What a surface is, whatever its run. Field errors name the valid choices."""
+
     plane: Plane = Field(
         default="random",
         description="random directions; differences to other runs' networks; principal directions of the trajectory; "
         "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
     )
-    to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
-        default=(),
-        validate_default=True,
-        description="with plane: interpolate: ids of the one or two other runs",
-    )
-    number: int = Field(default=0, ge=0, description="which of the random planes: each has directions of its own")
+    to: Annotated[tuple[Any, ...], BeforeValidator(as_tuple)] = Field(default=(), validate_default=True)
     dims: Literal[1, 2] = Field(default=2, description="a line or a plane; default: 2, or the number of other runs")
-    points: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(
+    points: Annotated[tuple[int, ...], BeforeValidator(as_tuple, json_schema_input_type=int | list[int])] = Field(
         default=(),
         description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
     )
-    range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs)] = Field(
-        default=None,
-        description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
-        "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
+    range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs, json_schema_input_type=_Range)] = (
+        Field(
+            default=None,
+            description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
+            "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
+        )
     )
     normalisation: Literal["filter", "layer", "model", "weight"] | None = Field(
         default=None,
@@ -132,27 +127,17 @@ class Surface(Model):
                 values[field] = default
         return values
 
-    @field_validator("run", "to")
-    @classmethod
-    def _run_ids(cls, value: Any) -> Any:
-        for item in (value,) if isinstance(value, str) else value:
-            if not _RUN_ID.fullmatch(item):
-                raise wrong(f"must be a run's id, not {item!r:.80}")
-        return value
-
     @field_validator("to")
     @classmethod
-    def _others(cls, to: tuple[str, ...], above: ValidationInfo) -> tuple[str, ...]:
+    def _others(cls, to: tuple[Any, ...], above: ValidationInfo) -> tuple[Any, ...]:
         plane = above.data.get("plane")
         if plane == "interpolate" and len(to) not in (1, 2):
             raise wrong(f"plane: interpolate needs one or two other runs, not {len(to)}")
         if plane not in ("interpolate", None) and to:
             raise wrong(f"goes with plane: interpolate, not with {plane}")
-        if len({above.data.get("run"), *to}) <= len(to):
-            raise wrong("names a run twice, or the centre itself")
         return to
 
-    @field_validator("number", "normalisation", "orthogonal", "ignore")
+    @field_validator("normalisation", "orthogonal", "ignore")
     @classmethod
     def _random_only(cls, value: Any, above: ValidationInfo) -> Any:
         if value and value != "biasbn" and above.data.get("plane", "random") != "random":
@@ -171,7 +156,7 @@ class Surface(Model):
     @classmethod
     def _whole(cls, dims: Any) -> Any:
         if type(dims) is not int:  # to a Literal 1.0 and true are 1
-            raise wrong(f"must be 1 or 2, not {dims!r:.80}")
+            raise wrong(f"must be 1 or 2, not {shown(dims)}")
         return dims
 
     @field_validator("dims")
@@ -255,25 +240,6 @@ class Surface(Model):
         """Whether the snapshots of the run's training are shown in the plane."""
         return self.plane == "pca" or self.trajectory
 
-    @property
-    def title(self) -> str:
-        """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
-        number = f" {self.number}" if self.number else ""
-        words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
-        if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
-            words.append(" x ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(self.range)))
-        words += [] if self.bn == "frozen" else [f"{self.bn} BN"]
-        words += [] if self.normalisation in (None, "filter") else [f"normalised by {self.normalisation}"]
-        words += [] if not self.orthogonal else ["orthogonal"]
-        words += [] if self.ignore == "biasbn" else ["biases and BN moved"]
-        words += [] if not self.centred else ["centred"]
-        words += [] if not self.trajectory else ["with trajectory"]
-        words += [] if self.subset is None else [f"{self.subset:,} images"]
-        words += [] if self.precision == "fp32" else [self.precision]
-        words += [] if not self.refine else [f"refined {self.refine} times"]
-        words += [] if not self.curvature else ["with curvature"]
-        return ", ".join(words)
-
 
 def _each(value: Any, dims: int) -> Any:
     """One number for every axis, as one for each."""
@@ -296,12 +262,98 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
+class Surface(Settings):
+    """One surface, fully resolved."""
+
+    run: str = Field(description="id of the run whose network is the centre")
+    to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        default=(), validate_default=True, description="with plane: interpolate: ids of the one or two other runs"
+    )
+    number: int = Field(default=0, ge=0, description="which of the random planes: each has directions of its own")
+
+    @field_validator("number")
+    @classmethod
+    def _random_plane(cls, number: int, above: ValidationInfo) -> int:
+        if number and above.data.get("plane", "random") != "random":
+            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
+        return number
+
+    @field_validator("run", "to")
+    @classmethod
+    def _run_ids(cls, value: Any, above: ValidationInfo) -> Any:
+        for item in (value,) if isinstance(value, str) else value:
+            if not _RUN_ID.fullmatch(item):
+                raise wrong(f"must be a run's id, not {shown(item)}")
+        return value
+
+    @field_validator("run")
+    @classmethod
+    def _named_once(cls, run: str, above: ValidationInfo) -> str:
+        others = above.data.get("to", ())
+        if len({run, *others}) <= len(others):
+            raise wrong("to names a run twice, or the centre itself")
+        return run
+
+    @property
+    def title(self) -> str:
+        """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
+        number = f" {self.number}" if self.number else ""
+        words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
+        if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
+            words.append(" x ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(self.range)))
+        words += [] if self.bn == "frozen" else [f"{self.bn} BN"]
+        words += [] if self.normalisation in (None, "filter") else [f"normalised by {self.normalisation}"]
+        words += [] if not self.orthogonal else ["orthogonal"]
+        words += [] if self.ignore == "biasbn" else ["biases and BN moved"]
+        words += [] if not self.centred else ["centred"]
+        words += [] if not self.trajectory else ["with trajectory"]
+        words += [] if self.subset is None else [f"{self.subset:,} images"]
+        words += [] if self.precision == "fp32" else [self.precision]
+        words += [] if not self.refine else [f"refined {self.refine} times"]
+        words += [] if not self.curvature else ["with curvature"]
+        return ", ".join(words)
+
+    @property
+    def identity(self) -> str:
+        """12 hex digits: a hash of the whole spec, as a run's."""
+        fields = self.model_dump(mode="json")
+        return digest("surface", {name: value for name, value in fields.items() if (name, value) != ("refine", 0)})
+
+
+def _changes(value: Any) -> Any:
+    items = value if isinstance(value, list | tuple) else [None]
+    if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
+        raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
+    return tuple(items)
+
+
+class SurfaceEntry(Settings):
+    """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
+
+    of: dict[str, Any] | None = Field(
+        default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
+    )
+    to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(
+        default=(),
+        max_length=2,
+        validate_default=True,
+        description="of each run: the others that it is joined with, by the fields in which they differ, or their ids",
+    )
+    planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
+
+    @field_validator("planes")
+    @classmethod
+    def _random_planes(cls, planes: int, above: ValidationInfo) -> int:
+        if planes > 1 and above.data.get("plane", "random") != "random":
+            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
+        return planes
+
+    def surface(self, run: str, to: tuple[str, ...] = (), number: int = 0) -> Surface:
+        """The surface of one run."""
+        settings = self.model_dump(exclude={"of", "planes", "to"})
+        return Surface(run=run, to=to, number=number, **settings)
+
+
 def surface_id(surface: Surface) -> str:
-    """Identity of a surface: `<run's readable part>-random-frozen-<12 hex>`, a hash of the whole spec."""
-    fields = surface.model_dump(mode="json")
-    for field, value in NEUTRAL.items():
-        if fields[field] == value:
-            del fields[field]
-    text = json.dumps({"schema": SCHEMA, "surface": fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    readable = surface.run.rpartition("-")[0]
-    return f"{readable}-{surface.plane}-{surface.bn}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Identity of a surface: `<run's readable part>-random-frozen-<12 hex>`."""
+    return f"{surface.run.rpartition('-')[0]}-{surface.plane}-{surface.bn}-{surface.identity}"

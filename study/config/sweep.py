@@ -5,40 +5,166 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import re
-from collections.abc import Iterator, Sequence
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from study.config import recipes
-from study.config.fields import ALIASES
+from study.config.fields import ALIASES, NAME_RULE, Model, reasons, shown, sweep_name, wrong
 from study.config.identity import run_id
-from study.config.names import RULE, sweep_name
-from study.config.recipe import Recipe
 from study.config.registry import FIGURES
-from study.config.run import SHORTCUT_OPTIONS, RunSpec
-from study.config.surface import Surface
-from study.config.surfaces import expand as expand_surfaces
+from study.config.run import RunSpec
+from study.config.schema import FieldSchemas
+from study.config.spread import expand as expand_surfaces
+from study.config.stored import columns
+from study.config.surface import Surface, SurfaceEntry
 from study.config.yaml import Document, Keys, read, scalar
-from study.errors import StudyError, nearest, printable
+from study.errors import StudyError, closest, nearest, printable
 
 MAX_RUNS = 100_000
-SWEEP_KEYS = ("name", "description", "fixed", "grid", "zip", "blocks", "surfaces", "figures")
-BLOCK_KEYS = ("fixed", "grid", "zip")
-FIELDS = (*RunSpec.model_fields, *(f"recipe.{f}" for f in Recipe.model_fields if f != "name"))
-"""Everything that a sweep file or an override may set; `recipe` itself is a name or a mapping."""
-LIST_FIELDS = ("recipe.milestones", "recipe.scales", "probes")
-"""Those whose value is itself a list."""
+
+# -- the file ---------------------------------------------------------------------------------------------------------------
+
+
+def _known_field(name: str) -> str:
+    if name not in (known := columns()):
+        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
+    return name
+
+
+def _name(value: str) -> str:
+    if (name := sweep_name(value)) is None:
+        raise wrong(f"{shown(value)} must be text of {NAME_RULE}")
+    return name
+
+
+def _words(text: str) -> str:
+    words = " ".join(text.split())
+    if printable(words) != words:
+        raise wrong(f"must be text without control characters, not {shown(text)}")
+    return words
+
+
+def _figure(name: Any) -> Any:
+    if not isinstance(name, str) or name not in FIGURES:
+        known = nearest(name if isinstance(name, str) else "", FIGURES, listing="figures")
+        raise wrong(f"no figure {shown(name)}{known}")
+    return name
+
+
+def _or(empty: Any) -> BeforeValidator:
+    """Null stands for nothing."""
+    return BeforeValidator(lambda value: copy.copy(empty) if value is None else value)
+
+
+FieldName = Annotated[str, AfterValidator(_known_field)]
+Fixed = Annotated[dict[FieldName, Any], FieldSchemas(), _or({})]
+Axes = Annotated[dict[FieldName, Annotated[list[Any], Field(min_length=1)]], FieldSchemas(lists=True)]
+
+
+class Part(Model):
+    """A block of a sweep file."""
+
+    fixed: Fixed = Field(default={}, description="fields with one value")
+    grid: Axes = Field(default={}, min_length=1, description="fields with a list of values: every combination")
+    zip: Axes = Field(default={}, min_length=1, description="fields with lists of one length, gone through together")
+
+    @field_validator("zip")
+    @classmethod
+    def _columns(cls, zipped: dict[str, list[Any]], above: ValidationInfo) -> dict[str, list[Any]]:
+        if len({len(column) for column in zipped.values()}) > 1:
+            lengths = ", ".join(f"{key}: {len(column)}" for key, column in zipped.items())
+            raise wrong(f"lists of unequal length ({lengths})")
+        if twice := zipped.keys() & above.data.get("grid", {}).keys():
+            raise wrong(f"'{min(twice)}' stands in both grid and zip")
+        return zipped
+
+
+class SweepFile(Part):
+    """A sweep file."""
+
+    name: Annotated[str, AfterValidator(_name)] | None = Field(
+        default=None, description="names the folder of the results; default: the file's name"
+    )
+    description: Annotated[str, AfterValidator(_words), _or("")] = ""
+    blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
+        default=None, description="the sweep is the union of its blocks"
+    )
+    surfaces: Annotated[list[SurfaceEntry], _or([])] = Field(
+        default=[], description="error surfaces around the trained networks (docs/surfaces.md)"
+    )
+    figures: Annotated[
+        list[Annotated[str, BeforeValidator(_figure, json_schema_input_type=typing.Literal[tuple(FIGURES)])]], _or([])
+    ] = Field(default=[], description="drawn by `study figure` without a name, and in the report")
+
+    @field_validator("blocks")
+    @classmethod
+    def _alone(cls, blocks: Any, above: ValidationInfo) -> Any:
+        for axes in ("grid", "zip"):
+            if blocks is not None and above.data.get(axes):
+                raise wrong(f"'{axes}' beside 'blocks': move it into a block")
+        return blocks
+
+
+_KNOWN = {"": SweepFile.model_fields, "blocks": Part.model_fields, "surfaces": SurfaceEntry.model_fields}
+
+
+def sweep_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a sweep file, for editors that complete and check YAML."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SweepFile.model_json_schema(),
+        "title": "study sweep",
+    }
+
+
+def _checked(document: Document) -> SweepFile:
+    """The file as a model. Mistakes are noted and taken out, so that the reading goes on to find the others."""
+    data = copy.deepcopy(document.data)
+    while True:
+        try:
+            return SweepFile.model_validate(data)
+        except ValidationError as error:
+            if not [path for path in document.explain(error, _KNOWN) if _take_out(data, path, document)]:
+                document.check()
+
+
+def _take_out(data: Any, path: Keys, document: Document) -> bool:
+    """Remove what is wrong from a file's data. A misspelt key becomes the one that was meant, so that it breeds no mistake."""
+    parts = path[: {"figures": 1, "surfaces": 2, "blocks": 4}.get(str(path[0]), 2)]
+    *outer, last = parts
+    holder = data
+    for part in outer:
+        holder = holder[part]
+    if isinstance(holder, list):  # of blocks or surfaces
+        holder[last] = {}  # type: ignore[index]
+        return True
+    if last not in holder:
+        return False
+    value = holder.pop(last)
+    axes = outer and outer[-1] in ("fixed", "grid", "zip")
+    known = columns() if axes else _KNOWN.get(str(path[0]) if outer else "", {})
+    meant = closest(str(last), known, ALIASES) if last not in known else None
+    if meant is not None and meant in known and meant not in holder:
+        holder[meant] = value
+        document.lines[(*outer, meant)] = document.lines.get(path, 1)
+    if axes and not holder:  # an empty grid would be another mistake
+        _take_out(data, tuple(outer), document)
+    return True
+
+
+# -- points -----------------------------------------------------------------------------------------------------------------
 
 
 class Value(NamedTuple):
-    """A field's value and the place that set it (`file:line`), for messages."""
+    """A field's value and the place that set it: where in the file, or what to call it in messages."""
 
     value: Any
-    place: str
+    place: Keys | str
 
 
 Point = dict[str, Value]
@@ -67,7 +193,7 @@ class Sweep:
 
 @dataclass
 class _Block:
-    place: str
+    path: Keys
     fixed: Point
     grid: dict[str, list[Value]]
     zip: dict[str, list[Value]]
@@ -87,10 +213,6 @@ class _Block:
                 yield self.fixed | dict(zip(self.grid, corner, strict=True)) | dict(zip(self.zip, row, strict=True))
 
 
-_NOTHING: dict[str, list[Value]] = {"": []}
-"""An axis without values: a block with it has no points, and so no mistakes that follow from the one noted."""
-
-
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it.
 
@@ -101,25 +223,60 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """
     document = read(path)
     if not isinstance(document.data, dict):
-        raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SWEEP_KEYS)}")
-    data = document.known(document.data, (), SWEEP_KEYS)
+        raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SweepFile.model_fields)}")
+    file = _checked(document)
     settings, fields = _split_overrides(document, overrides)
-    name = _name(document, data, settings, path)
-    description = _description(document, data)
-    figures = _figures(document, data)
-    blocks = _blocks(document, data)
+    name = _called(document, file, settings, path)
+    blocks = _blocks(file)
     changed = copy.deepcopy(blocks)
     for key, values in fields.items():
         _override(changed, key, values)
     runs = _expand(document, changed, merge_duplicates=bool(fields))
-    renamed = "name" in settings and settings["name"] != data.get("name", path.stem)
-    chosen_from = _chosen_from(blocks, runs) if fields and not renamed else None
-    surfaces = expand_surfaces(document, data.get("surfaces"), runs if chosen_from is None else chosen_from)
+    renamed = "name" in settings and settings["name"] != (file.name or path.stem)
+    chosen_from = _chosen_from(document, blocks, runs) if fields and not renamed else None
+    surfaces = expand_surfaces(document, file.surfaces, runs if chosen_from is None else chosen_from)
     document.check()
-    return Sweep(name, description, runs, figures, surfaces, chosen_from)
+    return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from)
 
 
-def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
+def _called(document: Document, file: SweepFile, settings: dict[str, str], path: Path) -> str:
+    """The sweep's name: the override's, the file's `name`, or that of the file itself."""
+    name = sweep_name(settings.get("name", file.name or path.stem))
+    if name is None and "name" in settings:
+        document.note(f"override: name: {shown(settings['name'])} must be text of {NAME_RULE}")
+    elif name is None and "name" not in document.data:
+        document.wrong((), f"name: {shown(path.stem)} (the file's; set `name:` in it) must be text of {NAME_RULE}")
+    return name or ""
+
+
+def _blocks(file: SweepFile) -> list[_Block]:
+    shared = _fixed(file.fixed, ("fixed",))
+    if file.blocks is None:
+        return [_Block((), shared, _axes(file.grid, ("grid",)), _axes(file.zip, ("zip",)))]
+    found = []
+    for i, part in enumerate(file.blocks):
+        path: Keys = ("blocks", i)
+        fixed = shared | _fixed(part.fixed, (*path, "fixed"))
+        found.append(_Block(path, fixed, _axes(part.grid, (*path, "grid")), _axes(part.zip, (*path, "zip"))))
+    return found
+
+
+def _fixed(mapping: dict[str, Any], path: Keys) -> Point:
+    """A mapping without a name, as in `recipe: {iterations: 5}`, changes options of what is named elsewhere."""
+    point: Point = {}
+    for key, value in mapping.items():
+        if isinstance(value, dict) and value and "name" not in value:
+            point |= {f"{key}.{k}": Value(v, (*path, key, k)) for k, v in value.items()}
+        else:
+            point[key] = Value(value, (*path, key))
+    return point
+
+
+def _axes(axes: dict[str, list[Any]], path: Keys) -> dict[str, list[Value]]:
+    return {key: [Value(value, (*path, key, i)) for i, value in enumerate(values)] for key, values in axes.items()}
+
+
+def resolve(point: Point, place: str = "", *, document: Document | None = None, partial: bool = False) -> RunSpec:
     """The full spec of one point: its recipe's preset, then the point's own fields.
 
     Raises
@@ -128,26 +285,75 @@ def resolve(point: Point, place: str = "", *, partial: bool = False) -> RunSpec:
         One line a wrong field, each with the place that set it. Missing fields are said to be so at `place`; not
         with `partial`, for a file in which they may have been lost by another mistake.
     """
-    fields = {key: item.value for key, item in point.items() if not key.startswith("recipe")}
-    wrong = []
-    if "recipe" in point:
-        name, where = point["recipe"]
-        changed = {k.removeprefix("recipe."): v.value for k, v in point.items() if k.startswith("recipe.")}
-        try:
-            if not isinstance(name, str):
-                raise StudyError(f"must be a name, not {_short(name)}{nearest('', recipes.names())}")
-            fields["recipe"] = recipes.preset(name) | changed | {"name": name}
-        except StudyError as error:
-            wrong.append(f"{where}: recipe: {error}")
     try:
-        spec = RunSpec.model_validate(fields)
+        return RunSpec.model_validate(_assembled(point, document))
     except ValidationError as error:
-        missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]
-        missing = [field for field in missing if field not in point]
+        missing, mistakes = [], []
+        for path, message in reasons(error, {}):
+            if message == "is missing" and path[0] not in point and len(path) == 1:
+                missing.append(str(path[0]))
+            else:
+                mistakes.append(_mistake(point, path, message, place, document))
         if missing and not partial:
-            wrong.append(f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
-        raise StudyError(*dict.fromkeys([*wrong, *_explain(error, point, place)])) from None
-    return spec
+            mistakes.insert(0, f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
+        raise StudyError(*dict.fromkeys(mistakes)) from None
+
+
+def _mistake(point: Point, path: Keys, message: str, place: str, document: Document | None) -> str:
+    """A line on a wrong field, with the place of the longest key of the point that names it, or of the block."""
+    name = ".".join(str(part) for part in path)
+    if message == "is unknown":
+        message += nearest(name, columns(), ALIASES, "fields")
+    source = max((key for key in point if f"{name}.".startswith(f"{key}.")), key=len, default=None)
+    if source is not None:
+        place = _where(point[source], path[len(source.split(".")) :], document)
+    return f"{place}: {name}: {message}"
+
+
+def _where(value: Value, inside: Keys, document: Document | None) -> str:
+    if isinstance(value.place, str) or document is None:
+        return str(value.place)
+    return document.place((*value.place, *inside))
+
+
+def _assembled(point: Point, document: Document | None) -> dict[str, Any]:
+    """The nested fields of a point: a component's name first, then its options."""
+    fields: dict[str, Any] = {}
+    for key in sorted(point, key=lambda key: key.count(".")):
+        *outer, name = key.split(".")
+        holder = fields
+        for part in outer:
+            inner = holder.get(part, {})
+            holder[part] = holder = {"name": inner} if isinstance(inner, str) else dict(inner)
+        value = point[key].value
+        if key == "recipe":
+            try:
+                value = _with_preset(value)
+            except StudyError as error:
+                raise StudyError(f"{_where(point[key], (), document)}: recipe: {error}") from None
+        holder[name] = _overlaid(holder.get(name), value)
+    return fields
+
+
+def _with_preset(value: Any) -> dict[str, Any]:
+    """A named recipe, with the fields that a mapping changes."""
+    given = value if isinstance(value, Mapping) else {"name": value}
+    if not isinstance(given.get("name"), str):
+        raise StudyError(
+            f"must be the name of a recipe, or a mapping with one, not {shown(value)}{nearest('', recipes.names())}"
+        )
+    fields = recipes.preset(given["name"])
+    return {**fields, **{key: _overlaid(fields.get(key), inner) for key, inner in given.items()}}
+
+
+def _overlaid(before: Any, value: Any) -> Any:
+    """A component's new name or options over those that are there; another component replaces the one before it."""
+    if not isinstance(before, Mapping):
+        return value
+    new = {"name": value} if isinstance(value, str) else value
+    if not isinstance(new, Mapping) or new.get("name", before.get("name")) != before.get("name"):
+        return value
+    return {**before, **new}
 
 
 def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
@@ -164,155 +370,20 @@ def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
         document.note(f"override '{setting}=': a run has no {setting}; it names a sweep")
     for values in fields.values():
         if len(values) > 1:
-            document.note(f"{values[0].place}: one value, not {len(values)}: this is about a single run")
+            document.note(f"{values[0].place}: give one value, not {len(values)}: this is about a single run")
     document.check()
     given = {field: Value(value, "default") for field, value in defaults.items()}
     return resolve(given | {field: values[0] for field, values in fields.items()}, "the command line")
 
 
-def _explain(error: ValidationError, point: Point, place: str) -> Iterator[str]:
-    """A line for each field that is there and wrong, or, at `place`, whose default is."""
-    for item in error.errors():
-        if item["type"] == "missing":
-            continue
-        field = ".".join(str(part) for part in item["loc"])
-        message = re.sub(r"^\w+ should ", "must ", item["msg"])
-        if item["type"] == "literal_error":
-            message = f"must be {item['ctx']['expected']}, not {_short(item['input'])}"
-        elif item["type"] != "choice":
-            message = f"{message}, not {_short(item['input'])}"
-        # The longest key of the point that names the field; a check of a default hangs on the data.
-        source = max((key for key in point if f"{field}.".startswith(f"{key}.")), key=len, default="data")
-        yield f"{point[source].place if source in point else place}: {field}: {message}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value[:100] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-# -- reading the file: mistakes are noted in the document, and the reading goes on ------------------------------------
-
-
-def _name(document: Document, data: dict[str, Any], settings: dict[str, str], path: Path) -> str:
-    name = settings.get("name", data.get("name", path.stem))
-    if isinstance(name, str) and (called := sweep_name(name)) is not None:
-        return called
-    whence = "" if "name" in settings or "name" in data else " (the file's; set `name:` in it)"
-    place = "override" if "name" in settings else document.place(("name",))
-    document.note(f"{place}: name: {_short(name)}{whence} must be text of {RULE}")
-    return ""
-
-
-def _description(document: Document, data: dict[str, Any]) -> str:
-    text = data.get("description")
-    if text is None:
-        return ""
-    words = " ".join(text.split()) if isinstance(text, str) else ""
-    if not isinstance(text, str):
-        document.wrong(("description",), "description: must be text")
-    elif printable(words) != words:
-        document.wrong(("description",), f"description: must be text without control characters, not {_short(text)}")
-    return words
-
-
-def _figures(document: Document, data: dict[str, Any]) -> tuple[str, ...]:
-    names = data.get("figures")
-    names = [] if names is None else names
-    if not isinstance(names, list):
-        document.wrong(("figures",), f"figures: must be a list of names: {', '.join(FIGURES)}")
-        return ()
-    for i, name in enumerate(names):
-        if not isinstance(name, str) or name not in FIGURES:
-            hint = nearest(name if isinstance(name, str) else "", FIGURES, listing="figures")
-            document.wrong(("figures", i), f"no figure {_short(name)}{hint}")
-    return tuple(name for name in names if isinstance(name, str))
-
-
-def _blocks(document: Document, data: dict[str, Any]) -> list[_Block]:
-    shared = _point(document, data.get("fixed"), ("fixed",))
-    if "blocks" not in data:
-        return [_block(document, {key: data[key] for key in ("grid", "zip") if key in data}, (), shared)]
-    for key in ("grid", "zip"):
-        if key in data:
-            document.wrong((key,), f"'{key}' beside 'blocks': move it into a block")
-    listed = data["blocks"]
-    if not isinstance(listed, list) or not listed:
-        document.wrong(("blocks",), f"blocks: must be a list of mappings with {', '.join(BLOCK_KEYS)}")
-        return []
-    return [_block(document, entry, ("blocks", i), shared) for i, entry in enumerate(listed)]
-
-
-def _block(document: Document, entry: Any, path: Keys, shared: Point) -> _Block:
-    if not isinstance(entry, dict):
-        document.wrong(path, f"a block is a mapping with {', '.join(BLOCK_KEYS)}")
-        return _Block(document.place(path), {}, dict(_NOTHING), {})
-    if path:
-        entry = document.known(entry, path, BLOCK_KEYS)
-    fixed = _point(document, entry.get("fixed"), (*path, "fixed"))
-    grid = _axes(document, entry, (*path, "grid"))
-    columns = _axes(document, entry, (*path, "zip"))
-    if len({len(column) for column in columns.values()}) > 1:
-        lengths = ", ".join(f"{key}: {len(column)}" for key, column in columns.items())
-        document.wrong((*path, "zip"), f"zip: lists of unequal length ({lengths})")
-    for key in grid.keys() & columns.keys():
-        document.wrong((*path, "zip", key), f"'{key}' stands in both grid and zip")
-        del grid[key]
-    return _Block(document.place(path), shared | fixed, grid, columns)
-
-
-def _point(document: Document, mapping: Any, path: Keys) -> Point:
-    """The `fixed` part of a file or block; a `recipe:` mapping is spread into `recipe` and `recipe.*`."""
-    if mapping is None:
-        return {}
-    if not isinstance(mapping, dict):
-        document.wrong(path, f"{path[-1]}: must be a mapping of field: value")
-        return {}
-    point: Point = {}
-    for key, value in document.known(mapping, path, FIELDS, "fields").items():
-        point |= _spread(document, key, value, (*path, key))
-    return point
-
-
-def _spread(document: Document, key: str, value: Any, path: Keys) -> Point:
-    place = document.place(path)
-    if key != "recipe" or not isinstance(value, dict):
-        return {key: Value(value, place)}
-    fields = document.known(value, path, tuple(Recipe.model_fields), "fields")
-    spread = {f"recipe.{k}": Value(v, document.place((*path, k))) for k, v in fields.items() if k != "name"}
-    return spread | ({"recipe": Value(fields["name"], place)} if "name" in fields else {})
-
-
-def _axes(document: Document, entry: dict[str, Any], path: Keys) -> dict[str, list[Value]]:
-    kind = str(path[-1])
-    if kind not in entry:
-        return {}
-    mapping = entry[kind]
-    if not isinstance(mapping, dict) or not mapping:
-        document.wrong(path, f"{kind}: is empty; give it fields with lists, or leave it out")
-        return dict(_NOTHING)
-    axes: dict[str, list[Value]] = {}
-    for key, values in document.known(mapping, path, FIELDS, "fields").items():
-        here = (*path, key)
-        if not isinstance(values, list):
-            document.wrong(here, f"{kind}.{key}: must be a list such as [{'...' if values is None else values}]")
-            values = [] if values is None else [values]
-        elif not values:
-            document.wrong(here, f"{kind}.{key}: is an empty list, so there is nothing to run")
-        if key == "recipe" and any(isinstance(value, dict) for value in values):
-            document.wrong(here, f"{kind}.recipe: is a list of names; vary a field as `recipe.learning_rate: [...]`")
-            values = []
-        axes[key] = [Value(value, document.place((*here, i))) for i, value in enumerate(values)]
-    return axes
-
-
-# -- overrides and expansion ------------------------------------------------------------------------------------------
+# -- overrides and expansion ------------------------------------------------------------------------------------------------
 
 
 def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, list[Value]]]:
     """The settings of the sweep itself (`name=`), and the values of each field."""
     settings: dict[str, str] = {}
     fields: dict[str, list[Value]] = {}
+    known = columns()
     for text in overrides:
         key, equals, raw = text.partition("=")
         if key == "name" and equals:
@@ -321,29 +392,34 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
         try:
             if not equals:
                 raise StudyError("write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
-            if key not in FIELDS:
-                raise StudyError(f"unknown field '{key}'{nearest(key, FIELDS, ALIASES, 'fields')}")
-            fields[key] = [Value(item, f"override '{text}'") for item in _values(key, raw)]
+            if key not in known:
+                raise StudyError(f"unknown field '{key}'{nearest(key, known, ALIASES, 'fields')}")
+            is_list = any(typing.get_origin(kind) is tuple for kind in (known[key], *typing.get_args(known[key])))
+            fields[key] = [Value(item, f"override '{text}'") for item in _values(raw, is_list)]
         except StudyError as error:
             document.note(*(f"override '{text}': {mistake}" for mistake in error.args))
     return settings, fields
 
 
-def _values(key: str, raw: str) -> list[Any]:
+def _values(raw: str, is_list: bool) -> list[Any]:
     """`0,1` and `[0, 1]` are two values, except of a field whose value is itself a list."""
     value = scalar(f"[{raw}]" if "," in raw and not raw.startswith("[") else raw)
-    values = value if isinstance(value, list) and key not in LIST_FIELDS else [value]
+    values = value if isinstance(value, list) and not is_list else [value]
     if not values:
         raise StudyError("gives no value")
     return values
 
 
 def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
-    """Set a field in every block: one value fixes it, several make it an axis of the grid."""
+    """Set a field in every block: one value fixes it, several make it an axis of the grid.
+
+    A component that is named anew loses the options that the file gave it; fields of the recipe hold for any recipe.
+    """
     for block in blocks:
-        block.grid.pop(field, None)
-        block.zip.pop(field, None)
-        block.fixed.pop(field, None)
+        for fields in (block.grid, block.zip, block.fixed):
+            for key in list(fields):
+                if key == field or (key.startswith(f"{field}.") and field != "recipe"):
+                    del fields[key]
         if len(values) == 1:
             block.fixed[field] = values[0]
         else:
@@ -363,30 +439,29 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
         if document.full:
             break
         try:
-            spec = resolve(point, block.place, partial=partial)
+            spec = resolve(point, document.place(block.path), document=document, partial=partial)
         except StudyError as error:
             document.note(*error.args)
             continue
         key = run_id(spec)
-        place = next(reversed(point.values())).place
-        if key in runs and not merge_duplicates:
+        place = _where(next(reversed(point.values())), (), document)
+        if key in runs and not merge_duplicates and not partial:
             first = f", first at {places[key]}" if places[key] != place else ""
-            why = _forgotten(point) if spec.network == "plain" else ""
             run = f"{spec.title}, seed {spec.seed}, on {spec.dataset}"
-            document.note(f"{place}: duplicate run: {run} is named twice{first}{why}")
+            document.note(f"{place}: duplicate run: {run} is named twice{first}{_why_one(spec, point)}")
         runs.setdefault(key, spec)
         places.setdefault(key, place)
     return runs
 
 
-def _chosen_from(blocks: list[_Block], runs: dict[str, RunSpec]) -> dict[str, RunSpec] | None:
+def _chosen_from(document: Document, blocks: list[_Block], runs: dict[str, RunSpec]) -> dict[str, RunSpec] | None:
     """The runs of a file as it stands, where overrides only chose some of them; None where they made others."""
-    alone = Document("")  # what only the overrides put right is no mistake of this call
+    alone = Document(document.file)  # what only the overrides put right is no mistake of this call
     named = _expand(alone, blocks, merge_duplicates=True)
     return named if not alone.mistakes and runs.keys() <= named.keys() else None
 
 
-def _forgotten(point: Point) -> str:
-    """Why points of plain networks that differ may be one run."""
-    fields = [field for field in ("shortcut", *SHORTCUT_OPTIONS, "order") if field in point]
-    return f" (a plain network has no {' and no '.join(fields)})" if fields else ""
+def _why_one(spec: RunSpec, point: Point) -> str:
+    """Why points that differ may be one run."""
+    lost = [field for field in ("shortcut", "order") if any(f"{key}.".startswith(f"{field}.") for key in point)]
+    return f" (a plain network has no {' and no '.join(lost)})" if lost and spec.network == "plain" else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from study.config.run import STREAM_SIZE
 from study.data.class_folders import ClassFolders
 from study.data.image_cache import Content
 from study.data.image_statistics import SAMPLE, statistics
@@ -23,7 +22,7 @@ class ImageStream(ClassFolders):
     def load(self) -> ImageFiles:
         listing = self.listed()
         content = Content(listing, SAMPLE)
-        mark, size = content.digest[:16], self.image_size or STREAM_SIZE
+        mark, size = content.digest[:16], self.image_size or 224
         colours = statistics(listing, size, mark)
         content.remember()
         return ImageFiles(

@@ -13,8 +13,8 @@ import yaml
 from torch.nn import functional as F  # noqa: N812
 
 from study.config import recipes, stretching
+from study.config.fields import NAME_RULE, sweep_name
 from study.config.identity import point_id
-from study.config.names import RULE, sweep_name
 from study.config.recipe import Recipe
 from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
@@ -96,10 +96,8 @@ def embed(name: str, depth: int, results: Path, data_root: Path, device: torch.d
 
 def _deeper_spec(spec: RunSpec, depth: int) -> RunSpec:
     """The same run with another depth, checked as a sweep file's is."""
-    fields = spec.model_dump(exclude={"recipe"}) | {"depth": depth, "start_from": None}
-    recipe = {f"recipe.{key}": value for key, value in spec.recipe.model_dump(exclude={"name"}).items()}
-    point = {key: Value(value, "--depth") for key, value in (fields | recipe | {"recipe": spec.recipe.name}).items()}
-    return resolve(point, "--depth")
+    fields = spec.model_dump(mode="json") | {"depth": depth, "start_from": None}
+    return resolve({key: Value(value, "--depth") for key, value in fields.items()}, "--depth")
 
 
 def _compare(
@@ -197,7 +195,7 @@ def check_new(path: Path) -> None:
     if path.exists():
         raise StudyError(f"{path}: exists already; name another file")
     if path.suffix != ".yaml" or sweep_name(path.stem) is None:
-        raise StudyError(f"{path}: must be called NAME.yaml, NAME of {RULE}")
+        raise StudyError(f"{path}: must be called NAME.yaml, NAME of {NAME_RULE}")
 
 
 def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
@@ -224,6 +222,6 @@ def sweep_file(path: Path, specs: Sequence[RunSpec]) -> None:
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
     """The name, and what is not as the name says."""
-    named = Recipe.model_validate(recipes.preset(recipe.name) | {"name": recipe.name}).model_dump(mode="json")
+    named = Recipe.model_validate(recipes.preset(recipe.name)).model_dump(mode="json")
     fields = recipe.model_dump(mode="json")
     return {"name": recipe.name} | {key: value for key, value in fields.items() if value != named[key]}

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study.config.run import FOLDERS
+from study.config.run import FOLDERS, RunSpec
 from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.plan.runs import WORK
 from study.launch.sweep import Planned
 from study.store import runs as store
-from study.store.images import ONE_SET
 
 OTHERS = "trained on other images than are there now"
 PERHAPS = "trained before image files were changed"
@@ -30,13 +29,12 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
     actions = []
     for action in planned.actions:
         spec = planned.sweep.runs[action.run_id]
-        fields = {name: getattr(spec, name) for name in ONE_SET}
-        key = tuple(fields.values())
+        key = (spec.data, spec.train_subset, spec.train_subset_seed)
         begun = action.verb in ("keep", "resume")
-        if key not in surveys and (spec.data in FOLDERS or begun):
+        if key not in surveys and (spec.data.name in FOLDERS or begun):
             surveys[key] = Survey()
             try:
-                surveys[key] = survey(fields.pop("data"), root, **fields)
+                surveys[key] = _survey(spec, root)
             except StudyError as error:
                 if action.verb in WORK:
                     lines[f"note: {error}"] = None
@@ -55,6 +53,11 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
             "of their own"
         ] = None
     return replace(planned, actions=actions), list(lines)
+
+
+def _survey(spec: RunSpec, root: Path) -> Survey:
+    subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
+    return survey(spec.data.name, root, **spec.data.options, **subset)
 
 
 def _differs(planned: Planned, run_id: str, now: Survey) -> str:

@@ -41,5 +41,5 @@ def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
     """
     from study import data  # late, as all that a dry run does not need
 
-    for name, folder, image_size in dict.fromkeys((s.data, s.folder, s.image_size) for s in specs):
-        data.prepare(name, root, folder=folder, image_size=image_size)
+    for chosen in dict.fromkeys(spec.data for spec in specs):
+        data.prepare(chosen.name, root, **chosen.options)

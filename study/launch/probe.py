@@ -60,7 +60,7 @@ class Order:
     def data(self, spec: RunSpec) -> Feed:
         """A run's data set on the device; most often it is that of the run before."""
         content = load_data(spec, self.data_root)
-        key = (content.fingerprint, spec.image_size, spec.recipe.mean, spec.recipe.scales)
+        key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales)
         if self._before is None or self._before[0] != key:
             self._before = key, open_feed(spec, content, self.device)
         return self._before[1]

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
-from study.config.run import RunSpec, recorded
+from study.config.run import RunSpec
+from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
 from study.launch.plan.runs import WORK
@@ -24,7 +25,6 @@ from study.launch.slurm.where import places
 from study.store import runs as store
 from study.store.collect import as_collected
 from study.store.files import DamagedError
-from study.store.images import ONE_SET
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import of_runs
 from study.store.surfaces import read_spec as read_surface
@@ -73,7 +73,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
         }
         for (run, stored, now), spec in zip(states, specs, strict=True)
     ]
-    return _with_images(records, [stored for _, stored, _ in states])
+    return _with_images(records, specs)
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -95,10 +95,10 @@ def _gone(files: SweepFiles) -> dict[str, store.RunStatus]:
     return {}
 
 
-def _with_images(records: list[dict[str, Any]], fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _with_images(records: list[dict[str, Any]], specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
     """The records, with a word on which images a run was trained on where these changed between runs of a data set."""
     digests: dict[tuple[Any, ...], set[str]] = {}
-    keys = [tuple(str(spec.get(name)) for name in ONE_SET) for spec in fields]
+    keys = [tuple(map(str, (spec.data, spec.train_subset, spec.train_subset_seed))) for spec in specs]
     for key, record in zip(keys, records, strict=True):
         digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
     for key, record in zip(keys, records, strict=True):

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from study.config.run import RunSpec
-from study.config.surface import Surface
-from study.config.surfaces import expand
+from study.config.spread import expand
+from study.config.surface import Surface, SurfaceEntry
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.local import pool as local
@@ -105,8 +106,13 @@ def asked(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()
     for name, run in there.items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
-    entry = {**settings, **({"to": changes} if changes else {})}
-    surfaces = expand(document, [entry], specs, ids, known)
+    try:
+        entry = SurfaceEntry.model_validate({**settings, "to": [*ids, *changes]})
+    except ValidationError as error:
+        document.explain(error, {"": SurfaceEntry.model_fields})
+        document.check()
+        raise
+    surfaces = expand(document, [entry], specs, known)
     document.check()
     return of_sweep(files, surfaces, specs)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from study.config.registry import BLOCKS
 from study.config.run import RunSpec
-from study.networks.shape import layers
+from study.networks.shape import large_stem, layers
 
 WORKSPACE = 128 << 20
 """Bytes allowed to each network for the libraries' scratch space (cuBLAS has 32 MiB a stream and thread on a Hopper) and the
@@ -24,17 +24,18 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
     batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
     elements = channels * size**2
     chain = [layer for layer in layers(spec, channels, classes, size) if not layer.name.startswith("head")]
-    last = f".conv{len(BLOCKS[spec.block].kernels)}"
+    shortcut = spec.shortcut.name if spec.shortcut else ""
+    last = f".conv{len(BLOCKS[spec.block.name].kernels)}"
     for layer, following in zip(chain, [*chain[1:], None], strict=True):
         output = layer.out_maps * layer.size**2
         # A projection is followed by no ReLU of its own, and maybe not by BN; a gate keeps what it multiplies by, and with.
         kept = min(1, layer.per_map) if layer.name.endswith("shortcut") else 2
         if layer.name.endswith("gate"):
-            kept = 3 if spec.shortcut == "exclusive_gate" else 1
-        if layer.name.endswith(last) and spec.order == "relu_before_add":
+            kept = 3 if shortcut == "exclusive_gate" else 1
+        if layer.name.endswith(last) and spec.order.name == "relu_before_add":
             kept += 1  # ReLU's output is not the sum
         elements += kept * output
-        if layer.name.endswith(last) and spec.shortcut == "dropout":
+        if layer.name.endswith(last) and shortcut == "dropout":
             elements += output // itemsize  # the mask, a byte for each value
         if _pooled(spec, layer.name, following and following.name):
             elements += output // 4 + 8 // itemsize * output // 4  # the pooled maps, and where each maximum was (int64)
@@ -43,9 +44,9 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
 
 def _pooled(spec: RunSpec, name: str, following: str | None) -> bool:
     """Whether a max pool follows a layer."""
-    if spec.family == "vgg":
+    if spec.family.name == "vgg":
         return following is None or following.partition(".")[0] != name.partition(".")[0]
-    return name == "stem" and spec.stem == "imagenet"
+    return name == "stem" and large_stem(spec)
 
 
 def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -74,7 +75,7 @@ def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32)
             continue
         output = layer.out_maps * layer.size**2
         elements += 3 * before + 16 * output
-        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block].kernels)}"):
+        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block.name].kernels)}"):
             elements += 6 * output
         before = output
     return elements * spec.recipe.batch_size * itemsize

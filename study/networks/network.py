@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import BLOCKS, INITIALISATIONS, ORDERS, SHORTCUTS
+from study.config.registry import BLOCKS, FAMILIES, INITIALISATIONS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock, conv
 from study.networks.initialise import Constructed, initialise, seeded
 from study.networks.orders import Steps
-from study.networks.shape import VGG_HEAD, stages
+from study.networks.shape import VGG_HEAD, large_stem, stages
 from study.networks.shortcuts import Dropout, Projection
 
 
@@ -67,9 +67,8 @@ class ResNet(Network):
 
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
-        entry, order = BLOCKS[spec.block], ORDERS[spec.order].load()
+        entry, order = BLOCKS[spec.block.name], ORDERS[spec.order.name].load()
         block, steps = entry.load(), order(len(entry.kernels))
-        options = {name: getattr(spec, name) for name in entry.options}
         plan = stages(spec)
         maps = plan[0].maps
         self.stem = _stem(spec, channels, maps)
@@ -85,7 +84,7 @@ class ResNet(Network):
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
                     parts["before"], begun = _activation(steps.before, maps), True
                 with seeded(spec.seed, f"stages.{s}.{b}"):
-                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **options)
+                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **spec.block.options)
                 maps = out
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What a block's branch begins with follows the last addition, too.
@@ -103,7 +102,7 @@ class Vgg(Network):
 
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
-        self.large = spec.stem == "imagenet"
+        self.large = spec.family.head == "imagenet"
         self.stem = nn.Sequential()
         self.stages = nn.ModuleList()
         maps = channels
@@ -132,8 +131,7 @@ class Vgg(Network):
 def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps) -> nn.Module | None:
     if spec.shortcut is None:
         return None
-    entry = SHORTCUTS[spec.shortcut]
-    options = {name: getattr(spec, name) for name in entry.options}
+    entry, options = SHORTCUTS[spec.shortcut.name], spec.shortcut.options
     if _follows_order(spec):
         options["normalised"] = steps.normalised
     made: nn.Module = entry.load()(in_maps, maps, stride, **options)
@@ -141,7 +139,7 @@ def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps)
 
 
 def _follows_order(spec: RunSpec) -> bool:
-    return spec.shortcut is not None and SHORTCUTS[spec.shortcut].projects == "order"
+    return spec.shortcut is not None and SHORTCUTS[spec.shortcut.name].projects == "order"
 
 
 def _activation(letters: str, maps: int) -> nn.Sequential:
@@ -150,7 +148,7 @@ def _activation(letters: str, maps: int) -> nn.Sequential:
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
-    if spec.stem == "cifar":
+    if not large_stem(spec):
         return nn.Sequential(conv(3, channels, maps), nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
     first = conv(7, channels, maps, 2)
     return nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
@@ -164,7 +162,8 @@ def structure(spec: RunSpec, channels: int, classes: int) -> Network:
     channels, classes
         Of the data set: 3 and 10 for CIFAR-10.
     """
-    return (Vgg if spec.family == "vgg" else ResNet)(spec, channels, classes)
+    made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+    return made
 
 
 def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
@@ -190,5 +189,5 @@ def build(spec: RunSpec, channels: int, classes: int) -> Network:
     """The network of a run, with the weights that its seed gives; what a block has set in `__init__` stays. As `structure`."""
     with seeded(spec.seed, ""), Constructed() as constructed:
         network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation].load(), constructed.own(network))
+    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation.name].load(), constructed.own(network))
     return network

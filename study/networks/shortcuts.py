@@ -88,30 +88,30 @@ class _OverA(Shortcut):
 
 
 class Scaled(_OverA):
-    """Constant scaling (section 3.1): `shortcut_scale` x + `branch_scale` F(x)."""
+    """Constant scaling (section 3.1): `scale` x + `branch` F(x)."""
 
-    def __init__(self, in_maps: int, out_maps: int, stride: int, shortcut_scale: float, branch_scale: float) -> None:
+    def __init__(self, in_maps: int, out_maps: int, stride: int, scale: float, branch: float) -> None:
         super().__init__(in_maps, out_maps, stride)
-        self.shortcut_scale, self.branch_scale = shortcut_scale, branch_scale
+        self.scale, self.branch = scale, branch
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.mul(self.carry(x), self.shortcut_scale)
+        return torch.mul(self.carry(x), self.scale)
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        return torch.add(self(x), branch, alpha=self.branch_scale)
+        return torch.add(self(x), branch, alpha=self.branch)
 
 
 class ShortcutGate(_OverA):
     """Shortcut-only gating (section 3.1): (1 - g(x)) x + F(x), where g is the sigmoid of a 1x1 convolution of x.
 
     Where the block changes the shape, so does the gate's convolution. Its weights are initialised as all others, its
-    bias as `gate_bias`: the more negative, the nearer the shortcut is to the identity.
+    bias is `bias`: the more negative, the nearer the shortcut is to the identity.
     """
 
-    def __init__(self, in_maps: int, out_maps: int, stride: int, gate_bias: float) -> None:
+    def __init__(self, in_maps: int, out_maps: int, stride: int, bias: float) -> None:
         super().__init__(in_maps, out_maps, stride)
         self.gate = nn.Conv2d(in_maps, out_maps, 1, stride)
-        self.gate.initial_bias = gate_bias  # type: ignore[assignment]
+        self.gate.initial_bias = bias  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.mul(torch.sigmoid(-self.gate(x)), self.carry(x))  # 1 - sigmoid(z) is sigmoid(-z)
@@ -126,15 +126,15 @@ class ExclusiveGate(ShortcutGate):
 
 
 class Dropout(_OverA):
-    """Dropout on the shortcut (section 3.1): in training each value is dropped with probability `dropout`.
+    """Dropout on the shortcut (section 3.1): in training each value is dropped with probability `rate`.
 
-    The values that stay are divided by 1 - `dropout`. Which ones stay follows from the keys of the images in the batch,
+    The values that stay are divided by 1 - `rate`. Which ones stay follows from the keys of the images in the batch,
     which are among the samples' draws, so that a run is the same on every device and after every resume.
     """
 
-    def __init__(self, in_maps: int, out_maps: int, stride: int, dropout: float) -> None:
+    def __init__(self, in_maps: int, out_maps: int, stride: int, rate: float) -> None:
         super().__init__(in_maps, out_maps, stride)
-        self.dropout = dropout
+        self.rate = rate
         self.salt = 0
         """Tells this layer from the others; set by the network."""
         self.keys: Tensor | None = None
@@ -146,4 +146,4 @@ class Dropout(_OverA):
             return carried
         if self.keys is None:
             raise ValueError("dropout needs the keys of the batch's images in training mode: Network.set_keys")
-        return carried * kept(self.keys, self.salt, carried.shape[1:], self.dropout) / (1 - self.dropout)
+        return carried * kept(self.keys, self.salt, carried.shape[1:], self.rate) / (1 - self.rate)

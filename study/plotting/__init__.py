@@ -16,7 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from study.config.registry import FIGURES, TABLES, FigureEntry, TableEntry
+from study.config.components import Figure as FigureComponent
+from study.config.components import Table
+from study.config.registry import FIGURES, TABLES
 from study.errors import StudyError, nearest
 from study.version import VERSION
 
@@ -114,14 +116,14 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
     return made
 
 
-def check_table(name: str) -> TableEntry:
+def check_table(name: str) -> Table:
     """A table's entry in the registry. Raises StudyError for an unknown one."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
-def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureEntry:
+def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureComponent:
     """A figure's entry in the registry.
 
     Raises

@@ -9,18 +9,10 @@ import pandas as pd
 
 from study.config import differences
 from study.config.differences import TRAINED, VARIANT, short, text
+from study.config.stored import labels
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
-WORDS = {
-    "family": "{} family",
-    "stride_in": "stride in {}",
-    "shortcut_scale": "shortcut ×{}",
-    "branch_scale": "branch ×{}",
-    "gate_bias": "bias {}",
-    "stem": "{} stem",
-    "width": "×{}",
-    "start_from": "from {}",
-}
+WORDS = {"family": "{} family", "start_from": "from {}", **labels()}
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is named under its state, or under the last word for any other state.

@@ -16,10 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.config import recipes
-from study.config.identity import NEUTRAL, point_id
-from study.config.recipe import Recipe
-from study.config.run import RunSpec, recorded
-from study.config.surface import NEUTRAL as SURFACE_NEUTRAL
+from study.config.identity import point_id
+from study.config.stored import columns, flat, nested, recorded, upgraded, upgraded_row
 from study.errors import StudyError
 from study.store import attempts, probes, surfaces
 from study.store.files import DamagedError, read_json, sweep_away_temporaries, write_bytes
@@ -48,9 +46,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 
 def _spec_columns() -> list[tuple[str, pa.DataType]]:
-    run = [(k, _arrow_type(f.annotation)) for k, f in RunSpec.model_fields.items() if k != "recipe"]
-    recipe = [(f"recipe.{k}", _arrow_type(f.annotation)) for k, f in Recipe.model_fields.items() if k != "name"]
-    return [*run, ("recipe", pa.string()), *recipe]
+    return [(name, _arrow_type(kind)) for name, kind in columns().items()]
 
 
 ATTEMPT_COLUMNS = (
@@ -99,17 +95,14 @@ def _row(files: RunFiles, fields: dict[str, Any], point: dict[str, str], now: Ru
     """One row of `runs.parquet`; `fields` is the spec as plain data, `point` as `_point` has it."""
     starts = [line for line in now.record if line.get("event") == "start"]
     last = starts[-1] if starts else {}
-    recipe = fields.get("recipe", {})
+    row = flat(fields)
     return {
-        **NEUTRAL,
         "run_id": files.run_id,
         **point,
-        **{key: _cell(key, value) for key, value in fields.items() if key != "recipe"},
-        "recipe": recipe.get("name"),
-        **{f"recipe.{key}": value for key, value in recipe.items() if key != "name"},
+        **{key: _cell(key, value) for key, value in row.items()},
         "state": now.state,
         "iteration": now.iteration,
-        "iterations": recipe.get("iterations"),
+        "iterations": row.get("recipe.iterations"),
         "attempts": now.attempts,
         "seconds": now.seal.get("seconds"),
         "data_digest": now.data_digest,
@@ -204,6 +197,13 @@ def _json_object(text: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _measured(run: RunFiles) -> bool:
+    """Whether a run was trained with probes; a sweep that came later may have asked for some."""
+    with contextlib.suppress(StudyError):
+        return bool(recorded(read_json(run.spec) or {}).probes)
+    return False
+
+
 class OnDisk:
     """A sweep's runs as they are on disk now, looked at once; safe while they are being trained.
 
@@ -245,7 +245,7 @@ class OnDisk:
     def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         points: dict[str, dict[str, str]] = {}  # a spec is checked once for all seeds: that takes most of the time
         for name, run in self.runs.items():
-            fields = self.named[name]
+            fields = upgraded(self.named[name])
             key = json.dumps(fields | {"seed": None})
             point = points[key] = points.get(key) or _point(fields)
             yield name, _row(run, fields, point, self.states[name])
@@ -258,7 +258,7 @@ class OnDisk:
             try:
                 if run.probes.exists():
                     found.append(probes.read(run))
-                elif through and self.named[name]["probes"]:
+                elif through and _measured(run):
                     raise DamagedError(f"{run.probes}: is gone")
             except DamagedError as error:
                 _say(f"{error}" + ("; what was collected of it before is kept" if through else ""))
@@ -310,11 +310,12 @@ class OnDisk:
 
 
 def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """What was collected before a column was there, with its neutral value: of a field of the spec, the one under which the
-    run was trained."""
+    """A table as it was collected, with the columns of now: those of schema version 1 under their new names, new ones null."""
+    if "recipe.momentum" in table.column_names:
+        table = _runs([upgraded_row(row) for row in table.to_pylist()])
     for field in schema:
         if field.name not in table.column_names:
-            value = pa.scalar((NEUTRAL | SURFACE_NEUTRAL).get(field.name), field.type)
+            value = pa.scalar(surfaces.ADDED.get(field.name), field.type)
             table = table.append_column(field, pa.repeat(value, len(table)))
     return table.select(schema.names).cast(schema)
 
@@ -334,10 +335,9 @@ def as_collected(files: SweepFiles) -> dict[str, tuple[dict[str, Any], RunStatus
     errors = {row["run_id"]: row["error"] for row in tests}  # the last one
     found = {}
     for row in completed(read_table(files.runs_table), RUNS).to_pylist():
-        recipe = {name.removeprefix("recipe."): value for name, value in row.items() if name.startswith("recipe.")}
         told = {name: row[name] for name in ("run_id", "state", "iteration", "attempts", "message")}
         now = RunStatus(**told, error=errors.get(row["run_id"]))
-        found[row["run_id"]] = row | {"recipe": recipe | {"name": row["recipe"]}}, now
+        found[row["run_id"]] = nested(row) | {"data_digest": row["data_digest"]}, now
     return found
 
 

@@ -9,7 +9,7 @@ from study.errors import StudyError
 if TYPE_CHECKING:
     import pandas as pd
 
-ONE_SET = ("data", "folder", "image_size", "train_subset", "train_subset_seed")
+ONE_SET = ("data", "data.folder", "data.image_size", "train_subset", "train_subset_seed")
 """The fields of a run that name what it is trained on."""
 ENDED = ("done", "diverged")
 
@@ -34,7 +34,7 @@ def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
         digests = mine["data_digest"].astype(object)
         oldest_first = mine.sort_values("finished", kind="stable", na_position="first") if "finished" in mine else mine
         known = digests[oldest_first.index].dropna()
-        own = "folder" in mine and mine["folder"].notna()
+        own = "data.folder" in mine and mine["data.folder"].notna()
         unknown = digests.isna() & mine["state"].isin(ENDED) & own
         if known.nunique() + int(unknown.any()) < 2 or known.empty:
             continue

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from study.config.identity import SCHEMA, point_id, run_id
 from study.config.run import RunSpec
+from study.config.stored import upgraded
 from study.config.sweep import Sweep
 from study.errors import StudyError, nearest, printable
 from study.store import lease, surfaces
@@ -170,12 +171,11 @@ def last_words(files: TaskFiles) -> str | None:
 
 
 def write_spec(files: RunFiles, spec: RunSpec) -> None:
-    """Put a run's spec into its folder, where a sound one is not there already."""
-    try:
-        if files.spec.exists() and read_spec(files) == spec:
+    """Put a run's spec into its folder. That of a finished run stays: it says what was measured and kept of it."""
+    with contextlib.suppress(DamagedError):
+        if files.spec.exists() and (files.done.exists() or read_spec(files) == spec):
+            read_spec(files)
             return
-    except DamagedError:
-        pass
     write_json(files.spec, {"version": SCHEMA, **spec.model_dump(mode="json")})
 
 
@@ -192,9 +192,10 @@ def read_spec(files: RunFiles) -> RunSpec:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
-    check_version(files.spec, content.pop("version", 1), SCHEMA)
+    version = content.pop("version", 1)
+    check_version(files.spec, version, SCHEMA)
     try:
-        named = run_id(content)
+        named = run_id(content) if version == SCHEMA else files.run_id  # ids of older versions were made otherwise
     except ValueError:  # NaN, which no spec has
         named = ""
     if named != files.run_id:
@@ -211,7 +212,7 @@ def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
         It cannot: names what is not known here, in the file `place`.
     """
     try:
-        return RunSpec.model_validate(fields)
+        return RunSpec.model_validate(upgraded(fields))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "spec"

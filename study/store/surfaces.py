@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.config.surface import NEUTRAL, Surface, surface_id
+from study.config.surface import Surface, surface_id
 from study.errors import StudyError
 from study.store import lease
 from study.store.files import (
@@ -48,7 +48,7 @@ POINTS = pa.schema(
 )
 """What is measured at a point: a row a split."""
 
-VERSION = 1
+VERSION = 2
 """Of a surface's `spec.json`."""
 
 SETTINGS = pa.schema(
@@ -83,6 +83,9 @@ SETTINGS = pa.schema(
     ]
 )
 
+ADDED = {"centred": False, "ignore": "biasbn"}
+"""Settings that were added later, with the value under which older surfaces were measured."""
+
 FACTS = ("cosine", "eigenvalue_a", "eigenvalue_b", "explained_a", "explained_b")
 """What is known of a plane once it is made; null where it does not apply."""
 
@@ -113,12 +116,13 @@ def read_spec(files: SurfaceFiles) -> Surface:
     content = read_json(files.spec)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
-    check_version(files.spec, content.pop("version", 1), VERSION)
+    version = content.pop("version", 1)
+    check_version(files.spec, version, VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:
         raise StudyError(f"{files.spec}: is not the spec of a surface") from None
-    if surface_id(surface) != files.run_id:
+    if version == VERSION and surface_id(surface) != files.run_id:  # ids of version 1 were made otherwise
         raise StudyError(f"{files.spec} is not the spec that this surface was named for; it was changed by hand")
     return surface
 
@@ -197,8 +201,8 @@ def gather(files: SurfaceFiles) -> pa.Table:
 def _completed(table: pa.Table) -> pa.Table:
     """A table that was sealed before a setting was there, with the value under which it was measured."""
     for name in SETTINGS.names:
-        if name in NEUTRAL and name not in table.column_names:
-            table = table.append_column(name, pa.repeat(pa.scalar(NEUTRAL[name]), len(table)))
+        if name in ADDED and name not in table.column_names:
+            table = table.append_column(name, pa.repeat(pa.scalar(ADDED[name]), len(table)))
     return table.select(SURFACES.names).cast(SURFACES)
 
 

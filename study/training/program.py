@@ -138,9 +138,9 @@ class Program:
             self.momentum,  # type: ignore[arg-type]  # a list of tensors where one of optional tensors is asked for
             fused=True,
             lr=self._rates.index_select(0, self._position).squeeze(0),
-            momentum=self.recipe.momentum,
+            momentum=self.recipe.optimizer.momentum,
             weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.nesterov,
+            nesterov=self.recipe.optimizer.nesterov,
             dampening=0.0,
             maximize=False,
         )

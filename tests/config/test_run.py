@@ -5,174 +5,142 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from study.config.registry import BLOCKS, DATA, FIGURES, SHORTCUTS, TABLES
+from study.config import registry
+from study.config.components import Registry
+from study.config.run import RunSpec
 from study.errors import StudyError
 from tests.helpers import make_spec
 
-
-@pytest.mark.parametrize(
-    "fields, expected",
-    [
-        ({"network": "residual"}, {"shortcut": "A", "stem": "cifar", "family": "cifar"}),
-        ({"network": "plain"}, {"shortcut": None}),
-        ({"data": "image_stream", "folder": "mine", "recipe__pad": 0}, {"image_size": 224}),
-        ({"data": "image_stream", "folder": "mine", "recipe__pad": 0, "image_size": 64}, {"image_size": 64}),
-        ({"network": "plain", "shortcut": "B"}, {"shortcut": None}),
-        ({"family": "imagenet", "depth": 18}, {"stem": "imagenet"}),
-        ({"family": "imagenet", "depth": 34, "stem": "cifar"}, {"stem": "cifar"}),
-    ],
-)
-def test_defaults_that_hang_on_another_field_are_made_explicit(fields, expected):
-    spec = make_spec(**fields)
-    assert {field: getattr(spec, field) for field in expected} == expected
-
-
-@pytest.mark.parametrize(
-    "fields, title, dataset",
-    [
-        ({"network": "plain", "depth": 56}, "plain-56", "digits"),
-        ({"depth": 20}, "ResNet-20", "digits"),
-        ({"data": "image_folder", "folder": "cifar10-jpeg"}, "ResNet-8", "cifar10-jpeg"),
-    ],
-)
-def test_title_and_data_set_are_named_as_in_figures(fields, title, dataset):
-    spec = make_spec(**fields)
-    assert (spec.title, spec.dataset) == (title, dataset)
-
-
-@pytest.mark.parametrize("depth", [8, 14, 20, 32, 44, 56, 110, 1202])
-def test_the_cifar_family_has_every_depth_of_6n_plus_2(depth):
-    assert make_spec(depth=depth).depth == depth
+STREAM = {"data": {"name": "image_stream", "folder": "mine"}, "recipe__pad": 0}
+STRIDE = {"name": "bottleneck", "stride_in": "3x3"}
+FOLDER = {"data": {"name": "image_folder", "folder": "mine"}}
 
 
 @pytest.mark.parametrize(
     "fields, chosen",
     [
-        ({"depth": 50, "family": "imagenet"}, {"block": "bottleneck", "stride_in": "1x1", "stem": "imagenet"}),
-        ({"depth": 34, "family": "imagenet"}, {"block": "basic", "stride_in": None}),
-        ({"depth": 164, "block": "bottleneck"}, {"stride_in": "1x1", "order": "original"}),
-        ({"shortcut": "scaled"}, {"shortcut_scale": 0.5, "branch_scale": 1.0, "gate_bias": None}),
-        ({"shortcut": "shortcut_gate"}, {"gate_bias": -6.0}),
-        ({"shortcut": "dropout"}, {"dropout": 0.5}),
-        ({"network": "plain", "family": "vgg", "depth": 16}, {"block": "single", "stem": "imagenet"}),
-        ({"network": "plain", "order": "pre"}, {"order": "original", "shortcut": None}),
+        ({}, {"shortcut": {"name": "A"}, "family": {"name": "cifar", "width": 1}, "block": {"name": "basic"}}),
+        ({"network": "plain", "shortcut": "scaled", "order": "pre"}, {"shortcut": None, "order": {"name": "original"}}),
+        (STREAM, {"data": {"name": "image_stream", "folder": "mine", "image_size": 224}}),
+        ({"family": "imagenet", "depth": 18}, {"family": {"name": "imagenet", "width": 1, "stem": "imagenet"}}),
+        ({"depth": 50, "family": "imagenet"}, {"block": {"name": "bottleneck", "stride_in": "1x1"}}),
+        ({"depth": 20, "block": STRIDE}, {"block": STRIDE}),
+        ({"depth": 50, "family": "imagenet", "block": {"stride_in": "3x3"}}, {"block": STRIDE}),
+        ({"shortcut": "scaled"}, {"shortcut": {"name": "scaled", "scale": 0.5, "branch": 1.0}}),
+        ({"shortcut": "scaled", "shortcut__scale": 0}, {"shortcut": {"name": "scaled", "scale": 0.0, "branch": 1.0}}),
+        ({"network": "plain", "family": "vgg", "depth": 16},
+         {"block": {"name": "single"}, "family": {"name": "vgg", "width": 1, "head": "imagenet"}}),
+        ({"probes": "weights", "recipe__evaluate_every": 7}, {"probes": ["weights"], "probe_every": 7, "probe_images": 1024}),
+        ({"probes": ["weights", "responses"]}, {"probes": ["responses", "weights"]}),
     ],
     ids=str,
-)
-def test_what_hangs_on_another_field_is_made_explicit(fields, chosen):
+)  # fmt: skip
+def test_what_depends_on_another_field_is_made_explicit(fields, chosen):
     spec = make_spec(**fields)
-    assert {name: getattr(spec, name) for name in chosen} == chosen
+    assert {name: spec.model_dump(mode="json")[name] for name in chosen} == chosen
+    assert RunSpec.model_validate(spec.model_dump(mode="json")) == spec
 
 
-IMAGES = {"data": "image_folder", "folder": "mine"}
-STREAM = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
+def test_a_component_has_its_name_and_options_as_attributes():
+    shortcut = make_spec(shortcut={"name": "exclusive_gate", "bias": -1}).shortcut
+    assert (shortcut.name, shortcut.bias, shortcut.options) == ("exclusive_gate", -1.0, {"bias": -1.0})
 
 
 @pytest.mark.parametrize(
-    "fields, message",
+    "fields, title, variant, dataset",
     [
-        ({"depth": 34}, "depth: 34 is not 6n [+] 2, .* nearest: 32 or 38; .* set family: imagenet"),
-        ({"depth": 21}, "depth: 21 is not 6n [+] 2, .* nearest: 20 or 26$"),
-        ({"depth": 2}, "depth: 2 is not .*; nearest: 8$"),
-        ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
-        ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
+        ({"network": "plain", "depth": 56}, "plain-56", "", "digits"),
         (
-            {"family": "imagenet", "depth": 20},
-            "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20",
+            FOLDER | {"shortcut": "scaled", "shortcut__scale": 0, "order": "pre"},
+            "ResNet-8",
+            "scaled scale=0 pre",
+            "mine",
         ),
-        (
-            {"depth": 50, "block": "basic", "family": "imagenet"},
-            "depth: the ImageNet family has 18 and 34 layers with basic",
-        ),
-        (
-            {"depth": 34, "block": "bottleneck", "family": "imagenet"},
-            "depth: the .* has 50, 101 and 152 layers with bottl",
-        ),
-        (
-            {"depth": 34, "block": "single", "family": "imagenet"},
-            "depth: the ImageNet family has no network with single",
-        ),
-        (
-            {"depth": 112, "block": "bottleneck"},
-            r"depth: 112 is not 9n \+ 2, .* with bottleneck blocks; nearest: 110 or 119",
-        ),
-        ({"depth": 9, "block": "single"}, r"depth: 9 is not 3n \+ 2, .* nearest: 8 or 11"),
-        ({"network": "plain", "family": "vgg", "depth": 20}, "depth: a VGG has 11, 13, 16 and 19 layers, not 20"),
-        ({"family": "vgg", "depth": 19}, "family: a VGG has no shortcuts: with family: vgg set network: plain"),
-        ({"network": "plain", "family": "vgg", "depth": 19, "block": "basic"}, "block: a VGG is made of single conv"),
-        ({"order": "preact"}, "order: no order 'preact'; .*pre"),
-        ({"dropout": 0.5}, "dropout: goes with shortcut: dropout, not with A"),
-        ({"network": "plain", "dropout": 0.5}, "dropout: goes with shortcut: dropout, not with a plain network"),
-        (
-            {"gate_bias": -1.0, "shortcut": "B"},
-            "gate_bias: goes with shortcut: exclusive_gate or shortcut_gate, not with B",
-        ),
-        ({"stride_in": "3x3"}, "stride_in: goes with block: bottleneck, not with basic"),
-        ({"shortcut": "dropout", "dropout": 1.0}, "dropout: must be less than 1"),
-        ({"shortcut": "scaled", "shortcut_scale": -1}, "shortcut_scale: must be greater than or equal to 0"),
-        ({"stem": "imagenet"}, "stem: the CIFAR family has the stem 'cifar'"),
-        ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
-        ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),
-        ({"block": "basics"}, "block: no block 'basics'; did you mean 'basic'"),
-        ({"shortcut": "D"}, "shortcut: no shortcut 'D'; known: A, B, C"),
-        ({"data": "image_folder"}, "folder: is missing"),
-        ({"folder": "mine"}, "folder: goes with data: image_folder or image_stream, not with digits"),
-        ({"image_size": 32}, "image_size: goes with data: image_folder or image_stream, not with digits"),
-        (IMAGES | {"folder": "a/b"}, "folder: must be the name of a folder .* not 'a/b'"),
-        (IMAGES | {"folder": ".."}, "folder: must be the name"),
-        (IMAGES | {"folder": "a\0b"}, "folder: must be the name"),
-        (IMAGES | {"folder": "a\n"}, "folder: must be the name"),
-        (IMAGES | {"folder": "a" * 51}, "folder: must be the name"),
-        (IMAGES | {"image_size": 4, "recipe__pad": 4}, r"recipe: pad \(4\) must be smaller than image_size \(4\)"),
-        ({"data": "image_stream"}, "folder: is missing; data: image_stream needs"),
-        (STREAM | {"recipe__pad": 4}, "recipe: pad must be 0 with data: image_stream, not 4"),
-        (STREAM | {"recipe__scales": [200, 480]}, r"recipe: scales \(\[200, 480\]\) must not begin below image_size"),
-        (STREAM | {"recipe__scales": [480, 256]}, r"recipe.scales: must be two numbers of pixels that rise"),
-        (STREAM | {"recipe__scales": [256, 480, 500]}, r"recipe.scales: .*at most 2 items"),
-        ({"recipe__scales": [256, 480]}, "recipe: scales goes with data: image_stream, not with digits"),
-        ({"recipe__colour": "pca"}, "recipe: colour goes with data: image_stream, not with digits"),
-        ({"recipe__colour": "hsv"}, "recipe.colour: must be 'none' or 'pca', not 'hsv'"),
-        ({"recipe__mean": "image"}, "recipe.mean: must be 'pixel' or 'channel'"),
-        (
-            {"recipe__schedule": "plateau"},
-            r"recipe.schedule: plateau goes without milestones; set recipe.milestones: \[\]",
-        ),
-        (
-            {"recipe__schedule": "plateau", "recipe__milestones": [], "recipe__log_every": 26},
-            r"recipe.log_every: must be at most evaluate_every \(25\) with schedule: plateau, not 26",
-        ),
-        ({"recipe__plateau_patience": 0}, "recipe.plateau_patience: must be greater than or equal to 1"),
-        ({"recipe__plateau_improvement": 1.0}, "recipe.plateau_improvement: must be less than 1"),
-        ({"depth": "20"}, "depth: must be a valid integer, not '20'"),
-        ({"depth": 20.0}, "depth: must be a valid integer, not 20.0"),
-        ({"seed": True}, "seed: must be a valid integer, not True"),
-        ({"seed": -1}, "seed: must be greater than or equal to 0, not -1"),
-        ({"seed": 2**31}, "seed: must be less than"),
-        ({"width": 0}, "width: must be greater"),
-        ({"train_subset": 1}, "train_subset: must be greater"),
-        ({"precision": "fp16"}, "precision: must be 'fp32', 'tf32' or 'bf16', not 'fp16'"),
-        ({"recipe__learning_rate": float("nan")}, "recipe.learning_rate: must be a finite number"),
-        ({"recipe__learning_rate": float("inf")}, "recipe.learning_rate: must be a finite number"),
-        ({"recipe__learning_rate": 0}, "recipe.learning_rate: must be greater than 0"),
-        ({"recipe__momentum": 1}, "recipe.momentum: must be less than 1"),
-        ({"recipe__batch_size": 1}, "recipe.batch_size: must be greater"),
-        ({"recipe__flip": 1}, "recipe.flip: must be a valid boolean, not 1"),
-        ({"recipe__milestones": [5, 5]}, r"recipe.milestones: must be positive and rise, not \[5, 5\]"),
-        ({"recipe__milestones": [0]}, "recipe.milestones: must be positive and rise"),
-        ({"recipe__milestones": ["a"]}, "recipe.milestones.0: must be a valid integer, not 'a'"),
-        ({"recipe__warmup": "linear"}, "recipe.warmup: must be 'none', 'iterations' or 'error'"),
+        ({"network": "plain", "family": "vgg", "depth": 16}, "VGG-16", "", "digits"),
     ],
 )
+def test_networks_and_data_sets_are_named_as_in_figures(fields, title, variant, dataset):
+    spec = make_spec(**fields)
+    assert (spec.title, spec.variant, spec.dataset) == (title, variant, dataset)
+
+
+REFUSED = [
+    # depths
+    ({"depth": 34}, "depth: 34 is not 6n [+] 2, .* nearest: 32 or 38; .* set family: imagenet"),
+    ({"depth": 21}, "depth: 21 is not 6n [+] 2, .* nearest: 20 or 26$"),
+    ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
+    ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
+    ({"family": "imagenet", "depth": 20}, "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20"),
+    ({"depth": 34, "block": "single", "family": "imagenet"}, "depth: the ImageNet family has no network with single"),
+    ({"depth": 112, "block": "bottleneck"}, r"depth: 112 is not 9n \+ 2, .* with bottleneck blocks; nearest: 110 or 119"),
+    ({"network": "plain", "family": "vgg", "depth": 20}, "depth: a VGG has 11, 13, 16 and 19 layers, not 20"),
+    ({"family": "vgg", "depth": 19}, "family: vgg has no shortcuts; set network: plain"),
+    ({"network": "plain", "family": "vgg", "depth": 19, "block": "basic"}, "block: must be single with family: vgg"),
+    # components and their options
+    ({"order": "preact"}, "order: no order 'preact'; .*pre"),
+    ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),
+    ({"shortcut": "D"}, "shortcut: no shortcut 'D'; known: A, B, C"),
+    ({"shortcut": 3}, "shortcut: must be the name of a shortcut, or a mapping with its name and options, not 3"),
+    ({"shortcut__rate": 0.5}, "shortcut.rate: goes with shortcut: dropout, not with A"),
+    ({"shortcut": "B", "shortcut__bias": -1.0}, "shortcut.bias: goes with .* exclusive_gate or shortcut_gate, not with B"),
+    ({"shortcut": {"name": "scaled", "scal": 1}}, "shortcut.scal: is no option of .* scale and branch; did you mean 'scale'"),
+    ({"order": {"name": "pre", "x": 1}}, "order.x: is no option; order: pre has none"),
+    ({"block__stride_in": "3x3"}, "block.stride_in: goes with block: bottleneck, not with basic"),
+    ({"shortcut": "dropout", "shortcut__rate": 1.0}, "shortcut.rate: must be less than 1"),
+    ({"family__stem": "imagenet"}, "family.stem: goes with family: imagenet, not with cifar"),
+    ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
+    ({"norm": "group"}, "norm: no norm 'group'; known: batch"),
+    ({"recipe__optimizer": "adam"}, "recipe.optimizer: no optimizer 'adam'; known: sgd"),
+    # data
+    ({"data": "image_folder"}, "data.folder: is missing"),
+    ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream, not with digits"),
+    *((FOLDER | {"data__folder": name}, "data.folder: must be the name") for name in ("a/b", "..", "a\0b", "a\n", "a" * 51)),
+    (FOLDER | {"data__image_size": 4, "recipe__pad": 4}, r"recipe: pad \(4\) must be smaller than image_size \(4\)"),
+    (STREAM | {"recipe__pad": 4}, "recipe: pad must be 0 with data: image_stream, not 4"),
+    (STREAM | {"recipe__scales": [200, 480]}, r"recipe: scales \(\[200, 480\]\) must not begin below image_size"),
+    (STREAM | {"recipe__scales": [480, 256]}, r"recipe.scales: must be two numbers of pixels that rise"),
+    ({"recipe__colour": "pca"}, "recipe: colour goes with data: image_stream, not with digits"),
+    ({"train_subset": 1}, "train_subset: must be greater"),
+    # numbers and words
+    ({"depth": "20"}, "depth: must be a valid integer, not '20'"),
+    ({"depth": 20.0}, "depth: must be a valid integer, not 20.0"),
+    ({"seed": True}, "seed: must be a valid integer, not True"),
+    ({"seed": 2**31}, "seed: must be less than"),
+    ({"family__width": 0}, "family.width: must be greater"),
+    ({"precision": "fp16"}, "precision: must be 'fp32', 'tf32' or 'bf16', not 'fp16'"),
+    ({"recipe__learning_rate": float("nan")}, "recipe.learning_rate: must be a finite number"),
+    ({"recipe__optimizer__momentum": 1}, "recipe.optimizer.momentum: must be less than 1"),
+    ({"recipe__flip": 1}, "recipe.flip: must be a valid boolean, not 1"),
+    ({"recipe__bn_groups": 3}, r"recipe.bn_groups: 3 must divide the batch of 64; .* bn_groups: 1 \(the whole batch\)"),
+    ({"recipe__schedule__at": [5, 5]}, r"recipe.schedule.at: must be positive and rise, not \[5, 5\]"),
+    ({"recipe__schedule__at": ["a"]}, "recipe.schedule.at.0: must be a valid integer, not 'a'"),
+    ({"recipe__schedule": "plateau", "recipe__log_every": 26}, r"recipe.schedule: plateau needs log_every of at most .* not 26"),
+    ({"recipe__schedule": "plateau", "recipe__schedule__at": [5]}, "recipe.schedule.at: goes with recipe.schedule: milestones"),
+    ({"recipe__warmup": "linear"}, "recipe.warmup: no warm-up 'linear'; known: error, iterations, none"),
+    ({"recipe": {"name": "quick", "iteratons": 5}}, "recipe.iteratons: is unknown; did you mean 'recipe.iterations'"),
+    ({"recipe": {"name": "quick", "momentum": 0.5}}, "recipe.momentum: is unknown; did you mean 'recipe.optimizer.momentum'"),
+    ({"recipe": 3}, "recipe: must be the name of a recipe, or a mapping with one, not 3; known: he2015_cifar"),
+    # what is measured and kept
+    ({"probes": ["respones"]}, "probes: no probe 'respones'; did you mean 'responses'"),
+    ({"probes": ["weights", "weights"]}, "probes: 'weights' is named twice"),
+    ({"probes": 3}, "probes: must be names of responses, gradients,"),
+    ({"probe_every": 5}, "probe_every: goes with probes, and there are none"),
+    *(({"snapshot_every": value}, "snapshot_every: must be 'epoch' or a number") for value in (0, 1.0, True, "epochs", [5])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields, message", REFUSED, ids=str)
 def test_a_wrong_value_is_refused_with_the_place_the_field_and_what_would_be_right(fields, message):
-    with pytest.raises(StudyError, match=f"^test: {message}"):
+    with pytest.raises(StudyError, match=f"^test: {message}") as caught:
         make_spec(**fields)
+    assert len(caught.value.args) == 1
 
 
 def test_one_wrong_field_does_not_hide_another():
     with pytest.raises(StudyError) as caught:
-        make_spec(depth=34, network="resnet", recipe="quik", stem="imagenet", seed=True)
-    fields = [line.split(": ")[1] for line in str(caught.value).splitlines()]
-    assert sorted(fields) == ["depth", "network", "recipe", "seed", "stem"]
+        make_spec(depth=34, network="resnet", family__stem="imagenet", seed=True, recipe__pad=-1)
+    fields = [line.split(": ")[1] for line in caught.value.args]
+    assert sorted(fields) == ["family.stem", "network", "recipe.pad", "seed"]
 
 
 def test_a_long_value_is_shown_in_short():
@@ -186,9 +154,15 @@ def test_a_spec_cannot_be_changed():
         make_spec().depth = 20
 
 
-@pytest.mark.parametrize(
-    "entry", [entry for table in (BLOCKS, SHORTCUTS, DATA, FIGURES, TABLES) for entry in table.values()], ids=str
-)
-def test_every_registered_name_has_an_object_and_a_summary(entry):
-    assert callable(entry.load())
-    assert entry.summary
+def test_every_component_has_an_object_a_summary_and_options_with_descriptions():
+    tables = [table for table in vars(registry).values() if isinstance(table, Registry)]
+    assert len(tables) == 14
+    for component in (component for table in tables for component in table.values()):
+        assert callable(component.load()) and component.summary
+        assert all(component.options.model_fields[name].description for name in component.option_names)
+
+
+def test_two_components_of_one_name_are_refused():
+    table = Registry("order", "order", [registry.ORDERS["pre"]])
+    with pytest.raises(StudyError, match="there are two orders named 'pre'"):
+        table.add(registry.ORDERS["pre"])

@@ -10,14 +10,14 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from study.config import sweep
-from study.config.recipe import Recipe
-from study.config.run import RunSpec
-from study.config.schema import sweep_schema
+from study.config.stored import columns
+from study.config.sweep import sweep_schema
 from study.errors import StudyError
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
-FIXED = {"network": "plain", "depth": 8, "data": "digits", "recipe": "quick"}
+FIXED = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick"}
 GOOD = {"name": "good", "fixed": FIXED, "grid": {"seed": [0, 1]}}
+SURFACE = {"points": 5, "of": {"seed": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,12 @@ def validator():
     return Draft202012Validator(sweep_schema())
 
 
-def test_it_is_a_valid_schema_and_plain_json():
-    Draft202012Validator.check_schema(sweep_schema())
-    assert json.loads(json.dumps(sweep_schema())) == sweep_schema()
+def test_it_is_a_valid_schema_that_knows_every_field():
+    schema = sweep_schema()
+    Draft202012Validator.check_schema(schema)
+    assert json.loads(json.dumps(schema)) == schema
+    for part in ("fixed", "grid", "zip"):
+        assert set(schema["properties"][part]["properties"]) == set(columns())
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -36,53 +39,38 @@ def test_it_accepts_every_ready_sweep(validator, path):
     assert sweep.load(path).runs
 
 
-def test_it_knows_every_field():
-    block = sweep_schema()["properties"]
-    fields = set(RunSpec.model_fields) | {f"recipe.{field}" for field in Recipe.model_fields if field != "name"}
-    assert set(block["fixed"]["properties"]) == set(block["grid"]["properties"]) == set(block["zip"]["properties"])
-    assert set(block["fixed"]["properties"]) == fields == set(sweep.FIELDS)
-    mapping = block["fixed"]["properties"]["recipe"]["anyOf"][1]
-    assert set(mapping["properties"]) == set(Recipe.model_fields)
+@pytest.mark.parametrize("change", [
+    {"blocks": [{"grid": {"depth": [20, 56]}}, {"zip": {"depth": [18], "family": ["imagenet"]}}], "grid": None},
+    {"fixed": FIXED | {"recipe": {"name": "quick", "iterations": 5, "schedule": {"at": [3]}}}},
+    {"fixed": FIXED | {"recipe.schedule.at": [10, 20], "recipe.learning_rate": 1, "shortcut": {"name": "scaled", "scale": 0}}},
+    {"fixed": FIXED | {"data": {"name": "image_folder", "folder": "cifar10-jpeg", "image_size": 32}}},
+    {"fixed": FIXED | {"probes": ["weights", "paths"], "snapshot_every": "epoch"}, "figures": ["degradation"]},
+    {"grid": {"shortcut": ["A", {"name": "scaled"}], "snapshot_every": [5], "seed": [0], "recipe": [{"name": "quick"}]}},
+    {"surfaces": [SURFACE, {"points": [5, 3], "range": [[0, 1], [-1, 1]], "planes": 2}, {"plane": "pca", "range": 1}]},
+    {"surfaces": [{"plane": "interpolate", "to": [{"seed": 1}], "of": {"seed": 0}, "range": [0, 1]}]},
+], ids=str)  # fmt: skip
+def test_it_accepts_what_may_be_said(validator, change, tmp_path):
+    text = {key: value for key, value in (GOOD | change).items() if value is not None}
+    validator.validate(text)
+    path = tmp_path / "good.yaml"
+    path.write_text(yaml.safe_dump(text))
+    if "seed" in str(text):
+        assert sweep.load(path, ["seed=0,1"]).runs
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"blocks": [{"grid": {"depth": [20, 56]}}, {"zip": {"depth": [18], "family": ["imagenet"]}}]},
-        {"fixed": FIXED | {"recipe": {"name": "quick", "iterations": 5}}},
-        {"fixed": FIXED | {"recipe.milestones": [10, 20], "recipe.learning_rate": 1}},
-        {"fixed": FIXED | {"data": "image_folder", "folder": "cifar10-jpeg", "image_size": 32}},
-        {"figures": ["degradation"]},
-    ],
-)
-def test_it_accepts_what_may_be_said(validator, change):
-    validator.validate(GOOD | change)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"grids": {"seed": [0]}},
-        {"fixed": FIXED | {"layers": 3}},
-        {"fixed": FIXED | {"depth": "8"}},
-        {"fixed": FIXED | {"width": True}},
-        {"fixed": FIXED | {"network": "resnet"}},
-        {"fixed": FIXED | {"data": "mnist"}},
-        {"fixed": FIXED | {"recipe": "quik"}},
-        {"fixed": FIXED | {"recipe": {"name": "quick", "iteration": 5}}},
-        {"fixed": FIXED | {"recipe.learning_rate": 0}},
-        {"fixed": FIXED | {"folder": "a/b"}},
-        {"grid": {"seed": []}},
-        {"grid": {}},
-        {"grid": {"seed": 0}},
-        {"grid": {"recipe": [{"name": "quick"}]}},
-        {"blocks": []},
-        {"blocks": [{"fixd": {}}]},
-        {"figures": ["degredation"]},
-        {"name": 3},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("change", [
+    {"grids": {"seed": [0]}}, {"blocks": []}, {"blocks": [{"fixd": {}}]}, {"figures": ["degredation"]}, {"name": 3},
+    {"grid": {"seed": []}}, {"grid": {}}, {"grid": {"seed": 0}},
+    *({"fixed": FIXED | fields} for fields in (
+        {"layers": 3}, {"depth": "8"}, {"family.width": True}, {"network": "resnet"}, {"data": "mnist"}, {"recipe": "quik"},
+        {"recipe": {"name": "quick", "iteration": 5}}, {"recipe.learning_rate": 0}, {"data.folder": "a/b"}, {"shortcut": "D"},
+        {"shortcut": {"name": "scaled", "scal": 1}}, {"snapshot_every": 0}, {"snapshot_every": "epochs"},
+        {"snapshot_every": True}, {"probes": "wieghts"}, {"probes": ["weights"] * 2}, {"probes": 3},
+    )),
+    *({"surfaces": [SURFACE | fields]} for fields in (
+        {"pints": 5}, {"bn": "frozn"}, {"points": "many"}, {"planes": 0}, {"of": {}}, {"number": 1}, {"run": "x"},
+    )),
+], ids=str)  # fmt: skip
 def test_it_refuses_what_the_reader_refuses(validator, change, tmp_path):
     assert not validator.is_valid(GOOD | change)
     path = tmp_path / "bad.yaml"

@@ -19,7 +19,7 @@ from tests.helpers import long
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
-  recipe: {name: quick, iterations: 100, batch_size: 16, evaluate_every: 50, log_every: 50, milestones: [75]}}
+  recipe: {name: quick, iterations: 100, batch_size: 16, evaluate_every: 50, log_every: 50, schedule: {at: [75]}}}
 grid: {network: [plain, residual]}
 """
 """Long enough for two commands to meet in it."""

@@ -16,7 +16,7 @@ from tests.helpers import points, read_rows
 
 SWEEP = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0, probes: [weights], probe_every: 15, snapshot_every: 10,
-  recipe: {name: quick, iterations: 30, batch_size: 16, evaluate_every: 10, log_every: 5, milestones: [20]}}
+  recipe: {name: quick, iterations: 30, batch_size: 16, evaluate_every: 10, log_every: 5, schedule: {at: [20]}}}
 grid: {network: [plain, residual]}
 surfaces:
   - {dims: 1, points: 3, data: train, subset: 64}

@@ -11,10 +11,9 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from study.config.recipe import Recipe
-from study.config.run import RunSpec
-from study.config.surfaces import ENTRY_KEYS
-from study.config.sweep import FIELDS, SWEEP_KEYS
+from study.config.stored import columns
+from study.config.surface import SurfaceEntry
+from study.config.sweep import SweepFile
 
 Tree = Any
 """Scalars, lists, and mappings as lists of pairs in a `Pairs`, so that a key can stand in one twice."""
@@ -51,7 +50,8 @@ scalars = (
     | texts
     | st.sampled_from(RAW).map(Raw)
 )
-keys = st.sampled_from([*FIELDS, *RunSpec.model_fields, *Recipe.model_fields, *SWEEP_KEYS, *ENTRY_KEYS]) | scalars
+NAMES = {part for name in columns() for part in (name, name.rpartition(".")[2])}
+keys = st.sampled_from([*sorted(NAMES), "name", *SweepFile.model_fields, *SurfaceEntry.model_fields]) | scalars
 values: st.SearchStrategy[Tree] = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4) | st.lists(st.tuples(keys, inner), max_size=4).map(Pairs),
@@ -68,7 +68,19 @@ words = st.one_of(
     texts.map(as_word),
     st.binary(max_size=12).map(lambda raw: os.fsdecode(raw.replace(b"\0", b""))),
     st.sampled_from(
-        ["--", "-", "-n", "-h", "--results", "--style=x", "seed=0,1", "name=..", "x.yaml", "quickstart.yaml"]
+        [
+            "--",
+            "-",
+            "-n",
+            "-h",
+            "--results",
+            "--style=x",
+            "seed=0,1",
+            "name=..",
+            "x.yaml",
+            "quickstart.yaml",
+            "shortcut={a:1}",
+        ]
     ),
 )
 """Of a command line."""

@@ -19,7 +19,7 @@ from tests.launch.command import inside, runs, start, sweep_file
 
 SWEEP = """
 fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8, probes: [weights], snapshot_every: 2,
-  recipe.iterations: 4, recipe.milestones: [1], recipe.evaluate_every: 2}
+  recipe.iterations: 4, recipe.schedule.at: [1], recipe.evaluate_every: 2}
 grid: {network: [residual], seed: [0]}
 surfaces: [{points: 3, dims: 1, subset: 50}]
 figures: [degradation]
@@ -64,10 +64,8 @@ def test_without_a_home_it_is_said_what_to_name(tmp_path: Path, monkeypatch: pyt
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     make_folder(tmp_path / "data/pets")
-    text = (
-        "fixed: {data: image_folder, folder: pets, image_size: 8, recipe: quick, depth: 8, network: plain, seed: 0,\n"
-    )
-    text += "  recipe.iterations: 1, recipe.milestones: [], recipe.batch_size: 4, recipe.pad: 1}\n"
+    text = "fixed: {data: {name: image_folder, folder: pets, image_size: 8}, recipe: quick, depth: 8, seed: 0,\n"
+    text += "  network: plain, recipe.iterations: 1, recipe.schedule.at: [], recipe.batch_size: 4, recipe.pad: 1}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "set STUDY_CACHE" in err and len(err.splitlines()) == 1
     code, _, err = inside(tmp_path, "status", "tiny", "--results=~/x")

@@ -21,7 +21,7 @@ from tests.launch.command import descendants, runs, start, study, sweep_file, wa
 
 STREAM = """
 fixed:
-  {data: image_stream, folder: toy, image_size: 16, recipe: quick, depth: 8, seed: 0, network: plain, recipe.pad: 0,
+  {data: image_stream, data.folder: toy, data.image_size: 16, recipe: quick, depth: 8, seed: 0, network: plain, recipe.pad: 0,
    recipe.iterations: 30, recipe.evaluate_every: 30, recipe.log_every: 5, recipe.batch_size: 12}
 """
 

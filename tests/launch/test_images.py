@@ -18,7 +18,7 @@ from tests.launch.command import inside
 
 SWEEP = """
 name: pets
-fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8,
+fixed: {data: image_folder, data.folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8,
   recipe.evaluate_every: 3, recipe.log_every: 3, probes: [weights]}
 grid: {network: [plain, residual], seed: [0]}
 figures: [degradation]
@@ -114,7 +114,7 @@ def test_a_finished_run_is_not_measured_on_other_images(begun: Path) -> None:
 def test_a_run_that_began_on_other_images_fails_alone_in_its_pack(tmp_path: Path) -> None:
     draw(tmp_path, 0)
     recipe = {"recipe__iterations": 6, "recipe__batch_size": 8, "recipe__evaluate_every": 3, "recipe__log_every": 3}
-    specs = [make_spec(data="image_folder", folder="pets", seed=seed, **recipe) for seed in (0, 1)]
+    specs = [make_spec(data="image_folder", data__folder="pets", seed=seed, **recipe) for seed in (0, 1)]
     begun, fresh = (open_run(tmp_path, spec).folder for spec in specs)
 
     def go(folders: list[Path], steps: int) -> dict[str, str]:

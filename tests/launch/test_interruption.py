@@ -14,7 +14,7 @@ from study.store.runs import status
 from tests.helpers import PATIENCE
 from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, sweep_file, wait_for
 
-LONG = ("recipe.iterations=150", "recipe.milestones=[100]")
+LONG = ("recipe.iterations=150", "recipe.schedule.at=[100]")
 
 ONE_WORKER = ("--workers", "1", "--threads", "1")
 """Where it is not about several: one starts sooner than two."""

@@ -204,7 +204,7 @@ def test_a_job_whose_attempts_get_nowhere_fails_and_says_so(tmp_path: Path) -> N
 
 def test_a_worker_trains_on_images_that_processes_of_its_own_decode(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy")
-    stream = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0}
+    stream = {"data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0}
     files = open_run(tmp_path, make_spec(**SHORT | stream))
     # The worker's thread that reads orders must not be in the way of a fork: it would stand still.
     outcomes, complete = local.train([[files.folder]], local.Pool(("cpu",), 1), local.Job(tmp_path), _View())

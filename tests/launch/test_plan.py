@@ -60,13 +60,13 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision() -> None:
 
 
 def test_a_run_that_decodes_its_images_as_it_goes_is_alone() -> None:
-    stream = {"data": "image_stream", "folder": "mine", "recipe__pad": 0}
+    stream = {"data": "image_stream", "data.folder": "mine", "recipe__pad": 0}
     specs = {run_id(spec): spec for spec in (make_spec(**stream, seed=seed) for seed in range(3))}
     assert [len(pack) for pack in packs(list(specs), specs, 16)] == [1, 1, 1]
 
 
 def test_what_a_run_costs_grows_with_its_images() -> None:
-    small, large = (make_spec(data="image_folder", folder="mine", image_size=size) for size in (32, 64))
+    small, large = (make_spec(data="image_folder", data__folder="mine", data__image_size=size) for size in (32, 64))
     assert cost(large) / cost(small) == pytest.approx(4, rel=0.01)
     assert cost(make_spec(data="cifar10")) == cost(small)
 

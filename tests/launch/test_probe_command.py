@@ -145,7 +145,7 @@ def mistake_for_another(files: RunFiles) -> None:
 
 
 def change_the_spec(files: RunFiles) -> None:
-    write_json(files.spec, read_json(files.spec) | {"width": 2})
+    write_json(files.spec, read_json(files.spec) | {"family": {"name": "cifar", "width": 2}})
 
 
 @pytest.mark.parametrize(

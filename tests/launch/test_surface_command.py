@@ -40,7 +40,7 @@ from tests.launch.command import inside, kill_tree, start, study, sweep_file, wa
 FILE = """
 name: tiny
 fixed: {data: digits, train_subset: 400, depth: 8,
-  recipe: {name: quick, iterations: 40, evaluate_every: 20, milestones: [30]}}
+  recipe: {name: quick, iterations: 40, evaluate_every: 20, schedule: {at: [30]}}}
 grid: {network: [plain, residual], seed: [0]}
 surfaces:
   - {points: [5, 3], data: both}

@@ -14,7 +14,7 @@ from PIL import Image
 
 import study as package
 from study.cli import options
-from study.config.sweep import FIELDS
+from study.config.stored import columns
 from study.launch.allocator import ALLOCATOR
 from study.launch.local.worker import Warnings
 from study.store.files import read_json, read_lines
@@ -112,7 +112,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     for path in (finished[0] / "results/tiny").glob("*.parquet"):
         (results / "tiny" / path.name).write_bytes(path.read_bytes())
     before = package.read_curves(results / "tiny")
-    few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.milestones=[1]", "recipe.evaluate_every=2")
+    few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.schedule.at=[1]", "recipe.evaluate_every=2")
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
     assert code == 2 and "tables of 4 other runs, whose folders are not there" in err and "name=..." in err
     assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
@@ -123,7 +123,7 @@ def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
 
 QUICKEST = """
 fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8,
-  recipe.iterations: 2, recipe.milestones: [1], recipe.evaluate_every: 2}
+  recipe.iterations: 2, recipe.schedule.at: [1], recipe.evaluate_every: 2}
 grid: {network: [plain, residual], seed: [0, 1]}
 surfaces: [{of: {network: residual}, points: 3, dims: 1, subset: 50}]
 figures: [degradation]
@@ -171,7 +171,7 @@ def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record
     assert code == 0 and "tiny also has 2 runs of earlier calls" in out, err
     assert len(states(tmp_path)) == 6
     code, out, err = inside(
-        tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.milestones=[]"
+        tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.schedule.at=[]"
     )
     assert code == 0 and "tiny also has 6 runs" in out, err  # of 2 iterations
     runs = package.read_runs(tmp_path / "results/tiny")
@@ -281,17 +281,17 @@ def test_an_image_folder_is_decoded_once_and_trained_on(tmp_path: Path) -> None:
             for i in range(count):
                 Image.fromarray(random.randint(0, 255, (16, 16, 3), np.uint8)).save(folder / f"{i}.png")
     text = """
-fixed: {data: image_folder, folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8, seed: 0}
+fixed: {data: image_folder, data.folder: pets, recipe: quick, depth: 8, recipe.iterations: 6, recipe.batch_size: 8, seed: 0}
 grid: {network: [plain, residual]}
 """
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 0, err
     frame = package.read_curves(tmp_path / "results/tiny")
-    assert set(frame["dataset"]) == {"pets"} and set(frame["folder"]) == {"pets"}
+    assert set(frame["dataset"]) == {"pets"} and set(frame["data.folder"]) == {"pets"}
 
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
-    text = "fixed: {data: image_folder, folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
+    text = "fixed: {data: image_folder, data.folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
@@ -376,5 +376,5 @@ def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp
         assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
     code, out, _ = inside(tmp_path, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
-    assert code == 0 and tuple(names) == FIELDS
+    assert code == 0 and tuple(names) == tuple(columns())
     assert "plain | residual; needed" in out and "number; default: the recipe's; rate until the first milestone" in out

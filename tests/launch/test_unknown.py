@@ -15,7 +15,7 @@ from study.store.files import read_json, write_json
 from tests.launch.command import inside, runs, sweep_file
 
 SWEEP = """
-fixed: {data: theirs, train_subset: 100, recipe: quick, probes: [mine], recipe.iterations: 2, recipe.milestones: [1],
+fixed: {data: theirs, train_subset: 100, recipe: quick, probes: [mine], recipe.iterations: 2, recipe.schedule.at: [1],
   recipe.evaluate_every: 2, block: narrow, shortcut: detour, order: reverse, initialisation: hot}
 grid: {network: [plain, residual], depth: [8, 14], seed: [0]}
 surfaces: [{of: {network: residual, depth: 8}, points: 3, subset: 50}]
@@ -59,13 +59,13 @@ def more_fields(fields: dict[str, Any]) -> None:
 
 
 def fewer_fields(fields: dict[str, Any]) -> None:
-    for name in ("width", "train_subset", "stem"):
+    for name in ("order", "train_subset", "family"):
         del fields[name]
-    del fields["recipe"]["momentum"]
+    del fields["recipe"]["optimizer"]
 
 
 def other_types(fields: dict[str, Any]) -> None:
-    fields |= {"width": "wide", "image_size": [8, 8]}
+    fields |= {"family": {"name": "cifar", "width": "wide"}, "data": {"name": "digits", "image_size": [8, 8]}}
     fields["recipe"]["batch_size"] = "auto"
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import BLOCKS, BlockEntry
+from study.config import components
+from study.config.registry import BLOCKS
 from study.networks import fused as module
 from study.networks import network as networks
 from study.networks.blocks import BasicBlock, Block
@@ -26,11 +27,25 @@ SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "sho
 DEPTHS = {"basic": 8, "bottleneck": 11, "single": 8}
 FAMILIES = [
     {"family": "vgg", "depth": 11, "network": "plain", "block": "single"},
-    {"family": "vgg", "depth": 11, "network": "plain", "block": "single", "stem": "imagenet"},
-    {"family": "imagenet", "depth": 18, "stem": "imagenet"},
-    {"family": "imagenet", "depth": 18, "network": "plain", "stem": "imagenet"},
-    {"family": "imagenet", "depth": 50, "block": "bottleneck", "stem": "cifar", "shortcut": "B", "stride_in": "3x3"},
-    {"family": "imagenet", "depth": 18, "stem": "imagenet", "width": 2, "order": "pre", "shortcut": "shortcut_gate"},
+    {"family": "vgg", "depth": 11, "network": "plain", "block": "single", "family.head": "imagenet"},
+    {"family": "imagenet", "depth": 18, "family.stem": "imagenet"},
+    {"family": "imagenet", "depth": 18, "network": "plain", "family.stem": "imagenet"},
+    {
+        "family": "imagenet",
+        "depth": 50,
+        "block": "bottleneck",
+        "family.stem": "cifar",
+        "shortcut": "B",
+        "block.stride_in": "3x3",
+    },
+    {
+        "family": "imagenet",
+        "depth": 18,
+        "family.stem": "imagenet",
+        "family.width": 2,
+        "order": "pre",
+        "shortcut": "shortcut_gate",
+    },
 ]
 needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
 
@@ -258,7 +273,7 @@ class Circular(BasicBlock):
 def test_a_block_with_code_of_its_own_keeps_it(
     kind: type[Block], shortcut: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BLOCKS, "basic", BlockEntry(f"{__name__}:{kind.__name__}", "", (3, 3)))
+    monkeypatch.setitem(BLOCKS, "basic", components.Block("basic", "", f"{__name__}:{kind.__name__}", kernels=(3, 3)))
     network = made_with_shortcut(shortcut)
     assert sum(type(part) is kind for part in network.modules()) == 3
     assert_equal(network, pictures())
@@ -282,8 +297,8 @@ def squeeze_and_excitation(monkeypatch: pytest.MonkeyPatch, shortcut: str | None
     page = types.ModuleType("study.networks.squeeze_excitation")
     exec(block_of("file: study/networks/squeeze_excitation.py"), page.__dict__)
     monkeypatch.setitem(sys.modules, page.__name__, page)
-    exec("from study.config.registry import BlockEntry\nLINE = {\n" + block_of("line: BLOCKS") + "}", page.__dict__)
-    monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"]["squeeze_excitation"])
+    exec("from study.config.components import Block\nLINE = [\n" + block_of("line: BLOCKS") + "]", page.__dict__)
+    monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"][0])
     return made_with_shortcut(shortcut, block="squeeze_excitation", depth=8, order=order)
 
 

@@ -70,7 +70,9 @@ def test_no_two_layers_share_their_weights():
     assert len({tuple(values.tolist()) for values in first}) == len(first)
 
 
-@pytest.mark.parametrize("family", [{"depth": 56}, {"family": "imagenet", "stem": "cifar", "depth": 18}], ids=str)
+@pytest.mark.parametrize(
+    "family", [{"depth": 56}, {"family": "imagenet", "family.stem": "cifar", "depth": 18}], ids=str
+)
 def test_a_plain_network_and_its_twin_start_from_the_same_parameters_in_the_same_order(family):
     plain, residual = weights(**family), weights(**family, network="residual", shortcut="A")
     assert list(plain) == list(residual)
@@ -100,7 +102,7 @@ FANS = {
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
 @pytest.mark.parametrize("name", ["stages.0.2.conv1.weight", "stages.2.1.conv2.weight", "stages.1.0.conv1.weight"])
 def test_weights_are_normal_with_the_variance_of_their_initialisation(name, initialisation):
-    weight = weights(width=4, initialisation=initialisation)[name].detach().double()
+    weight = weights(family__width=4, initialisation=initialisation)[name].detach().double()
     scaled = weight.flatten() / math.sqrt(2 / FANS[initialisation](9 * weight.shape[1], 9 * weight.shape[0]))
     n = scaled.numel()
     # Five standard errors of the mean, the standard deviation and the fourth moment of a standard normal sample.

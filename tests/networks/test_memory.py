@@ -13,7 +13,7 @@ from study.training.program import Program
 from tests.helpers import make_spec, tiny_images
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar", "recipe__batch_size": 8, "recipe__bn_groups": 1}
-IMAGENET = {**CIFAR, "family": "imagenet", "depth": 18, "stem": "imagenet"}
+IMAGENET = {**CIFAR, "family": "imagenet", "depth": 18, "family.stem": "imagenet"}
 
 
 def saved(spec: RunSpec, size: int) -> int:
@@ -48,7 +48,7 @@ def saved(spec: RunSpec, size: int) -> int:
         ({**CIFAR, "depth": 20}, 32),
         ({**CIFAR, "depth": 20, "precision": "bf16"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "C"}, 32),
-        ({**CIFAR, "family": "imagenet", "depth": 18, "stem": "cifar", "shortcut": "B"}, 32),
+        ({**CIFAR, "family": "imagenet", "depth": 18, "family.stem": "cifar", "shortcut": "B"}, 32),
         ({**CIFAR, "depth": 20, "order": "pre"}, 32),
         ({**CIFAR, "depth": 20, "order": "relu_only_pre"}, 32),
         ({**CIFAR, "depth": 20, "order": "bn_after_add"}, 32),
@@ -61,7 +61,7 @@ def saved(spec: RunSpec, size: int) -> int:
         ({**CIFAR, "depth": 20, "shortcut": "shortcut_gate"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "exclusive_gate"}, 32),
         ({**CIFAR, "depth": 20, "shortcut": "dropout"}, 32),
-        ({**CIFAR, "network": "plain", "family": "vgg", "depth": 19, "stem": "cifar"}, 32),
+        ({**CIFAR, "network": "plain", "family": "vgg", "depth": 19, "family.head": "cifar"}, 32),
         ({**IMAGENET, "depth": 50}, 64),
         (IMAGENET, 64),
         ({**IMAGENET, "precision": "bf16", "shortcut": "B"}, 64),

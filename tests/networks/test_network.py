@@ -55,7 +55,7 @@ def torchvisions(name, network, **options):
 
 @pytest.mark.parametrize("depth", [18, long(34), 50, long(101), long(152)])
 def test_an_imagenet_network_computes_what_torchvisions_does(depth):
-    stride = {"stride_in": "3x3"} if depth >= 50 else {}
+    stride = {"block.stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
     ours = drawn(spec, 1000, torch.float64)
     theirs = torchvisions(f"resnet{depth}", ours)
@@ -91,7 +91,7 @@ def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth)
 
 
 def test_a_vgg_for_small_images_ends_in_one_linear_layer_on_the_pooled_maps():
-    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=19, stem="cifar"), 3, 10).eval()
+    ours = build(make_spec(**CIFAR, network="plain", family="vgg", depth=19, family__head="cifar"), 3, 10).eval()
     x = images = torch.randn(2, 3, 32, 32)
     for stage in ours.stages:
         x = stage(x)
@@ -133,11 +133,11 @@ def test_a_residual_network_whose_branches_are_zero_is_its_stem_pooled():
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 @pytest.mark.parametrize("family, maps", [({"depth": 8}, (16, 32, 64)), (
-    {"depth": 18, "family": "imagenet", "stem": "cifar"}, (64, 128, 256, 512),
+    {"depth": 18, "family": "imagenet", "family.stem": "cifar"}, (64, 128, 256, 512),
 )], ids=["cifar", "imagenet"])  # fmt: skip
 def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
     with torch.device("meta"):
-        network = structure(make_spec(**CIFAR, **family, width=width), 3, 10)
+        network = structure(make_spec(**CIFAR, **family, family__width=width), 3, 10)
     assert network.stem[0].out_channels == width * maps[0]
     assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
     assert network.head.in_features == width * maps[-1]
@@ -145,7 +145,7 @@ def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
 
 @pytest.mark.parametrize("stem, sizes", [("cifar", [32, 16, 8, 4]), ("imagenet", [8, 4, 2, 1])])
 def test_the_stages_have_the_papers_resolutions(stem, sizes):
-    network = build(make_spec(**CIFAR, family="imagenet", depth=18, stem=stem), 3, 10)
+    network = build(make_spec(**CIFAR, family="imagenet", depth=18, family__stem=stem), 3, 10)
     seen = []
     for stage in network.stages:
         stage.register_forward_hook(lambda module, given, out: seen.append(out.shape[-1]))
@@ -155,8 +155,8 @@ def test_the_stages_have_the_papers_resolutions(stem, sizes):
 
 @pytest.mark.parametrize("fields", [
     {"network": "plain"}, {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"},
-    {"shortcut": "scaled"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0},
-    {"shortcut": "shortcut_gate", "gate_bias": -1.0}, {"order": "bn_after_add"}, {"order": "relu_before_add"},
+    {"shortcut": "scaled"}, {"shortcut": "exclusive_gate", "shortcut.bias": -1.0},
+    {"shortcut": "shortcut_gate", "shortcut.bias": -1.0}, {"order": "bn_after_add"}, {"order": "relu_before_add"},
     {"order": "relu_only_pre"}, {"order": "pre"}, {"block": "bottleneck", "depth": 11}, {"block": "single"},
     {"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"},
 ], ids=str)  # fmt: skip

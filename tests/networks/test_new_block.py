@@ -38,9 +38,9 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))
     registry = package / "config" / "registry.py"
-    line = "BLOCKS: dict[str, BlockEntry] = {\n"
+    line = 'BLOCKS = Registry("block", "block", [\n'
     assert line in registry.read_text()
-    registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS")))
+    registry.write_text(registry.read_text().replace(line, f"{line}{block_of('line: BLOCKS').strip()},\n"))
     (tmp_path / "mine.yaml").write_text(block_of("file: sweeps/squeeze_excitation.yaml"))
     shorter = ["depth=8", "seed=0", "recipe.iterations=20", "recipe.evaluate_every=20"]
     # The tests' own helpers come from here, the package from there.

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from study.config.registry import BLOCKS, INITIALISATIONS, BlockEntry
+from study.config import components
+from study.config.registry import BLOCKS, INITIALISATIONS
 from study.networks.blocks import BasicBlock
 from study.networks.network import build
 from tests.helpers import make_spec
@@ -73,7 +74,9 @@ OWN = {
 @pytest.fixture(params=OWN, ids=lambda kind: kind.__name__)
 def kind(request, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "Chosen", request.param, raising=False)
-    monkeypatch.setitem(BLOCKS, "basic", BlockEntry(f"{__name__}:Chosen", "a user's block", (3, 3)))
+    monkeypatch.setitem(
+        BLOCKS, "basic", components.Block("basic", "a user's block", f"{__name__}:Chosen", kernels=(3, 3))
+    )
     return request.param
 
 
@@ -88,7 +91,9 @@ def blocks(values, names):
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
 def test_what_a_block_sets_stays_and_all_else_is_the_seeds(kind, initialisation, monkeypatch):
     own = state(initialisation=initialisation)
-    monkeypatch.setitem(BLOCKS, "basic", BlockEntry("study.networks.blocks:BasicBlock", "the usual one", (3, 3)))
+    monkeypatch.setitem(
+        BLOCKS, "basic", components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
+    )
     usual = state(initialisation=initialisation)
     differing = {key for key in usual if not torch.equal(own[key], usual[key])}
     assert differing == blocks(usual, OWN[kind]).keys()

@@ -54,7 +54,7 @@ def test_cifar_networks_have_the_papers_multiply_adds(depth, millions):
 
 @pytest.mark.parametrize("depth, millions", [(18, 555), (34, 1159)])
 def test_imagenet_networks_on_small_images_have_the_papers_multiply_adds(depth, millions):
-    spec = make_spec(**IMAGENET, stem="cifar", depth=depth)  # with option B
+    spec = make_spec(**IMAGENET, family__stem="cifar", depth=depth)  # with option B
     assert int(shape.macs(spec) / 1e6) == millions
 
 
@@ -79,7 +79,7 @@ def test_bottleneck_networks_of_the_cifar_family_have_the_parameters_of_the_clos
 
 
 def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
-    paper, theirs = (make_spec(**IMAGENET, depth=50, stride_in=which) for which in ("1x1", "3x3"))
+    paper, theirs = (make_spec(**IMAGENET, depth=50, block__stride_in=which) for which in ("1x1", "3x3"))
     assert shape.parameters(paper) == shape.parameters(theirs)
     assert shape.macs(theirs, classes=1000, size=224) / 1e9 == pytest.approx(4.09, abs=0.01)  # torchvision's count
     assert shape.macs(paper, classes=1000, size=224) < shape.macs(theirs, classes=1000, size=224)
@@ -97,17 +97,17 @@ NETWORKS = [
     {"network": "residual", "shortcut": "A"},
     {"network": "residual", "shortcut": "B"},
     {"network": "residual", "shortcut": "C"},
-    {"network": "residual", "width": 2},
+    {"network": "residual", "family.width": 2},
     *({"network": "residual", "shortcut": name} for name in ("scaled", "exclusive_gate", "shortcut_gate", "dropout")),
     *({"network": "residual", "order": order} for order in ORDERS if order != "original"),
     *({"network": "residual", "order": order, "shortcut": "projection"} for order in ORDERS),
 ]
 FAMILIES = [
     {"depth": 14},
-    {"depth": 18, "family": "imagenet", "stem": "cifar"},
-    {"depth": 18, "family": "imagenet", "stem": "imagenet"},
+    {"depth": 18, "family": "imagenet", "family.stem": "cifar"},
+    {"depth": 18, "family": "imagenet", "family.stem": "imagenet"},
     {"depth": 11, "block": "bottleneck"},
-    {"depth": 20, "block": "bottleneck", "stride_in": "3x3"},
+    {"depth": 20, "block": "bottleneck", "block.stride_in": "3x3"},
     {"depth": 8, "block": "single"},
     {"depth": 50, "family": "imagenet"},
 ]
@@ -136,7 +136,7 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
 @pytest.mark.parametrize("stem, size", [("cifar", 32), ("cifar", 20), ("imagenet", 224)])
 def test_counts_of_a_vgg_agree_with_pytorch(depth, stem, size):
-    spec = make_spec(**CIFAR, network="plain", family="vgg", depth=depth, stem=stem)
+    spec = make_spec(**CIFAR, network="plain", family="vgg", depth=depth, family__head=stem)
     test_counts_agree_with_pytorch({}, spec.model_dump(include={"network", "family", "depth", "stem"}), size, 3, 10)
 
 

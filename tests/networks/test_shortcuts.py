@@ -86,7 +86,7 @@ def test_a_gate_weighs_the_shortcut_and_the_exclusive_one_the_branch_too(maps, s
 
 
 def test_a_gate_starts_with_the_bias_of_the_spec():
-    network = build(make_spec(data="cifar10", depth=8, shortcut="exclusive_gate", gate_bias=-3.5), 3, 10)
+    network = build(make_spec(data="cifar10", depth=8, shortcut="exclusive_gate", shortcut__bias=-3.5), 3, 10)
     gates = [m for m in network.modules() if isinstance(m, ExclusiveGate)]
     assert len(gates) == 3
     for shortcut in gates:

@@ -31,7 +31,7 @@ def stretched(depth, deeper, **fields):
         (8, 26, {"network": "plain"}),
         (20, 56, {"network": "plain"}),
         (8, 17, {"network": "plain", "block": "single"}),
-        (18, 34, {"network": "plain", "family": "imagenet", "stem": "cifar"}),
+        (18, 34, {"network": "plain", "family": "imagenet", "family.stem": "cifar"}),
         (8, 26, {}),
         (8, 20, {"shortcut": "B"}),
         (8, 20, {"shortcut": "C"}),
@@ -90,7 +90,7 @@ def test_in_training_mode_a_stretched_plain_network_is_near_the_identity_on_the_
     [
         ({"depth": 20}, {"depth": 8}, "depth: 8 cannot start from 20"),
         ({"depth": 8}, {"depth": 20, "network": "plain"}, "network: plain cannot start from residual"),
-        ({"depth": 8}, {"depth": 20, "width": 2}, "width: 2 cannot start from 1"),
+        ({"depth": 8}, {"depth": 20, "family.width": 2}, "family.width: 2 cannot start from 1"),
         (
             {"depth": 8, "shortcut": "scaled"},
             {"depth": 14, "shortcut": "scaled"},
@@ -99,7 +99,7 @@ def test_in_training_mode_a_stretched_plain_network_is_near_the_identity_on_the_
         (
             {"depth": 11, "block": "bottleneck", "network": "plain"},
             {"depth": 20, "block": "bottleneck", "network": "plain"},
-            "no plain bottleneck block passes on",
+            "no plain bottleneck block is an identity",
         ),
         (
             {"depth": 11, "family": "vgg", "network": "plain"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from study.config.differences import RECIPE, row
 from tests.frames import joined
 from tests.helpers import make_spec
 
@@ -13,7 +14,7 @@ from .planes import surface, together
 
 
 def curved(network: str = "plain", depth: int = 20, **fields: object) -> pd.DataFrame:
-    """A surface with curvature: near a bowl; around plain-56 bent down, in a corner unknown, and in another nowhere up."""
+    """A surface with curvature: a near-bowl; for plain-56 negative, unknown in one corner and nowhere positive in another."""
     frame = surface(network, depth, **fields)  # type: ignore[arg-type]
     alpha, beta = frame["alpha"].to_numpy(), frame["beta"].to_numpy()
     square = alpha**2 + beta**2
@@ -28,15 +29,15 @@ def curved(network: str = "plain", depth: int = 20, **fields: object) -> pd.Data
         largest = np.where((alpha < -0.7) & (beta < -0.7), -0.1, largest)
         largest[frame["loss"].isna()] = np.nan
     frame["lambda_max"], frame["lambda_min"] = largest, np.where(np.isnan(largest), np.nan, smallest)
-    frame.loc[frame["split"] == "test", ["lambda_max", "lambda_min"]] = np.nan  # they are on the rows of split train
+    frame.loc[frame["split"] == "test", ["lambda_max", "lambda_min"]] = np.nan  # only rows of split train have them
     frame["curvature_images"] = 1024
     return frame
 
 
 def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: object) -> pd.DataFrame:
-    """A plane of principal directions, 64,000 iterations of training in it, and its snapshots; drops at 32,000 and 48,000."""
+    """A plane of principal directions with the snapshots of 64,000 iterations; the rate drops at 32,000 and 48,000."""
     frame = surface(network, depth, plane="pca", spans=(1.0, 0.6), **fields)  # type: ignore[arg-type]
-    # The plane reaches from the end of the training, at 0, to its start.
+    # The plane reaches from the end of training, at 0, to its start.
     frame["alpha"] += 0.7
     frame[["range_a_low", "range_a_high"]] += 0.7
     share = np.linspace(0, 1, snapshots)
@@ -55,11 +56,10 @@ def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: 
         rows.append(own)
     whole = together(frame, *rows)
     whole["explained_a"], whole["explained_b"] = 0.81, 0.125
-    recipe = make_spec(data="cifar10", depth=20, recipe="he2015_cifar").recipe
-    for name, value in recipe.model_dump(exclude={"name", "milestones", "schedule"}).items():
-        whole[f"recipe.{name}"] = value
-    whole["recipe.milestones"] = [[32_000, 48_000]] * len(whole)
-    whole["recipe.schedule"] = "milestones"
+    known = dict.fromkeys(RECIPE) | row(make_spec(data="cifar10", depth=20, recipe="he2015_cifar"))
+    for name in RECIPE:
+        whole[name] = [known[name]] * len(whole)
+    whole["recipe.schedule.at"] = [[32_000, 48_000]] * len(whole)
     return whole
 
 
@@ -70,7 +70,7 @@ def four(kind: object, **fields: object) -> pd.DataFrame:
 
 
 def spectra(seeds: int = 3, **fields: object) -> Frames:
-    """The probe `hessian` of plain and residual 20 and 56 at the start and the end; plain ones reach further."""
+    """The probe `hessian` of plain and residual 20 and 56, at the start and the end; plain spectra are wider."""
     runs = study(seeds=seeds, evaluations=2, **fields)[1]  # type: ignore[arg-type]
     parts, fields_of = [], []
     for run in runs.to_dict("records"):

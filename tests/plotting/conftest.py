@@ -1,4 +1,4 @@
-"""Synthetic studies whose plain nets degrade with depth: frames as the store gives them, made in milliseconds."""
+"""Synthetic studies whose plain networks degrade with depth: frames as the store returns them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from tests.frames import joined
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
-    "block": "basic", "width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
-    "recipe": "he2015_cifar", "precision": "fp32", "order": "original", "initialisation": "he_fan_in", "recipe_changes": "",
+    "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
+    "recipe": "he2015_cifar", "precision": "fp32", "order": "original",
+    "norm": "batch", "activation": "relu", "initialisation": "he_fan_in", "recipe_changes": "",
 }  # fmt: skip
 
 
 def final_errors(network: str, depth: int) -> tuple[float, float]:
-    """Clean training and test error in percent, in the manner of R15 figure 6."""
+    """Training and test error in percent, similar to He et al. 2015, figure 6."""
     more = np.log2(depth / 20)
     if network == "plain":
         return 1.2 + 2.6 * max(more, 0.0) ** 1.3, 9.5 + 2.4 * max(more, 0.0) ** 1.2
@@ -54,7 +55,7 @@ def study(
         imagenet = depth in (18, 34)
         own = {
             "network": network, "depth": depth, "seed": seed, "family": "imagenet" if imagenet else "cifar",
-            "stem": "cifar", "shortcut": None if network == "plain" else "A", **FIELDS, **fields,
+            "shortcut": None if network == "plain" else "A", **FIELDS, **fields,
         }  # fmt: skip
         point = f"{network}-{depth}-" + "-".join(str(own[k]) for k in ("dataset", "recipe", "shortcut", "precision"))
         own |= {"point_id": point, "run_id": f"{point}-s{seed}", "state": "done"}
@@ -80,7 +81,7 @@ def study(
 
 
 def cut(frames: Frames, run_id: str, state: str, iteration: int) -> Frames:
-    """The same study, in which one run ended in `state` at `iteration`; 0 leaves it no curve."""
+    """The same study with one run that ended in `state` at `iteration`; 0: without a curve."""
     curves, runs = frames
     here = curves["run_id"] == run_id
     curves = curves[~here | (curves["iteration"] <= iteration)].copy()
@@ -100,7 +101,7 @@ def run_id(runs: pd.DataFrame, network: str, depth: int, seed: int) -> str:
 
 
 def with_absences() -> Frames:
-    """Plain and residual 20 and 56, five seeds, one of them diverged, one never started, one on its way."""
+    """Plain and residual 20 and 56, five seeds; one run diverged, one is pending, one running."""
     frames = study(depths=(20, 56), seeds=5)
     runs = frames[1]
     frames = cut(frames, run_id(runs, "plain", 56, 3), "diverged", 9_700)
@@ -140,7 +141,7 @@ def probes() -> Frames:
 def fed(
     absences: Frames, planes: pd.DataFrame, probes: Frames
 ) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
-    """From a figure's name to frames that it can be drawn from."""
+    """From a figure's name to frames that feed it."""
     from study.config.registry import FIGURES
 
     from . import bends, variants
@@ -151,9 +152,7 @@ def fed(
         "surfaces": (planes, None),
         "probes": probes,
     }
-    own: dict[
-        str, tuple[pd.DataFrame, pd.DataFrame | None]
-    ] = {  # figures that need other networks than their kind's frames
+    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {  # figures that need other networks
         "fig4": study(depths=(18, 34), seeds=2),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),

@@ -1,4 +1,4 @@
-"""Synthetic surfaces as the store gives them: bowls for residual networks, ridges without finite ends for plain-56."""
+"""Synthetic surfaces as the store returns them: bowls for residual networks, ridges with non-finite corners for plain-56."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loss(network: str, depth: int, alpha: np.ndarray, beta: np.ndarray) -> np.nd
 
 
 def errors(losses: np.ndarray) -> np.ndarray:
-    """An error in percent that rises with the loss, to that of guessing."""
+    """An error in percent that rises with the loss, up to that of guessing."""
     return 90 * (1 - np.exp(-np.nan_to_num(losses, nan=1e9, posinf=1e9) / 1.6))
 
 
@@ -59,8 +59,9 @@ def surface(
     kept = (level == 0) | (np.hypot(alpha, beta) < 0.6 / np.maximum(level, 1) ** 0.5)
     i, j, level, alpha, beta = (values[kept] for values in (i, j, level, alpha, beta))
     run = {
-        "network": network, "depth": depth, "seed": seed, "family": "cifar", "stem": "cifar", **FIELDS,
+        "network": network, "depth": depth, "seed": seed, "family": "cifar", **FIELDS,
         "shortcut": None if network == "plain" else "A", "recipe_changes": "", "state": "done", "order": "original",
+    "norm": "batch", "activation": "relu",
         "iterations": 64_000,
     }  # fmt: skip
     point = f"{network}-{depth}-{fields.get('dataset', 'cifar10')}-{fields.get('shortcut', run['shortcut'])}"

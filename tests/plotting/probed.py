@@ -1,4 +1,4 @@
-"""Synthetic probes as the store gives them: plain-56 with wild responses and gradients, all else healthy."""
+"""Synthetic probes as the store returns them; plain-56 has large responses and gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def layer(place: int, depth: int) -> str:
 
 
 def rows(network: str, depth: int, seed: int, iterations: Sequence[int]) -> Iterator[Row]:
-    """What four probes give of one run."""
+    """Rows of four probes for one run."""
     rng = np.random.default_rng([depth, seed, network == "plain"])
     wild = network == "plain" and depth > 40
     blocks = (depth - 2) // 2
@@ -71,7 +71,8 @@ def probed(
     frames, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
         own = {
-            "network": network, "depth": depth, "seed": seed, "family": "cifar", "stem": "cifar", "order": "original",
+            "network": network, "depth": depth, "seed": seed, "family": "cifar", "order": "original",
+    "norm": "batch", "activation": "relu",
             "shortcut": None if network == "plain" else "A", "recipe_changes": "", "iterations": iterations[-1],
             "state": "done", **FIELDS, **fields,
         }  # fmt: skip
@@ -86,7 +87,7 @@ def probed(
 
 
 def ended(frames: Frames, run_id: str, state: str, iteration: int, measured: bool = True) -> Frames:
-    """The same sweep, in which one run is in `state` after so many iterations; what it measured later is gone."""
+    """The same sweep with one run in `state` after `iteration`; later measurements are removed."""
     frame, runs = frames
     here = frame["run_id"] == run_id
     frame = frame[~here | ((frame["iteration"] <= iteration) & measured)].copy()
@@ -97,7 +98,7 @@ def ended(frames: Frames, run_id: str, state: str, iteration: int, measured: boo
 
 
 def with_lacks() -> Frames:
-    """Plain and residual 20 and 56, four seeds; one diverged, one on its way, one never started, one never measured."""
+    """Plain and residual 20 and 56, four seeds; one run diverged, one is running, one pending, one not measured."""
     frames = probed(seeds=4)
     ids = frames[1].set_index(["network", "depth", "seed"])["run_id"]
     frames = ended(frames, ids["plain", 56, 3], "diverged", 20_000)

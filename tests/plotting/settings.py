@@ -1,4 +1,4 @@
-"""A synthetic study of sensitivity: plain-110 over learning rate, initialisation and warm-up, as the ready sweep has it."""
+"""A synthetic sensitivity study: plain-110 over learning rate, initialisation and warm-up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WARMUPS = {"none": 1.0, "iterations": 0.75, "error": 0.7}
 
 
 def cell(rate: float, start: str, warmup: str, seeds: int = 3, **fields: object) -> Frames:
-    """Runs of one setting, whose errors follow from it and the seed."""
+    """Runs of one setting, with errors determined by it and the seed."""
     own = {
         "recipe.learning_rate": rate,
         "initialisation": start,
@@ -37,7 +37,7 @@ def together(parts: Iterable[Frames]) -> Frames:
 
 
 def sensitivity() -> Frames:
-    """As `sweeps/plain110_sensitivity.yaml`: the lowest rate has no warm-up; two runs diverged, one is missing."""
+    """As `sweeps/plain110_sensitivity.yaml`: no warm-up at the lowest rate; two runs diverged, one is missing."""
     full = [cell(rate, start, warmup) for rate in (0.1, 0.03) for start in STARTS for warmup in WARMUPS]
     frames = together([*full, *(cell(0.01, start, "none") for start in STARTS)])
     lost = frames[1][frames[1]["run_id"].str.startswith("0.1-he_fan_out-none")]["run_id"].tolist()

@@ -81,6 +81,7 @@ def test_absent_runs_are_named(drawn: Drawn) -> None:
     assert "17 of 20 runs done" in drawn("degradation").caption
 
 
+@pytest.mark.slow
 def test_of_many_seeds_the_range_and_the_middle_half_are_drawn(make: Callable[..., Frames]) -> None:
     curves, runs = make(depths=(20,), networks=("plain",), seeds=52, evaluations=4)
     data = plot("degradation", curves, runs).data
@@ -173,8 +174,8 @@ def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"dataset": "cifar10-jpeg"}, {"recipe_changes": "iterations"}],
-    ids=lambda fields: next(iter(fields)),
+    [{"dataset": "cifar10-jpeg"}, pytest.param({"recipe_changes": "iterations"}, marks=pytest.mark.slow)],
+    ids=["dataset", "recipe"],
 )
 def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], make: Callable[..., Frames]) -> None:
     drawn = plot("fig6", *make(seeds=1, evaluations=4, **fields))

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from study.config import differences
 from study.config.identity import run_id
-from study.config.recipe import Recipe
-from study.config.run import RunSpec
+from study.config.run import Kept, RunSpec
+from study.config.stored import columns
 from study.config.sweep import Sweep
 from study.launch.local.terminal import Terminal
 from study.launch.status import picture, report
@@ -31,11 +31,10 @@ from study.store.tables import write_rows
 from tests.helpers import make_spec
 
 Fields = dict[str, Any]
-FOLDER: Fields = {"data": "image_folder", "folder": "flowers"}
-STREAM: Fields = {"data": "image_stream", "folder": "flowers", "recipe__pad": 0}
-PLATEAU: Fields = {"recipe__schedule": "plateau", "recipe__milestones": []}
+FOLDER: Fields = {"data": "image_folder", "data.folder": "flowers"}
+STREAM: Fields = {"data": "image_stream", "data.folder": "flowers", "recipe__pad": 0}
+PLATEAU: Fields = {"recipe__schedule": "plateau"}
 WARM: Fields = {"recipe__warmup": "error"}
-PROBED: Fields = {"probes": "gradients"}
 SCALED: Fields = {"shortcut": "scaled"}
 PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     # Fields that both have, and two values of the field.
@@ -43,44 +42,41 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "block": ({"depth": 20}, "basic", "bottleneck"),
     "depth": ({}, 8, 14),
     "network": ({}, "plain", "residual"),
-    "stride_in": ({"block": "bottleneck", "depth": 20}, "1x1", "3x3"),
+    "block.stride_in": ({"block": "bottleneck", "depth": 20}, "1x1", "3x3"),
     "shortcut": ({}, "A", "C"),
-    "shortcut_scale": (SCALED, 0.5, 0.50000001),
-    "branch_scale": (SCALED, 0.25, 1.0),
-    "gate_bias": ({"shortcut": "exclusive_gate"}, -6.0, -7.0),
-    "dropout": ({"shortcut": "dropout"}, 0.5, 0.3),
+    "shortcut.scale": (SCALED, 0.5, 0.50000001),
+    "shortcut.branch": (SCALED, 0.25, 1.0),
+    "shortcut.bias": ({"shortcut": "exclusive_gate"}, -6.0, -7.0),
+    "shortcut.rate": ({"shortcut": "dropout"}, 0.5, 0.3),
     "order": ({}, "original", "pre"),
-    "stem": ({"family": "imagenet", "depth": 18}, "cifar", "imagenet"),
+    "family.stem": ({"family": "imagenet", "depth": 18}, "cifar", "imagenet"),
     "initialisation": ({}, "he_fan_in", "glorot"),
-    "width": ({}, 1, 2),
+    "family.width": ({}, 1, 2),
     "data": ({}, "digits", "cifar10"),
-    "folder": (FOLDER, "flowers", "trees"),
-    "image_size": (FOLDER, None, 32),
+    "data.folder": (FOLDER, "flowers", "trees"),
+    "data.image_size": (FOLDER, None, 32),
     "train_subset": ({}, None, 400),
     "train_subset_seed": ({"train_subset": 400}, 0, 1),
     "precision": ({}, "fp32", "bf16"),
-    "probes": ({}, ["gradients"], ["weights"]),
-    "probe_every": (PROBED, 50, 100),
-    "probe_images": (PROBED, 64, 128),
     "start_from": ({}, None, "residual-8-digits-0123456789ab"),
     "recipe": ({}, "quick", "he2015_cifar"),
     "recipe.iterations": ({}, 60, 80),
     "recipe.batch_size": ({}, 64, 128),
     "recipe.learning_rate": ({}, 0.1, 0.1000001),
-    "recipe.momentum": ({}, 0.9, 0.99),
-    "recipe.nesterov": ({}, False, True),
+    "recipe.optimizer.momentum": ({}, 0.9, 0.99),
+    "recipe.optimizer.nesterov": ({}, False, True),
     "recipe.weight_decay": ({}, 0.0, 0.001),
-    "recipe.milestones": ({}, [100], [100, 150]),
-    "recipe.schedule": ({"recipe__milestones": []}, "milestones", "plateau"),
-    "recipe.plateau_patience": (PLATEAU, 5, 6),
-    "recipe.plateau_improvement": (PLATEAU, 0.01, 0.001),
-    "recipe.plateau_drops": (PLATEAU, 2, 3),
-    "recipe.gamma": ({}, 0.1, 0.2),
+    "recipe.schedule.at": ({}, [100], [100, 150]),
+    "recipe.schedule": ({}, "milestones", "plateau"),
+    "recipe.schedule.patience": (PLATEAU, 5, 6),
+    "recipe.schedule.improvement": (PLATEAU, 0.01, 0.001),
+    "recipe.schedule.drops": (PLATEAU, 2, 3),
+    "recipe.schedule.gamma": ({}, 0.1, 0.2),
     "recipe.warmup": ({}, "none", "iterations"),
-    "recipe.warmup_rate": (WARM, 0.01, 0.001),
-    "recipe.warmup_iterations": ({"recipe__warmup": "iterations"}, 40, 50),
-    "recipe.warmup_error": (WARM, 80.0, 70.0),
-    "recipe.warmup_from_depth": (WARM, 0, 110),
+    "recipe.warmup.rate": (WARM, 0.01, 0.001),
+    "recipe.warmup.iterations": ({"recipe__warmup": "iterations"}, 40, 50),
+    "recipe.warmup.below": (WARM, 80.0, 70.0),
+    "recipe.warmup.from_depth": (WARM, 0, 110),
     "recipe.bn_groups": ({}, 1, 2),
     "recipe.pad": ({}, 1, 2),
     "recipe.scales": (STREAM, None, [256, 480]),
@@ -94,7 +90,7 @@ SAID = {"family": ("CIFAR", "ImageNet")}
 """Values that figures spell differently."""
 
 
-USUAL = ("network", "shortcut", "folder", "train_subset", "precision", "recipe.learning_rate", "recipe.milestones")
+USUAL = ("shortcut", "data.folder", "train_subset", "recipe.learning_rate")
 """Fields of different kinds, which the fast tests try; the others are slow."""
 
 
@@ -132,8 +128,8 @@ def terminal(shown: Any, width: int = 200) -> str:
 
 
 def test_every_field_of_a_run_is_covered() -> None:
-    fields = {*RunSpec.model_fields, *(f"recipe.{name}" for name in Recipe.model_fields)}
-    assert fields - {"seed", "recipe.name", *differences.KEPT} == set(PAIRS)
+    one_choice = {"norm", "activation", "family.head", "recipe.optimizer", "recipe.decay"}
+    assert columns().keys() - {"seed", *Kept.model_fields, *one_choice} == set(PAIRS)
 
 
 @pytest.mark.parametrize("field", [f if f in USUAL else pytest.param(f, marks=pytest.mark.slow) for f in PAIRS])
@@ -165,10 +161,10 @@ def test_two_values_have_different_names(field: str, tmp_path: Path) -> None:
 
 
 def test_a_narrow_terminal_crops_and_splits_no_value(tmp_path: Path) -> None:
-    axes = {"recipe__weight_decay": 0.0123, "precision": "bf16", "train_subset": 400, "probes": "gradients"}
+    axes = {"recipe__weight_decay": 0.0123, "precision": "bf16", "train_subset": 400}
     files = finished(tmp_path, [make_spec(recipe__learning_rate=0.1, **axes), make_spec()])
     words = terminal(picture(report(files)), 60).split()
-    assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,", "gradients,"} <= set(words)
+    assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,"} <= set(words)
 
 
 def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) -> None:
@@ -193,8 +189,8 @@ def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) 
 
 
 def test_a_recipe_says_what_is_changed_in_it_with_the_values(tmp_path: Path) -> None:
-    _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.05, recipe__milestones=[100, 150])])
-    assert "quick (changed: learning_rate 0.05, milestones 100/150)" in plot("degradation", curves, runs).caption
+    _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.05, recipe__schedule__at=[100, 150])])
+    assert "quick (changed: learning_rate 0.05, schedule.at 100/150)" in plot("degradation", curves, runs).caption
 
 
 def test_networks_of_one_kind_share_a_name_and_others_do_not(tmp_path: Path) -> None:

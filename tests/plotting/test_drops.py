@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from study.config.differences import row
+from study.config.differences import RECIPE, row
 from study.config.identity import point_id, run_id
 from study.config.run import RunSpec
 from study.plotting import plot
@@ -32,7 +32,7 @@ def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list
         if done % recipe.evaluate_every == 0 or done == recipe.iterations:
             schedule.observe_evaluation(done, error)
             rows += [{"iteration": done, "split": s, "error": 50.0, "lr": rates[-1]} for s in ("train_clean", "test")]
-    known = {k: v for k, v in row(spec).items() if k != "changes"}
+    known = dict.fromkeys(RECIPE) | {k: v for k, v in row(spec).items() if k != "changes"}
     run = known | {"run_id": run_id(spec), "point_id": point_id(spec), "state": "done", "recipe_changes": ""}
     runs = pd.DataFrame([run | {"iteration": recipe.iterations, "iterations": recipe.iterations}])
     curves = pd.DataFrame(rows).assign(run_id=run_id(spec), loss=1.0, epoch=1.0, seconds=1.0)
@@ -40,7 +40,8 @@ def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list
 
 
 def spec_of(depth: int = 20, network: str = "plain", **recipe: Any) -> RunSpec:
-    usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100, "milestones": [600, 850]}
+    usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100}
+    usual |= {} if recipe.get("schedule") == "plateau" else {"schedule__at": [600, 850]}
     fields = {f"recipe__{name}": value for name, value in (usual | recipe).items()}
     return make_spec(depth=depth, network=network, shortcut=None if network == "plain" else "A", **fields)
 
@@ -58,17 +59,17 @@ def marked(data: pd.DataFrame) -> list[int]:
     ("recipe", "errors"),
     [
         ({}, ()),
-        ({"milestones": [70, 90], "evaluate_every": 50}, ()),
-        ({"milestones": [645, 650, 990]}, ()),  # closer together than logged points
-        ({"milestones": [600, 1000, 2000]}, ()),  # two never take effect
-        ({"gamma": 1.0}, ()),
-        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.001}, ()),
-        ({"warmup": "iterations", "warmup_iterations": 433, "warmup_rate": 0.5}, ()),  # the warm-up ends with a drop
-        ({"warmup": "iterations", "warmup_iterations": 700, "warmup_rate": 0.001}, ()),  # 600 lies within the warm-up
-        ({"warmup": "error", "warmup_rate": 0.001}, (90, 85, 70)),
-        ({"warmup": "error", "warmup_rate": 0.5}, (90, 85, 70)),
-        ({"warmup": "error", "warmup_rate": 0.001}, ()),  # never ends
-        ({"schedule": "plateau", "milestones": [], "plateau_patience": 1, "evaluate_every": 200}, (50,) * 9),
+        ({"schedule__at": [70, 90], "evaluate_every": 50}, ()),
+        ({"schedule__at": [645, 650, 990]}, ()),  # closer together than logged points
+        ({"schedule__at": [600, 1000, 2000]}, ()),  # two never take effect
+        ({"schedule__gamma": 1.0}, ()),
+        ({"warmup": "iterations", "warmup__iterations": 433, "warmup__rate": 0.001}, ()),
+        ({"warmup": "iterations", "warmup__iterations": 433, "warmup__rate": 0.5}, ()),  # ends with a drop
+        ({"warmup": "iterations", "warmup__iterations": 700, "warmup__rate": 0.001}, ()),  # 600 lies within the warm-up
+        ({"warmup": "error", "warmup__rate": 0.001}, (90, 85, 70)),
+        ({"warmup": "error", "warmup__rate": 0.5}, (90, 85, 70)),
+        ({"warmup": "error", "warmup__rate": 0.001}, ()),  # never ends
+        ({"schedule": "plateau", "schedule__patience": 1, "evaluate_every": 200}, (50,) * 9),
     ],
 )
 def test_drops_are_marked_where_they_happened(recipe: dict[str, Any], errors: tuple[float, ...]) -> None:
@@ -83,8 +84,8 @@ def test_without_a_recipe_drops_come_from_the_curves() -> None:
 
 
 def test_a_panel_has_the_drops_of_its_own_runs() -> None:
-    early, _ = trained(spec_of(depth=20, network="residual", milestones=[300]))
-    late, _ = trained(spec_of(depth=20, network="residual", milestones=[700]))
+    early, _ = trained(spec_of(depth=20, network="residual", schedule__at=[300]))
+    late, _ = trained(spec_of(depth=20, network="residual", schedule__at=[700]))
     drawn = plot("degradation", *together(early, late))
     lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
     lines = [drops for drops in lines if drops]  # titles of rows have axes of their own

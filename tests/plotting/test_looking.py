@@ -76,7 +76,7 @@ def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> N
         ("figure fig1 tiny --style papr", "unknown style 'papr'; did you mean 'paper'?"),
         ("figures tiny --formats pgn", "unknown figure format 'pgn'; did you mean 'png'?"),
         ("table tabel6 tiny", "unknown table 'tabel6'; did you mean 'table6'?"),
-        ("table table6 tiny", "nothing to set beside He et al. 2015, table 6: the runs have "),
+        ("table table6 tiny", "nothing to set beside He et al. 2015, table 6: none of its networks"),
         ("table imagenet tiny", "no run was tested with ten crops"),
     ],
 )

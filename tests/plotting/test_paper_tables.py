@@ -65,7 +65,7 @@ def test_one_seed_is_never_bold(make: Callable[..., Frames]) -> None:
         ({"dataset": "cifar10-jpeg"}, "data set cifar10-jpeg, not cifar10"),
         ({"recipe": "quick", "train_subset": 5000}, "recipe quick, not he2015_cifar and training images: 5,000"),
         ({"precision": "bf16"}, "precision bf16, not fp32"),
-        ({"width": 4}, "none of its networks is among the runs"),
+        ({"family.width": 4}, "none of its networks is among the runs"),
     ],
 )
 def test_another_protocol_is_refused_with_the_reason(
@@ -102,7 +102,7 @@ def test_i16_tables_2_and_3() -> None:
 
 
 def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
-    frames = variants.variant(depth=164, block="bottleneck", stride_in="1x1", order="pre")
+    frames = variants.variant(depth=164, block="bottleneck", block__stride_in="1x1", order="pre")
     with pytest.raises(StudyError, match=r"none of its networks .*164 and 1001 layers have `shortcut: projection`"):
         table("i16_table3", *frames)
     both = variants.together(frames, variants.orders())
@@ -168,7 +168,7 @@ def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
 
 def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames]) -> None:
     _, runs = make(depths=(34,), seeds=2, evaluations=8, dataset="imagenet", recipe="he2015_imagenet")
-    runs["stem"] = "imagenet"
+    runs["family.stem"] = "imagenet"
     made = table("imagenet", probes(runs, error=25.5, top5_error=8.0), runs).set_index(["network", "test"])
     row = made.loc[("ResNet-34", "10 crops")]
     assert row[["n", "ours_mean", "ours_top5", "paper_mean", "paper_top5"]].tolist() == [2, 25.5, 8.0, 25.03, 7.76]
@@ -181,19 +181,21 @@ def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames
 
 
 def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
-    from study.config.recipes import preset
-    from study.config.run import RunSpec
+    from study.config.stored import flat
+    from study.config.sweep import Value, resolve
 
     for value in (value for values in VALUES.values() for value in values):
         name = value.protocol.recipe
-        data = {"imagenet": {"data": "image_stream", "folder": "imagenet"}}.get(
+        data = {"imagenet": {"data": "image_stream", "data.folder": "imagenet"}}.get(
             value.protocol.dataset, {"data": value.protocol.dataset}
         )
-        spec = RunSpec.model_validate(
-            {"network": value.network, "depth": value.depth, "seed": 0, "recipe": preset(name) | {"name": name}, **data}
-            | dict(value.fields)
-        )
-        row = spec.model_dump(mode="json") | {"dataset": spec.dataset, "recipe": spec.recipe.name, "recipe_changes": ""}
+        fields = {"network": value.network, "depth": value.depth, "seed": 0, "recipe": name, **data, **value.fields}
+        spec = resolve({key: Value(field, "here") for key, field in fields.items()})
+        row = flat(spec.model_dump(mode="json")) | {
+            "dataset": spec.dataset,
+            "recipe": spec.recipe.name,
+            "recipe_changes": "",
+        }
         if value.rate is not None:
             row |= {"recipe_changes": "learning_rate", "recipe.learning_rate": value.rate}
         assert match(pd.DataFrame([row]).astype(object), value).all(), value

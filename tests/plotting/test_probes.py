@@ -187,6 +187,7 @@ def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Fra
     assert "not measured at the last iteration: plain-8 seed 0" in notes(drawn)
 
 
+@pytest.mark.slow
 def test_at_a_given_iteration_runs_count_whatever_their_state(probes: Frames) -> None:
     early = plot("responses", *probes, iteration=16_000)
     assert {"diverged", "running", "done"} == set(early.data["state"].dropna())

@@ -85,7 +85,7 @@ def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Fra
     refused("networks of the ImageNet family", "fig4", *small)
     refused("nothing to draw", "fig1", *make(seeds=1, evaluations=4, networks=("residual",)))
     one = make(depths=(56,), networks=("plain",), seeds=2, iterations=400, evaluations=4)
-    refused("nothing to draw: no seed has a result of two depths", "verdict", *one)
+    refused("nothing to draw: no seed has results of two depths", "verdict", *one)
     for run in runs["run_id"]:
         small = cut(small, run, "running", 200)
     refused("none of the 12 runs is done", "depth_error", *small)

@@ -93,6 +93,7 @@ def test_degenerate_losses_draw(name: str) -> None:
         assert plot(name, surface(shape=(3, 1 if name == "line1d" else 3)).assign(loss=value), None).figure.axes
 
 
+@pytest.mark.slow
 def test_of_several_surfaces_the_first_is_shown_and_the_others_are_named() -> None:
     first = tiny()
     frame = together(tiny(seed=1), tiny(number=1), tiny(plane="pca"), first)

@@ -1,4 +1,4 @@
-"""Synthetic sweeps of residual variants: shortcuts, orders, pre-activation, as I16's tables have them."""
+"""Synthetic sweeps of residual variants, as in the tables of He et al. 2016."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import pandas as pd
 
 from .conftest import Frames, cut, study
 
-PLAIN_FIELDS = {"order": "original", "initialisation": "he_fan_in", "recipe_changes": "", "recipe": "he2016_cifar"}
+PLAIN_FIELDS = {
+    "order": "original", "norm": "batch", "activation": "relu", "initialisation": "he_fan_in", "recipe_changes": "",
+    "recipe": "he2016_cifar",
+}  # fmt: skip
 
 
 def variant(depth: int = 110, seeds: int = 2, scale: float = 1.0, **fields: Any) -> Frames:
     """Residual networks of one kind; their errors are the usual ones times `scale`."""
-    own = PLAIN_FIELDS | fields
+    own = PLAIN_FIELDS | {name.replace("__", "."): value for name, value in fields.items()}
     curves, runs = study(depths=(depth,), networks=("residual",), seeds=seeds, evaluations=40, **own)
     curves[["error", "loss"]] = np.minimum(curves[["error", "loss"]].to_numpy() * scale, [90.0, 2.3])
     name = "-".join(
-        str(own.get(key, "")) for key in ("block", "shortcut", "shortcut_scale", "gate_bias", "order", "data")
+        str(own.get(key, "")) for key in ("block", "shortcut", "shortcut.scale", "shortcut.bias", "order", "data")
     )
     for frame in (curves, runs):
         frame["point_id"] = frame["point_id"] + "-" + name
@@ -33,13 +36,13 @@ def together(*frames: Frames) -> Frames:
 
 
 def shortcuts() -> Frames:
-    """ResNet-110 with the identity, a gate that fails, a scaled one that diverges in one seed, 1x1 convolutions."""
+    """ResNet-110 with identity, two gates (one fails), a scaled shortcut (one seed diverges) and 1x1 convolutions."""
     frames = together(
         variant(),
         variant(scale=1.8, shortcut="C"),
-        variant(scale=1.3, shortcut="exclusive_gate", gate_bias=-6.0),
-        variant(scale=9.0, shortcut="exclusive_gate", gate_bias=0.0),
-        variant(scale=1.9, shortcut="scaled", shortcut_scale=0.5, branch_scale=0.5),
+        variant(scale=1.3, shortcut="exclusive_gate", shortcut__bias=-6.0),
+        variant(scale=9.0, shortcut="exclusive_gate", shortcut__bias=0.0),
+        variant(scale=1.9, shortcut="scaled", shortcut__scale=0.5, shortcut__branch=0.5),
     )
     lost = frames[1][frames[1]["shortcut"] == "scaled"]["run_id"].iloc[1]
     return cut(frames, lost, "diverged", 9_700)
@@ -47,7 +50,7 @@ def shortcuts() -> Frames:
 
 def orders() -> Frames:
     """Two orders of 110 layers, and of 164 with bottlenecks."""
-    deep = {"depth": 164, "block": "bottleneck", "stride_in": "1x1", "shortcut": "projection"}
+    deep = {"depth": 164, "block": "bottleneck", "block.stride_in": "1x1", "shortcut": "projection"}
     return together(
         variant(), variant(scale=1.25, order="bn_after_add"), variant(scale=0.96, order="pre"),
         variant(**deep), variant(scale=0.9, order="pre", **deep),

@@ -21,7 +21,7 @@ from tests.slurm.sweeps import User
 pytestmark = pytest.mark.slurm
 
 RUNS = """
-fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.milestones: [30]}
+fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 40, recipe.evaluate_every: 20, recipe.schedule.at: [30]}
 grid: {network: [plain, residual], seed: [0]}
 """
 

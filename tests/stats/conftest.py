@@ -13,7 +13,7 @@ from tests.frames import joined
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 Errors = Callable[[str, int, int], tuple[float, float]]
 FIELDS = {
-    "family": "cifar", "block": "basic", "stem": "cifar", "width": 1, "data": "cifar10", "dataset": "cifar10",
+    "family": "cifar", "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10",
     "train_subset": None, "recipe": "he2015_cifar", "recipe_changes": "", "recipe.learning_rate": 0.1,
     "precision": "fp32",
 }  # fmt: skip

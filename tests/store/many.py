@@ -121,7 +121,7 @@ def curve(name: str, spec: RunSpec, until: int) -> pa.Table:
         ("test", evaluated, final + 4),
     ]
     error = [
-        level + 60 * np.exp(-at / 6000) + np.where(at < recipe.milestones[0], 5, 0) + random.normal(0, 0.4, len(at))
+        level + 60 * np.exp(-at / 6000) + np.where(at < recipe.schedule.at[0], 5, 0) + random.normal(0, 0.4, len(at))
         for _, at, level in parts
     ]
     iteration, percent = np.concatenate([at for _, at, _ in parts]), np.concatenate(error).clip(0, 100)
@@ -133,7 +133,7 @@ def curve(name: str, spec: RunSpec, until: int) -> pa.Table:
             "split": [split for split, at, _ in parts for _ in at],
             "loss": percent / 30,
             "error": percent,
-            "lr": recipe.learning_rate * recipe.gamma ** np.searchsorted(recipe.milestones, iteration),
+            "lr": recipe.learning_rate * recipe.schedule.gamma ** np.searchsorted(recipe.schedule.at, iteration),
             "seconds": iteration * 0.1,
         },
         schema=CURVES,

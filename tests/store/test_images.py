@@ -13,7 +13,8 @@ def frame(*rows: tuple[str | None, str], folder: str | None = "pets", **fields: 
     """Runs, each with the digest of its images and its state; the later ones finished later."""
     runs = pd.DataFrame(rows, columns=["data_digest", "state"])
     data = "image_folder" if folder else "digits"
-    runs = runs.assign(data=data, folder=folder, image_size=None, train_subset=None, train_subset_seed=0, **fields)
+    own = {"data": data, "data.folder": folder, "data.image_size": None, "train_subset": None, "train_subset_seed": 0}
+    runs = runs.assign(**own, **fields)
     finished = pd.Series(pd.date_range("2026-01-01", periods=len(runs), tz="UTC")).where(runs["state"] == "done")
     named = runs.assign(dataset=folder or data, point_id="plain-8", finished=finished)
     return named.assign(run_id=[f"run-{i}" for i in range(len(runs))])

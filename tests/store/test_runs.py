@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from study.config.identity import NEUTRAL, run_id
+from study.config.identity import run_id
 from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.store import lease
@@ -71,7 +71,7 @@ def test_a_reset_run_keeps_none_of_its_networks(tmp_path: Path) -> None:
 
 
 def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
-    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+    specs = [make_spec(seed=seed, snapshot_every=every) for seed, every in enumerate((None, "epoch", 500))]
     files = SweepFiles(tmp_path, "test")
     store.write_sweep(files, Sweep("test", "", {run_id(s): s for s in specs}, ()))
     for spec in specs:
@@ -122,7 +122,7 @@ def test_collecting_lists_runs_that_have_no_curve_too(tmp_path: Path) -> None:
     curves, runs = read_curves(files.folder), read_runs(files.folder)
     assert len(curves) == 1 and curves["seed"].tolist() == [0]
     assert runs["state"].tolist() == ["pending", "pending"] and runs["seed"].tolist() == [0, 1]
-    assert runs["recipe.milestones"].iloc[0].tolist() == [150]
+    assert runs["recipe.schedule.at"].iloc[0].tolist() == [150]
 
 
 def test_collecting_twice_writes_once(tmp_path: Path) -> None:
@@ -171,13 +171,14 @@ def test_an_unknown_sweep_is_answered_with_the_nearest(tmp_path: Path) -> None:
         read_curves(tmp_path / "tset")
 
 
-def test_tables_that_were_collected_before_a_field_was_there_have_its_neutral_value(tmp_path: Path) -> None:
+def test_tables_that_were_collected_before_a_column_was_there_have_it(tmp_path: Path) -> None:
     files = SweepFiles(tmp_path, "old")
-    row = dict.fromkeys(RUNS.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain", "width": 1}
-    later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "dropout"]
-    table = pa.Table.from_pylist([row], schema=RUNS).drop_columns(later)
-    write_bytes(files.runs_table, to_bytes(table))
+    row = dict.fromkeys(RUNS.names) | {
+        "run_id": "plain-8-digits-s0-000000000000",
+        "network": "plain",
+        "family.width": 1,
+    }
+    write_bytes(files.runs_table, to_bytes(pa.Table.from_pylist([row], schema=RUNS).drop_columns(["order", "probes"])))
     write_rows(files.curves, [])
     (runs,) = read_tables(files)[1].to_pylist()
-    assert {name: runs[name] for name in later} == {name: NEUTRAL[name] for name in later}
-    assert (runs["network"], runs["width"], runs["depth"]) == ("plain", 1, None)
+    assert (runs["network"], runs["family.width"], runs["depth"], runs["order"]) == ("plain", 1, None, None)

@@ -73,9 +73,9 @@ def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, players: list[Player]
 ) -> None:
     variants: list[dict[str, object]] = [
-        {"recipe__milestones": [5, 11]},
+        {"recipe__schedule__at": [5, 11]},
         {"network": "plain", "depth": 14, "recipe__iterations": 17, "recipe__log_every": 4},
-        {"seed": 3, "recipe__warmup": "error", "recipe__warmup_error": 99.0},
+        {"seed": 3, "recipe__warmup": "error", "recipe__warmup__below": 99.0},
         {"network": "plain", "recipe__learning_rate": 1e30},
         {"seed": 1, "recipe__bn_groups": 2, "precision": "fp32", "shortcut": "dropout"},
     ]

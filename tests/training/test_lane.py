@@ -44,7 +44,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> None:
-    spec = make_spec(**SHORT, recipe__nesterov=nesterov, recipe__milestones=[6], recipe__learning_rate=0.05)
+    spec = make_spec(
+        **SHORT, recipe__optimizer__nesterov=nesterov, recipe__schedule__at=[6], recipe__learning_rate=0.05
+    )
     lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
     network = build(spec, 1, 10)
     optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=1e-4, nesterov=nesterov, foreach=False)
@@ -142,7 +144,7 @@ def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> Non
         {"depth": 14},
         {"shortcut": "dropout"},
         # Nine million weights: few steps.
-        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar", "recipe__iterations": 4},
+        {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar", "recipe__iterations": 4},
     ]
     alone = [curve(tmp_path / "alone", **fields) for fields in variants]
     specs = [make_spec(**SHORT | fields) for fields in variants]
@@ -182,7 +184,7 @@ def test_lanes_may_be_longer_than_others(tmp_path: Path) -> None:
 
 
 def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> None:
-    fields = {"recipe__warmup": "error", "recipe__warmup_error": 95.0, "recipe__log_every": 2}
+    fields = {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}
     whole = curve(tmp_path / "whole", **fields)
     spec = make_spec(**SHORT | fields)
     files = open_run(tmp_path / "parts", spec)
@@ -200,8 +202,8 @@ def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> 
 
 
 PLATEAU = {
-    "recipe__schedule": "plateau", "recipe__milestones": [], "recipe__plateau_patience": 1,
-    "recipe__plateau_improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
+    "recipe__schedule": "plateau", "recipe__schedule__patience": 1,
+    "recipe__schedule__improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
 }  # fmt: skip
 
 
@@ -268,7 +270,7 @@ def test_a_mean_of_channels_is_a_choice_of_each_lane(tmp_path: Path) -> None:
 
 
 def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path: Path) -> None:
-    spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup_error=0.001)
+    spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup__below=0.001)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(), CPU)
     assert "never ended" in status(files).message

@@ -30,8 +30,8 @@ FIELDS = {
 }
 STREAM = {
     "data": "image_stream",
-    "folder": "toy",
-    "image_size": 16,
+    "data.folder": "toy",
+    "data.image_size": 16,
     "recipe__pad": 0,
     "recipe__scales": [20, 28],
     "recipe__colour": "pca",

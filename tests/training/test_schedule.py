@@ -41,11 +41,11 @@ def test_a_warm_up_that_never_ends_is_said_aloud() -> None:
     assert warning is not None and "never ended" in warning and "80 %" in warning
 
 
-PLATEAU = {"recipe__schedule": "plateau", "recipe__milestones": [], "recipe__learning_rate": 0.1}
+PLATEAU = {"recipe__schedule": "plateau", "recipe__learning_rate": 0.1}
 
 
 def test_the_rate_drops_after_so_many_evaluations_without_improvement() -> None:
-    few = {"recipe__plateau_patience": 2, "recipe__plateau_improvement": 0.1, "recipe__plateau_drops": 2}
+    few = {"recipe__schedule__patience": 2, "recipe__schedule__improvement": 0.1, "recipe__schedule__drops": 2}
     schedule = Schedule(make_spec(**PLATEAU | few))
     # Best so far 50, then 44; 41 takes less than a tenth off 44, 39 more.
     errors = [50, 44, 41, 42, 39, 38, 60, 38, 37, 30, 30, 30, 30]
@@ -56,8 +56,8 @@ def test_the_rate_drops_after_so_many_evaluations_without_improvement() -> None:
 
 @pytest.mark.parametrize("patience, improvement", [(2, 0.0), (2, 0.01), (3, 0.05)])
 def test_a_plateau_is_what_torch_calls_one(patience: int, improvement: float) -> None:
-    fields = {"recipe__plateau_patience": patience, "recipe__plateau_improvement": improvement}
-    schedule = Schedule(make_spec(**PLATEAU | fields, recipe__plateau_drops=10))
+    fields = {"recipe__schedule__patience": patience, "recipe__schedule__improvement": improvement}
+    schedule = Schedule(make_spec(**PLATEAU | fields, recipe__schedule__drops=10))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.1, patience=patience - 1, threshold=improvement, threshold_mode="rel", eps=0.0
@@ -73,14 +73,14 @@ def test_a_plateau_is_what_torch_calls_one(patience: int, improvement: float) ->
 
 
 def test_a_warm_up_has_no_plateau() -> None:
-    fields = {"recipe__warmup": "iterations", "recipe__warmup_iterations": 50, "recipe__plateau_patience": 1}
+    fields = {"recipe__warmup": "iterations", "recipe__warmup__iterations": 50, "recipe__schedule__patience": 1}
     schedule = Schedule(make_spec(**PLATEAU | fields))
     assert not any(schedule.observe_evaluation(i, 90.0) for i in (10, 30, 50))
     assert not schedule.observe_evaluation(60, 90.0) and schedule.observe_evaluation(70, 90.0)
 
 
 def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none() -> None:
-    spec = make_spec(**PLATEAU, recipe__plateau_patience=2)
+    spec = make_spec(**PLATEAU, recipe__schedule__patience=2)
     first, second, old = Schedule(spec), Schedule(spec), Schedule(spec)
     for error in (50.0, 50.0):
         first.observe_evaluation(10, error)

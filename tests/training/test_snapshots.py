@@ -184,9 +184,9 @@ def test_one_of_another_run_or_without_tensors_is_not_taken(tmp_path: Path, capl
     ids=lambda fields: next(iter(fields.values()), "usual"),
 )
 def test_the_training_is_the_same_bit_for_bit(tmp_path: Path, fields: dict[str, Any]) -> None:
-    [bare] = train(tmp_path, make_spec(**SHORT | fields))
-    for every in ("epoch", 1):
-        [files] = train(tmp_path, make_spec(**SHORT | fields, snapshot_every=every))
+    [bare] = train(tmp_path / "bare", make_spec(**SHORT | fields))
+    for every in ("epoch", 1):  # none of which is part of the run's id
+        [files] = train(tmp_path / str(every), make_spec(**SHORT | fields, snapshot_every=every))
         assert trained(files) == trained(bare)
 
 
@@ -217,11 +217,11 @@ def test_a_recorded_pack_is_kept_between_its_graphs(tmp_path: Path, monkeypatch:
 
 def test_with_a_plateau_and_with_probes_as_without(tmp_path: Path) -> None:
     fields = SHORT | {
-        "recipe__schedule": "plateau", "recipe__milestones": [], "recipe__plateau_patience": 1,
-        "recipe__plateau_improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
+        "recipe__schedule": "plateau", "recipe__schedule__patience": 1,
+        "recipe__schedule__improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
         "probes": ["weights"], "probe_every": 2, "probe_images": 32,
     }  # fmt: skip
-    [bare] = train(tmp_path, make_spec(**fields), probe=during)
+    [bare] = train(tmp_path / "bare", make_spec(**fields), probe=during)
     [files] = train(tmp_path, make_spec(**fields, snapshot_every="epoch"), probe=during)
     assert trained(files) == trained(bare) and kept(files) == EPOCHS
     assert len({point[-1] for point in points(files)}) == 3  # the rate dropped twice

@@ -32,7 +32,7 @@ from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
 FIELDS: dict[str, Any] = {
-    "data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0, "recipe__flip": True,
+    "data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0, "recipe__flip": True,
     "recipe__scales": [20, 28], "recipe__colour": "pca", "recipe__iterations": 7, "recipe__batch_size": 8,
     "recipe__evaluate_every": 3, "recipe__log_every": 2,
 }  # fmt: skip

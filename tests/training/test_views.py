@@ -22,7 +22,13 @@ from study.training.feeds.views import five_crops, multi_scale, ten_crop
 from tests.helpers import make_folder, make_spec, tiny_images
 
 CPU = torch.device("cpu")
-STREAM = {"data": "image_stream", "folder": "toy", "image_size": 16, "recipe__pad": 0, "recipe__scales": [20, 28]}
+STREAM = {
+    "data": "image_stream",
+    "data.folder": "toy",
+    "data.image_size": 16,
+    "recipe__pad": 0,
+    "recipe__scales": [20, 28],
+}
 
 
 @pytest.fixture

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from study.config.components import Options
 from study.config.recipe import Recipe
+from study.config.stored import flat
 from study.errors import StudyError, nearest
 
 _FOLDER = Path(__file__).parent
+_COMPONENTS = {f: field.default.name for f, field in Recipe.model_fields.items() if isinstance(field.default, Options)}
+"""What a recipe has where its file names none."""
+_LOOKS = ("name", "evaluate_every", "log_every")
+"""Fields that say how often the curves get a point."""
 
 
 def names() -> list[str]:
@@ -35,24 +43,24 @@ def preset(name: str) -> dict[str, Any]:
     StudyError
         No recipe has that name; the nearest one is named.
     """
-    return {key: value for key, value in _read(name).items() if key != "summary"}
+    given = {key: value for key, value in _read(name).items() if key != "summary"}
+    return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}
 
 
 @cache
 def _fields(name: str) -> dict[str, Any]:
-    """All fields of a named recipe; none of one that has no name."""
-    if name not in names():
-        return {}
-    return {f: field.default for f, field in Recipe.model_fields.items() if not field.is_required()} | preset(name)
+    """All fields of a named recipe by dotted names; none of one that has no name."""
+    return flat(Recipe.model_validate(preset(name)).model_dump(mode="json")) if name in names() else {}
 
 
-def changes(recipe: dict[str, Any]) -> list[str]:
+def changes(recipe: Mapping[str, Any]) -> list[str]:
     """The fields in which a recipe, as stored with a run, trains otherwise than the named one it started from.
 
-    How often the curves are taken is not among them.
+    How often the curves get a point is not among them, nor are the options of a component that replaced another one.
     """
-    named = _fields(recipe.get("name", ""))
-    return [f for f, v in named.items() if f not in ("evaluate_every", "log_every") and recipe.get(f, v) != v]
+    named, own = _fields(recipe.get("name", "")), flat(recipe)
+    found = [f for f, v in own.items() if named and f not in _LOOKS and v is not None and named.get(f) != v]
+    return [f for f in found if not ("." in f and f.rpartition(".")[0] in found)]
 
 
 def summary(name: str) -> str:

@@ -88,7 +88,7 @@ class _Kept:
 
     def feed(self, spec: RunSpec, session: _Session) -> Feed:
         content = load_data(spec, session.data_root)
-        key = (content.fingerprint, spec.image_size, spec.recipe.mean, spec.recipe.scales, session.device)
+        key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales, session.device)
         if self._feed is None or self._feed[0] != key:
             if self._feed is not None:
                 self._feed[1].close()

@@ -240,8 +240,8 @@ def one_line(error: Exception) -> str:
 
 def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
     """The data set of a run; as `study.data.load`, but most often it is that of the run before."""
-    keys = ("folder", "image_size", "train_subset", "train_subset_seed")
-    return data.load_once(spec.data, root, **{key: getattr(spec, key) for key in keys})
+    subset = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
+    return data.load_once(spec.data.name, root, **spec.data.options, **subset)
 
 
 class _Log(logging.FileHandler):

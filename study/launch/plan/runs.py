@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from study.config.registry import DATA
 from study.config.run import RunSpec
 from study.networks.shape import macs
 from study.store.runs import ENDED, RunStatus
@@ -70,7 +71,12 @@ def _action(run_id: str, now: RunStatus, queued: str | None, mode: Mode) -> Acti
 
 def cost(spec: RunSpec) -> float:
     """Arithmetic of a run, in multiply-adds: what packs are ordered by. Relative within one data set."""
-    return float(macs(spec, size=spec.image_size or 32)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
+    return (
+        float(macs(spec, size=spec.data.options.get("image_size") or 32))
+        * 3
+        * spec.recipe.batch_size
+        * spec.recipe.iterations
+    )
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
@@ -85,13 +91,11 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         spec = specs[run_id]
         key: tuple[object, ...] = (
             spec.data,
-            spec.folder,
-            spec.image_size,
             spec.train_subset,
             spec.train_subset_seed,
             spec.precision,
         )
-        if spec.data == "image_stream":
+        if DATA[spec.data.name].streamed:
             key = (*key, run_id)
         groups.setdefault(key, []).append(run_id)
     chunks = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from study.config.names import sweep_name
+from study.config.fields import sweep_name
 from study.errors import StudyError
 from study.launch.slurm import queue
 from study.launch.slurm.where import places

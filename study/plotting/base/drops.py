@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
-from study.config.differences import RECIPE, short
-from study.config.run import RunSpec
+from study.config.differences import RECIPE
+from study.config.stored import nested, recorded
 from study.training.schedule import Schedule
 
 
@@ -41,21 +40,27 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     """
     if not all(field in run for field in RECIPE):
         return []
-    recipe = SimpleNamespace(**{short(field): run[field] for field in RECIPE})
-    schedule = Schedule(cast(RunSpec, SimpleNamespace(depth=run["depth"], recipe=recipe)))
-    length = {
-        "none": 0,
-        "iterations": recipe.warmup_iterations,
-        "error": recipe.iterations if warm_up is None else warm_up,
-    }
-    held = length[schedule.kind]
+    known = {str(name): _or_none(value) for name, value in run.items()}
+    spec = recorded(nested(known | {"recipe": known.get("recipe") or "unknown"}))
+    recipe, schedule, held = spec.recipe, Schedule(spec), 0
+    if schedule.kind == "error":
+        held = recipe.iterations if warm_up is None else warm_up
+    elif schedule.kind == "iterations":
+        held = int(recipe.warmup.iterations)
     schedule.kind, schedule.warmed_up = "none", True
 
     def rate(step: int) -> float:
-        return float(recipe.warmup_rate if step < held else schedule.rate(step))
+        return float(recipe.warmup.rate if step < held else schedule.rate(step))
 
-    places = sorted({held, *recipe.milestones}) if recipe.schedule == "milestones" else []
+    places = sorted({held, *recipe.schedule.at}) if recipe.schedule.name == "milestones" else []
     return [place for place in places if 0 < place < recipe.iterations and rate(place) < rate(place - 1)]
+
+
+def _or_none(value: Any) -> Any:
+    """A cell of a frame as a stored spec has it."""
+    if pd.api.types.is_list_like(value):
+        return tuple(value)
+    return None if pd.isna(value) else value
 
 
 def _changes(logged: pd.DataFrame, down: bool = False) -> list[int]:

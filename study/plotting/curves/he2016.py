@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from study.config.differences import VARIANT
-from study.config.run import SHORTCUT_OPTIONS
 from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
 from study.plotting.base import page, style
@@ -24,7 +23,7 @@ from study.plotting.curves import lines as overtime
 from study.stats.naming import distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, require
 
-SHORTCUT = ("shortcut", *SHORTCUT_OPTIONS)
+SHORTCUT = tuple(field for field in VARIANT if field.partition(".")[0] == "shortcut")
 ORDER = ("order",)
 FAILS = 20.0  # percent: a test error above it is a failure (I16, section 3), and the axis ends here
 MOST = 3  # panels side by side
@@ -133,7 +132,7 @@ def _compared(evidence: Tidy, versus: Versus, only: str | None) -> Tidy:
 
 def _place(values: pd.Series) -> pd.Series:
     """By what a column is sorted: kinds as `papers` lists them, others after these, and of one kind the largest number first."""
-    if values.name in SHORTCUT_OPTIONS:
+    if values.name in SHORTCUT[1:]:
         return -pd.to_numeric(values)
     if kinds := {"shortcut": SHORTCUTS, "order": ORDERS}.get(str(values.name)):
         return values.map({kind: place for place, kind in enumerate(kinds)}).fillna(len(kinds))

@@ -46,7 +46,7 @@ def measured(frame: pd.DataFrame, runs: pd.DataFrame | None, probe: str, measure
             f"nothing to draw: no run was measured by the probe '{probe}'; `study probe SWEEP --probes {probe}` measures it"
         )
     ids = set(values["run_id"])
-    every = planned(frame, runs, columns=COLUMNS, name="probes", preferred=ids)
+    every = planned(frame, runs, columns=COLUMNS, name="probes")
     # Points of which nothing was measured are named, but have no say in how the others are called.
     known = every["point_id"].isin(every.loc[every["run_id"].isin(ids), "point_id"])
     here, title, subtitle = labelled(every[known])

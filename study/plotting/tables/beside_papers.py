@@ -178,10 +178,10 @@ def title(value: Value) -> str:
 
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "shortcut": lambda name: {"B": "B", "projection": ""}.get(name, SHORTCUTS[name]),
-    "shortcut_scale": "shortcut ×{:g}".format,
-    "branch_scale": "branch ×{:g}".format,
-    "gate_bias": lambda bias: f"bias {bias:g}".replace("-", "−"),
-    "dropout": "{:g}".format,
+    "shortcut.scale": "shortcut ×{:g}".format,
+    "shortcut.branch": "branch ×{:g}".format,
+    "shortcut.bias": lambda bias: f"bias {bias:g}".replace("-", "−"),
+    "shortcut.rate": "{:g}".format,
     "order": lambda order: ORDERS[order],
     "block": lambda block: {"single": "one-layer blocks"}.get(block, ""),
 }

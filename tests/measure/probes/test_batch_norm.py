@@ -22,7 +22,7 @@ def named(found):
         *({"order": order} for order in ORDERS),
         {"shortcut": "B"},
         {"shortcut": "projection", "order": "pre"},
-        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+        {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
     ],
     ids=str,
 )

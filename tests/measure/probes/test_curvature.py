@@ -28,12 +28,12 @@ KINDS = [
     {"shortcut": "B"},
     {"shortcut": "C"},
     {"shortcut": "scaled"},
-    {"shortcut": "exclusive_gate", "gate_bias": -1.0},
-    {"shortcut": "shortcut_gate", "gate_bias": -1.0, "order": "pre"},
+    {"shortcut": "exclusive_gate", "shortcut.bias": -1.0},
+    {"shortcut": "shortcut_gate", "shortcut.bias": -1.0, "order": "pre"},
     {"shortcut": "dropout"},
     {"block": "bottleneck", "depth": 11},
     {"network": "plain", "block": "single", "order": "pre"},
-    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
 ]
 
 

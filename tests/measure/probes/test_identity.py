@@ -50,7 +50,7 @@ def test_a_block_whose_branch_is_zero_is_the_identity() -> None:
 
 
 def test_a_shortcut_that_scales_is_what_the_change_is_from() -> None:
-    subject = make(shortcut="scaled", shortcut_scale=0.5, branch_scale=0.0)
+    subject = make(shortcut="scaled", shortcut__scale=0.5, shortcut__branch=0.0)
     assert list(table("identity", subject, "change").values()) == pytest.approx([0, 0, 0], abs=1e-7)
     assert min(table("identity", subject, "ratio").values()) > 0.1
 

@@ -59,7 +59,7 @@ def along_one_path(network, images, labels, chosen):
 
 
 FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"}, {"shortcut": "scaled"},
-          {"shortcut": "projection", "order": "pre"}, {"shortcut": "exclusive_gate", "gate_bias": -1.0}]  # fmt: skip
+          {"shortcut": "projection", "order": "pre"}, {"shortcut": "exclusive_gate", "shortcut.bias": -1.0}]  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)

@@ -59,7 +59,7 @@ def test_which_layers_count() -> None:
     ]  # fmt: skip
     large = make(family="imagenet", depth=18, shortcut="C", count=16)
     assert [value.layer for value in values("responses", large)][:2] == ["stages.0.0.conv1", "stages.0.0.conv2"]
-    vgg = make(family="vgg", depth=11, network="plain", stem="cifar", count=16)
+    vgg = make(family="vgg", depth=11, network="plain", family__head="cifar", count=16)
     names = [value.layer for value in values("responses", vgg)]
     assert len(names) == 8 and names[0] == "stages.0.0.conv1"
 

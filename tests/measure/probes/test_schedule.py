@@ -88,15 +88,15 @@ def test_alone_and_in_a_pack_on_digits_the_training_is_the_same_bit_for_bit(tmp_
         {"shortcut": "dropout", "order": "pre"},
         {"shortcut": "exclusive_gate"},
         {"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11},
-        long({"network": "plain", "family": "vgg", "block": "single", "depth": 11, "stem": "cifar"}),
+        long({"network": "plain", "family": "vgg", "block": "single", "depth": 11, "family.head": "cifar"}),
     ],
     ids=lambda fields: next(iter(fields.values())),
 )
 def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path: Path, fields: dict[str, Any]) -> None:
     short = SHORT | {"block": "basic", "depth": 8, "recipe__iterations": 2}
-    [bare] = train(tmp_path, make_spec(**short | fields))
+    [bare] = train(tmp_path / "bare", make_spec(**short | fields))
     every = 2 if fields.get("family") == "vgg" else 1  # nine million weights
-    [probed] = train(tmp_path, make_spec(**short | fields | ALL | {"probe_every": every}))
+    [probed] = train(tmp_path / "probed", make_spec(**short | fields | ALL | {"probe_every": every}))
     assert same(trained(bare), trained(probed))
     found = read_table(probed.probes).to_pylist()
     assert {row["probe"] for row in found} == set(MEASURED)
@@ -137,11 +137,11 @@ def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path: P
     usual = make_spec(**SHORT, probes=["weights"])
     [files] = train(tmp_path, usual)
     assert measured(files) == {"weights": [0, 5, 10, 12]}  # as the evaluations, and at the start
-    [files] = train(tmp_path, make_spec(**SHORT, probes=["weights", "responses"], probe_every=7))
+    [files] = train(tmp_path / "every 7", make_spec(**SHORT, probes=["weights", "responses"], probe_every=7))
     assert measured(files) == {"responses": [0, 7, 12], "weights": [0, 7, 12]}
     counts = {row["probe"]: row["images"] for row in read_table(files.probes).to_pylist()}
     assert counts == {"responses": 32, "weights": 0}  # of the 40 there are, two batches; weights look at none
-    [files] = train(tmp_path, make_spec(**SHORT, probes="weights", probe_every=100))
+    [files] = train(tmp_path / "every 100", make_spec(**SHORT, probes="weights", probe_every=100))
     assert measured(files) == {"weights": [0, 12]}
     at_start = [row for row in read_table(files.probes).to_pylist() if row["measure"] == "distance"]
     assert {row["value"] for row in at_start if row["iteration"] == 0} == {0.0}

@@ -14,7 +14,7 @@ from study.training.pack import train_pack
 from tests.helpers import make_spec, open_run
 from tests.training.conftest import _one_thread  # noqa: F401
 
-SHORT = {"recipe__iterations": 40, "recipe__milestones": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
+SHORT = {"recipe__iterations": 40, "recipe__schedule__at": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
 
 
 def few_digits(folder: Path) -> ImageSet:

@@ -18,7 +18,7 @@ NETWORKS = [
     {"network": "plain"},
     {"shortcut": "B"},
     {"block": "bottleneck", "depth": 11, "shortcut": "exclusive_gate"},
-    {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+    {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
 ]
 
 
@@ -115,7 +115,7 @@ def test_differences_lead_from_one_network_to_the_other_with_its_statistics() ->
 
 def test_a_state_of_another_network_is_refused() -> None:
     _, flat, _ = centre()
-    for fields in ({"depth": 14}, {"width": 2}, {"shortcut": "B"}):
+    for fields in ({"depth": 14}, {"family.width": 2}, {"shortcut": "B"}):
         with pytest.raises(ValueError, match="not the state of this network"):
             flat.pack(build(make_spec(**fields), 1, 10).state_dict())
 

@@ -252,7 +252,7 @@ def test_other_vectors_and_points_do_not_get_into_each_others_way(trained: dict[
         {"block": "bottleneck", "depth": 11, "shortcut": "B"},
         {"shortcut": "exclusive_gate"},
         {"shortcut": "dropout"},
-        {"network": "plain", "family": "vgg", "depth": 11, "stem": "cifar"},
+        {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
     ],
 )
 @pytest.mark.parametrize("bn", MODES)

@@ -1,0 +1,254 @@
+"""Components: blocks, shortcuts, data sets, optimizers and all else that a sweep file chooses by name.
+
+A component is declared once, with its name, a summary, its options and the object that implements it. A declaration imports
+nothing of what it names, so that planning needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_core import InitErrorDetails, core_schema
+
+from study.config.fields import Model, shown, wrong
+from study.errors import StudyError, nearest
+from study.text import listed
+
+
+class Options(Model):
+    """A chosen component: its name and, in subclasses, its options.
+
+    The fields of a subclass are the options: typed, each with a default (or required), checked before anything starts.
+    """
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options alone, as keyword arguments for the component's implementation."""
+        return {key: value for key, value in self if key != "name"}
+
+    def remark(self) -> str:
+        """Why these options have no effect; empty where they have one."""
+        return ""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def option(default: Any, description: str, *, label: str = "", **limits: Any) -> Any:
+    """An option's default, description and limits; `label` is how figures word its value: `bias {}`."""
+    extra: Any = {"label": label} if label else None
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One declaration."""
+
+    name: str
+    summary: str
+    target: str
+    """Where it is implemented: `module:attribute`."""
+    options: type[Options] = Options
+
+    def load(self) -> Any:
+        """Import the module and return the object."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(import_module(module), attribute)
+
+    @property
+    def option_names(self) -> list[str]:
+        """The names of its options."""
+        return [name for name in self.options.model_fields if name != "name"]
+
+
+@dataclass(frozen=True)
+class Data(Component):
+    """A data set, and what a network needs to know of it, where its name tells."""
+
+    size: int | None = None
+    """Height and width of its images."""
+    channels: int = 3
+    classes: int | None = None
+    streamed: bool = False
+    """Whether images are decoded as they are needed, from larger ones."""
+
+
+@dataclass(frozen=True)
+class Block(Component):
+    """A block and its layers, so that depth, parameters and arithmetic are known without torch."""
+
+    kernels: tuple[int, ...] = ()
+    """Sizes of its convolutions, in order: as many as one block adds to the depth."""
+    expansion: int = 1
+    """Maps of its last convolution over those of the others."""
+    pooled: tuple[float, ...] = ()
+    """Widths, over the block's output maps, of fully connected layers on its pooled branch."""
+
+
+@dataclass(frozen=True)
+class Shortcut(Component):
+    """A shortcut, and where it has a 1x1 convolution."""
+
+    projects: Literal["", "change", "order", "every", "gate"] = ""
+    """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
+    BN, everywhere; `gate`: with a bias, everywhere."""
+    changes_input: bool = False
+    """Whether it passes on something else than its input where the shape stays, so that no block can be an identity."""
+
+
+@dataclass(frozen=True)
+class Family(Component):
+    """A family of networks, and its depths."""
+
+    title: str = "ResNet"
+    plain_only: bool = False
+    blocks: tuple[str, ...] | None = None
+    """The blocks that it is made of; None: any."""
+    usual_block: Callable[[Any], str] = lambda depth: "basic"
+    """Depth to the block where none is named."""
+    refuse_depth: Callable[[int, Block], str] = lambda depth, block: ""
+    """Why there is no network of this depth with this block; empty where there is."""
+    depths: str = ""
+    """The depths in words."""
+
+
+@dataclass(frozen=True)
+class Probe(Component):
+    """A probe, and whether `study probe` measures it unless told otherwise."""
+
+    usual: bool = True
+
+
+@dataclass(frozen=True)
+class Figure(Component):
+    """A figure, and which frame it is drawn from: what `study.store.read.read_<needs>` gives."""
+
+    needs: Literal["curves", "surfaces", "probes"] = "curves"
+
+
+@dataclass(frozen=True)
+class Table(Component):
+    """A table, and which frame it is made of."""
+
+    needs: Literal["curves", "probes"] = "curves"
+
+
+C = TypeVar("C", bound=Component)
+
+
+class Registry(dict[str, C], Generic[C]):
+    """The components of one kind by name. As an annotation it makes a field of a spec that takes one of them."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # annotations are hashed
+
+    def __init__(self, noun: str, field: str, components: Iterable[C] = ()) -> None:
+        super().__init__()
+        self.noun, self.field = noun, field
+        self._plain: dict[str, Options] = {}  # those that were chosen by their names alone
+        for component in components:
+            self.add(component)
+
+    def add(self, component: C) -> C:
+        """Register a component.
+
+        Raises
+        ------
+        StudyError
+            There is one of this name.
+        """
+        if component.name in self:
+            raise StudyError(f"there are two {self.noun}s named '{component.name}': {component.target} is the second")
+        self[component.name] = component
+        return component
+
+    def fields(self) -> dict[str, Any]:
+        """The options of all components of this kind, by name, each as its first owner declares it."""
+        found: dict[str, Any] = {}
+        for component in self.values():
+            for name in component.option_names:
+                found.setdefault(name, component.options.model_fields[name])
+        return found
+
+    def choose(self, value: Any) -> Options:
+        """A name, or a mapping of a name and options, as checked options.
+
+        Raises
+        ------
+        ValueError
+            No component of that name, or wrong options: each says what would be right.
+        """
+        known = self._plain.get(value) if isinstance(value, str) else value
+        if isinstance(known, Options):
+            if known.name in self and type(known) is self[known.name].options:
+                return known
+            value = {"name": known.name, **known.options}
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            raise wrong(
+                f"must be the name of a {self.noun}, or a mapping with its name and options, not {shown(value)}"
+            )
+        name = given["name"]
+        if name not in self:
+            raise wrong(f"no {self.noun} '{name:.80}'{nearest(name, self, listing=self.listing)}")
+        model = self[name].options
+        fields = model.model_fields
+        strange = [key for key in given if key not in fields]
+        if strange:
+            details = [InitErrorDetails(type=wrong(self._strange(name, k)), loc=(k,), input=given[k]) for k in strange]
+            raise ValidationError.from_exception_data(self.noun, details)
+        chosen = model.model_validate(given)
+        if isinstance(value, str):
+            self._plain[value] = chosen
+        return chosen
+
+    @property
+    def listing(self) -> str:
+        """What `study list` calls them, where it lists them alone."""
+        return {"data": "data", "probes": "probes", "figures": "figures", "tables": "tables"}.get(
+            self.field, "networks"
+        )
+
+    def _strange(self, name: str, key: Any) -> str:
+        owners = [other for other, component in self.items() if key in component.option_names]
+        if owners:
+            return f"goes with {self.field}: {' or '.join(owners)}, not with {name}"
+        own = self[name].option_names
+        if not own:
+            return f"is no option; {self.field}: {name} has none"
+        return f"is no option of {self.field}: {name}, which has {listed(own)}{nearest(str(key), own)}".partition(
+            "; known"
+        )[0]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def check(value: Any) -> Options | None:
+            return None if value is None and type(None) in getattr(source, "__args__", ()) else self.choose(value)
+
+        written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
+        return core_schema.no_info_plain_validator_function(check, serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        names, options = {"enum": list(self)}, self.option_schemas()
+        if not options:
+            return names
+        mapping = {"type": "object", "properties": {"name": names, **options}, "additionalProperties": False}
+        return {"anyOf": [names, mapping]}
+
+    def option_schemas(self) -> dict[str, Any]:
+        """JSON schema of each option."""
+        found: dict[str, Any] = {}
+        for component in self.values():
+            properties = component.options.model_json_schema()["properties"]
+            for name in component.option_names:
+                found.setdefault(name, {k: v for k, v in properties[name].items() if k not in ("default", "label")})
+        return found
+
+
+def _written(value: Options | None, info: Any) -> Any:
+    return None if value is None else value.model_dump(mode=info.mode)

@@ -1,0 +1,121 @@
+"""The surfaces that a sweep file, or a command, asks for: entries, spread over the sweep's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from study.config.fields import ALIASES, reasons
+from study.config.identity import run_id
+from study.config.run import RunSpec
+from study.config.stored import columns, flat, nested
+from study.config.surface import Surface, SurfaceEntry, surface_id
+from study.config.yaml import Document, Keys
+from study.errors import nearest
+
+MAX_SURFACES = 100_000
+
+
+def expand(
+    document: Document,
+    entries: Sequence[SurfaceEntry],
+    runs: Mapping[str, RunSpec],
+    others: Mapping[str, RunSpec] | None = None,
+) -> dict[str, Surface]:
+    """The surfaces of these entries, by id; mistakes are noted in the document, and end it where there were any before.
+
+    `others` are the runs among which those are looked for that `to` of an entry tells; default: `runs`.
+    """
+    found: dict[str, Surface] = {}
+    if document.mistakes:
+        return found
+    rows = {name: flat(spec.model_dump(mode="json")) for name, spec in runs.items()} if entries else {}
+    for i, entry in enumerate(entries):
+        path: Keys = ("surfaces", i)
+        chosen = _chosen(document, entry.of, (*path, "of"), rows)
+        if (count := len(found) + len(chosen) * entry.planes) > MAX_SURFACES:
+            document.wrong(path, f"{count:,} surfaces so far; a sweep has at most {MAX_SURFACES:,}")
+            return {}
+        for surface in _of_entry(document, entry, path, runs, chosen, runs if others is None else others):
+            found[surface_id(surface)] = surface
+        if document.full:
+            break
+    return found
+
+
+def _of_entry(
+    document: Document,
+    entry: SurfaceEntry,
+    path: Keys,
+    runs: Mapping[str, RunSpec],
+    chosen: Sequence[str],
+    others: Mapping[str, RunSpec],
+) -> Iterator[Surface]:
+    for name in chosen:
+        to = _others(document, entry.to, (*path, "to"), runs[name], others)
+        if to is not None and len({name, *to}) <= len(to):
+            mistake = "is the centre itself" if name in to else "is named twice"
+            hint = "" if entry.of or name not in to else ", or one run as the centre"
+            document.wrong((*path, "to"), f"to: {name if name in to else to[0]} {mistake}; name another run{hint}")
+            return
+        for number in range(entry.planes if to is not None else 0):
+            yield entry.surface(name, to or (), number)
+
+
+def _chosen(document: Document, of: dict[str, Any] | None, path: Keys, rows: Mapping[str, dict[str, Any]]) -> list[str]:
+    """The runs whose fields are as `of` says."""
+    if of is None:
+        return list(rows)
+    if not _known(document, of, path, "of"):
+        return []
+    wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}
+    found = [name for name, row in rows.items() if all(_same(row.get(f)) in values for f, values in wanted.items())]
+    if not found and rows:
+        document.wrong(path, f"of: no run of this sweep has {', '.join(f'{k}: {v}' for k, v in of.items())}")
+    return found
+
+
+def _known(document: Document, fields: Mapping[str, Any], path: Keys, kind: str) -> bool:
+    """Whether all of these are fields of runs; others are noted."""
+    known = columns()
+    strange = [key for key in fields if key not in known]
+    for key in strange:
+        document.wrong((*path, key), f"{kind}.{key}: is unknown{nearest(key, known, ALIASES)}")
+    return not strange
+
+
+def _same(value: Any) -> Hashable:
+    """What equal values have in common: 1 and 1.0 are one number, `true` is none."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_same, value))
+    return (isinstance(value, bool), value) if isinstance(value, Hashable) else repr(value)
+
+
+def _others(
+    document: Document, to: Sequence[Any], path: Keys, spec: RunSpec, runs: Mapping[str, RunSpec]
+) -> tuple[str, ...] | None:
+    """The ids of the runs that differ from `spec` as each mapping of `to` says; None where one can't be had."""
+    found = []
+    for i, changes in enumerate(to):
+        if isinstance(changes, str):
+            found.append(changes)
+            continue
+        if not _known(document, changes, (*path, i), "to"):
+            return None
+        row = flat(spec.model_dump(mode="json"))
+        for name in changes:  # a component that changes loses its options
+            row = {key: value for key, value in row.items() if name == "recipe" or not key.startswith(f"{name}.")}
+        try:
+            other = run_id(RunSpec.model_validate(nested(row | changes)))
+        except ValidationError as error:
+            location, message = next(reasons(error, {}))
+            document.wrong((*path, i), f"to: {'.'.join(map(str, location))}: {message}")
+            return None
+        if other not in runs:
+            text = ", ".join(f"{k}: {v}" for k, v in changes.items())
+            document.wrong((*path, i), f"to: no run of this sweep is as {spec.title} seed {spec.seed} with {text}")
+            return None
+        found.append(other)
+    return tuple(found)

@@ -1,0 +1,200 @@
+"""Specs as they are stored: as columns of a table, from an older version, or with components that are unknown here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict
+
+from study.config.components import Options, Registry
+from study.config.recipe import Recipe
+from study.config.run import Kept, RunSpec
+
+Stored = Mapping[str, Any]
+"""A spec in JSON's types."""
+
+
+class Unchecked(Options):
+    """A component as it was stored, perhaps one that is not registered here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As of any component."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
+    """The components that a field of a spec takes; None for a field that takes a value."""
+    found = [item for item in model.model_fields[field].metadata if isinstance(item, Registry)]
+    return found[0] if found else None
+
+
+def columns() -> dict[str, Any]:
+    """Every field and option of a run by its dotted name, and its type: the columns of `runs.parquet`."""
+    found: dict[str, Any] = {}
+    for before, model in (("", RunSpec), ("recipe.", Recipe)):
+        for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in Kept.model_fields):
+            table = registry(model, name)
+            if (before, name) == ("recipe.", "name"):
+                continue
+            found[before + name] = str if table is not None or name == "recipe" else field.annotation
+            for option, declared in table.fields().items() if table else ():
+                found[f"{before}{name}.{option}"] = declared.annotation
+    return found
+
+
+def labels() -> dict[str, str]:
+    """How figures word the value of each option, by its dotted name: `bias {}`."""
+    found = {}
+    for name in RunSpec.model_fields:
+        table = registry(RunSpec, name)
+        for option, declared in table.fields().items() if table else ():
+            extra = declared.json_schema_extra
+            found[f"{name}.{option}"] = str((extra if isinstance(extra, dict) else {}).get("label", f"{option} {{}}"))
+    return found
+
+
+def flat(fields: Stored, before: str = "") -> dict[str, Any]:
+    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            found[before + name] = value.get("name")
+            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
+
+
+def nested(row: Stored) -> dict[str, Any]:
+    """A stored spec from dotted names, without the options that are null. Columns that are no field of a run are left out."""
+    fields: dict[str, Any] = {}
+    for key in (key for key in columns() if key in row):
+        value, (*outer, name) = row[key], key.split(".")
+        model: Any = RunSpec if not outer else Recipe if outer == ["recipe"] else None
+        if model is None and value is None:
+            continue
+        holder = fields
+        for part in outer:
+            holder = holder.setdefault(part, {})
+            if holder is None:
+                break
+        if holder is not None:
+            chosen = name == "recipe" or (model is not None and registry(model, name) is not None)
+            holder[name] = {"name": value} if chosen and value is not None else value
+    return fields
+
+
+def recorded(spec: RunSpec | Stored) -> RunSpec:
+    """A stored spec as it stands, to look at: unchecked, since it may name what is not registered here.
+
+    What is missing has its default, or is None.
+    """
+    if isinstance(spec, RunSpec):
+        return spec
+    fields = upgraded(spec)
+    recipe = fields.get("recipe")
+    own = _unchecked(Recipe, recipe if isinstance(recipe, Mapping) else {})
+    return RunSpec.model_construct(
+        None, **{**_unchecked(RunSpec, fields), "recipe": Recipe.model_construct(None, **own)}
+    )
+
+
+def _unchecked(model: type[Any], given: Stored) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name not in given and not field.is_required():
+            continue
+        value = given.get(name)
+        if registry(model, name) is not None and value is not None:
+            named = value if isinstance(value, Mapping) else {"name": value}
+            value = Unchecked.model_construct(None, **{"name": "unknown", **named})
+        found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def lacking(stored: RunSpec | Stored, asked: RunSpec) -> dict[str, Any]:
+    """What a sweep asks to be measured or kept of a run that the finished run does not have, by field.
+
+    `probes` has those that were not measured, and can be measured still on the final network; the other fields are a period
+    or a number of images that the run was not measured with.
+    """
+    had, found = recorded(stored), {}
+    if missing := tuple(name for name in asked.probes if name not in had.probes):
+        found["probes"] = missing
+    for name in Kept.model_fields:
+        wanted = getattr(asked, name)
+        if name != "probes" and wanted is not None and wanted != getattr(had, name):
+            found[name] = wanted
+    return found
+
+
+# -- schema version 1 -------------------------------------------------------------------------------------------------------
+
+RENAMED = {
+    "stride_in": "block.stride_in",
+    "shortcut_scale": "shortcut.scale",
+    "branch_scale": "shortcut.branch",
+    "gate_bias": "shortcut.bias",
+    "dropout": "shortcut.rate",
+    "width": "family.width",
+    "folder": "data.folder",
+    "image_size": "data.image_size",
+    "recipe.momentum": "recipe.optimizer.momentum",
+    "recipe.nesterov": "recipe.optimizer.nesterov",
+    "recipe.milestones": "recipe.schedule.at",
+    "recipe.gamma": "recipe.schedule.gamma",
+    "recipe.plateau_patience": "recipe.schedule.patience",
+    "recipe.plateau_improvement": "recipe.schedule.improvement",
+    "recipe.plateau_drops": "recipe.schedule.drops",
+    "recipe.warmup_rate": "recipe.warmup.rate",
+    "recipe.warmup_iterations": "recipe.warmup.iterations",
+    "recipe.warmup_error": "recipe.warmup.below",
+    "recipe.warmup_from_depth": "recipe.warmup.from_depth",
+}
+"""Columns of schema version 1, and what they are called now."""
+ADDED = {
+    "order": "original",
+    "initialisation": "he_fan_in",
+    "norm": "batch",
+    "activation": "relu",
+    "recipe.optimizer": "sgd",
+    "recipe.decay": "all",
+    "recipe.bn_groups": 1,
+    "recipe.schedule": "milestones",
+    "recipe.colour": "none",
+    "recipe.mean": "pixel",
+}
+"""Fields that were added after the first runs, with the value under which these were trained."""
+
+
+def upgraded(fields: Stored) -> dict[str, Any]:
+    """A stored spec in the shape of schema version 2, where it is one of version 1."""
+    recipe = fields.get("recipe")
+    if not isinstance(recipe, Mapping) or not {"momentum", "milestones", "gamma"} & recipe.keys():
+        return dict(fields)
+    return nested(upgraded_row({"recipe.momentum": None} | flat(fields)))
+
+
+def upgraded_row(row: Stored) -> dict[str, Any]:
+    """The same of a row of `runs.parquet`; its other columns stay."""
+    if "recipe.momentum" not in row:
+        return dict(row)
+    stem = "family.head" if row.get("family") == "vgg" else "family.stem"
+    names = RENAMED | {"stem": stem}
+    found: dict[str, Any] = ADDED | {names.get(key, key): value for key, value in row.items() if value is not None}
+    for field in ("family", "block", "shortcut", "data", "recipe.optimizer", "recipe.schedule", "recipe.warmup"):
+        model: Any = Recipe if field.startswith("recipe.") else RunSpec
+        table = registry(model, field.removeprefix("recipe."))
+        component = table.get(str(found.get(field))) if table else None
+        own = component.option_names if component else []
+        for option in [key for key in found if component and key.startswith(f"{field}.")]:
+            if option.removeprefix(f"{field}.") not in own:  # of a choice that was not made
+                del found[option]
+    if found.get("recipe_changes"):
+        changed = (names.get(f"recipe.{name}", name) for name in found["recipe_changes"].split(", "))
+        found["recipe_changes"] = ", ".join(name.removeprefix("recipe.") for name in changed)
+    return {key: None for key in row if key not in names} | found
