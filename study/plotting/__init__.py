@@ -180,7 +180,7 @@ def plot(
     return drawn
 
 
-def once() -> Iterator[tuple[str, FigureEntry]]:
+def once() -> Iterator[tuple[str, FigureComponent]]:
     """The registered figures; one that has two names under the first."""
     seen: set[str] = set()
     for name, entry in FIGURES.items():

@@ -283,7 +283,7 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], tall: float) 
         places[number] = min(places[number], most)
     for (_, text, colour), at, place in zip(ordered, wanted, places, strict=True):
         axes.annotate(
-            text, (1, at), (1 + 0.02, place), "axes fraction", "axes fraction", size=6.5 * scale, color=style.ink(colour), va="center",
-            annotation_clip=False, gid="end",
+            text, (1, at), (1 + 0.02, place), "axes fraction", "axes fraction", size=6.5 * scale, color=style.ink(colour),
+            va="center", annotation_clip=False, gid="end",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
         )  # fmt: skip

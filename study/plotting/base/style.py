@@ -67,6 +67,11 @@ STYLES = {"paper": 1.0, "talk": 1.35}
 """How much larger than in print letters and lines are."""
 
 
+def line_of(split: str) -> Any:
+    """The line style of a split, as matplotlib takes it."""
+    return (0, DASHES[split]) if DASHES[split] else "-"
+
+
 class Look(NamedTuple):
     """How figures are drawn now: inches across, None for each figure's own, and whether headers and notes are left out."""
 

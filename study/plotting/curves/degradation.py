@@ -37,8 +37,8 @@ def plot(
     tops = {name: ymax or overtime.top_of(lines[lines["condition"] == name]) for name in conditions}
     notes = [*evidence.notes, *overtime.beyond(lines, {name: (0, top) for name, top in tops.items()})]
     shows = (
-        f"{overtime.finding(lines, training)}Error over iterations. Solid: test error, which the labels give in percent after the "
-        f"depth; dashed: {overtime.MEASURED[training]}. {overtime.seeds_in_words(data)} Dotted: the learning rate falls."
+        f"{overtime.finding(lines, training)}Error over iterations. Solid: test error, which the labels give in percent after "
+        f"the depth; dashed: {overtime.MEASURED[training]}. {overtime.seeds_in_words(data)} Dotted: the learning rate falls."
     )
     protocol = (evidence.title, evidence.subtitle)
     text = caption(shows, named(evidence.runs), protocol=protocol, notes=notes, paper=R15)

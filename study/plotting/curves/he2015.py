@@ -64,7 +64,10 @@ def fig1(
         Panel(style.SPLIT_NAMES[training], lambda rows: rows["split"] == training),
         Panel(style.SPLIT_NAMES["test"], lambda rows: rows["split"] == "test"),
     ]
-    shows = f"He et al. 2015, figure 1: plain networks over iterations. Left, dashed: {overtime.MEASURED[training]}; right: test error."
+    shows = (
+        f"He et al. 2015, figure 1: plain networks over iterations. Left, dashed: {overtime.MEASURED[training]}; right: test "
+        "error."
+    )
     return _plot(evidence, training, ymax, Layout(panels, R15, shows, (0, TALLEST)))
 
 

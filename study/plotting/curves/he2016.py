@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -99,7 +99,7 @@ def _plot(
         axes.set_axis_off()
     shows = (
         f"{_finding(data)}{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left "
-        f"axis. {overtime.seeds_in_words(data)} Above each panel the mean final test errors, of the usual network and the variant."
+        f"axis. {overtime.seeds_in_words(data)} Above each panel the mean final test errors of both networks."
     )
     paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
     protocol = (evidence.title, evidence.subtitle)
@@ -217,7 +217,7 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
                 at = (value["iteration"] / unit, value["error"])
                 right.plot(*at, color=fill, gid="reported", **style.VALUE_MARKS["reported"])
             else:
-                said = {"ha": "right", "size": style.SMALLEST, "color": style.ink(fill)}
+                said: dict[str, Any] = {"ha": "right", "size": style.SMALLEST, "color": style.ink(fill)}
                 right.annotate("fails in the paper", (0.98, 0.9), xycoords="axes fraction", **said)
     overtime.draw_drops(axes, data, unit)
     size = 7.5 * style.look().scale
@@ -266,7 +266,8 @@ def _finding(data: pd.DataFrame) -> str:
     told = ", ".join(f"{name} {error:.1f} %" for name, error in shown.items())
     common = f"{usual.min():.1f}" + (f" to {usual.max():.1f}" if usual.max() - usual.min() >= 0.05 else "")
     seeds = int(means["n"].max())
-    return f"Final test errors: {common} % of the usual network, {told} ({'one seed each' if seeds == 1 else f'up to {seeds} seeds'}). "
+    over = "one seed each" if seeds == 1 else f"up to {seeds} seeds"
+    return f"Final test errors: {common} % of the usual network, {told} ({over}). "
 
 
 def _legend(data: pd.DataFrame, versus: Versus) -> Iterator[Artist]:

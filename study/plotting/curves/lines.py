@@ -116,8 +116,8 @@ def draw_lines(
     splits = list(dict.fromkeys(data["split"]))
     # Lines begin and end anywhere, so nothing is averaged here.
     same: dict[str, Any] = {
-        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "dashes": {s: style.DASHES[s] for s in splits},
-        "size": "split", "legend": False, "ax": axes, "errorbar": None,
+        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "size": "split", "legend": False,
+        "dashes": {split: style.DASHES[split] for split in splits}, "ax": axes, "errorbar": None,
     }  # fmt: skip
     thin, banded = _seeds(data)
     said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
@@ -225,9 +225,10 @@ def legend(lines: pd.DataFrame) -> list[Artist]:
     """An entry for each split that is drawn, and those for the seeds."""
     handles: list[Artist] = []
     for split in [split for split in reversed(style.SPLITS) if (lines["split"] == split).any()]:
-        dash = (0, style.DASHES[split]) if style.DASHES[split] else "-"
         name = style.SPLIT_NAMES[split]
-        handles.append(Line2D([], [], color=style.INK, linewidth=style.WIDTHS[split], linestyle=dash, label=name))
+        handles.append(
+            Line2D([], [], color=style.INK, linewidth=style.WIDTHS[split], linestyle=style.line_of(split), label=name)
+        )
     return handles + seeds_legend(lines)
 
 

@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from study.errors import StudyError
 from study.plotting.base import page, style
@@ -52,7 +53,10 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     notes = list(_notes(findings, data, evidence))
     answers = [f"{words.degradation(finding)}" for finding in findings]
     single = (data["n"].dropna() <= 1).all()
-    shows = f"Does depth raise the training error of plain networks? {'; '.join(answers)}. Differences in error in points, paired by seed, at the last iteration"
+    shows = (
+        f"Does depth raise the training error of plain networks? {'; '.join(answers)}. Differences in error in points, paired by "
+        "seed, at the last iteration"
+    )
     shows += (
         "; one seed each, so that no difference is established."
         if single
@@ -80,8 +84,8 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
             rows.append(own | {"kind": "mean"} | _numbers(kind, found))
     if not rows:
         raise StudyError(
-            "nothing to draw: no seed has a result of two depths of one network, or of a plain and a residual network of one "
-            "depth; `depth: [20, 56]` in a sweep's grid makes them"
+            "nothing to draw: no seed has results of two depths of one network, or of a plain and a residual network of one "
+            "depth; put `depth: [20, 56]` into a sweep's grid"
         )
     return pd.DataFrame(rows).reindex(columns=COLUMNS).astype(dict.fromkeys(WHOLE, "Int64"))
 
@@ -164,7 +168,7 @@ def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame) -> None:
     page.few_ticks(axes.xaxis)
     for row, place in places.items():
         _row(axes, data[data["row"] == row], place)
-    axes.set_yticks(range(len(places)), [f"{called(mean.question)}\n{mean.answer}" for mean in means.itertuples()])
+    axes.set_yticks(range(len(places)), [f"{called(str(mean.question))}\n{mean.answer}" for mean in means.itertuples()])
     numbers = axes.secondary_yaxis("right")
     numbers.set_yticks(range(len(places)), [_numbers_of(mean) for mean in means.to_dict("records")])
     numbers.tick_params(length=0)
@@ -191,7 +195,8 @@ def _row(axes: Axes, data: pd.DataFrame, at: int) -> None:
         style.NETWORK_COLOURS.get(mean["network"], style.INK),
         style.MARKERS.get(mean["network"], ("D",))[0],
     )
-    name, own = str(mean["question"]), {"color": colour, "clip_on": False, "linestyle": "none"}
+    name = str(mean["question"])
+    own: dict[str, Any] = {"color": colour, "clip_on": False, "linestyle": "none"}
     values = seeds["difference"].astype(float)
     finite = values[values.abs() < math.inf]
     axes.plot(finite, [at - 0.18] * len(finite), ".", ms=4.5, mew=0, alpha=0.55, gid=f"{name} seed", **own)
@@ -232,12 +237,12 @@ def _table(means: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
     for axes, group in zip(made.axes, groups, strict=True):
         axes.set_axis_off()
         rows = [
-            [called(mean.question), words.signed(mean.difference)]
+            [called(str(mean.question)), words.signed(mean.difference)]
             for mean in means[means["group"] == group].itertuples()
         ]
         table = axes.table(
-            rows, colLabels=["comparison", "difference (points of error)"], colWidths=[0.7, 0.3], cellLoc="left", edges="horizontal",
-            bbox=(0, 0, 1, 1),
+            rows, colLabels=["comparison", "difference (points of error)"], colWidths=[0.7, 0.3], cellLoc="left",
+            edges="horizontal", bbox=Bbox.unit(),
         )  # fmt: skip
         table.auto_set_font_size(False)
         for (line, _), cell in table.get_celld().items():

@@ -60,8 +60,8 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
         data[data["panel"] == "deleted"], "Rise of the training error when a block is deleted", ".1f"
     )
     shows = (
-        f"{told}In percentage points, over the deleted block's position, {measured.when(iteration)}; its shortcut is what is left "
-        "(in a plain network its input goes on, and a block that changes the shape can't be deleted)."
+        f"{told}In percentage points, over the deleted block's position, {measured.when(iteration)}; only its shortcut is left "
+        "(in a plain network its input passes on, and a block that changes the shape cannot be removed)."
         f"{paths if (data['panel'] == 'paths').any() else ''} {probe_lines.seeds_in_words(data)} After Veit et al. 2016."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
@@ -132,10 +132,8 @@ def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
 def _guessing(data: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The points whose whole networks err nearly as often as guessing does, with the error of both."""
     names = runs.drop_duplicates("condition").set_index("condition")["dataset"].map(str)
-    chances = {
-        name: 100 * (1 - 1 / DATA[text].classes) if text in DATA and DATA[text].classes else np.nan
-        for name, text in names.items()
-    }
+    classes = {name: DATA[text].classes if text in DATA else None for name, text in names.items()}
+    chances = {name: 100 * (1 - 1 / count) if count else np.nan for name, count in classes.items()}
     whole = data[(data["panel"] == "whole") & (data["kind"] == "mean")]
     whole = whole.assign(chance=whole["condition"].map(chances).astype(float))
     return whole[whole["value"] >= AT_CHANCE * whole["chance"]]
@@ -143,8 +141,8 @@ def _guessing(data: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _told_guessing(guessing: pd.DataFrame) -> Iterator[str]:
     told = [
-        f"{network_title(row.network)}-{row.label} errs {row.value:.1f} % (guessing: {row.chance:g} %)"
-        for row in guessing.itertuples()
+        f"{network_title(row['network'])}-{row['label']} errs {row['value']:.1f} % (guessing: {row['chance']:g} %)"
+        for row in guessing.to_dict("records")
     ]
     if told:
         yield f"uninformative, since deleting a block of a network that guesses changes nothing (hatched): {', '.join(told)}"

@@ -47,9 +47,10 @@ def plot(
     data = prepare(evidence.rows, whole.rows)
     notes = [*evidence.notes, *measured.not_finite(whole.rows, whole.runs), *probe_lines.uneven(data)]
     notes += probe_lines.zeros(data, ["condition"], scale)
+    told = probe_lines.finding(data[data["panel"] == "block"], f"{MEASURES[measure][0]} of the blocks")
     shows = (
-        f"{probe_lines.finding(data[data['panel'] == 'block'], f'{MEASURES[measure][0]} of the blocks')}{MEASURES[measure][1]}, in "
-        f"evaluation mode: above block by block {measured.when(iteration)}, below the mean over all blocks against iterations. "
+        f"{told}{MEASURES[measure][1]}, in evaluation mode: above block by block {measured.when(iteration)}, "
+        "below the mean over all blocks against iterations. "
         f"{probe_lines.seeds_in_words(data)} After De and Smith 2020 and He et al. 2016, section 4.2."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)

@@ -73,15 +73,15 @@ def draw_lines(
             alone = part[part.groupby("segment")["x"].transform("size") == 1]
             if len(alone):
                 sns.scatterplot(alone, s=12 if part is means else 5, linewidth=0, zorder=look["zorder"], **same)
-    for label, look in every.items():
+    for label, mark in every.items():
         own = means[means["label"] == label]
-        if look["marker"] and len(own):
+        if mark["marker"] and len(own):
             some = own.iloc[:: max(1, len(own) // 6)]
-            axes.plot(some["x"], some["value"], linestyle="none", zorder=4, gid=f"mark {label}", **look)
+            axes.plot(some["x"], some["value"], gid=f"mark {label}", **dict(mark, linestyle="none", zorder=4))
     if x == "iteration":
         for end in seeds[lost & (seeds["state"] == "diverged")].groupby("run_id").tail(1).to_dict("records"):
-            own = {"color": palette[end["label"]], "ms": 4, "zorder": 4, "clip_on": False, "gid": "diverged"}
-            axes.plot(end["x"], end["value"], "x", **own)
+            colour = palette[end["label"]]
+            axes.plot(end["x"], end["value"], "x", color=colour, ms=4, zorder=4, clip_on=False, gid="diverged")
     axes.set(**said)  # seaborn writes the columns' names
 
 

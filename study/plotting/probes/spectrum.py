@@ -250,8 +250,8 @@ def _panel(axes: Axes, data: pd.DataFrame, every: Mapping[str, Mapping[str, Any]
     if len(means):
         sns.lineplot(means, linewidth=1.3, zorder=3, **same)
     above = Rectangle((0, room), 1, 1 - room, transform=axes.transAxes)
-    for line in axes.lines:
-        line.set_clip_path(above)
+    for drawn in axes.lines:
+        drawn.set_clip_path(above)
     for slot, (label, line) in enumerate(data.groupby("label", sort=False)):
         look, own = every[str(label)], means[means["label"] == label]
         if look["marker"]:

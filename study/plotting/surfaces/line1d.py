@@ -145,8 +145,11 @@ def _segments(points: pd.DataFrame, column: str) -> pd.DataFrame:
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
     for column in COLOURS:
         for split in (split for split in SPLITS if (data["split"] == split).any()):
-            dash = (0, style.DASHES[split]) if style.DASHES[split] else "-"
-            look: dict[str, Any] = {"color": COLOURS[column], "linewidth": style.WIDTHS[split], "linestyle": dash}
+            look: dict[str, Any] = {
+                "color": COLOURS[column],
+                "linewidth": style.WIDTHS[split],
+                "linestyle": style.line_of(split),
+            }
             yield Line2D([], [], label=f"{SPLITS[split]} {column}", **look)
     if not is_finite(data["loss"]).all():
         yield Line2D([], [], color=style.INK, marker="x", markersize=3, linestyle="none", label="no finite loss")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
@@ -69,7 +70,7 @@ def shades(values: pd.Series, of: str) -> Shades:
         low = finite.min() if len(finite) else LEAST
         start = max((place for place, level in enumerate(every) if level <= low), default=0)
         levels = every[min(start, len(every) - 3) :]
-    colours = ListedColormap(style.sns.color_palette("viridis", len(levels) + 1).as_hex())
+    colours = ListedColormap(sns.color_palette("viridis", len(levels) + 1).as_hex())
     return Shades(levels, colours, BoundaryNorm(levels, len(levels) + 1, extend="both"))
 
 
@@ -159,11 +160,12 @@ def bands(axes: Axes, points: pd.DataFrame, of: str, shade: Shades) -> None:
         return
     fill: dict[str, Any] = {"levels": shade.levels, "extend": "both", "norm": shade.norm, "cmap": shade.colours}
     axes.contourf(grid.alpha, grid.beta, values.T, zorder=1, antialiased=False, **fill)
-    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in shade.colours.colors[1:]]
+    shown = sns.color_palette("viridis", len(shade.levels) + 1)[1:]
+    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in shown]
     lines = axes.contour(grid.alpha, grid.beta, values.T, levels=shade.levels, colors=inks, linewidths=0.5, zorder=2)
     room = 0.2 * (grid.alpha[-1] - grid.alpha[0])  # smaller rings have no room for a number
     paths = zip(lines.levels, lines.get_paths(), strict=True)
-    wide = [level for level, path in paths if len(path.vertices) and np.ptp(path.vertices[:, 0]) > room]
+    wide = [level for level, path in paths if path.get_extents().width > room]
     if wide:
         size = style.SMALLEST * style.look().scale
         axes.clabel(lines, wide[:: 1 + len(wide) // 6], fontsize=size, fmt=lambda level: f"{level:g}", inline_spacing=1)

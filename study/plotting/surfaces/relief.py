@@ -126,7 +126,8 @@ def _relief(
     place: Place, points: pd.DataFrame, of: str, shade: Shades, span: tuple[float, float], rasterised: bool
 ) -> None:
     """A relief above its contours; gaps where a value is not finite."""
-    axes, grid = place.axes, lattice(points)
+    axes: Any = place.axes  # Axes3D, which has no types
+    grid = lattice(points)
     height, values = grid.values(points, "height"), np.ma.masked_invalid(grid.values(points, of))
     x, y = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
     if min(values.shape) > 1 and values.count() > 2:
@@ -166,7 +167,8 @@ def _light(height: Floats, places: tuple[Floats, Floats], span: tuple[float, flo
 def _framed(
     place: Place, points: pd.DataFrame, of: str, scale: str, span: tuple[float, float], view: tuple[float, float]
 ) -> None:
-    axes, first = place.axes, points.iloc[0]
+    axes: Any = place.axes
+    first = points.iloc[0]
     axes.view_init(*view)
     axes.set_proj_type("ortho")  # so that heights compare
     axes.set(

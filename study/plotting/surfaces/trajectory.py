@@ -85,8 +85,8 @@ def plot(
 def _finding(data: pd.DataFrame) -> str:
     """What the panels show: how much of each training lies in its plane."""
     told = []
-    for row in data[data["explained_a"].notna()].drop_duplicates(["row", "column"]).itertuples():
-        told.append(f"{row.column} {100 * (row.explained_a + row.explained_b):.0f} %")
+    for row in data[data["explained_a"].notna()].drop_duplicates(["row", "column"]).to_dict("records"):
+        told.append(f"{row['column']} {100 * (row['explained_a'] + row['explained_b']):.0f} %")
     return f"Share of each training's variance in its plane: {', '.join(told)}. One training each. " if told else ""
 
 
