@@ -32,6 +32,8 @@ COLUMNS = [
 ]  # fmt: skip
 WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
 ROW = 0.34  # inches of a comparison
+NARROW = 5.0  # inches of a page on which names and numbers take more lines
+BREAK = "\n"
 APART = 10  # times the smallest effect: a larger one has an axis of its own
 ANSWERS = {
     "depth": {1: "rises with depth", -1: "falls with depth"},
@@ -133,12 +135,13 @@ def draw(data: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
     parts = [(group, rows) for group in dict.fromkeys(data["group"]) for rows in _sizes(means[means["group"] == group])]
     titles = [group if number == 0 or parts[number - 1][0] != group else "" for number, (group, _) in enumerate(parts)]
     titles = titles if means["group"].nunique() > 1 else [""] * len(parts)
-    talls = [ROW * len(rows) for _, rows in parts]
+    narrow = (style.look().width or style.PAGES["page"]) < NARROW * style.look().scale
+    talls = [(0.62 if narrow else ROW) * style.look().scale * len(rows) for _, rows in parts]
     head = Head(evidence.title, evidence.subtitle, list(_legend(data)))
     made = page.page(titles, 1, head, notes, tall=talls, width=style.PAGES["page"], around=0.38)
     for axes, (group, rows) in zip(made.axes, parts, strict=True):
         here = data[(data["group"] == group) & data["row"].isin(rows["row"])]
-        _panel(axes, here, rows)
+        _panel(axes, here, rows, narrow)
     made.axes[-1].set_xlabel("difference (points of error)")
     return made.figure
 
@@ -155,7 +158,7 @@ def _sizes(means: pd.DataFrame) -> list[pd.DataFrame]:
     return [means[large], means[~large]]
 
 
-def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame) -> None:
+def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame, narrow: bool) -> None:
     places = {row: place for place, row in enumerate(means["row"])}
     axes.set_ylim(len(places) - 0.45, -0.55)
     axes.grid(visible=False)
@@ -168,9 +171,11 @@ def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame) -> None:
     page.few_ticks(axes.xaxis)
     for row, place in places.items():
         _row(axes, data[data["row"] == row], place)
-    axes.set_yticks(range(len(places)), [f"{called(str(mean.question))}\n{mean.answer}" for mean in means.itertuples()])
+    size, room = 6.5 * style.look().scale, 1.15 if narrow else 4.0
+    names = ["\n".join([*page.wrapped(called(str(m.question)), room, size), str(m.answer)]) for m in means.itertuples()]
+    axes.set_yticks(range(len(places)), names)
     numbers = axes.secondary_yaxis("right")
-    numbers.set_yticks(range(len(places)), [_numbers_of(mean) for mean in means.to_dict("records")])
+    numbers.set_yticks(range(len(places)), [_numbers_of(mean, narrow) for mean in means.to_dict("records")])
     numbers.tick_params(length=0)
     numbers.spines["right"].set_visible(False)
     for label, mean in zip(axes.get_yticklabels(), means.itertuples(), strict=True):
@@ -209,11 +214,12 @@ def _row(axes: Axes, data: pd.DataFrame, at: int) -> None:
         axes.plot(mean["difference"], at + 0.14, marker, ms=4.5, zorder=3, gid=f"{name} mean", **own)
 
 
-def _numbers_of(mean: Mapping[Any, Any]) -> str:
-    """Mean and interval, and below them the test: `+81.6 [+78.1, +84.3]`, `p = 0.031, the least 5 seeds can give`."""
+def _numbers_of(mean: Mapping[Any, Any], narrow: bool) -> str:
+    """Mean and interval, and below them the test: `+81.6 [+78.1, +84.3]`, `p = 0.031, the least possible; n = 5`."""
     low, high = (words.signed(mean[end]) for end in ("low", "high"))
-    value = words.signed(mean["difference"]) + (f"  [{low}, {high}]" if low != "–" else "")
-    return f"{value}\n{_test(mean)}"
+    value = words.signed(mean["difference"]) + (f"{BREAK if narrow else '  '}[{low}, {high}]" if low != "–" else "")
+    test = _test(mean)
+    return f"{value}\n{test.replace(', ', BREAK).replace('; ', BREAK) if narrow else test}"
 
 
 def _test(mean: Mapping[Any, Any]) -> str:
