@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -34,6 +35,16 @@ def caption(
         parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as in {paper.paper}.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
     return called("\n\n".join(parts)) + "\n"
+
+
+def number(value: float, form: str = ".2g") -> str:
+    """A number in a sentence: `530`, `−0.8`, `5.2e+09`."""
+    said = format(value, form)
+    return (
+        (f"{float(said):g}" if form.endswith("g") else said).replace("-", "−", 1)
+        if math.isfinite(value)
+        else str(value)
+    )
 
 
 def _runs(runs: pd.DataFrame) -> str:

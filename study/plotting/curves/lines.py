@@ -273,4 +273,4 @@ def finding(lines: pd.DataFrame, split: str) -> str:
     over = (
         "one seed each" if seeds == [1] else f"means of {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''} seeds"
     )
-    return f"Last {style.SPLIT_NAMES[split]}: {', '.join(parts)} ({over}). "
+    return f"Final {style.SPLIT_NAMES[split]}: {', '.join(parts)} ({over}). "

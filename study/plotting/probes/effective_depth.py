@@ -56,8 +56,10 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
         "only; triangles mark the mean k. The effective depth is the mean number of weighted layers, with those of stem "
         "and head."
     )
+    guesses = set(map(tuple, _guessing(data, evidence.runs)[POINT].to_numpy()))
+    telling = np.array([point not in guesses for point in map(tuple, data[POINT].to_numpy())])
     told = probe_lines.finding(
-        data[data["panel"] == "deleted"], "Rise of the training error when a block is deleted", ".1f"
+        data[(data["panel"] == "deleted") & telling], "Rise of the training error when a block is deleted", ".1f"
     )
     shows = (
         f"{told}In percentage points, over the deleted block's position, {measured.when(iteration)}; only its shortcut is left "

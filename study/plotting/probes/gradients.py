@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
+from study.plotting.base.caption import caption, number
 from study.plotting.base.frames import in_order, named, network_title
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Head, Plot
@@ -89,7 +89,7 @@ def _finding(data: pd.DataFrame) -> str:
     """What the left panels show: the ratio of the deepest network of each kind before the first step."""
     first = data[(data["kind"] == "mean") & (data["iteration"] == data["iteration"].min()) & is_finite(data["value"])]
     deep = first[first["depth"] == first["depth"].max()]
-    told = [f"{network_title(row.network)}-{row.label} {row.value:.2g}" for row in deep.itertuples()]
+    told = [f"{network_title(row.network)}-{row.label} {number(row.value)}" for row in deep.itertuples()]
     when = f"at iteration {data['iteration'].min():,}"
     return f"Gradient of the first convolution over that of the last, {when}: {', '.join(told)}. " if told else ""
 

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting.base import page, style
+from study.plotting.base.caption import number
 from study.plotting.base.frames import network_title
 from study.plotting.base.outside import nothing
 from study.plotting.probes.frames import POINT
@@ -148,7 +149,7 @@ def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
     told = []
     for network, mine in means.groupby("network"):
         deep = mine[mine["depth"] == mine["depth"].max()]
-        low, high = (format(float(deep["value"].agg(end)), form) for end in ("min", "max"))
+        low, high = (number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
         told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {low} to {high}")
     return f"{what}: {', '.join(told)}. " if told else ""
 

@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 
 from study.errors import StudyError, nearest
 from study.plotting.base import page, style
+from study.plotting.base.caption import number
 from study.plotting.base.outside import outside
 from study.plotting.base.page import Head
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, named
@@ -98,12 +99,15 @@ def lowest(points: pd.DataFrame, of: str) -> pd.DataFrame:
 def finding(points: pd.DataFrame, of: str) -> str:
     """What a figure of a plane shows: how far the loss ranges around each network."""
     told = []
-    for _, group in points.groupby(["row", "column"], sort=False):
+    first = points[points["row"] == points.sort_values("row_order")["row"].iloc[0]]
+    for name, group in first.groupby("column", sort=False):
         finite = group.loc[is_finite(group[of]), of].astype(float)
         if len(finite):
-            told.append(f"{named(group)} {finite.min():.2g} to {finite.max():.2g}")
-    unit = UNITS[of]
-    return f"{unit[:1].upper()}{unit[1:]} over the plane: {'; '.join(told)}. One trained network each. " if told else ""
+            told.append(f"{name} {number(finite.min())} to {number(finite.max())}")
+    unit, row = UNITS[of], first["row"].iloc[0]
+    where = f" ({row})" if row else ""
+    said = f"{unit[:1].upper()}{unit[1:]} over the plane{where}: {', '.join(told)}"
+    return f"{said}. One trained network each. " if told else ""
 
 
 def laid_out(
@@ -117,8 +121,8 @@ def laid_out(
     more = {"width": style.PAGES["column"] * (1.2 if across == 2 else 1) if across < 3 else None} | more
     made = page.page(rows, across, head, notes, aspect=aspect or aspect_of(evidence.surfaces), share=False, **more)
     places = []
-    for number, title in enumerate(evidence.rows):
-        panels = [axes for line in made.panels[number * lines : (number + 1) * lines] for axes in line]
+    for start, title in enumerate(evidence.rows):
+        panels = [axes for line in made.panels[start * lines : (start + 1) * lines] for axes in line]
         here = evidence.surfaces[evidence.surfaces["row"] == title]
         for place, axes in enumerate(panels):
             if place >= len(names):
