@@ -19,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import study
 
@@ -60,7 +61,10 @@ def shrink(path: Path) -> None:
     """Reduce a PNG to `COLOURS` colours: a third of the bytes, with no visible difference."""
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        small.save(path, optimize=True, dpi=image.info["dpi"])
+        told = PngInfo()  # how the picture was made
+        for key, text in image.text.items():
+            told.add_text(key, text)
+        small.save(path, optimize=True, dpi=image.info["dpi"], pnginfo=told)
 
 
 def made(sweep: str) -> str:

@@ -17,6 +17,10 @@ Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=
 
 
 StyleName = Annotated[str, typer.Option("--style", help="paper, or talk (larger text and lines)")]
+Width = Annotated[
+    str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")
+]
+Bare = Annotated[bool, typer.Option("--bare", help="leave headers and notes to the caption, for a paper")]
 Formats = Annotated[str, typer.Option("--formats", help="comma-separated: pdf, png, svg")]
 
 
@@ -32,6 +36,11 @@ def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> t
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
 
 
+def _look(width: str | None, bare: bool) -> dict[str, str | bool]:
+    """The options of these flags, where they are given."""
+    return {key: value for key, value in (("width", width), ("bare", bare)) if value}
+
+
 def figure(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="see `study list figures`", autocompletion=_complete_figure)
@@ -45,6 +54,8 @@ def figure(
         ),
     ] = None,
     style: StyleName = "paper",
+    width: Width = None,
+    bare: Bare = False,
     formats: Formats = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
@@ -55,20 +66,24 @@ def figure(
 
     words = [word.partition("=") for word in sweeps or ()]
     said = {key: text for key, equals, text in words if equals}
-    options = {"style": style} | {key: text if key == "style" else scalar(text) for key, text in said.items()}
+    options = {"style": style, **_look(width, bare)} | {
+        key: text if key == "style" else scalar(text) for key, text in said.items()
+    }
     named = [word for word, equals, _ in words if not equals]
     needs = check(name, options).needs
     if not named:
         raise StudyError("name at least one sweep")
     frame, runs = _frames(named, results, needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
-    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), **options):
+    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options):
         print(path)
 
 
 def figures(
     sweeps: Sweeps,
     style: StyleName = "paper",
+    width: Width = None,
+    bare: Bare = False,
     formats: Formats = "pdf,png,svg",
     out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
     results: Results = None,
@@ -78,7 +93,9 @@ def figures(
 
     named = [sweep_files(name, results) for name in sweeps]
     folder = out or Path("figures") / named[0].name
-    for line in draw_all([files.folder for files in named], folder, tuple(formats.split(",")), style):
+    for line in draw_all(
+        [files.folder for files in named], folder, tuple(formats.split(",")), style=style, **_look(width, bare)
+    ):
         print(line, flush=True)
 
 
@@ -107,7 +124,7 @@ def report(
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
     sweeps: Sweeps,
-    fmt: Annotated[str, typer.Option("--format", help="text, md, latex or csv")] = "text",
+    fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
     results: Results = None,
 ) -> None:
     """Print a table as text, Markdown, LaTeX or CSV."""

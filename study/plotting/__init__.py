@@ -1,15 +1,16 @@
 """Figures and tables: pure functions of data frames, drawn without torch.
 
-A figure is one module here and one line of `study.config.registry.FIGURES`. Its target takes
-`(frame, runs, *, **options)`, where its registry entry says which frame, and returns a `study.plotting.base.canvas.Plot`: the
-picture, the tidy frame of exactly what it shows, and the text to write under it.
+A figure is one module here and one line of `study.config.registry.FIGURES`. Its target takes `(frame, runs, *, **options)`,
+where its registry entry says which frame, and returns a `study.plotting.base.page.Plot`: the picture, the tidy frame of
+exactly what it shows, and the text to write under it.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
@@ -19,14 +20,20 @@ from study.config.components import Figure as FigureComponent
 from study.config.components import Table
 from study.config.registry import FIGURES, TABLES
 from study.errors import StudyError, nearest
+from study.version import VERSION
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from study.plotting.base.canvas import Plot
+    from study.plotting.base.page import Plot
 
 __all__ = ["check", "check_table", "figure", "plot", "save", "table"]
+
+COMMON = {"style": "str", "width": "str | float | None", "bare": "bool"}
+"""The options that every figure has."""
+KINDS = {"str": "a word", "int": "a whole number", "float": "a finite number", "bool": "true or false"}
+"""What a figure's signature says of its options, and what that is called."""
 
 
 def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
@@ -38,11 +45,12 @@ def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **o
         A name in `study list figures`.
     frame
         What the figure is drawn from, with the fields of its run on each row: curves as `study.read_curves` gives them
-        (one row per (run_id, iteration, split), errors in percent), or surfaces as `study.read_surfaces` does.
+        (one row per (run_id, iteration, split), errors in percent), surfaces as `study.read_surfaces` does, or probes.
     runs
         One row per planned run; without it, runs of which nothing is in the frame can't be named on the figure.
     options
-        What the figure itself takes, and `style`.
+        The figure's own, and `style` (`paper` or `talk`), `width` (`column`, `page` or inches) and `bare` (whether headers
+        and notes are left out, for a paper whose caption has them).
 
     Raises
     ------
@@ -59,12 +67,13 @@ def save(
     out: Path,
     *,
     formats: Sequence[str] = ("pdf", "png", "svg"),
-    style: str = "paper",
+    sweeps: Sequence[str] = (),
     **options: Any,
 ) -> list[Path]:
     """Write `out/<name>.<format>` for each format, its caption `out/<name>.txt`, and `out/<name>.csv`: what was drawn.
 
-    Every write is atomic, and equal input gives equal bytes. Arguments and errors as for `figure`.
+    Every write is atomic, and equal input gives equal bytes. The pictures' metadata have the command that makes them from
+    these `sweeps`, and the versions. Further arguments and errors as for `figure`.
 
     Returns
     -------
@@ -73,7 +82,29 @@ def save(
     from study.plotting.base import output
 
     output.check(formats)
-    return output.write(plot(name, frame, runs, style=style, **options), name, Path(out), formats, style)
+    drawn = plot(name, frame, runs, **options)
+    made = provenance(name, frame if runs is None else runs, sweeps, options)
+    return output.write(drawn, name, Path(out), formats, options.get("style", "paper"), made)
+
+
+def provenance(name: str, runs: pd.DataFrame, sweeps: Sequence[str], options: Mapping[str, Any]) -> dict[str, str]:
+    """How a figure is made: its name, the command, and the versions of programs that trained and drew."""
+    from matplotlib import __version__ as matplotlib_version
+
+    flags = [
+        f"--{key}" if value is True else f"--{key}={value}"
+        for key, value in options.items()
+        if key in COMMON and value and value != "paper"
+    ]
+    own = [f"{key}={value}" for key, value in options.items() if key not in COMMON]
+    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *own, *flags])
+    trained = {key: sorted(set(runs[key].dropna().map(str))) for key in ("torch", "commit") if key in runs}
+    versions = [
+        f"study {VERSION}",
+        f"matplotlib {matplotlib_version}",
+        *(f"{key} {', '.join(v)}" for key, v in trained.items() if v),
+    ]
+    return {"figure": f"{name}: {FIGURES[name].summary}", "command": command, "versions": "; ".join(versions)}
 
 
 def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -98,14 +129,14 @@ def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Figur
     Raises
     ------
     StudyError
-        An unknown figure, an option that it does not take, or one whose value is of another kind than the figure declares.
+        An unknown figure, an option that it does not take, or a value of another kind than the figure declares.
     """
     if name not in FIGURES:
         raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES, listing='figures')}")
     entry = FIGURES[name]
-    if options:  # only then is the figure's module imported
+    if set(options) - {"style"}:  # only then is the figure's module imported
         parameters = inspect.signature(entry.load()).parameters.values()
-        known = {"style": "str", **{p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}}
+        known = COMMON | {p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}
         for option, value in options.items():
             if option not in known:
                 raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
@@ -116,29 +147,43 @@ def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Figur
     return entry
 
 
-KINDS = {"str": "a word", "int": "a whole number", "float": "a finite number"}
-"""What a figure's signature says of its options, and what that is called."""
-
-
 def _is_a(kind: str, value: Any) -> bool:
     """Whether a value, of a command line or of a program that has NumPy's numbers, is of a kind."""
     if kind == "None" or value is None:
         return kind == "None" and value is None
-    if kind == "str" or isinstance(value, str | bool):
-        return kind == "str" and isinstance(value, str)
+    if kind in ("str", "bool") or isinstance(value, str | bool):
+        return isinstance(value, {"str": str, "bool": bool}.get(kind, ()))
     return isinstance(value, Integral) or (kind == "float" and isinstance(value, Real) and math.isfinite(value))
 
 
-def plot(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None, *, style: str = "paper", **options: Any) -> Plot:
+def plot(
+    name: str,
+    frame: pd.DataFrame,
+    runs: pd.DataFrame | None,
+    *,
+    style: str = "paper",
+    width: str | float | None = None,
+    bare: bool = False,
+    **options: Any,
+) -> Plot:
     """As `figure`, with the frame of what is drawn, and the caption."""
-    entry = check(name, options)
+    entry = check(name, {**options, "width": width, "bare": bare} if options or width or bare else {})
     from study.plotting.base import fonts
-    from study.plotting.base.canvas import Picture
+    from study.plotting.base.page import Picture
     from study.plotting.base.style import styled
 
     draw: Callable[..., Plot] = entry.load()
-    with styled(style, fonts.further([frame, runs])):
+    with styled(style, fonts.further([frame, runs]), width, bare):
         drawn = draw(frame, runs, **options)
     if isinstance(drawn.figure, Picture):
         drawn.figure.style = style
     return drawn
+
+
+def once() -> Iterator[tuple[str, FigureComponent]]:
+    """The registered figures; one that has two names under the first."""
+    seen: set[str] = set()
+    for name, entry in FIGURES.items():
+        if entry.target not in seen:
+            seen.add(entry.target)
+            yield name, entry

@@ -31,7 +31,7 @@ def refresh(files: SweepFiles, names: Sequence[str], out: Path) -> Iterator[str]
         csv = out / f"{name}.csv"  # written last
         try:
             if not csv.exists() or csv.stat().st_mtime < max(path.stat().st_mtime for path in sources):
-                save(name, *read(needs), out)
+                save(name, *read(needs), out, sweeps=[files.name])
             yield f"figure: {out / name}.pdf"
         except StudyError as error:
             yield f"note: no figure {name}: {error}"

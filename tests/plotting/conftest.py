@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from study.plotting import plot
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from tests.frames import joined
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]

@@ -11,7 +11,7 @@ import pytest
 
 import study
 from study.plotting import plot
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
@@ -76,8 +76,8 @@ def test_absent_runs_are_named(drawn: Drawn) -> None:
             drawn(name).caption.replace("Diverged", "diverged").replace("Missing", "missing"),
         ):
             assert "diverged (×): plain-56 seed 3 at iteration 9,700" in words
-            assert "missing: residual-56 seed 4" in words
-    assert "running: residual-20 seed 1 at iteration 30,000" in notes(drawn("degradation"))
+            assert "missing: ResNet-56 seed 4" in words
+    assert "running: ResNet-20 seed 1 at iteration 30,000" in notes(drawn("degradation"))
     assert "17 of 20 runs done" in drawn("degradation").caption
 
 
@@ -104,7 +104,8 @@ def test_options_of_degradation(small: Frames) -> None:
 def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]) -> None:
     first = make(seeds=1, iterations=400)
     other = make(seeds=1, iterations=400, dataset="cifar10-jpeg", train_subset=5000, precision="tf32")
-    assert len(plot("degradation", *together([first, other])).figure.axes) == 4
+    rows = [a for a in plot("degradation", *together([first, other])).figure.axes if a.get_label() == "row title"]
+    assert len(rows) == 2
     assert "cifar10-jpeg" in notes(plot("degradation", *other)) and "5,000 training images · tf32" in notes(
         plot("degradation", *other)
     )
@@ -185,7 +186,7 @@ def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], mak
 def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frames]) -> None:
     usual, other = make(seeds=1, evaluations=4), make(seeds=1, evaluations=4, networks=("residual",), shortcut="B")
     drawn = plot("fig6", *together([usual, other]))
-    assert "left out: residual-20 B, residual-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
+    assert "left out: ResNet-20 B, ResNet-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
         other[1]["run_id"]
     )
 
@@ -214,7 +215,7 @@ def test_shortcuts_are_compared_with_the_usual_network(drawn: Drawn) -> None:
     seeds = data[(data["kind"] == "seed") & (data["split"] == "test") & (data["role"] == "variant")]
     wanted = curves[(curves["split"] == "test") & curves["run_id"].isin(seeds["run_id"])]
     same(seeds.set_index(["run_id", "iteration"])["error"], wanted.set_index(["run_id", "iteration"])["error"])
-    assert "Diverged (×): residual-110 scaled seed 1 at iteration 9,700." in drawn("shortcuts").caption
+    assert "Diverged (×): ResNet-110 scaled seed 1 at iteration 9,700." in drawn("shortcuts").caption
 
 
 def test_orders_are_compared_at_one_depth(drawn: Drawn) -> None:
@@ -222,7 +223,7 @@ def test_orders_are_compared_at_one_depth(drawn: Drawn) -> None:
     deep = "164: full pre-activation (bottleneck)"
     assert list(drawn("orders").data["panel"].unique()) == [after, pre, deep]
     assert list(drawn("preactivation").data["panel"].unique()) == [pre, deep]
-    assert "Left out: residual-110 bn_after_add." in drawn("preactivation").caption
+    assert "Left out: ResNet-110 bn_after_add." in drawn("preactivation").caption
 
 
 def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: Drawn) -> None:
@@ -236,7 +237,7 @@ def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: D
             np.testing.assert_equal(float(mine.loc[name, here]), float(train.loc[name, there]))
     assert means["answer"].tolist() == ["rises with depth", *["cannot tell"] * 5]
     assert means["question"].iloc[2] == "relief by the shortcut, 20 to 56 layers"
-    assert "unpaired: seed 1: residual-20 is still running; seed 4: residual-56 is missing" in notes(drawn("verdict"))
+    assert "unpaired: seed 1: ResNet-20 is still running; seed 4: ResNet-56 is missing" in notes(drawn("verdict"))
 
 
 def test_established_differences_say_so() -> None:

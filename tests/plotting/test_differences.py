@@ -154,7 +154,7 @@ def test_two_values_have_different_names(field: str, tmp_path: Path) -> None:
     told = zip(values, SAID.get(field, values), strict=True)
     for value, said in told:
         if value not in ("none", "A", "original", "he_fan_in", "basic", "1"):  # defaults are not printed
-            shown = [value, said, value.replace("-", "−")]
+            shown = [value, said, value.replace("-", "−"), "ResNet" if value == "residual" else value]
             for rows in (in_figures, table_rows, in_verdicts):
                 assert any(word in row for word in shown for row in rows), (value, list(rows))
         if field in differences.TRAINED:

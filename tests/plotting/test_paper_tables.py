@@ -50,7 +50,7 @@ def test_bold_where_the_difference_exceeds_the_spread(make: Callable[..., Frames
     assert not made["ResNet-20"] and made["ResNet-32"]
     text = render(table("table6", curves, runs), "md")
     assert "| **0.99** |" in text and "| 0.05 |" in text
-    assert r"\textbf{0.99}" in render(table("table6", curves, runs), "latex")
+    assert r"\bfseries 0.99" in render(table("table6", curves, runs), "latex")
 
 
 def test_one_seed_is_never_bold(make: Callable[..., Frames]) -> None:

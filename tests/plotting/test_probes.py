@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from study.plotting import plot
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 
 from .bends import spectra
 from .conftest import Frames, run_id
@@ -97,7 +97,10 @@ def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) 
     same(seeds[seeds["panel"] == "paths"].set_index(["run_id", "place"])["value"], shares)
     depths = values(small[0], "effective_depth")
     for depth, mean in depths.groupby("depth")["value"].mean().items():
-        assert f"depth {depth}: {mean:.1f}" in [text.get_text() for axes in drawn.figure.axes for text in axes.texts]
+        corner = [
+            text.get_text() for axes in drawn.figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()
+        ]
+        assert f"{depth}: {mean:.1f} layers" in corner
     plain = data[(data["panel"] == "whole") & (data["kind"] == "mean") & (data["network"] == "plain")]
     assert f"plain-20 {plain.set_index('depth')['value'][20]:.1f}" in notes(drawn)
 
@@ -146,8 +149,8 @@ def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> 
 @pytest.mark.parametrize("name", PROBE)
 def test_every_figure_names_the_runs_that_it_lacks(name: str, drawn: Drawn) -> None:
     for note in (
-        "diverged (×): plain-56 seed 3 at iteration 20,000", "running: residual-20 seed 1 at iteration 40,000",
-        "missing: residual-56 seed 2", "not measured: plain-20 seed 0",
+        "diverged (×): plain-56 seed 3 at iteration 20,000", "running: ResNet-20 seed 1 at iteration 40,000",
+        "missing: ResNet-56 seed 2", "not measured: plain-20 seed 0",
     ):  # fmt: skip
         assert note in notes(drawn("fig7" if name == "responses" else name))
 
@@ -189,7 +192,7 @@ def test_at_a_given_iteration_runs_count_whatever_their_state(probes: Frames) ->
     early = plot("responses", *probes, iteration=16_000)
     assert {"diverged", "running", "done"} == set(early.data["state"].dropna())
     late = plot("responses", *probes, iteration=48_000)
-    assert "not measured at iteration 48,000: residual-20 seed 1; plain-56 seed 3" in notes(late)
+    assert "not measured at iteration 48,000: ResNet-20 seed 1; plain-56 seed 3" in notes(late)
 
 
 def test_lost_runs_are_shown_and_not_averaged(drawn: Drawn) -> None:
@@ -213,7 +216,8 @@ def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
 def test_a_protocol_that_is_not_the_papers_is_said(small: Frames) -> None:
     other = probed(depths=(8,), seeds=1, iterations=(0, 100), dataset="digits")
     assert "data set digits, not cifar10" in plot("responses", *other).caption
-    assert len(plot("responses", *together([small, other])).figure.axes) == 4
+    panels = [axes for axes in plot("responses", *together([small, other])).figure.axes if axes.get_title("left")]
+    assert len(panels) == 8  # of two data sets and two networks, in layer order and sorted
 
 
 @pytest.mark.slow

@@ -1,28 +1,54 @@
-"""Colours of depths are stable, distinguishable and ordered in grey."""
+"""Colours of depths and networks: stable, readable on white, and distinguishable by the colour-blind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from colorspacious import cspace_convert, deltaE
 from matplotlib.colors import to_rgb
 
-from study.plotting.base.style import depth_colour
+from study.errors import StudyError
+from study.plotting.base.style import NETWORK_COLOURS, contrast, depth_colour, inches, ink
+
+DRAWN_TOGETHER = [(18, 34), (8, 20, 56), (20, 32, 44, 56, 110), (20, 56, 110), (110, 164, 1202), (18, 34, 50, 101, 152)]
+SIGHTS = ("deuteranomaly", "protanomaly", "tritanomaly")
 
 
-def test_a_depth_keeps_its_colour() -> None:
-    pinned = {8: "#edbe30", 20: "#ea7c35", 34: "#1b7f8c", 56: "#9a1b9e", 110: "#300590", 1202: "#1a1a1a"}
-    assert {depth: depth_colour(depth) for depth in pinned} == pinned
+def apart(colours: Sequence[str], sight: str | None) -> float:
+    """The smallest difference (CAM02-UCS) between two of these colours, as somebody sees them."""
+    seen = [np.array(to_rgb(colour)) for colour in colours]
+    if sight is not None:
+        space = {"name": "sRGB1+CVD", "cvd_type": sight, "severity": 100}
+        seen = [np.clip(cspace_convert(colour, space, "sRGB1"), 0, 1) for colour in seen]
+    return min(float(deltaE(one, other)) for one, other in combinations(seen, 2))
 
 
-@pytest.mark.parametrize("depths", [(18, 20, 34, 56, 110), (8, 20, 56), (20, 32, 44, 56, 110), (110, 164, 1001, 1202)])
-def test_depths_of_one_figure_are_distinguishable(depths: tuple[int, ...]) -> None:
-    for one, other in combinations(depths, 2):
-        assert np.linalg.norm(np.subtract(to_rgb(depth_colour(one)), to_rgb(depth_colour(other)))) > 0.15
+@pytest.mark.parametrize("depths", DRAWN_TOGETHER, ids=str)
+def test_depths_are_apart_for_everybody(depths: tuple[int, ...]) -> None:
+    colours = [depth_colour(depth) for depth in depths]
+    assert apart(colours, None) > 7
+    assert min(apart(colours, sight) for sight in SIGHTS) > 3
+    grey = [np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in colours]
+    assert all(deeper < shallower - 0.02 for shallower, deeper in pairwise(grey))
 
 
-@pytest.mark.parametrize("depths", [(8, 20, 32, 44, 56, 110), (18, 34, 50, 101, 152)])
-def test_deeper_is_darker_in_grey(depths: tuple[int, ...]) -> None:
-    grey = [np.dot(to_rgb(depth_colour(depth)), (0.299, 0.587, 0.114)) for depth in depths]
-    assert all(deeper < shallower - 0.03 for shallower, deeper in pairwise(grey))
+def test_networks_have_colours_that_no_depth_has() -> None:
+    networks = list(NETWORK_COLOURS.values())
+    assert min(apart(networks, sight) for sight in (None, *SIGHTS)) > 20
+    depths = [depth_colour(depth) for depth in (8, 18, 20, 32, 34, 44, 50, 56, 101, 110, 152, 164, 1202)]
+    assert min(apart([network, depth], None) for network in networks for depth in depths) > 15
+
+
+def test_colours_are_readable_on_white() -> None:
+    for colour in (*NETWORK_COLOURS.values(), *(depth_colour(depth) for depth in (2, 8, 20, 56, 1202, 5000))):
+        assert contrast(colour) >= 3 and contrast(ink(colour)) >= 4.5
+
+
+def test_widths_are_words_or_inches() -> None:
+    assert [inches(width) for width in (None, "column", "page", "5.5", 4)] == [None, 3.25, 6.75, 5.5, 4]
+    for width in ("colum", "0.5", "nan"):
+        with pytest.raises(StudyError, match=f"unknown width '{width}': column"):
+            inches(width)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.tables.errors import final_errors
+from study.plotting.tables.errors import errors, final_errors
 from study.plotting.tables.render import render
 
 from .conftest import Frames, cut, run_id
@@ -71,16 +74,33 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_latex_is_booktabs_and_escaped() -> None:
-    assert render(TABLE, "latex") == (
-        "\\begin{tabular}{lrrrr}\n\\toprule\n"
-        "dataset & n & test error (\\%) & test error, median (\\%) & failed \\\\\n\\midrule\n"
-        "a\\_b \\& 5\\% \\{x\\} \\textasciitilde{}\\textasciicircum{}\\textbackslash{} "
-        "\\$\\#\\textless{}\\textgreater{}|"
-        " & 3 & 8.75 $\\pm$ 0.16 & 8.70 & 0 \\\\\n"
-        "c & 1 & 9.00 & 9.00 & 1 \\\\\n"
-        "\\bottomrule\n\\end{tabular}\n"
+def test_latex_has_groups_of_columns_and_is_escaped() -> None:
+    assert render(TABLE, "latex").splitlines() == [
+        r"\begin{tabular}{lrrrr}", r"\toprule",
+        r"\multicolumn{2}{c}{} & \multicolumn{2}{c}{test error (\%)} &  \\",
+        r"dataset & n & mean & median & failed \\", r"\midrule",
+        r"a\_b \& 5\% \{x\} \textasciitilde \textasciicircum \textbackslash \space \$\#\textless{}\textgreater{}| & 3 & "
+        r"8.75 $\pm$ 0.16 & 8.70 & 0 \\",
+        r"c & 1 & 9.00 & 9.00 & 1 \\", r"\bottomrule", r"\end{tabular}",
+    ]  # fmt: skip
+
+
+def test_html_is_escaped_and_equal_each_time() -> None:
+    page = render(TABLE.assign(dataset=["<b>", "c"]), "html")
+    assert "&lt;b&gt;" in page and "<b>" not in page and page == render(TABLE.assign(dataset=["<b>", "c"]), "html")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_latex_compiles_within_the_text(small: Frames, tmp_path: Path) -> None:
+    tables = [render(TABLE, "latex"), render(errors(*small), "latex")]
+    text = "\n\n".join(f"\\begin{{table}}{table}\\end{{table}}" for table in tables)
+    head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}"
+    (tmp_path / "t.tex").write_text(f"{head}{text}\\end{{document}}")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]
 
 
 def test_markdown_escapes_its_bars() -> None:

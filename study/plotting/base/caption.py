@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from study.papers.values import Protocol, deviations, remarks
+from study.plotting.base.frames import called
 from study.text import counted, listed, ranges
 
 
@@ -20,19 +22,10 @@ def caption(
 ) -> str:
     """A caption, a paragraph to each of its parts.
 
-    Parameters
-    ----------
-    shows
-        One or two sentences: what is drawn, with units; what marks and intervals are; the paper's figure, if it is one.
-    runs
-        A row a run that the figure is about, with `name` (such as plain-56), `seed`, `state` and what `deviations` looks
-        at; perhaps `condition`, which tells how they were trained.
-    protocol
-        Data set and recipe, as the header has them.
-    notes
-        The notes on the figure: runs that diverged, failed or are missing, and all else that it leaves out.
-    paper
-        The protocol of the paper's figure, if it is one: where the runs were trained otherwise, the caption says how.
+    `shows`: what the picture shows of these data, in a sentence; then what is drawn, with units, marks and intervals.
+    `protocol`: data set and recipe, as the header has them. `notes`: the notes on the figure: runs that diverged,
+    failed or are missing, and all else that it leaves out. `paper`: the protocol of the paper's figure, if it is one:
+    where the runs were trained otherwise, the caption says how.
     """
     parts = [shows, _runs(runs)]
     if said := [text for text in protocol if text]:
@@ -41,7 +34,17 @@ def caption(
         differs = [*deviations(runs, paper), *remarks(runs, paper)]
         parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as in {paper.paper}.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
-    return "\n\n".join(parts) + "\n"
+    return called("\n\n".join(parts)) + "\n"
+
+
+def number(value: float, form: str = ".2g") -> str:
+    """A number in a sentence: `530`, `−0.8`, `5.2e+09`."""
+    said = format(value, form)
+    return (
+        (f"{float(said):g}" if form.endswith("g") else said).replace("-", "−", 1)
+        if math.isfinite(value)
+        else str(value)
+    )
 
 
 def _runs(runs: pd.DataFrame) -> str:

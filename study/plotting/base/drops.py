@@ -21,13 +21,6 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Milestones and the end of a warm-up of fixed length are the recipe's. The end of a warm-up that waits for an error, and the
     drops of a `plateau` schedule, are those of the curves: the rate of a row is that of the step which ended there, and these
     changes follow a logged point or an evaluation at once, so they come right after the last row at the old rate.
-
-    Parameters
-    ----------
-    curves
-        All rows of the runs' curves: `run_id`, `iteration`, `lr`.
-    runs
-        As `study.stats.planned.planned` gives them. Where it has no fields of recipes, all drops are those of the curves.
     """
     changes = _changes(curves)
     first = dict(zip(changes["run_id"][::-1], changes["iteration"][::-1], strict=True))
@@ -52,12 +45,8 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     """The iterations after which a recipe of milestones has the rate fall.
 
-    Parameters
-    ----------
-    run
-        Its depth, and the fields of its recipe as in `runs.parquet`; without these nothing is known.
-    warm_up
-        Where a warm-up ended that waits for an error; None where it has not.
+    `run`: its depth, and the fields of its recipe as in `runs.parquet`; without these nothing is known. `warm_up`:
+    where a warm-up ended that waits for an error; None where it has not.
     """
     if not all(field in run for field in NEEDED):
         return []

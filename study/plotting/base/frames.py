@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -35,13 +36,7 @@ class Tidy(NamedTuple):
 
 
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
-    """Check the frames and label the runs.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or no curve at all.
-    """
+    """Check the frames and label the runs."""
     runs = planned(curves, runs)
     values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
     if values.empty:
@@ -96,8 +91,18 @@ def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
-    """With `name`, such as `plain-56` or `residual-20 B`, for a caption."""
-    return runs.assign(name=runs["network"].map(str) + "-" + runs["label"].map(str))
+    """With `name`, such as `plain-56` or `ResNet-20 B`, for a caption."""
+    return runs.assign(name=runs["network"].map(network_title) + "-" + runs["label"].map(str))
+
+
+def network_title(network: str) -> str:
+    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
+    return "ResNet" if network == "residual" else str(network)
+
+
+def called(text: str) -> str:
+    """A text in which every network has the papers' name."""
+    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
 
 
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from study.errors import StudyError, nearest
-from study.plotting.base.canvas import Plot
+from study.plotting.base.page import Plot
 from study.plotting.base.style import styled
 from study.store.files import sweep_away_temporaries, write_bytes
 
-# What each format would stamp with the time of day is left out.
-METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
+FORMATS = ("pdf", "png", "svg")
+TIMES = {"pdf": "CreationDate", "svg": "Date"}
+"""What a format would stamp with the time of day."""
+KEYS = {
+    "pdf": ("Title", "Subject", "Keywords"),
+    "png": ("Title", "Description", "Source"),
+    "svg": ("Title", "Description", "Source"),
+}
+"""What each format calls the name of the figure, the command that makes it, and the versions."""
 
 
 def check(formats: Sequence[str]) -> None:
     """Raise StudyError for a format that can't be written."""
     for name in formats:
-        if name not in METADATA:
-            raise StudyError(f"unknown figure format '{name}'{nearest(name, METADATA)}")
+        if name not in FORMATS:
+            raise StudyError(f"unknown figure format '{name}'{nearest(name, FORMATS)}")
 
 
-def write(plot: Plot, name: str, out: Path, formats: Sequence[str], style: str) -> list[Path]:
+def write(
+    plot: Plot, name: str, out: Path, formats: Sequence[str], style: str, made: Mapping[str, str] = MappingProxyType({})
+) -> list[Path]:
     """Write picture, caption and CSV into `out`, made where it is missing; the files, the CSV last."""
     sweep_away_temporaries(out)
-    paths = []
-    for extension in formats:
-        paths.append(out / f"{name}.{extension}")
-        write_bytes(paths[-1], picture(plot, extension, style))
-    paths.append(out / f"{name}.txt")
-    write_bytes(paths[-1], plot.caption.encode())
-    paths.append(out / f"{name}.csv")
-    write_bytes(paths[-1], csv(plot))
-    return paths
+    files = {extension: picture(plot, extension, style, made) for extension in formats}
+    files |= {"txt": plot.caption.encode(), "csv": csv(plot)}
+    for extension, content in files.items():
+        write_bytes(out / f"{name}.{extension}", content)
+    return [out / f"{name}.{extension}" for extension in files]
 
 
-def picture(plot: Plot, extension: str, style: str = "paper") -> bytes:
-    """The picture as a file of this format."""
+def picture(plot: Plot, extension: str, style: str = "paper", made: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """The picture as a file of this format, whose metadata say how it was `made` (`study.plotting.provenance`)."""
     file = BytesIO()
     families = plot.figure.texts[0].get_fontfamily()[1:] if plot.figure.texts else ()
+    said = zip(KEYS[extension], (made.get(key) for key in ("figure", "command", "versions")), strict=True)
+    stamps = {TIMES[extension]: None} if extension in TIMES else {}
     with styled(style, families):
-        plot.figure.savefig(file, format=extension, metadata=METADATA[extension])
+        plot.figure.savefig(file, format=extension, metadata={key: text for key, text in said if text} | stamps)
     return file.getvalue()
 
 

@@ -12,18 +12,9 @@ def outside(
 ) -> Iterator[str]:
     """A note for each end that values lie beyond: `beyond the picture, above 42 %: plain-8 up to 88.2`.
 
-    Parameters
-    ----------
-    values
-        What was measured; NaN is left out, infinity is not.
-    names
-        What each value is of.
-    limits
-        The ends of the axis or scale.
-    where
-        Which panel is meant, if there are several.
-    of
-        What ends there: the picture, or its colours.
+    `values`: what was measured; NaN is left out, infinity is not. `names`: what each value is of. `limits`: the ends
+    of the axis or scale. `where`: which panel is meant, if there are several. `of`: what ends there: the picture, or
+    its colours.
     """
     known = values.astype(float)
     what = f" ({where})" if where else ""

@@ -1,8 +1,8 @@
-"""Every name, colour, marker and line style of the figures, so that a depth looks the same in all of them.
+"""The one visual language of the figures: names, colours, lines and sizes.
 
-Colours darken with depth, so that they keep their order in grey. The CIFAR family runs from yellow to indigo and the
-ImageNet family through greens and blues, so that neighbours such as 18 and 20 differ in hue. The sets that are drawn
-together stay apart under simulated deuteranopia, protanopia and tritanopia (Machado et al. 2009).
+Depth is a ramp (magma) that darkens from a contrast of 3:1 on white; a depth has one colour in every figure. Networks have
+colours only where depth has none, and none of theirs is a depth's. Dashes mean training error, everywhere. Neighbours stay
+apart under simulated colour blindness, which a test checks.
 """
 
 from __future__ import annotations
@@ -11,127 +11,144 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import pairwise
 from logging import LogRecord, getLogger
-from typing import Any, Literal
+from typing import Any, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
 import matplotlib.style
+import numpy as np
+import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
 from study.errors import StudyError, nearest
 from study.plotting.base.fonts import USUAL
 
-RAMP = {
-    8: "#edbe30", 20: "#ea7c35", 32: "#d9535f", 44: "#c03a83", 56: "#9a1b9e", 110: "#300590",
-    164: "#9c7a3c", 1001: "#5c4a1e", 1202: "#1a1a1a",
-}  # fmt: skip
-IMAGENET_FAMILY = {18: "#52bdb0", 34: "#1b7f8c", 50: "#0f6a86", 101: "#0b4468", 152: "#08243d"}
+RAMP = sns.color_palette("magma", as_cmap=True)
+STEPS = {8: 0.0, 20: 0.19, 32: 0.32, 44: 0.43, 56: 0.54, 110: 0.71, 164: 0.86, 1202: 1.0}
+"""Layers, and where between `LIGHTEST` and `DARKEST` they are."""
+LIGHTEST, DARKEST = 0.67, 0.04  # of the ramp
 
-NETWORK_COLOURS = {"plain": "#d9662b", "residual": "#0b4a7a"}
-NETWORK_LINES = {"plain": "--", "residual": "-"}  # where a panel has both, and dashes do not tell training from test
+NETWORK_COLOURS = {"plain": "#9a6a00", "residual": "#0173b2"}
 MARKERS = {"plain": ("s", "D", "v", "P"), "residual": ("o", "^", "X", "p")}  # one per line of that network
 
 VALUE_MARKS: dict[str, dict[str, Any]] = {
-    kind: {"marker": marker, "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "clip_on": False,
+    kind: {"marker": marker, "markersize": 4, "markerfacecolor": "white", "markeredgewidth": 0.8, "clip_on": False,
            "zorder": 5, "linestyle": "none"}
     for kind, marker in (("reported", "D"), ("digitised", "s"))
 }  # fmt: skip
 """A number that a paper reports, and one that was read off its figure."""
 
 SPLITS = ("train_clean", "train", "test")
-SPLIT_LINES: dict[str, Literal["-", "--"]] = {"train": "--", "train_clean": "--", "test": "-"}  # as in R15 figure 6
 SPLIT_NAMES = {"train": "training error (running)", "train_clean": "training error", "test": "test error"}
-SPLIT_COLOURS = {"train": "#2b2b2b", "test": "#2a7fb8"}  # where colour does not tell depth
+DASHES: dict[str, Any] = {"train": (3, 1.5), "train_clean": (3, 1.5), "test": ""}
+WIDTHS = {"train": 0.7, "train_clean": 0.7, "test": 1.6}
+"""Points, as in He et al. 2015."""
 
-INK = "#222222"
-MUTED = "#6b6b6b"
-FAINT = "#d9d9d9"
+INK, MUTED, FAINT = "#222222", "#5f5f5f", "#dddddd"
+SMALLEST = 6.0  # points, of any letter
 
-_PAPER: dict[str, object] = {
-    "font.family": USUAL,
-    "font.size": 7.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "axes.titlesize": 8,
-    "axes.titley": 1.0,  # where it would be anyway; else each draw lays out the ticks once more to see whether they are below
-    "axes.labelsize": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "legend.borderpad": 0.0,
-    "legend.borderaxespad": 0.0,
-    "legend.handlelength": 2.2,
-    "legend.handletextpad": 0.6,
-    "legend.columnspacing": 1.6,
-    "lines.dash_capstyle": "butt",
-    "lines.solid_capstyle": "round",
-    "savefig.dpi": 300,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
+PAGES = {"column": 3.25, "page": 6.75}
+"""Inches: the usual column and page of a paper."""
+
+_SETTINGS: dict[str, object] = {
+    "font.size": 7, "axes.titlesize": 7.5, "axes.labelsize": 7, "xtick.labelsize": 6.5, "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
+    "ytick.color": INK, "axes.linewidth": 0.6, "axes.grid.axis": "y", "axes.titlelocation": "left", "axes.titlepad": 4,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.labelpad": 2, "axes.formatter.use_mathtext": False,
+    "grid.color": FAINT, "grid.linewidth": 0.4, "xtick.bottom": True, "ytick.left": True, "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.major.pad": 2, "ytick.major.pad": 2,
+    "xtick.minor.width": 0.4, "ytick.minor.width": 0.4, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5,
+    "legend.frameon": False, "legend.borderpad": 0, "legend.borderaxespad": 0, "legend.handlelength": 2.2,
+    "legend.handletextpad": 0.5, "legend.columnspacing": 1.4, "lines.dash_capstyle": "butt", "lines.scale_dashes": False,
+    "savefig.dpi": 300, "pdf.fonttype": 42, "svg.fonttype": "path",
     "svg.hashsalt": "study",  # else every save draws new random ids
-}
-STYLES: dict[str, dict[str, object]] = {"paper": _PAPER, "talk": _PAPER | {"savefig.dpi": 400}}
-WIDTHS = {"paper": (3.5, 6.8), "talk": (3.0, 5.2)}
-"""Inches of a sheet of one and of two columns. `talk` draws the same on narrower sheets, to be enlarged: text, lines and marks
-are a third larger beside the panels, and nothing else changes."""
+}  # fmt: skip
+STYLES = {"paper": 1.0, "talk": 1.35}
+"""How much larger than in print letters and lines are."""
 
+
+def line_of(split: str) -> Any:
+    """The line style of a split, as matplotlib takes it."""
+    return (0, DASHES[split]) if DASHES[split] else "-"
+
+
+class Look(NamedTuple):
+    """How figures are drawn now: inches across, None for each figure's own, and whether headers and notes are left out."""
+
+    width: float | None = None
+    bare: bool = False
+    scale: float = 1.0
+
+
+PLAIN = Look()
+_look: ContextVar[Look] = ContextVar("look", default=PLAIN)
 log = getLogger("matplotlib.font_manager")
-_widths = ContextVar("widths", default=WIDTHS["paper"])
 
 
 @contextmanager
-def styled(name: str, families: Sequence[str] = ()) -> Iterator[None]:
+def styled(
+    name: str = "paper", families: Sequence[str] = (), width: str | float | None = None, bare: bool = False
+) -> Iterator[None]:
     """Draw and save in this style; the caller's matplotlib settings neither leak in nor change.
 
-    What the usual font has not is taken from these further `families`, in their order (`study.plotting.base.fonts`, which says
-    what none has, so that matplotlib need not for each glyph).
+    Letters that the usual font lacks come from the further `families` (`study.plotting.base.fonts`).
     """
     if name not in STYLES:
         raise StudyError(f"unknown style '{name}'{nearest(name, STYLES)}")
-    before = _widths.set(WIDTHS[name])
+    scale = STYLES[name]
+    before = _look.set(Look(inches(width), bare, scale))
+    sizes = {key: scale * value for key, value in _SETTINGS.items() if isinstance(value, float | int) and "size" in key}
+    theme = sns.axes_style("whitegrid") | _SETTINGS | sizes | {"font.family": [USUAL, *families]}
     try:
-        with (
-            matplotlib.style.context(["default", STYLES[name] | {"font.family": [USUAL, *families]}]),
-            catch_warnings(),
-        ):
+        with matplotlib.style.context(["default", theme]), catch_warnings():
             filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             log.addFilter(_no_weight)
             yield
     finally:
         log.removeFilter(_no_weight)
-        _widths.reset(before)
+        _look.reset(before)
 
 
 def _no_weight(record: LogRecord) -> bool:
-    """Whether it says anything else than that a family of one weight has no other."""
+    """Whether a record says anything else than that a family of one weight has no other."""
     return "Failed to find font weight" not in str(record.msg)
 
 
-def sheet_width(columns: int) -> float:
-    """Inches of a sheet with so many panels side by side, in the style that is drawn in."""
-    return _widths.get()[columns > 1]
+def look() -> Look:
+    """How figures are drawn now."""
+    return _look.get()
+
+
+def inches(width: str | float | None) -> float | None:
+    """A width as a user gives it: `column`, `page` or inches. Raises StudyError for anything else."""
+    if width is None or width in PAGES:
+        return None if width is None else PAGES[str(width)]
+    try:
+        number = float(width)
+    except ValueError:
+        number = math.nan
+    if not 2 <= number <= 40:
+        raise StudyError(
+            f"unknown width '{width}': column ({PAGES['column']} in), page ({PAGES['page']} in) or 2 to 40 inches"
+        )
+    return number
 
 
 def depth_colour(depth: int) -> str:
-    """The colour of a depth, the same in every figure; one not listed lies between its listed neighbours."""
-    listed = RAMP | IMAGENET_FAMILY
-    if depth in listed:
-        return listed[depth]
-    for lower, upper in pairwise(RAMP):
-        if lower < depth < upper:
-            share = math.log(depth / lower) / math.log(upper / lower)
-            (r, g, b), (r2, g2, b2) = to_rgb(RAMP[lower]), to_rgb(RAMP[upper])
-            return to_hex((r + share * (r2 - r), g + share * (g2 - g), b + share * (b2 - b)))
-    return RAMP[min(RAMP)] if depth < min(RAMP) else RAMP[max(RAMP)]
+    """The colour of a depth, the same in every figure; one between two steps lies between their colours."""
+    places = np.interp(math.log(max(depth, 1)), [math.log(step) for step in STEPS], [*STEPS.values()])
+    return to_hex(RAMP(LIGHTEST + (DARKEST - LIGHTEST) * float(places)))
+
+
+def contrast(colour: Any) -> float:
+    """The contrast of a colour on white (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+def ink(colour: Any) -> str:
+    """A colour for text: the same hue, dark enough to be read on white (4.5:1)."""
+    r, g, b = to_rgb(colour)
+    while contrast((r, g, b)) < 4.5:
+        r, g, b = 0.95 * r, 0.95 * g, 0.95 * b
+    return to_hex((r, g, b))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,22 +15,21 @@ from matplotlib.patheffects import withStroke
 
 from study.errors import StudyError
 from study.papers.values import R15, VALUES, match
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, named, tidy
-from study.plotting.curves.lines import MEASURED, check_training
+from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, named, network_title, tidy
+from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import MEASURED, check_training, finding
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
 from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]
 COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source"]
 SOURCES = ("fig6", "i16_table1", "i16_table2", "i16_table3", "l18_fig5")  # of `papers.VALUES`: the single view's errors
-SIDE = {"plain": -0.012, "residual": 0.012}  # of the panel's width, lest the networks hide each other,
-SEEDS = 2.8  # and the seeds stand this much further out, lest their mean hide them
+SIDE = 0.07  # between the lines of two networks at one depth, in units of the distance of two depths
+TALL = 1.9
+HALO = [withStroke(linewidth=1.5, foreground="white")]  # a line may run below
 BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
-PAPERS = 4.4  # as SEEDS, for the papers' values
-SINGLE = "Pale points: single seeds. "
 
 
 def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
@@ -36,13 +37,19 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     check_training(training)
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
-    shows = (
-        f"Final error in percent against depth, at the last iteration; left {MEASURED[training]}. Small points are single "
-        f"seeds, large ones their means with {BOOTSTRAP}."
+    means = data[data["kind"] == "mean"]
+    several = (means["n"] > 1).any()
+    bars = f"Bars: {BOOTSTRAP}." if means["low"].notna().any() else ""
+    notes = [*evidence.notes, *([bars] if bars else [])]
+    finals = means.assign(label=means["depth"].map(str), iteration=0)
+    shows = f"{finding(finals, training)}Final error against depth; left: {MEASURED[training]}. " + (
+        f"Lines: means over seeds. Small points: single seeds. {bars}"
+        if several
+        else "One seed each: no spread is known."
     )
     protocol = (evidence.title, evidence.subtitle)
     text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)
-    return Plot(draw(data, evidence, training), data, text)
+    return Plot(draw(data, evidence, training, notes), data, text)
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
@@ -88,87 +95,93 @@ def _lines(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(names, index=runs.index, dtype=object)
 
 
-def draw(data: pd.DataFrame, evidence: Tidy, training: str) -> Figure:
+def draw(data: pd.DataFrame, evidence: Tidy, training: str, notes: list[str]) -> Figure:
     """The picture of what `prepare` gives."""
     splits = [split for split in (training, "test") if split in set(data["split"].dropna())]
-    finished = data.loc[data["kind"] == "mean", "condition"]
-    conditions = conditions_of(evidence, finished)
-    several = "Lines: means over seeds" + f" with {BOOTSTRAP}" * bool(data["low"].notna().any()) + ". "
-    caption = (several if (data["n"].dropna() > 1).any() else "") + SINGLE + f"Left: {MEASURED[training]}."
+    conditions = conditions_of(evidence, data.loc[data["kind"] == "mean", "condition"])
     looks = _looks(data)
-    head = canvas.Head(evidence.title, evidence.subtitle, [*looks.values(), *_papers_legend(data)])
-    page = canvas.sheet(conditions, len(splits), head, [*evidence.notes, caption], gap=0.3, right=0.2)
-    for row, condition in zip(page.panels, conditions, strict=True):
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data, looks)))
+    made = page.page(conditions, len(splits), head, notes, tall=TALL)
+    for row, condition in zip(made.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
-        row[0].set_ylabel("error (%)")
         row[0].set_ylim(0, max(0.5, 1.1 * float(here[["error", "high"]].max().max())))
+        page.few_ticks(row[0].yaxis)
         for axes, split in zip(row, splits, strict=True):
             marks = here[(here["split"] == split) | here["split"].isna()]
-            _panel(axes, marks, sorted(here["depth"].unique()), looks)
+            _panel(axes, marks, [str(depth) for depth in sorted(here["depth"].unique())], looks)
             most = marks["n"].max()
             count = f"n = {most}" + (" unless given" if marks["n"].nunique() > 1 else "")
-            axes.set_title(f"final {style.SPLIT_NAMES[split]}  ({count})", loc="left", pad=5)
-            axes.tick_params(labelleft=axes is row[0])
-    return page.figure
+            axes.set_title(f"final {style.SPLIT_NAMES[split]}  ({count})")
+        row[0].set_ylabel("error (%)")
+    return made.figure
 
 
 def _looks(data: pd.DataFrame) -> dict[str, Line2D]:
     """Colour and marker of each line; the second and later lines of a network have open marks."""
     looks = {}
     for network in in_order(data["network"]):
-        markers = style.MARKERS.get(network, "^")
+        markers = style.MARKERS.get(network, ("^",))
         for number, name in enumerate(sorted(data.loc[data["network"] == network, "line"].unique())):
             colour = style.NETWORK_COLOURS.get(network, style.MUTED)
             looks[name] = Line2D(
-                [], [], color=colour, marker=markers[number % len(markers)], markersize=4.5, linewidth=1.3,
-                markeredgewidth=1, markerfacecolor="white" if number else colour, label=name,
+                [], [], color=colour, marker=markers[number % len(markers)], markersize=4, linewidth=1.2, markeredgewidth=0.9,
+                markerfacecolor="white" if number else colour, label=name.replace(network, network_title(network), 1),
             )  # fmt: skip
     return looks
 
 
-def _papers_legend(data: pd.DataFrame) -> Iterator[Line2D]:
+def _legend(data: pd.DataFrame, looks: Mapping[str, Line2D]) -> Iterator[Artist]:
+    yield from looks.values()
+    if (data["kind"] == "seed").sum() > (data["kind"] == "mean").sum():
+        yield Line2D(
+            [], [], color=style.INK, marker=".", markersize=4, mew=0, alpha=0.5, linestyle="none", label="single seeds"
+        )
+    if (data["kind"] == "diverged").any():
+        yield Line2D([], [], color=style.INK, marker="x", markersize=4, linestyle="none", label="diverged")
     papers = data[data["kind"].isin(style.VALUE_MARKS)].drop_duplicates(["kind", "source"])
     for kind, source in sorted(zip(papers["kind"], papers["source"], strict=True), reverse=True):
         name = f"{source} (digitised, ±0.2)" if kind == "digitised" else source
         yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])
 
 
-def _panel(axes: Axes, data: pd.DataFrame, depths: list[int], looks: dict[str, Line2D]) -> None:
+def _panel(axes: Axes, data: pd.DataFrame, depths: list[str], looks: Mapping[str, Line2D]) -> None:
     """Depths are spaced evenly: to scale, 18 and 20 would lie on each other beside 110."""
-    place = {depth: x for x, depth in enumerate(depths)}
-    for name, look in looks.items():
-        line = data[data["line"] == name]
-        if not line.empty:
-            side = SIDE.get(line["network"].iloc[0], 0) * len(depths)
-            _line(axes, name, line, line["depth"].map(place) + side, side, look)
-            _counts(axes, line[line["n"] < data["n"].max()], place, SEEDS * side, look)
-    axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
-    axes.set_xlim(-0.5, len(depths) - 0.5)
-    axes.set_xlabel("depth (layers)")
+    shown = data.assign(x=data["depth"].map(str), error=data["error"].astype(float))
+    means = shown[shown["kind"] == "mean"]
+    dash = style.DASHES[means["split"].iloc[0]] if len(means) else ""
+    order = [name for name in looks if (data["line"] == name).any()]
+    colours = {name: looks[name].get_color() for name in order}
+    side = {name: SIDE * (place - (len(order) - 1) / 2) for place, name in enumerate(order)}
+    sns.pointplot(
+        means, x="x", y="error", hue="line", order=depths, hue_order=order, palette=colours, dodge=SIDE * (len(order) - 1),
+        errorbar=None, markers=[looks[name].get_marker() for name in order], linestyles=(0, dash) if dash else "-", markersize=4,
+        linewidth=1.2, legend=False, ax=axes, zorder=3,
+    )  # fmt: skip
+    for name in order:
+        line = shown[shown["line"] == name]
+        places = line["x"].map(depths.index) + side[name]
+        out = places + (0.06 if side[name] > 0 else -0.06)
+        _marks(axes, line, places, out, looks[name])
+        fewer = line["kind"].eq("mean") & (line["n"] < data["n"].max())
+        for at, error, n in zip(places[fewer], line["error"][fewer], line["n"][fewer], strict=True):
+            own: dict[str, Any] = {"color": style.ink(colours[name]), "size": style.SMALLEST, "path_effects": HALO}
+            axes.annotate(f"n={n}", (at, error), (0, 5), textcoords="offset points", ha="center", zorder=4, **own)
+    axes.set(xlabel="depth (layers)", ylabel="", xlim=(-0.5, len(depths) - 0.5))
 
 
-def _line(axes: Axes, name: str, line: pd.DataFrame, at: pd.Series, side: float, look: Line2D) -> None:
-    mean, seed, lost = (line["kind"] == kind for kind in ("mean", "seed", "diverged"))
-    names = ("color", "marker", "markersize", "linewidth", "markeredgewidth", "markerfacecolor")
-    same: dict[str, Any] = {name: getattr(look, f"get_{name}")() for name in names}
-    point: dict[str, Any] = {"color": look.get_color(), "markersize": 4, "linestyle": "none", "clip_on": False}
-    out = at[seed] + (SEEDS - 1) * side
-    axes.plot(out, line["error"][seed], marker=".", mew=0, alpha=0.5, gid=f"{name} seed", **point)
-    axes.vlines(at[mean], line["low"][mean], line["high"][mean], colors=look.get_color(), linewidth=1, gid=name)
-    dash = style.SPLIT_LINES[line["split"][mean].iloc[0]] if mean.any() else "-"
-    axes.plot(at[mean], line["error"][mean], dash, zorder=3, gid=f"{name} mean", clip_on=False, **same)
-    for kind, look_of in style.VALUE_MARKS.items():
-        theirs = line["kind"] == kind
-        beside = at[theirs] + (PAPERS - 1) * side
-        axes.plot(beside, line["error"][theirs], color=look.get_color(), gid=f"{name} {kind}", **look_of)
-    top = [1.0] * int(lost.sum())
-    axes.plot(at[lost], top, marker="x", gid=f"{name} diverged", transform=axes.get_xaxis_transform(), **point)
-
-
-def _counts(axes: Axes, means: pd.DataFrame, place: dict[int, int], side: float, look: Line2D) -> None:
-    """Write n beside the seeds of the points that have fewer than the others."""
-    where: dict[str, Any] = {"ha": "right" if side < 0 else "left", "va": "center", "textcoords": "offset points"}
-    for mean in means.to_dict("records"):
-        at, aside = (place[mean["depth"]] + side, mean["error"]), (-4 if side < 0 else 4, 0)
-        text = axes.annotate(f"n={mean['n']}", at, aside, size=6, color=look.get_color(), zorder=4, **where)
-        text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])  # a line may run below it
+def _marks(axes: Axes, line: pd.DataFrame, places: pd.Series, out: pd.Series, look: Line2D) -> None:
+    """What stands beside the means of a line: intervals, seeds, the papers' values, and runs that diverged."""
+    kinds = {kind: line["kind"] == kind for kind in ("mean", "seed", "diverged", *style.VALUE_MARKS)}
+    own: dict[str, Any] = {"color": look.get_color(), "linestyle": "none", "clip_on": False, "markersize": 4}
+    name = line["line"].iloc[0]
+    mean = kinds["mean"]
+    axes.vlines(places[mean], line["low"][mean], line["high"][mean], colors=look.get_color(), linewidth=1, gid=name)
+    if (seeds := kinds["seed"]).sum() > mean.sum():  # of one seed each the means say it all
+        axes.plot(out[seeds], line["error"][seeds], marker=".", mew=0, alpha=0.5, gid=f"{name} seed", **own)
+    for kind, mark in style.VALUE_MARKS.items():
+        if (theirs := kinds[kind]).any():
+            beside = 2 * out[theirs] - places[theirs]
+            axes.plot(beside, line["error"][theirs], color=look.get_color(), gid=f"{name} {kind}", **mark)
+    if (lost := kinds["diverged"]).any():
+        top = axes.get_xaxis_transform()
+        axes.plot(out[lost], [1.0] * int(lost.sum()), marker="x", transform=top, gid=f"{name} diverged", **own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -14,13 +14,12 @@ from matplotlib.lines import Line2D
 from study.config.differences import VARIANT
 from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES, Value, match
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, named, restricted, tidy
+from study.plotting.base.frames import Tidy, named, network_title, restricted, tidy
 from study.plotting.base.outside import nothing, outside
+from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
-from study.plotting.curves.lines import Look
 from study.stats.naming import distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, require
 
@@ -29,10 +28,9 @@ ORDER = ("order",)
 FAILS = 20.0  # percent: a test error above it is a failure (I16, section 3), and the axis ends here
 MOST = 3  # panels side by side
 GREY = "#8c8c8c"
-LOOKS = {"train": Look("--", 1.0), "train_clean": Look("--", 1.0), "test": Look("-", 1.3)}
 LOSSES = {
     "train_clean": "training loss in evaluation mode, without augmentation",
-    "train": "running training loss, in training mode on augmented images",
+    "train": "running training loss, in training mode, on augmented images",
 }
 
 
@@ -54,11 +52,6 @@ def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, trainin
     Solid: test error (right axis, to 20 %, above which a network counts as failed); dashed: training loss (left axis, nats).
     Where runs follow the paper's protocol, its values stand at the end. Arguments as for
     `study.plotting.curves.degradation.plot`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure: no two kinds of shortcut at one depth.
     """
     shows = "Figure 3 of He et al. 2016: each shortcut against the identity"
     return _plot(curves, runs, training, Versus(SHORTCUT, "A", "identity (A)", shows, "i16_table1"))
@@ -90,29 +83,28 @@ def _plot(
     limits = _losses(data), _top(data)
     evidence = evidence._replace(notes=[*evidence.notes, *_beyond(data, limits[1])])
     panels = list(dict.fromkeys(drawn["panel"]))
-    across = min(MOST, len(panels))
-    rows = -(-len(panels) // across)
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, versus, training)))
-    # A row's title is left blank: its room is for the second line of the panels' own.
-    page = canvas.sheet([" "] * rows, across, head, evidence.notes, gap=0.16, right=0.46, share=False, aspect=0.9)
-    places = [axes for row in page.panels for axes in row]
-    for number, (axes, panel) in enumerate(zip(places, panels, strict=False)):
-        right = _panel(axes, panel, data[data["panel"] == panel], limits)
+    across = -(-len(panels) // -(-len(panels) // MOST))  # so that the last row is as full as can be
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data, versus)))
+    rows = [""] * -(-len(panels) // across)
+    width = style.PAGES["page"] if across > 1 else None
+    made = page.page(rows, across, head, evidence.notes, tall=1.35, share=False, width=width, around=0.6)
+    for number, (axes, panel) in enumerate(zip(made.axes, panels, strict=False)):
+        right = _panel(axes, panel, data[data["panel"] == panel], limits, 0.9 * made.figure.get_figwidth() / across)
         first, last = number % across == 0, number % across == across - 1 or number == len(panels) - 1
         axes.set_ylabel("training loss (nats)" if first else "")
         axes.tick_params(which="both", labelleft=first)
         right.set_ylabel("test error (%)" if last else "")
         right.tick_params(labelright=last)
-    for axes in places[len(panels) :]:
+    for axes in made.axes[len(panels) :]:
         axes.set_axis_off()
     shows = (
-        f"{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left axis. "
-        f"{overtime.seeds_in_words(data)}, bold lines their mean; titles give the mean final test errors."
+        f"{_finding(data)}{versus.shows}. Solid: test error in percent, right axis; dashed: {LOSSES[training]}, in nats, left "
+        f"axis. {overtime.seeds_in_words(data)} Above each panel the mean final test errors of both networks."
     )
     paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
     protocol = (evidence.title, evidence.subtitle)
     return Plot(
-        page.figure, data, caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=paper)
+        made.figure, data, caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=paper)
     )
 
 
@@ -200,7 +192,7 @@ def _losses(data: pd.DataFrame) -> tuple[float, float]:
     return (0.7 * losses.min(), 1.5 * losses.max()) if len(losses) else (0.01, 3.0)
 
 
-def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float, float], float]) -> Axes:
+def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float, float], float], room: float) -> Axes:
     """Training loss on the left axis, test error on the right one; the usual network in grey behind its variant.
 
     Returns the right axis.
@@ -208,46 +200,35 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, limits: tuple[tuple[float
     (floor, ceiling), top = limits
     right = axes.twinx()
     right.spines["right"].set_visible(True)
-    right.set_zorder(axes.get_zorder() + 1)
-    lines = data[data["kind"].isin(overtime.DRAWN)]
-    unit, name = overtime.iteration_unit(lines["iteration"].max())
+    right.grid(visible=False)
     right.set_ylim(0, top)
-    canvas.few_ticks(right.yaxis)
+    page.few_ticks(right.yaxis)
     axes.set_yscale("log")
     axes.set_ylim(floor, ceiling)
-    for role, colour in (("usual", GREY), ("variant", None)):
+    lines = data[data["kind"].isin(overtime.DRAWN)]
+    unit = overtime.iteration_axis([axes], int(lines["iteration"].max()))
+    for role, colour in (("usual", GREY), ("variant", "")):
         mine = lines[lines["role"] == role]
-        own = {"color": colour} if colour else {}
-        overtime.draw_lines(right, mine[mine["error"].notna() & mine["loss"].isna()], unit, LOOKS, **own)
-        overtime.draw_lines(axes, mine[mine["loss"].notna()], unit, LOOKS, "loss", **own)
+        overtime.draw_lines(right, mine[mine["error"].notna() & mine["loss"].isna()], unit, colour=colour)
+        overtime.draw_lines(axes, mine[mine["loss"].notna()], unit, "loss", colour)
         for value in data[(data["kind"] == "reported") & (data["role"] == role)].to_dict("records"):
             fill = colour or style.depth_colour(value["depth"])
             if math.isfinite(value["error"]):
-                right.plot(
-                    value["iteration"] / unit,
-                    value["error"],
-                    color=fill,
-                    gid="reported",
-                    **style.VALUE_MARKS["reported"],
-                )
+                at = (value["iteration"] / unit, value["error"])
+                right.plot(*at, color=fill, gid="reported", **style.VALUE_MARKS["reported"])
             else:
-                right.annotate(
-                    "fails in the paper", (0.98, 0.9), xycoords="axes fraction", ha="right", size=6.3, color=fill
-                )
+                said: dict[str, Any] = {"ha": "right", "size": style.SMALLEST, "color": style.ink(fill)}
+                right.annotate("fails in the paper", (0.98, 0.9), xycoords="axes fraction", **said)
     overtime.draw_drops(axes, data, unit)
-    axes.grid(False)
-    right.grid(axis="y", color=style.FAINT, linewidth=0.4)
-    axes.set_xlim(0, lines["iteration"].max() / unit or 1)
-    axes.set_xlabel(name)
-    axes.set_title(title, loc="left", pad=14, size=7.5)
-    axes.annotate(_finals(lines, top), (0, 1), (0, 4), "axes fraction", "offset points", size=6.3, color=style.MUTED)
+    size = 7.5 * style.look().scale
+    axes.set_title("\n".join([*page.wrapped(title, room, size), _finals(lines, top)]), linespacing=1.3)
     return right
 
 
 def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
     """Notes on what the axes of the panels leave out."""
     lines = data[data["kind"].isin(overtime.DRAWN)]
-    names = lines["network"].map(str) + "-" + lines["label"].map(str)
+    names = lines["network"].map(network_title) + "-" + lines["label"].map(str)
     names += lines["condition"].map(lambda text: f" ({text})" if text else "")
     yield from outside(lines["error"], names, (0, top), "%")
     yield from nothing(lines["loss"], names, "training loss")
@@ -274,12 +255,28 @@ def _finals(lines: pd.DataFrame, top: float) -> str:
     return " → ".join(said) + " %"
 
 
-def _legend(data: pd.DataFrame, versus: Versus, training: str) -> Iterator[Artist]:
+def _finding(data: pd.DataFrame) -> str:
+    """What the panels show: the usual network's final test error, and the best and the worst variant's."""
+    means = data[(data["split"] == "test") & (data["kind"] == "mean")].sort_values("iteration")
+    ends = means.groupby(["panel", "role"])["error"].last().unstack()
+    if "variant" not in ends or "usual" not in ends or ends["variant"].dropna().empty:
+        return ""
+    usual, variants = ends["usual"].dropna(), ends["variant"].dropna().sort_values()
+    shown = variants.iloc[[0, -1]] if len(variants) > 1 else variants
+    told = ", ".join(f"{name} {error:.1f} %" for name, error in shown.items())
+    common = f"{usual.min():.1f}" + (f" to {usual.max():.1f}" if usual.max() - usual.min() >= 0.05 else "")
+    seeds = int(means["n"].max())
+    over = "one seed each" if seeds == 1 else f"up to {seeds} seeds"
+    return f"Final test errors: {common} % of the usual network, {told} ({over}). "
+
+
+def _legend(data: pd.DataFrame, versus: Versus) -> Iterator[Artist]:
     colour = style.depth_colour(int(data["depth"].dropna().max()))
-    yield Line2D([], [], color=GREY, linewidth=1.3, label=versus.name)
-    yield Line2D([], [], color=colour, linewidth=1.3, label="the panel's variant")
-    yield Line2D([], [], color=style.INK, linewidth=1.3, label="test error (right)")
-    yield Line2D([], [], color=style.INK, linewidth=1.0, linestyle="--", label="training loss (left)")
-    yield from overtime.seeds_legend(data[data["kind"].isin(overtime.DRAWN)])
+    dash = (0, style.DASHES["train_clean"])
+    yield Line2D([], [], color=GREY, linewidth=1.6, label=versus.name)
+    yield Line2D([], [], color=colour, linewidth=1.6, label="the panel's variant")
+    yield Line2D([], [], color=style.INK, linewidth=1.6, label="test error (right)")
+    yield Line2D([], [], color=style.INK, linewidth=0.7, linestyle=dash, label="training loss (left)")
+    yield from overtime.seeds_legend(data)
     if (data["kind"] == "reported").any():
         yield Line2D([], [], color=style.INK, label="He et al. 2016", **style.VALUE_MARKS["reported"])

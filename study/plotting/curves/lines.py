@@ -4,78 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.errors import StudyError, nearest
-from study.plotting.base import labels, style
-from study.plotting.base.labels import EndLabel
+from study.plotting.base import page, style
+from study.plotting.base.frames import in_order, network_title
 from study.plotting.base.outside import outside
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
 COLUMNS = [*POINT, "depth", "run_id", "seed", "state", "n", "iteration", "error"]
 TYPES = dict.fromkeys(("depth", "seed", "n", "iteration"), "Int64")
-HEADING = "depth"
 MOST_HEADROOM = 2.0  # if all there is fits below it, the axis shows all
 HEADROOM = 1.4  # else the y axis ends here, in units of the largest final error, so that the tail fills the panel
-MANY_SEEDS = 50  # of more than that a line's band is drawn: nobody tells so many apart
+MANY_SEEDS = 50  # of more than that the frame has the range and the quartiles instead of every seed
+FEW_SEEDS = 5  # of more than that a band from the least to the most is drawn instead of thin lines
+FEW_POINTS = 5  # evaluations, below which they are marked
 BAND = {"least": 0.0, "quarter": 0.25, "three_quarters": 0.75, "most": 1.0}
-"""The kinds of rows that a band has, and the quantiles over the seeds that they are."""
+"""The kinds of rows that stand for many seeds, and the quantiles that they are."""
 DRAWN = ("seed", "mean", *BAND)
-"""The kinds of rows that are lines."""
+"""The kinds of rows that are curves."""
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
-    "train": "running training error, in training mode on augmented images",
+    "train": "running training error, in training mode, on augmented images",
 }
 
 
-class Look(NamedTuple):
-    """How the mean of a split is drawn; its seeds are drawn likewise, but pale."""
-
-    dash: Literal["-", "--"]
-    width: float
-
-
-DASHED: Mapping[str, Look] = {split: Look(dash, 1.4) for split, dash in style.SPLIT_LINES.items()}
-"""Training dashed, test solid: R15 figure 6."""
-
-
 def check_training(split: str) -> None:
-    """Raise StudyError where that is no split of a training error."""
+    """Raise StudyError for anything but a split of a training error."""
     if split not in MEASURED:
         raise StudyError(f"unknown training split '{split}'{nearest(str(split), MEASURED)}")
+
+
+# -- the data ---------------------------------------------------------------------------------------------------------
 
 
 def lines_of(
     curves: pd.DataFrame, drops: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
 ) -> pd.DataFrame:
-    """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or, of more than `MANY_SEEDS` in a
-    line, one of `BAND`.
+    """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or one of `BAND`.
 
-    Parameters
-    ----------
-    curves, drops
-        Those of `study.plotting.base.frames.Tidy`.
-    splits
-        Those that are drawn.
-    panel
-        Further columns that tell lines apart.
-    value
-        The column that is drawn.
-
-    Raises
-    ------
-    StudyError
-        There is no row of these splits.
+    `splits`: those that are drawn. `panel`: further columns that tell lines apart. `value`: the column that is drawn.
     """
     chosen = curves[curves["split"].isin(splits)]
     if chosen.empty:
@@ -90,7 +68,7 @@ def lines_of(
 
 
 def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """The mean over the seeds that are done; while none is, over those under way, as far as all have come.
+    """The mean over the finished seeds; while there are none, over those under way, as far as all have come.
 
     A mean over a changing set of seeds would jump where one stops.
     """
@@ -104,7 +82,7 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 
 
 def _bands(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """The quantiles over the seeds at each iteration, but for those that diverged or failed."""
+    """The quantiles over the seeds at each iteration, without those that diverged or failed."""
     kept = curves[~curves["state"].isin(GONE)]
     values = kept.groupby([*keys, "depth", "iteration"])[value]
     bands = [values.quantile(share).reset_index().assign(kind=kind) for kind, share in BAND.items()]
@@ -121,45 +99,82 @@ def _drops(drops: pd.DataFrame, curves: pd.DataFrame, panel: Sequence[str]) -> p
     return found.loc[few, [*where, "iteration"]].sort_values([*where, "iteration"]).assign(kind="lr_drop")
 
 
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
 def draw_lines(
-    axes: Axes, data: pd.DataFrame, unit: int, looks: Mapping[str, Look] = DASHED, value: str = "error", **own: Any
+    axes: Axes, data: pd.DataFrame, unit: int, value: str = "error", colour: str = "", above: bool = True
 ) -> None:
-    """The seeds, bands and means of a panel in the colours of their depths; `own` goes to every line."""
-    for _, line in data.groupby(["network", "label", "split", "kind"], sort=False):
-        split, kind = line[["split", "kind"]].iloc[0]
-        bold, dash = kind == "mean", looks[split].dash
-        look: dict[str, Any] = {"color": style.depth_colour(line["depth"].iloc[0]), **own}
-        width = looks[split].width
-        look |= {"linewidth": width, "zorder": 3} if bold else {"linewidth": 0.43 * width, "zorder": 2, "alpha": 0.35}
-        ends = line["run_id"].ne(line["run_id"].shift(-1)).to_numpy()  # of a mean there is no run
-        points = np.column_stack([line["iteration"] / unit, line[value]])
-        paths = np.split(points, np.flatnonzero(ends)[:-1] + 1) if kind == "seed" else [points]
-        for key, path in zip(line.loc[ends, "run_id"] if kind == "seed" else [kind], paths, strict=True):
-            # What was evaluated once is no line yet.
-            dot: dict[str, Any] = {"marker": ".", "markersize": 3.0} if len(path) == 1 else {}
-            axes.plot(*path.T, dash, gid=f"{key} {split}", **look, **dot)
-        if split == "test" and kind == "seed":
-            for x, y in points[ends & (line["state"] == "diverged").to_numpy()]:
-                end = (x, min(y, axes.get_ylim()[1]))
-                axes.plot(*end, "x", color=look["color"], ms=4, zorder=4, clip_on=False, gid="diverged")
-    for (*_, split), line in data[data["kind"].isin(BAND)].groupby(["network", "label", "split"], sort=False):
-        low, high = (line[line["kind"] == kind] for kind in ("quarter", "three_quarters"))
-        colour = own.get("color", style.depth_colour(line["depth"].iloc[0]))
-        between = (low["iteration"] / unit, low[value], high[value])
-        axes.fill_between(*between, color=colour, alpha=0.2, linewidth=0, zorder=1.5, gid=f"half of the seeds {split}")
+    """The means of a panel, bold, and its seeds: up to five as thin lines, more as a pale band from least to most.
+
+    Depths have their colours, unless `colour` is given; training is thin and dashed, test solid. A run that diverged ends in a
+    cross, at the panel's top where it lies `above`.
+    """
+    data = data[data["kind"].isin(DRAWN)].assign(x=lambda rows: rows["iteration"] / unit)
+    labels = data.drop_duplicates("label")
+    palette = {label: colour or style.depth_colour(depth) for label, depth in labels[["label", "depth"]].to_numpy()}
+    splits = list(dict.fromkeys(data["split"]))
+    # Lines begin and end anywhere, so nothing is averaged here.
+    same: dict[str, Any] = {
+        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "size": "split", "legend": False,
+        "dashes": {split: style.DASHES[split] for split in splits}, "ax": axes, "errorbar": None,
+    }  # fmt: skip
+    thin, banded = _seeds(data)
+    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    if not thin.empty:
+        sizes = {split: 0.5 * style.WIDTHS[split] for split in splits}
+        sns.lineplot(thin, units="run_id", estimator=None, sizes=sizes, alpha=0.35, zorder=2, **same)
+    if not banded.empty:
+        _band(axes, banded, value, palette)
+    means = data[data["kind"] == "mean"]
+    shown = means if not means.empty else thin
+    few = not shown.empty and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
+    marks = {"marker": "o", "markersize": 3, "markeredgewidth": 0} if few else {}
+    if not means.empty:
+        sns.lineplot(means, estimator=None, sizes={s: style.WIDTHS[s] for s in splits}, zorder=3, **same, **marks)
+    elif few:
+        sns.scatterplot(thin, x="x", y=value, hue="label", palette=palette, s=9, linewidth=0, legend=False, ax=axes)
+    ends = thin[(thin["state"] == "diverged") & (thin["split"] == "test")].groupby("run_id").tail(1)
+    for end in ends.to_dict("records"):
+        at = (end["x"], min(end[value], axes.get_ylim()[1]))
+        if at[1] < end[value] and not above:
+            continue
+        axes.plot(*at, "x", color=palette[end["label"]], ms=4, zorder=4, clip_on=False, gid="diverged")
+    axes.set(**said)  # seaborn writes the columns' names
+
+
+def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that are thin lines, and those that make bands; of a line of one finished seed the mean says it all."""
+    seeds = data[data["kind"] == "seed"]
+    gone = seeds["state"].isin(GONE)
+    count = seeds["run_id"].where(~gone).groupby([seeds[key] for key in POINT]).transform("nunique")
+    alone = (count == 1) & (seeds["state"] == "done")
+    banded = seeds[~gone & (count > FEW_SEEDS)]
+    return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], pd.concat(
+        [banded, data[data["kind"].isin(["least", "most"])]]
+    )
+
+
+def _band(axes: Axes, banded: pd.DataFrame, value: str, palette: Mapping[str, str]) -> None:
+    sns.lineplot(
+        banded, x="x", y=value, hue="label", palette=palette, style="split", dashes=False, estimator="median", linewidth=0,
+        errorbar=("pi", 100), err_kws={"alpha": 0.18, "linewidth": 0, "gid": "band"}, legend=False, ax=axes, zorder=1.5,
+    )  # fmt: skip
 
 
 def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
     """A dotted line where the learning rate falls."""
     for drop in data.loc[data["kind"] == "lr_drop", "iteration"].unique():
-        axes.axvline(drop / unit, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), gid="lr_drop")
+        axes.axvline(drop / unit, color="#a8a8a8", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1, gid="lr_drop")
 
 
-def end_labels_of(lines: pd.DataFrame) -> Iterator[EndLabel]:
-    """For each line of a panel its label, at the end of its mean test curve, or of what there is instead."""
+def ends_of(lines: pd.DataFrame) -> Iterator[tuple[float, str, str]]:
+    """For each network of a panel the height of its end label, its text such as `56: 83.4 %`, and its colour.
+
+    The end is that of the mean test curve, or of what there is instead.
+    """
     uneven = lines["n"].nunique() > 1
-    lines = lines[~lines["kind"].isin(BAND)]
-    for (_, text), curves in lines.groupby(["network", "label"]):
+    for (_, text), curves in lines[~lines["kind"].isin(BAND)].groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
         kept = ordered[ordered["state"] != "diverged"]
         ordered = ordered if kept.empty else kept
@@ -167,14 +182,8 @@ def end_labels_of(lines: pd.DataFrame) -> Iterator[EndLabel]:
         end = ordered[first].iloc[-1]
         count = f" (n={end['n']})" if uneven and end["kind"] == "mean" else ""
         lost = end["state"] == "diverged"  # and with it every seed of the point
-        y, said = (math.inf, f"{text} ×") if lost else (end["error"], f"{text}{count}")
-        yield EndLabel(y, said, style.depth_colour(end["depth"]))
-
-
-def room(panels: Iterable[tuple[pd.DataFrame, float]]) -> float:
-    """The inches that the end labels of these panels take up at most; of each its lines, and where its y axis ends."""
-    texts = [labels.written(label, top) for lines, top in panels for label in end_labels_of(lines)]
-    return labels.room(texts, HEADING)
+        y, said = (math.inf, f"{text}: ×") if lost else (end["error"], f"{text}: {end['error']:.1f} %{count}")
+        yield y, said, style.depth_colour(end["depth"])
 
 
 def count_of(data: pd.DataFrame) -> str:
@@ -187,7 +196,7 @@ def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]], value
     """Notes on what lies beyond the axis of each condition, in percent of error."""
     for condition, ends in limits.items():
         here = lines[lines["condition"] == condition]
-        names = here["network"].map(str) + "-" + here["label"].map(str)
+        names = here["network"].map(network_title) + "-" + here["label"].map(str)
         yield from outside(here[value], names, ends, "%", condition)
 
 
@@ -199,41 +208,69 @@ def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
     return float(max(0.5, whole if whole <= MOST_HEADROOM * ends.max() else HEADROOM * ends.max()))
 
 
-def iteration_unit(last: int) -> tuple[int, str]:
-    """What the x axis counts in, as R15 does for long training, and its name."""
-    return (10_000, "iterations (×10⁴)") if last >= 10_000 else (1, "iterations")
+def iteration_axis(axes: Iterable[Axes], last: int) -> int:
+    """The x axis over iterations, of each of these panels; the unit that it counts in, as R15 does for long training."""
+    unit, name = (10_000, "iterations (×10⁴)") if last >= 10_000 else (1, "iterations")
+    for one in axes:
+        one.set_xlim(0, last / unit or 1)
+        page.few_ticks(one.xaxis)
+        one.set_xlabel(name)
+    return unit
 
 
-def legend(lines: pd.DataFrame, looks: Mapping[str, Look] = DASHED) -> list[Artist]:
+# -- what is said -----------------------------------------------------------------------------------------------------
+
+
+def legend(lines: pd.DataFrame) -> list[Artist]:
     """An entry for each split that is drawn, and those for the seeds."""
-    handles = seeds_legend(lines)
-    present = set(lines["split"])
-    for split in reversed([split for split in style.SPLITS if split in present]):
-        dash, width = looks[split]
+    handles: list[Artist] = []
+    for split in [split for split in reversed(style.SPLITS) if (lines["split"] == split).any()]:
         name = style.SPLIT_NAMES[split]
-        handles.insert(0, Line2D([], [], color=style.INK, linewidth=width, linestyle=dash, label=name))
-    return handles
+        handles.append(
+            Line2D([], [], color=style.INK, linewidth=style.WIDTHS[split], linestyle=style.line_of(split), label=name)
+        )
+    return handles + seeds_legend(lines)
 
 
 def seeds_legend(lines: pd.DataFrame) -> list[Artist]:
-    """The entries for seeds that are lines of their own, and for bands of many."""
-    thin: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "alpha": 0.5}
-    kinds = set(lines.loc[~lines["state"].isin(GONE), "kind"])
-    banded = not kinds.isdisjoint(BAND)
+    """Entries for thin lines and for bands, where there are any."""
+    thin, banded = _seeds(lines[lines["kind"].isin(DRAWN)])
     entries: list[Artist] = []
-    if "seed" in kinds or not banded:
-        entries.append(Line2D([], [], label="single seeds", **thin))
-    if banded:
-        entries.append(Line2D([], [], label="range of the seeds", **thin))
-        entries.append(Patch(color=style.INK, alpha=0.2, linewidth=0, label="middle half of the seeds"))
+    if len(thin):
+        entries.append(Line2D([], [], color=style.INK, linewidth=0.8, alpha=0.4, label="single seeds"))
+    if len(banded):
+        entries.append(Patch(color=style.INK, alpha=0.18, linewidth=0, label="least to most of the seeds"))
+    if (thin["state"] == "diverged").any():
+        entries.append(Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged"))
     return entries
 
 
 def seeds_in_words(lines: pd.DataFrame) -> str:
-    """What a caption says of the seeds of these lines, as the beginning of a sentence."""
-    if not lines["kind"].isin(BAND).any():
-        return "Pale lines are single seeds"
-    return (
-        f"With more than {MANY_SEEDS} seeds, pale lines are the range of those that neither diverged nor failed, with the "
-        "middle half shaded; otherwise pale lines are single seeds"
+    """What a caption says of the seeds of these lines."""
+    thin, banded = _seeds(lines[lines["kind"].isin(DRAWN)])
+    said = ["Bold: mean over the seeds that are done."] if (lines["n"].dropna() > 1).any() else []
+    said += ["Thin: single seeds."] if len(thin) else []
+    said += (
+        ["Pale band: from the least to the most of the seeds, without those that diverged or failed."]
+        if len(banded)
+        else []
     )
+    return " ".join(said) or "One seed each: no spread is known."
+
+
+def finding(lines: pd.DataFrame, split: str) -> str:
+    """What the curves show: the errors at which the shallowest and the deepest network of each kind end."""
+    means = lines[(lines["kind"] == "mean") & (lines["split"] == split)]
+    parts = []
+    for network in in_order(means["network"]):
+        mine = means[means["network"] == network].sort_values("iteration")
+        ends = mine.groupby(["condition", "label"], sort=False).tail(1).sort_values("depth", kind="stable")
+        shown = ends.iloc[[0, -1]] if len(ends) > 1 else ends
+        parts += [f"{network_title(network)}-{row.label} {row.error:.1f} %" for row in shown.itertuples()]
+    if not parts:
+        return ""
+    seeds = sorted(set(means["n"].dropna().astype(int)))
+    over = (
+        "one seed each" if seeds == [1] else f"means of {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''} seeds"
+    )
+    return f"Final {style.SPLIT_NAMES[split]}: {', '.join(parts)} ({over}). "

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,10 +16,10 @@ from matplotlib.lines import Line2D
 from study.config.differences import VARIANT, text
 from study.config.registry import DATA
 from study.errors import StudyError, nearest
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import final_values, in_order, labelled, tidy
+from study.plotting.base.frames import called, final_values, in_order, labelled, network_title, tidy
+from study.plotting.base.page import Head, Plot
 from study.stats.naming import absences, joined
 from study.stats.planned import planned
 from study.text import listed
@@ -31,8 +32,7 @@ CELL = ["study", "row", "column", "setting"]
 COLUMNS = ["kind", *CELL, "place", "network", "depth", "run_id", "seed", "n", "error"]
 MOST = 3  # fields that a picture has axes for
 SPREAD = 0.13  # between neighbouring seeds, in units of the distance of two settings
-PANEL, GAP = 1.15, 0.16  # inches
-TITLE, TICK = 7, 6  # points
+TALL = 1.1
 
 
 class Study(NamedTuple):
@@ -48,17 +48,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
     """Draw the figure: settings of one field along each panel, of a second from panel to panel, of further ones from row to
     row.
 
-    Parameters
-    ----------
-    curves, runs
-        As `study.plotting.figure` takes them.
-    split
-        `train_clean`, `train` or `test`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown split, or no network whose runs differ in recipe or initialisation.
+    `split`: `train_clean`, `train` or `test`.
     """
     if split not in style.SPLITS:
         raise StudyError(f"unknown split '{split}'{nearest(str(split), style.SPLITS)}")
@@ -73,15 +63,28 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str =
     named = here.assign(label=here["depth"].map(str) + " (" + here["settings"] + ")")
     notes = [*_notes(studied), *absences(named)]
     shows = (
-        f"Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over {listed(map(_field, studied.fields))}. Points "
-        "are single seeds, bars their mean; crosses at the top are diverged runs. n below each setting: finished runs. Dashed: "
-        "the error of guessing."
+        f"{_finding(data, split)}Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over "
+        f"{listed(map(_field, studied.fields))}. Points: single seeds; strokes: their mean; crosses at the top: runs that "
+        "diverged; dotted: the error of guessing. Below each setting the number of runs that are done."
     )
-    ways = here.assign(name=here["network"] + "-" + here["depth"].map(str), condition=here["settings"])
+    ways = here.assign(
+        name=here["network"].map(network_title) + "-" + here["depth"].map(str), condition=here["settings"]
+    )
     text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
     return Plot(
-        draw(data, studied, canvas.Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
+        draw(data, studied, Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
     )
+
+
+def _finding(data: pd.DataFrame, split: str) -> str:
+    """What the panels show: the settings with the least and the largest mean."""
+    means = data[(data["kind"] == "mean") & data["error"].notna()].sort_values("error", kind="stable")
+    ends = [means.iloc[0], means.iloc[-1]] if len(means) > 1 else []
+    told = [
+        f"{end['error']:.1f} % ({', '.join(t for t in (end['setting'], end['column'], end['row']) if t)}; n = {end['n']})"
+        for end in ends
+    ]
+    return f"{style.SPLIT_NAMES[split].capitalize()} ends between {' and '.join(told)}. " if told else ""
 
 
 def _further_changes(studied: Study) -> pd.Series:
@@ -184,7 +187,7 @@ def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
     return data.sort_values([*CELL, "kind", "seed"], ignore_index=True)
 
 
-def draw(data: pd.DataFrame, studied: Study, head: canvas.Head, notes: Sequence[str]) -> Figure:
+def draw(data: pd.DataFrame, studied: Study, head: Head, notes: Sequence[str]) -> Figure:
     """The picture of what `prepare` gives."""
     columns, levels = _ordered(data["column"]), _ordered(data["setting"])
     networks = in_order(data["network"])
@@ -194,54 +197,46 @@ def draw(data: pd.DataFrame, studied: Study, head: canvas.Head, notes: Sequence[
     )
     rows = list(zip(keys["study"], keys["row"], strict=True))
     several = data["study"].nunique() > 1
-    titles = [" · ".join(text for text in (study if several else "", row) if text) for study, row in rows]
-    least = max(0.36 * len(levels) + 0.1, 0.6 * TITLE / 72 * max(map(len, columns)))
-    width = max(style.sheet_width(len(columns)), 0.58 + GAP * (len(columns) - 1) + least * len(columns))
-    panel = (width - 0.58 - GAP * (len(columns) - 1)) / len(columns)
-    page = canvas.sheet(titles, len(columns), head, notes, gap=GAP, right=0.08, width=width, aspect=PANEL / panel)
+    titles = [" · ".join(text for text in (called(study) if several else "", row) if text) for study, row in rows]
+    made = page.page(titles, len(columns), head, notes, tall=TALL)
     guess = chance(studied.runs)
-    for line, (study, row) in zip(page.panels, rows, strict=True):
+    for line, (study, row) in zip(made.panels, rows, strict=True):
         top = _top(data[data["study"] == study], guess)
         line[0].set_ylim(0, top)
-        line[0].set_ylabel("error (%)")
+        page.few_ticks(line[0].yaxis)
         for axes, column in zip(line, columns, strict=True):
-            here = data[(data["study"] == study) & (data["row"] == row) & (data["column"] == column)]
-            axes.set_title(column, loc="left", pad=5, size=TITLE)
-            axes.tick_params(labelleft=axes is line[0])
-            axes.set_xlim(-0.55, len(levels) - 0.45)
             if guess is not None and guess < top:
-                axes.axhline(guess, color=style.MUTED, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, gid="chance")
-            _panel(axes, here, levels)
-            if line is page.panels[-1]:
-                axes.set_xlabel(_field(studied.fields[0]), labelpad=0.5)
-    return page.figure
+                axes.axhline(guess, color=style.MUTED, linewidth=0.8, linestyle=":", zorder=1, gid="chance")
+            _panel(axes, data[(data["study"] == study) & (data["row"] == row) & (data["column"] == column)], levels)
+            axes.set_title(column)
+            axes.set(
+                xlabel=_field(studied.fields[0]) if line is made.panels[-1] else "",
+                ylabel="",
+                xlim=(-0.55, len(levels) - 0.45),
+            )
+        line[0].set_ylabel("error (%)")
+    return made.figure
 
 
 def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
     counts = data[data["kind"] == "mean"].set_index("setting")["n"]
     texts = [f"{text}\nn={counts[text]:.0f}" if text in counts else f"{text}\n–" for text in levels]
-    axes.set_xticks(range(len(levels)), texts, size=TICK, linespacing=1.05)
-    axes.tick_params(axis="x", pad=1.5)
+    axes.set_xticks(range(len(levels)), texts, linespacing=1.05)
     if data.empty:
         return
     network, depth = data[["network", "depth"]].iloc[0]
-    look: dict[str, Any] = {"color": style.depth_colour(depth), "linestyle": "none", "clip_on": False}
+    colour, marker = style.depth_colour(depth), style.MARKERS.get(network, ("^",))[0]
     seeds, mean, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
-    marker = style.MARKERS.get(network, ("^",))[0]
-    axes.plot(seeds["place"], seeds["error"], marker=marker, ms=3, mew=0, zorder=3, gid="seed", **look)
+    sns.scatterplot(
+        seeds, x="place", y="error", color=colour, marker=marker, s=9, linewidth=0, ax=axes, clip_on=False, gid="seed"
+    )
     means = mean.dropna(subset="error")
     axes.hlines(
-        means["error"],
-        means["place"] - 0.34,
-        means["place"] + 0.34,
-        colors=style.INK,
-        linewidth=1.1,
-        zorder=2,
-        gid="mean",
+        means["error"], means["place"] - 0.34, means["place"] + 0.34, colors=style.INK, linewidth=1.1, gid="mean"
     )
-    axes.plot(
-        lost["place"], [0.97] * len(lost), marker="x", ms=4, gid="diverged", transform=axes.get_xaxis_transform(), **look
-    )  # fmt: skip
+    if len(lost):
+        own: dict[str, Any] = {"color": colour, "linestyle": "none", "clip_on": False, "ms": 4, "gid": "diverged"}
+        axes.plot(lost["place"], [0.97] * len(lost), "x", transform=axes.get_xaxis_transform(), **own)
 
 
 def chance(runs: pd.DataFrame) -> float | None:
@@ -307,6 +302,6 @@ def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
     yield Line2D([], [], color=colour, marker=marker, ms=3, mew=0, linestyle="none", label="single seeds")
     yield Line2D([], [], color=style.INK, linewidth=1.1, label="mean")
     if guess is not None and guess < _top(data, guess):
-        yield Line2D([], [], color=style.MUTED, linewidth=0.7, linestyle=(0, (4, 2)), label=f"guessing ({guess:g} %)")
+        yield Line2D([], [], color=style.MUTED, linewidth=0.8, linestyle=":", label=f"guessing ({guess:g} %)")
     if (data["kind"] == "diverged").any():
         yield Line2D([], [], color=colour, marker="x", ms=4, linestyle="none", label="diverged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
 from study.errors import StudyError
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, named, tidy
+from study.plotting.base.frames import Tidy, called, named, tidy
+from study.plotting.base.page import Head, Plot
 from study.stats import answers as words
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.findings import Finding
@@ -31,11 +31,10 @@ COLUMNS = [
     "n", "undecided", "established", "answer",
 ]  # fmt: skip
 WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
-FLOOR = "†"
-ROW = 0.46  # inches: a line of words above, the marks below
-RIGHT = 1.46  # inches of numbers beside the panel
-SIZE = 6.3  # points
-LETTERS = 48  # of a question beside its answer
+ROW = 0.34  # inches of a comparison
+NARROW = 5.0  # inches of a page on which names and numbers take more lines
+BREAK = "\n"
+APART = 10  # times the smallest effect: a larger one has an axis of its own
 ANSWERS = {
     "depth": {1: "rises with depth", -1: "falls with depth"},
     "relief": {1: "depth costs less", -1: "depth costs more"},
@@ -48,27 +47,25 @@ UNSURE = "cannot tell"
 def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
     """Draw the figure: a panel for each group of networks that may be compared.
 
-    Parameters
-    ----------
-    curves, runs
-        As `study.plotting.figure` takes them.
-    training
-        What stands for the training error, as for `study.verdict`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown split, or no two networks to compare.
+    `training`: what stands for the training error, as for `study.verdict`.
     """
     evidence = tidy(curves, runs)
     findings = verdict(curves, runs, training=training).findings
     data = prepare(findings)
     notes = list(_notes(findings, data, evidence))
+    answers = [f"{words.degradation(finding)}" for finding in findings]
+    single = (data["n"].dropna() <= 1).all()
     shows = (
-        "Differences in error in points, paired by seed, at the last iteration. Small points are single seeds, large ones "
-        f"their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED}); "
-        "crosses at an edge are pairs in which a run diverged. Beside them mean and interval, p of the exact sign-flip test, "
-        "and the number of pairs. A difference is called established where p is at most 0.05 and the interval excludes zero."
+        f"Does depth raise the training error of plain networks? {'; '.join(answers)}. Differences in error in points, paired by "
+        "seed, at the last iteration"
+    )
+    shows += (
+        "; one seed each, so that no difference is established."
+        if single
+        else f": small points are single seeds, large ones their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on "
+        f"({RESAMPLES:,} resamples, seed {SEED}); crosses at an edge are pairs in which a run diverged. Beside them mean and "
+        "interval, p of the exact sign-flip test, and the number of pairs. A difference is established where p is at most 0.05 "
+        "and the interval excludes zero."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence, notes), data, text)
@@ -131,84 +128,134 @@ def _numbers(question: str, found: Contrast) -> dict[str, Any]:
 
 
 def draw(data: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
-    """The picture of what `prepare` gives."""
-    groups = list(dict.fromkeys(data["group"]))
-    rows = data.groupby("group")["row"].max().max() + 1
-    width = style.sheet_width(1)
-    left = 0.12
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data)))
-    titles = groups if len(groups) > 1 else [""]
-    aspect = float(rows) * ROW / (width - left - RIGHT)
-    page = canvas.sheet(titles, 1, head, notes, gap=0, left=left, right=RIGHT, width=width, aspect=aspect)
-    for (axes,), group in zip(page.panels, groups, strict=True):
-        here = data[data["group"] == group]
-        axes.set_ylim(int(here["row"].max()) + 0.55, -0.6)
-        axes.grid(visible=False)
-        axes.spines["left"].set_visible(False)
-        axes.set_yticks([])
-        axes.set_xlim(*_limits(here))
-        canvas.few_ticks(axes.xaxis)
-        axes.axvline(0, color=style.MUTED, linewidth=0.7, zorder=1, gid="zero")
-        axes.set_xlabel("difference (points of error)")
-        for number, row in here.groupby("row"):
-            if number:
-                axes.axhline(number - 0.5, color=style.FAINT, linewidth=0.4, zorder=0, gid="rule")
-            _row(axes, row, (width - left - 0.06) / (width - left - RIGHT))
-    return page.figure
+    """The picture of what `prepare` gives: names left, numbers right, and large and small effects on axes of their own."""
+    means = data[data["kind"] == "mean"]
+    if (means["n"] <= 1).all():
+        return _table(means, evidence, notes)
+    parts = [(group, rows) for group in dict.fromkeys(data["group"]) for rows in _sizes(means[means["group"] == group])]
+    titles = [group if number == 0 or parts[number - 1][0] != group else "" for number, (group, _) in enumerate(parts)]
+    titles = titles if means["group"].nunique() > 1 else [""] * len(parts)
+    narrow = (style.look().width or style.PAGES["page"]) < NARROW * style.look().scale
+    talls = [(0.62 if narrow else ROW) * style.look().scale * len(rows) for _, rows in parts]
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data)))
+    made = page.page(titles, 1, head, notes, tall=talls, width=style.PAGES["page"], around=0.38)
+    for axes, (group, rows) in zip(made.axes, parts, strict=True):
+        here = data[(data["group"] == group) & data["row"].isin(rows["row"])]
+        _panel(axes, here, rows, narrow)
+    made.axes[-1].set_xlabel("difference (points of error)")
+    return made.figure
+
+
+def _sizes(means: pd.DataFrame) -> list[pd.DataFrame]:
+    """The comparisons of a group, large effects apart from small ones where one scale would hide the small ones."""
+    sizes = means["difference"].astype(float).abs().fillna(0.0)
+    ordered = sizes[sizes > 0].sort_values(ascending=False)
+    if ordered.empty or ordered.iloc[0] < APART * ordered.iloc[-1]:
+        return [means]
+    steps = ordered.to_numpy()
+    widest = int((steps[:-1] / steps[1:]).argmax())
+    large = sizes > (steps[widest] * steps[widest + 1]) ** 0.5
+    return [means[large], means[~large]]
+
+
+def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame, narrow: bool) -> None:
+    places = {row: place for place, row in enumerate(means["row"])}
+    axes.set_ylim(len(places) - 0.45, -0.55)
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.axvline(0, color=style.MUTED, linewidth=0.7, zorder=1, gid="zero")
+    for place in range(1, len(places)):
+        axes.axhline(place - 0.5, color=style.FAINT, linewidth=0.4, zorder=0, gid="rule")
+    axes.set_xlim(*_limits(data))
+    page.few_ticks(axes.xaxis)
+    for row, place in places.items():
+        _row(axes, data[data["row"] == row], place)
+    size, room = 6.5 * style.look().scale, 1.15 if narrow else 4.0
+    names = ["\n".join([*page.wrapped(called(str(m.question)), room, size), str(m.answer)]) for m in means.itertuples()]
+    axes.set_yticks(range(len(places)), names)
+    numbers = axes.secondary_yaxis("right")
+    numbers.set_yticks(range(len(places)), [_numbers_of(mean, narrow) for mean in means.to_dict("records")])
+    numbers.tick_params(length=0)
+    numbers.spines["right"].set_visible(False)
+    for label, mean in zip(axes.get_yticklabels(), means.itertuples(), strict=True):
+        label.set_color(style.MUTED if mean.answer == UNSURE else style.INK)
+        label.set_linespacing(1.25)
+    for label in numbers.get_yticklabels():
+        label.set_linespacing(1.25)
 
 
 def _limits(data: pd.DataFrame) -> tuple[float, float]:
     """Of the x axis: all finite values and zero, and room at the edges for what has none."""
     values = data[["difference", "low", "high"]].astype(float).to_numpy().ravel()
     finite = [0.0, *values[[math.isfinite(value) for value in values]]]
-    low, high = min(finite), max(finite)
-    room = 0.1 * ((high - low) or 1.0)
-    return low - room, high + room
+    room = 0.06 * ((max(finite) - min(finite)) or 1.0)
+    return min(finite) - room, max(finite) + room
 
 
-def _row(axes: Axes, data: pd.DataFrame, edge: float) -> None:
-    """One comparison; `edge` is where the sheet ends, in widths of the panel."""
+def _row(axes: Axes, data: pd.DataFrame, at: int) -> None:
+    """One comparison: its seeds above, mean and interval below; at the edges the pairs of which a run diverged."""
     mean, seeds = data[data["kind"] == "mean"].iloc[0], data[data["kind"] == "seed"]
-    at, colour = int(mean["row"]), style.NETWORK_COLOURS.get(mean["network"], style.INK)
-    marker = style.MARKERS.get(mean["network"], ("D",))[0]
-    name, finite = str(mean["question"]), seeds[seeds["difference"].abs() < math.inf]
-    axes.plot(
-        finite["difference"], [at + 0.02] * len(finite), ".", color=colour, ms=4.5, mew=0, alpha=0.55, gid=f"{name} seed",
-        clip_on=False,
-    )  # fmt: skip
+    colour, marker = (
+        style.NETWORK_COLOURS.get(mean["network"], style.INK),
+        style.MARKERS.get(mean["network"], ("D",))[0],
+    )
+    name = str(mean["question"])
+    own: dict[str, Any] = {"color": colour, "clip_on": False, "linestyle": "none"}
+    values = seeds["difference"].astype(float)
+    finite = values[values.abs() < math.inf]
+    axes.plot(finite, [at - 0.18] * len(finite), ".", ms=4.5, mew=0, alpha=0.55, gid=f"{name} seed", **own)
     for sign, side in ((math.inf, 1), (-math.inf, 0)):
-        lost = int((seeds["difference"] == sign).sum())
-        for number in range(lost):
-            place = side - (2 * side - 1) * 0.028 * number
-            axes.plot(
-                place, at + 0.02, "x", color=colour, ms=4, transform=axes.get_yaxis_transform(), clip_on=False,
-                gid=f"{name} diverged",
-            )  # fmt: skip
-    axes.hlines(at + 0.22, mean["low"], mean["high"], colors=colour, linewidth=1.2, gid=name)
-    axes.plot(mean["difference"], at + 0.22, marker, color=colour, ms=4.5, zorder=3, gid=f"{name} mean")
-    _words(axes, at, mean, edge)
+        for number in range(int((values == sign).sum())):
+            place = abs(side - 0.02 * (number + 1))
+            axes.plot(place, at - 0.18, "x", ms=4, transform=axes.get_yaxis_transform(), gid=f"{name} diverged", **own)
+    axes.hlines(at + 0.14, mean["low"], mean["high"], colors=colour, linewidth=1.2, gid=name)
+    if math.isfinite(mean["difference"]):
+        axes.plot(mean["difference"], at + 0.14, marker, ms=4.5, zorder=3, gid=f"{name} mean", **own)
 
 
-def _words(axes: Axes, at: int, mean: pd.Series, edge: float) -> None:
-    """The comparison and the answer above the marks, the numbers beside them."""
-    where: dict[str, Any] = {
-        "textcoords": "offset points",
-        "annotation_clip": False,
-        "xycoords": ("axes fraction", "data"),
-    }
-    where |= {"va": "center", "size": SIZE}
-    halo = [withStroke(linewidth=1.5, foreground="white")]  # the line at zero runs below
-    question = str(mean["question"])
-    question = f"{question[: LETTERS - 1]}…" if len(question) > LETTERS else question
-    axes.annotate(question, (0, at - 0.3), (0, 0), path_effects=halo, gid="question", **where)
-    look: dict[str, Any] = {"weight": "bold"} if mean["answer"] != UNSURE else {"color": style.MUTED}
-    axes.annotate(mean["answer"], (edge, at - 0.3), (0, 0), ha="right", gid="answer", **where, **look)
-    value, (low, high) = words.signed(mean["difference"]), map(words.signed, mean[["low", "high"]])
-    axes.annotate(value + (f" [{low}, {high}]" if low != "–" else ""), (1, at), (8, 0), gid="value", **where)
+def _numbers_of(mean: Mapping[Any, Any], narrow: bool) -> str:
+    """Mean and interval, and below them the test: `+81.6 [+78.1, +84.3]`, `p = 0.031, the least possible; n = 5`."""
+    low, high = (words.signed(mean[end]) for end in ("low", "high"))
+    value = words.signed(mean["difference"]) + (f"{BREAK if narrow else '  '}[{low}, {high}]" if low != "–" else "")
+    test = _test(mean)
+    return f"{value}\n{test.replace(', ', BREAK).replace('; ', BREAK) if narrow else test}"
+
+
+def _test(mean: Mapping[Any, Any]) -> str:
+    if math.isnan(mean["p"]):
+        return f"n = {mean['n']}"
     sides = "two-sided " if mean["sides"] == 2 else ""
-    floor = FLOOR if mean["p"] <= mean["smallest_p"] < 1 else ""
-    test = "" if math.isnan(mean["p"]) else f"{sides}p {words.probability(mean['p'])}{floor}, "
-    axes.annotate(f"{test}n = {mean['n']:.0f}", (1, at + 0.27), (8, 0), gid="test", **where)
+    floor = ", the least possible" if mean["p"] <= mean["smallest_p"] < 1 else ""
+    return f"{sides}p {words.probability(mean['p'])}{floor}; n = {mean['n']}"
+
+
+def _table(means: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
+    """With one seed there is no spread to draw: the numbers alone."""
+    groups = list(dict.fromkeys(means["group"]))
+    titles = groups if len(groups) > 1 else [""]
+    counts = [int((means["group"] == group).sum()) for group in groups]
+    head = Head(evidence.title, evidence.subtitle)
+    said = ["One seed each: differences without a spread, an interval or a test.", *notes]
+    made = page.page(
+        titles, 1, head, said, tall=[0.19 * (count + 1) for count in counts], width=style.PAGES["page"], around=0.06
+    )
+    for axes, group in zip(made.axes, groups, strict=True):
+        axes.set_axis_off()
+        rows = [
+            [called(str(mean.question)), words.signed(mean.difference)]
+            for mean in means[means["group"] == group].itertuples()
+        ]
+        table = axes.table(
+            rows, colLabels=["comparison", "difference (points of error)"], colWidths=[0.7, 0.3], cellLoc="left",
+            edges="horizontal", bbox=Bbox.unit(),
+        )  # fmt: skip
+        table.auto_set_font_size(False)
+        for (line, _), cell in table.get_celld().items():
+            cell.set_linewidth(0.4)
+            cell.set_fontsize(7 * style.look().scale)
+            cell.set_text_props(weight="bold" if line == 0 else "normal")
+    return made.figure
 
 
 def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) -> Iterator[str]:
@@ -218,8 +265,6 @@ def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) ->
         for mend in finding.mends:
             yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)}."
     lost = data[data["kind"] == "mean"]
-    if ((lost["p"] <= lost["smallest_p"]) & (lost["smallest_p"] < 1)).any():
-        yield f"{FLOOR} the smallest p possible with this number of pairs"
     if (undecided := int(lost["undecided"].sum())) > 0:
         yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
     unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)

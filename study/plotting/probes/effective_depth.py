@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from study.config.registry import DATA
 from study.errors import StudyError
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import in_order, named
+from study.plotting.base.frames import in_order, named, network_title
+from study.plotting.base.page import Head, Plot
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines as probe_lines
 from study.plotting.probes.frames import POINT, Measured
-from study.plotting.probes.lines import Looks
 from study.plotting.surfaces.frames import is_finite
 
 MEASURES = ("error", "deleted_error", "path_share", "effective_depth")
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
-LINE = 0.115  # inches, of a line that writes an effective depth
+AT_CHANCE = 0.9  # of the error of guessing: a network that errs as often has learned too little to lose
+GUESS: dict[str, Any] = {"facecolor": "none", "edgecolor": "#b5b5b5", "hatch": "//////", "linewidth": 0}
+Looks = Mapping[str, dict[str, Any]]
 MARKS: dict[str, dict[str, Any]] = {
     "seed": {"marker": "^", "alpha": 0.4, "ms": 3, "mew": 0, "ls": "none", "clip_on": False, "zorder": 5},
     "mean": {"marker": "^", "ms": 5, "mec": "white", "mew": 0.5, "ls": "none", "clip_on": False, "zorder": 5},
@@ -36,23 +39,12 @@ NONE = "nothing to draw: no run of the probe 'paths' has errors with a block rem
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: int | None = None) -> Plot:
     """Draw the figure.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `paths` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When they were measured; by default at the end of the training.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure.
+    `iteration`: when they were measured; by default at the end of the training.
     """
     evidence = measured.at(measured.measured(frame, runs, "paths", MEASURES), iteration)
     data = prepare(evidence.rows)
     notes = [
+        *_told_guessing(_guessing(data, evidence.runs)),
         _whole(data),
         *_longer(data),
         *evidence.notes,
@@ -64,11 +56,15 @@ def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: in
         "only; triangles mark the mean k. The effective depth is the mean number of weighted layers, with those of stem "
         "and head."
     )
+    guesses = set(map(tuple, _guessing(data, evidence.runs)[POINT].to_numpy()))
+    telling = np.array([point not in guesses for point in map(tuple, data[POINT].to_numpy())])
+    told = probe_lines.finding(
+        data[(data["panel"] == "deleted") & telling], "Rise of the training error when a block is deleted", ".1f"
+    )
     shows = (
-        "Rise of the training error, in percentage points, when one block is removed and only its shortcut is left (in a "
-        "plain network its input passes on, and a block that changes the shape cannot be removed), "
-        f"{measured.when(iteration)}.{paths if (data['panel'] == 'paths').any() else ''} "
-        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After Veit et al. 2016."
+        f"{told}In percentage points, over the deleted block's position, {measured.when(iteration)}; only its shortcut is left "
+        "(in a plain network its input passes on, and a block that changes the shape cannot be removed)."
+        f"{paths if (data['panel'] == 'paths').any() else ''} {probe_lines.seeds_in_words(data)} After Veit et al. 2016."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence._replace(notes=notes)), data, text)
@@ -118,72 +114,85 @@ def _longer(data: pd.DataFrame) -> Iterator[str]:
 
 def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
     """The picture of what `prepare` gives."""
-    conditions = measured.conditions(evidence, data)
-    networks, every = in_order(data["network"]), probe_lines.looks(data)
-    paths = bool((data["panel"] == "paths").any())
-    legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
-    head = canvas.Head(evidence.title, evidence.subtitle, legend)
-    columns = len(networks) + paths
-    page = canvas.sheet(conditions, columns, head, evidence.notes, gap=0.47, right=0.08, share=False)
-    for row, condition in zip(page.panels, conditions, strict=True):
+    conditions, networks = measured.conditions(evidence, data), in_order(data["network"])
+    every, paths = probe_lines.looks(data), bool((data["panel"] == "paths").any())
+    guessing = _guessing(data, evidence.runs)
+    legend = probe_lines.legend(data[data["panel"] == "deleted"], every)
+    if len(guessing):
+        legend.append(Patch(label="guesses: says nothing", **GUESS))
+    head = Head(evidence.title, evidence.subtitle, legend)
+    made = page.page(conditions, len(networks) + paths, head, evidence.notes, tall=1.7, share=False)
+    for row, condition in zip(made.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
-        deleted = here[here["panel"] == "deleted"]
-        _deletions(row[: len(networks)], networks, deleted, every)
+        _deletions(row[: len(networks)], networks, here[here["panel"] == "deleted"], every, guessing)
         row[0].set_ylabel("rise of the error (points)")
         if paths:
             _paths(row[-1], here, every)
-    return page.figure
+    return made.figure
 
 
-def _deletions(row: list[Axes], networks: list[str], deleted: pd.DataFrame, every: Looks) -> None:
-    finite = deleted.loc[is_finite(deleted["value"]), "value"]
+def _guessing(data: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The points whose whole networks err nearly as often as guessing does, with the error of both."""
+    names = runs.drop_duplicates("condition").set_index("condition")["dataset"].map(str)
+    classes = {name: DATA[text].classes if text in DATA else None for name, text in names.items()}
+    chances = {name: 100 * (1 - 1 / count) if count else np.nan for name, count in classes.items()}
+    whole = data[(data["panel"] == "whole") & (data["kind"] == "mean")]
+    whole = whole.assign(chance=whole["condition"].map(chances).astype(float))
+    return whole[whole["value"] >= AT_CHANCE * whole["chance"]]
+
+
+def _told_guessing(guessing: pd.DataFrame) -> Iterator[str]:
+    told = [
+        f"{network_title(row['network'])}-{row['label']} errs {row['value']:.1f} % (guessing: {row['chance']:g} %)"
+        for row in guessing.to_dict("records")
+    ]
+    if told:
+        yield f"uninformative, since deleting a block of a network that guesses changes nothing (hatched): {', '.join(told)}"
+
+
+def _deletions(
+    row: Sequence[Axes], networks: Sequence[str], deleted: pd.DataFrame, every: Looks, guessing: pd.DataFrame
+) -> None:
+    finite = deleted.loc[is_finite(deleted["value"]), "value"].astype(float)
     low, high = min(0.0, finite.min()), max(1.0, finite.max())
     room = 0.05 * (high - low)
+    blocks = deleted.groupby("label")["place"].max()
+    deleted = deleted.assign(position=(deleted["place"] - 0.5) / deleted["label"].map(blocks))
     for axes, network in zip(row, networks, strict=True):
         lines = deleted[deleted["network"] == network]
         axes.axhline(0, color=style.MUTED, linewidth=0.5, zorder=1, gid="zero")
-        probe_lines.draw_lines(axes, lines, "place", every)
-        probe_lines.place_axis(axes, int(deleted["place"].max()), "deleted block")
-        axes.set_ylim(low - room if low < 0 else 0, high + room)
-        axes.set_title(network + probe_lines.counts(lines), loc="left", pad=5)
+        axes.set(xlim=(0, 1), ylim=(low - room if low < 0 else 0, high + room))
+        probe_lines.draw_lines(axes, lines, "place", every=every, at="position")
+        for point in guessing[guessing["network"] == network].itertuples():
+            mean = lines[(lines["label"] == point.label) & (lines["kind"] == "mean") & is_finite(lines["value"])]
+            ends = (mean["value"].min() - room, mean["value"].max() + room)
+            axes.fill_between([0, 1], *ends, zorder=0.5, gid=f"guesses {point.label}", **GUESS)
+        for axis in (axes.xaxis, axes.yaxis):
+            page.few_ticks(axis)
+        axes.set_xlabel("deleted block (0: first, 1: last)")
+        axes.set_title(network_title(network) + probe_lines.counts(lines))
 
 
 def _paths(axes: Axes, data: pd.DataFrame, every: Looks) -> None:
-    """The gradient by length of path; above it, at each effective depth a mark, and beside these what it is."""
+    """The gradient by length of path; on the axis the mean length of each network, and in the corner its effective depth."""
     shares, depths = data[data["panel"] == "paths"], data[data["panel"] == "depth"]
     if shares.empty:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "residual networks\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
+        page.absent(axes, "ResNet\nnot measured")
         return
-    texts = [text for key in every if (text := _depth_text(depths, key))]
-    room = min(0.6, (len(texts) + 1.7) * LINE / canvas.PANEL)  # above the curves, for the texts
-    probe_lines.draw_lines(axes, shares, "place", every)
-    finite = shares.loc[is_finite(shares["value"]), "value"]
-    axes.set_ylim(0, (finite.max() or 1.0 if len(finite) else 1.0) * 1.08 / (1 - room))
-    axes.set_xlim(0, max(1, shares["place"].max()))
+    probe_lines.draw_lines(axes, shares, "place", every=every)
+    finite = shares.loc[is_finite(shares["value"]), "value"].astype(float)
+    axes.set(xlim=(0, max(1, shares["place"].max())), ylim=(0, (finite.max() or 1.0 if len(finite) else 1.0) * 1.08))
     for axis in (axes.xaxis, axes.yaxis):
-        canvas.few_ticks(axis)
-    axes.set_xlabel("branches on the path")
-    axes.set_ylabel("share of the gradient", labelpad=2)
-    axes.set_title("paths" + probe_lines.counts(shares), loc="left", pad=5)
-    _write(axes, "effective depth (layers)", 0, style.MUTED)
-    for number, text in enumerate(texts, 1):
-        _write(axes, text, number, style.INK)
-    for (network, label), look in every.items():
-        marks = depths[(depths["network"] == network) & (depths["label"] == label)]
+        page.few_ticks(axis)
+    axes.set(xlabel="branches on the path", ylabel="share of the gradient")
+    axes.set_title("ResNet, paths" + probe_lines.counts(shares))
+    handles = []
+    for label, look in every.items():
         for kind, mark in MARKS.items():
-            at = marks.loc[marks["kind"] == kind, "place"]
-            axes.plot(at, [0] * len(at), color=look["color"], gid=f"{network}-{label} {kind} depth", **mark)
-
-
-def _depth_text(depths: pd.DataFrame, key: tuple[str, str]) -> str:
-    mean = depths[(depths["kind"] == "mean") & (depths["network"] == key[0]) & (depths["label"] == key[1])]
-    return "" if mean.empty or mean["value"].isna().any() else f"depth {key[1]}: {mean['value'].iloc[0]:.1f}"
-
-
-def _write(axes: Axes, text: str, line: int, colour: str) -> None:
-    down = -2 - 72 * LINE * line
-    written = axes.annotate(
-        text, (1, 1), (-1, down), "axes fraction", "offset points", ha="right", va="top", size=6.8, color=colour
-    )
-    written.set_path_effects([withStroke(linewidth=2, foreground="white")])  # lines of the grid run below it
+            own = depths[(depths["label"] == label) & (depths["kind"] == kind) & depths["value"].notna()]
+            axes.plot(own["place"], [0] * len(own), color=look["color"], gid=f"{label} {kind} depth", **mark)
+            if kind == "mean" and len(own):
+                name = f"{label}: {own['value'].iloc[0]:.1f} layers"
+                handles.append(Line2D([], [], color=look["color"], marker="^", ms=4, ls="none", label=name))
+    if handles:
+        axes.legend(handles=handles, title="effective depth", loc="upper right", title_fontsize=7, alignment="left")

@@ -37,19 +37,7 @@ class Measured(NamedTuple):
 def measured(frame: pd.DataFrame, runs: pd.DataFrame | None, probe: str, measures: Sequence[str]) -> Measured:
     """Check the frames and label the runs.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them.
-    runs
-        As `study.plotting.figure` takes them.
-    probe, measures
-        What to keep.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or has nothing of this probe.
+    `probe, measures`: what to keep.
     """
     require(frame, COLUMNS, "probes")
     values = frame.loc[(frame["probe"] == probe) & frame["measure"].isin(list(measures)), [*COLUMNS]]
@@ -85,13 +73,7 @@ def _lacking(every: pd.DataFrame, here: pd.DataFrame, ids: Collection[str]) -> I
 
 
 def at(evidence: Measured, iteration: int | None) -> Measured:
-    """What was measured after `iteration` steps; by default at the end of each run that is done.
-
-    Raises
-    ------
-    StudyError
-        Nothing was measured then.
-    """
+    """What was measured after `iteration` steps; by default at the end of each run that is done."""
     rows, runs = evidence.rows, evidence.runs
     if iteration is None:
         ends = pd.to_numeric(runs.set_index("run_id")["iterations"])
@@ -132,12 +114,7 @@ def averaged(rows: pd.DataFrame) -> pd.DataFrame:
 def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> pd.DataFrame:
     """The mean over the `n` runs of each point, where all of them have a value; NaN where one of these is not finite.
 
-    Parameters
-    ----------
-    rows
-        One row per (run, *by), with `value`.
-    by
-        What a mean is taken at, such as place and layer.
+    `by`: what a mean is taken at, such as place and layer.
     """
     values = rows["value"].where(is_finite(rows["value"]))
     if geometric:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from study.errors import StudyError
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import in_order, named
+from study.plotting.base import page, style
+from study.plotting.base.caption import caption, number
+from study.plotting.base.frames import in_order, named, network_title
 from study.plotting.base.outside import nothing, outside
-from study.plotting.curves.lines import iteration_unit
+from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines as probe_lines
 from study.plotting.probes.frames import POINT, Measured
-from study.plotting.probes.lines import Looks
 from study.plotting.surfaces.frames import is_finite
 
 MEASURES = {
@@ -43,36 +44,22 @@ COLUMNS = ["kind", *POINT, "column", "run_id", "seed", "state", "n", "iteration"
 DECADES = 8  # of the colour scale at most: where gradients have vanished, the others must still be told apart
 NOTHING = "#d8d8d8"
 COLOURS = "viridis"
-GAP, RIGHT, TALL = 0.4, 0.74, 1.3  # inches: between panels, right of the last, a panel's height
-LETTER = 0.066  # inches, of a title
 FEW = 5  # ticks
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str = "norm") -> Plot:
     """Draw the figure: a row of panels for each depth.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `gradients` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    measure
-        `norm`, or `relative` to the norm of the weights.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown measure.
+    `measure`: `norm`, or `relative` to the norm of the weights.
     """
     measured.chosen("measure", measure, list(MEASURES))
     evidence = measured.measured(frame, runs, "gradients", [measure])
     data = prepare(evidence)
     notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *_beyond(data)]
     shows = (
-        f"{MEASURES[measure][1]}, by layer (the first on top) and iteration, geometric mean over seeds; one column per measured "
-        "iteration, equally spaced. Left: the ratio of the first to the last convolution, pale for single seeds, bold for their "
-        "geometric mean. BN in training mode, no augmentation, without weight decay."
+        f"{_finding(data)}{MEASURES[measure][1]}, by layer (the first on top) and iteration, the geometric mean over seeds; one "
+        "column of cells for each iteration that was measured, at equal distances. Left: that of the first convolution over that "
+        f"of the last. {probe_lines.seeds_in_words(data)} BN in training mode, no augmentation, without weight decay."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence._replace(notes=notes), MEASURES[measure][0]), data, text)
@@ -98,6 +85,15 @@ def prepare(evidence: Measured) -> pd.DataFrame:
     return table.astype({"depth": int, "iteration": int, "value": float})
 
 
+def _finding(data: pd.DataFrame) -> str:
+    """What the left panels show: the ratio of the deepest network of each kind before the first step."""
+    first = data[(data["kind"] == "mean") & (data["iteration"] == data["iteration"].min()) & is_finite(data["value"])]
+    deep = first[first["depth"] == first["depth"].max()]
+    told = [f"{network_title(row.network)}-{row.label} {number(row.value)}" for row in deep.itertuples()]
+    when = f"at iteration {data['iteration'].min():,}"
+    return f"Gradient of the first convolution over that of the last, {when}: {', '.join(told)}. " if told else ""
+
+
 def _ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """The first convolution's value over the last one's, a row per (run, iteration); shortcuts and head left out."""
     layers = rows["layer"].map(str)
@@ -111,7 +107,7 @@ def _ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _beyond(data: pd.DataFrame) -> Iterator[str]:
     """Notes on what the colours and the axis of the ratio leave out."""
-    names = data["network"].map(str) + "-" + data["label"].map(str)
+    names = data["network"].map(network_title) + "-" + data["label"].map(str)
     names += data["condition"].map(lambda text: f" ({text})" if text else "")
     cells = data["kind"] == "cell"
     yield from outside(data.loc[cells, "value"], names[cells], _scale(data.loc[cells, "value"]), "", of="colours")
@@ -122,27 +118,26 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:
     """The picture of what `prepare` gives; `unit` names the colours."""
     cells = data[data["kind"] == "cell"]
     columns, rows = _columns(data), _rows(data, measured.conditions(evidence, data))
-    looks, scale = _looks(columns), _scale(cells["value"])
-    head = canvas.Head(
-        evidence.title, evidence.subtitle, list(_legend(looks, lost=not is_finite(cells["value"]).all()))
+    scale, colours = _scale(cells["value"]), _colours(columns)
+    head = Head(
+        evidence.title, evidence.subtitle, list(_legend(data, columns, colours, not is_finite(cells["value"]).all()))
     )
     titles = [" · ".join([*([condition] if condition else []), f"depth {depth}"]) for condition, depth in rows]
-    around = canvas.LEFT + RIGHT + GAP * len(columns)
-    least = max(canvas.LEAST_PANEL, LETTER * (max(map(len, columns)) + len("  (n = 5)")) - GAP)
-    width = max(style.sheet_width(2), around + least * (len(columns) + 1))
-    panel = (width - around) / (len(columns) + 1)
-    page = canvas.sheet(
-        titles, len(columns) + 1, head, evidence.notes, gap=GAP, right=RIGHT, width=width, aspect=TALL / panel, share=False,
-    )  # fmt: skip
+    made = page.page(titles, len(columns) + 1, head, evidence.notes, tall=1.3, share=False)
     limits = _limits(data.loc[data["kind"] != "cell", "value"])
-    for axes, (condition, depth) in zip(page.panels, rows, strict=True):
+    for axes, (condition, depth) in zip(made.panels, rows, strict=True):
         here = data[(data["condition"] == condition) & (data["depth"] == depth)]
-        _ratio(axes[0], here[here["kind"] != "cell"], looks, limits)
+        _ratio(axes[0], here[here["kind"] != "cell"], colours, limits)
         for place, name in enumerate(columns, 1):
             _heat(axes[place], name, here[(here["kind"] == "cell") & (here["column"] == name)], scale)
-        axes[1].set_ylabel("layer", labelpad=2)
-    _bar(page, scale, unit, under=bool((cells["value"] < scale[0]).any()))
-    return page.figure
+        axes[1].set_ylabel("layer")
+    under = bool((cells["value"] < scale[0]).any())
+    heats = [axes for row in made.panels for axes in row[1:]]
+    bar = page.colour_bar(
+        made, ScalarMappable(LogNorm(*scale), COLOURS), unit, heats, extend="min" if under else "neither"
+    )
+    probe_lines.log_ticks(bar.yaxis)
+    return made.figure
 
 
 def _columns(data: pd.DataFrame) -> dict[str, str]:
@@ -156,18 +151,15 @@ def _rows(data: pd.DataFrame, conditions: list[str]) -> list[tuple[str, int]]:
     return [(c, int(d)) for c in conditions for d in sorted(data.loc[data["condition"] == c, "depth"].unique())]
 
 
-def _looks(columns: dict[str, str]) -> Looks:
-    """How the ratio's line of each (network, column) looks; the second and later ones of a network have marks."""
+def _colours(columns: Mapping[str, str]) -> dict[str, str]:
+    """The colour of each network's ratio; further ones of a network are lighter."""
     numbers: Counter[str] = Counter()
-    looks = {}
+    found = {}
     for name, network in columns.items():
-        look = {
-            "color": style.NETWORK_COLOURS.get(network, style.MUTED),
-            "linestyle": style.NETWORK_LINES.get(network, ":"),
-        }
-        looks[network, name] = look | probe_lines.mark(numbers[network])
+        colour = style.NETWORK_COLOURS.get(network, style.MUTED)
+        found[name] = sns.light_palette(colour, 4)[max(3 - numbers[network], 1)]
         numbers[network] += 1
-    return looks
+    return found
 
 
 def _scale(values: pd.Series) -> tuple[float, float]:
@@ -186,38 +178,37 @@ def _limits(ratios: pd.Series) -> tuple[float, float]:
     return low / 1.3, high * 1.3
 
 
-def _ratio(axes: Axes, lines: pd.DataFrame, looks: Looks, limits: tuple[float, float]) -> None:
-    unit = probe_lines.iteration_axis(axes, lines["iteration"].max())
+def _ratio(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], limits: tuple[float, float]) -> None:
+    unit = iteration_axis([axes], int(lines["iteration"].max()))
     axes.set_yscale("log", nonpositive="clip")
     axes.set_ylim(*limits)
     probe_lines.log_ticks(axes.yaxis)
     axes.axhline(1, color=style.MUTED, linewidth=0.5, zorder=1, gid="one")
-    probe_lines.draw_lines(axes, lines.assign(label=lines["column"]), "iteration", looks, unit)
-    axes.set_title("first ÷ last conv.", loc="left", pad=5)
+    every = {name: {"color": colour, "marker": ""} for name, colour in colours.items()}
+    probe_lines.draw_lines(axes, lines.assign(label=lines["column"]), "iteration", unit, every)
+    axes.set_title("first ÷ last conv.")
 
 
 def _heat(axes: Axes, name: str, cells: pd.DataFrame, scale: tuple[float, float]) -> None:
     """One network's layers and iterations; grey where a value is not finite."""
-    axes.grid(False)
     if cells.empty:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
+        page.absent(axes, f"{name}\nnot measured")
         return
     table = cells.pivot(index="place", columns="iteration", values="value")
-    table = table.reindex(range(1, int(table.index.max()) + 1))
-    values = np.ma.masked_invalid(table.to_numpy(float))
+    table = table.reindex(range(1, int(table.index.max()) + 1)).astype(float)
+    lost = ~np.isfinite(table.to_numpy())
     axes.set_facecolor(NOTHING)
-    axes.imshow(
-        values.clip(scale[0]), norm=LogNorm(*scale), cmap=COLOURS, aspect="auto", interpolation="nearest", gid=name,
-        extent=(-0.5, values.shape[1] - 0.5, len(values) + 0.5, 0.5),
+    sns.heatmap(
+        table.clip(lower=scale[0]), mask=lost, norm=LogNorm(*scale), cmap=COLOURS, cbar=False, ax=axes, rasterized=True,
+        xticklabels=False, yticklabels=False,
     )  # fmt: skip
-    axes.set_title(name + probe_lines.counts(cells), loc="left", pad=5)
-    iterations = [int(str(iteration)) for iteration in table.columns]
-    unit, text = iteration_unit(iterations[-1])
+    iterations, layers = [int(str(iteration)) for iteration in table.columns], _layers(len(table))
+    unit = 10_000 if iterations[-1] >= 10_000 else 1
     places = _ticks(iterations)
-    axes.set_xticks(places, [f"{iterations[place] / unit:g}" for place in places])
-    axes.set_xlabel(text)
-    axes.set_yticks(_layers(len(table)))
+    axes.set_xticks([place + 0.5 for place in places], [f"{iterations[place] / unit:g}" for place in places])
+    axes.set_yticks([layer - 0.5 for layer in layers], [str(layer) for layer in layers])
+    axes.set(xlabel="iterations (×10⁴)" if unit > 1 else "iterations", ylabel="")
+    axes.set_title(name.replace("residual", "ResNet", 1) + probe_lines.counts(cells))
 
 
 def _ticks(iterations: list[int]) -> list[int]:
@@ -235,22 +226,9 @@ def _layers(count: int) -> list[int]:
     return [1, *range(step, count + 1, step)] if step > 1 else list(range(1, count + 1))
 
 
-def _bar(page: canvas.Sheet, scale: tuple[float, float], unit: str, under: bool) -> None:
-    """The colour bar, beside the first row of panels."""
-    figure, box = page.figure, page.panels[0][-1].get_position()
-    width = figure.get_size_inches()[0]
-    place = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height), label="colour bar")
-    bar = figure.colorbar(
-        ScalarMappable(LogNorm(*scale), COLOURS), cax=place, extend="min" if under else "neither", extendfrac=0.06
-    )
-    bar.outline.set_linewidth(0.5)
-    probe_lines.log_ticks(place.yaxis)
-    place.tick_params(labelsize=6.3, pad=1.5, length=2, width=0.5)
-    place.set_ylabel(unit, size=6.5, labelpad=2)
-
-
-def _legend(looks: Looks, lost: bool) -> Iterator[Artist]:
-    yield from probe_lines.by_column(looks)
-    yield probe_lines.singles()
+def _legend(data: pd.DataFrame, columns: Mapping[str, str], colours: Mapping[str, str], lost: bool) -> Iterator[Artist]:
+    for name, network in columns.items():
+        yield Line2D([], [], color=colours[name], linewidth=1.3, label=name.replace(network, network_title(network), 1))
+    yield from probe_lines.legend(data[data["kind"] == "seed"], {})
     if lost:
         yield Patch(facecolor=NOTHING, label="not finite")

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import in_order, named
+from study.plotting.base.frames import in_order, named, network_title
+from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines as probe_lines
 from study.plotting.probes.frames import POINT, Measured
-from study.plotting.probes.lines import Looks
 
 MEASURES = {
-    "ratio": ("‖F(x)‖ / ‖x‖", "The norm of each block's branch relative to that of its input"),
+    "ratio": ("‖F(x)‖ / ‖x‖", "The norm of each block's branch over that of the block's input"),
     "change": (
         "‖y − s(x)‖ / ‖s(x)‖",
-        "How much each block changes the output of its shortcut (in a plain network its input, where the shape is unchanged)",
+        "How much each block changes what its shortcut carries (in a plain network its input, where the shape stays)",
     ),
-    "truncated": ("share set to 0", "The share of negative inputs to each block's last ReLU"),
+    "truncated": ("share set to 0", "The share of what each block's last ReLU gets that is negative, so set to 0"),
 }
 """Of the y axis, and of the caption."""
+TITLES = {"block": "block by block", "training": "mean over blocks"}
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
 
 
@@ -37,23 +37,8 @@ def plot(
 ) -> Plot:
     """Draw the figure.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `identity` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    measure
-        `ratio`, `change` or `truncated`; `docs/probes.md` says what they are.
-    iteration
-        When the blocks were measured; by default at the end of the training.
-    scale
-        Of the y axis: `linear`, `log` or `auto`.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown measure or scale.
+    `measure`: `ratio`, `change` or `truncated`; `docs/probes.md` says what they are. `iteration`: when the blocks
+    were measured; by default at the end of the training. `scale`: of the y axis: `linear`, `log` or `auto`.
     """
     measured.chosen("measure", measure, list(MEASURES))
     measured.chosen("scale", scale, probe_lines.SCALES)
@@ -62,10 +47,11 @@ def plot(
     data = prepare(evidence.rows, whole.rows)
     notes = [*evidence.notes, *measured.not_finite(whole.rows, whole.runs), *probe_lines.uneven(data)]
     notes += probe_lines.zeros(data, ["condition"], scale)
+    told = probe_lines.finding(data[data["panel"] == "block"], f"{MEASURES[measure][0]} of the blocks")
     shows = (
-        f"{MEASURES[measure][1]}, in evaluation mode: block by block {measured.when(iteration)}, and the mean over all blocks "
-        f"against iterations. {probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After "
-        "De and Smith 2020 and He et al. 2016, section 4.2."
+        f"{told}{MEASURES[measure][1]}, in evaluation mode: above block by block {measured.when(iteration)}, "
+        "below the mean over all blocks against iterations. "
+        f"{probe_lines.seeds_in_words(data)} After De and Smith 2020 and He et al. 2016, section 4.2."
     )
     text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
     return Plot(draw(data, evidence._replace(notes=notes), MEASURES[measure][0], scale), data, text)
@@ -74,10 +60,7 @@ def plot(
 def prepare(end: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Every line of the figure, one row per point: `panel` is block or training, `kind` seed or mean.
 
-    Parameters
-    ----------
-    end, rows
-        One row per (run, iteration, block): what is shown block by block, and what over training.
+    `end, rows`: one row per (run, iteration, block): what is shown block by block, and what over training.
     """
     over = [*POINT, "run_id", "seed", "state", "iteration"]
     of_all = rows.groupby(over)["value"].apply(lambda values: values.mean(skipna=False)).reset_index()
@@ -93,28 +76,21 @@ def prepare(end: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, evidence: Measured, unit: str, scale: str) -> Figure:
     """The picture of what `prepare` gives; `unit` names the y axis."""
-    conditions = measured.conditions(evidence, data)
-    networks, every = in_order(data["network"]), probe_lines.looks(data)
-    legend = [*probe_lines.by_depth(every), *probe_lines.by_network(every), probe_lines.singles()]
-    head = canvas.Head(evidence.title, evidence.subtitle, legend)
-    page = canvas.sheet(conditions, len(networks) + 1, head, evidence.notes, gap=0.2, right=0.14)
-    for row, condition in zip(page.panels, conditions, strict=True):
-        here = data[data["condition"] == condition]
-        blocks = here[here["panel"] == "block"]
-        for axes, network in zip(row, networks, strict=False):
-            lines = blocks[blocks["network"] == network]
-            probe_lines.draw_lines(axes, lines, "place", every)
-            probe_lines.place_axis(axes, blocks["place"].max(), "block")
-            axes.set_title(network + probe_lines.counts(lines), loc="left", pad=5)
-        _training(row[-1], here[here["panel"] == "training"], every)
-        probe_lines.value_axis(row[0], here["value"], scale)  # the panels of a row share it
+    conditions, networks = measured.conditions(evidence, data), in_order(data["network"])
+    every = probe_lines.looks(data)
+    head = Head(evidence.title, evidence.subtitle, probe_lines.legend(data))
+    rows = [(condition, panel) for condition in conditions for panel in TITLES]
+    made = page.page([c if p == "block" else "" for c, p in rows], len(networks), head, evidence.notes, tall=1.3)
+    for row, (condition, panel) in zip(made.panels, rows, strict=True):
+        here = data[(data["condition"] == condition) & (data["panel"] == panel)]
+        probe_lines.value_axis(row[0], data.loc[data["condition"] == condition, "value"], scale)
+        last = here["place" if panel == "block" else "iteration"].max()
+        steps = iteration_axis(row, int(last)) if panel == "training" else 1
+        for axes, network in zip(row, networks, strict=True):
+            lines = here[here["network"] == network]
+            probe_lines.draw_lines(axes, lines, "place" if panel == "block" else "iteration", steps, every)
+            if panel == "block":
+                probe_lines.place_axis(axes, int(last), "block")
+            axes.set_title(f"{network_title(network)}, {TITLES[panel]}{probe_lines.counts(lines)}")
         row[0].set_ylabel(unit)
-        for axes in row[1:]:
-            axes.tick_params(labelleft=False)
-    return page.figure
-
-
-def _training(axes: Axes, lines: pd.DataFrame, every: Looks) -> None:
-    unit = probe_lines.iteration_axis(axes, lines["iteration"].max())
-    probe_lines.draw_lines(axes, lines, "iteration", every, unit)
-    axes.set_title("mean over blocks", loc="left", pad=5)
+    return made.figure

@@ -1,89 +1,119 @@
-"""Lines of what probes measured: pale seeds, bold means, their looks, legends and axes."""
+"""Lines of what probes measured: pale seeds, bold means, legends and axes. Colours tell depths; networks have panels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from study.plotting.base import canvas, style
-from study.plotting.base.frames import in_order
+from study.plotting.base import page, style
+from study.plotting.base.caption import number
+from study.plotting.base.frames import network_title
 from study.plotting.base.outside import nothing
-from study.plotting.curves.lines import iteration_unit
 from study.plotting.probes.frames import POINT
 from study.plotting.surfaces.frames import is_finite
 
-MARKS = ("o", "s", "^", "D")
-"""Of the second and later labels of one depth, on some of the line's points."""
-MEAN: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
-SEED: dict[str, Any] = {"linewidth": 0.6, "zorder": 2, "alpha": 0.35}
+MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
 SCALES = ("auto", "linear", "log")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SPREAD = 10  # a value this many times the median would leave the others at the foot of a linear axis
-Look = dict[str, Any]
-Looks = dict[tuple[str, str], Look]
 
 
-def looks(data: pd.DataFrame) -> Looks:
-    """How the lines of each (network, label) look: colours tell depths, dashes networks, marks what else differs."""
-    points = data[["network", "depth", "label"]].drop_duplicates().sort_values(["depth", "label"])
-    labels = points.drop_duplicates("label")
-    numbers = dict(zip(labels["label"], labels.groupby("depth").cumcount(), strict=True))
-    found = {}
-    for network in in_order(points["network"]):
-        for _, depth, label in points[points["network"] == network].to_numpy():
-            dashes = style.NETWORK_LINES.get(network, ":")
-            found[network, label] = {"color": style.depth_colour(depth), "linestyle": dashes} | mark(numbers[label])
-    return found
+def looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The colour of each label's depth, and a marker for the second and later labels of one depth."""
+    labels = data[["depth", "label"]].drop_duplicates("label").sort_values(["depth", "label"])
+    numbers = labels.groupby("depth").cumcount() % len(MARKS)
+    return {
+        label: {
+            "color": style.depth_colour(depth),
+            "marker": MARKS[number],
+            "markerfacecolor": "white",
+            "markersize": 3.5,
+        }
+        for label, depth, number in zip(labels["label"], labels["depth"], numbers, strict=True)
+    }
 
 
-def mark(number: int) -> Look:
-    """What tells the point of this number from others that would look the same; nothing for the first."""
-    return {"marker": MARKS[(number - 1) % len(MARKS)], "markersize": 3.5, "markerfacecolor": "white"} if number else {}
+def draw_lines(
+    axes: Axes,
+    data: pd.DataFrame,
+    x: str,
+    unit: float = 1,
+    every: Mapping[str, dict[str, Any]] | None = None,
+    at: str | None = None,
+) -> None:
+    """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`; drawn at the column `at`, if not at `x`.
 
-
-def draw_lines(axes: Axes, data: pd.DataFrame, x: str, every: Looks, unit: float = 1) -> None:
-    """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`.
-
-    Over places, no line spans one that is missing. A line that ends because its run diverged ends in a cross.
+    No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
+    cross. `every` has the looks, where they are not `looks` of these data.
     """
-    for (network, label), look in every.items():
-        point = data[(data["network"] == network) & (data["label"] == label)]
-        for _, run in point[point["kind"] == "seed"].groupby("run_id"):
-            _line(axes, run, x, unit, look | {"marker": "none"} | SEED, f"{network}-{label} seed")
-            if x == "iteration" and run["state"].iloc[0] == "diverged":
-                _cross(axes, run, unit, look["color"], f"{network}-{label} diverged")
-        if not (mean := point[point["kind"] == "mean"]).empty:
-            _line(axes, mean, x, unit, look | MEAN, f"{network}-{label} mean")
+    if data.empty:
+        return
+    every = looks(data) if every is None else every
+    palette = {label: look["color"] for label, look in every.items()}
+    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    shown = _segments(data.assign(x=data[at or x] / unit), x)
+    seeds, means = shown[shown["kind"] == "seed"], shown[shown["kind"] == "mean"]
+    several = seeds.groupby(POINT)["run_id"].transform("nunique") > 1
+    lost = seeds["state"].isin(("diverged", "failed"))
+    same: dict[str, Any] = {"x": "x", "y": "value", "hue": "label", "palette": palette, "legend": False, "ax": axes}
+    for part, look in (
+        (seeds[several | lost | ~seeds["label"].isin(means["label"])], {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}),
+        (means, {"linewidth": 1.3, "zorder": 3}),
+    ):
+        if not part.empty:
+            sns.lineplot(part, units="segment", estimator=None, errorbar=None, **same, **look)
+            alone = part[part.groupby("segment")["x"].transform("size") == 1]
+            if len(alone):
+                sns.scatterplot(alone, s=12 if part is means else 5, linewidth=0, zorder=look["zorder"], **same)
+    for label, mark in every.items():
+        own = means[means["label"] == label]
+        if mark["marker"] and len(own):
+            some = own.iloc[:: max(1, len(own) // 6)]
+            axes.plot(some["x"], some["value"], gid=f"mark {label}", **dict(mark, linestyle="none", zorder=4))
+    if x == "iteration":
+        for end in seeds[lost & (seeds["state"] == "diverged")].groupby("run_id").tail(1).to_dict("records"):
+            colour = palette[end["label"]]
+            axes.plot(end["x"], end["value"], "x", color=colour, ms=4, zorder=4, clip_on=False, gid="diverged")
+    axes.set(**said)  # seaborn writes the columns' names
 
 
-def _line(axes: Axes, points: pd.DataFrame, x: str, unit: float, look: Look, gid: str) -> None:
-    values = points.set_index(x)["value"].astype(float).sort_index()
-    if x == "place":
-        values = values.reindex(range(int(values.index.min()), int(values.index.max()) + 1))
-    y = values.where(is_finite(values)).to_numpy()
-    at = values.index.to_numpy(float) / unit
-    if look.get("marker", "none") != "none":
-        axes.plot(at, y, gid=gid, markevery=max(1, len(y) // 6), **look)
-    else:  # points to which no line goes
-        there = np.isfinite(y)
-        before, after = np.append(False, there[:-1]), np.append(there[1:], False)
-        alone = np.flatnonzero(there & ~before & ~after).tolist()
-        axes.plot(at, y, gid=gid, markevery=alone, **(look | {"marker": ".", "markersize": 4}))
+def _segments(data: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The finite values in order, with `segment`: points that a line may join."""
+    keys = ["kind", *POINT, "run_id"]
+    ordered = data.sort_values([*keys, x], kind="stable")
+    groups = ordered.groupby(keys, dropna=False, sort=False)
+    ordered = ordered.assign(own=groups.ngroup(), rank=ordered["place"] if x == "place" else groups.cumcount())
+    shown = ordered[is_finite(ordered["value"])].astype({"value": float, "rank": float})
+    return shown.assign(segment=((shown["own"].diff() != 0) | (shown["rank"].diff() != 1)).cumsum())
 
 
-def _cross(axes: Axes, run: pd.DataFrame, unit: float, colour: str, gid: str) -> None:
-    there = run[is_finite(run["value"])].sort_values("iteration")
-    if not there.empty:
-        end = there.iloc[-1]
-        axes.plot(end["iteration"] / unit, end["value"], "x", color=colour, ms=4, zorder=4, clip_on=False, gid=gid)
+def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]] | None = None) -> list[Artist]:
+    """An entry for each depth, and those for seeds."""
+    handles: list[Artist] = [
+        Line2D([], [], linewidth=1.3, label=f"depth {label}", **look)
+        for label, look in (looks(data) if every is None else every).items()
+    ]
+    seeds = data[data["kind"] == "seed"]
+    if (seeds.groupby(POINT)["run_id"].nunique() > 1).any():
+        handles.append(Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds"))
+    if "state" in seeds and (seeds["state"] == "diverged").any():
+        handles.append(Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged"))
+    return handles
+
+
+def seeds_in_words(data: pd.DataFrame) -> str:
+    """What a caption says of the seeds."""
+    several = (data["n"].dropna() > 1).any()
+    return "Pale lines are single seeds, bold ones their mean." if several else "One seed each: no spread is known."
 
 
 def counts(data: pd.DataFrame) -> str:
@@ -108,48 +138,20 @@ def each_point(points: pd.DataFrame, column: str, form: str) -> str:
     parts = []
     for condition, group in points.groupby("condition", sort=False):
         values = group[["network", "label", column]].to_numpy()
-        text = ", ".join(f"{network}-{label} {format(value, form)}" for network, label, value in values)
+        text = ", ".join(f"{network_title(network)}-{label} {format(value, form)}" for network, label, value in values)
         parts.append(": ".join(part for part in (str(condition), text) if part))
     return "; ".join(parts)
 
 
-def by_point(every: Looks) -> list[Line2D]:
-    """Legend entries for each network of each depth."""
-    return [_entry(f"{network}-{label}", look | MEAN) for (network, label), look in every.items()]
-
-
-def by_depth(every: Looks) -> list[Line2D]:
-    """Legend entries for depths, whatever the network."""
-    labels = {label: look for (_, label), look in every.items()}
-    order = sorted(labels, key=lambda label: (int(label.split()[0]), label))
-    return [_entry(f"depth {label}", labels[label] | {"linestyle": "-"} | MEAN) for label in order]
-
-
-def by_network(every: Looks) -> list[Line2D]:
-    """Legend entries for what dashes mean."""
-    lines = {network: {"linestyle": look["linestyle"], "color": style.INK} for (network, _), look in every.items()}
-    return [_entry(network, look | MEAN) for network, look in lines.items()]
-
-
-def by_column(every: Looks) -> list[Line2D]:
-    """Legend entries for lines whose second key is all of their name."""
-    return [_entry(name, look | MEAN) for (_, name), look in every.items()]
-
-
-def dashes(networks: Iterable[str]) -> str:
-    """For a caption, what dashes mean: `Dashed: plain; solid: residual.`"""
-    words = {"--": "dashed", "-": "solid", ":": "dotted"}
-    text = "; ".join(f"{words[style.NETWORK_LINES.get(name, ':')]}: {name}" for name in in_order(networks))
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def singles() -> Line2D:
-    """The legend entry for the seeds."""
-    return _entry("single seeds", {"color": style.INK} | SEED | {"alpha": 0.5})
-
-
-def _entry(label: str, look: Look) -> Line2D:
-    return Line2D([], [], label=label, **look)
+def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
+    """What a figure shows: the range of the means over places, of the deepest network of each kind."""
+    means = data[(data["kind"] == "mean") & is_finite(data["value"])]
+    told = []
+    for network, mine in means.groupby("network"):
+        deep = mine[mine["depth"] == mine["depth"].max()]
+        low, high = (number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
+        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {low} to {high}")
+    return f"{what}: {', '.join(told)}. " if told else ""
 
 
 def is_log(values: pd.Series, scale: str) -> bool:
@@ -162,7 +164,7 @@ def zeros(data: pd.DataFrame, by: Sequence[str], scale: str) -> Iterator[str]:
     """Notes on values for which the logarithmic axes have no place; an axis is of the points that share what is in `by`."""
     for _, here in data.groupby(list(by), sort=False):
         if is_log(here["value"], scale):
-            names = here["network"].map(str) + "-" + here["label"].map(str)
+            names = here["network"].map(network_title) + "-" + here["label"].map(str)
             names += here["condition"].map(lambda text: f" ({text})" if text else "")
             yield from nothing(here["value"], names, "values")
 
@@ -178,6 +180,7 @@ def value_axis(axes: Axes, values: pd.Series, scale: str) -> None:
         log_ticks(axes.yaxis)
     else:
         axes.set_ylim(1.05 * min([0.0, *finite]), 1.05 * finite.max() if len(positive) else 1)
+        page.few_ticks(axes.yaxis)
 
 
 def log_ticks(axis: Axis) -> None:
@@ -197,15 +200,5 @@ def _power_of_ten(value: float) -> str:
 def place_axis(axes: Axes, last: int, name: str) -> None:
     """The x axis over places 1 to `last`."""
     axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
-    canvas.few_ticks(axes.xaxis)
+    page.few_ticks(axes.xaxis, 4)
     axes.set_xlabel(name)
-
-
-def iteration_axis(axes: Axes, last: int) -> int:
-    """The x axis over iterations 0 to `last`; the unit that it counts in."""
-    unit, name = iteration_unit(last)
-    room = 0.02 * (last or 1)  # for marks at the ends
-    axes.set_xlim(-room / unit, (last + room) / unit)
-    canvas.few_ticks(axes.xaxis)
-    axes.set_xlabel(name)
-    return unit

@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from study.papers.values import R15
-from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page
 from study.plotting.base.caption import caption
-from study.plotting.base.frames import named
+from study.plotting.base.frames import in_order, named, network_title
+from study.plotting.base.page import Head, Plot
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines as probe_lines
 from study.plotting.probes.frames import POINT, Measured
-from study.plotting.probes.lines import Looks
 
 ORDERS = {"layer": "in layer order", "sorted": "sorted by magnitude"}
-X_NAMES = {"layer": "layer index", "sorted": "rank"}
-ASPECT = 0.56
+X_NAMES = {"layer": "layer", "sorted": "rank"}
 COLUMNS = ["kind", "order", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]
 
 
 def plot(
     frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: int | None = None, scale: str = "auto"
 ) -> Plot:
-    """Draw the figure.
+    """Draw the figure: a column for each network, rows in layer order and sorted.
 
-    Parameters
-    ----------
-    frame
-        Probes, as `study.read_probes` gives them; those of the probe `responses` are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When they were measured; by default at the end of the training.
-    scale
-        Of the standard deviation: `linear`, `log`, or `auto`, which is linear unless a few layers would hide the rest.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or an unknown scale.
+    `iteration`: when they were measured; by default at the end of the training. `scale`: of the standard deviation:
+    `linear`, `log`, or `auto`, which is linear unless a few layers would hide the rest.
     """
     measured.chosen("scale", scale, probe_lines.SCALES)
     evidence = measured.at(measured.measured(frame, runs, "responses", ["std"]), iteration)
@@ -50,10 +33,9 @@ def plot(
     notes = [*evidence.notes, *measured.not_finite(evidence.rows, evidence.runs), *probe_lines.uneven(data)]
     notes += probe_lines.zeros(data, ["condition", "order"], scale)
     shows = (
-        "Standard deviation of the responses of each 3×3 layer, after BN and before ReLU or addition, in evaluation mode, "
-        f"{measured.when(iteration)}. Top: in layer order; bottom: sorted in descending order, each run separately. "
-        f"{probe_lines.dashes(data['network'])} Pale lines are single seeds, bold lines their mean. After figure 7 of "
-        "He et al. 2015."
+        f"{probe_lines.finding(data, 'Standard deviation of the layers’ responses')}Each 3×3 layer, after BN and before ReLU or "
+        f"addition, in evaluation mode, {measured.when(iteration)}. Above in layer order; below sorted in descending order, each "
+        f"run by itself. {probe_lines.seeds_in_words(data)} After figure 7 of He et al. 2015."
     )
     protocol = (evidence.title, evidence.subtitle)
     text = caption(shows, named(evidence.runs), protocol=protocol, notes=notes, paper=R15)
@@ -75,26 +57,18 @@ def prepare(evidence: Measured) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, evidence: Measured, scale: str) -> Figure:
     """The picture of what `prepare` gives."""
-    conditions = measured.conditions(evidence, data)
+    conditions, networks = measured.conditions(evidence, data), in_order(data["network"])
     every = probe_lines.looks(data)
-    head = canvas.Head(evidence.title, evidence.subtitle, _legend(every))
-    rows = [title for condition in conditions for title in (condition, "")]
-    page = canvas.sheet(rows, 1, head, evidence.notes, gap=0, right=0.08, aspect=ASPECT)
-    panels = [row[0] for row in page.panels]
-    for number, condition in enumerate(conditions):
-        here = data[data["condition"] == condition]
-        for axes, order in zip(panels[2 * number :], ORDERS, strict=False):
-            _panel(axes, here[here["order"] == order], every, order)
-            probe_lines.value_axis(axes, here["value"], scale)
-    return page.figure
-
-
-def _panel(axes: Axes, lines: pd.DataFrame, every: Looks, order: str) -> None:
-    probe_lines.draw_lines(axes, lines, "place", every)
-    probe_lines.place_axis(axes, lines["place"].max(), X_NAMES[order])
-    axes.set_ylabel("standard deviation")
-    axes.set_title(ORDERS[order] + probe_lines.counts(lines), loc="left", pad=5)
-
-
-def _legend(every: Looks) -> list[Line2D]:
-    return [*probe_lines.by_point(every), probe_lines.singles()]
+    head = Head(evidence.title, evidence.subtitle, probe_lines.legend(data))
+    rows = [(condition, order) for condition in conditions for order in ORDERS]
+    made = page.page([c if o == "layer" else "" for c, o in rows], len(networks), head, evidence.notes, tall=1.3)
+    for row, (condition, order) in zip(made.panels, rows, strict=True):
+        here = data[(data["condition"] == condition) & (data["order"] == order)]
+        probe_lines.value_axis(row[0], data.loc[data["condition"] == condition, "value"], scale)
+        for axes, network in zip(row, networks, strict=True):
+            lines = here[here["network"] == network]
+            probe_lines.draw_lines(axes, lines, "place", every=every)
+            probe_lines.place_axis(axes, int(here["place"].max()), X_NAMES[order])
+            axes.set_title(f"{network_title(network)}, {ORDERS[order]}{probe_lines.counts(lines)}")
+        row[0].set_ylabel("standard deviation")
+    return made.figure

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,9 +18,10 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from study.errors import StudyError
-from study.plotting.base import canvas, frames, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import frames, page, style
 from study.plotting.base.caption import caption
+from study.plotting.base.page import Head, Plot
+from study.plotting.probes import lines as probe_lines
 from study.stats.naming import absences
 from study.stats.planned import RUN_COLUMNS, planned, require
 from study.text import listed
@@ -32,7 +34,6 @@ POINTS = 800  # of a curve,
 BROADENING = 1 / 250  # of the width of a row's axis: the standard deviation of the Gaussian around each node,
 MARGIN = 0.03  # and how much of it is free at each side
 DECADES = 7  # below the highest density, that are shown
-DASHES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))]  # of networks of one depth
 TICKS = 0.035  # how high the mark of an eigenvalue is, of the panel, and how far the next depth's is above it
 COLUMNS = ["kind", "condition", "network", "depth", "label", "run_id", "seed", "n", "iteration", "images", "eigenvalue",
            "density"]  # fmt: skip
@@ -57,22 +58,8 @@ def plot(
 ) -> Plot:
     """Draw the figure: a panel for each kind of network, a row of them for each data set and recipe.
 
-    Parameters
-    ----------
-    frame
-        What probes measured, as `study.read_probes` gives it; the probe `hessian` is drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    iteration
-        When it was measured; by default the last iteration at which any run of a row was.
-    reach
-        How far the axis of eigenvalues goes to both sides of 0; by default to the outermost one. What lies beyond is
-        counted.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or nothing measured at this iteration.
+    `iteration`: when it was measured; by default the last iteration at which any run of a row was. `reach`: how far
+    the axis of eigenvalues goes to both sides of 0; by default to the outermost one. What lies beyond is counted.
     """
     if reach is not None and not 0 < reach < math.inf:
         raise StudyError(f"reach must be a positive number, not {reach}")
@@ -81,15 +68,23 @@ def plot(
         evidence = evidence._replace(notes=[*evidence.notes, *_beyond(evidence.values, reach)])
     data = prepare(evidence, reach)
     shows = (
-        "Density of the eigenvalues of the Hessian of the training loss (nats per squared unit of weight), by stochastic "
-        "Lanczos quadrature with Gaussian broadening (Ghorbani et al. 2019, section 2; the standard deviation is "
-        f"0.4 % of the axis); densities more than {DECADES} decades below the highest are not shown. Pale lines are single "
-        "seeds, bold lines their means. Marks below: the extreme eigenvalues of every seed."
+        f"{_finding(evidence.values)}Density of the eigenvalues of the Hessian of the training loss (nats per squared unit of "
+        "weight), by stochastic Lanczos quadrature, each node broadened to a Gaussian (Ghorbani et al. 2019, section 2; its "
+        f"standard deviation is 0.4 % of the axis); densities more than {DECADES} decades below the highest are not shown. "
+        f"{probe_lines.seeds_in_words(data)} Marks below: the largest and the smallest eigenvalues of every seed."
     )
     text = caption(
         shows, frames.named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=evidence.notes
     )
     return Plot(draw(data, evidence), data, text)
+
+
+def _finding(values: pd.DataFrame) -> str:
+    """What the spectra show: the largest eigenvalue of the deepest network of each kind."""
+    largest = values[(values["measure"] == "largest") & np.isfinite(values["value"].astype(float))]
+    deep = largest[largest["depth"] == largest["depth"].max()]
+    told = [f"{name} {mine['value'].astype(float).max():.3g}" for name, mine in frames.named(deep).groupby("name")]
+    return f"Largest eigenvalue of any seed: {', '.join(told)}. " if told else ""
 
 
 def gather(frame: pd.DataFrame, runs: pd.DataFrame | None, iteration: int | None) -> Spectra:
@@ -212,12 +207,11 @@ def density(run: pd.DataFrame, grid: Floats, width: float) -> Floats | None:
 
 def draw(data: pd.DataFrame, evidence: Spectra) -> Figure:
     """The picture of what `prepare` gives."""
-    networks = frames.in_order(data["network"])
-    conditions = list(dict.fromkeys(data["condition"]))
-    dashes = _dashes(data)
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, dashes)))
-    page = canvas.sheet(conditions, len(networks), head, evidence.notes, gap=0.2, right=0.12)
-    for row, condition in zip(page.panels, conditions, strict=True):
+    networks, conditions = frames.in_order(data["network"]), list(dict.fromkeys(data["condition"]))
+    every = probe_lines.looks(data)
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data, every)))
+    made = page.page(conditions, len(networks), head, evidence.notes, tall=1.8)
+    for row, condition in zip(made.panels, conditions, strict=True):
         here = data[data["condition"] == condition]
         top = float(here["density"].max()) if here["density"].notna().any() else 1.0
         room = TICKS * here.groupby("network")["label"].nunique().max() + 0.03  # of the panel, for the marks below
@@ -225,16 +219,17 @@ def draw(data: pd.DataFrame, evidence: Spectra) -> Figure:
         row[0].set_ylim(top * 10 ** (-DECADES / (1 - room)), top * 2)
         row[0].yaxis.set_major_locator(FixedLocator(_powers(top)))
         row[0].yaxis.set_minor_locator(NullLocator())
-        row[0].set_ylabel("density")
         for axes, network in zip(row, networks, strict=True):
-            axes.set_xlim(here["eigenvalue"].min(), here["eigenvalue"].max())
-            axes.set_xlabel("eigenvalue of the Hessian")
-            axes.tick_params(labelleft=axes is row[0])
             own = here[here["network"] == network]
-            _panel(axes, own, network, dashes, room)
+            _panel(axes, own, every, room)
+            axes.set(
+                xlim=(here["eigenvalue"].min(), here["eigenvalue"].max()), xlabel="eigenvalue of the Hessian", ylabel=""
+            )
+            axes.set_title(frames.network_title(network) + probe_lines.counts(own[own["kind"] == "mean"]))
             values = evidence.values
             _ends(axes, own, values[(values["condition"] == condition) & (values["network"] == network)])
-    return page.figure
+        row[0].set_ylabel("density")
+    return made.figure
 
 
 def _powers(top: float) -> list[float]:
@@ -243,32 +238,24 @@ def _powers(top: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(highest - DECADES), math.floor(highest) + 1)]
 
 
-def _dashes(data: pd.DataFrame) -> dict[tuple[str, str], Any]:
-    """The line style of each network and label: solid, but for further ones of a depth."""
-    lines = data.drop_duplicates(["network", "label"])
-    places = lines.groupby(["network", "depth"], sort=False).cumcount()
-    pairs = zip(lines["network"], lines["label"], strict=True)
-    return {pair: DASHES[place % len(DASHES)] for pair, place in zip(pairs, places, strict=True)}
-
-
-def _panel(axes: Axes, data: pd.DataFrame, network: str, dashes: dict[tuple[str, str], Any], room: float) -> None:
-    counts = data["n"].dropna().unique()
-    axes.set_title(network + (f"  (n = {counts[0]})" if len(counts) == 1 else ""), loc="left", pad=5)
+def _panel(axes: Axes, data: pd.DataFrame, every: Mapping[str, Mapping[str, Any]], room: float) -> None:
+    palette = {label: look["color"] for label, look in every.items()}
+    same: dict[str, Any] = {
+        "x": "eigenvalue", "y": "density", "hue": "label", "palette": palette, "estimator": None, "errorbar": None,
+        "legend": False, "ax": axes,
+    }  # fmt: skip
+    seeds, means = data[data["kind"] == "seed"], data[data["kind"] == "mean"]
+    if data["n"].max() > 1:
+        sns.lineplot(seeds, units="run_id", linewidth=0.6, alpha=0.4, zorder=2, **same)
+    if len(means):
+        sns.lineplot(means, linewidth=1.3, zorder=3, **same)
     above = Rectangle((0, room), 1, 1 - room, transform=axes.transAxes)
-    axes.plot([0, 1], [room, room], color=style.FAINT, linewidth=0.6, transform=axes.transAxes, zorder=1, gid="floor")
+    for drawn in axes.lines:
+        drawn.set_clip_path(above)
     for slot, (label, line) in enumerate(data.groupby("label", sort=False)):
-        look: dict[str, Any] = {
-            "color": style.depth_colour(line["depth"].iloc[0]),
-            "linestyle": dashes[network, str(label)],
-        }
-        for run_id, curve in line[line["kind"] == "seed"].groupby("run_id", sort=False):
-            drawn = axes.plot(
-                curve["eigenvalue"], curve["density"], linewidth=0.6, alpha=0.4, zorder=2, gid=run_id, **look
-            )
-            drawn[0].set_clip_path(above)
-        mean = line[line["kind"] == "mean"]
-        drawn = axes.plot(mean["eigenvalue"], mean["density"], linewidth=1.3, zorder=3, gid=f"mean {label}", **look)
-        drawn[0].set_clip_path(above)
+        look, own = every[str(label)], means[means["label"] == label]
+        if look["marker"]:
+            axes.plot(own["eigenvalue"][::60], own["density"][::60], linestyle="none", gid=f"mark {label}", **look)
         marks = line.loc[line["kind"].isin(EXTREMES), "eigenvalue"]
         axes.vlines(
             marks, TICKS * slot + 0.01, TICKS * (slot + 0.85) + 0.01, transform=axes.get_xaxis_transform(),
@@ -278,22 +265,30 @@ def _panel(axes: Axes, data: pd.DataFrame, network: str, dashes: dict[tuple[str,
 
 def _ends(axes: Axes, data: pd.DataFrame, values: pd.DataFrame) -> None:
     """In the panel's corner `56 (n = 4): −1.2 to 76`: the ends of each spectrum over all seeds, on the axis or beyond."""
-    corner: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "top"}
-    axes.annotate("smallest to largest eigenvalue", (1, 1), (-2, -2), size=6, color=style.MUTED, **corner)
+    lines = ["smallest to largest eigenvalue"]
     uneven = data["n"].nunique() > 1
-    for slot, (label, line) in enumerate(data.groupby("label", sort=False)):
+    for label, line in data.groupby("label", sort=False):
         own = values[(values["label"] == label) & np.isfinite(values["value"].astype(float))]
         least, most = (own.loc[own["measure"] == kind, "value"].astype(float) for kind in reversed(EXTREMES))
         n = f" (n = {line['n'].max()})" if uneven and line["n"].notna().any() else ""
-        ends = f"{least.min():.3g} to {most.max():.3g}".replace("-", "−").replace("nan", "?")
-        axes.annotate(f"{label}{n}: {ends}", (1, 1), (-2, -11 - 9 * slot), size=6.5, **corner)
+        lines.append(f"{label}{n}: {least.min():.3g} to {most.max():.3g}".replace("-", "−").replace("nan", "?"))
+    axes.text(
+        0.99,
+        0.99,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        size=6.5,
+        linespacing=1.3,
+        gid="ends",
+    )
 
 
-def _legend(data: pd.DataFrame, dashes: dict[tuple[str, str], Any]) -> Iterator[Artist]:
-    lines = data.drop_duplicates(["depth", "label"]).sort_values(["depth", "label"])
-    for network, depth, label in lines[["network", "depth", "label"]].itertuples(index=False):
-        look: dict[str, Any] = {"color": style.depth_colour(depth), "linestyle": dashes[network, label]}
+def _legend(data: pd.DataFrame, every: Mapping[str, Mapping[str, Any]]) -> Iterator[Artist]:
+    for label, look in every.items():
         yield Line2D([], [], linewidth=1.3, label=f"depth {label}", **look)
-    yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
+    if data["n"].max() > 1:
+        yield Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds")
     mark: dict[str, Any] = {"marker": "|", "markersize": 6, "markeredgewidth": 0.7, "linestyle": "none"}
     yield Line2D([], [], color=style.INK, label="extreme eigenvalues", **mark)

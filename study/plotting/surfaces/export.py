@@ -35,23 +35,8 @@ class Relief(NamedTuple):
 def export(surface: pd.DataFrame, path: Path, *, split: str = "train") -> int:
     """Write one 2-D surface as a `.vts` file: its base lattice, alpha and beta across, the height up.
 
-    Parameters
-    ----------
-    surface
-        Its rows of what `study.read_surfaces` gives.
-    path
-        The `.vts` file; a write is atomic, and equal input gives equal bytes.
-    split
-        Whose loss is the height: `train` or `test`.
-
-    Returns
-    -------
-    The number of points that have no finite loss.
-
-    Raises
-    ------
-    StudyError
-        An unknown split, pyevtk is not installed, or the surface has no such heights.
+    `surface`: its rows of what `study.read_surfaces` gives. `path`: the `.vts` file; a write is atomic, and equal
+    input gives equal bytes. `split`: whose loss is the height: `train` or `test`.
     """
     check(split)
     shape = relief(surface, split)

@@ -25,8 +25,8 @@ PLANES = {
 NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole",
                   "weight": "each draw multiplied by its weight"}  # fmt: skip
 BN = {
-    "frozen": "BN with the statistics of training (frozen)",
     "recalibrated": "BN recalibrated at each point",
+    "frozen": "BN with the statistics of training (frozen)",
     "batch": "BN with each batch's own statistics",
 }
 SPLITS = {"train": "training", "test": "test"}
@@ -80,21 +80,9 @@ def shown(
 ) -> Shown:
     """Choose the surfaces of so many dimensions that a figure shows: one for each network and kind of BN statistics.
 
-    Parameters
-    ----------
-    frame, runs
-        As `study.plotting.figure` takes them.
-    splits
-        The splits that are shown, and for each what the header says of it; `{}` stands for the number of images.
-    what
-        Whose networks are shown: those of `runs` that have none are named.
-    wanted
-        Values of `plane`, `number` and `seed`; None takes the first that is there.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or nothing in it that could be shown.
+    `splits`: the splits that are shown, and for each what the header says of it; `{}` stands for the number of
+    images. `what`: whose networks are shown: those of `runs` that have none are named. `wanted`: values of `plane`,
+    `number` and `seed`; None takes the first that is there.
     """
     every = each(frame)
     points = frame[frame["iteration"].isna() & frame["split"].isin(list(splits))]

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, PathPatch
+from matplotlib.patches import Patch
 
 from study.errors import StudyError
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
+from study.plotting.base.page import Head, Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.frames import Shown, is_finite, shown
-from study.plotting.surfaces.lattice import Floats
+from study.plotting.surfaces.lattice import Floats, lattice
 from study.plotting.surfaces.panels import Place
 from study.stats.planned import require
 from study.text import counted
@@ -30,7 +29,6 @@ from study.text import counted
 NEEDED = ("surface_id", "plane", "iteration", "i", "j", "lambda_max", "lambda_min")
 VALUES = ["lambda_max", "lambda_min", "ratio"]
 MOST = 0.5  # where the colours end, as in L18, figure 7
-TICKS = [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 MANY = 4000  # cells beyond which they are pixels in PDF and SVG
 CONCAVE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#555555", "hatch": "....", "linewidth": 0}
 CENTRE: dict[str, Any] = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": style.INK,
@@ -45,22 +43,9 @@ def plot(
     number: int | None = None,
     seed: int | None = None,
 ) -> Plot:
-    """Draw the figure: a column for each network, a row for each kind of BN statistics.
+    """A column for each network, a row for each kind of BN statistics; of surfaces measured with `curvature: true`.
 
-    Parameters
-    ----------
-    frame
-        Surfaces, as `study.read_surfaces` gives them; those of two dimensions that were measured with `curvature: true`
-        are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    plane, number, seed
-        Which of several such surfaces of a network; by default the first.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, or no surface that fits.
+    `plane`, `number` and `seed` choose among several surfaces of a network, by default the first.
     """
     says = {"train": "Hessian of the loss of {} training images"}
     what = "a surface with curvature"
@@ -68,9 +53,9 @@ def plot(
     points = evidence.points.assign(ratio=ratios(evidence.points), kind="point")
     evidence = evidence._replace(points=points, notes=[*_notes(points), *evidence.notes])
     shows = (
-        "|λ_min / λ_max|, the ratio of the smallest to the largest eigenvalue of the Hessian of the training loss, over "
-        "planes through the weights of each network, located at (0, 0). 0: no direction of negative curvature. "
-        f"Each cell is a measured point; the colours end at {MOST}. Hatched: no finite eigenvalues. Dotted: no "
+        f"{_finding(points)}|λ_min / λ_max|, without unit, of the smallest and the largest eigenvalue of the Hessian of the "
+        "training loss, over planes through the weights of each network, located at (0, 0). At 0 the loss bends down in no "
+        f"direction. Each cell is a measured point; the colours end at {MOST}. Hatched: no finite eigenvalues. Dotted: no "
         "positive one."
     )
     return Plot(draw(evidence), points[[*planes.COLUMNS, *VALUES]], surfaces.caption_of(shows, evidence))
@@ -107,61 +92,43 @@ def _concave(points: pd.DataFrame) -> pd.Series:
 def draw(evidence: Shown) -> Figure:
     """The picture of the ratios in `evidence.points`."""
     points = evidence.points
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(points)))
-    page, places = planes.laid_out(evidence, head, evidence.notes)
-    norm, colours = _colouring()
+    made, places = planes.laid_out(
+        evidence, Head(evidence.title, evidence.subtitle, list(_legend(points))), evidence.notes
+    )
+    norm, colours = Normalize(0, MOST), sns.color_palette("cividis", as_cmap=True)
     for place in places:
         own = points[(points["row"] == place.row) & (points["column"] == place.column)].reset_index(drop=True)
-        planes.framed(place, own)
+        centre = own.loc[(own["alpha"] == 0) & (own["beta"] == 0) & own["ratio"].notna(), "ratio"]
+        planes.framed(place, own, *(f"{value:.2g}" for value in centre))
         _cells(place, own, norm, colours, rasterised=len(points) > MANY)
         place.axes.plot(0, 0, zorder=4, gid="centre", **CENTRE)
-        centre = own.loc[(own["alpha"] == 0) & (own["beta"] == 0) & own["ratio"].notna(), "ratio"]
-        for value in centre:
-            planes.remark(place, "", f"{value:.2g}")
-    planes.bar(
-        page,
-        ScalarMappable(norm, colours),
-        TICKS,
-        r"$|\lambda_{\mathrm{min}}\,/\,\lambda_{\mathrm{max}}|$",
-        extend="max",
-    )
-    return page.figure
+    page.colour_bar(made, ScalarMappable(norm, colours), "|λ_min / λ_max|", extend="max")
+    return made.figure
 
 
 def _cells(place: Place, points: pd.DataFrame, norm: Normalize, colours: Colormap, rasterised: bool) -> None:
-    """Around each point a cell as large as the lattice that it belongs to is wide; finer ones lie on coarser ones."""
-    axes, first = place.axes, points.iloc[0]
-    points = points.sort_values(["level", "i", "j"], ignore_index=True)
-    half = np.array([
-        (float(first[f"range_{axis}_high"]) - float(first[f"range_{axis}_low"])) / max(1, int(first[f"points_{axis}"]) - 1) / 2
-        for axis in "ab"
-    ])  # fmt: skip
-    around = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-    sizes = 0.5 ** points["level"].to_numpy(float)
-    corners: Floats = points[["alpha", "beta"]].to_numpy(float)[:, None] + around * sizes[:, None, None]
-    known, concave = points["ratio"].notna().to_numpy(), _concave(points).to_numpy()
-    shades = colours(norm(points.loc[known, "ratio"].to_numpy(float)))
-    axes.add_collection(
-        PolyCollection(
-            list(corners[known]), facecolors=shades, linewidths=0, antialiased=False, rasterized=rasterised, zorder=1,
-            gid="ratio",
-        )
-    )  # fmt: skip
-    for where, look, name in (
-        (concave, CONCAVE, "no positive eigenvalue"),
-        (~known & ~concave, planes.HATCH, "no finite value"),
-    ):
-        if where.any():
-            axes.add_patch(PathPatch(planes.closed(corners[where]), zorder=2, gid=name, **look))
-    for limits, change, width in ((axes.get_xlim(), axes.set_xlim, half[0]), (axes.get_ylim(), axes.set_ylim, half[1])):
-        change(limits[0] - width, limits[1] + width)
+    """Around each point of the lattice a cell; hatched where there is no ratio."""
+    grid = lattice(points)
+    x, y = _edges(grid.alpha), _edges(grid.beta)
+    ratio = np.ma.masked_invalid(grid.values(points, "ratio"))
+    place.axes.pcolormesh(x, y, ratio.T, norm=norm, cmap=colours, rasterized=rasterised, zorder=1, gid="ratio")
+    concave = np.where(grid.measured, _concave(points).to_numpy()[grid.place], False)
+    planes.hatch(place.axes, x, y, concave, **CONCAVE)
+    planes.hatch(place.axes, x, y, grid.measured & ratio.mask & ~concave)
+    place.axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 
 
-def _colouring() -> tuple[Normalize, Colormap]:
-    """Other colours than those of the loss."""
-    base = matplotlib.colormaps["cividis"]
-    colours = LinearSegmentedColormap.from_list("ratio", base(np.linspace(0, 0.92, 256)))
-    return Normalize(0, MOST), colours.with_extremes(over=base(1.0))
+def _edges(values: Floats) -> Floats:
+    """(N+1,) the edges of cells around (N,) places."""
+    half = (values[1] - values[0]) / 2 if len(values) > 1 else 0.5
+    return np.append(values - half, values[-1] + half)
+
+
+def _finding(points: pd.DataFrame) -> str:
+    told = []
+    for _, group in points[points["ratio"].notna()].groupby(["row", "column"], sort=False):
+        told.append(f"{surfaces.named(group)} {group['ratio'].median():.2g}")
+    return f"Median |λ_min / λ_max| over the plane: {', '.join(told)}. One trained network each. " if told else ""
 
 
 def _notes(points: pd.DataFrame) -> Iterator[str]:
@@ -184,7 +151,7 @@ def _notes(points: pd.DataFrame) -> Iterator[str]:
 
 def _legend(points: pd.DataFrame) -> Iterator[Artist]:
     concave = _concave(points)
-    yield Line2D([], [], label="the trained network; its ratio beside the title", **CENTRE)
+    yield Line2D([], [], label="the trained network; its ratio is in the title", **CENTRE)
     if concave.any():
         yield Patch(label="no positive eigenvalue", **CONCAVE)
     if (points["ratio"].isna() & ~concave).any():

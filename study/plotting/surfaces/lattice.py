@@ -1,37 +1,47 @@
-"""The points of one surface as a lattice, or as triangles where it was refined. Never across what was not measured."""
+"""The points of one surface as a lattice."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 
 class Lattice(NamedTuple):
-    """The base lattice of A × B points: `alpha` (A,), `beta` (B,), and (A, B) `place`: rows of the points, -1 for none."""
+    """A × B points: `alpha` (A,), `beta` (B,), and (A, B) `place`: rows of the points, -1 where none was measured."""
 
     alpha: Floats
     beta: Floats
-    place: Ints
-
-    def values(self, points: pd.DataFrame, column: str) -> Floats:
-        """(A, B) values; NaN where nothing was measured too."""
-        found = points[column].to_numpy(float)[self.place]
-        return np.where(self.place < 0, np.nan, found)
+    place: NDArray[np.intp]
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """(A, B): whether the point was."""
+        """(A, B)."""
         return self.place >= 0
+
+    def values(self, points: pd.DataFrame, column: str) -> Floats:
+        """(A, B) values; NaN where nothing was measured too."""
+        return np.where(self.measured, points[column].to_numpy(float)[self.place], np.nan)
+
+    def lost(self, values: Floats) -> NDArray[np.bool_]:
+        """(A-1, B-1) cells with all corners measured, and at one of them no finite value."""
+        return _all(self.measured) & ~_all(np.isfinite(values))
+
+
+def _all(there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(A-1, B-1): whether all corners of each cell are there."""
+    return there[:-1, :-1] & there[1:, :-1] & there[1:, 1:] & there[:-1, 1:]
 
 
 def lattice(points: pd.DataFrame) -> Lattice:
-    """The base lattice of a surface; `points` has its rows of one split, with the surface's fields on each."""
+    """The lattice of a surface; `points` has its rows of one split, with the surface's fields on each.
+
+    Of a surface that an earlier version refined these are the points of the lattice that was asked for.
+    """
     first = points.iloc[0]
     base = np.flatnonzero(points["level"].to_numpy(int) == 0)
     step = 2 ** int(first["refine"])
@@ -44,38 +54,3 @@ def lattice(points: pd.DataFrame) -> Lattice:
     )
     alpha[a], beta[b] = points["alpha"].to_numpy(float)[base], points["beta"].to_numpy(float)[base]
     return Lattice(alpha, beta, place)
-
-
-def refined(points: pd.DataFrame) -> bool:
-    """Whether there are points beside the base lattice."""
-    return bool((points["level"] > 0).any())
-
-
-def triangles(points: pd.DataFrame) -> Ints:
-    """(T, 3) rows of the points at the corners of each triangle, counter-clockwise seen from above.
-
-    Of a plain lattice every cell with four measured corners is cut in two; a refined one is triangulated after Delaunay.
-    No triangle is larger than a cell of the base lattice, so none spans points that are missing.
-    """
-    found = _delaunay(points) if refined(points) else _halves(lattice(points).place)
-    x, y = (points[name].to_numpy(float)[found] for name in ("alpha", "beta"))
-    turn = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    return np.where((turn < 0)[:, None], found[:, ::-1], found)
-
-
-def _halves(place: Ints) -> Ints:
-    a, b, c, d = (corner.ravel() for corner in (place[:-1, :-1], place[1:, :-1], place[1:, 1:], place[:-1, 1:]))
-    cells = np.stack([a, b, c, d], axis=1)
-    cells = cells[(cells >= 0).all(axis=1)]
-    return np.concatenate([cells[:, [0, 1, 2]], cells[:, [0, 2, 3]]])
-
-
-def _delaunay(points: pd.DataFrame) -> Ints:
-    from matplotlib.tri import Triangulation
-
-    i, j = points["i"].to_numpy(int), points["j"].to_numpy(int)
-    if len(set(i)) < 2 or len(set(j)) < 2:
-        return np.empty((0, 3), dtype=np.intp)
-    found: Any = Triangulation(i, j).triangles
-    most = 2 ** int(points["refine"].iloc[0])
-    return np.asarray(found[(np.ptp(i[found], axis=1) <= most) & (np.ptp(j[found], axis=1) <= most)], dtype=np.intp)

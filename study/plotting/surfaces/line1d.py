@@ -7,26 +7,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
-from study.plotting.base import canvas, style
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
 from study.plotting.base.outside import nothing
+from study.plotting.base.page import Head, Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
-from study.plotting.surfaces.lattice import Floats
-from study.plotting.surfaces.panels import columns_of, ends
+from study.plotting.surfaces.panels import laid_out
 
 SAYS = {"train": "loss and error of {} training images", "test": "{} test images"}
 COLUMNS = [
     "row", "column", "network", "depth", "seed", "surface_id", "plane", "number", "bn", "split", "images", "level", "i",
     "alpha", "loss", "error",
 ]  # fmt: skip
-DASHES = {"loss": "-", "error": "--"}  # as in L18, figure 2
+COLOURS = {"loss": style.INK, "error": "#00795c"}
 SCALES = ("auto", "linear", "log")
 TALL = 20.0  # nats: with losses above it, a linear axis shows little of the others
 MOST = 3  # panels side by side
@@ -41,23 +41,10 @@ def plot(
     number: int | None = None,
     seed: int | None = None,
 ) -> Plot:
-    """Draw the figure: a panel for each network, rows of them for each kind of BN statistics.
+    """A panel for each network, rows of them for each kind of BN statistics.
 
-    Parameters
-    ----------
-    frame
-        Surfaces, as `study.read_surfaces` gives them; those of one dimension are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    scale
-        Of the loss: `linear`, `log`, or `auto`, which is linear up to 20 nats.
-    plane, number, seed
-        Which of several lines of a network; by default the first.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown option's value, or no surface that fits.
+    `scale` of the loss is `linear`, `log` or `auto`: log where a loss exceeds 20 nats. `plane`, `number` and `seed` choose among
+    several lines of a network, by default the first.
     """
     if scale not in SCALES:
         raise StudyError(f"unknown scale '{scale}'{nearest(str(scale), SCALES)}")
@@ -65,39 +52,45 @@ def plot(
     data = evidence.points[COLUMNS]
     if scale == "auto":
         scale = "log" if data["loss"][is_finite(data["loss"])].max() > TALL else "linear"
+    both = (data["plane"] == "interpolate").all()
+    notes = [
+        "α = 0 and 1: the two trained networks." if both else "α = 0: the trained network.",
+        *surfaces.without_value(evidence.points, "loss"),
+    ]
     if scale == "log":
         names = pd.Series(data["column"].map(str) + ", " + data["split"].map(SPLITS), index=data.index)
-        evidence = evidence._replace(notes=[*nothing(data["loss"], names, "loss"), *evidence.notes])
+        notes += nothing(data["loss"], names, "loss")
+    evidence = evidence._replace(notes=[*notes, *evidence.notes])
     shows = (
-        "Loss in nats (solid) and error in percent (dashed) along lines through the weights of each network, on training and "
-        "test images. Crosses: no finite loss."
+        f"{_finding(data)}Loss in nats (left axis) and error in percent (right axis) along lines through the weights of each "
+        "network; dashed: training images, solid: test images. Crosses: no finite loss."
     )
     return Plot(draw(data, evidence, scale), data, surfaces.caption_of(shows, evidence))
 
 
+def _finding(data: pd.DataFrame) -> str:
+    told = []
+    for name, group in data[is_finite(data["loss"])].groupby("column", sort=False):
+        told.append(f"{name} {group['loss'].min():.2g} to {group['loss'].max():.2g}")
+    return f"Loss along the line (nats): {', '.join(told)}. One trained network each. " if told else ""
+
+
 def draw(data: pd.DataFrame, evidence: Shown, scale: str) -> Figure:
     """The picture of the points in `data`."""
-    lost = not is_finite(data["loss"]).all()
-    both = (data["plane"] == "interpolate").all()
-    notes = [
-        "α = 0 and 1: the two trained networks." if both else "α = 0: the trained network.",
-        *surfaces.without_value(evidence.points, "loss"), *evidence.notes,
-    ]  # fmt: skip
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, lost)))
-    across = columns_of(len(evidence.columns), MOST)
-    lines = -(-len(evidence.columns) // across)
-    rows = [title if line == 0 else "" for title in evidence.rows for line in range(lines)]
-    width = style.sheet_width(across)
-    page = canvas.sheet(rows, across, head, notes, gap=0.18, right=0.5, width=width, aspect=0.75, share=False)
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data)))
+    made, places = laid_out(evidence, head, evidence.notes, most=MOST, aspect=0.62)
     limits = _limits(data["loss"], scale)
-    for row, title in enumerate(evidence.rows):
-        panels = [axes for line in page.panels[row * lines : (row + 1) * lines] for axes in line]
-        here = evidence.points[data["row"] == title]
-        for name, axes, labelled in zip(evidence.columns, panels, ends(evidence.columns, here, across), strict=False):
-            _panel(axes, name, here[here["column"] == name], (scale, limits), labelled)
-        for axes in panels[len(evidence.columns) :]:
-            axes.set_axis_off()
-    return page.figure
+    points = evidence.points
+    for number, place in enumerate(places):
+        own = points[(points["row"] == place.row) & (points["column"] == place.column)]
+        errors = _panel(place.axes, own, scale, limits)
+        place.axes.set_title(place.column)
+        place.axes.set_ylabel("loss (nats)" if place.first else "")
+        place.axes.tick_params(which="both", labelleft=place.first)
+        last = number == len(places) - 1 or places[number + 1].first
+        errors.set_ylabel("error (%)" if last else "", color=COLOURS["error"])
+        errors.tick_params(labelright=last, colors=COLOURS["error"])
+    return made.figure
 
 
 def _limits(losses: pd.Series, scale: str) -> tuple[float, float]:
@@ -109,63 +102,54 @@ def _limits(losses: pd.Series, scale: str) -> tuple[float, float]:
     return (0.8 * positive.min(), 1.6 * positive.max()) if len(positive) else (0.1, 10.0)
 
 
-def _panel(
-    axes: Axes, name: str, points: pd.DataFrame, loss_axis: tuple[str, tuple[float, float]], labelled: tuple[bool, bool]
-) -> None:
-    """One network's lines; `labelled` says whether the panel is the first and the last of its row."""
-    if points.empty:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, f"{name}\nnot measured", ha="center", va="center", color=style.MUTED, size=7)
-        return
+def _panel(axes: Axes, points: pd.DataFrame, scale: str, limits: tuple[float, float]) -> Axes:
+    """One network's lines; returns the axis of the error."""
     first = points.iloc[0]
     errors = axes.twinx()
-    axes.set_yscale(loss_axis[0], **({"nonpositive": "clip"} if loss_axis[0] == "log" else {}))
-    axes.set_ylim(*loss_axis[1])
+    errors.spines["right"].set_visible(True)
+    errors.grid(visible=False)
+    axes.set_yscale(scale, **({"nonpositive": "clip"} if scale == "log" else {}))
+    axes.set_ylim(*limits)
     errors.set_ylim(0, 100)
     for mark in (0, 1) if first["plane"] == "interpolate" else (0,):
         axes.axvline(mark, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1, gid="network")
-    for split, line in points.groupby("split", sort=False):
-        _line(axes, line, str(split), "loss")
-        _line(errors, line, str(split), "error")
-        lost = line.loc[~is_finite(line["loss"]), "alpha"].to_numpy(float)
-        top = np.ones(len(lost))
-        look: dict[str, Any] = {"color": style.SPLIT_COLOURS[str(split)], "markersize": 3, "linestyle": "none"}
-        axes.plot(
-            lost, top, marker="x", clip_on=False, gid=f"{split} lost", transform=axes.get_xaxis_transform(), **look
-        )
+    for side, column in ((axes, "loss"), (errors, "error")):
+        shown = _segments(points, column)
+        if len(shown):
+            sns.lineplot(
+                shown, x="alpha", y=column, units="segment", style="split", dashes=style.DASHES, size="split", sizes=style.WIDTHS,
+                estimator=None, errorbar=None, color=COLOURS[column], legend=False, ax=side, zorder=3,
+            )  # fmt: skip
+            alone = shown[shown.groupby("segment")["alpha"].transform("size") == 1]
+            side.plot(alone["alpha"], alone[column], ".", color=COLOURS[column], ms=3, gid="alone")
+        side.set_ylabel("")
+    lost = points.loc[~is_finite(points["loss"]), "alpha"].to_numpy(float)
+    if len(lost):
+        top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "lost"}
+        axes.plot(lost, np.ones(len(lost)), "x", color=COLOURS["loss"], markersize=3, **top)
     axes.set_xlim(first["range_a_low"], first["range_a_high"])
-    canvas.few_ticks(axes.xaxis)
-    axes.set_xlabel("α", labelpad=1)
-    axes.set_title(name, loc="left", pad=5)
-    axes.set_ylabel("loss (nats)" if labelled[0] else "")
-    axes.tick_params(labelleft=labelled[0])
-    errors.spines["right"].set_visible(True)
-    errors.set_ylabel("error (%)" if labelled[1] else "")
-    errors.tick_params(labelright=labelled[1])
+    page.few_ticks(axes.xaxis, 4)
+    axes.set_xlabel("α")
+    return errors
 
 
-def _line(axes: Axes, points: pd.DataFrame, split: str, column: str) -> None:
-    x, y = joined_up(points, column)
-    there = np.isfinite(y)
-    before, after = np.append(False, there[:-1]), np.append(there[1:], False)
-    alone = np.flatnonzero(there & ~before & ~after).tolist()  # no line goes to these
-    look: dict[str, Any] = {"color": style.SPLIT_COLOURS[split], "linewidth": 1.1, "marker": ".", "markevery": alone}
-    axes.plot(x, np.where(there, y, np.nan), DASHES[column], gid=f"{split} {column}", zorder=3, **look)
+def _segments(points: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The finite values in order, with `segment`: neighbours on the line, which a stroke may join."""
+    ordered = points.sort_values(["split", "i"])
+    step = 2 ** int(ordered["refine"].iloc[0])
+    finite = ordered[is_finite(ordered[column])].astype({column: float, "alpha": float})
+    broken = (finite["split"] != finite["split"].shift()) | (finite["i"].astype(int).diff() > step)
+    return finite.assign(segment=broken.cumsum())
 
 
-def joined_up(points: pd.DataFrame, column: str) -> tuple[Floats, Floats]:
-    """Coordinates and values in order along the line, with NaN where points of its lattice are missing."""
-    points = points.sort_values("i")
-    step = 2 ** int(points["refine"].iloc[0])
-    gaps = np.flatnonzero(np.diff(points["i"].to_numpy(int)) > step) + 1
-    x, y = (np.insert(points[name].to_numpy(float), gaps, np.nan) for name in ("alpha", column))
-    return x, y
-
-
-def _legend(data: pd.DataFrame, lost: bool) -> Iterator[Artist]:
-    for column, dash in DASHES.items():
-        for split in (split for split in SPLITS if split in set(data["split"])):
-            look: dict[str, Any] = {"color": style.SPLIT_COLOURS[split], "linewidth": 1.1, "linestyle": dash}
+def _legend(data: pd.DataFrame) -> Iterator[Artist]:
+    for column in COLOURS:
+        for split in (split for split in SPLITS if (data["split"] == split).any()):
+            look: dict[str, Any] = {
+                "color": COLOURS[column],
+                "linewidth": style.WIDTHS[split],
+                "linestyle": style.line_of(split),
+            }
             yield Line2D([], [], label=f"{SPLITS[split]} {column}", **look)
-    if lost:
+    if not is_finite(data["loss"]).all():
         yield Line2D([], [], color=style.INK, marker="x", markersize=3, linestyle="none", label="no finite loss")

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
+from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from study.errors import StudyError, nearest
-from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base import page, style
+from study.plotting.base.page import Head, Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.box import Box, View, cage
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
-from study.plotting.surfaces.lattice import Floats, lattice, refined, triangles
+from study.plotting.surfaces.lattice import Floats, lattice
 from study.plotting.surfaces.line1d import SCALES, TALL
-from study.plotting.surfaces.panels import Place
+from study.plotting.surfaces.panels import Place, Shades
 from study.text import counted
 
-FLOOR = 0.42  # how far below the lowest point of all the contours lie, in heights of the relief
-HEIGHT = 0.85  # of the box, over its longer side
-LIGHT = np.array([-0.45, -0.35, 0.82])  # where it comes from, in the box
-DARKEST = 0.5  # how bright a face is that turns away from it
-MESH = 0.72  # how bright the lines between points are, beside their faces
-HANG = 0.15  # inches that boxes hang down
+FLOOR = 0.45  # how far below the lowest point of all the contours lie, in heights of the relief
 MANY = 4000  # faces beyond which they are pixels in PDF and SVG, lest files have megabytes
-TICKS = {"loss": [0.1, 0.2, 0.5, 1, 2, 5], "error": planes.LEVELS["error"]}
+LIGHT = (-0.45, -0.35, 0.82)  # where it comes from
+DARKEST = 0.55  # how bright a face is that turns away from it
 
 
 def plot(
@@ -51,57 +40,38 @@ def plot(
     plane: str | None = None,
     number: int | None = None,
     seed: int | None = None,
-    elev: float = 30,
+    elev: float = 28,
     azim: float = -58,
 ) -> Plot:
-    """Draw the figure: a column for each network, a row for each kind of BN statistics, as `contours` has them.
+    """A column for each network, a row for each kind of BN statistics, as `contours` has them, with the same options.
 
-    Parameters
-    ----------
-    frame
-        Surfaces, as `study.read_surfaces` gives them; those of two dimensions are drawn.
-    runs
-        As `study.plotting.figure` takes it.
-    of
-        `loss` (nats) or `error` (percent).
-    split
-        `train` or `test`.
-    scale
-        Of the height: `linear`, `log`, or `auto`: log of a loss that exceeds 20 nats anywhere, else linear.
-    top
-        Where the height ends, in nats or percent: what is above stands there, and is named.
-    plane, number, seed
-        Which of several surfaces of a network; by default the first.
-    elev, azim
-        Whence it is seen: above the ground, and around it from α to β; degrees.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown option's value, or no surface that fits.
+    `scale` of the height is `linear`, `log` or `auto`: log where a loss exceeds 20 nats. What is above `top` stands there, and
+    is named. `elev` and `azim` (degrees) are the viewing direction.
     """
     planes.check(of, split)
     _check(scale, top, elev)
-    says = {split: f"{SPLITS[split]} {of} of {{}} images"}
-    evidence = shown(frame, runs, 2, says, plane=plane, number=number, seed=seed)
+    evidence = shown(
+        frame, runs, 2, {split: f"{SPLITS[split]} {of} of {{}} images"}, plane=plane, number=number, seed=seed
+    )
     if scale == "auto":
         scale = "log" if of == "loss" and heights(evidence.points[of], "linear", top).max() > TALL else "linear"
-    evidence = evidence._replace(points=evidence.points.assign(height=heights(evidence.points[of], scale, top)))
+    points = evidence.points.assign(height=heights(evidence.points[of], scale, top))
     notes = [
-        *surfaces.without_value(evidence.points, of),
-        *_moved(evidence.points, of, scale),
-        *planes.beyond(evidence.points, of),
+        *surfaces.without_value(points, of),
+        *_moved(points, of, scale),
+        *planes.beyond(points, of),
         *evidence.notes,
     ]
-    evidence = evidence._replace(notes=notes)
-    data = prepare(evidence, of)
+    evidence = evidence._replace(points=points, notes=notes)
+    data = pd.concat([points.assign(kind="point"), planes.lowest(points, of).assign(kind="minimum")], ignore_index=True)
+    data = data[[*planes.COLUMNS, of, "height"]]
     shows = (
-        f"{SPLITS[split].capitalize()} {planes.UNITS[of]} as height over planes through the weights of each network, located "
-        f"at (0, 0), on a {scale} scale shared by the networks of a row. On the floor its contours, at "
-        f"{planes.levels_in_words(of)}. Star: the smallest measured value. Gaps, hatched on the floor: no finite "
-        "value."
+        f"{planes.finding(points, of)}{SPLITS[split].capitalize()} {planes.UNITS[of]} over planes through the weights of each "
+        f"network, located at (0, 0), as height, on a {scale} scale that the networks of a row share. On the floor its "
+        f"contours {planes.levels_in_words(of)}. Star: the smallest measured value. Gaps, hatched on the floor: no "
+        "finite value."
     )
-    return Plot(draw(data, evidence, of, scale, View(elev, azim)), data, surfaces.caption_of(shows, evidence))
+    return Plot(draw(data, evidence, of, scale, (elev, azim)), data, surfaces.caption_of(shows, evidence))
 
 
 def _check(scale: str, top: float | None, elev: float) -> None:
@@ -125,52 +95,23 @@ def heights(values: pd.Series, scale: str, top: float | None) -> pd.Series:
     return finite.clip(lower=1.0 if math.isnan(least) else least).map(math.log10)
 
 
-def prepare(evidence: Shown, of: str) -> pd.DataFrame:
-    """Every point that is drawn, with its `height`, and for each panel the lowest once more, as kind `minimum`."""
-    points = evidence.points.assign(kind="point")
-    return pd.concat([points, planes.lowest(points, of)], ignore_index=True)[[*planes.COLUMNS, of, "height"]]
-
-
-def draw(data: pd.DataFrame, evidence: Shown, of: str, scale: str, view: View) -> Figure:
-    """The picture of what `prepare` gives."""
+def draw(data: pd.DataFrame, evidence: Shown, of: str, scale: str, view: tuple[float, float]) -> Figure:
+    """The picture: reliefs above their contours."""
     points = evidence.points
-    lost = not is_finite(points[of]).all()
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(of, lost)))
-    spans = {row: _span(points.loc[points["row"] == row, "height"], scale) for row in evidence.rows}
-    boxes = {
-        name: _box(own.iloc[0], spans[own["row"].iloc[0]], view)
-        for name, own in points.groupby("surface_id", sort=False)
-    }
-    width = planes.panel_width(len(evidence.columns))
-    aspect = max(box.aspect for box in boxes.values()) - HANG / width
-    page, places = planes.laid_out(evidence, head, evidence.notes, aspect=aspect)
+    head = Head(evidence.title, evidence.subtitle, planes.legend(of, not is_finite(points[of]).all()))
+    made, places = planes.laid_out(evidence, head, evidence.notes, aspect=1.0, around=0.4, projection="3d")
+    shade = planes.shades(points[of], of)
     for place in places:
-        _lowered(place.axes, page.figure)
         here = data[(data["row"] == place.row) & (data["column"] == place.column)]
-        box = boxes[here["surface_id"].iloc[0]]
-        _cage(place, box, of, scale, width)
         own = points[points["surface_id"] == here["surface_id"].iloc[0]].reset_index(drop=True)
-        _panel(place, box, own, of, rasterised=len(points) > MANY)
-        for low in here[here["kind"] == "minimum"].to_dict("records"):
-            x, y = box.seen(np.array([low["alpha"], low["beta"], box.spans[2][0]]))
-            place.axes.plot(x, y, zorder=3, gid="minimum", clip_on=False, **planes.MINIMUM)
-            planes.remark(place, "min", f"{low[of]:.2g}")
-    planes.bar(page, ScalarMappable(*_colouring(of)), TICKS[of], planes.UNITS[of], extend="both")
-    return page.figure
-
-
-def _cage(place: Place, box: Box, of: str, scale: str, width: float) -> None:
-    """What stands around the relief; `width` of the panel in inches."""
-    name = planes.UNITS[of] + (", log scale" if scale == "log" else "")
-    (left, right), _ = box.extent
-    marks = partial(_marks, scale=scale)
-    cage(place.axes, box, marks, FLOOR / (1 + FLOOR), name if place.first else "", width / (right - left))
-
-
-def _lowered(axes: Axes, figure: Figure) -> None:
-    """Let a panel hang down into the room for labels of an axis: none are below the box's nearest corner."""
-    room, down = axes.get_position(), HANG / figure.get_figheight()
-    axes.set_position((room.x0, room.y0 - down, room.width, room.height + down))
+        low, high = _span(points.loc[points["row"] == place.row, "height"], scale)
+        _relief(place, own, of, shade, (low, high), rasterised=len(points) > MANY)
+        _framed(place, own, of, scale, (low, high), view)
+        for least in here[here["kind"] == "minimum"].to_dict("records"):
+            place.axes.plot([least["alpha"]], [least["beta"]], [low], zorder=5, gid="minimum", **planes.MINIMUM)
+            place.axes.set_title(f"{place.column}:  min {least[of]:.2g}", y=1.06)
+    planes.bar(made, shade, of)
+    return made.figure
 
 
 def _span(row: pd.Series, scale: str) -> tuple[float, float]:
@@ -181,65 +122,82 @@ def _span(row: pd.Series, scale: str) -> tuple[float, float]:
     return low - FLOOR * (high - low), high
 
 
-def _box(surface: pd.Series, span: tuple[float, float], view: View) -> Box:
-    a, b = ((float(surface[f"range_{axis}_low"]), float(surface[f"range_{axis}_high"])) for axis in "ab")
-    return Box((a, b, span), HEIGHT, view)
+def _relief(
+    place: Place, points: pd.DataFrame, of: str, shade: Shades, span: tuple[float, float], rasterised: bool
+) -> None:
+    """A relief above its contours; gaps where a value is not finite."""
+    axes: Any = place.axes  # Axes3D, which has no types
+    grid = lattice(points)
+    height, values = grid.values(points, "height"), np.ma.masked_invalid(grid.values(points, of))
+    x, y = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
+    if min(values.shape) > 1 and values.count() > 2:
+        fill: dict[str, Any] = {"levels": shade.levels, "extend": "both", "norm": shade.norm, "cmap": shade.colours}
+        axes.contourf(x, y, values, zdir="z", offset=span[0], zorder=1, alpha=0.6, **fill)
+        axes.contour(
+            x, y, values, zdir="z", offset=span[0], levels=shade.levels, colors="white", linewidths=0.4, zorder=2
+        )
+        faces = shade.colours(shade.norm(np.ma.masked_invalid(_middles(values.filled(np.nan)))))
+        faces[..., :3] *= _light(height, (x, y), span)[..., None]
+        axes.plot_surface(
+            x, y, np.where(np.isfinite(height), height, np.nan), facecolors=faces, rcount=len(x), ccount=y.shape[1], shade=False,
+            edgecolor=(1, 1, 1, 0.3), linewidth=0.2, antialiased=True, zorder=4, rasterized=rasterised,
+        ).set_gid("relief")  # fmt: skip
+    lost = grid.lost(values.filled(np.nan))
+    for a, b in zip(*np.nonzero(lost), strict=True):
+        corners = [(grid.alpha[a + i], grid.beta[b + j], span[0]) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))]
+        axes.add_collection3d(Poly3DCollection([corners], gid="no finite value", **planes.HATCH))
 
 
-def _panel(place: Place, box: Box, points: pd.DataFrame, of: str, rasterised: bool) -> None:
-    """A relief above its contours."""
-    axes = place.axes
-    axes.set_title(place.column, loc="left", pad=4)
-    planes.bands(axes, points, of, transform=box.ground + axes.transData)
-    corners = triangles(points) if refined(points) else planes.whole_cells(lattice(points).place)
-    corners = corners[points["height"].notna().to_numpy()[corners].all(axis=1)]
-    if len(corners):
-        where = points[["alpha", "beta", "height"]].to_numpy(float)[corners]
-        order = np.argsort(box.nearness(where.mean(axis=1)), kind="stable")  # what is near is drawn last
-        faces = _colours(points[of].to_numpy(float)[corners], of)
-        faces[:, :3] *= _light(box, where)[:, None]
-        lines = faces * [MESH, MESH, MESH, 1]
-        axes.add_collection(
-            PolyCollection(
-                list(box.seen(where)[order]), facecolors=faces[order], edgecolors=lines[order], linewidths=0.2, zorder=4,
-                rasterized=rasterised, clip_on=False, gid="relief",
-            ),
-            autolim=False,
-        )  # fmt: skip
-    (left, right), (bottom, top) = box.extent
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-
-
-def _colours(values: Floats, of: str) -> Floats:
-    """(N, 4) the colour of each face, by the mean of its corners' values (N, K) or of their logarithms."""
-    norm, colours = _colouring(of)
-    values = np.maximum(values, 1e-12)
-    middle = np.exp(np.log(values).mean(axis=1)) if of == "loss" else values.mean(axis=1)
-    found: Floats = colours(norm(middle))
+def _middles(values: Floats) -> Floats:
+    """(A-1, B-1) the mean over the corners of each cell."""
+    found: Floats = (values[:-1, :-1] + values[1:, :-1] + values[1:, 1:] + values[:-1, 1:]) / 4
     return found
 
 
-def _light(box: Box, where: Floats) -> Floats:
-    """(N,) how bright faces with corners (N, K, 3) are, after Lambert."""
-    inside = box.within(where)
-    upright = np.cross(inside[:, 1] - inside[:, 0], inside[:, -1] - inside[:, 0])  # corners are counter-clockwise
-    facing = upright @ LIGHT / np.linalg.norm(upright, axis=1) / np.linalg.norm(LIGHT)
-    bright: Floats = DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1)
-    return bright
+def _light(height: Floats, places: tuple[Floats, Floats], span: tuple[float, float]) -> Floats:
+    """(A-1, B-1) how bright cells are, after Lambert, in a box of equal sides."""
+    x, y = (place / np.ptp(place) for place in places)
+    z = height / (span[1] - span[0])
+    across = _middles(np.gradient(z, axis=0) / np.gradient(x, axis=0))
+    along = _middles(np.gradient(z, axis=1) / np.gradient(y, axis=1))
+    facing = (LIGHT[2] - LIGHT[0] * across - LIGHT[1] * along) / np.sqrt(1 + across**2 + along**2)
+    return np.nan_to_num(DARKEST + (1 - DARKEST) * np.clip(facing, 0, 1), nan=1.0)
 
 
-def _colouring(of: str) -> tuple[Normalize, Colormap]:
-    """The colours of `contours` without steps, over the range of its levels."""
-    base = matplotlib.colormaps["viridis"]
-    colours = LinearSegmentedColormap.from_list("bands", base(np.linspace(0.06, 0.94, 256)))
-    norm = (LogNorm if of == "loss" else Normalize)(planes.LEVELS[of][0], planes.LEVELS[of][-1])
-    return norm, colours.with_extremes(under=base(0.0), over=base(1.0))
+def _framed(
+    place: Place, points: pd.DataFrame, of: str, scale: str, span: tuple[float, float], view: tuple[float, float]
+) -> None:
+    axes: Any = place.axes
+    first = points.iloc[0]
+    axes.view_init(*view)
+    axes.set_proj_type("ortho")  # so that heights compare
+    axes.set(
+        xlim=(first["range_a_low"], first["range_a_high"]),
+        ylim=(first["range_b_low"], first["range_b_high"]),
+        zlim=span,
+    )
+    axes.set_box_aspect((1, planes.aspect_of(points.iloc[:1]), 0.8), zoom=1.2)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.pane.set(facecolor="none", edgecolor=style.FAINT)
+        axis._axinfo["grid"].update(color=style.FAINT, linewidth=0.3)
+        page.few_ticks(axis, 3)
+    axes.tick_params(pad=-4, labelsize=style.SMALLEST * style.look().scale)
+    axes.set_xlabel("α", labelpad=-12)
+    axes.set_ylabel("β", labelpad=-12)
+    ticks = _marks(span[0] + FLOOR / (1 + FLOOR) * (span[1] - span[0]), span[1], scale)
+    axes.set_zticks([height for height, _ in ticks], [text for _, text in ticks] if place.first else [""] * len(ticks))
+    axes.zaxis.set_ticks_position("lower")
+    axes.set_title(place.column, y=1.06)
+    if place.first:
+        name = planes.UNITS[of] + (", log" if scale == "log" else "")
+        axes.text2D(-0.27, 0.55, name, rotation=90, va="center", ha="right", transform=axes.transAxes, gid="height")
 
 
 def _marks(low: float, high: float, scale: str) -> list[tuple[float, str]]:
     """Heights between two, and what is written at them."""
     if scale == "linear":
-        return [(height, f"{height:g}") for height in canvas.few(low, high)]
+        ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+        return [(height, f"{height:g}") for height in ticks if low <= height <= high]
     whole = range(math.floor(low), math.ceil(high) + 1)
     if high - low < 2.5:
         found = [(h + math.log10(digit), f"{digit * 10.0**h:g}") for h in whole for digit in (1, 3)]
@@ -261,9 +219,3 @@ def _moved(points: pd.DataFrame, of: str, scale: str) -> Iterator[str]:
         names = [f"{surfaces.named(group)} at {counted(len(group), 'point')}" for _, group in groups]
         if names:
             yield f"{said}: {'; '.join(names)}"
-
-
-def _legend(of: str, lost: bool) -> Iterator[Artist]:
-    yield Line2D([], [], label=f"smallest measured {of}", **planes.MINIMUM)
-    if lost:
-        yield Patch(label=f"no finite {of}", **planes.HATCH)

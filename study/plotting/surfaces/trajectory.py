@@ -11,13 +11,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from study.config.differences import RECIPE
 from study.errors import StudyError
-from study.plotting.base import canvas
-from study.plotting.base.canvas import Plot
+from study.plotting.base import style
 from study.plotting.base.drops import of_recipe
+from study.plotting.base.page import Head, Plot
 from study.plotting.surfaces import frames as surfaces
 from study.plotting.surfaces import panels as planes
 from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
@@ -47,28 +46,10 @@ def plot(
     plane: str | None = None,
     seed: int | None = None,
 ) -> Plot:
-    """Draw the figure: a panel for each network, rows of them for each kind of BN statistics.
+    """A panel for each network, rows of them for each kind of BN statistics: the lattice as contours, over it the snapshots.
 
-    Parameters
-    ----------
-    frame
-        Surfaces, as `study.read_surfaces` gives them; those with snapshots of the training are drawn: the lattice as
-        contours, and over it the snapshots, each with its `iteration`.
-    runs
-        As `study.plotting.figure` takes it.
-    of
-        What the contours are of: `loss` (nats) or `error` (percent).
-    split
-        `train` or `test`.
-    plane
-        What spans it; by default principal components, where there are any.
-    seed
-        Which of several trainings of a network; by default the first.
-
-    Raises
-    ------
-    StudyError
-        A frame that can't feed the figure, an unknown option's value, or no surface that fits.
+    `of` (`loss` or `error`) and `split` say what the contours are of; `plane` what spans it, by default principal components
+    where there are any; `seed` which of several trainings of a network, by default the first.
     """
     planes.check(of, split)
     if not frame.empty:
@@ -93,11 +74,20 @@ def plot(
         ]
     )
     shows = (
-        f"The path of each network's training {_planes_in_words(evidence.surfaces)}. Contours: "
-        f"{SPLITS[split]} {planes.UNITS[of]} in that plane, {planes.levels_in_words(of)}. Dots: projected snapshots, "
-        "whose own loss differs. Large dots: the first snapshots at or after each drop of the learning rate."
+        f"{_finding(data)}Each network's training {_planes_in_words(evidence.surfaces)}. Contours: "
+        f"{SPLITS[split]} {planes.UNITS[of]} in that plane, {planes.levels_in_words(of)}. Dots: snapshots, projected; a "
+        "snapshot's own loss is another one. Large dots: the first snapshots at or after the iterations at which the "
+        "learning rate drops."
     )
     return Plot(draw(data, evidence, of), data, surfaces.caption_of(shows, evidence))
+
+
+def _finding(data: pd.DataFrame) -> str:
+    """What the panels show: how much of each training lies in its plane."""
+    told = []
+    for row in data[data["explained_a"].notna()].drop_duplicates(["row", "column"]).to_dict("records"):
+        told.append(f"{row['column']} {100 * (row['explained_a'] + row['explained_b']):.0f} %")
+    return f"Share of each training's variance in its plane: {', '.join(told)}. One training each. " if told else ""
 
 
 PRINCIPAL = (
@@ -144,25 +134,24 @@ def prepare(frame: pd.DataFrame, evidence: Shown, of: str, split: str) -> pd.Dat
 
 def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:
     """The picture of what `prepare` gives."""
-    lost = not is_finite(evidence.points[of]).all()
     ratio = _ratios(data)
     scaled = bool(ratio.between(FLAT, 1 / FLAT).all())
-    head = canvas.Head(evidence.title, evidence.subtitle, list(_legend(data, of, lost)))
+    lost = not is_finite(evidence.points[of]).all()
+    head = Head(evidence.title, evidence.subtitle, [*_legend(data), *planes.legend(of, lost)[1:]])
     aspect = float(np.clip(ratio.max(), 0.4, 1.2)) if scaled else 0.75
-    page, places = planes.laid_out(evidence, head, evidence.notes, most=MOST, gap=0.5, aspect=aspect)
-    filled = None
+    made, places = planes.laid_out(evidence, head, evidence.notes, most=MOST, aspect=aspect, width=style.PAGES["page"])
+    shade = planes.shades(evidence.points[of], of)
     for place in places:
         here = data[(data["row"] == place.row) & (data["column"] == place.column)]
         points = evidence.points[evidence.points["surface_id"] == here["surface_id"].iloc[0]].reset_index(drop=True)
-        filled = planes.bands(place.axes, points, of) or filled
+        planes.bands(place.axes, points, of, shade)
         planes.framed(place, points)
         _axes(place, here, scaled)
         way = here[here["kind"] == "snapshot"]
         if not way.empty:
             _way(place.axes, way)
-    if filled is not None:
-        planes.bar(page, filled, planes.TICKS[of], planes.UNITS[of])
-    return page.figure
+    planes.bar(made, shade, of)
+    return made.figure
 
 
 def _ratios(data: pd.DataFrame) -> pd.Series:
@@ -174,19 +163,17 @@ def _ratios(data: pd.DataFrame) -> pd.Series:
 def _axes(place: Place, here: pd.DataFrame, scaled: bool) -> None:
     """Limits that hold the lattice and all snapshots, and what share of the distances lies along each axis."""
     axes, first = place.axes, here.iloc[0]
-    axes.set_aspect("equal" if scaled else "auto", anchor="N")
-    for name, axis, limits in (("alpha", "a", axes.get_xlim), ("beta", "b", axes.get_ylim)):
-        low, high = (*limits(),)
+    axes.set_aspect("equal" if scaled else "auto")
+    for name, axis, limits, change, label in (
+        ("alpha", "a", axes.get_xlim, axes.set_xlim, axes.set_xlabel),
+        ("beta", "b", axes.get_ylim, axes.set_ylim, axes.set_ylabel),
+    ):
+        low, high = limits()
         least, most = float(here[name].min()), float(here[name].max())
         room = 0.04 * (max(high, most) - min(low, least))
-        ends = (least - room if least < low else low, most + room if most > high else high)
+        change(least - room if least < low else low, most + room if most > high else high)
         share = f" ({100 * float(first[f'explained_{axis}']):.1f} %)" if pd.notna(first[f"explained_{axis}"]) else ""
-        if axis == "a":
-            axes.set_xlim(*ends)
-            axes.set_xlabel(f"α{share}", labelpad=1)
-        else:
-            axes.set_ylim(*ends)
-            axes.set_ylabel(f"β{share}", labelpad=1, rotation=90, va="bottom")
+        label(f"{'α' if axis == 'a' else 'β'}{share}")
     axes.tick_params(labelleft=True)
 
 
@@ -222,11 +209,9 @@ def _notes(data: pd.DataFrame, evidence: Shown) -> Iterator[str]:
         yield f"no drop of the learning rate is marked, since the recipe lists none: {', '.join(unmarked['column'])}"
 
 
-def _legend(data: pd.DataFrame, of: str, lost: bool) -> Iterator[Artist]:
+def _legend(data: pd.DataFrame) -> Iterator[Artist]:
     yield Line2D([], [], label="snapshots", **STEPS)
     yield Line2D([], [], label="start", **START)
     if data["milestone"].notna().any():
         yield Line2D([], [], label="learning rate drops", **DROP)
     yield Line2D([], [], label="end", **END)
-    if lost:
-        yield Patch(label=f"no finite {of}", **planes.HATCH)

@@ -45,11 +45,6 @@ def table6(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     `ours_median`; `paper_mean` and `paper_std`, the paper's; `difference` (ours − paper, in points); `exceeds`, whether that
     is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`. A network
     without such a run keeps its row.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or no run that follows the protocol; the message says in what they differ.
     """
     return _of_curves("table6", curves, runs, "mean")
 
@@ -80,12 +75,8 @@ def l18_fig5(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataF
 def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """R15 tables 2 to 4: top-1 and top-5 errors on ImageNet, over ten crops or at five scales. As `table6`.
 
-    Parameters
-    ----------
-    probes
-        As `study.read_probes` gives them: `error` and `top5_error` of the probes `ten_crop` and `multi_scale`, as last measured.
-    runs
-        As `study.read_runs` gives them.
+    `probes`: as `study.read_probes` gives them: `error` and `top5_error` of the probes `ten_crop` and `multi_scale`,
+    as last measured.
     """
     found = probes[probes["probe"].isin(TESTS)] if "probe" in probes else probes
     if found.empty:

@@ -28,11 +28,6 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     Columns: the fields that vary (network and depth always); `n`, the runs that are done; mean, std (ddof 1, NaN for
     one run) and median of each split's final error over them; and how many runs diverged, failed, or are missing,
     which is every other run that is not done. The index is `point_id`.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, or no curve at all.
     """
     evidence = tidy(curves, runs)
     fields = _varying(evidence.runs)
@@ -59,11 +54,6 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair,
     and no interval of fewer than four pairs; a pair with a diverged run is in no mean, and the verdict says what it
     decides.
-
-    Raises
-    ------
-    StudyError
-        As `final_errors`; also where nothing tells two runs apart.
     """
     table = final_errors(curves, runs)
     found: dict[str, dict[str, float]] = {}
