@@ -166,7 +166,7 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
     packs = open_packs(planned, pool.pack_size, len(pool.devices))
     shown, ready = runs_shown(work, planned.sweep.runs), planned.count("keep")
     complete = execute(packs, pool, machine, shown, ready, "runs", "trained")
-    collect(files)
+    collect(files, afresh=False)
     return complete
 
 
@@ -240,7 +240,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.store.collect import collect
     from study.store.read import read_frames
 
-    collected = collect(planned.files)
+    collected = collect(planned.files, afresh=False)
     curves, runs = read_frames([planned.files.folder])
     if not curves.empty:
         print()

@@ -379,14 +379,15 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def collect(files: SweepFiles) -> list[Path]:
+def collect(files: SweepFiles, *, afresh: bool = True) -> list[Path]:
     """Write a sweep's Parquet files, where they have changed; returns their paths.
 
-    `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` if anything was measured.
+    `curves.parquet` and `runs.parquet`; `probes.parquet` and `surfaces.parquet` if anything was measured. `afresh` as of
+    `OnDisk`.
     """
     marks = {name: mark(files.run(name)) for name in read_sweep(files)["runs"]}  # before anything is read
     sweep = digest(_bytes(files.sweep))
-    now = OnDisk(files, afresh=True)
+    now = OnDisk(files, afresh=afresh)
     curves, runs = now.curves_and_runs()
     tables = {files.curves: curves, files.runs_table: runs}
     further = {files.probes: now.probes(), files.surfaces_table: now.surfaces()}

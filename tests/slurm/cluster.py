@@ -422,7 +422,7 @@ class Cluster:
 
     def release(self) -> None:
         """Let all held jobs start."""
-        self.run("scontrol", "release", ",".join({row["job"] for row in self.squeue()}))
+        self.run("scontrol", "release", ",".join({row["job"] for row in self.squeue() if row["state"] == "PENDING"}))
 
     def cancel(self, *jobs: str) -> None:
         """`scancel` of jobs, or of tasks such as `12_3`."""

@@ -18,7 +18,7 @@ def test_nothing_survives_the_death_of_the_tests(tmp_path: Path) -> None:
     code = (
         "import os, sys; from tests.slurm.cluster import Cluster, processes\n"
         "cluster = Cluster(sys.argv[1]).start(); job = cluster.submit('setsid sleep 300 & sleep 300')\n"
-        "cluster.wait_for(job, 'RUNNING'); assert len(processes(cluster.mark)) > 6\n"
+        "cluster.wait_for(job, 'RUNNING'); cluster.wait(lambda: len(processes(cluster.mark)) > 6, 'the job begins')\n"
         "print(cluster.run_folder, flush=True); os.kill(os.getpid(), 9)"
     )
     root = Path(__file__).parents[2]
