@@ -1,4 +1,4 @@
-"""Clocks that are wrong: of another host, of this one, and in mid-run."""
+"""Wrong clocks: of another host, of this one, and in mid-run."""
 
 from __future__ import annotations
 
@@ -28,33 +28,21 @@ def folder(layer: Layer) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("hours", [-1, long(1)])
-def test_a_host_whose_clock_is_an_hour_off_neither_robs_nor_is_robbed(layer: Layer, folder: Path, hours: int) -> None:
-    with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=hours * HOUR) as first:
-        until(lambda: in_training(folder))
-        with first.standing_still():
-            left_alone(layer.run(folder, *WORDS))  # from a host whose clock is right
-        assert first.ended().code == 0
-    trained_once(folder, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("hours", [long(-1), 1])
-def test_who_comes_with_a_clock_that_is_an_hour_off_robs_nobody(layer: Layer, folder: Path, hours: int) -> None:
-    with layer.started(folder, *WORDS, prefix=OTHER_HOST) as first:
-        until(lambda: in_training(folder))
-        with first.standing_still():
-            left_alone(layer.run(folder, *WORDS, clock=hours * HOUR))
-        assert first.ended().code == 0
-    trained_once(folder, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("hours", [-1, long(1)])
-def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
-    layer: Layer, folder: Path, hours: int
+@pytest.mark.parametrize(("theirs", "ours"), [(-1, 0), (0, 1), long(1, 0), long(0, -1)])
+def test_two_hosts_whose_clocks_differ_by_an_hour_leave_each_other_alone(
+    layer: Layer, folder: Path, theirs: int, ours: int
 ) -> None:
+    with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=theirs * HOUR) as first:
+        until(lambda: in_training(folder))
+        with first.standing_still():
+            left_alone(layer.run(folder, *WORDS, clock=ours * HOUR))
+        assert first.ended().code == 0
+    trained_once(folder, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [-1, long(1)])
+def test_a_clock_that_jumps_in_mid_run_changes_no_measured_time(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS) as first:
         until(lambda: in_training(folder))
         layer.state.clock = hours * HOUR
@@ -64,7 +52,7 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing_that_was_measured(
     trained_once(folder, 1)
     (files,) = whole.runs_of(folder)
     (row,) = attempts(files)
-    assert 0.0 < status(files).seal["seconds"] < 600.0  # by a clock that is never set
+    assert 0.0 < status(files).seal["seconds"] < 600.0  # from a clock that is never set
     assert (row["end"] < row["start"]) == (hours < 0)
     sweep = folder / "results" / "tiny"
     assert study.figure("degradation", study.read_curves(sweep), study.read_runs(sweep)).axes
