@@ -21,6 +21,7 @@ from study.config.sweep import Value, resolve
 from study.errors import StudyError
 from study.launch.attempt.runs import load_data
 from study.launch.machine import prepare_data
+from study.measure.recorded import contradiction
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_bytes, write_json
@@ -29,7 +30,7 @@ from study.store.layout import RunFiles
 from study.store.tables import read_table
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
-from study.training.start import contradiction, deeper, trained
+from study.training.start import deeper, trained
 
 
 @dataclass(frozen=True)

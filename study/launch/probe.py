@@ -26,6 +26,7 @@ from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
+from study.measure.recorded import contradiction
 from study.store import runs as store
 from study.store.collect import collect
 from study.store.find import one_run
@@ -35,7 +36,6 @@ from study.store.sweeps import read_sweep
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
 from study.training.feeds.open import open_feed
-from study.training.start import contradiction
 
 log = logging.getLogger(__name__)
 
