@@ -10,32 +10,31 @@ import study
 from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import Layer, until
-from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, left_alone, namespaces, trained_once
+from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, layer, left_alone, namespaces, trained_once
+from tests.faults.warm import Warm
 from tests.helpers import attempts, long
 
-__all__ = ["namespaces"]  # a fixture
+__all__ = ["layer", "namespaces"]  # fixtures
 
 HOUR = 3600.0
 WORDS = ("sweep", "tiny.yaml", "--executor", "debug", "--checkpoint-seconds", "0.05")
 
 
 @pytest.fixture
-def folder(layer: Layer) -> Path:
-    whole.sweep_file(layer.root, ONE)
-    layer.arm()
-    return layer.root
+def folder(layer: Layer, tmp_path: Path) -> Path:
+    return whole.sweep_file(layer.root / tmp_path.name, ONE).parent
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize(("theirs", "ours"), [(-1, 0), (0, 1), long(1, 0), long(0, -1)])
 def test_two_hosts_whose_clocks_differ_by_an_hour_leave_each_other_alone(
-    layer: Layer, folder: Path, theirs: int, ours: int
+    warm: Warm, layer: Layer, folder: Path, theirs: int, ours: int
 ) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=theirs * HOUR) as first:
         until(lambda: in_training(folder))
         with first.standing_still():
-            left_alone(layer.run(folder, *WORDS, clock=ours * HOUR))
+            left_alone(layer.run(folder, *WORDS, clock=ours * HOUR) if ours else warm.run(folder, *WORDS))
         assert first.ended().code == 0
     trained_once(folder, 1)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
 from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+from tests.faults.warm import Warm
 from tests.helpers import attempts, long
 
 LONGER = """
@@ -33,10 +36,18 @@ OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0"
 
 
 @pytest.fixture
-def folder(layer: Layer) -> Path:
-    whole.sweep_file(layer.root, LONGER)
-    layer.arm()
-    return layer.root
+def layer(warm: Warm) -> Layer:
+    """The layer of `warm`, whose forks start sooner where a command need not be a process of its own."""
+    warm.layer.arm()
+    return warm.layer
+
+
+@pytest.fixture
+def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
+    path = layer.root / tmp_path.name
+    whole.sweep_file(path, LONGER)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +103,11 @@ def test_two_commands_that_start_together_share_the_runs(layer: Layer, folder: P
 
 
 @pytest.mark.slow
-def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder: Path) -> None:
+def test_two_commands_with_surfaces_measure_each_chunk_once(warm: Warm, layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder)
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE) as second:
         together(first, second)
-    again = layer.run(folder, *HERE)
+    again = warm.run(folder, *HERE)
     assert again.code == 0, again.err
     assert not list(whole.trained_once(folder))
     tasks = [files for surface in whole.runs_of(folder)[0].surfaces() for files in surface.chunks()]
@@ -107,13 +118,15 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["lease", "done.json"])
-def test_a_process_that_stalls_at_its_lease_or_seal_trains_no_run_twice(layer: Layer, folder: Path, file: str) -> None:
+def test_a_process_that_stalls_at_its_lease_or_seal_trains_no_run_twice(
+    warm: Warm, layer: Layer, folder: Path, file: str
+) -> None:
     layer.arm(Action.STOP, 1, kinds=Kind.LINK if file == "lease" else Kind.RENAME, only=f"/{file}")
     with layer.started(folder, *HERE) as first:
         until(lambda: layer.struck)
         stopped = layer.state.process
         layer.mend()
-        second = layer.run(folder, *HERE)
+        second = warm.run(folder, *HERE)
         said(second)
         os.kill(stopped, signal.SIGCONT)
         assert first.ended().code == 0
@@ -150,7 +163,7 @@ def test_two_hosts_that_start_together_share_the_runs(layer: Layer, folder: Path
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [OTHER_PIDS, long(OTHER_HOST)], ids=["a container of the same name", "another host"])
 def test_a_run_of_another_host_is_left_alone_until_its_lease_is_stale(
-    layer: Layer, folder: Path, prefix: tuple[str, ...]
+    warm: Warm, layer: Layer, folder: Path, prefix: tuple[str, ...]
 ) -> None:
     whole.sweep_file(folder, ONE)
     with layer.started(folder, *HERE, prefix=prefix) as first:
@@ -158,12 +171,12 @@ def test_a_run_of_another_host_is_left_alone_until_its_lease_is_stale(
         with first.standing_still():
             (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
             lease = theirs.lease.read_bytes()
-            left_alone(layer.run(folder, *HERE))
+            left_alone(warm.run(folder, *HERE))
             assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
             first.kill()
     for path in (theirs.lease, theirs.heartbeat):  # as long ago as if somebody had waited
         if path.exists():
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
-    third = layer.run(folder, *HERE)
+    third = warm.run(folder, *HERE)
     assert third.code == 0, third.err
     assert [row["outcome"] for row in attempts(theirs)] == [None, "done"]

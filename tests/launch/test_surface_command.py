@@ -1,4 +1,4 @@
-"""`study surface`, and `study sweep` with surfaces: the real commands, on this machine."""
+"""`study surface`, and `study sweep` with surfaces, on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study.store.surfaces import finish, gather, read_spec, write_spec
 from study.training import checkpoint
 from study.training.start import final
 from tests.helpers import PATIENCE, read_rows
-from tests.launch.command import inside, kill_tree, start, study, sweep_file, wait_for
+from tests.launch.command import curves, inside, kill_tree, start, study, sweep_file, wait_for
 
 FILE = """
 name: tiny
@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def copy(finished: tuple[Path, str], tmp_path: Path) -> Path:
-    """A copy of it, to go on with."""
+    """A copy of it, to be changed."""
     shutil.copytree(finished[0], tmp_path / "copy")
     return tmp_path / "copy"
 
@@ -80,7 +80,7 @@ def test_a_sweep_measures_the_surfaces_that_its_file_names(finished: tuple[Path,
         assert f"{centre['loss']['train']:.4g} at the centre (in training: {last['train_clean']['loss']:.4g})" in out
 
 
-def test_what_is_there_is_not_measured_again(copy: Path) -> None:
+def test_finished_surfaces_are_not_measured_again(copy: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in copy.glob("results/tiny/surfaces/**/*.parquet")}
     code, out, err = inside(copy, "sweep", "tiny.yaml")
     assert code == 0 and "nothing is left to train" in out and "to measure" not in out, err
@@ -109,7 +109,7 @@ def test_a_dry_run_does_nothing(copy: Path) -> None:
     assert sorted(copy.rglob("*")) == before
 
 
-def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
+def test_options_measure_other_surfaces_of_all_runs(copy: Path) -> None:
     words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
     code, out, err = inside(copy, "surface", "tiny", *words)
     assert code == 0 and "2 of 2 surfaces to measure" in out, err
@@ -121,7 +121,7 @@ def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
     assert "5 surfaces: 5 done" in inside(copy, "status", "tiny")[1]
 
 
-def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
+def test_a_surface_that_another_process_measures_is_left_to_it(copy: Path) -> None:
     before = tables(copy)
     chosen = next(iter(surfaces(copy).values()))
     chosen.done.unlink()
@@ -142,7 +142,7 @@ def test_a_line_to_another_run(copy: Path) -> None:
     assert code == 0, err
     frame = package.read_surfaces(copy / "results/tiny")
     line = frame[(frame["plane"] == "interpolate") & (frame["split"] == "test")].set_index("alpha")
-    # Range -0.5 to 1.5: the ends of the way are on it.
+    # The range is -0.5 to 1.5, so both runs are on the line.
     assert list(line.index) == [-0.5, 0.0, 0.5, 1.0, 1.5]
     last = [row for row in read_rows(named(copy, "plain-8").curves) if row["split"] == "test"][-1]
     assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
@@ -160,7 +160,7 @@ def test_an_interrupted_measurement_resumes_to_the_same_bytes(copy: Path) -> Non
         if json.loads(files.spec.read_text())["points"] == [9, 9]:
             shutil.rmtree(files.folder)
             expected.setdefault(name, b"")
-    for count in (1, 2):  # chunks that are begun
+    for count in (1, 2):  # chunks begun
         process = start(copy, *words)
         wait_for(lambda: len(list(copy.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 3)  # noqa: B023
         process.send_signal(signal.SIGINT)
@@ -186,7 +186,7 @@ def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
     assert code == 0 and out.count("hold") >= 1 and "is not trained yet" in out
 
 
-def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(copy: Path) -> None:
+def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copy: Path) -> None:
     run, says = named(copy, "plain-8"), "has no sound checkpoint"
     [path] = run.checkpoints()
     path.write_bytes(path.read_bytes()[:1000])
@@ -195,12 +195,12 @@ def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
     lines = [line for line in err.splitlines() if "passed over" not in line]
     assert code == 2 and len(lines) == 1 and says in lines[0] and run.run_id in lines[0]
     assert set(surfaces(copy)) == before
-    # Of a whole sweep the others are measured all the same.
+    # The other runs of a sweep are measured nevertheless.
     code, out, err = inside(copy, "surface", "tiny", "--points", "3")
     assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
 
 
-def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
+def test_a_line_to_a_missing_run_is_held(copy: Path) -> None:
     wanted = request(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
@@ -216,7 +216,7 @@ def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
         assert read_spec(chosen) == spec
 
 
-def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path) -> None:
+def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copy: Path) -> None:
     for files in surfaces(copy).values():
         shutil.rmtree(files.folder)
     for path in copy.glob("results/tiny/runs/*/checkpoint-*"):
@@ -253,14 +253,15 @@ def exchange_weights(run: RunFiles) -> None:
 
 
 @pytest.mark.slow
-def test_training_again_measures_the_surfaces_again(copy: Path) -> None:
-    before = tables(copy)
+def test_training_again_ends_the_same_and_measures_the_surfaces_again(copy: Path) -> None:
+    before, trained = tables(copy), curves(copy)
     code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force", "--workers", "2", "--threads", "1")
     assert code == 0 and "3 of 3 surfaces to measure" in out, err
-    assert tables(copy) == before  # the same weights, so the same surfaces, by whatever number of workers
+    assert tables(copy) == before  # the same weights, so the same surfaces, with any number of workers
+    assert curves(copy) == trained and set(package.read_runs(copy / "results/tiny")["attempts"]) == {2}
 
 
-def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) -> None:
+def test_a_failed_chunk_says_why_and_is_retried_on_request(copy: Path) -> None:
     words = ["surface", "residual-8", "--plane", "pca", "--points", "3"]
     code, out, err = inside(copy, *words)
     assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
@@ -270,7 +271,7 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     assert code == 0 and "1 surfaces, 1 to measure" in out, err
 
 
-def test_mistakes_cost_one_line_and_start_nothing(finished: tuple[Path, str]) -> None:
+def test_a_mistake_gives_one_line_and_starts_nothing(finished: tuple[Path, str]) -> None:
     before = sorted(finished[0].rglob("*"))
     between = ["plain-8", "--plane", "interpolate", "--to"]
     for words, says in (
@@ -301,7 +302,7 @@ def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
         files.table.unlink()
     torn.done.unlink()
     seen = sorted(copy.rglob("*"))
-    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # who only looks changes nothing
+    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # looking changes nothing
     assert not finish(torn, chunks(read_spec(torn))) and not chunk.done.exists() and not torn.table.exists()
     code, _, err = inside(copy, "surface", "tiny")
     assert code == 0, err

@@ -108,9 +108,9 @@ FAMILIES = [
 
 
 IMAGES = [(32, 3, 10), (28, 1, 7), (8, 1, 10), (9, 3, 2)]
-"""Size, channels, classes. Each kind of network and each family is in a fast case."""
+"""Size, channels, classes. Each kind of network and each family is in a fast case; all combinations are `long`."""
 COUNTED = [
-    pytest.param(network, family, *images, marks=() if (i + j + k) % (3 * len(IMAGES)) == 0 else pytest.mark.slow)
+    pytest.param(network, family, *images, marks=() if (i + j + k) % (3 * len(IMAGES)) == 0 else pytest.mark.long)
     for i, network in enumerate(NETWORKS)
     for j, family in enumerate(FAMILIES)
     for k, images in enumerate(IMAGES)

@@ -20,7 +20,7 @@ from study.training.pack import train_pack
 from study.training.precision import backends
 from study.training.program import Program
 from study.training.session import Session, Tuning
-from tests.helpers import make_spec, open_run, points, read_rows, slow, tiny_images
+from tests.helpers import long, make_spec, open_run, points, read_rows, slow, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -147,7 +147,7 @@ def test_fifty_steps_are_those_of_a_plain_loop(network: str, precision: str, fir
     assert ours[-1] < ours[0]
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), slow(RuntimeError("CUDA error: out of memory"))])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), long(RuntimeError("CUDA error: out of memory"))])
 def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:

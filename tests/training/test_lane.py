@@ -16,7 +16,7 @@ from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.session import Session
-from tests.helpers import make_spec, open_run, points, read_rows, slow, tiny_images
+from tests.helpers import long, make_spec, open_run, points, read_rows, slow, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
@@ -95,10 +95,10 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
     "stop_at, fields",
     [
         *((stop_at, {}) for stop_at in (4, 7, 12)),
-        *(slow(stop_at, {}) for stop_at in (1, 5, 10, 11)),
+        *(long(stop_at, {}) for stop_at in (1, 5, 10, 11)),
         (7, {"shortcut": "dropout"}),
         slow(7, {"order": "pre", "block": "bottleneck", "depth": 11}),
-        slow(5, {"shortcut": "exclusive_gate"}),
+        long(5, {"shortcut": "exclusive_gate"}),
     ],
     ids=str,
 )

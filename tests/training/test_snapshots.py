@@ -18,7 +18,7 @@ from study.store.runs import status
 from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.session import Progress, Session
-from tests.helpers import make_spec, open_run, points, slow, tiny_images, training_clock
+from tests.helpers import long, make_spec, open_run, points, slow, tiny_images, training_clock
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -110,7 +110,7 @@ def test_a_damaged_one_is_said_aloud_and_skipped(tmp_path: Path, caplog: pytest.
     [
         {},
         slow({"precision": "bf16"}),
-        slow({"shortcut": "dropout", "order": "pre"}),
+        long({"shortcut": "dropout", "order": "pre"}),
         slow({"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11}),
     ],
     ids=str,
@@ -197,7 +197,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT, snapshot_every="epoch"))[0]
 
 
-@pytest.mark.parametrize("stop_at", [0, 4, 12, slow(1), slow(8)])
+@pytest.mark.parametrize("stop_at", [0, 4, 12, long(1), long(8)])
 def test_stopped_and_resumed_the_snapshots_are_the_same_byte_for_byte(
     tmp_path: Path, stop_at: int, whole: RunFiles
 ) -> None:

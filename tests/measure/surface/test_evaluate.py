@@ -25,7 +25,7 @@ from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training.feeds.images import Images
 from study.training.start import final
-from tests.helpers import make_spec, read_rows, slow
+from tests.helpers import long, make_spec, read_rows, slow
 
 MODES = ["frozen", "recalibrated", "batch"]
 
@@ -216,8 +216,8 @@ def test_other_vectors_and_points_do_not_get_into_each_others_way(trained: dict[
     "fields",
     [
         {"order": "pre"},
-        slow({"block": "bottleneck", "depth": 11, "shortcut": "B"}),
-        slow({"shortcut": "exclusive_gate"}),
+        long({"block": "bottleneck", "depth": 11, "shortcut": "B"}),
+        long({"shortcut": "exclusive_gate"}),
         {"shortcut": "dropout"},
         slow({"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"}),
     ],
