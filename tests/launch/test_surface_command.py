@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import study as package
-from study.launch.surface import request
+from study.launch.local.terminal import surfaces_shown
+from study.launch.surface import open_packs, request
 from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
@@ -205,6 +206,15 @@ def test_a_line_to_a_missing_run_is_held(copy: Path) -> None:
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
     assert action.verb == "hold" and action.reason.endswith("no longer exists")
+
+
+def test_a_chunk_that_another_process_takes_before_the_work_begins_has_a_bar(copy: Path) -> None:
+    wanted = request(SweepFiles(copy / "results", "residual-8"), {"points": 3})
+    packs = open_packs(wanted.plan())
+    [[chunk]] = [[ChunkFiles(folder) for folder in pack] for pack in packs]
+    lease = claim(chunk)
+    assert lease is not None and [action.verb for action in wanted.plan()] == ["wait"]
+    assert [task.task_id for task in surfaces_shown(wanted.plan(), packs)] == [chunk.run_id]
 
 
 def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
