@@ -70,7 +70,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Data(Component):
-    """A data set, and what a network needs to know of it, where its name tells."""
+    """A data set, with what a network needs to know about it if the name implies it."""
 
     size: int | None = None
     """Height and width of its images."""
@@ -100,7 +100,7 @@ class Shortcut(Component):
     """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
     BN, everywhere; `gate`: with a bias, everywhere."""
     changes_input: bool = False
-    """Whether it passes on something else than its input where the shape stays, so that no block can be an identity."""
+    """Whether it changes its input although the shape stays, so that no block can be an identity."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,7 @@ class Registry(dict[str, C], Generic[C]):
             self.add(component)
 
     def add(self, component: C) -> C:
-        """Register a component.
-
-        Raises
-        ------
-        StudyError
-            There is one of this name.
-        """
+        """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             raise StudyError(f"there are two {self.noun}s named '{component.name}': {component.target} is the second")
         self[component.name] = component
@@ -177,13 +171,7 @@ class Registry(dict[str, C], Generic[C]):
         return found
 
     def choose(self, value: Any) -> Options:
-        """A name, or a mapping of a name and options, as checked options.
-
-        Raises
-        ------
-        ValueError
-            No component of that name, or wrong options: each says what would be right.
-        """
+        """Check a name, or a mapping of a name and options. Raises ValueError that says what would be right."""
         known = self._plain.get(value) if isinstance(value, str) else value
         if isinstance(known, Options):
             if known.name in self and type(known) is self[known.name].options:

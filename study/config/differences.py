@@ -1,4 +1,4 @@
-"""Which fields tell runs apart, and how their values read, exactly. For tables, figures, status and plans alike."""
+"""Which fields distinguish runs, and their values as exact text. For tables, figures, status and plans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from study.config.stored import columns, flat
 _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
 VARIANT = (*[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field], "start_from")
-"""What tells networks of one depth apart."""
+"""Fields that distinguish networks of one depth."""
 TRAINED = (
     "dataset",
     *(name for name in columns() if name not in ("network", "depth", "seed", *VARIANT, *Kept.model_fields)),
@@ -23,7 +23,7 @@ _TOLD_BY: dict[str, tuple[str, ...]] = {
     "data.folder": ("dataset",),
     **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
-"""Fields that need not be shown where each value of one of these goes with one value of theirs."""
+"""Fields that need not be shown if each value of one of these implies their value."""
 
 
 def text(value: Any) -> str:
@@ -64,14 +64,10 @@ def short(field: str) -> str:
 
 
 def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
-    """The fields in which runs differ, without those that another of them tells (`_TOLD_BY`).
+    """The fields in which runs differ, without those that follow from another of them (`_TOLD_BY`).
 
-    Parameters
-    ----------
-    columns
-        For each field the texts of its values, one a run.
-    changed
-        Fields of recipes that are not as in the named one, which its name therefore does not say.
+    `columns` has, for each field, the text of its value in each run; `changed` are fields in which a recipe differs from the
+    named one, so that its name does not tell them.
     """
     found = [field for field, texts in columns.items() if len(set(texts)) > 1]
     own = {f"recipe.{name}" for name in changed}
@@ -85,10 +81,7 @@ def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -
 
 
 def labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
-    """What each run is called among these: `plain-56 seed 0`, or `ResNet-20 B, learning_rate 0.1, seed 1`.
-
-    Network and seed, and each further field in which some of the runs differ.
-    """
+    """A name for each run: network and seed, and each further field in which some runs differ: `ResNet-20 B, pad 0, seed 1`."""
     fields = differing(specs.values())
     return {name: label(spec, fields) for name, spec in specs.items()}
 
@@ -112,7 +105,7 @@ def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:
 
 
 def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
-    """A run as people call it, with the values of these fields."""
+    """A run's name for people, with the values of these fields."""
     unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
     head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
     more = [f"{name} {value}" for name, value in settings(spec, fields).items()]

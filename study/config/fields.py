@@ -14,59 +14,58 @@ from study.errors import nearest, printable
 
 FOLDER = r"\w[\w.+\-]{0,49}"
 """A folder of images under the data root, as a pattern."""
-ALIASES = {
-    **dict.fromkeys(("lr", "learningrate"), "learning_rate"),
-    **dict.fromkeys(
-        ("epoch", "epochs", "num_epochs", "max_epochs", "steps", "iters", "max_steps", "max_iter"), "iterations"
-    ),
-    **dict.fromkeys(("batch", "bs", "batchsize", "minibatch"), "batch_size"),
-    **dict.fromkeys(("wd", "l2", "decay"), "weight_decay"),
-    **dict.fromkeys(("milestones", "lr_steps", "lr_milestones", "decay_steps", "step_size"), "recipe.schedule.at"),
-    **dict.fromkeys(("lr_decay", "lr_gamma", "factor", "gamma"), "recipe.schedule.gamma"),
-    "plateau_patience": "recipe.schedule.patience",
-    "plateau_improvement": "recipe.schedule.improvement",
-    "plateau_drops": "recipe.schedule.drops",
-    **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "schedule"),
-    "optim": "recipe.optimizer",
-    **dict.fromkeys(("momentum", "beta"), "recipe.optimizer.momentum"),
-    "nesterov": "recipe.optimizer.nesterov",
-    **dict.fromkeys(("crop", "padding"), "pad"),
-    **dict.fromkeys(("mirror", "hflip", "horizontal_flip"), "flip"),
-    **dict.fromkeys(("warmup_steps", "warmup_epochs", "warmup_iterations"), "recipe.warmup.iterations"),
-    "warmup_rate": "recipe.warmup.rate",
-    "warmup_error": "recipe.warmup.below",
-    "warmup_from_depth": "recipe.warmup.from_depth",
-    **dict.fromkeys(("eval_every", "eval_interval"), "evaluate_every"),
-    **dict.fromkeys(("log_interval", "logging_steps"), "log_every"),
-    **dict.fromkeys(("layers", "n_layers", "num_layers", "deep"), "depth"),
-    **dict.fromkeys(("model", "models", "arch", "architecture", "net"), "network"),
-    **dict.fromkeys(("dataset", "datasets", "data_set"), "data"),
-    **dict.fromkeys(("random_seed", "manual_seed", "rng"), "seed"),
-    **dict.fromkeys(("init", "initialization", "weight_init"), "initialisation"),
-    **dict.fromkeys(("skip", "skip_connection", "residual"), "shortcut"),
-    **dict.fromkeys(("dtype", "amp", "mixed_precision", "fp16", "bf16"), "precision"),
-    **dict.fromkeys(("img_size", "imgsize", "resolution", "input_size", "image_size"), "data.image_size"),
-    "folder": "data.folder",
-    **dict.fromkeys(("width", "width_multiplier", "widen_factor", "channels", "filters"), "family.width"),
-    "stem": "family.stem",
-    "stride_in": "block.stride_in",
-    "shortcut_scale": "shortcut.scale",
-    "branch_scale": "shortcut.branch",
-    "gate_bias": "shortcut.bias",
-    **dict.fromkeys(("dropout", "p_drop", "drop_rate", "dropout_rate"), "shortcut.rate"),
-    **dict.fromkeys(("subset", "train_size", "num_train"), "train_subset"),
-    # Where a run is trained is no field of it.
-    **dict.fromkeys(("gpu", "gpus", "device", "devices", "cuda"), "--device"),
-    **dict.fromkeys(("workers", "num_workers", "jobs"), "--workers"),
-    "threads": "--threads",
-    **dict.fromkeys(("data_root", "data_dir", "root"), "--data-root"),
+_MEANT = {
+    "learning_rate": "lr learningrate",
+    "iterations": "epoch epochs num_epochs max_epochs steps iters max_steps max_iter",
+    "batch_size": "batch bs batchsize minibatch",
+    "weight_decay": "wd l2 decay",
+    "recipe.schedule.at": "milestones lr_steps lr_milestones decay_steps step_size",
+    "recipe.schedule.gamma": "lr_decay lr_gamma factor gamma",
+    "recipe.schedule.patience": "plateau_patience",
+    "recipe.schedule.improvement": "plateau_improvement",
+    "recipe.schedule.drops": "plateau_drops",
+    "schedule": "scheduler lr_schedule lr_scheduler",
+    "recipe.optimizer": "optim",
+    "recipe.optimizer.momentum": "momentum beta",
+    "recipe.optimizer.nesterov": "nesterov",
+    "pad": "crop padding",
+    "flip": "mirror hflip horizontal_flip",
+    "recipe.warmup.iterations": "warmup_steps warmup_epochs warmup_iterations",
+    "recipe.warmup.rate": "warmup_rate",
+    "recipe.warmup.below": "warmup_error",
+    "recipe.warmup.from_depth": "warmup_from_depth",
+    "evaluate_every": "eval_every eval_interval",
+    "log_every": "log_interval logging_steps",
+    "depth": "layers n_layers num_layers deep",
+    "network": "model models arch architecture net",
+    "data": "dataset datasets data_set",
+    "seed": "random_seed manual_seed rng",
+    "initialisation": "init initialization weight_init",
+    "shortcut": "skip skip_connection residual",
+    "precision": "dtype amp mixed_precision fp16 bf16",
+    "data.image_size": "img_size imgsize resolution input_size image_size",
+    "data.folder": "folder",
+    "family.width": "width width_multiplier widen_factor channels filters",
+    "family.stem": "stem",
+    "block.stride_in": "stride_in",
+    "shortcut.scale": "shortcut_scale",
+    "shortcut.branch": "branch_scale",
+    "shortcut.bias": "gate_bias",
+    "shortcut.rate": "dropout p_drop drop_rate dropout_rate",
+    "train_subset": "subset train_size num_train",
+    # Where a run is trained is set by options of the command line.
+    "--device": "gpu gpus device devices cuda",
+    "--workers": "workers num_workers jobs",
+    "--threads": "threads",
+    "--data-root": "data_root data_dir root",
 }
-"""What fields, and options of the command line, are called elsewhere; for hints."""
+ALIASES = {word: field for field, words in _MEANT.items() for word in words.split()}
+"""What other programs call our fields and options, for hints."""
 
 
 class Model(BaseModel):
-    # Strict: `depth: "20"` or `seed: true` is a slip of the pen, not a number.
-    # NaN and infinity are refused, and stay what they are where they are written, not null: so no identity has them.
+    # Strict: `depth: "20"` or `seed: true` is a slip, not a number.
+    # NaN and infinity are refused, and would not be written as null, so no identity has them.
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
     )
@@ -78,7 +77,7 @@ class Model(BaseModel):
 
 
 def wrong(message: str) -> PydanticCustomError:
-    """What a validator raises: a message that stands as it is, after the field's name."""
+    """An error for a validator to raise: its message is shown as it is, after the field's name."""
     # pydantic cannot print what a command line may hold beside UTF-8.
     return PydanticCustomError("choice", "{message}", {"message": printable(message)})
 
@@ -90,9 +89,9 @@ def shown(value: Any) -> str:
 
 
 def reasons(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Each mistake of a failed validation: where it is, and what would be right.
+    """Each mistake of a failed validation: its place, and what would be right.
 
-    `known` has the fields of models within the model by the first part of the way to them; its own are under "".
+    `known` has the fields of inner models by the first part of their place; those of the model itself are under "".
     """
     for item in error.errors(include_url=False):
         message, given, kind = re.sub(r"^\w+ should ", "must ", item["msg"]), item["input"], item["type"]
@@ -127,9 +126,9 @@ NAME_RULE = (
 
 
 def sweep_name(text: str) -> str | None:
-    """The text as a sweep's name, in any script; None where it is none.
+    """The text as a sweep's name, in any script; None if it cannot be one.
 
-    It names a folder, and is a word of commands. `é` can be one character or two: the shorter form (NFC) stands for both.
+    It names a folder and is a word in commands. `é` can be one character or two: both become the shorter form (NFC).
     """
     name = unicodedata.normalize("NFC", text)
     if not 1 <= len(name) <= 60 or not (name[0].isalnum() or name[0] == "_"):

@@ -9,18 +9,12 @@ from study.text import user_path
 
 
 def find_sweep_file(name: str) -> Path:
-    """A sweep file by its path, or by its name among the ready ones in `sweeps/`.
-
-    Raises
-    ------
-    StudyError
-        There is none; the ready ones are named.
-    """
+    """A sweep file by its path, or by its name in `sweeps/`. Raises StudyError if there is none."""
     path = user_path(name)
     if path.exists() or "/" in name:
         if path.is_dir():
             raise StudyError(f"{path}: is a folder, not a sweep file")
-        return path  # a path that does not exist is said so when it is read
+        return path  # if it does not exist, reading it says so
     ready = ready_sweeps()
     stem = name.removesuffix(".yaml")
     if stem in ready:

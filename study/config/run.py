@@ -40,13 +40,7 @@ _POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 
 
 def probe_names(value: Any) -> tuple[str, ...]:
-    """The names of probes, one or several, in the registry's order, so that each set of them has one form.
-
-    Raises
-    ------
-    ValueError
-        One is unknown, with the nearest that is known, or named twice.
-    """
+    """The names of one or several probes, in the registry's order. Raises ValueError for an unknown or repeated name."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise wrong(f"must be names of {listed(PROBES)}, not {shown(value)}")
@@ -70,7 +64,7 @@ _PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={
 
 
 class Kept(Model):
-    """What is measured and kept on the way of a training. It changes nothing that is trained, so no id depends on it."""
+    """What is measured and kept during training. It does not affect training, so no id depends on it."""
 
     probes: Annotated[tuple[str, ...], BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST)] = Field(
         default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)"
@@ -78,11 +72,11 @@ class Kept(Model):
     probe_every: int | None = Field(
         default=None,
         ge=1,
-        description="with probes: iterations between two measurements, besides those before the first step and after the "
-        "last one; default: recipe.evaluate_every",
+        description="with probes: iterations between two measurements, in addition to those before the first and after the last "
+        "step; default: recipe.evaluate_every",
     )
     probe_images: int | None = Field(
-        default=None, ge=1, description=f"with probes: training images that are looked at; default {PROBE_IMAGES}"
+        default=None, ge=1, description=f"with probes: number of training images to measure on; default {PROBE_IMAGES}"
     )
     snapshot_every: Annotated[
         int | Literal["epoch"] | None,
@@ -90,7 +84,7 @@ class Kept(Model):
     ] = Field(
         default=None,
         description="iterations between two snapshots of the network's weights, or `epoch`, for `study surface --plane pca`; "
-        "one is also kept before the first step and after the last one",
+        "one is also kept before the first and after the last step",
     )
 
     @field_validator("probe_every", "probe_images")
@@ -119,7 +113,7 @@ class RunSpec(Kept):
     )
     order: Annotated[Options, ORDERS] = Field(
         default=ORDERS.choose("original"),
-        description="of convolution, BN, ReLU and addition (He et al. 2016, figure 4); all are the same in a plain network",
+        description="of convolution, BN, ReLU and addition (He et al. 2016, figure 4); has no effect in a plain network",
     )
     norm: Annotated[Options, NORMS] = Field(default=NORMS.choose("batch"), description="normalisation")
     activation: Annotated[Options, ACTIVATIONS] = Field(default=ACTIVATIONS.choose("relu"), description="activation")
@@ -237,7 +231,7 @@ class RunSpec(Kept):
 
     @property
     def variant(self) -> str:
-        """What the title leaves unsaid of the network within its family, in words; empty for the usual one."""
+        """What the title leaves out about the network, in words; empty for the usual network of its family."""
         family = FAMILIES.get(self.family.name)
         block = family.usual_block(self.depth) if family else ""
         usual: list[tuple[str, str, Registry[Any]]] = [

@@ -24,9 +24,9 @@ def expand(
     runs: Mapping[str, RunSpec],
     others: Mapping[str, RunSpec] | None = None,
 ) -> dict[str, Surface]:
-    """The surfaces of these entries, by id; mistakes are noted in the document, and end it where there were any before.
+    """The surfaces of these entries, by id. Mistakes are noted in the document; if it has any already, nothing is expanded.
 
-    `others` are the runs among which those are looked for that `to` of an entry tells; default: `runs`.
+    `others` are the runs in which those named by `to` are searched; default: `runs`.
     """
     found: dict[str, Surface] = {}
     if document.mistakes:
@@ -78,7 +78,7 @@ def _chosen(document: Document, of: dict[str, Any] | None, path: Keys, rows: Map
 
 
 def _known(document: Document, fields: Mapping[str, Any], path: Keys, kind: str) -> bool:
-    """Whether all of these are fields of runs; others are noted."""
+    """Whether all of these are fields of runs; notes the others."""
     known = columns()
     strange = [key for key in fields if key not in known]
     for key in strange:
@@ -87,7 +87,7 @@ def _known(document: Document, fields: Mapping[str, Any], path: Keys, kind: str)
 
 
 def _same(value: Any) -> Hashable:
-    """What equal values have in common: 1 and 1.0 are one number, `true` is none."""
+    """A key that is equal for equal values: 1 and 1.0 are equal, `true` is not a number."""
     if isinstance(value, list | tuple):
         return tuple(map(_same, value))
     return (isinstance(value, bool), value) if isinstance(value, Hashable) else repr(value)
@@ -96,7 +96,7 @@ def _same(value: Any) -> Hashable:
 def _others(
     document: Document, to: Sequence[Any], path: Keys, spec: RunSpec, runs: Mapping[str, RunSpec]
 ) -> tuple[str, ...] | None:
-    """The ids of the runs that differ from `spec` as each mapping of `to` says; None where one can't be had."""
+    """The ids of the runs that differ from `spec` as each mapping of `to` says; None if one cannot be found."""
     found = []
     for i, changes in enumerate(to):
         if isinstance(changes, str):

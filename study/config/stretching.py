@@ -12,13 +12,7 @@ SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "acti
 
 
 def check(small: RunSpec, large: RunSpec) -> None:
-    """Whether a trained `small` can be stretched into `large`.
-
-    Raises
-    ------
-    StudyError
-        It can't; says why, and what would be right.
-    """
+    """Raise StudyError, with the reason, if a trained `small` cannot be stretched into `large`."""
     ours, theirs = (flat(spec.model_dump(mode="json", include=set(SAME))) for spec in (large, small))
     for field in dict.fromkeys([*ours, *theirs]):
         if ours.get(field) != theirs.get(field):

@@ -87,7 +87,7 @@ class Settings(Model):
     )
     precision: Precision = Field(default="fp32", description="of convolutions and products")
     curvature: bool = Field(
-        default=False, description="the Hessian's largest and smallest eigenvalue at every point, too: costly"
+        default=False, description="measure the Hessian's largest and smallest eigenvalue at every point: costly"
     )
     curvature_images: int | None = Field(
         default=None,
@@ -98,7 +98,7 @@ class Settings(Model):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        """Defaults that hang on another field, and short forms, made explicit, so that one surface has one form."""
+        """Make defaults that depend on another field, and short forms, explicit, so that each surface has one form."""
         if not isinstance(given, Mapping):
             return given
         values = {key: value for key, value in given.items() if key not in REMOVED or value != REMOVED[key]}
@@ -239,7 +239,7 @@ def _each(value: Any, dims: int) -> Any:
 
 
 def _ranges(value: Any, dims: int) -> Any:
-    """`1`, `[0, 2]` and `[[0, 2], [-1, 1]]` as a pair for each axis; what is none of these stays, to be refused."""
+    """`1`, `[0, 2]` and `[[0, 2], [-1, 1]]` as a pair for each axis; anything else stays, to be refused."""
     if _is_number(value):
         value = [-float(value), float(value)]
     if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
@@ -250,7 +250,7 @@ def _ranges(value: Any, dims: int) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number that can be a float; `true` is none."""
+    """Whether it is a number that can be a float; `true` is not."""
     return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
@@ -261,7 +261,7 @@ class Surface(Settings):
     to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
         default=(), validate_default=True, description="with plane: interpolate: ids of the one or two other runs"
     )
-    number: int = Field(default=0, ge=0, description="which of the random planes: each has directions of its own")
+    number: int = Field(default=0, ge=0, description="which of the random planes: each has its own directions")
 
     @field_validator("number")
     @classmethod
@@ -288,7 +288,7 @@ class Surface(Settings):
 
     @property
     def title(self) -> str:
-        """What tells it from other surfaces of its run, in words: `random 1, 51 x 51, recalibrated BN`."""
+        """What distinguishes it from other surfaces of its run: `random 1, 51 x 51, recalibrated BN`."""
         number = f" {self.number}" if self.number else ""
         words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
         if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
@@ -327,7 +327,7 @@ class SurfaceEntry(Settings):
         default=(),
         max_length=2,
         validate_default=True,
-        description="of each run: the others that it is joined with, by the fields in which they differ, or their ids",
+        description="runs to interpolate to, given by the fields in which they differ from each run, or by their ids",
     )
     planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
 

@@ -23,7 +23,7 @@ from study.config.spread import expand as expand_surfaces
 from study.config.stored import columns
 from study.config.surface import Surface, SurfaceEntry
 from study.config.yaml import Document, Keys, read, scalar
-from study.errors import StudyError, closest, nearest, printable
+from study.errors import StudyError, nearest, printable
 
 MAX_RUNS = 100_000
 
@@ -71,7 +71,9 @@ class Part(Model):
 
     fixed: Fixed = Field(default={}, description="fields with one value")
     grid: Axes = Field(default={}, min_length=1, description="fields with a list of values: every combination")
-    zip: Axes = Field(default={}, min_length=1, description="fields with lists of one length, gone through together")
+    zip: Axes = Field(
+        default={}, min_length=1, description="fields with lists of equal length, stepped through together"
+    )
 
     @field_validator("zip")
     @classmethod
@@ -88,7 +90,7 @@ class SweepFile(Part):
     """A sweep file."""
 
     name: Annotated[str, AfterValidator(_name)] | None = Field(
-        default=None, description="names the folder of the results; default: the file's name"
+        default=None, description="name of the results folder; default: the file's name"
     )
     description: Annotated[str, AfterValidator(_words), _or("")] = ""
     blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
@@ -99,7 +101,7 @@ class SweepFile(Part):
     )
     figures: Annotated[
         list[Annotated[str, BeforeValidator(_figure, json_schema_input_type=typing.Literal[tuple(FIGURES)])]], _or([])
-    ] = Field(default=[], description="drawn by `study figure` without a name, and in the report")
+    ] = Field(default=[], description="figures that `study figure` without a name draws, and the report shows")
 
     @field_validator("blocks")
     @classmethod
@@ -123,45 +125,20 @@ def sweep_schema() -> dict[str, Any]:
 
 
 def _checked(document: Document) -> SweepFile:
-    """The file as a model. Mistakes are noted and taken out, so that the reading goes on to find the others."""
-    data = copy.deepcopy(document.data)
-    while True:
-        try:
-            return SweepFile.model_validate(data)
-        except ValidationError as error:
-            if not [path for path in document.explain(error, _KNOWN) if _take_out(data, path, document)]:
-                document.check()
-
-
-def _take_out(data: Any, path: Keys, document: Document) -> bool:
-    """Remove what is wrong from a file's data. A misspelt key becomes the one that was meant, so that it breeds no mistake."""
-    parts = path[: {"figures": 1, "surfaces": 2, "blocks": 4}.get(str(path[0]), 2)]
-    *outer, last = parts
-    holder = data
-    for part in outer:
-        holder = holder[part]
-    if isinstance(holder, list):  # of blocks or surfaces
-        holder[last] = {}  # type: ignore[index]
-        return True
-    if last not in holder:
-        return False
-    value = holder.pop(last)
-    axes = outer and outer[-1] in ("fixed", "grid", "zip")
-    known = columns() if axes else _KNOWN.get(str(path[0]) if outer else "", {})
-    meant = closest(str(last), known, ALIASES) if last not in known else None
-    if meant is not None and meant in known and meant not in holder:
-        holder[meant] = value
-        document.lines[(*outer, meant)] = document.lines.get(path, 1)
-    if axes and not holder:  # an empty grid would be another mistake
-        _take_out(data, tuple(outer), document)
-    return True
+    """The file as a model; raises StudyError with all mistakes of its shape."""
+    try:
+        return SweepFile.model_validate(document.data)
+    except ValidationError as error:
+        document.explain(error, _KNOWN)
+        document.check()
+        raise
 
 
 # -- points -----------------------------------------------------------------------------------------------------------------
 
 
 class Value(NamedTuple):
-    """A field's value and the place that set it: where in the file, or what to call it in messages."""
+    """A field's value and the place that set it: a path in the file, or words for messages."""
 
     value: Any
     place: Keys | str
@@ -174,7 +151,7 @@ Point = dict[str, Value]
 class Sweep:
     """A named set of runs: what to run, never where. `runs` maps each run id to its spec, in the file's order.
 
-    Overrides such as `seed=0` may choose some of the file's runs: these are `runs` then, and `whole` has all of the file's.
+    If overrides such as `seed=0` choose some of the file's runs, these are `runs`, and `whole` has all of them.
     """
 
     name: str
@@ -182,7 +159,7 @@ class Sweep:
     runs: dict[str, RunSpec]
     figures: tuple[str, ...]
     surfaces: dict[str, Surface] = field(default_factory=dict)
-    """Of the whole sweep, to be measured once their runs are trained, by id."""
+    """Those of the whole sweep, by id."""
     chosen_from: dict[str, RunSpec] | None = None
 
     @property
@@ -200,7 +177,7 @@ class _Block:
 
     @property
     def size(self) -> int:
-        """How many points it has, without making them."""
+        """The number of its points, without making them."""
         return math.prod(len(axis) for axis in self.grid.values()) * len(self._rows())
 
     def _rows(self) -> list[tuple[Value, ...]]:
@@ -216,10 +193,7 @@ class _Block:
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it.
 
-    Raises
-    ------
-    StudyError
-        Every mistake of the file in one message, each with its line and what would be right.
+    Raises StudyError with a line for each mistake: first those of the file's shape, then those of the fields' values.
     """
     document = read(path)
     if not isinstance(document.data, dict):
@@ -262,7 +236,7 @@ def _blocks(file: SweepFile) -> list[_Block]:
 
 
 def _fixed(mapping: dict[str, Any], path: Keys) -> Point:
-    """A mapping without a name, as in `recipe: {iterations: 5}`, changes options of what is named elsewhere."""
+    """Fields by dotted name. A mapping without a name, as in `recipe: {iterations: 5}`, changes options of another choice."""
     point: Point = {}
     for key, value in mapping.items():
         if isinstance(value, dict) and value and "name" not in value:
@@ -276,14 +250,10 @@ def _axes(axes: dict[str, list[Any]], path: Keys) -> dict[str, list[Value]]:
     return {key: [Value(value, (*path, key, i)) for i, value in enumerate(values)] for key, values in axes.items()}
 
 
-def resolve(point: Point, place: str = "", *, document: Document | None = None, partial: bool = False) -> RunSpec:
+def resolve(point: Point, place: str = "", *, document: Document | None = None) -> RunSpec:
     """The full spec of one point: its recipe's preset, then the point's own fields.
 
-    Raises
-    ------
-    StudyError
-        One line a wrong field, each with the place that set it. Missing fields are said to be so at `place`; not
-        with `partial`, for a file in which they may have been lost by another mistake.
+    Raises StudyError with a line for each wrong field, with the place that set it; missing fields are reported at `place`.
     """
     try:
         return RunSpec.model_validate(_assembled(point, document))
@@ -294,13 +264,13 @@ def resolve(point: Point, place: str = "", *, document: Document | None = None, 
                 missing.append(str(path[0]))
             else:
                 mistakes.append(_mistake(point, path, message, place, document))
-        if missing and not partial:
+        if missing:
             mistakes.insert(0, f"{place}: missing: {', '.join(missing)} (in fixed, grid or zip)")
         raise StudyError(*dict.fromkeys(mistakes)) from None
 
 
 def _mistake(point: Point, path: Keys, message: str, place: str, document: Document | None) -> str:
-    """A line on a wrong field, with the place of the longest key of the point that names it, or of the block."""
+    """One line about a wrong field, with the place of the most specific key that sets it, or of the block."""
     name = ".".join(str(part) for part in path)
     if message == "is unknown":
         message += nearest(name, columns(), ALIASES, "fields")
@@ -317,7 +287,7 @@ def _where(value: Value, inside: Keys, document: Document | None) -> str:
 
 
 def _assembled(point: Point, document: Document | None) -> dict[str, Any]:
-    """The nested fields of a point: a component's name first, then its options."""
+    """Nest the fields of a point: a component's name first, then its options."""
     fields: dict[str, Any] = {}
     for key in sorted(point, key=lambda key: key.count(".")):
         *outer, name = key.split(".")
@@ -347,7 +317,7 @@ def _with_preset(value: Any) -> dict[str, Any]:
 
 
 def _overlaid(before: Any, value: Any) -> Any:
-    """A component's new name or options over those that are there; another component replaces the one before it."""
+    """Merge a component's new options into its present ones; another component replaces it."""
     if not isinstance(before, Mapping):
         return value
     new = {"name": value} if isinstance(value, str) else value
@@ -357,13 +327,7 @@ def _overlaid(before: Any, value: Any) -> Any:
 
 
 def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
-    """The run that `field=value` words name, the other fields from `defaults`.
-
-    Raises
-    ------
-    StudyError
-        A wrong word or field, or several values of one.
-    """
+    """The run that `field=value` words name, with the other fields from `defaults`."""
     document = Document("the command line")
     settings, fields = _split_overrides(document, words)
     for setting in settings:
@@ -380,7 +344,7 @@ def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
 
 
 def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, list[Value]]]:
-    """The settings of the sweep itself (`name=`), and the values of each field."""
+    """Separate the sweep's own settings (`name=`) from the values of each field."""
     settings: dict[str, str] = {}
     fields: dict[str, list[Value]] = {}
     known = columns()
@@ -402,7 +366,7 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
 
 
 def _values(raw: str, is_list: bool) -> list[Any]:
-    """`0,1` and `[0, 1]` are two values, except of a field whose value is itself a list."""
+    """Split `0,1` or `[0, 1]` into values, except for a field whose value is itself a list."""
     value = scalar(f"[{raw}]" if "," in raw and not raw.startswith("[") else raw)
     values = value if isinstance(value, list) and not is_list else [value]
     if not values:
@@ -411,9 +375,9 @@ def _values(raw: str, is_list: bool) -> list[Any]:
 
 
 def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
-    """Set a field in every block: one value fixes it, several make it an axis of the grid.
+    """Set a field in every block: one value fixes it, several become an axis of the grid.
 
-    A component that is named anew loses the options that the file gave it; fields of the recipe hold for any recipe.
+    A new component drops the options that the file gave the old one; fields of the recipe apply to any recipe.
     """
     for block in blocks:
         for fields in (block.grid, block.zip, block.fixed):
@@ -432,20 +396,19 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
         count = f"{total:,}" if total < 10**15 else f"{total:.0e}"
         document.note(f"{document.file}: {count} runs; a sweep has at most {MAX_RUNS:,}")
         return {}
-    partial = bool(document.mistakes)
     runs: dict[str, RunSpec] = {}
     places: dict[str, str] = {}
     for block, point in ((b, p) for b in blocks for p in b.points()):
         if document.full:
             break
         try:
-            spec = resolve(point, document.place(block.path), document=document, partial=partial)
+            spec = resolve(point, document.place(block.path), document=document)
         except StudyError as error:
             document.note(*error.args)
             continue
         key = run_id(spec)
         place = _where(next(reversed(point.values())), (), document)
-        if key in runs and not merge_duplicates and not partial:
+        if key in runs and not merge_duplicates:
             first = f", first at {places[key]}" if places[key] != place else ""
             run = f"{spec.title}, seed {spec.seed}, on {spec.dataset}"
             document.note(f"{place}: duplicate run: {run} is named twice{first}{_why_one(spec, point)}")
@@ -455,13 +418,13 @@ def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool)
 
 
 def _chosen_from(document: Document, blocks: list[_Block], runs: dict[str, RunSpec]) -> dict[str, RunSpec] | None:
-    """The runs of a file as it stands, where overrides only chose some of them; None where they made others."""
-    alone = Document(document.file)  # what only the overrides put right is no mistake of this call
+    """All runs of the file, if the overrides only chose some of them; None if they made others."""
+    alone = Document(document.file)  # mistakes that the overrides mend do not count
     named = _expand(alone, blocks, merge_duplicates=True)
     return named if not alone.mistakes and runs.keys() <= named.keys() else None
 
 
 def _why_one(spec: RunSpec, point: Point) -> str:
-    """Why points that differ may be one run."""
+    """Say why points that differ are one run."""
     lost = [field for field in ("shortcut", "order") if any(f"{key}.".startswith(f"{field}.") for key in point)]
     return f" (a plain network has no {' and no '.join(lost)})" if lost and spec.network == "plain" else ""

@@ -14,13 +14,13 @@ from study.config.fields import reasons
 from study.errors import StudyError
 
 Keys = tuple[str | int, ...]
-"""The way to a part of a document: `("grid", "depth", 0)`."""
+"""The path to a part of a document: `("grid", "depth", 0)`."""
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 32
 MAX_MISTAKES = 100
-"""After so many the reading stops: each takes its time, and nobody reads them all."""
+"""Reading stops after this many."""
 LARGEST = 2**63 - 1
 """The largest whole number: what Parquet and NumPy can hold."""
 
@@ -29,12 +29,12 @@ _FLOAT = re.compile(
     r"(?:[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$"
 )
-"""Numbers as everybody means them: 1e-4 is one, as in YAML 1.2; 010 (octal, or 10?) and 1:30 (90, of YAML 1.1) are text."""
+"""As in YAML 1.2, 1e-4 is a number; 010 (octal in YAML 1.1) and 1:30 (90 in YAML 1.1) are text."""
 _TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the numbers above, which stops where a file has too many values."""
+    """PyYAML's safe loader with the numbers above; refuses a file with too many values."""
 
     values = 0
 
@@ -54,7 +54,7 @@ for _tag, _pattern in (("int", _INT), ("float", _FLOAT)):
 
 
 class Document:
-    """The data of a YAML file, where each part of it stands, and the mistakes found in it so far."""
+    """The data of a YAML file, the line of each part, and the mistakes found so far."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -70,11 +70,11 @@ class Document:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many mistakes as are shown."""
+        """Whether as many mistakes were found as are shown."""
         return len(self.mistakes) >= MAX_MISTAKES
 
     def note(self, *mistakes: str) -> None:
-        """Note mistakes, each a line with its place, and go on to find the others."""
+        """Note mistakes, each one line with its place."""
         for mistake in mistakes:
             if not self.full:
                 self.mistakes[mistake] = None
@@ -83,34 +83,22 @@ class Document:
         """Note what is wrong at a path."""
         self.note(f"{self.place(path)}: {message}")
 
-    def explain(self, error: ValidationError, known: Mapping[str, Iterable[str]], before: Keys = ()) -> list[Keys]:
-        """Note each mistake of a failed validation with its line and field; returns where they are.
-
-        `known` as of `study.config.fields.reasons`.
-        """
-        found = []
+    def explain(self, error: ValidationError, known: Mapping[str, Iterable[str]]) -> None:
+        """Note each mistake of a failed validation with its line and field; `known` as in `study.config.fields.reasons`."""
         for location, message in reasons(error, known):
-            path = (*before, *(part for part in location if part != "[key]"))
+            path = tuple(part for part in location if part != "[key]")
             named = ".".join(str(part) for part in path if isinstance(part, str))
             self.wrong(path, f"{named}: {message}" if named else message)
-            found.append(path)
-        return found
 
     def check(self) -> None:
-        """Raise StudyError with every mistake that was noted, one a line."""
+        """Raise StudyError with all mistakes that were noted."""
         if self.mistakes:
             more = [f"{self.file}: there may be more mistakes than these {MAX_MISTAKES}"] if self.full else []
             raise StudyError(*self.mistakes, *more)
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file; duplicate keys are noted in its `mistakes`.
-
-    Raises
-    ------
-    StudyError
-        Unreadable, too large or not YAML; with the file and, where it is known, the line.
-    """
+    """Read a YAML file; its `mistakes` have duplicate keys. Raises StudyError if it is unreadable, too large or not YAML."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -152,7 +140,7 @@ def _too_deep(file: str) -> StudyError:
 
 
 class _Builder:
-    """Makes data of nodes, and notes their lines. Counts them, since aliases of aliases unfold without end."""
+    """Turns nodes into data and notes their lines. Counts them, since aliases of aliases multiply."""
 
     def __init__(self, document: Document) -> None:
         self.document, self.count = document, 0
@@ -190,17 +178,13 @@ class _Builder:
     def scalar(self, node: yaml.Node) -> Any:
         place, tag = f"{self.document.file}:{node.start_mark.line + 1}", node.tag.removeprefix(_TAG)
         text: str = node.value if isinstance(node, yaml.ScalarNode) else ""
+        if tag not in _SCALARS or not isinstance(node, yaml.ScalarNode):
+            raise StudyError(f"{place}: the tag '{node.tag.replace(_TAG, '!!')}' has no meaning in a sweep file")
         try:
-            if not isinstance(node, yaml.ScalarNode):
-                raise KeyError(tag)
             value = _SCALARS[tag](text)
-        except KeyError:
-            raise StudyError(
-                f"{place}: the tag '{node.tag.replace(_TAG, '!!')}' has no meaning in a sweep file"
-            ) from None
         except UnicodeDecodeError:
             raise StudyError(f"{place}: {text[:80]!r} has half of a character in it") from None
-        except ValueError:
+        except (KeyError, ValueError):
             raise StudyError(f"{place}: {text!r:.80} is no {tag}") from None
         if isinstance(value, int) and abs(value) > LARGEST:
             raise StudyError(f"{place}: {text!r:.80} is too large; the largest is {LARGEST}")
@@ -208,7 +192,7 @@ class _Builder:
 
 
 def _text(text: str) -> str:
-    """Two escapes that are one character, as JSON writes those beyond the first 65,536, are made one."""
+    """Join surrogate pairs, as JSON writes characters beyond the first 65,536."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
@@ -222,26 +206,17 @@ def _real(text: str) -> float:
     if not (_FLOAT.match(text) or _INT.match(text)):
         raise ValueError(text)
     return (
-        float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan")) if "0x" not in text else _whole(text)
+        _whole(text)
+        if "0x" in text
+        else float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
     )
-
-
-def _truth(text: str) -> bool:
-    known = yaml.SafeLoader.bool_values
-    if text.lower() not in known:
-        raise ValueError(text)
-    return bool(known[text.lower()])
-
-
-def _null(text: str) -> None:
-    return None
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": _text,
     "int": _whole,
-    "float": lambda text: _real(text.lower()),
-    "bool": _truth,
+    "float": _real,
+    "bool": lambda text: yaml.SafeLoader.bool_values[text.lower()],
     "null": lambda text: None,
 }
 

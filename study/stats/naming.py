@@ -1,4 +1,4 @@
-"""Which fields tell runs apart, and how runs, networks and conditions are called in figures, tables and words."""
+"""Which fields distinguish runs, and the names of runs, networks and conditions in figures, tables and text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 WORDS = {"family": "{} family", "start_from": "from {}", **labels()}
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
-# A run that is not done is named under its state, or under the last word for any other state.
+# A run that is not done is listed under its state; any other state counts as the last word.
 ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
 
 
@@ -25,7 +25,7 @@ def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
-    """The fields in which these runs were trained differently (`study.config.differences.varying`); none of their network's."""
+    """The fields in which these runs were trained differently, without those of their networks."""
     changed = {name for names in _changes(runs) for name in names}
     return differences.varying(texts(runs), changed)
 
@@ -37,10 +37,10 @@ def _changes(runs: pd.DataFrame) -> list[list[str]]:
 
 
 def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
-    """What a header shows of how each run was trained, by field; nothing where it goes without saying.
+    """How each run was trained, in words for a header, by field; empty for what goes without saying.
 
-    Data set, recipe with what is changed in it, training images and precision; and each further field in which some of the
-    runs differ. So two runs have the same words only if they differ in their network, seed, or what is kept alone.
+    Data set, recipe and its changes, training images, precision, and each further field in which some runs differ. So runs
+    with the same words differ only in network, seed, or what is kept.
     """
     further = [field for field in varying(runs) if field not in ("dataset", "recipe", "train_subset", "precision")]
     known = texts(runs)
@@ -53,7 +53,7 @@ def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Sequence[str]) -> list[str]:
-    """`quick (changed: momentum 0.8)`: each run's recipe, and what else is changed in it than the fields told."""
+    """`quick (changed: momentum 0.8)`: each run's recipe, and its changes other than the fields in `told`."""
     names = []
     for place, (name, changes) in enumerate(zip(known["recipe"], _changes(runs), strict=True)):
         columns = {change: known.get(f"recipe.{change}") for change in changes if f"recipe.{change}" not in told}
@@ -66,7 +66,7 @@ def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Seque
 
 
 def distinguish(frame: pd.DataFrame, key: str, fields: Iterable[str] = VARIANT) -> pd.Series:
-    """For each row the fewest field values that tell its `key` from the others; the key's tail as a last resort."""
+    """For each row the fewest field values that distinguish its `key` from others; the key's tail as a last resort."""
     told = pd.Series("", index=frame.index, dtype=object)
     wanted = frame[key].nunique()
     for field in fields:

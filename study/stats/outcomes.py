@@ -47,7 +47,7 @@ class Line:
     network: str
     kind: tuple[tuple[str, Any], ...]  # the fields of VARIANT that are set
     outcomes: Mapping[int, Mapping[int, Outcome]]
-    label: str = ""  # what tells it from others of its network in its condition
+    label: str = ""  # what distinguishes it from others of its network in its condition
 
     def name(self, depth: int) -> str:
         """`plain-56`, or `residual-56 (B)` where the label is B."""
@@ -82,21 +82,8 @@ class Group:
 def groups(curves: pd.DataFrame, runs: pd.DataFrame | None, training: str = "train_clean") -> list[Group]:
     """Sort the runs of one or several sweeps into what may be compared.
 
-    Runs are compared only where everything but network, depth, variant and seed is equal: data, all fields of the
-    recipe, training images, precision.
-
-    Parameters
-    ----------
-    curves, runs
-        As `study.read_curves` and `study.read_runs` give them; without `runs`, runs without a curve can't be named.
-    training
-        The split whose last value is the training error: `train_clean` (evaluation mode, no augmentation) or `train`
-        (running, augmented). He et al. 2015 don't say which of them theirs is.
-
-    Raises
-    ------
-    StudyError
-        A frame that lacks columns, no curve at all, two runs that nothing tells apart, or an unknown split.
+    Runs are compared only if everything but network, depth, variant and seed is equal: data, all fields of the recipe,
+    training images, precision. Arguments as of `study.verdict`.
     """
     if training not in TRAINING:
         raise StudyError(f"unknown training split '{training}'{nearest(training, TRAINING)}")

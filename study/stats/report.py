@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +92,15 @@ def render(verdict: Verdict, fmt: str = "text") -> str:
         raise StudyError(f"unknown verdict format '{fmt}'{nearest(fmt, FORMATS)}")
     if fmt == "json":
         return json.dumps(as_data(verdict), indent=1, ensure_ascii=False) + "\n"
+    text = _template(fmt).render(
+        verdict=verdict, layout=f"{fmt}.j2", training=TRAINING[verdict.training], questions=QUESTIONS, counts=COUNTS,
+        draws=DRAWS, floor=FLOOR, fewest=FEWEST,
+    )  # fmt: skip
+    return re.sub(r"\n[ \n]*\n", "\n\n", text).strip("\n") + "\n"
+
+
+@cache
+def _template(fmt: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -98,16 +108,12 @@ def render(verdict: Verdict, fmt: str = "text") -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
-        "answers": said, "bounds": bounds, "columns": _columns, "counted": counted, "headline": answers.headline,
-        "infinite": math.isinf, "more_seeds": answers.more_seeds, "paragraphs": _paragraphs, "points": _points,
-        "probability": probability, "sections": sections, "signed": signed, "spread": spread, "wrap": _wrapped,
+        "bounds": bounds, "columns": _columns, "counted": counted, "headline": answers.headline, "infinite": math.isinf,
+        "more_seeds": answers.more_seeds, "paragraphs": _paragraphs, "points": _points, "probability": probability,
+        "sections": sections, "signed": signed, "spread": spread, "wrap": _wrapped,
     }  # fmt: skip
     made.tests["estimate"] = lambda text: "about" in text
-    text = made.get_template("verdict.j2").render(
-        verdict=verdict, layout=f"{fmt}.j2", training=TRAINING[verdict.training], questions=QUESTIONS, counts=COUNTS,
-        draws=DRAWS, floor=FLOOR, fewest=FEWEST,
-    )  # fmt: skip
-    return re.sub(r"\n[ \n]*\n", "\n\n", text).strip("\n") + "\n"
+    return made.get_template("verdict.j2")
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All results of a sweep in a few Parquet files, and the seal that tells which of them still hold."""
+"""All results of a sweep in a few Parquet files, and a seal that shows which of them are still valid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typing
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from study.store.files import (
 )
 from study.store.find import of_runs
 from study.store.layout import RunFiles, SweepFiles
-from study.store.runs import ENDED, RunStatus, check_sealed, status
+from study.store.runs import ENDED, RunStatus, status
 from study.store.surfaces import SURFACES, gather
 from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, PROBES, Table, parse, to_bytes
@@ -60,24 +60,9 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     return found.pop() if len(found) == 1 else pa.string()  # text, where a field is a number or a word
 
 
-def _spec_columns() -> list[tuple[str, pa.DataType]]:
-    return [(name, _arrow_type(kind)) for name, kind in columns().items()]
-
-
 ATTEMPT_COLUMNS = (
-    "executor",
-    "host",
-    "job",
-    "node",
-    "device",
-    "driver",
-    "cpu",
-    "python",
-    "torch",
-    "code",
-    "commit",
-    "dirty",
-)
+    "executor", "host", "job", "node", "device", "driver", "cpu", "python", "torch", "code", "commit", "dirty",
+)  # fmt: skip
 """Hardware and software of the last attempt."""
 
 RUNS = Table(
@@ -87,7 +72,7 @@ RUNS = Table(
             ("point_id", pa.string()),
             ("dataset", pa.string()),
             ("recipe_changes", pa.string()),  # fields in which the recipe differs from the named one
-            *_spec_columns(),
+            *((name, _arrow_type(kind)) for name, kind in columns().items()),
             ("state", pa.string()),
             ("iteration", pa.int64()),  # reached
             ("iterations", pa.int64()),  # planned
@@ -181,13 +166,6 @@ class Collected:
             self.seal = {}
         check_version(files.collected, self.seal.get("version", 1), VERSION)
 
-    @cached_property
-    def curves(self) -> dict[str, str]:
-        """The digests of the files that the curves of finished runs were read from; none if the table is another one."""
-        if not self.holds(CURVES, self.files.curves):
-            return {}
-        return {name: told[2] for name, told in self.seal.get("runs", {}).items()}
-
     def table(self, kind: Table, path: Path) -> pa.Table:
         """A collected table; an empty one if there is none. Raises `DamagedError` if it is damaged."""
         if path not in self._read:
@@ -229,7 +207,7 @@ class Collected:
         return table.filter(pc.is_in(table["run_id"], pa.array(sorted(names), pa.string())))
 
     def holds(self, kind: Table, path: Path) -> bool:
-        """Whether a table is the one that was sealed."""
+        """Whether a table is intact and the one that was sealed."""
         try:
             self.table(kind, path)
         except DamagedError:
@@ -237,7 +215,7 @@ class Collected:
         return path in self._read and self._read[path][1] == self.seal.get("files", {}).get(path.name)
 
     def unchanged(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
-        """The states of those of these runs that were finished when they were collected, and have not changed since."""
+        """The states of these runs that were finished when they were collected and have not changed since."""
         marks = self.seal.get("runs", {})
         same = {name: marks[name] for name, files in runs.items() if name in marks and marks[name][0] == mark(files)}
         if not same or not self.holds(RUNS, self.files.runs_table):
@@ -246,7 +224,7 @@ class Collected:
         return {row["run_id"]: _as_collected(row, same[row["run_id"]][1]) for row in _states(rows)}
 
     def ended(self, names: Collection[str]) -> dict[str, RunStatus]:
-        """The states of those of these runs that were finished when they were collected, wherever they are now."""
+        """The states of these runs that were finished when they were collected, even if their folders are gone."""
         rows = self.rows(RUNS, self.files.runs_table, names)
         found = {row["run_id"]: row for row in _states(rows) if row["state"] in ENDED}
         errors = _last_errors(self.rows(CURVES, self.files.curves, found)) if found else {}
@@ -282,7 +260,7 @@ def _last_errors(curves: pa.Table) -> dict[str, float]:
 
 
 def mark(files: RunFiles) -> str:
-    """What changes when anybody writes to, or replaces, a file of a run that its collected rows are read from."""
+    """A mark that changes if a file that the collected rows of a run come from is written or replaced."""
     found: list[Any] = [str(files.folder)]
     for name in ("done.json", "curves.parquet", "probes.parquet", "attempts.jsonl"):
         try:
@@ -331,10 +309,8 @@ class OnDisk:
         rest = [name for name in self.runs if name not in self.unchanged]
         curves = self.before.rows(CURVES, self.files.curves, kept)
         if rest:
-            same = self.before.rows(CURVES, self.files.curves, self.before.curves.keys() & set(rest))
-            found, before = _by_run(curves), _by_run(same)
-            found |= {name: table for name in rest if (table := self._curve(name, before.get(name))) is not None}
-            curves = pa.concat_tables([CURVES.schema.empty_table(), *(found[name] for name in sorted(found))])
+            found = [table for name in rest if (table := self._curve(name)) is not None]
+            curves = CURVES.collect([curves, *found])
         runs = self.before.rows(RUNS, self.files.runs_table, kept)
         if runs["run_id"].to_pylist() == list(self.named):
             return curves, runs
@@ -353,19 +329,11 @@ class OnDisk:
             rows.append(_row(fields, points[key], self.states[name]))
         return _table(rows)
 
-    def _curve(self, name: str, before: pa.Table | None) -> pa.Table | None:
-        """A run's curve; None if there is none, or it is damaged, which its state then says.
-
-        `before` is the curve as it was collected, which saves parsing a file that still has the same digest.
-        """
-        run, now = self.runs[name], self.states[name]
-        found, sealed = None, now.seal.get("files", {}).get(run.curves.name)
+    def _curve(self, name: str) -> pa.Table | None:
+        """A run's curve; None if there is none, or it is damaged, which its state then says."""
+        run, now, found = self.runs[name], self.states[name], None
         try:
-            if before is not None and sealed is not None and self.before.curves.get(name) == sealed:
-                check_sealed(run, now.seal)
-                found = before
-            else:
-                found = CURVES.order(CURVES.read(run.curves, name, sealed))
+            found = CURVES.read(run.curves, name, now.seal.get("files", {}).get(run.curves.name))
         except (FileNotFoundError, DamagedError) as error:
             if now.seal or isinstance(error, DamagedError):
                 now = status(run)
@@ -404,14 +372,6 @@ def _measured(run: RunFiles) -> bool:
     return False
 
 
-def _by_run(curves: pa.Table) -> dict[str, pa.Table]:
-    """The curve of each run, of curves that are sorted."""
-    names = pc.run_end_encode(curves["run_id"].combine_chunks())
-    ends = names.run_ends.to_pylist()
-    runs = zip(names.values.to_pylist(), [0, *ends], ends, strict=False)
-    return {name: curves.slice(start, end - start) for name, start, end in runs}
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -439,11 +399,7 @@ def collect(files: SweepFiles) -> list[Path]:
         digests[path.name] = digest(content)
         if _bytes(path) != content:
             write_bytes(path, content)
-    ended = {
-        name: [marks[name], state.error, state.seal["files"].get(files.curves.name)]
-        for name, state in now.states.items()
-        if state.seal
-    }
+    ended = {name: [marks[name], state.error] for name, state in now.states.items() if state.seal}
     seal = {"version": VERSION, "sweep": sweep, "files": digests, "runs": ended}
     if now.before.seal != seal:
         write_json(files.collected, seal)

@@ -1,4 +1,4 @@
-"""Writing so that a reader, here or on another machine, never sees half a file; and reading that tells a damaged one."""
+"""Atomic writing, and reading that detects damage."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from study.errors import StudyError
 from study.store import process
 
 LEFTOVER = 7 * 86400.0
-"""Seconds after which a temporary file of another machine is nobody's any more."""
+"""Seconds after which a temporary file of another machine is removed."""
 
 SUM = "sha256"
-"""The key under which a JSON file has the checksum of its other content."""
+"""The key of the checksum of the other content in a JSON file."""
 
 
 class DamagedError(StudyError):
-    """A file is not what was written: cut short, changed, or another one's."""
+    """A file is not what was written: cut short, changed, or from elsewhere."""
 
 
 class WriteError(OSError):
-    """A file below the results folder could not be written: a full or failing disk, or a folder that may not be written."""
+    """A file below the results folder could not be written: a full or failing disk, or missing permissions."""
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
@@ -36,7 +36,7 @@ class WriteError(OSError):
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses while a file is written into a `WriteError` that names it."""
+    """Turn errors of the operating system during a write into a `WriteError` that names the file."""
     try:
         yield
     except WriteError:
@@ -46,13 +46,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file as one act: a temporary file of a unique name beside it, fsync, `os.replace`.
-
-    Raises
-    ------
-    WriteError
-        It could not be written; what was there before still is.
-    """
+    """Replace a file atomically: write a temporary file, fsync, rename. Raises WriteError; the old content then stays."""
     temporary = draft(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,19 +64,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, where it is there.
-
-    Raises
-    ------
-    WriteError
-        It could not be removed.
-    """
+    """Remove a file if it exists. Raises WriteError."""
     with writing(path):
         path.unlink(missing_ok=True)
 
 
 def draft(path: Path) -> Path:
-    """A name for a file until it is whole: unique, and with its writer in it, so that those of the dead can be told."""
+    """A temporary name: unique, and with its writer in it, so that files of dead writers can be removed."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
@@ -92,7 +80,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot, and need not be told each time
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot
             raise
     finally:
         os.close(descriptor)
@@ -101,15 +89,12 @@ def _sync_folder(folder: Path) -> None:
 def sweep_away_temporaries(folder: Path, *, held: bool = False) -> None:
     """Remove the temporary files of writers that were killed.
 
-    Parameters
-    ----------
-    held
-        For who holds the lease of this folder: those of others go too, whoever wrote them, but for drafts of leases.
+    With `held`, the caller holds the lease of this folder: all temporary files go, except drafts of leases.
     """
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # it is whole now, or somebody else was quicker
+        with contextlib.suppress(OSError):  # it was renamed or removed meanwhile
             old = time.time() - path.stat().st_mtime > LEFTOVER
-            ours = held and not path.name.lstrip(".").startswith("lease")  # somebody may be asking for it just now
+            ours = held and not path.name.lstrip(".").startswith("lease")  # another process may be claiming the lease
             if ours or old or process.left_behind(path.name.split(".")[-2]):
                 path.unlink()
 
@@ -123,20 +108,9 @@ def digest(content: bytes) -> str:
 
 
 def read_checked(path: Path, *, aside: bool = False) -> bytes:
-    """The content of a file whose name ends with its digest.
+    """The content of a file whose name ends with its digest. Raises ValueError if it is damaged.
 
-    Parameters
-    ----------
-    aside
-        Rename one that is damaged, or it would count as the newest, and be kept in place of a sound one. For those who
-        write such files: who only looks changes nothing.
-
-    Raises
-    ------
-    ValueError
-        It is damaged.
-    OSError
-        It cannot be read.
+    With `aside`, for processes that write such files, a damaged one is renamed, or it would count as the newest.
     """
     content = path.read_bytes()
     if digest(content) != path.stem.rpartition("-")[2]:
@@ -153,54 +127,31 @@ def check_version(path: Path, version: object, known: int) -> None:
         raise StudyError(f"{path}: has version {version}; this program reads version {known}")
 
 
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 # -- JSON ---------------------------------------------------------------------------------------------------------------
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace a JSON file as one act, with a checksum of its content. NaN and infinity are refused: they are not JSON."""
-    content = value | {SUM: digest(_canonical(value))}
+    """Replace a JSON file atomically, with a checksum of its content. Refuses NaN and infinity, which are not JSON."""
+    content = value | {SUM: _checksum(value)}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file, or None where there is no such file. One without a checksum is of an earlier version.
-
-    Raises
-    ------
-    DamagedError
-        It is not what was written.
-    """
+    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum."""
     try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it is no JSON object")
-        told = content.pop(SUM, None)
-        if told is not None and told != digest(_canonical(content)):
-            raise ValueError("its content does not match its checksum")
+        return _checked(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: is damaged: {error}") from None
-    return content
-
-
-# -- lines of JSON ------------------------------------------------------------------------------------------------------
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line, with a checksum of it and of the folder that it is in: a single write, so that lines of several
-    writers do not mix.
+    """Append one JSON line, with a checksum of it and of its folder's name, in a single write, so that writers do not mix.
 
-    Raises
-    ------
-    WriteError
-        It could not be written, or not as a whole; then it is passed over by readers, as one that a crash cut short.
+    Raises WriteError; a line that was written in part is passed over by readers.
     """
-    line = json.dumps(value | {SUM: _line_sum(path, value)}).encode() + b"\n"
+    line = json.dumps(value | {SUM: _checksum(value, path.parent.name)}).encode() + b"\n"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not through a link: what is appended belongs into this folder.
@@ -217,27 +168,35 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole JSON objects of a file, a line each. As `examine_lines`."""
+    """The intact lines of a file; see `examine_lines`."""
     return examine_lines(path)[0]
 
 
 def examine_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """All whole JSON objects of a file, a line each, and how many lines were left out: cut short by a crash, damaged, or of
-    another folder. Lines without a checksum are of an earlier version."""
+    """The intact JSON lines of a file, and how many were left out: cut short by a crash, damaged, or of another folder."""
     try:
-        # Empty ones are no loss: a writer that sees another's line half written begins with an end of line, as after a crash.
+        # A writer that sees another's line half written starts a new line, as after a crash; so empty ones are no loss.
         lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line]
     except FileNotFoundError:
         return [], 0
     result = []
     for line in lines:
-        with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):  # no JSON, or no object
-            content = json.loads(line)
-            told = content.pop(SUM, None)
-            if told is None or told == _line_sum(path, content):
-                result.append(content)
+        with contextlib.suppress(ValueError, RecursionError):
+            result.append(_checked(line, path.parent.name))
     return result, len(lines) - len(result)
 
 
-def _line_sum(path: Path, value: dict[str, Any]) -> str:
-    return digest(path.parent.name.encode() + b"\n" + _canonical(value))
+def _checksum(value: dict[str, Any], folder: str = "") -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return digest((f"{folder}\n{canonical}" if folder else canonical).encode())
+
+
+def _checked(text: bytes | str, folder: str = "") -> dict[str, Any]:
+    """A JSON object without its checksum, which files of earlier versions lack. Raises ValueError if it does not match."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    told = content.pop(SUM, None)
+    if told is not None and told != _checksum(content, folder):
+        raise ValueError("its content does not match its checksum")
+    return content

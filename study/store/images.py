@@ -15,16 +15,11 @@ ENDED = ("done", "diverged")
 
 
 def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs, those of other images under another name: `dataset` is `pets (images 3fa9c1d2)`, `point_id` ends likewise.
+    """Rename runs that were trained on other images: `dataset` becomes `pets (images 3fa9c1d2)`, `point_id` likewise.
 
-    So they are another condition wherever runs are sorted, averaged or paired. Nothing changes where all runs of a data set
-    have one `data_digest`. A run that was not begun counts to the images that were trained on last; one that was
-    collected before digests were, likewise where its data set is none of the user's own, else to images of its own, `unknown`.
-
-    Parameters
-    ----------
-    runs
-        As `study.read_runs`: a row a run.
+    So they are another condition wherever runs are sorted, averaged or paired. Nothing changes if all runs of a data set have
+    one `data_digest`. A run without one counts to the images that were trained on last, or, if it ended and has a folder of
+    the user's, to `unknown` ones.
     """
     if "data_digest" not in runs:  # of another program
         return runs
@@ -45,7 +40,7 @@ def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def refuse_conflict(runs: pd.DataFrame) -> None:
-    """Raise StudyError where two rows are of one run, trained on different images in two results folders."""
+    """Raise StudyError if two rows are of one run, trained on different images in two results folders."""
     counts = runs.groupby("run_id")["data_digest"].nunique()
     if (counts > 1).any():
         raise StudyError(

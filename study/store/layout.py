@@ -1,4 +1,4 @@
-"""Where everything lies below a results folder."""
+"""The paths of all files below a results folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def default_results() -> Path:
 
 
 class _Inside:
-    """The path of this name in the folder of what it is an attribute of; made when asked for, since a sweep has many runs."""
+    """A path in the folder of its owner, made on access, since a sweep has many runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -27,7 +27,7 @@ class _Inside:
 
 
 class TaskFiles:
-    """What one process at a time works on: a run, or a chunk of a surface. Its folder's name is its id."""
+    """The files of a task: a run, or a chunk of a surface. The folder's name is its id."""
 
     attempts = _Inside("attempts.jsonl")
     lease = _Inside("lease")
@@ -50,7 +50,7 @@ class TaskFiles:
         _refuse_elsewhere(self.folder, self.results)
 
     def checkpoints(self) -> list[Path]:
-        """What it can go on from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
+        """What it can resume from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
         raise NotImplementedError
 
 
@@ -143,7 +143,7 @@ class ChunkFiles(TaskFiles):
 
 
 def task_files(folder: Path) -> RunFiles | ChunkFiles:
-    """The files of what an executor was given: a run or a chunk."""
+    """The files of a task by its folder: a run or a chunk."""
     return ChunkFiles(folder) if folder.parent.name == "chunks" else RunFiles(folder)
 
 
@@ -183,7 +183,7 @@ class SweepFiles:
 
 
 def refuse_elsewhere(runs: Iterable[RunFiles]) -> None:
-    """`RunFiles.refuse_elsewhere` of many runs; a folder of runs is followed to its end once."""
+    """`RunFiles.refuse_elsewhere` for many runs; checks each parent folder once."""
     checked = set()
     for run in runs:
         folder = run.folder.parent

@@ -25,10 +25,10 @@ BEAT = 5.0
 STALE = 90.0
 """Seconds without a heartbeat after which a lease of another machine is void."""
 WATCH = 2.5 * BEAT
-"""Seconds for which it is then watched, before it is taken over."""
+"""Seconds for which such a lease is watched before it is taken over."""
 
 TURN = ".lease-turn.tmp"
-"""The file that one process at a time has, which takes a lease over."""
+"""The lock of the process that takes over a lease."""
 
 
 def holder(files: TaskFiles) -> dict[str, Any] | None:
@@ -52,13 +52,13 @@ class _Look(NamedTuple):
 
     lease: dict[str, Any]
     told: dict[str, Any]
-    """What its holder last told of itself."""
+    """The holder's last heartbeat."""
     beat: float
     """When that was, by the clock of the file system."""
 
 
 def _look(files: TaskFiles) -> _Look | None:
-    """A run's lease; None where there is none that can be read."""
+    """A run's lease; None if there is none, or it cannot be read."""
     try:
         lease = read_json(files.lease)
         beat = max(_changed(files.heartbeat), _changed(files.lease))
@@ -76,7 +76,7 @@ def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed(path: Path) -> float:
-    """When a file was last written, in seconds since 1970; 0 where there is none."""
+    """When a file was last written, in seconds since 1970; 0 without a file."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def _changed(path: Path) -> float:
 
 
 class LeaseLost(Exception):  # noqa: N818 -- an event more than an error
-    """Another process took a run over, because this one was not heard of for too long: it must not write any more."""
+    """Another process took a run over because this one was silent for too long; it must not write any more."""
 
 
 class Lease:
@@ -96,11 +96,11 @@ class Lease:
         """When a holder that died without giving the run back was last heard of, in seconds since 1970."""
 
     def beat(self, **progress: Any) -> None:
-        """Renew, and publish the run's progress (iteration, error, speed) to `study status`."""
+        """Renew the lease, and publish the run's progress (iteration, error, speed) for `study status`."""
         write_json(self.files.heartbeat, {"token": self.token, "time": time.time(), **progress})
 
     def mine(self) -> bool:
-        """Whether the lease is still held: it is lost when this process slept through its heartbeats."""
+        """Whether the lease is still held; it is lost if this process missed its heartbeats."""
         try:
             content = read_json(self.files.lease)
         except DamagedError:  # void for the others, too
@@ -108,12 +108,12 @@ class Lease:
         return content is not None and content.get("token") == self.token
 
     def check(self) -> None:
-        """Raise `LeaseLost` where the lease is no longer held; asked before each write to the run's files."""
+        """Raise `LeaseLost` if the lease is no longer held; called before each write to the run's files."""
         if not self.mine():
             raise LeaseLost(f"{self.files.run_id} was taken over by another process")
 
     def release(self) -> None:
-        """Give the run back. Where the disk does not let it, it is void when this process ends."""
+        """Give the run back. If the disk fails, the lease is void when this process ends."""
         with contextlib.suppress(OSError):
             if self.mine():
                 self.files.lease.unlink(missing_ok=True)
@@ -121,22 +121,14 @@ class Lease:
 
 
 def claim(files: TaskFiles) -> Lease | None:
-    """Take a run's lease, or None where a living process holds it. As `claim_all`."""
+    """Take a run's lease; None if a living process holds it. As `claim_all`."""
     return claim_all([files]).get(files.run_id)
 
 
 def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
-    """Take the leases of all tasks that no living process holds, by id.
+    """Take the leases of all tasks that no living process holds, by id. Raises WriteError, or StudyError for a link elsewhere.
 
-    Takes no time, but where some are held by processes of other machines that have not been heard of: those are watched,
-    together, for `WATCH` seconds.
-
-    Raises
-    ------
-    WriteError
-        Nothing can be written there.
-    StudyError
-        A task's folder is not where it seems to be.
+    Leases of silent processes on other machines are watched, all together, for `WATCH` seconds.
     """
     leases: dict[str, Lease] = {}
     todo: list[tuple[TaskFiles, _Look | None]] = [(files, None) for files in tasks]
@@ -160,7 +152,7 @@ def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
 
 
 def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
-    """A task's lease; None where somebody holds it, and what was found where that has to be watched first.
+    """Claim a task: its lease, None if it is held, or the lease that was found if it must be watched first.
 
     `before` is what was found when the watch began.
     """
@@ -184,7 +176,7 @@ def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
 
 
 def _judge(found: _Look | None, now: float) -> Literal["void", "held", "silent"]:
-    """What to think of a lease; `now` is by the clock of the file system."""
+    """Judge a lease; `now` is by the clock of the file system."""
     if found is None:
         return "void"  # it was given back, or is damaged
     lives = process.alive(found.lease)
@@ -194,7 +186,7 @@ def _judge(found: _Look | None, now: float) -> Literal["void", "held", "silent"]
 
 
 def _link(draft: Path, target: Path) -> bool:
-    """Let a file appear under another name; False where that is taken."""
+    """Link a file to another name; False if that is taken."""
     try:
         os.link(draft, target)
     except FileExistsError:
@@ -203,9 +195,9 @@ def _link(draft: Path, target: Path) -> bool:
 
 
 def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
-    """Put a lease in the place of a void one; False where somebody else does.
+    """Replace a void lease; False if another process does.
 
-    One process at a time: a second one would remove what the first has just put there.
+    One process at a time, or a second one would remove the lease that the first has just placed.
     """
     turn = files.folder / TURN
     if not _link(own, turn):
@@ -222,7 +214,7 @@ def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
 
 
 def _end_turn(turn: Path, now: float) -> None:
-    """Take the turn from a process that died in it."""
+    """End the turn of a process that died."""
     with contextlib.suppress(OSError):
         try:
             lives = process.alive(read_json(turn) or {})
@@ -233,7 +225,7 @@ def _end_turn(turn: Path, now: float) -> None:
 
 
 def tidy(files: TaskFiles) -> None:
-    """Remove what processes that were killed left in the folder of a sealed task, whose lease nobody wants any more."""
+    """Remove what killed processes left in the folder of a sealed task."""
     with contextlib.suppress(OSError):
         if holder(files) is None:
             files.lease.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one, named in a file, is still there to be waited for."""
+"""Which process this is, and whether another one, named in a file, is still alive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _boot() -> str:
 
 
 def _pids() -> str:
-    """The namespace in which this process's number means anything: two containers of one name have two."""
+    """The namespace of this process's number: two containers with one host name have two."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -27,9 +27,9 @@ def _pids() -> str:
 
 
 def started(pid: int) -> str | None:
-    """When a process started, in ticks since boot: tells it from a later one of the same number; None when it is dead.
+    """When a process started, in ticks since boot, which distinguishes it from a later one with its number; None if it is dead.
 
-    Empty where there is no /proc to ask.
+    Empty without /proc.
     """
     if not Path("/proc/self/stat").exists():
         return ""
@@ -41,12 +41,12 @@ def started(pid: int) -> str | None:
 
 
 def machine() -> dict[str, str]:
-    """What has to agree for a process number to mean the same process."""
+    """What must be equal for a process number to mean the same process."""
     return {"host": socket.gethostname(), "boot": _boot(), "pids": _pids()}
 
 
 def identity() -> dict[str, Any]:
-    """This process, for others to look for: machine, number, start, and its job on a cluster."""
+    """This process, for others to check: machine, number, start, and its job on a cluster."""
     job = {
         "job": os.environ.get("SLURM_JOB_ID"),
         "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
@@ -56,7 +56,7 @@ def identity() -> dict[str, Any]:
 
 
 def alive(other: dict[str, Any]) -> bool | None:
-    """Whether a process still lives, from its `identity`; None where that cannot be known from here."""
+    """Whether a process is alive, from its `identity`; None if that cannot be known from here."""
     here = identity()
     same_job = other.get("job") is not None and all(other.get(key) == here[key] for key in ("job", "cluster"))
     if same_job and other.get("restart") != here["restart"]:
@@ -71,18 +71,18 @@ def alive(other: dict[str, Any]) -> bool | None:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's, and alive
+    except PermissionError:  # another user's, and alive
         pass
     return started(pid) == other.get("started")
 
 
 def mark() -> str:
-    """This process in the name of a file: `<machine>-<number>-<start>`."""
+    """This process, as part of a file name: `<machine>-<number>-<start>`."""
     return f"{_here(machine())}-{os.getpid()}-{started(os.getpid()) or 0}"
 
 
 def left_behind(mark: str) -> bool:
-    """Whether the process whose mark this begins with was one of this machine and is dead."""
+    """Whether the process with this mark was on this machine and is dead."""
     where, pid, start, *_ = [*mark.split("-"), "", ""]
     if where != _here(machine()) or not pid.isdigit():
         return False

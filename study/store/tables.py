@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,21 +25,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A kind of row: its columns, and the key by which rows are sorted and told apart.
-
-    Parameters
-    ----------
-    schema
-        Names and types of the columns.
-    key
-        The columns that identify a row, in sorting order.
-    neutral
-        The values of columns that files of earlier versions lack, else null. If not given, no column may be missing.
-    """
+    """A kind of row: its columns, and the key by which rows are sorted and told apart."""
 
     schema: pa.Schema
     key: tuple[str, ...]
+    """The columns that identify a row, in sorting order."""
     neutral: Mapping[str, Any] | None = None
+    """Values of columns that files of earlier versions lack, else null; if None, no column may be missing."""
 
     def of(self, rows: Sequence[Row]) -> pa.Table:
         """Make a table of rows; a missing value is null.
@@ -57,23 +48,9 @@ class Table:
         return digest(content)
 
     def read(self, path: Path, run_id: str | None = None, sealed: str | None = None) -> pa.Table:
-        """Read a file and check it.
+        """Read a file and check it, its digest (`sealed`), and that it has rows of this run alone.
 
-        Parameters
-        ----------
-        run_id
-            The run whose rows alone may be in it.
-        sealed
-            The digest that the file must have.
-
-        Raises
-        ------
-        DamagedError
-            The file is not what was written, or has rows of another run.
-        StudyError
-            It was written by a later version of this program.
-        FileNotFoundError
-            There is no such file.
+        Raises DamagedError, StudyError for a file of a later version, or FileNotFoundError.
         """
         content = path.read_bytes()
         if sealed is not None and digest(content) != sealed:
@@ -202,7 +179,6 @@ def parse(path: Path, content: bytes) -> pa.Table:
     ("terminate called without an active exception", in 10 % of short calls on a busy machine).
     """
     try:
-        _check_whole_file(content)
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         table = file.read(use_threads=False)
         parts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
@@ -213,17 +189,3 @@ def parse(path: Path, content: bytes) -> pa.Table:
     version = (table.schema.metadata or {}).get(b"study_version", b"0")
     check_version(path, int(version) if version.isdigit() else version, VERSION)
     return table
-
-
-_MARK, _DIGITS = b"sha256:", 64
-
-
-def _check_whole_file(content: bytes) -> None:
-    """Raise ValueError if a file does not match the checksum of all its bytes, which earlier versions wrote into its footer."""
-    place = content.rfind(_MARK)
-    if place < 0 or content.rfind(b"study_sha256", 0, place) < 0:
-        return
-    begin, end = place + len(_MARK), place + len(_MARK) + _DIGITS
-    found = hashlib.sha256(content[:begin] + b"0" * _DIGITS + content[end:])
-    if found.hexdigest().encode() != content[begin:end]:
-        raise ValueError("its content does not match its checksum")

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from study.config.identity import run_id
 from study.config.surface import Surface, surface_id
-from study.config.sweep import Sweep, load
+from study.config.sweep import load
 from study.errors import StudyError
 
 RUN, OTHER, THIRD = (f"plain-8-digits-s{seed}-0123456789ab" for seed in range(3))
@@ -22,16 +21,16 @@ surfaces:
 """
 
 
-def make(**fields: Any) -> Surface:
+def make(**fields):
     return Surface.model_validate({"run": RUN, **fields})
 
 
-def loaded(folder: Path, *entries: str, **overrides: str) -> Sweep:
+def loaded(folder, *entries, **overrides):
     folder.joinpath("mine.yaml").write_text(GRID + "".join(f"  - {entry}\n" for entry in entries))
     return load(folder / "mine.yaml", [f"{key}={value}" for key, value in overrides.items()])
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults_are_the_papers():
     surface = make()
     assert (surface.plane, surface.points, surface.range) == ("random", (51, 51), ((-1.0, 1.0), (-1.0, 1.0)))
     assert (surface.bn, surface.normalisation, surface.data) == ("frozen", "filter", "both")
@@ -52,7 +51,7 @@ def test_defaults_are_the_papers() -> None:
         ({"range": -0.0 + 1}, {"range": [-1, 1]}),
     ],
 )
-def test_short_and_long_forms_are_one_surface(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_short_and_long_forms_are_one_surface(one, other):
     assert make(**one) == make(**other) and surface_id(make(**one)) == surface_id(make(**other))
     assert Surface.model_validate_json(make(**one).model_dump_json()) == make(**one)
 
@@ -67,7 +66,7 @@ CHANGES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def test_every_field_is_part_of_the_identity() -> None:
+def test_every_field_is_part_of_the_identity():
     ids = [surface_id(make(**change)) for change in CHANGES]
     assert len(set(ids)) == len(ids)
     assert {field for change in CHANGES for field in change} == set(Surface.model_fields)
@@ -120,7 +119,7 @@ def test_every_field_is_part_of_the_identity() -> None:
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
 )
-def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None:
+def test_what_does_not_fit_is_refused(fields, says):
     with pytest.raises(ValidationError) as raised:
         make(**fields)
     assert says in str(raised.value)
@@ -129,7 +128,7 @@ def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path: Path) -> None:
+def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
@@ -138,7 +137,7 @@ def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path: Path) -> None:
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
 
 
-def test_other_runs_are_told_by_what_differs(tmp_path: Path) -> None:
+def test_other_runs_are_told_by_what_differs(tmp_path):
     sweep = loaded(
         tmp_path, "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0}}"
     )
@@ -149,7 +148,7 @@ def test_other_runs_are_told_by_what_differs(tmp_path: Path) -> None:
     assert len(sweep.surfaces) == 2
 
 
-def test_a_recipes_fields_choose_and_change_too(tmp_path: Path) -> None:
+def test_a_recipes_fields_choose_and_change_too(tmp_path):
     entries = ["{of: {recipe: quick, recipe.batch_size: 128}}", "{plane: interpolate, to: [{recipe.batch_size: 64}]}"]
     tmp_path.joinpath("two.yaml").write_text(
         "fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
@@ -161,54 +160,44 @@ def test_a_recipes_fields_choose_and_change_too(tmp_path: Path) -> None:
     assert [sweep.runs[name].recipe.batch_size for surface in sweep.surfaces.values() for name in surface.to] == [64]
 
 
-def test_surfaces_follow_overrides_of_the_runs(tmp_path: Path) -> None:
-    sweep = loaded(tmp_path, "{points: 5}", depth="8", seed="3")
-    assert {surface.run for surface in sweep.surfaces.values()} == set(map(run_id, sweep.runs.values()))
+SHAPE = {
+    "{points: 5, bn: frozn}": "bn: must be 'frozen', 'recalibrated' or 'batch', not 'frozn'; did you mean 'frozen'?",
+    "{plane: interpolate, to: seed}": "to: must be a list of mappings of a run's field: value, such as [{seed: 1}]",
+    "{planes: 0}": "planes: must be greater than or equal to 1, not 0",
+    "{plane: pca, planes: 2}": "planes: goes with plane: random, not with pca",
+    "[5]": "must be a mapping such as {name: value}, not [5]",
+    "{range: [1, 0]}": "range: must be [low, high]",
+}
+RUNS = {
+    "{of: {seed: 7}}": "of: no run of this sweep has seed: 7",
+    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
+    "{plane: interpolate, to: [{seed: 9}], of: {seed: 0, depth: 8, network: plain}}":
+        "to: no run of this sweep is as plain-8 seed 0 with seed: 9",
+    "{plane: interpolate, to: [{depth: 9}], of: {seed: 0, depth: 8, network: plain}}": "to: depth:",
+}  # fmt: skip
 
 
-def test_every_mistake_is_said_at_its_line(tmp_path: Path) -> None:
-    entries = [
-        "{points: 5, bn: frozn}",
-        "{of: {seed: 7}}",
-        "{of: {sed: 0}}",
-        "{plane: interpolate, to: [{seed: 9}], of: {seed: 0, depth: 8, network: plain}}",
-        "{plane: interpolate, to: seed}",
-        "{planes: 0}",
-        "{plane: pca, planes: 2}",
-        "[5]",
-        "{plane: interpolate, to: [{depth: 9}], of: {seed: 0, depth: 8, network: plain}}",
-        "{range: [1, 0]}",
-    ]
+@pytest.mark.parametrize("mistakes", [SHAPE, RUNS], ids=["shape", "runs"])
+def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
     with pytest.raises(StudyError) as raised:
-        loaded(tmp_path, *entries)
+        loaded(tmp_path, *mistakes)
     said = [line.partition("mine.yaml:")[2] for line in str(raised.value).splitlines()]
-    expected = [
-        "5: surfaces.bn: must be 'frozen', 'recalibrated' or 'batch', not 'frozn'; did you mean 'frozen'?",
-        "9: surfaces.to: ",
-        "10: surfaces.planes: must be greater than or equal to 1, not 0",
-        "11: surfaces.planes: goes with plane: random, not with pca",
-        "12: surfaces: must be a mapping",
-        "14: surfaces.range: must be [low, high]",
-    ]
-    assert len(said) == len(expected), said
-    for line, beginning in zip(said, expected, strict=True):
-        assert line.startswith(beginning), line
-    right = [entry for entry, line in zip(entries, range(5, 15), strict=True) if line not in (5, 9, 10, 11, 12, 14)]
-    with pytest.raises(StudyError) as raised:
-        loaded(tmp_path, *right)
-    assert [line.partition("mine.yaml:")[2].partition(", ")[0] for line in str(raised.value).splitlines()] == [
-        "5: of: no run of this sweep has seed: 7",
-        "6: of.sed: is unknown; did you mean 'seed'?",
-        "7: to: no run of this sweep is as plain-8 seed 0 with seed: 9",
-        "8: to: depth: 9 is not 6n + 2",
-    ]
+    assert len(said) == len(mistakes)
+    for number, (line, beginning) in enumerate(zip(said, mistakes.values(), strict=True), 5):
+        assert (
+            line.removeprefix(f"{number}: ").removeprefix("surfaces.").removeprefix("surfaces: ").startswith(beginning)
+        ), line
 
 
-def test_mistakes_of_the_runs_do_not_breed_others(tmp_path: Path) -> None:
-    tmp_path.joinpath("mine.yaml").write_text(GRID.replace("14", "15") + "  - {of: {depth: 14}, bn: frozn}\n")
-    with pytest.raises(StudyError) as raised:
-        load(tmp_path / "mine.yaml")
-    lines = str(raised.value).splitlines()
-    assert (
-        any("15 is not 6n + 2" in line for line in lines) and any("frozn" in line for line in lines) and len(lines) == 2
-    )
+@pytest.mark.parametrize("name", ["surfaces", "surfaces_quick"])
+def test_the_ready_sweeps_are_the_papers(name):
+    sweep = load(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml")
+    assert {surface.bn for surface in sweep.surfaces.values()} == {"frozen", "recalibrated"}
+    assert {(spec.network, spec.depth) for spec in sweep.runs.values()} >= {
+        (network, depth) for network in ("plain", "residual") for depth in (20, 56)
+    }
+    if name == "surfaces":
+        assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
+        assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
+        rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
+        assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1

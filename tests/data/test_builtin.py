@@ -187,23 +187,6 @@ def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid
     assert loaded.train_images.flags.c_contiguous
 
 
-def test_only_an_image_folder_takes_a_folder(tmp_path):
-    with pytest.raises(StudyError, match="data 'cifar10' takes no `folder`"):
-        data.load("cifar10", tmp_path, folder="x")
-
-
-def test_an_unknown_name_gets_the_nearest(tmp_path):
-    with pytest.raises(StudyError, match="unknown data 'cifar-10'; did you mean 'cifar10'"):
-        data.load("cifar-10", tmp_path)
-
-
-def test_default_root(monkeypatch, tmp_path):
-    monkeypatch.delenv("STUDY_DATA", raising=False)
-    assert str(data.default_root()) == "data"
-    monkeypatch.setenv("STUDY_DATA", str(tmp_path))
-    assert data.default_root() == tmp_path
-
-
 # -- Fashion-MNIST ----------------------------------------------------------------------------------------------------
 
 TRAIN = np.random.RandomState(0).randint(0, 256, (20, 28, 28)).astype(np.uint8)
@@ -309,17 +292,6 @@ def test_digits_and_their_split_are_pinned(digits):
     assert np.bincount(digits.test_labels).tolist() == [36, 36, 36, 36, 37, 36, 36, 36, 35, 36]
     assert hashlib.sha256(digits.test_images.tobytes()).hexdigest()[:16] == "b63b6bfe34b8cf0f"
     assert digits.fingerprint == "ba97cca2f8286bfa"
-
-
-@pytest.mark.slow
-def test_digits_are_scikit_learns(digits):
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    test = np.zeros(len(labels), bool)
-    test[np.argsort(labels, kind="stable")[::5]] = True
-    assert np.array_equal(digits.train_images.reshape(-1, 64), images[~test] * 15)
-    assert np.array_equal(digits.test_labels, labels[test])
 
 
 def test_data_sets_that_are_there_are_prepared_and_digits_and_fashion_mnist_loaded_without_torch(tmp_path):

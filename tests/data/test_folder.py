@@ -61,15 +61,6 @@ def test_images_are_ordered_by_class_then_name(toy):
     assert isinstance(loaded.train_images, np.memmap) and not loaded.train_images.flags.writeable
 
 
-def test_decoded_once(toy, count_decodes):
-    root, _ = toy
-    data.prepare("image_folder", root, folder="toy")
-    assert len(count_decodes) == 10
-    first, second = load(root), load(root)
-    assert len(count_decodes) == 10
-    assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
-
-
 def replaced(path, array):
     """Other content under an equal name, size and time of modification, as a corrected archive gives."""
     times = path.stat()
@@ -277,13 +268,3 @@ def test_a_cache_that_cannot_be_written(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(StudyError, match=r"cannot write the cache .*; set STUDY_CACHE"):
         load(root)
-
-
-def test_where_the_cache_is(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert folder.cache_folder() == tmp_path / "cache"
-    monkeypatch.delenv("STUDY_CACHE")
-    assert folder.cache_folder() == tmp_path / "xdg" / "study"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert folder.cache_folder() == tmp_path / ".cache" / "study"

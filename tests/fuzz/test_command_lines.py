@@ -6,7 +6,6 @@ import inspect
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +33,7 @@ VALUES = hostile.words | st.sampled_from(WORDS.split())
 
 
 @st.composite
-def lines(draw: Any) -> list[str]:
+def lines(draw):
     """A verb, some of its own options with values of all kinds, and words where they belong or don't."""
     verb = draw(st.sampled_from([*VERBS]))
     parts = [
@@ -47,19 +46,19 @@ def lines(draw: Any) -> list[str]:
 
 @cases(60)
 @given(lines())
-def test_a_command_line_is_right_or_refused(words: list[str]) -> None:
+def test_a_command_line_is_right_or_refused(words):
     sound(study(words, {"mine.yaml": FILE}))
 
 
 @cases(10)
 @given(st.lists(hostile.words, min_size=1, max_size=4))
-def test_words_without_a_verb_are_refused(words: list[str]) -> None:
+def test_words_without_a_verb_are_refused(words):
     if words[0] not in VERBS and not {"-h", "--help"} & set(words):
         complaints(study(words))
 
 
 @st.composite
-def overrides(draw: Any) -> list[str]:
+def overrides(draw):
     fields = st.sampled_from([*columns(), "name"]) | hostile.words
     written = VALUES | hostile.values.map(hostile.written).map(hostile.as_word)
     return [f"{draw(fields)}={draw(written)}" for _ in range(draw(st.integers(1, 3)))]
@@ -67,7 +66,7 @@ def overrides(draw: Any) -> list[str]:
 
 @cases(30)
 @given(overrides(), st.sampled_from([["sweep", "--dry-run", "mine.yaml"], ["describe"]]))
-def test_overrides_are_right_or_refused(words: list[str], verb: list[str]) -> None:
+def test_overrides_are_right_or_refused(words, verb):
     sound(study([*verb, "--", *words], {"mine.yaml": FILE}))
 
 
@@ -82,7 +81,7 @@ CHOICES = [
 
 
 @st.composite
-def drawings(draw: Any) -> list[str]:
+def drawings(draw):
     """A figure and its data, with an option of its own and perhaps another word."""
     name, option, sweep = draw(st.sampled_from(CHOICES))
     words = [*([sweep] if sweep else []), f"{option}={draw(VALUES)}", *draw(st.lists(hostile.words, max_size=1))]
@@ -101,7 +100,7 @@ VIEWS = st.builds(
 
 @cases(25)
 @given(drawings() | VIEWS)
-def test_results_are_shown_or_the_words_refused(words: list[str]) -> None:
+def test_results_are_shown_or_the_words_refused(words):
     """Results are there: they are read, and a figure may be drawn, but nothing else is written."""
     call = study([words[0], "--results", str(RESULTS), *words[1:]])
     if call.code == 0:
@@ -111,7 +110,7 @@ def test_results_are_shown_or_the_words_refused(words: list[str]) -> None:
         sound(call)
 
 
-def test_an_option_of_a_figure_is_of_its_kind() -> None:
+def test_an_option_of_a_figure_is_of_its_kind():
     for number, (name, option, sweep) in enumerate(CHOICES):
         value = (".nan", "[1, 2]", "{a: 1}", "true")[number % 4]
         words = ["figure", name, "--results", str(RESULTS), *([sweep] if sweep else []), f"{option}={value}"]
@@ -120,7 +119,7 @@ def test_an_option_of_a_figure_is_of_its_kind() -> None:
 
 
 @cache
-def recorded() -> bytes:
+def recorded():
     """What is on disk of a sweep of four runs of which none is trained."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "mine.yaml"
@@ -140,7 +139,7 @@ RIGHT = SETTINGS_OF_SURFACES.split()
 
 
 @st.composite
-def surfaces(draw: Any) -> list[str]:
+def surfaces(draw):
     """Some settings of surfaces, most of them right."""
     values = st.sampled_from(RIGHT) | st.sampled_from(RIGHT) | VALUES
     chosen = draw(st.lists(st.sampled_from(SETTINGS), max_size=4))
@@ -149,12 +148,12 @@ def surfaces(draw: Any) -> list[str]:
 
 @cases(20)
 @given(surfaces())
-def test_surfaces_are_planned_or_the_settings_refused(words: list[str]) -> None:
+def test_surfaces_are_planned_or_the_settings_refused(words):
     sound(study(["surface", "--dry-run", "mine", *words], {"results/mine/sweep.json": recorded()}))
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_tells_how_it_is_called_and_refuses_bytes_that_are_no_text(verb: str) -> None:
+def test_a_verb_tells_how_it_is_called_and_refuses_bytes_that_are_no_text(verb):
     """A command line may have any bytes: Python has those that are no UTF-8 as halves of characters."""
     assert study([verb, "--help"]).code == 0
     complaints(study([verb, *FIRST.get(verb, []), "\udc80", "--\udc80"]))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 import typing
 
 import pytest
 
-from study.config.identity import run_id
-from study.config.run import RunSpec
 from study.config.stored import columns
-from study.config.surface import MAX_PLANES, Surface, SurfaceEntry, surface_id
+from study.config.surface import MAX_PLANES
 from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
-from tests.fuzz.calling import complaints, sound, study
-from tests.helpers import make_spec
+from tests.fuzz.calling import complaints, study
 
 PLAN = ("sweep", "mine.yaml", "--dry-run")
 FIXED = "fixed: {data: digits, recipe: quick, network: residual, depth: 8}\n"
@@ -24,12 +20,12 @@ DEEP = "mine.yaml: nested too deeply, or an alias that holds itself"
 MANY = f"mine.yaml: more than {MAX_NODES:,} values"
 
 
-def refused(text: str, *overrides: str) -> list[str]:
+def refused(text, *overrides):
     """What the command says of a sweep file that it refuses."""
     return complaints(study([*PLAN, *overrides], {"mine.yaml": text.encode()}))
 
 
-def bomb(levels: int = 9, width: int = 10) -> str:
+def bomb(levels=9, width=10):
     """Aliases of aliases: `width ** levels` values."""
     lines = [f"a0: &a0 [{', '.join(['x'] * width)}]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]" for i in range(1, levels)]
@@ -61,7 +57,7 @@ SLOW = ("too many values", "aliases in mappings", "brackets", "braces")
     "text, message",
     [pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, case in UNFOLDS.items()],
 )
-def test_a_file_that_unfolds_is_refused(text: str, message: str) -> None:
+def test_a_file_that_unfolds_is_refused(text, message):
     assert refused(text)[0] == message
 
 
@@ -78,7 +74,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("number, message", NUMBERS.values(), ids=NUMBERS)
-def test_a_number_that_is_none_is_refused(number: str, message: str) -> None:
+def test_a_number_that_is_none_is_refused(number, message):
     (line,) = refused(FIXED + f"grid: {{seed: [0, {number}]}}\n")
     assert line.startswith("mine.yaml:2: ") and message in line
     (line,) = refused(GOOD, f"seed=[{number}]")
@@ -86,19 +82,14 @@ def test_a_number_that_is_none_is_refused(number: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", [r'"\UFFFFFFFF"', r'"\U00110000"', r'"\ud800"', r'"\e[2J"', r'"a\0b"'])
-def test_what_is_no_character_is_refused(text: str) -> None:
+def test_what_is_no_character_is_refused(text):
     for field in ("description", "name", "figures"):
         said = refused(GOOD + f"{field}: {text}\n")
         assert len(said) == 1 and said[0].startswith("mine.yaml:3: ")
     assert refused(GOOD + f"{text}: 1\n")[0].startswith("mine.yaml:3: ")
 
 
-def test_odd_but_harmless_yaml() -> None:
-    assert refused(GOOD + 'name: "\\ud83d\\ude42"\n')[0].startswith("mine.yaml:3: name: '🙂' must be text")
-    assert "not valid YAML" in refused(f"%YAML {'1' * 5000}.1\n---\n{GOOD}")[0]
-
-
-def grid(**lengths: int) -> str:
+def grid(**lengths):
     """A grid with so many values of each field."""
     axes = {field.replace("__", "."): [*range(1, count + 1)] for field, count in lengths.items()}
     return FIXED + "grid: {" + ", ".join(f"{field}: {axis}" for field, axis in axes.items()) + "}\n"
@@ -121,13 +112,13 @@ HUGE = {
 
 
 @pytest.mark.parametrize("text, count", HUGE.values(), ids=HUGE)
-def test_a_huge_sweep_is_refused_before_any_of_it_is_made(text: str, count: str) -> None:
+def test_a_huge_sweep_is_refused_before_any_of_it_is_made(text, count):
     started = time.process_time()
     [line] = refused(text)
     assert line.endswith(count) and time.process_time() - started < 5
 
 
-def test_a_great_many_mistakes_are_not_all_said() -> None:
+def test_a_great_many_mistakes_are_not_all_said():
     for axes in (
         "seed: [" + ", ".join(f"x{i}" for i in range(150)) + "]",
         ", ".join(f"x{i}: [0]" for i in range(110)),
@@ -140,7 +131,7 @@ def test_a_great_many_mistakes_are_not_all_said() -> None:
 @pytest.mark.parametrize(
     "text", ["{}: 1\n", "name: {}\n", "figures: [{}]\n", "fixed: {{{}: 1}}\n", "fixed: {{shortcut: {}}}\n"]
 )
-def test_what_is_said_of_a_long_text_is_short(text: str) -> None:
+def test_what_is_said_of_a_long_text_is_short(text):
     assert all(len(line) <= LONGEST for line in refused(GOOD + text.format("x" * 500_000)))
 
 
@@ -149,7 +140,7 @@ def test_what_is_said_of_a_long_text_is_short(text: str) -> None:
 NO_NUMBERS = (".nan", "-.inf", "1e400", "!!float .NaN")
 
 
-def test_no_field_of_a_run_is_nan_or_infinite() -> None:
+def test_no_field_of_a_run_is_nan_or_infinite():
     for number, (field, kind) in enumerate(columns().items()):
         is_list = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
         value = f"[{NO_NUMBERS[number % 4]}]" if is_list else NO_NUMBERS[number % 4]
@@ -158,33 +149,3 @@ def test_no_field_of_a_run_is_nan_or_infinite() -> None:
         assert any(mistake.startswith(f"mine.yaml:4: {field}") for mistake in said), (field, said)
         if number % 8 == 0:
             assert any(field in line for line in refused(GOOD, f"{field}={NO_NUMBERS[number % 3]}"))
-
-
-@pytest.mark.parametrize("field", SurfaceEntry.model_fields)
-def test_no_setting_of_a_surface_is_nan_or_infinite(field: str) -> None:
-    forms = ("{}", "[{}]", "[0, {}]", "[[0, {}]]", "{{seed: {}}}", "[{{seed: {}}}]")
-    for form in forms:
-        entry = f"- {{{field}: {form.format('.nan')}}}\n"
-        assert refused(GOOD + f"surfaces:\n{entry}")[0].startswith("mine.yaml:4: "), entry
-
-
-def test_no_identity_has_nan_or_infinity_in_it() -> None:
-    spec = make_spec(shortcut="scaled")
-    surface = Surface(run=run_id(spec))
-    for value in (math.nan, math.inf, -math.inf):
-        for model in (spec, spec.recipe, spec.shortcut, surface):
-            for field in type(model).model_fields:
-                with pytest.raises(ValueError):
-                    type(model).model_validate(model.model_dump() | {field: value})
-        # Nor would one that came in by another way.
-        shortcut = spec.shortcut.model_copy(update={"scale": value})
-        with pytest.raises(ValueError, match="JSON"):
-            run_id(RunSpec.model_copy(spec, update={"shortcut": shortcut}))
-        with pytest.raises(ValueError, match="JSON"):
-            surface_id(surface.model_copy(update={"range": ((value, 1.0),) * 2}))
-
-
-@pytest.mark.parametrize("field", ["recipe.optimizer.momentum", "recipe.weight_decay"])
-def test_zero_has_one_sign(field: str) -> None:
-    plans = [sound(study([*PLAN, f"{field}={zero}"], {"mine.yaml": GOOD.encode()})) for zero in ("0", "0.0", "-0.0")]
-    assert plans[0].code == 0 and len({plan.out for plan in plans}) == 1

@@ -20,14 +20,14 @@ PLAN = ("sweep", "mine.yaml", "--dry-run")
 
 
 @pytest.mark.parametrize("name", READY)
-def test_a_ready_sweep_is_right_as_it_is(name: str) -> None:
+def test_a_ready_sweep_is_right_as_it_is(name):
     assert sound(study(PLAN, {"mine.yaml": READY[name].encode()})).code == 0
     assert sound(study(PLAN, {"mine.yaml": as_file(tree(READY[name]))})).code == 0
 
 
 @cases(60)
 @given(st.sampled_from([*READY]).flatmap(lambda name: changed(tree(READY[name]))), st.booleans())
-def test_a_ready_sweep_with_changes_is_right_or_refused(file: Any, escaped: bool) -> None:
+def test_a_ready_sweep_with_changes_is_right_or_refused(file, escaped):
     sound(study(PLAN, {"mine.yaml": as_file(file, escaped=escaped)}))
 
 
@@ -62,7 +62,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 @st.composite
-def grammatical(draw: Any) -> tuple[Pairs, int, list[str]]:
+def grammatical(draw):
     """A sweep file, the number of its runs, and the fields that are wrong in it."""
     fixed: dict[str, Any] = {"data": "digits", "recipe": "quick", "network": "residual", "depth": 8, "seed": 0}
     fields = draw(st.lists(st.sampled_from([*AXES]), unique=True, max_size=4))
@@ -84,7 +84,7 @@ def grammatical(draw: Any) -> tuple[Pairs, int, list[str]]:
 
 @cases(30)
 @given(grammatical())
-def test_each_wrong_field_is_named_and_nothing_but_wrong_ones(made: tuple[Pairs, int, list[str]]) -> None:
+def test_each_wrong_field_is_named_and_nothing_but_wrong_ones(made):
     file, count, wrong = made
     call = study(PLAN, {"mine.yaml": as_file(file)})
     if not wrong:
@@ -109,11 +109,11 @@ PIECES = (
 
 @cases(40)
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
-def test_text_is_right_or_refused(text: str) -> None:
+def test_text_is_right_or_refused(text):
     sound(study(PLAN, {"mine.yaml": text.encode("utf-8", "surrogatepass")}))
 
 
 @cases(15)
 @given(st.binary(max_size=200))
-def test_bytes_are_right_or_refused(content: bytes) -> None:
+def test_bytes_are_right_or_refused(content):
     sound(study(PLAN, {"mine.yaml": content}))

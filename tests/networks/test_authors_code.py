@@ -62,12 +62,3 @@ def test_the_logits_are_those_of_the_authors_network(depth):
     images = torch.randn(2, 3, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network(images), authors(weights, (depth - 2) // 9, images), rtol=1e-12, atol=1e-12)
-
-
-def test_in_the_original_order_a_projection_is_option_b():
-    one, other = (
-        build(make_spec(**PRE | {"order": "original", "shortcut": name}, depth=29), 3, 10)
-        for name in ("projection", "B")
-    )
-    assert one.state_dict().keys() == other.state_dict().keys()
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from study.networks.describe import describe, run_of
 from study.networks.network import structure
-from tests.launch.command import study
 
 
 def described(*words):
@@ -37,14 +35,6 @@ def described(*words):
                 "  stage1.block1: 64 to 256 maps, stride 1 (1x1 convolution, BN)",
             ],
         ),
-        (
-            ["network=plain", "depth=20", "data=digits"],
-            [
-                "plain-20, basic blocks; images of 8x8x1, 10 classes",
-                "stage3  2x2     [3x3, 64; 3x3, 64] x 3 /2",
-                "no shortcuts",
-            ],
-        ),
         (["network=plain", "family=vgg", "depth=19"], ["stage3  56x56    [3x3, 256] x 4; 2x2 max pool"]),
         (
             ["depth=164", "block=bottleneck", "order=pre", "shortcut=projection"],
@@ -54,7 +44,6 @@ def described(*words):
                 "  stage2.block1: 64 to 128 maps, stride 2 (BN, ReLU before both paths, 1x1 convolution)",
             ],
         ),
-        (["depth=8", "shortcut=C"], ["3 shortcuts: 1 of unchanged shape (1x1 convolution, BN)"]),
     ],
 )
 def test_the_table_has_the_papers_lines(words, lines):
@@ -70,14 +59,3 @@ def test_the_numbers_are_the_built_networks(words):
     assert f"{built:,} parameters" in text
     rows = [line.split()[-3].replace(",", "") for line in text.splitlines() if re.match("stem|stage|head", line)]
     assert sum(map(int, rows)) == built
-
-
-@pytest.mark.slow
-def test_the_command_prints_the_table_and_says_what_is_wrong(tmp_path: Path):
-    code, out, _ = study(tmp_path, "describe", "network=residual", "depth=56", "shortcut=B")
-    assert code == 0 and "855,770 parameters" in out
-    code, out, err = study(tmp_path, "describe", "depth=21", "network=plain")
-    assert (code, out) == (2, "")
-    assert err == "study: override 'depth=21': depth: 21 is not 6n + 2, as the CIFAR family needs; nearest: 20 or 26\n"
-    code, _, err = study(tmp_path, "describe", "depth=20,56")
-    assert code == 2 and "one value, not 2" in err

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from copy import deepcopy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config import components
 from study.config.registry import BLOCKS
 from study.networks import fold as module
 from study.networks import network as networks
-from study.networks.blocks import BasicBlock, Block
+from study.networks.blocks import BasicBlock
 from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from tests.helpers import make_spec, slow
-from tests.networks.test_new_block import block_of
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
 SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
@@ -29,31 +26,16 @@ FAMILIES = [
     {"family": "vgg", "depth": 11, "network": "plain", "block": "single", "family.head": "imagenet"},
     {"family": "imagenet", "depth": 18, "family.stem": "imagenet"},
     {"family": "imagenet", "depth": 18, "network": "plain", "family.stem": "imagenet"},
-    {
-        "family": "imagenet",
-        "depth": 50,
-        "block": "bottleneck",
-        "family.stem": "cifar",
-        "shortcut": "B",
-        "block.stride_in": "3x3",
-    },
-    {
-        "family": "imagenet",
-        "depth": 18,
-        "family.stem": "imagenet",
-        "family.width": 2,
-        "order": "pre",
-        "shortcut": "shortcut_gate",
-    },
+    {"family": "imagenet", "depth": 50, "family.stem": "cifar", "shortcut": "B", "block.stride_in": "3x3"},
 ]
 needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
 
 
-def randomised(network: Network, seed: int = 0) -> Network:
+def randomised(network, seed=0):
     """The network with weights of He's variance, and BN that no layer could do without; in evaluation mode."""
     random = torch.Generator().manual_seed(seed)
 
-    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+    def uniform(like, low, high):
         return torch.rand(like.shape, generator=random) * (high - low) + low
 
     with torch.no_grad():
@@ -71,52 +53,47 @@ def randomised(network: Network, seed: int = 0) -> Network:
     return network.eval()
 
 
-def made(channels: int = 3, **fields: object) -> Network:
+def made(channels=3, **fields):
     """A network of that spec, randomised."""
     return randomised(structure(make_spec(**fields), channels, 10))
 
 
-def made_with_shortcut(shortcut: str | None, **fields: object) -> Network:
+def made_with_shortcut(shortcut, **fields):
     return made(**({"network": "plain"} if shortcut is None else {"shortcut": shortcut}), **fields)
 
 
-def pictures(count: int = 4, channels: int = 3, size: int = 8, seed: int = 1) -> Tensor:
+def pictures(count=4, channels=3, size=8, seed=1):
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
-def expected(network: Network, images: Tensor) -> Tensor:
+def expected(network, images):
     """The logits in float64."""
     return deepcopy(network).double().eval()(images.double())
 
 
-def off(logits: Tensor, exact: Tensor) -> float:
+def off(logits, exact):
     """The largest difference over the largest logit."""
     assert logits.dtype == torch.float32 and logits.shape == exact.shape
     return float((logits - exact).abs().max() / exact.abs().max())
 
 
-def assert_equal(network: Network, images: Tensor) -> None:
+def assert_equal(network, images):
     exact = expected(network, images)
     assert off(Folded(network)(images), exact) < 1e-5
     assert off(Folded(network, torch.bfloat16)(images), exact) < 0.06
 
 
-# Every pair of shortcut, order and block is in a fast case; all combinations are `long`.
+# Every shortcut with every order, and both with every block.
 @pytest.mark.parametrize(
     "shortcut, order, block, size",
     [
-        pytest.param(
-            shortcut, order, block, 7 + (i + j + k) % 2, marks=() if (i + j + k) % 3 == 0 else pytest.mark.long
-        )
+        (shortcut, order, [*DEPTHS][(i + j) % 3], 7 + (i + j) % 2)
         for i, shortcut in enumerate(SHORTCUTS)
         for j, order in enumerate(ORDERS)
-        for k, block in enumerate(DEPTHS)
     ],
 )
-def test_it_is_the_network_in_evaluation_mode(
-    shortcut: str | None, order: str, block: str, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_the_network_in_evaluation_mode(shortcut, order, block, size, monkeypatch):
     network = made_with_shortcut(shortcut, block=block, depth=DEPTHS[block], order=order)
     assert_equal(network, pictures(size=size))
     monkeypatch.setattr(module, "ONEDNN", False)
@@ -128,19 +105,19 @@ def test_it_is_the_network_in_evaluation_mode(
     [FAMILIES[0], *map(slow, FAMILIES[1:])],
     ids=lambda fields: "-".join(map(str, fields.values())),
 )
-def test_so_it_is_in_every_family(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_is_in_every_family(fields, monkeypatch):
     monkeypatch.setattr(networks, "VGG_HEAD", (3, 24))  # a hundred million weights less
     assert_equal(made(**fields), pictures(2, size=17))
 
 
-@pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5), (2, 3, 33)])
-def test_so_it_is_for_any_number_and_size_of_images(count: int, channels: int, size: int) -> None:
+@pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5)])
+def test_so_it_is_for_any_number_and_size_of_images(count, channels, size):
     assert_equal(made(channels), pictures(count, channels, size))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shortcut", [None, "A", "B", "exclusive_gate"])
-def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("shortcut", [None, "exclusive_gate"])
+def test_what_is_no_number_stays_none(shortcut, dtype):
     """oneDNN's ReLU makes zeros of NaN: a network whose loss is no number would get a finite one."""
     network = made_with_shortcut(shortcut, depth=14)
     images = torch.randn(2, 3, 8, 8)
@@ -167,35 +144,21 @@ def test_what_is_no_number_stays_none(shortcut: str | None, dtype: torch.dtype) 
 class Twice(BasicBlock):
     """BN does not get what the convolution gives, though it follows it in the order's text."""
 
-    def branch(self, x: Tensor) -> Tensor:
+    def branch(self, x):
         return self.bn2(self.conv2(F.relu(self.bn1(2 * self.conv1(x)))) - 1)
-
-
-class Doubled(BasicBlock):
-    """An addition of its own."""
-
-    def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        return super().join(x, 2 * branch)
 
 
 class Leaky(BasicBlock):
     """No ReLU after the addition."""
 
-    def after(self, y: Tensor) -> Tensor:
+    def after(self, y):
         return F.leaky_relu(y, 0.1)
-
-
-class Halved(BasicBlock):
-    """More after the block."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / 2
 
 
 class Circular(BasicBlock):
     """A convolution that oneDNN has not."""
 
-    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+    def convolutions(self, in_maps, maps, stride):
         return [
             nn.Conv2d(in_maps, maps, 3, stride, padding=1, padding_mode="circular", bias=False),
             nn.Conv2d(maps, maps, 3, padding="same"),
@@ -203,47 +166,22 @@ class Circular(BasicBlock):
 
 
 @pytest.mark.parametrize("shortcut", [None, "B"])
-@pytest.mark.parametrize("kind", [Twice, Doubled, Leaky, Halved, Circular])
-def test_a_block_with_code_of_its_own_keeps_it(
-    kind: type[Block], shortcut: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("kind", [Twice, Leaky, Circular])
+def test_a_block_with_code_of_its_own_keeps_it(kind, shortcut, monkeypatch):
     monkeypatch.setitem(BLOCKS, "basic", components.Block("basic", "", f"{__name__}:{kind.__name__}", kernels=(3, 3)))
     network = made_with_shortcut(shortcut)
     assert sum(type(part) is kind for part in network.modules()) == 3
     assert_equal(network, pictures())
 
 
-@pytest.mark.parametrize("order", ["original", "pre"])
-@pytest.mark.parametrize("shortcut", [None, "A"])
-def test_squeeze_and_excitation_gets_fused_convolutions(
-    shortcut: str | None, order: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = squeeze_and_excitation(monkeypatch, shortcut, order)
-    assert_equal(network, pictures())
-    folded, images = Folded(network), pictures()
-    randomised(network, seed=5)
-    folded.renew()
-    assert off(folded(images), expected(network, images)) < 1e-5
-
-
-def squeeze_and_excitation(monkeypatch: pytest.MonkeyPatch, shortcut: str | None, order: str = "original") -> Network:
-    """A network of the block that docs/new-block.md adds."""
-    page = types.ModuleType("study.networks.squeeze_excitation")
-    exec(block_of("file: study/networks/squeeze_excitation.py"), page.__dict__)
-    monkeypatch.setitem(sys.modules, page.__name__, page)
-    exec("from study.config.components import Block\nLINE = [\n" + block_of("line: BLOCKS") + "]", page.__dict__)
-    monkeypatch.setitem(BLOCKS, "squeeze_excitation", page.__dict__["LINE"][0])
-    return made_with_shortcut(shortcut, block="squeeze_excitation", depth=8, order=order)
-
-
-def test_a_bias_before_bn_is_folded_too() -> None:
+def test_a_bias_before_bn_is_folded_too():
     network = made()
     network.stem[0] = nn.Conv2d(3, 16, 3, padding=1)
     nn.init.uniform_(network.stem[0].bias, -1, 1)
     assert_equal(network, pictures())
 
 
-def test_bn_that_has_nothing_of_its_own_stays() -> None:
+def test_bn_that_has_nothing_of_its_own_stays():
     network = made()
     network.stem[1] = nn.BatchNorm2d(16, affine=False)
     network.stages[1][0].bn1 = nn.BatchNorm2d(32, track_running_stats=False)
@@ -256,8 +194,8 @@ def test_bn_that_has_nothing_of_its_own_stays() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shortcut, order", [(None, "original"), ("B", "original"), ("A", "pre"), ("scaled", "pre")])
-def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, shortcut: str | None, order: str) -> None:
+@pytest.mark.parametrize("shortcut, order", [("B", "original"), ("scaled", "pre")])
+def test_renewal_follows_weights_and_statistics_in_place(dtype, shortcut, order):
     network, images = made_with_shortcut(shortcut, order=order), pictures()
     fused = Folded(network, dtype)
     before, places = fused(images), where(fused)
@@ -272,13 +210,13 @@ def test_renewal_follows_weights_and_statistics_in_place(dtype: torch.dtype, sho
     assert torch.equal(fused(images), before)
 
 
-def where(fused: Folded) -> list[int]:
+def where(fused):
     return [tensor.data_ptr() for tensor in (*fused.parameters(), *fused.buffers())]
 
 
 @pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
-@pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.bn1", "stages.1.0.shortcut.1", "stages.2.0.bn2"])
-def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
+@pytest.mark.parametrize("layer", ["stem.1", "stages.1.0.shortcut.1"])
+def test_each_part_of_a_folded_bn_is_followed(layer, part):
     network, images = made(shortcut="B"), pictures()
     fused = Folded(network)
     getattr(network.get_submodule(layer), part).data.mul_(1.5)
@@ -287,27 +225,8 @@ def test_each_part_of_a_folded_bn_is_followed(layer: str, part: str) -> None:
     assert off(fused(images), expected(network, images)) < 1e-5
 
 
-@pytest.mark.parametrize("order", ["original", "pre"])  # BN that is folded, and BN that stays
-def test_a_variance_below_zero_has_no_logits_as_in_the_network(order: str) -> None:
-    network = made(order=order)
-    network.stages[1][0].bn1.running_var[3] = -0.25
-    assert expected(network, pictures()).isnan().all() and Folded(network)(pictures()).isnan().all()
-    network.stages[1][0].bn1.running_var[3] = -0.5e-5  # with epsilon above zero
-    assert off(Folded(network)(pictures()), expected(network, pictures())) < 1e-5
-
-
-def test_weights_are_folded_in_float32_and_then_rounded() -> None:
-    network = made()
-    conv, bn = network.stem[0], network.stem[1]
-    scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
-    exact = conv.weight.double() * scale.view(-1, 1, 1, 1)
-    error = (Folded(network, torch.bfloat16).steps[0].weight - exact).abs() / exact.abs()
-    assert float(error.detach().max()) < 2**-8 * 1.001  # half a unit of the last place: one rounding
-
-
-@pytest.mark.parametrize("fields", [{}, {"order": "pre"}, {"shortcut": "B", "block": "bottleneck", "depth": 11}])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("fields, dtype", [({}, torch.float32), ({"order": "pre", "shortcut": "B"}, torch.bfloat16)])
+def test_nothing_waits_for_the_device(fields, dtype):
     """Tensors without values: whoever asks for one raises."""
     fused = Folded(made(**fields).to("meta"), dtype)
     fused.renew()
@@ -317,7 +236,7 @@ def test_nothing_waits_for_the_device(fields: dict[str, object], dtype: torch.dt
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
+def test_a_graph_records_renewal_and_pass(dtype):
     network, images = made().cuda(), pictures().cuda()
     fused, graph = Folded(network, dtype), torch.cuda.CUDAGraph()
     stream = torch.cuda.Stream()
@@ -338,10 +257,8 @@ def test_a_graph_records_renewal_and_pass(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("stem", [True, False])
-@pytest.mark.parametrize("fields", [{}, {"order": "relu_only_pre"}, {"block": "single"}], ids=str)
-def test_images_stay_and_passes_are_equal(
-    fields: dict[str, object], stem: bool, dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("fields", [{"order": "relu_only_pre"}, {"block": "single"}], ids=str)
+def test_images_stay_and_passes_are_equal(fields, stem, dtype, onednn, monkeypatch):
     monkeypatch.setattr(module, "ONEDNN", onednn)
     network = made(**fields)
     if not stem:  # as VGG, whose first block gets the images
@@ -355,9 +272,9 @@ def test_images_stay_and_passes_are_equal(
     assert torch.equal(first, kept)
 
 
-def test_it_says_what_it_cannot_do() -> None:
+def test_it_says_what_it_cannot_do():
     class Other(Network):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x):
             return x
 
     with pytest.raises(ValueError, match=r"not in torch\.float16"):

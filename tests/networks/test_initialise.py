@@ -28,16 +28,10 @@ def test_the_first_weights_of_plain_20_with_seed_0_are_what_they_always_were():
     stem, inner, head = first["stem.0.weight"], first["stages.1.0.conv1.weight"], first["head.weight"]
     torch.testing.assert_close(
         torch.stack([stem.flatten()[:3], inner.flatten()[:3], head.flatten()[:3]]).detach(),
-        torch.tensor(
-            [
-                [-0.35781401, -0.43063521, -0.27251285],
-                [-0.22838025, -0.00797773, 0.07897463],
-                [-0.07306648, -0.04508531, -0.12952539],
-            ]
-        ),
-        rtol=0,
-        atol=1e-6,
-    )
+        torch.tensor([[-0.35781401, -0.43063521, -0.27251285], [-0.22838025, -0.00797773, 0.07897463],
+                      [-0.07306648, -0.04508531, -0.12952539]]),
+        rtol=0, atol=1e-6,
+    )  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does():
@@ -48,7 +42,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does
 
 
 @pytest.mark.parametrize(
-    "family", [{"depth": 56}, slow({"family": "imagenet", "family.stem": "cifar", "depth": 18})], ids=str
+    "family", [{"depth": 32}, slow({"family": "imagenet", "family.stem": "cifar", "depth": 18})], ids=str
 )
 def test_a_plain_network_and_its_twin_start_from_the_same_parameters_in_the_same_order(family):
     plain, residual = weights(**family), weights(**family, network="residual", shortcut="A")
@@ -64,11 +58,6 @@ def test_shortcuts_differ_in_their_own_weights_alone(shortcut):
     assert same(a, common)
 
 
-def test_a_deeper_network_starts_with_the_layers_of_the_shallower():
-    shallow, deep = weights(), weights(depth=32)
-    assert all(torch.equal(shallow[name], deep[name]) for name in shallow)
-
-
 FANS = {
     "he_fan_in": lambda fan_in, fan_out: fan_in,
     "he_fan_out": lambda fan_in, fan_out: fan_out,
@@ -77,9 +66,8 @@ FANS = {
 
 
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
-@pytest.mark.parametrize("name", ["stages.0.2.conv1.weight", "stages.2.1.conv2.weight", "stages.1.0.conv1.weight"])
-def test_weights_are_normal_with_the_variance_of_their_initialisation(name, initialisation):
-    weight = weights(family__width=4, initialisation=initialisation)[name].detach().double()
+def test_weights_are_normal_with_the_variance_of_their_initialisation(initialisation):
+    weight = weights(initialisation=initialisation)["stages.2.0.conv1.weight"].detach().double()
     scaled = weight.flatten() / math.sqrt(2 / FANS[initialisation](9 * weight.shape[1], 9 * weight.shape[0]))
     n = scaled.numel()
     # Five standard errors of the mean, the standard deviation and the fourth moment of a standard normal sample.

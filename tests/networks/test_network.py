@@ -59,7 +59,7 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
     ours = drawn(spec, 1000, torch.float64)
     theirs = torchvisions(f"resnet{depth}", ours)
-    images = torch.randn(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for mode in (False, True):
         ours.train(mode)
         theirs.train(mode)
@@ -68,17 +68,6 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
     # Training mode has moved the running statistics, of both in the same way.
     for value, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(value, other, rtol=0, atol=1e-10)
-
-
-@pytest.mark.slow
-def test_a_bottleneck_with_its_stride_in_the_1x1_is_torchvisions_with_the_stride_moved():
-    ours = drawn(make_spec(**CIFAR, family="imagenet", shortcut="B", depth=50), 1000, torch.float64).eval()
-    theirs = torchvisions("resnet50", ours).eval()
-    for stage in (theirs.layer2, theirs.layer3, theirs.layer4):
-        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("depth", [slow(11), long(19)])
@@ -99,49 +88,3 @@ def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
             block.shortcut = None
     images = torch.randn(4, 3, 16, 16)
     assert torch.equal(plain(images), residual(images))
-
-
-@pytest.mark.parametrize("width", [1, 4])
-@pytest.mark.parametrize("family, maps", [({"depth": 8}, (16, 32, 64)), (
-    {"depth": 18, "family": "imagenet", "family.stem": "cifar"}, (64, 128, 256, 512),
-)], ids=["cifar", "imagenet"])  # fmt: skip
-def test_width_multiplies_the_maps_of_every_stage(width, family, maps):
-    with torch.device("meta"):
-        network = structure(make_spec(**CIFAR, **family, family__width=width), 3, 10)
-    assert network.stem[0].out_channels == width * maps[0]
-    assert [stage[-1].conv2.out_channels for stage in network.stages] == [width * m for m in maps]
-    assert network.head.in_features == width * maps[-1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stem, sizes", [("cifar", [32, 16, 8, 4]), ("imagenet", [8, 4, 2, 1])])
-def test_the_stages_have_the_papers_resolutions(stem, sizes):
-    network = build(make_spec(**CIFAR, family="imagenet", depth=18, family__stem=stem), 3, 10)
-    seen = []
-    for stage in network.stages:
-        stage.register_forward_hook(lambda module, given, out: seen.append(out.shape[-1]))
-    network(torch.randn(2, 3, 32, 32))
-    assert seen == sizes
-
-
-@pytest.mark.parametrize("fields", [
-    {"network": "plain"}, {"shortcut": "A"}, slow({"shortcut": "B"}), slow({"shortcut": "C"}),
-    slow({"shortcut": "scaled"}), slow({"shortcut": "exclusive_gate", "shortcut.bias": -1.0}),
-    slow({"shortcut": "shortcut_gate", "shortcut.bias": -1.0}), {"order": "bn_after_add"}, slow({"order": "relu_before_add"}),
-    slow({"order": "relu_only_pre"}), {"order": "pre"}, slow({"block": "bottleneck", "depth": 11}), {"block": "single"},
-    slow({"block": "bottleneck", "depth": 11, "order": "pre", "shortcut": "B"}),
-], ids=str)  # fmt: skip
-def test_gradients_agree_with_finite_differences(fields):
-    network = build(make_spec(**CIFAR | {"depth": 8} | fields), 1, 2).double().eval()
-    random_bn(network)
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(2, 1, 4, 4, dtype=torch.float64, generator=generator, requires_grad=True)
-    inputs = dict(network.named_parameters())
-    chosen = ["stem.1.weight", next(n for n in inputs if n.startswith("stages.1.0.bn")), "head.bias"]
-    chosen += [name for name in inputs if name.endswith("stages.1.0.shortcut.gate.bias")]
-
-    def output(images, *values):
-        state = inputs | dict(zip(chosen, values, strict=True))
-        return torch.func.functional_call(network, state, (images,))
-
-    assert torch.autograd.gradcheck(output, (images, *(inputs[name] for name in chosen)), eps=1e-6, atol=1e-6)

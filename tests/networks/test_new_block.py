@@ -28,7 +28,7 @@ main()
 """
 
 
-def block_of(mark: str) -> str:
+def block_of(mark):
     """The code below a mark of the page."""
     found = re.search(rf"<!-- {re.escape(mark)} -->\n```\w+\n(.*?)```", PAGE, re.S)
     assert found, f"docs/new-block.md has no code marked '{mark}'"
@@ -36,7 +36,7 @@ def block_of(mark: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
+def test_the_page_adds_a_block_and_sweeps_it(tmp_path):
     package = tmp_path / "study"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))
@@ -49,7 +49,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path: Path) -> None:
     # The tests' own helpers come from here, the package from there.
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{PACKAGE.parent}", "STUDY_EXECUTOR": "debug"}
 
-    def python(*words: str) -> str:
+    def python(*words):
         done = subprocess.run(
             [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

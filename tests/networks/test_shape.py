@@ -58,20 +58,6 @@ def test_imagenet_networks_have_the_papers_multiply_adds(depth, billions):
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(billions, abs=0.08)
 
 
-@pytest.mark.parametrize("depth", [164, slow(1001)])
-def test_bottleneck_networks_of_the_cifar_family_have_the_parameters_of_the_closed_form(depth):
-    n = (depth - 2) // 9
-    parameters = 3 * 16 * 9 + 2 * 16
-    in_maps = 16
-    for maps in (16, 32, 64):
-        for _ in range(n):
-            parameters += in_maps * maps + 9 * maps**2 + 4 * maps**2 + 2 * (maps + maps + 4 * maps)
-            in_maps = 4 * maps
-    parameters += 256 * 10 + 10
-    spec = make_spec(**CIFAR, block="bottleneck", depth=depth)
-    assert counted(empty(spec)) == shape.parameters(spec) == parameters
-
-
 def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
     paper, theirs = (make_spec(**IMAGENET, depth=50, block__stride_in=which) for which in ("1x1", "3x3"))
     assert shape.parameters(paper) == shape.parameters(theirs)
@@ -108,12 +94,13 @@ FAMILIES = [
 
 
 IMAGES = [(32, 3, 10), (28, 1, 7), (8, 1, 10), (9, 3, 2)]
-"""Size, channels, classes. Each kind of network and each family is in a fast case; all combinations are `long`."""
+"""Size, channels, classes. Each kind of network and each family is in one case."""
 COUNTED = [
-    pytest.param(network, family, *images, marks=() if (i + j + k) % (3 * len(IMAGES)) == 0 else pytest.mark.long)
+    (network, family, *images)
     for i, network in enumerate(NETWORKS)
     for j, family in enumerate(FAMILIES)
     for k, images in enumerate(IMAGES)
+    if (i + j + k) % (3 * len(IMAGES)) == 0
 ]
 
 
@@ -128,7 +115,7 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
-@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+@pytest.mark.parametrize("shortcut", ["A", "C"])
 def test_the_listed_layers_are_those_built_and_their_number_is_the_depth(family, shortcut):
     spec = make_spec(**CIFAR | family, network="residual", shortcut=shortcut)
     listed = list(shape.layers(spec))

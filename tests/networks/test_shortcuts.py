@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from study.networks.network import build
 from study.networks.shortcuts import (
     Dropout,
     ExclusiveGate,
@@ -18,7 +17,6 @@ from study.networks.shortcuts import (
     option_b,
     option_c,
 )
-from tests.helpers import make_spec
 
 
 def test_zero_pad_takes_every_second_pixel_and_adds_maps_of_zeros():
@@ -76,15 +74,6 @@ def test_a_gate_weighs_the_shortcut_and_the_exclusive_one_the_branch_too(maps, s
     carried = (1 - g) * option_a(4, maps, stride)(x)
     torch.testing.assert_close(shortcut(x), carried)
     torch.testing.assert_close(shortcut.join(x, branch.clone()), carried + (g if scales_the_branch else 1) * branch)
-
-
-def test_a_gate_starts_with_the_bias_of_the_spec():
-    network = build(make_spec(data="cifar10", depth=8, shortcut="exclusive_gate", shortcut__bias=-3.5), 3, 10)
-    gates = [m for m in network.modules() if isinstance(m, ExclusiveGate)]
-    assert len(gates) == 3
-    for shortcut in gates:
-        assert (shortcut.gate.bias == -3.5).all()
-        assert shortcut.gate.weight.std() > 0.1
 
 
 @pytest.mark.parametrize("share", [0.5, 0.2])

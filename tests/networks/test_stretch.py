@@ -13,6 +13,7 @@ from study.networks.stretch import stretch
 from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
+PLAIN = {"network": "plain"}
 BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)]
 
 
@@ -29,14 +30,9 @@ def stretched(depth, deeper, **fields):
     "depth, deeper, fields",
     [
         slow(8, 26, {"network": "plain"}),
-        slow(20, 56, {"network": "plain"}),
         (8, 17, {"network": "plain", "block": "single"}),
-        slow(18, 34, {"network": "plain", "family": "imagenet", "family.stem": "cifar"}),
-        (8, 26, {}),
         (8, 20, {"shortcut": "B"}),
-        slow(8, 20, {"shortcut": "C"}),
         slow(11, 29, {"block": "bottleneck"}),
-        slow(11, 29, {"block": "bottleneck", "order": "pre"}),
         (11, 29, {"block": "bottleneck", "order": "pre", "shortcut": "projection"}),
         (8, 20, {"order": "relu_only_pre", "shortcut": "projection"}),
         *((8, 20, {"order": order}) for order in ("bn_after_add", "relu_before_add", "relu_only_pre", "pre")),
@@ -72,23 +68,12 @@ def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_
         ({"depth": 20}, {"depth": 8}, "depth: 8 cannot start from 20"),
         ({"depth": 8}, {"depth": 20, "network": "plain"}, "network: plain cannot start from residual"),
         ({"depth": 8}, {"depth": 20, "family.width": 2}, "family.width: 2 cannot start from 1"),
-        (
-            {"depth": 8, "shortcut": "scaled"},
-            {"depth": 14, "shortcut": "scaled"},
-            "shortcut: scaled passes on something",
-        ),
-        (
-            {"depth": 11, "block": "bottleneck", "network": "plain"},
-            {"depth": 20, "block": "bottleneck", "network": "plain"},
-            "no plain bottleneck block is an identity",
-        ),
-        (
-            {"depth": 11, "family": "vgg", "network": "plain"},
-            {"depth": 19, "family": "vgg", "network": "plain"},
-            "a VGG has no blocks",
-        ),
+        ({"depth": 8, "shortcut": "scaled"}, {"depth": 14, "shortcut": "scaled"}, "shortcut: scaled passes on something"),
+        ({"depth": 11, **PLAIN, "block": "bottleneck"}, {"depth": 20, **PLAIN, "block": "bottleneck"},
+         "no plain bottleneck block is an identity"),
+        ({"depth": 11, **PLAIN, "family": "vgg"}, {"depth": 19, **PLAIN, "family": "vgg"}, "a VGG has no blocks"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_stretched_is_said(small, large, message):
     with pytest.raises(StudyError, match=f"^{message}"):
         check(make_spec(**small), make_spec(**large))

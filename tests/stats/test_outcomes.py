@@ -7,12 +7,12 @@ import math
 import pytest
 
 from study.errors import StudyError
-from study.stats.outcomes import Group, groups
+from study.stats.outcomes import groups
 
 from .conftest import degrades, sweep, together
 
 
-def test_the_last_iteration_counts_and_not_the_best() -> None:
+def test_the_last_iteration_counts_and_not_the_best():
     (group,) = groups(*sweep(degrades, seeds=2))
     assert group.plain is not None
     found = group.plain.outcomes[56][1]
@@ -20,14 +20,14 @@ def test_the_last_iteration_counts_and_not_the_best() -> None:
     assert found.gap == found.test - found.train
 
 
-def test_the_running_error_can_stand_for_the_training_error() -> None:
+def test_the_running_error_can_stand_for_the_training_error():
     (group,) = groups(*sweep(degrades, seeds=1), training="train")
     assert group.residuals[0].outcomes[20][0].train == 50.0
     with pytest.raises(StudyError, match="unknown training split 'tran'; did you mean 'train'"):
         groups(*sweep(degrades, seeds=1), training="tran")
 
 
-def test_divergence_is_a_result_and_absence_is_none() -> None:
+def test_divergence_is_a_result_and_absence_is_none():
     states = {("plain", 56, 0): "diverged", ("plain", 56, 1): "failed", ("plain", 56, 2): "running"}
     (group,) = groups(*sweep(degrades, seeds=3, states=states))
     assert group.plain is not None
@@ -47,12 +47,12 @@ def test_divergence_is_a_result_and_absence_is_none() -> None:
         {"recipe.learning_rate": 0.05},
     ],
 )
-def test_only_what_is_else_equal_is_compared(fields: dict[str, object]) -> None:
+def test_only_what_is_else_equal_is_compared(fields):
     found = groups(*together(sweep(degrades, seeds=1), sweep(degrades, seeds=1, **fields)))
     assert len(found) == 2 and len({group.condition for group in found}) == 2
 
 
-def test_networks_match_that_differ_in_the_addition_alone() -> None:
+def test_networks_match_that_differ_in_the_addition_alone():
     frames = together(
         sweep(degrades, seeds=1),
         sweep(degrades, seeds=1, networks=["residual"], shortcut="B"),
@@ -66,7 +66,7 @@ def test_networks_match_that_differ_in_the_addition_alone() -> None:
     ]
 
 
-def test_a_plain_network_matches_residual_ones_of_every_order() -> None:
+def test_a_plain_network_matches_residual_ones_of_every_order():
     frames = together(
         sweep(degrades, seeds=1, order="original"),
         sweep(degrades, seeds=1, networks=["residual"], order="pre"),
@@ -75,23 +75,23 @@ def test_a_plain_network_matches_residual_ones_of_every_order() -> None:
     assert names(group) == ["plain-20", "residual-20 (original)", "residual-20 (pre)"]
 
 
-def names(group: Group) -> list[str]:
+def names(group):
     return [line.name(20) for line in group.lines]
 
 
-def test_without_the_runs_frame_the_curves_tell() -> None:
+def test_without_the_runs_frame_the_curves_tell():
     curves, runs = sweep(degrades, seeds=2)
     assert [g.plain for g in groups(curves, None)] == [g.plain for g in groups(curves, runs)]
 
 
-def test_two_runs_that_nothing_tells_apart_are_refused() -> None:
+def test_two_runs_that_nothing_tells_apart_are_refused():
     curves, runs = sweep(degrades, seeds=1)
     twins = [frame.assign(run_id=frame["run_id"] + "-again") for frame in (curves, runs)]
     with pytest.raises(StudyError, match="no field of the frame tells the runs"):
         groups(*together((curves, runs), (twins[0], twins[1])))
 
 
-def test_without_a_curve_there_is_nothing_to_judge() -> None:
+def test_without_a_curve_there_is_nothing_to_judge():
     curves, runs = sweep(degrades, seeds=2)
     with pytest.raises(StudyError, match="nothing to judge: none of the 8 runs has been evaluated yet"):
         groups(curves[:0], runs)

@@ -7,29 +7,29 @@ import math
 import numpy as np
 import pytest
 
-from study.stats.outcomes import Line, groups
+from study.stats.outcomes import groups
 from study.stats.pairs import Contrast, Term, contrast, split
 
-from .conftest import Errors, degrades, nothing, overfits, sweep
+from .conftest import degrades, nothing, overfits, sweep
 
 INF, NAN = math.inf, math.nan
 
 
-def plain(errors: Errors = degrades, **fields: object) -> Line:
-    line = groups(*sweep(errors, networks=["plain"], **fields))[0].plain  # type: ignore[arg-type]
+def plain(errors=degrades, **fields):
+    line = groups(*sweep(errors, networks=["plain"], **fields))[0].plain
     assert line is not None
     return line
 
 
-def rise(line: Line, measure: str = "train") -> Contrast:
+def rise(line, measure="train"):
     return contrast([Term(1, line, 56), Term(-1, line, 20)], measure, 1)
 
 
-def of(*differences: float, expected: int = 1) -> Contrast:
+def of(*differences, expected=1):
     return Contrast("deep − shallow", "train", expected, tuple(range(len(differences))), differences)
 
 
-def test_each_seed_is_compared_with_itself() -> None:
+def test_each_seed_is_compared_with_itself():
     found = rise(plain())
     wanted = [degrades("plain", 56, s)[0] - degrades("plain", 20, s)[0] for s in range(5)]
     assert found.name == "plain-56 − plain-20" and found.seeds == (0, 1, 2, 3, 4)
@@ -38,7 +38,7 @@ def test_each_seed_is_compared_with_itself() -> None:
     assert found.median == pytest.approx(np.median(wanted))
 
 
-def test_a_difference_of_differences() -> None:
+def test_a_difference_of_differences():
     (group,) = groups(*sweep(degrades))
     assert group.plain is not None
     one, other = group.plain, group.residuals[0]
@@ -47,7 +47,7 @@ def test_a_difference_of_differences() -> None:
     assert found.name == "plain-56 − plain-20 − residual-56 + residual-20"
 
 
-def test_seeds_without_a_pair_are_named_with_the_reason() -> None:
+def test_seeds_without_a_pair_are_named_with_the_reason():
     states = {("plain", 56, 0): "failed", ("plain", 20, 1): "running", ("plain", 56, 2): "pending"}
     found = rise(plain(states=states))
     assert found.seeds == (3, 4) and found.n == 2
@@ -58,7 +58,7 @@ def test_seeds_without_a_pair_are_named_with_the_reason() -> None:
     )
 
 
-def test_a_seed_that_one_side_lacks_is_named() -> None:
+def test_a_seed_that_one_side_lacks_is_named():
     curves, runs = sweep(degrades, networks=["plain"], seeds=3)
     gone = (runs["depth"] == 20) & (runs["seed"] == 1)
     lacks = set(runs.loc[gone, "run_id"])
@@ -67,7 +67,7 @@ def test_a_seed_that_one_side_lacks_is_named() -> None:
     assert rise(group.plain).absent == ("seed 1: plain-20 is not in the sweep",)
 
 
-def test_divergence_counts_in_the_test_and_not_in_the_mean() -> None:
+def test_divergence_counts_in_the_test_and_not_in_the_mean():
     found = rise(plain(states={("plain", 56, 3): "diverged"}))
     assert (found.n, len(found.numbers), found.worse, found.better) == (5, 4, 1, 0)
     assert found.p == 2**-5 and found.established == 1
@@ -77,22 +77,17 @@ def test_divergence_counts_in_the_test_and_not_in_the_mean() -> None:
     assert against.p > 0.05 and against.established == 0
 
 
-def test_divergence_on_both_sides_decides_nothing() -> None:
+def test_divergence_on_both_sides_decides_nothing():
     found = rise(plain(states={("plain", 20, 3): "diverged", ("plain", 56, 3): "diverged"}))
     assert math.isnan(found.differences[3]) and found.undecided == 1
     assert found.p == 2**-4 and found.smallest_p == 2**-4
 
 
-def test_divergence_alone_can_establish() -> None:
+def test_divergence_alone_can_establish():
     found = rise(plain(states={("plain", 56, seed): "diverged" for seed in range(5)}))
     assert found.established == 1 and found.p == 2**-5 and found.median == INF and math.isnan(found.mean)
     assert found.needed.pairs is None
     assert rise(plain(seeds=4, states={("plain", 56, s): "diverged" for s in range(4)})).established == 0
-
-
-def test_a_diverged_run_has_no_gap() -> None:
-    found = rise(plain(states={("plain", 56, 0): "diverged"}), "gap")
-    assert found.n == 5 and found.undecided == 1 and not found.absent
 
 
 @pytest.mark.parametrize(
@@ -111,16 +106,11 @@ def test_a_diverged_run_has_no_gap() -> None:
         ((INF, INF, INF, INF, INF, -3.0), 1, 0),  # the one number speaks against it
     ],
 )
-def test_when_a_difference_is_established(differences: tuple[float, ...], expected: int, established: int) -> None:
+def test_when_a_difference_is_established(differences, expected, established):
     assert of(*differences, expected=expected).established == established
 
 
-def test_p_alone_establishes_nothing() -> None:
-    found = of(2.2, 1.9, 1.4, 1.5, -1.1, 2.7)  # significant, but the interval includes zero
-    assert found.p <= 0.05 and not found.interval.excludes_zero and found.established == 0
-
-
-def test_p_is_one_sided_only_where_the_difference_was_expected() -> None:
+def test_p_is_one_sided_only_where_the_difference_was_expected():
     ups = of(1.0, 2.0, 3.0, 4.0, 5.0)
     downs = of(-1.0, -2.0, -3.0, -4.0, -5.0)
     assert (ups.sides, ups.p, ups.smallest_p) == (1, 2**-5, 2**-5)
@@ -128,7 +118,7 @@ def test_p_is_one_sided_only_where_the_difference_was_expected() -> None:
 
 
 @pytest.mark.parametrize("errors", [degrades, nothing, overfits])
-def test_the_test_error_is_the_training_error_and_the_gap(errors: Errors) -> None:
+def test_the_test_error_is_the_training_error_and_the_gap(errors):
     found = split(plain(errors), 20, 56)
     whole = np.array(found.train.differences) + np.array(found.gap.differences)
     np.testing.assert_allclose(found.test.differences, whole, rtol=0, atol=2e-10)

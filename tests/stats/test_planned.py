@@ -14,22 +14,22 @@ from study.stats.outcomes import groups
 from study.stats.planned import planned
 from study.stats.verdict import verdict
 
-from .conftest import Frames, degrades, sweep, together
+from .conftest import degrades, sweep, together
 
 
-def kept(frames: Frames, every: str | None = "epoch") -> Frames:
+def kept(frames, every="epoch"):
     """The same runs with snapshots: in older results other ids and points."""
     tail = f"-{every}"
     curves, runs = (frame.assign(snapshot_every=every, run_id=frame["run_id"] + tail) for frame in frames)
     return curves.assign(point_id=curves["point_id"] + tail), runs.assign(point_id=runs["point_id"] + tail)
 
 
-def bare(frames: Frames) -> Frames:
+def bare(frames):
     """The same runs without snapshots."""
     return frames[0].assign(snapshot_every=None), frames[1].assign(snapshot_every=None)
 
 
-def test_duplicates_count_once_everywhere() -> None:
+def test_duplicates_count_once_everywhere():
     alone = bare(sweep(degrades))
     both = together(alone, kept(sweep(degrades)), kept(sweep(degrades), "500"))
     assert verdict(*both).table().equals(verdict(*alone).table())
@@ -39,7 +39,7 @@ def test_duplicates_count_once_everywhere() -> None:
     assert ours.runs.equals(theirs.runs) and len(ours.curves) == len(theirs.curves)
 
 
-def test_seeds_with_and_without_snapshots_are_one_point() -> None:
+def test_seeds_with_and_without_snapshots_are_one_point():
     frames = sweep(degrades, seeds=5)
     first, rest = ([f[f["seed"].isin(seeds)] for f in frames] for seeds in ([0], [1, 2, 3, 4]))
     mixed = together(kept((first[0], first[1])), bare((rest[0], rest[1])))
@@ -49,7 +49,7 @@ def test_seeds_with_and_without_snapshots_are_one_point() -> None:
 
 
 @pytest.mark.parametrize("other", ["running", "failed", "pending"])
-def test_the_run_that_ended_stays(other: str) -> None:
+def test_the_run_that_ended_stays(other):
     unfinished = sweep(degrades, seeds=1, states={("plain", 56, 0): other})
     for both in (together(bare(sweep(degrades, seeds=1)), kept(unfinished)),
                  together(bare(unfinished), kept(sweep(degrades, seeds=1)))):  # fmt: skip
@@ -58,14 +58,14 @@ def test_the_run_that_ended_stays(other: str) -> None:
         assert group.plain.outcomes[56][0].train == degrades("plain", 56, 0)[0]
 
 
-def test_of_unfinished_runs_the_one_that_got_furthest_stays() -> None:
+def test_of_unfinished_runs_the_one_that_got_furthest_stays():
     slow, fast = (sweep(degrades, seeds=1, states={("plain", 56, 0): state}) for state in ("failed", "running"))
     for both in (together(bare(slow), kept(fast)), together(kept(slow), bare(fast))):
         (group,) = groups(*both)
         assert group.plain is not None and group.plain.outcomes[56][0].state == "running"
 
 
-def test_how_a_run_ended_does_not_matter() -> None:
+def test_how_a_run_ended_does_not_matter():
     wild = sweep(degrades, seeds=1, states={("plain", 56, 0): "diverged"})
     for one, other in itertools.permutations([wild, sweep(degrades, seeds=1)]):
         (group,) = groups(*together(bare(one), kept(other)))  # on another device, say
@@ -73,12 +73,12 @@ def test_how_a_run_ended_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"precision": "bf16"}, {"recipe.learning_rate": 0.05}, {"dataset": "svhn"}])
-def test_runs_that_differ_in_training_are_no_duplicates(fields: dict[str, object]) -> None:
+def test_runs_that_differ_in_training_are_no_duplicates(fields):
     frames = together(bare(sweep(degrades, seeds=1)), kept(sweep(degrades, seeds=1, **fields)))
     assert len(planned(*frames)) == 8 and len(groups(*frames)) == 2
 
 
-def test_frames_that_lack_columns_or_runs_are_refused() -> None:
+def test_frames_that_lack_columns_or_runs_are_refused():
     curves, runs = sweep(degrades, seeds=1)
     with pytest.raises(StudyError, match="the runs frame lacks state; it is what `study collect` writes"):
         planned(curves, runs.drop(columns="state"))

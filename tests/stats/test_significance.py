@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.stats.significance import fewest, needed, sign_flip, sized
+from study.stats.significance import needed, sign_flip, sized
 
 INF, NAN = float("inf"), float("nan")
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 9])
-def test_it_is_scipys_exact_permutation_test(n: int) -> None:
+def test_it_is_scipys_exact_permutation_test(n):
     for values in np.random.default_rng(n).normal(0.5, 1.0, (5, n)).round(1):  # rounded: with ties
         found = sign_flip(values)
         theirs = [
@@ -27,20 +27,20 @@ def test_it_is_scipys_exact_permutation_test(n: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "smallest"), [(1, 0.5), (4, 0.0625), (5, 0.03125), (20, 2**-20)])
-def test_the_smallest_p(n: int, smallest: float) -> None:
+def test_the_smallest_p(n, smallest):
     found = sign_flip(np.arange(1, n + 1))
     assert found.greater == found.smallest == smallest
     assert found.less == 1.0 and found.two_sided == 2 * smallest
 
 
-def test_zeros_and_order_do_not_matter() -> None:
+def test_zeros_and_order_do_not_matter():
     assert sign_flip([1.0, 0.0, 2.0, 0.0, 3.0])[:4] == sign_flip([3.0, 2.0, 1.0])[:4]
     assert sign_flip([0.0, 0.0])[:4] == sign_flip([])[:4] == (1.0, 1.0, 1.0, 1.0)
     values = np.random.default_rng(3).normal(0.3, 1.0, 25)
     assert sign_flip(values) == sign_flip(values[::-1])
 
 
-def test_beyond_twenty_pairs_it_draws() -> None:
+def test_beyond_twenty_pairs_it_draws():
     values = np.random.default_rng(5).normal(0.35, 1.0, 20)
     exact = sign_flip(values)
     drawn = sign_flip([*values, 1e-9])  # one more pair, which hardly matters
@@ -49,7 +49,7 @@ def test_beyond_twenty_pairs_it_draws() -> None:
     assert sign_flip(np.ones(40)).greater == sign_flip(np.ones(40)).smallest == 1e-5
 
 
-def test_a_diverged_run_counts_as_the_largest_difference() -> None:
+def test_a_diverged_run_counts_as_the_largest_difference():
     np.testing.assert_array_equal(sized([1.0, INF, -3.0, -INF, NAN]), [1.0, 3.0, -3.0, -3.0, 0.0])
     np.testing.assert_array_equal(sized([INF, -INF]), [1.0, -1.0])
     assert sign_flip([1.0, 2.0, INF, 1.5, 0.5]).greater == sign_flip([INF] * 5).greater == 2**-5
@@ -57,31 +57,18 @@ def test_a_diverged_run_counts_as_the_largest_difference() -> None:
     assert sign_flip([NAN] * 5).greater == 1.0
 
 
-def test_its_error_rate_with_diverged_runs() -> None:
-    rng = np.random.default_rng(11)
-    noise = rng.normal(0.0, 1.0, (2000, 6))
-    noise[rng.random(noise.shape) < 0.2] *= np.inf  # divergence that strikes both members alike
-    share = np.mean([sign_flip(row).greater <= 0.05 for row in noise])
-    assert share <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
-
-
 @pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15)])
-def test_seeds_needed_are_those_of_cohens_table(effect: float, pairs: int) -> None:
+def test_seeds_needed_are_those_of_cohens_table(effect, pairs):
     # n for a power of 0.8, two-sided 0.05, paired, as in G*Power.
     assert needed(effect, 1.0, 5).pairs == needed(-3 * effect, 3.0, 5).pairs == pairs
 
 
-def test_seeds_needed_have_the_power() -> None:
+def test_seeds_needed_have_the_power():
     pairs = needed(0.6, 1.0, 4).pairs
     assert pairs is not None
     draws = np.random.default_rng(2).normal(0.6, 1.0, (20_000, pairs))
     power = [np.mean(stats.ttest_1samp(draws[:, :n], 0.0, axis=1).pvalue < 0.05) for n in (pairs, pairs - 1)]
     assert power[0] > 0.79 and power[1] < 0.81 and power[0] > power[1]
-
-
-def test_the_fewest_seeds() -> None:
-    assert (fewest(), fewest(2)) == (5, 6)
-    assert (needed(80.0, 5.0, 3).pairs, needed(80.0, 5.0, 3, sides=2).pairs) == (5, 6)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +81,6 @@ def test_the_fewest_seeds() -> None:
         (0.01, 1.0, 4, "more than 1,000"),
     ],
 )
-def test_no_estimate_without_a_spread(mean: float, std: float, n: int, why: str) -> None:
+def test_no_estimate_without_a_spread(mean, std, n, why):
     found = needed(mean, std, n)
     assert found.pairs is None and why in found.why

@@ -15,7 +15,7 @@ from tests.stats.conftest import degrades, sweep
 ROOT = Path(__file__).parents[2]
 
 
-def collected(folder: Path, empty: bool = False) -> None:
+def collected(folder, empty=False):
     """A sweep's two files in `results/known`, as `study collect` writes them."""
     curves, runs = sweep(degrades, seeds=6)
     curves = curves[:0] if empty else curves
@@ -27,7 +27,7 @@ def collected(folder: Path, empty: bool = False) -> None:
         (folder / "results" / "known" / f"{name}.parquet").write_bytes(to_bytes(table))
 
 
-def test_in_words(tmp_path: Path) -> None:
+def test_in_words(tmp_path):
     collected(tmp_path)
     code, out, err = study(tmp_path, "verdict", "known")
     assert (code, err) == (0, "")
@@ -36,23 +36,23 @@ def test_in_words(tmp_path: Path) -> None:
     assert inside(tmp_path, "verdict", "known", "--format", "md")[1].startswith("## cifar10, he2015_cifar\n")
 
 
-def test_for_programs_and_from_another_folder(tmp_path: Path) -> None:
+def test_for_programs_and_from_another_folder(tmp_path):
     collected(tmp_path)
     code, out, _ = inside(ROOT, "verdict", "known", "--format", "json", "--results", str(tmp_path / "results"))
     assert code == 0
     assert json.loads(out)["findings"][0]["answers"][0]["answer"] == "Yes"
 
 
-def test_without_curves_it_is_one_clear_line(tmp_path: Path) -> None:
+def test_without_curves_it_is_one_clear_line(tmp_path):
     collected(tmp_path, empty=True)
-    code, out, err = study(tmp_path, "verdict", "known")
+    code, out, err = inside(tmp_path, "verdict", "known")
     assert (code, out) == (2, "")
     assert err == "study: nothing to judge: none of the 24 runs has been evaluated yet\n"
     code, _, err = inside(tmp_path, "verdict", "unknown")
     assert code == 2 and len(err.splitlines()) == 1
 
 
-def test_on_the_results_that_come_along() -> None:
+def test_on_the_results_that_come_along():
     for name in ("quickstart", "cifar10-jpeg_cpu"):
         code, out, err = inside(ROOT, "verdict", f"results/reference/{name}")
         assert (code, err) == (0, "") and "5. How many seeds would it take?" in out

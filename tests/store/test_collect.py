@@ -12,7 +12,6 @@ import pytest
 
 import study
 from study.config.identity import run_id
-from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.status import report
@@ -27,21 +26,21 @@ from tests.helpers import make_spec, open_run, seal_run
 from tests.store.test_tables import ROW, measurement
 
 
-def swept(results: Path, *specs: RunSpec, name: str = "test") -> tuple[SweepFiles, list[RunFiles]]:
+def swept(results, *specs, name="test"):
     """A sweep of runs that were not started."""
     files = SweepFiles(results, name)
     write_sweep(files, Sweep(name, "", {run_id(spec): spec for spec in specs}, ()))
     return files, [open_run(results, spec, name) for spec in specs]
 
 
-def two_runs(results: Path) -> tuple[SweepFiles, list[RunFiles]]:
+def two_runs(results):
     """One run that is done, and one that was not started."""
     files, runs = swept(results, make_spec(seed=0), make_spec(seed=1))
     seal_run(runs[0], error=12.5)
     return files, runs
 
 
-def test_runs_without_a_curve_are_listed_too(tmp_path: Path) -> None:
+def test_runs_without_a_curve_are_listed_too(tmp_path):
     files, _ = two_runs(tmp_path)
     for _ in range(2):  # from the runs, and as they were collected
         curves, runs = read_curves(files.folder), read_runs(files.folder)
@@ -52,7 +51,7 @@ def test_runs_without_a_curve_are_listed_too(tmp_path: Path) -> None:
         assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in [*collect(files), files.collected]] == before
 
 
-def trained_again(run: RunFiles) -> None:
+def trained_again(run):
     run.curves.unlink()
     CURVES.write(run.curves, [ROW | {"run_id": run.run_id, "error": 77.0}])
     seal_run(run)
@@ -68,7 +67,7 @@ CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_collected_run_that_has_changed_since_is_noticed(name: str, tmp_path: Path) -> None:
+def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
     assert Collected(files).unchanged({run.run_id: run}).keys() == {run.run_id}
@@ -86,9 +85,7 @@ def test_a_collected_run_that_has_changed_since_is_noticed(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("damaged", ["curves.parquet", "runs.parquet", "collected.json"])
-def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_none(
-    damaged: str, tmp_path: Path
-) -> None:
+def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_none(damaged, tmp_path):
     files, runs = two_runs(tmp_path)
     collect(files)
     path = files.folder / damaged
@@ -105,7 +102,7 @@ def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_no
     assert len(runs) == 2
 
 
-def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path: Path) -> None:
+def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
     before = read_curves(files.folder), read_runs(files.folder), report(files)
@@ -119,7 +116,7 @@ def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path: Pa
     assert [record["state"] for record in report(files)] == ["done", "pending"]
 
 
-def test_a_copy_with_other_times_and_inodes_reads_the_same(tmp_path: Path) -> None:
+def test_a_copy_with_other_times_and_inodes_reads_the_same(tmp_path):
     files, [run, _] = two_runs(tmp_path / "here")
     collect(files)
     before = read_runs(files.folder)
@@ -130,7 +127,7 @@ def test_a_copy_with_other_times_and_inodes_reads_the_same(tmp_path: Path) -> No
     assert tables == [path.read_bytes() for path in collect(files)]
 
 
-def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> None:
+def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path):
     files, _ = two_runs(tmp_path)
     other, _ = swept(tmp_path, make_spec(seed=0), name="other")
     shutil.rmtree(other.runs)
@@ -140,14 +137,14 @@ def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path: Path) -> N
         read_curves(tmp_path / "tset")
 
 
-def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path) -> None:
-    specs = [make_spec(snapshot_every=every) for every in (None, "epoch", 500)]
+def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path):
+    specs = [make_spec(snapshot_every=every, seed=seed) for seed, every in enumerate((None, "epoch", 500))]
     files, _ = swept(tmp_path, *specs)
     found = read_runs(files.folder).set_index("run_id")["snapshot_every"].fillna("")
     assert [found[run_id(spec)] for spec in specs] == ["", "epoch", "500"]
 
 
-def test_columns_that_older_tables_lack_are_null(tmp_path: Path) -> None:
+def test_columns_that_older_tables_lack_are_null(tmp_path):
     files = SweepFiles(tmp_path, "old")
     row = dict.fromkeys(RUNS.schema.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain"}
     later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "shortcut.rate"]
@@ -158,7 +155,7 @@ def test_columns_that_older_tables_lack_are_null(tmp_path: Path) -> None:
     assert (found["network"], found["depth"]) == ("plain", None)
 
 
-def test_measurements_are_collected_and_read_with_the_fields_of_their_runs(tmp_path: Path) -> None:
+def test_measurements_are_collected_and_read_with_the_fields_of_their_runs(tmp_path):
     files, runs = swept(tmp_path, *(make_spec(seed=seed, probes=["weights"]) for seed in (0, 1)))
     assert collect(files) == [files.curves, files.runs_table] and read_probes(files.folder).empty
     for run, values in zip(runs, ([2.0, 3.0], [1.0]), strict=True):

@@ -9,7 +9,7 @@ from study.errors import StudyError
 from study.store.images import refuse_conflict, told_apart
 
 
-def frame(*rows: tuple[str | None, str], folder: str | None = "pets", **fields: object) -> pd.DataFrame:
+def frame(*rows, folder="pets", **fields):
     """Runs, each with the digest of its images and its state; the later ones finished later."""
     runs = pd.DataFrame(rows, columns=["data_digest", "state"])
     data = "image_folder" if folder else "digits"
@@ -35,25 +35,23 @@ OF_A, OF_B, UNKNOWN = "pets (images aaaaaaaa)", "pets (images bbbbbbbb)", "pets 
         ([(None, "done"), (A, "done"), (None, "interrupted")], [UNKNOWN, OF_A, OF_A]),
     ],
 )
-def test_runs_are_named_for_their_images_where_these_differ(
-    rows: list[tuple[str | None, str]], names: list[str]
-) -> None:
+def test_runs_are_named_for_their_images_where_these_differ(rows, names):
     found = told_apart(frame(*rows))
     assert found["dataset"].tolist() == names
     assert found["point_id"].nunique() == len(set(names))
 
 
-def test_results_of_a_data_set_of_one_content_stay_together() -> None:
+def test_results_of_a_data_set_of_one_content_stay_together():
     found = told_apart(frame((None, "done"), (A, "done"), folder=None))
     assert set(found["dataset"]) == {"digits"} and set(found["point_id"]) == {"plain-8"}
 
 
-def test_subsets_differ_in_their_digests_and_not_in_their_images() -> None:
+def test_subsets_differ_in_their_digests_and_not_in_their_images():
     whole, part = frame((A, "done")), frame((B, "done")).assign(train_subset=10)
     assert set(told_apart(pd.concat([whole, part], ignore_index=True))["dataset"]) == {"pets"}
 
 
-def test_one_run_of_two_results_folders_must_be_of_the_same_images() -> None:
+def test_one_run_of_two_results_folders_must_be_of_the_same_images():
     runs = frame((A, "done"), (B, "done")).assign(run_id="run-0")
     with pytest.raises(StudyError, match="run-0 was trained on different images"):
         refuse_conflict(runs)

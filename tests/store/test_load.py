@@ -8,9 +8,6 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +17,7 @@ from study.store import lease, process
 from study.store import runs as store
 from study.store.collect import collect
 from study.store.files import append_line, examine_lines, write_json
-from study.store.layout import RunFiles, SweepFiles
+from study.store.layout import SweepFiles
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, read_table
 from tests.helpers import attempts, long, make_spec, open_run
@@ -32,14 +29,14 @@ PARTS = (16000, 32000, 64000)
 FORK = multiprocessing.get_context("fork")
 
 
-def together(work: Callable[[int], Any], writers: int) -> list[Any]:
+def together(work, writers):
     """Have so many processes do this at the same moment, each with its number; returns what each of them had to say.
 
     None ends before all have answered: a lease is held while its process lives.
     """
     gate, answers = FORK.Barrier(writers), FORK.SimpleQueue()
 
-    def body(number: int) -> None:
+    def body(number):
         gate.wait(120)
         try:
             answers.put((number, work(number)))
@@ -60,11 +57,11 @@ def together(work: Callable[[int], Any], writers: int) -> list[Any]:
 
 
 @writers
-def test_no_line_is_lost_of_many_that_append_to_one_file(writers: int, tmp_path: Path) -> None:
+def test_no_line_is_lost_of_many_that_append_to_one_file(writers, tmp_path):
     path = tmp_path / "a-run" / "attempts.jsonl"
     path.parent.mkdir()
 
-    def append(number: int) -> None:
+    def append(number):
         for turn in range(5):
             append_line(path, {"writer": number, "turn": turn, "long": "x" * 3000})  # lines lie across pages
 
@@ -76,7 +73,7 @@ def test_no_line_is_lost_of_many_that_append_to_one_file(writers: int, tmp_path:
     ]
 
 
-def test_an_end_of_line_too_many_is_no_damage_and_mends_a_torn_line(tmp_path: Path) -> None:
+def test_an_end_of_line_too_many_is_no_damage_and_mends_a_torn_line(tmp_path):
     path = tmp_path / "attempts.jsonl"
     append_line(path, {"event": "start"})
     with path.open("ab") as file:
@@ -92,16 +89,14 @@ def test_an_end_of_line_too_many_is_no_damage_and_mends_a_torn_line(tmp_path: Pa
 
 
 @writers
-def test_one_of_many_gets_a_lease(writers: int, tmp_path: Path) -> None:
+def test_one_of_many_gets_a_lease(writers, tmp_path):
     files = open_run(tmp_path / "results", make_spec())
     assert sum(together(lambda number: _held(files), writers)) == 1
     assert sorted(path.name for path in files.folder.iterdir()) == ["lease", "spec.json"]
 
 
 @writers
-def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next_call_has_it(
-    writers: int, tmp_path: Path
-) -> None:
+def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next_call_has_it(writers, tmp_path):
     files = open_run(tmp_path / "results", make_spec())
     dead = subprocess.Popen([sys.executable, "-c", ""])
     lives = process.identity() | {"pid": dead.pid, "started": process.started(dead.pid)}
@@ -112,7 +107,7 @@ def test_one_of_many_at_most_takes_over_the_lease_of_a_dead_process_and_the_next
 
 
 @writers
-def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(writers: int, tmp_path: Path) -> None:
+def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(writers, tmp_path):
     sweep = load(sweep_file(tmp_path, writers))
     files = SweepFiles(tmp_path / "results", sweep.name)
     write_sweep(files, sweep)
@@ -120,7 +115,7 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(w
     # Before the processes are forked: pyarrow imports pandas for it, which need not be done in each of them.
     whole = {name: curve(name, spec, PARTS[-1]) for name, spec in told}
 
-    def train(number: int) -> int:
+    def train(number):
         """As a worker does, or for the last number: collect until there is nothing more to come."""
         collected = 0
         while number == writers:
@@ -155,7 +150,7 @@ def test_many_that_write_and_seal_curves_while_they_are_collected_lose_nothing(w
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [100, long(5000)])
-def test_verbs_look_through_many_runs_in_a_gibibyte(runs: int, tmp_path: Path) -> None:
+def test_verbs_look_through_many_runs_in_a_gibibyte(runs, tmp_path):
     file = sweep_file(tmp_path, runs)
     make(file, tmp_path / "results")
     for words in ("sweep many.yaml --dry-run", "status many --json", "collect many", "figure degradation many"):
@@ -165,6 +160,6 @@ def test_verbs_look_through_many_runs_in_a_gibibyte(runs: int, tmp_path: Path) -
     assert len(read_table(tmp_path / "results/many/runs.parquet")) == runs
 
 
-def _held(files: RunFiles) -> bool:
+def _held(files):
     """Whether this process got the lease, which it does not give back."""
     return lease.claim(files) is not None

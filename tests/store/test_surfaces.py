@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from study.config.surface import Surface, surface_id
 from study.store.layout import SurfaceFiles
-from study.store.surfaces import Row, gather, save_points, write_spec
+from study.store.surfaces import gather, save_points, write_spec
 
 LAST_A, LAST_B = 4, 2  # of 5 x 3 points
 RANGES = {"range_a_low": -1.0, "range_a_high": 3.0, "range_b_low": 10.0, "range_b_high": 14.0}
 
 
-def row(i: int, j: int, iteration: int | None = None) -> Row:
+def row(i, j, iteration=None):
     place = {"i": i, "j": j, "level": 0, "alpha": -1 + 4 * i / LAST_A, "beta": 10 + 4 * j / LAST_B}
     rest = {"residual": None, "loss": 1.0, "error": 1.0, "images": 1, "lambda_max": None, "lambda_min": None}
     return {**place, "iteration": iteration, "split": "train", **rest}
 
 
 @pytest.mark.parametrize("count", [15, 8, 4, 2, 1, 0])
-def test_the_axes_of_an_unfinished_trajectorys_plane_are_its_own(count: int, tmp_path: Path) -> None:
+def test_the_axes_of_an_unfinished_trajectorys_plane_are_its_own(count, tmp_path):
     """Their ends follow from some of the points; each axis keeps its place, whatever is measured of the other."""
     surface = Surface.model_validate({"run": "a-000000000000", "plane": "pca", "points": [5, 3]})
     files = SurfaceFiles(tmp_path / surface_id(surface))

@@ -6,7 +6,6 @@ import logging
 import math
 import subprocess
 import sys
-from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from study.errors import StudyError
 from study.store.files import DamagedError
 from study.store.layout import RunFiles
 from study.store.surfaces import POINTS
-from study.store.tables import CURVES, PROBES, Table, add_probe, read_table, to_bytes
+from study.store.tables import CURVES, PROBES, add_probe, read_table, to_bytes
 
 ROW = {
     "run_id": "a",
@@ -32,7 +31,7 @@ ROW = {
 
 
 @pytest.mark.parametrize("table", [CURVES, PROBES, POINTS])
-def test_rows_make_the_table_that_pyarrow_makes_of_them(table: Table) -> None:
+def test_rows_make_the_table_that_pyarrow_makes_of_them(table):
     random = Random(0)
     chosen = {
         pa.string(): lambda: random.choice(["", "residual-8", "é", None]),
@@ -48,7 +47,7 @@ def test_rows_make_the_table_that_pyarrow_makes_of_them(table: Table) -> None:
         CURVES.of([ROW | {"loss": "much"}])
 
 
-def test_reading_and_writing_imports_no_pandas_and_starts_no_thread(tmp_path: Path) -> None:
+def test_reading_and_writing_imports_no_pandas_and_starts_no_thread(tmp_path):
     """Pandas takes half a second in every process that trains; a thread that has just begun aborts a process that ends."""
     code = (
         "import os, sys, pathlib; from study.store.tables import CURVES; path = pathlib.Path(sys.argv[1])\n"
@@ -58,7 +57,7 @@ def test_reading_and_writing_imports_no_pandas_and_starts_no_thread(tmp_path: Pa
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.parquet")], check=True)
 
 
-def test_no_single_bit_of_a_file_can_change_a_value_unnoticed(tmp_path: Path) -> None:
+def test_no_single_bit_of_a_file_can_change_a_value_unnoticed(tmp_path):
     path = tmp_path / "curves.parquet"
     rows = [ROW | {"iteration": i, "loss": 1 / i} for i in range(1, 20)]
     CURVES.write(path, rows)
@@ -75,7 +74,7 @@ def test_no_single_bit_of_a_file_can_change_a_value_unnoticed(tmp_path: Path) ->
             CURVES.read(path)
 
 
-def test_a_file_is_checked_against_its_run_its_seal_its_columns_and_its_version(tmp_path: Path) -> None:
+def test_a_file_is_checked_against_its_run_its_seal_its_columns_and_its_version(tmp_path):
     path = tmp_path / "curves.parquet"
     sealed = CURVES.write(path, [ROW])
     assert CURVES.read(path, "a", sealed).to_pylist() == [ROW]
@@ -90,16 +89,16 @@ def test_a_file_is_checked_against_its_run_its_seal_its_columns_and_its_version(
         CURVES.read(path)
 
 
-def measurement(iteration: int, probe: str, values: list[float]) -> list[dict[str, object]]:
+def measurement(iteration, probe, values):
     common = {"run_id": "run", "iteration": iteration, "probe": probe, "measure": "norm", "images": 8, "seconds": 0.5}
     return [{**common, "layer": f"l{place}", "place": place, "value": value} for place, value in enumerate(values, 1)]
 
 
-def present(files: RunFiles) -> list[tuple[object, ...]]:
+def present(files):
     return [(r["iteration"], r["probe"], r["place"], r["value"]) for r in read_table(files.probes).to_pylist()]
 
 
-def test_a_measurement_replaces_its_earlier_self(tmp_path: Path) -> None:
+def test_a_measurement_replaces_its_earlier_self(tmp_path):
     files = RunFiles(tmp_path / "run")
     add_probe(files, measurement(10, "weights", [3.0, 4.0]))
     add_probe(files, measurement(0, "weights", [1.0, math.inf]))
@@ -111,9 +110,7 @@ def test_a_measurement_replaces_its_earlier_self(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_damaged_file_of_measurements_is_put_aside_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_file_of_measurements_is_put_aside_with_a_warning(tmp_path, caplog):
     files = RunFiles(tmp_path / "run")
     files.folder.mkdir()
     files.probes.write_bytes(b"no parquet at all")

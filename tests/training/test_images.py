@@ -8,12 +8,12 @@ from study.training.feeds.samples import Draws
 from tests.helpers import tiny_images
 
 
-def draws(image: list[int], top: list[int], left: list[int], mirror: list[bool]) -> Draws:
+def draws(image, top, left, mirror):
     parts = map(torch.tensor, (image, top, left, mirror, [0] * len(image)))
     return Draws(*parts)
 
 
-def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror() -> None:
+def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror():
     data = tiny_images(channels=3)
     pad = 2
     images, labels = Images(data, torch.device("cpu")).batch(
@@ -29,24 +29,16 @@ def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror() -> None
     assert images.shape == (3, 3, 8, 8) and images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_evaluation_takes_every_image_once_whatever_the_ranks() -> None:
+def test_an_evaluation_takes_every_image_once_whatever_the_ranks():
     images = Images(tiny_images(train=1200), torch.device("cpu"))
     assert images.evaluation_sizes("train") == [500, 500, 200]
     assert images.evaluation_sizes("train", 0, 2) + images.evaluation_sizes("train", 1, 2) == [500, 200, 500]
     assert images.evaluation_sizes("test", 1, 2) == []
 
 
-def test_the_mean_may_be_that_of_each_channel() -> None:
+def test_the_mean_may_be_that_of_each_channel():
     data = tiny_images(train=300, channels=3)
     images = Images(data, torch.device("cpu"), "channel")
     first, _ = images.in_order("train", torch.tensor(0), 300)
     expected = (data.train_images - data.train_images.mean((0, 1, 2), dtype=np.float64)) / 255
     np.testing.assert_allclose(first.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)
-
-
-def test_read_only_data_are_taken_without_a_warning_and_without_a_copy(recwarn) -> None:  # type: ignore[no-untyped-def]
-    data = tiny_images()
-    data.train_images.flags.writeable = False
-    images = Images(data, torch.device("cpu"))
-    assert images._images["train"].data_ptr() == data.train_images.ctypes.data
-    assert not recwarn.list

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,20 +15,20 @@ from study.training.feeds.images import Images
 from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.session import Session
-from tests.helpers import long, make_spec, open_run, points, read_rows, slow, tiny_images
+from tests.helpers import make_spec, open_run, points, read_rows, slow, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
 
 
-def step(lane: Lane) -> None:
+def step(lane):
     """One step, outside a pack."""
     lane.prepare()
     lane.program.step()
     lane.advance(1)
 
 
-def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
+def curve(results, **fields):
     """The curve of a run trained alone, without a stop."""
     spec = make_spec(**SHORT | fields)
     files = open_run(results, spec)
@@ -38,13 +37,13 @@ def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+def whole(tmp_path_factory):
     """The curve of the usual run."""
-    return curve(tmp_path_factory.mktemp("whole"))  # type: ignore[no-any-return]
+    return curve(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> None:
+def test_a_lane_trains_as_the_textbook_does(tmp_path, nesterov):
     spec = make_spec(
         **SHORT, recipe__optimizer__nesterov=nesterov, recipe__schedule__at=[6], recipe__learning_rate=0.05
     )
@@ -63,7 +62,7 @@ def test_a_lane_trains_as_the_textbook_does(tmp_path: Path, nesterov: bool) -> N
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=2e-3)
 
 
-def test_the_points_of_the_curves(tmp_path: Path) -> None:
+def test_the_points_of_the_curves(tmp_path):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(), Session())
@@ -74,7 +73,7 @@ def test_the_points_of_the_curves(tmp_path: Path) -> None:
     assert last["epoch"] == 12 * 16 / 40 and last["lr"] == spec.recipe.learning_rate and last["seconds"] > 0
 
 
-def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) -> None:
+def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
     data = tiny_images()
@@ -94,27 +93,25 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path: Path) 
 @pytest.mark.parametrize(
     "stop_at, fields",
     [
-        *((stop_at, {}) for stop_at in (4, 7, 12)),
-        *(long(stop_at, {}) for stop_at in (1, 5, 10, 11)),
+        *((stop_at, {}) for stop_at in (4, 12)),
+        *(slow(stop_at, {}) for stop_at in (1, 5, 11)),
         (7, {"shortcut": "dropout"}),
         slow(7, {"order": "pre", "block": "bottleneck", "depth": 11}),
-        long(5, {"shortcut": "exclusive_gate"}),
+        slow(3, {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}),
     ],
     ids=str,
 )
-def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
-    tmp_path: Path, whole: list[tuple[object, ...]], stop_at: int, fields: dict[str, object]
-) -> None:
+def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(tmp_path, whole, stop_at, fields):
     if fields:
         whole = curve(tmp_path / "whole", **fields)
     spec = make_spec(**SHORT | fields)
     files = open_run(tmp_path / "parts", spec)
     steps = 0
 
-    def stopped() -> bool:
+    def stopped():
         return steps >= stop_at
 
-    def count(progress) -> None:  # type: ignore[no-untyped-def]
+    def count(progress):
         nonlocal steps
         steps = progress.iteration
 
@@ -123,12 +120,12 @@ def test_stopped_and_resumed_the_curve_is_the_same_bit_for_bit(
     assert points(files) == whole
 
 
-def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path, whole: list[tuple[object, ...]]) -> None:
+def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path, whole):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path / "parts", spec)
     asked: list[int] = []
 
-    def stopped() -> bool:
+    def stopped():
         """True in the first evaluation, between its training images and its test images."""
         asked.append(1)
         return len(asked) > 6  # once before each of 5 steps, and once before the training images
@@ -140,10 +137,9 @@ def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path: Path, whole: l
     assert points(files) == whole
 
 
-def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> None:
+def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path):
     variants: list[dict[str, object]] = [
-        {"network": "plain", "depth": 8},
-        {"depth": 14},
+        {"network": "plain", "depth": 14},
         {"shortcut": "dropout"},
         {"recipe__iterations": 4},
     ]
@@ -154,9 +150,7 @@ def test_a_lane_in_a_pack_has_the_numbers_of_a_lane_alone(tmp_path: Path) -> Non
     assert [points(files) for _, files in pack] == alone
 
 
-def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(
-    tmp_path: Path, whole: list[tuple[object, ...]]
-) -> None:
+def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(tmp_path, whole):
     wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
     calm = make_spec(**SHORT)
     pack = [(spec, open_run(tmp_path / "pack", spec)) for spec in (wild, calm)]
@@ -167,7 +161,7 @@ def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(
     assert rows[-1]["split"] == "train" and rows[-1]["iteration"] == 4
 
 
-def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp_path: Path) -> None:
+def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp_path):
     wild = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30)
     files = open_run(tmp_path, wild)
     train_pack([(wild, files)], tiny_images(), Session())
@@ -177,33 +171,13 @@ def test_a_lane_that_diverged_and_was_not_sealed_is_diverged_when_it_goes_on(tmp
     assert status(files).state == "diverged" and points(files) == before
 
 
-@pytest.mark.slow
-def test_a_warm_up_by_error_goes_on_after_a_resume_as_it_was(tmp_path: Path) -> None:
-    fields = {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}
-    whole = curve(tmp_path / "whole", **fields)
-    spec = make_spec(**SHORT | fields)
-    files = open_run(tmp_path / "parts", spec)
-    for stop in (3, 7):
-        steps = [0]
-        train_pack(
-            [(spec, files)],
-            tiny_images(),
-            Session(
-                stopped=lambda steps=steps, stop=stop: steps[0] >= stop,
-                report=lambda p, steps=steps: steps.__setitem__(0, p.iteration),
-            ),
-        )
-    train_pack([(spec, files)], tiny_images(), Session())
-    assert points(files) == whole
-
-
 PLATEAU = {
     "recipe__schedule": "plateau", "recipe__schedule__patience": 1,
     "recipe__schedule__improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,
 }  # fmt: skip
 
 
-def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path: Path) -> None:
+def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path):
     spec = make_spec(**SHORT | PLATEAU)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(train=200), Session())  # one window for all steps
@@ -212,14 +186,14 @@ def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path:
     assert [lr[i] for i in range(1, 13)] == pytest.approx([first] * 6 + [first / 10] * 3 + [first / 100] * 3)
 
 
-def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path: Path) -> None:
+def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path):
     spec = make_spec(**SHORT, recipe__warmup="error", recipe__warmup__below=0.001)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(), Session())
     assert "never ended" in status(files).message
 
 
-def test_other_data_than_a_run_began_with_are_refused(tmp_path: Path) -> None:
+def test_other_data_than_a_run_began_with_are_refused(tmp_path):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(), Session(stopped=lambda: True))
@@ -227,7 +201,7 @@ def test_other_data_than_a_run_began_with_are_refused(tmp_path: Path) -> None:
         train_pack([(spec, files)], tiny_images(train=41), Session())
 
 
-def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path, spec)
     train_pack([(spec, files)], tiny_images(), Session(stopped=lambda: True))
@@ -236,10 +210,9 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("precision, tolerance", [("fp32", 0.0), ("bf16", 0.15)])
-def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str, tolerance: float) -> None:
+def test_precisions_agree_within_their_tolerance(tmp_path):
     losses = {}
-    for p in ("fp32", precision):
+    for p in ("fp32", "bf16"):
         spec = make_spec(**SHORT, precision=p)
         lane = Lane(spec, open_run(tmp_path, spec), Images(tiny_images(), CPU))
         for _ in range(6):
@@ -247,18 +220,17 @@ def test_precisions_agree_within_their_tolerance(tmp_path: Path, precision: str,
         losses[p] = float(lane.program.loss) / 6
         assert all(parameter.dtype == torch.float32 for parameter in lane.program.parameters)
         assert lane.program.network.stem[1].running_mean.dtype == torch.float32
-    assert losses[precision] == pytest.approx(losses["fp32"], rel=tolerance, abs=0)
-    assert precision == "fp32" or losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] != losses["fp32"] == pytest.approx(losses["bf16"], rel=0.15, abs=0)
 
 
-def test_a_pack_of_several_precisions_is_refused(tmp_path: Path) -> None:
+def test_a_pack_of_several_precisions_is_refused(tmp_path):
     pack = [(s, open_run(tmp_path, s)) for s in (make_spec(**SHORT), make_spec(**SHORT, precision="bf16"))]
     with pytest.raises(ValueError, match="several precisions"):
         train_pack(pack, tiny_images(), Session())
 
 
 @pytest.mark.cuda
-def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) -> None:
+def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path):
     losses = []
     for device in (CPU, torch.device("cuda")):
         spec = make_spec(**SHORT, recipe__learning_rate=0.01)
@@ -273,7 +245,7 @@ def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["deleted", "another's"])
-def test_the_curve_outlives_its_file(tmp_path: Path, whole: list[tuple[object, ...]], damage: str) -> None:
+def test_the_curve_outlives_its_file(tmp_path, whole, damage):
     spec = make_spec(**SHORT)
     files = open_run(tmp_path / "parts", spec)
     steps = [0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -42,7 +41,7 @@ RANKS = multiprocessing.get_context("forkserver")
 RANKS.set_forkserver_preload(["pytest", "study.data", "study.training.pack"])
 
 
-def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed: bool) -> None:
+def _rank(rank, size, port, results, stop_at, streamed):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     spec = make_spec(**FIELDS | (STREAM if streamed else {}))
@@ -61,7 +60,7 @@ def _rank(rank: int, size: int, port: int, results: str, stop_at: int, streamed:
     torch.distributed.destroy_process_group()
 
 
-def train(results: Path, size: int, stop_at: int = 100, streamed: bool = False) -> None:
+def train(results, size, stop_at=100, streamed=False):
     """Train the run with so many ranks; it is stopped at a step, if told so."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,13 +73,13 @@ def train(results: Path, size: int, stop_at: int = 100, streamed: bool = False) 
         assert process.exitcode == 0
 
 
-def curve(results: Path, **fields: Any) -> dict[tuple[str, int], tuple[float, float]]:
+def curve(results, **fields):
     """Loss and error at each point of the curve."""
     rows = read_rows(open_run(results, make_spec(**FIELDS | fields)).curves)
     return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
 
 
-def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path: Path) -> None:
+def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path):
     train(tmp_path / "one", 1)
     train(tmp_path / "two", 2, stop_at=5)
     files = open_run(tmp_path / "two", make_spec(**FIELDS))
@@ -101,7 +100,7 @@ def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path
 
 
 @pytest.mark.slow
-def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
+def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path):
     make_folder(tmp_path / "toy", train=24, test=12)
     train(tmp_path / "one", 1, streamed=True)
     train(tmp_path / "two", 2, streamed=True, stop_at=5)
@@ -113,7 +112,7 @@ def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path: Path) -> None:
         assert two[point][1] == pytest.approx(error, abs=8.4)  # an image of 12 on the edge
 
 
-def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None:
+def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path):
     whole, parts = make_spec(**FIELDS | {"recipe__bn_groups": 1}), make_spec(**FIELDS)
     for spec in (whole, parts):
         train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), Session())
@@ -121,7 +120,7 @@ def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path: Path) -> None
     assert losses[0] != losses[1]
 
 
-def test_every_part_is_worked_on_once() -> None:
+def test_every_part_is_worked_on_once():
     for size in (1, 2, 4):
         shares = [part for rank in range(size) for part in Ranks(rank, size).share(4)]
         assert shares == [0, 1, 2, 3]

@@ -7,12 +7,12 @@ import torch
 from study.training.feeds.samples import Draws, Samples
 
 
-def steps(samples: Samples, first: int, count: int) -> list[Draws]:
+def steps(samples, first, count):
     """The draws of single steps, each taken from a window that begins at it."""
     return [Draws(*(part[0] for part in samples.window(i))) for i in range(first, first + count)]
 
 
-def test_every_epoch_shows_every_image_once_and_batches_cross_epochs() -> None:
+def test_every_epoch_shows_every_image_once_and_batches_cross_epochs():
     samples = Samples(seed=3, size=10, batch_size=4, pad=1, flip=True)
     images = torch.cat([step.image for step in steps(samples, 0, 15)])
     assert len(images) == 60
@@ -21,7 +21,7 @@ def test_every_epoch_shows_every_image_once_and_batches_cross_epochs() -> None:
 
 
 @pytest.mark.parametrize("size, batch", [(10, 4), (10, 10), (7, 16), (1437, 64)])
-def test_a_window_holds_what_its_steps_would_draw_alone(size: int, batch: int) -> None:
+def test_a_window_holds_what_its_steps_would_draw_alone(size, batch):
     samples = Samples(seed=0, size=size, batch_size=batch, pad=2, flip=True)
     iteration = 0
     while iteration < 3 * -(-size // batch) + 3:
@@ -32,14 +32,7 @@ def test_a_window_holds_what_its_steps_would_draw_alone(size: int, batch: int) -
         iteration += len(window.image)
 
 
-def test_every_sample_has_a_key_of_its_own() -> None:
-    samples = Samples(seed=1, size=500, batch_size=500, pad=2, flip=True)
-    keys = torch.cat([samples.window(i).key for i in range(2)])
-    assert keys.dtype == torch.int64 and keys.min() >= 0 and 2**30 < keys.max() < 2**31
-    assert len(keys.unique()) == 1000
-
-
-def test_the_draws_of_seed_0_are_pinned() -> None:
+def test_the_draws_of_seed_0_are_pinned():
     draws = Samples(seed=0, size=1000, batch_size=5, pad=4, flip=True).window(0)
     assert draws.image[0].tolist() == PINNED_IMAGES
     assert np.stack([draws.top[0], draws.left[0], draws.mirror[0]]).tolist() == PINNED_CROPS

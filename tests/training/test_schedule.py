@@ -8,22 +8,22 @@ from study.training.schedule import Schedule
 from tests.helpers import make_spec
 
 
-def rates(schedule: Schedule, *iterations: int) -> list[float]:
+def rates(schedule, *iterations):
     return [pytest.approx(schedule.rate(i)) for i in iterations]
 
 
-def test_the_rate_drops_at_the_milestones_of_he2015() -> None:
+def test_the_rate_drops_at_the_milestones_of_he2015():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2015_cifar"))
     assert rates(schedule, 0, 31_999, 32_000, 47_999, 48_000, 63_999) == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
 
 
-def test_he2016_warms_up_every_depth_for_400_iterations() -> None:
+def test_he2016_warms_up_every_depth_for_400_iterations():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2016_cifar"))
     assert rates(schedule, 0, 399, 400, 32_000) == [0.01, 0.01, 0.1, 0.01]
     assert schedule.warning() is None
 
 
-def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent() -> None:
+def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent():
     schedule = Schedule(make_spec(data="cifar10", depth=110, recipe="he2015_cifar"))
     schedule.observe(80.0)
     assert rates(schedule, 500) == [0.01]
@@ -36,7 +36,7 @@ def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent() -> Non
 PLATEAU = {"recipe__schedule": "plateau", "recipe__learning_rate": 0.1}
 
 
-def test_the_rate_drops_after_so_many_evaluations_without_improvement() -> None:
+def test_the_rate_drops_after_so_many_evaluations_without_improvement():
     few = {"recipe__schedule__patience": 2, "recipe__schedule__improvement": 0.1, "recipe__schedule__drops": 2}
     schedule = Schedule(make_spec(**PLATEAU | few))
     # Best so far 50, then 44; 41 takes less than a tenth off 44, 39 more.
@@ -47,7 +47,7 @@ def test_the_rate_drops_after_so_many_evaluations_without_improvement() -> None:
 
 
 @pytest.mark.parametrize("patience, improvement", [(2, 0.0), (2, 0.01), (3, 0.05)])
-def test_a_plateau_is_what_torch_calls_one(patience: int, improvement: float) -> None:
+def test_a_plateau_is_what_torch_calls_one(patience, improvement):
     fields = {"recipe__schedule__patience": patience, "recipe__schedule__improvement": improvement}
     schedule = Schedule(make_spec(**PLATEAU | fields, recipe__schedule__drops=10))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
@@ -64,14 +64,14 @@ def test_a_plateau_is_what_torch_calls_one(patience: int, improvement: float) ->
     assert len(seen) > 2
 
 
-def test_a_warm_up_has_no_plateau() -> None:
+def test_a_warm_up_has_no_plateau():
     fields = {"recipe__warmup": "iterations", "recipe__warmup__iterations": 50, "recipe__schedule__patience": 1}
     schedule = Schedule(make_spec(**PLATEAU | fields))
     assert not any(schedule.observe_evaluation(i, 90.0) for i in (10, 30, 50))
     assert not schedule.observe_evaluation(60, 90.0) and schedule.observe_evaluation(70, 90.0)
 
 
-def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none() -> None:
+def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none():
     spec = make_spec(**PLATEAU, recipe__schedule__patience=2)
     first, second, old = Schedule(spec), Schedule(spec), Schedule(spec)
     for error in (50.0, 50.0):

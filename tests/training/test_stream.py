@@ -14,12 +14,10 @@ import torch
 from PIL import Image
 
 from study import data
-from study.config.run import RunSpec
 from study.data import ImageFiles, decode
 from study.data.stream import choices, cut, random_crop
 from study.errors import StudyError
 from study.training.feeds import decoding
-from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Draws, Samples
 from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
@@ -37,22 +35,22 @@ FIELDS: dict[str, Any] = {
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> ImageFiles:
+def files(tmp_path):
     make_folder(tmp_path / "toy")
     return load(tmp_path)
 
 
-def load(root: Path) -> ImageFiles:
+def load(root):
     found = data.load("image_stream", root, folder="toy", image_size=16)
     assert isinstance(found, ImageFiles)
     return found
 
 
-def spec(**fields: Any) -> RunSpec:
+def spec(**fields):
     return make_spec(**FIELDS | fields)
 
 
-def batches(files: ImageFiles, count: int, workers: int = 0, ranks: Ranks | None = None, **fields: Any) -> list[Any]:
+def batches(files, count, workers=0, ranks=None, **fields):
     """The first batches that a stream gives, part by part, with their draws."""
     recipe = spec(**fields).recipe
     samples = Samples(3, len(files.train_labels), recipe.batch_size, 0, recipe.flip)
@@ -71,7 +69,7 @@ def batches(files: ImageFiles, count: int, workers: int = 0, ranks: Ranks | None
     return taken
 
 
-def test_a_batch_is_made_of_its_keys_and_nothing_else(files: ImageFiles) -> None:
+def test_a_batch_is_made_of_its_keys_and_nothing_else(files):
     values, vectors = files.statistics.eigenvalues, files.statistics.eigenvectors
     seen = 0
     for draws, images, labels in batches(files, 4):
@@ -88,22 +86,14 @@ def test_a_batch_is_made_of_its_keys_and_nothing_else(files: ImageFiles) -> None
     assert 0 < seen < 32
 
 
-def test_neither_colour_nor_scales_unless_asked_for(files: ImageFiles) -> None:
-    plain = batches(files, 1, recipe__colour="none", recipe__scales=None, recipe__flip=False)[0]
-    for i, number in enumerate(plain[0].image.tolist()):
-        pixels = cut(files.path("train", number), random_crop(choices(int(plain[0].key[i])), (16, 16), 16))
-        expected = (pixels - files.statistics.pixel_mean) / 255
-        np.testing.assert_allclose(plain[1][i].permute(1, 2, 0).numpy(), expected, atol=1e-6)
-
-
-def test_the_number_of_processes_changes_nothing(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_processes_changes_nothing(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 3)  # several chunks a batch
     alone = batches(files, 4)
     for one, other in zip(alone, batches(files, 4, workers=2), strict=True):
         assert torch.equal(one[1], other[1]) and torch.equal(one[2], other[2])
 
 
-def test_ranks_decode_their_own_parts(files: ImageFiles) -> None:
+def test_ranks_decode_their_own_parts(files):
     whole = [images for _, images, _ in batches(files, 3, recipe__bn_groups=4)]
     shares = [[i for _, i, _ in batches(files, 3, ranks=Ranks(r, 2), recipe__bn_groups=4)] for r in (0, 1)]
     assert [len(share) for share in shares] == [6, 6]
@@ -112,7 +102,7 @@ def test_ranks_decode_their_own_parts(files: ImageFiles) -> None:
             assert torch.equal(whole[4 * step + place], shares[place // 2][2 * step + place % 2])
 
 
-def evaluated(stream: Feed, split: str, rank: int = 0, ranks: int = 1) -> tuple[torch.Tensor, list[int]]:
+def evaluated(stream, split, rank=0, ranks=1):
     place, images, labels = torch.tensor(rank * 5), [], []
     for size in stream.evaluation_sizes(split, rank, ranks):
         part, theirs = stream.in_order(split, place.clone(), size)
@@ -123,14 +113,14 @@ def evaluated(stream: Feed, split: str, rank: int = 0, ranks: int = 1) -> tuple[
 
 
 @pytest.fixture
-def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_batches(monkeypatch):
     for module in ("feed", "stream"):
         monkeypatch.setattr(f"study.training.feeds.{module}.EVALUATION_BATCH", 5)
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 2)
 
 
 @pytest.mark.usefixtures("_small_batches")
-def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files: ImageFiles) -> None:
+def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files):
     recipe = spec().recipe
     stream = Stream(files, recipe, CPU, workers=1)
     images, labels = evaluated(stream, "train")
@@ -146,15 +136,14 @@ def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files: Ima
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_images_are_had_by_their_numbers_too(files: ImageFiles, workers: int) -> None:
-    stream = Stream(files, spec().recipe, CPU, workers=workers)
+def test_images_can_be_had_by_their_numbers(files):
+    stream = Stream(files, spec().recipe, CPU, workers=1)
     whole, labels = stream.in_order("train", torch.tensor(0), 12)
     some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
 
 
-def test_the_training_images_evaluated_are_a_fixed_sample(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_images_evaluated_are_a_fixed_sample(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
     (some, labels), (same, _) = (stream.in_order("train", torch.tensor(0), 7) for stream in streams)
@@ -165,7 +154,7 @@ def test_the_training_images_evaluated_are_a_fixed_sample(files: ImageFiles, mon
 # -- from end to end ------------------------------------------------------------------------------------------------------
 
 
-def train(results: Path, files: ImageFiles, decoders: int = 0, stop_at: int = 100, **fields: Any) -> Any:
+def train(results, files, decoders=0, stop_at=100, **fields):
     run = spec(**fields)
     opened = open_run(results, run)
     taken = [0]
@@ -181,23 +170,18 @@ def train(results: Path, files: ImageFiles, decoders: int = 0, stop_at: int = 10
     return opened
 
 
-def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(
-    files: ImageFiles, tmp_path: Path
-) -> None:
+def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(files, tmp_path):
     whole = points(train(tmp_path / "whole", files))
     assert {row["split"] for row in read_rows(open_run(tmp_path / "whole", spec()).curves)} == {
         "train", "train_clean", "test"
     }  # fmt: skip
-    for stop_at in (2, 3, 5):
+    for stop_at in (3, 5):
         train(tmp_path / "parts", files, decoders=2, stop_at=stop_at)
     assert points(train(tmp_path / "parts", files, decoders=1)) == whole
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("decoders", [0, 2])
-def test_an_unreadable_image_is_one_line_that_names_it(
-    files: ImageFiles, tmp_path: Path, split: str, decoders: int
-) -> None:
+@pytest.mark.parametrize("split, decoders", [("train", 0), ("test", 2)])
+def test_an_unreadable_image_is_one_line_that_names_it(files, tmp_path, split, decoders):
     bad = Path(files.path(split, 2))
     bad.write_bytes(bad.read_bytes()[:300])
     with pytest.raises(StudyError, match=f"{split}/.*: not a readable image") as caught:
@@ -205,10 +189,8 @@ def test_an_unreadable_image_is_one_line_that_names_it(
     assert str(bad) in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_process_that_is_killed_is_said_so(
-    files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(path: str, place: object) -> None:
+def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
+    def die(path, place):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(decoding, "cut", die)
@@ -217,9 +199,7 @@ def test_a_process_that_is_killed_is_said_so(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_processes_that_stand_still_are_given_up(
-    files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
     monkeypatch.setattr(decode, "STALLED", 0.3)
     with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
@@ -227,7 +207,7 @@ def test_processes_that_stand_still_are_given_up(
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
-def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files: ImageFiles, tmp_path: Path) -> None:
+def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files, tmp_path):
     before = children()
     stream = Stream(files, spec().recipe, CPU, workers=2)
     samples = Samples(3, 12, 8, 0, True)
@@ -246,7 +226,7 @@ def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files: 
     assert children() - before == set()
 
 
-def ignores_interrupts(pid: int) -> bool:
+def ignores_interrupts(pid):
     """Whether a process has told the kernel to keep SIGINT from it."""
     [mask] = [
         line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn")
@@ -254,7 +234,7 @@ def ignores_interrupts(pid: int) -> bool:
     return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
 
 
-def children() -> set[int]:
+def children():
     """Processes whose parent this one is."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):

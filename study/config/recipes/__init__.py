@@ -36,20 +36,14 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The fields of a named recipe, as a new dict.
-
-    Raises
-    ------
-    StudyError
-        No recipe has that name; the nearest one is named.
-    """
+    """The fields of a named recipe, as a new dict. Raises StudyError for an unknown name."""
     given = {key: value for key, value in _read(name).items() if key != "summary"}
     return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}
 
 
 @cache
 def _fields(name: str) -> dict[str, Any]:
-    """All fields of a named recipe by dotted names; none of one that has no name."""
+    """All fields of a named recipe by dotted names; empty for an unknown one."""
     return flat(Recipe.model_validate(preset(name)).model_dump(mode="json")) if name in names() else {}
 
 

@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import ORDERS
 from study.measure.probes.batch_norm import measure, parts, recalibrate
-from study.networks.fold import Folded
 from tests.measure.probes.test_paths import subject
 
 
 def named(found):
     return {(v.measure, v.layer): v.value for v in found}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        *({"order": order} for order in ORDERS),
-        {"shortcut": "B"},
-        {"shortcut": "projection", "order": "pre"},
-        {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
-    ],
-    ids=str,
-)
-def test_folded_networks_compute_the_same_with_fewer_bn(fields):
-    tested = subject(**fields)
-    images, _ = next(tested.batches())
-    with torch.no_grad():
-        expected = tested.network.eval()(images)
-        before = sum(isinstance(m, nn.BatchNorm2d) for m in tested.network.modules())
-        folded = Folded(tested.network)
-        torch.testing.assert_close(folded(images), expected, rtol=1e-4, atol=1e-4)
-    after = sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
-    # In full pre-activation every other BN follows an addition; after the addition BN can't be folded either.
-    assert after == {"pre": 6, "bn_after_add": 6}.get(fields.get("order"), 0) < before
 
 
 def test_recalibrated_statistics_are_the_means_of_the_batches():

@@ -15,25 +15,14 @@ from study.networks.blocks import BasicBlock, Bottleneck, SingleBlock
 from study.networks.network import build
 from study.networks.orders import original, pre
 from study.networks.shortcuts import ExclusiveGate, Projection, option_a
-from tests.helpers import long, make_spec, slow
+from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
 KINDS = [
-    {},
-    {"network": "plain"},
     {"order": "pre"},
-    {"order": "bn_after_add"},
-    {"order": "relu_before_add"},
-    {"order": "relu_only_pre"},
-    {"shortcut": "B"},
-    {"shortcut": "C"},
-    {"shortcut": "scaled"},
+    {"network": "plain"},
     {"shortcut": "exclusive_gate", "shortcut.bias": -1.0},
-    {"shortcut": "shortcut_gate", "shortcut.bias": -1.0, "order": "pre"},
-    {"shortcut": "dropout"},
-    {"block": "bottleneck", "depth": 11},
-    {"network": "plain", "block": "single", "order": "pre"},
-    {"network": "plain", "family": "vgg", "depth": 11, "family.head": "cifar"},
+    {"block": "bottleneck", "depth": 11, "shortcut": "B", "order": "bn_after_add"},
 ]
 
 
@@ -92,9 +81,7 @@ def gate(in_maps, maps, stride):
 
 TINY = [
     (BasicBlock, original, option_a),
-    slow(BasicBlock, original, None),
-    slow(BasicBlock, pre, Projection),
-    slow(Bottleneck, original, Projection),
+    slow(Bottleneck, pre, Projection),
     slow(SingleBlock, original, gate),
 ]
 
@@ -140,7 +127,8 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     network, batches = tiny(block, order, join), noise()
     matrix, hessian = dense(network, batches), Hessian(network, batches)
     assert hessian.shape == matrix.shape and hessian.dtype == np.float64
-    np.testing.assert_allclose(hessian @ np.eye(len(matrix)), matrix, rtol=0, atol=1e-9 * np.abs(matrix).max())
+    columns = np.eye(len(matrix))[:, ::7]
+    np.testing.assert_allclose(hessian @ columns, matrix[:, ::7], rtol=0, atol=1e-9 * np.abs(matrix).max())
     expected, vectors = np.linalg.eigh(matrix)
     assert expected[0] < 0 < expected[-1]
     top, bottom = extremes(hessian, 3, 2, tolerance=1e-9)
@@ -150,7 +138,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("fields", [KINDS[2], *map(slow, KINDS[-4:]), *map(long, [*KINDS[:2], *KINDS[3:-4]])], ids=str)
+@pytest.mark.parametrize("fields", [KINDS[0], *map(slow, KINDS[1:])], ids=str)
 def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     """Over a small step, for a ReLU has kinks."""
     network, batches = network_of(**fields), noise(classes=10)
@@ -162,22 +150,6 @@ def test_products_with_a_whole_network_are_differences_of_its_gradient(fields):
     differences = (gradient(flat + step * direction) - gradient(flat - step * direction)) / (2 * step)
     assert float((found - differences).norm() / found.norm()) < 1e-4
     assert float(found.norm()) > 0
-
-
-@pytest.mark.slow
-def test_repeats_are_equal_bit_for_bit():
-    network = network_of(block="single", depth=5).float()
-    batches = noise(classes=10, dtype=torch.float32)
-    hessian = Hessian(network, batches)
-    vector = random(hessian.shape[0])
-    torch.manual_seed(1)
-    first = [hessian.matvec(vector), extremes(hessian, 1, 1, limit=60), trace(hessian, 2), *density(hessian, 3, 2)]
-    torch.manual_seed(2)
-    np.random.seed(2)
-    again = Hessian(network, batches)
-    second = [again.matvec(vector), extremes(again, 1, 1, limit=60), trace(again, 2), *density(again, 3, 2)]
-    assert str(first) == str(second) and np.array_equal(first[0], second[0])
-    assert np.array_equal(first[1][0].vectors, second[1][0].vectors) and np.isfinite(first[1][0].vectors).all()
 
 
 def test_the_network_stays_as_it_was_and_its_weights_are_read_anew():
@@ -210,13 +182,6 @@ def test_a_stop_is_heard_between_batches():
         assert hessian.products == before + 1  # three batches, and two of the next product
 
 
-def test_a_network_in_training_mode_and_no_images_are_mistakes():
-    with pytest.raises(ValueError, match="evaluation mode"):
-        Hessian(tiny(*TINY[0]).train(), noise())
-    with pytest.raises(ValueError, match="no"):
-        Hessian(tiny(*TINY[0]), [])
-
-
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
 
 
@@ -233,7 +198,7 @@ def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
     assert top.vectors.shape == (largest, len(matrix)) and bottom.vectors.shape == (smallest, len(matrix))
 
 
-@pytest.mark.parametrize("largest, smallest", [(2, 2), long(2, 1)])
+@pytest.mark.parametrize("largest, smallest", [(2, 2), slow(2, 1)])
 def test_a_search_that_does_not_converge_is_nan_and_ends_at_its_limit(largest, smallest):
     hessian = bowl(symmetric(np.linspace(-1, 2, 150))[0])
     top, bottom = extremes(hessian, largest, smallest, tolerance=1e-12, limit=30)

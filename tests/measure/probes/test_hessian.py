@@ -65,17 +65,8 @@ def test_its_measures_are_of_one_hessian(network):
     assert {value.layer for rows in found.values() for value in rows} == {""}
 
 
-def test_a_loss_that_is_no_number_gives_nan():
-    subject = make(16)
-    with torch.no_grad():
-        subject.network.head.bias[0] = float("nan")
-    found = by_measure(values("hessian", subject))
-    assert all(math.isnan(value.value) for rows in found.values() for value in rows)
-    assert len(found["largest"]) == 5 and len(found["smallest"]) == 2 and found["density_node"]
-
-
-@pytest.mark.parametrize("after", [2, 7])
-def test_a_stop_is_heard_between_two_batches(after, monkeypatch):
+def test_a_stop_is_heard_between_two_batches(monkeypatch):
+    after = 2
     asked, batches, product = [0], [], Hessian._product
 
     def stopped():

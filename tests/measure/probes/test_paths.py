@@ -64,13 +64,13 @@ FIELDS = [{}, {"order": "pre"}, {"order": "relu_before_add"}, {"shortcut": "B"},
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
 def test_the_gradient_by_length_is_the_sum_over_all_paths_of_that_length(fields):
-    network, (images, labels) = prepared(**fields), batch()
+    network, (images, labels) = prepared(**fields, depth=8), batch()
     parts = by_length(network, images, labels)
     blocks = len(list(network.blocks()))
     expected = [torch.zeros_like(parts[0]) for _ in range(blocks + 1)]
     for chosen in product((False, True), repeat=blocks):
         expected[sum(chosen)] += along_one_path(network, images, labels, chosen)
-    assert len(parts) == blocks + 1 == 7
+    assert len(parts) == blocks + 1 == 4
     for part, other in zip(parts, expected, strict=True):
         torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
 
@@ -90,15 +90,7 @@ def test_the_parts_add_up_to_the_gradient(longest):
         torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
 
 
-def test_without_branches_all_of_the_gradient_goes_along_the_shortcuts():
-    network, (images, labels) = prepared(order="pre"), batch()
-    for _, block in network.blocks():
-        block.conv2.weight.zero_()
-    norms = [float(part.norm()) for part in by_length(network, images, labels)]
-    assert norms[0] > 0 and not any(norms[1:])
-
-
-@pytest.mark.parametrize("fields", [{}, {"network": "plain"}, {"block": "bottleneck", "depth": 20}], ids=str)
+@pytest.mark.parametrize("fields", [{}, {"network": "plain"}], ids=str)
 def test_a_deleted_block_is_a_network_without_it(fields):
     tested = subject(**fields)
     found = list(measure(tested))

@@ -6,23 +6,22 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.measure.probes.responses import Spread
 from tests.measure.probes.subjects import images_of, make, table, values
 
 
-def normalised(x: Tensor, bn: nn.Module) -> Tensor:
+def normalised(x, bn):
     return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=1e-5)
 
 
-def std(x: Tensor) -> float:
+def std(x):
     return float(((x - x.mean()) ** 2).mean().sqrt().detach())
 
 
 @pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"])
-def test_a_response_is_taken_after_bn_and_before_relu_or_addition(order: str) -> None:
+def test_a_response_is_taken_after_bn_and_before_relu_or_addition(order):
     subject = make(order=order)
     found = table("responses", subject, "std")
     network = subject.network.double()
@@ -38,33 +37,14 @@ def test_a_response_is_taken_after_bn_and_before_relu_or_addition(order: str) ->
     assert list(found.values())[:3] == pytest.approx([std(stem), std(first), std(second)], rel=1e-5)
 
 
-@pytest.mark.parametrize("network", ["plain", "residual"])
-def test_where_bn_has_the_statistics_of_the_images_its_scale_is_the_response(network: str) -> None:
-    subject = make(network=network, depth=14, recipe__batch_size=40, count=40)
-    norms = [module for module in subject.network.modules() if isinstance(module, nn.BatchNorm2d)]
-    with torch.no_grad():
-        for place, bn in enumerate(norms, 1):
-            bn.weight.fill_(0.1 * place)
-            bn.bias.zero_()
-            bn.momentum = 1.0
-        subject.network.train()(next(subject.batches())[0])
-    found = list(table("responses", subject, "std").values())
-    assert found == pytest.approx([0.1 * place for place in range(1, 14)], rel=0.02)  # eps, and n - 1 for n
-
-
-def test_which_layers_count() -> None:
+def test_which_layers_count():
     bottleneck = make(block="bottleneck", depth=11, shortcut="B")
     assert [value.layer for value in values("responses", bottleneck)] == [
         "stem.0", "stages.0.0.conv2", "stages.1.0.conv2", "stages.2.0.conv2",
     ]  # fmt: skip
-    large = make(family="imagenet", depth=18, shortcut="C", count=16)
-    assert [value.layer for value in values("responses", large)][:2] == ["stages.0.0.conv1", "stages.0.0.conv2"]
-    vgg = make(family="vgg", depth=11, network="plain", family__head="cifar", count=16)
-    names = [value.layer for value in values("responses", vgg)]
-    assert len(names) == 8 and names[0] == "stages.0.0.conv1"
 
 
-def test_a_spread_is_exact_far_from_zero_and_keeps_what_is_no_number() -> None:
+def test_a_spread_is_exact_far_from_zero_and_keeps_what_is_no_number():
     spread = Spread()
     x = 1000 + torch.randn(4000, generator=torch.Generator().manual_seed(0))
     for part in x.split(1500):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
 from study.config.surface import Surface, surface_id
-from study.errors import StudyError
 from study.measure.probes.curvature import Hessian, extremes
 from study.measure.surface import plane
 from study.measure.surface.chunk import Chunk
@@ -16,9 +14,8 @@ from study.measure.surface.evaluate import Evaluator
 from study.measure.surface.lattice import PATH, lattice
 from study.measure.surface.plane import hessian_batches
 from study.store import runs as store
-from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
+from study.store.layout import SurfaceFiles
 from study.store.surfaces import load_points
-from study.training.feeds.images import Images
 from study.training.session import Progress, Session
 from tests.helpers import read_rows, slow
 
@@ -26,14 +23,14 @@ from tests.helpers import read_rows, slow
 class Bench:
     """One surface, and its chunks below a folder."""
 
-    def __init__(self, folder: Path, run: RunFiles, images: Images, **fields: object) -> None:
+    def __init__(self, folder, run, images, **fields):
         self.run = run
         self.surface = Surface.model_validate({"run": run.run_id, "points": 3, **fields})
         self.files = SurfaceFiles(folder / surface_id(self.surface))
         self.plane = plane.make(self.surface, run, [], images)
         self.evaluator = Evaluator(self.surface, store.read_spec(run), self.plane, images)
 
-    def measure(self, key: str = "c000", stop_after: int | None = None, seconds: float = 1e9) -> ChunkFiles:
+    def measure(self, key="c000", stop_after=None, seconds=1000000000.0):
         files = self.files.chunk(key)
         seen: list[Progress] = []
         Chunk(files, self.surface, lattice(self.surface), self.plane, self.run).measure(
@@ -48,11 +45,11 @@ class Bench:
         return files
 
 
-def content(files: ChunkFiles) -> bytes:
+def content(files):
     return files.checkpoints()[0].read_bytes()
 
 
-def test_a_chunk_holds_each_point_with_its_splits(trained: dict[str, RunFiles], digits: Images, tmp_path: Path) -> None:
+def test_a_chunk_holds_each_point_with_its_splits(trained, digits, tmp_path):
     bench = Bench(tmp_path, trained["plain"], digits, range=[[-1, 1], [0, 2]])
     files = bench.measure()
     count, rows = load_points(files)
@@ -72,11 +69,9 @@ def test_a_chunk_holds_each_point_with_its_splits(trained: dict[str, RunFiles], 
 
 
 @pytest.mark.parametrize("bn", ["frozen", slow("recalibrated")])
-def test_stopped_at_any_point_it_ends_with_the_same_bytes(
-    bn: str, trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_stopped_at_any_point_it_ends_with_the_same_bytes(bn, trained, digits, tmp_path):
     whole = content(Bench(tmp_path / "whole", trained["residual"], digits, bn=bn).measure())
-    for stop in (0, 1, 5, 8):
+    for stop in (0, 5):
         bench = Bench(tmp_path / str(stop), trained["residual"], digits, bn=bn)
         files = bench.measure(stop_after=stop)
         assert not files.done.exists() and load_points(files)[0] == stop
@@ -85,9 +80,7 @@ def test_stopped_at_any_point_it_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize(("key", "fields"), [("c000", {}), (PATH, {"plane": "pca"})])
-def test_stopped_within_a_point_it_does_not_wait_for_its_end(
-    key: str, fields: dict[str, str], trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_stopped_within_a_point_it_does_not_wait_for_its_end(key, fields, trained, digits, tmp_path):
     """A point of a deep network takes a CPU minutes; a scheduler that wants the machine back does not wait that long."""
     bench = Bench(tmp_path, trained["residual"], digits, **fields)
     files, asked = bench.files.chunk(key), []
@@ -98,15 +91,13 @@ def test_stopped_within_a_point_it_does_not_wait_for_its_end(
     assert content(bench.measure(key)) == whole
 
 
-def test_a_kill_costs_no_more_than_what_was_not_written_yet(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_a_kill_costs_no_more_than_what_was_not_written_yet(trained, digits, tmp_path):
     bench = Bench(tmp_path, trained["plain"], digits)
 
     class Killed(BaseException):
         pass
 
-    def die(progress: Progress) -> None:
+    def die(progress):
         if progress.iteration == 4:
             raise Killed
 
@@ -118,9 +109,7 @@ def test_a_kill_costs_no_more_than_what_was_not_written_yet(
     assert content(bench.measure()) == content(Bench(tmp_path / "whole", trained["plain"], digits).measure())
 
 
-def test_a_damaged_file_is_passed_over_for_the_one_before(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_file_is_passed_over_for_the_one_before(trained, digits, tmp_path, caplog):
     bench = Bench(tmp_path, trained["plain"], digits)
     files = bench.measure(stop_after=5, seconds=0)
     newest = files.checkpoints()[0]
@@ -129,9 +118,7 @@ def test_a_damaged_file_is_passed_over_for_the_one_before(
     assert content(bench.measure()) == content(Bench(tmp_path / "whole", trained["plain"], digits).measure())
 
 
-def test_a_trajectorys_true_losses_are_those_of_training(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_a_trajectorys_true_losses_are_those_of_training(trained, digits, tmp_path):
     run = trained["residual"]
     rows = load_points(Bench(tmp_path, run, digits, plane="pca").measure(PATH))[1]
     assert [row["iteration"] for row in rows[::2]] == [0, 10, 20, 30, 40]
@@ -144,19 +131,8 @@ def test_a_trajectorys_true_losses_are_those_of_training(
     assert rows[0]["residual"] > 0 and rows[-1]["residual"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_trajectory_whose_snapshot_is_gone_says_so(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = Bench(tmp_path, trained["residual"], digits, plane="pca")
-    monkeypatch.setattr(RunFiles, "snapshots", lambda self: [])
-    with pytest.raises(StudyError, match="snapshot of iteration 0 is missing"):
-        bench.measure(PATH)
-
-
 @pytest.mark.slow
-def test_curvature_at_each_point_is_that_of_the_network_there(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_curvature_at_each_point_is_that_of_the_network_there(trained, digits, tmp_path):
     run = trained["plain"]
     bench = Bench(tmp_path, run, digits, points=2, dims=1, curvature=True, curvature_images=128)
     rows = load_points(bench.measure())[1]
@@ -170,7 +146,7 @@ def test_curvature_at_each_point_is_that_of_the_network_there(
     assert {row["lambda_max"] for row in rows if row["split"] == "test"} == {None}
 
 
-def test_points_without_a_finite_loss_are_kept(trained: dict[str, RunFiles], digits: Images, tmp_path: Path) -> None:
+def test_points_without_a_finite_loss_are_kept(trained, digits, tmp_path):
     bench = Bench(tmp_path, trained["residual"], digits, range=1e20)
     rows = load_points(bench.measure())[1]
     assert len(rows) == 18

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
-from sklearn.decomposition import PCA
 
 from study.config.surface import Surface
 from study.errors import StudyError
 from study.measure.surface import plane
 from study.measure.surface.evaluate import Evaluator
-from study.measure.surface.flat import Flat
 from study.measure.surface.lattice import PATH, chunks
 from study.networks.network import build
 from study.store import runs as store
@@ -26,12 +22,12 @@ from study.training.start import final
 from tests.helpers import make_spec, open_run, read_rows, seal_run, slow, tiny_images
 
 
-def surface_of(run: RunFiles, **fields: object) -> Surface:
+def surface_of(run, **fields):
     return Surface.model_validate({"run": run.run_id, **fields})
 
 
 @pytest.fixture
-def copies(trained: dict[str, RunFiles], tmp_path: Path) -> dict[str, RunFiles]:
+def copies(trained, tmp_path):
     """The trained runs, to be spoilt."""
     results = trained["plain"].results
     shutil.copytree(results, tmp_path / "results")
@@ -39,9 +35,7 @@ def copies(trained: dict[str, RunFiles], tmp_path: Path) -> dict[str, RunFiles]:
 
 
 @pytest.mark.parametrize("kind", ["random", "pca"])
-def test_a_plane_comes_back_from_disk_as_it_was(
-    kind: str, trained: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_a_plane_comes_back_from_disk_as_it_was(kind, trained, digits, tmp_path):
     made = plane.make(surface_of(trained["plain"], plane=kind), trained["plain"], [], digits)
     files = SurfaceFiles(tmp_path / "a-surface")
     assert plane.load(files) is None
@@ -53,9 +47,7 @@ def test_a_plane_comes_back_from_disk_as_it_was(
         assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
 
 
-def test_a_damaged_plane_is_out_of_the_way(
-    trained: dict[str, RunFiles], digits: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_plane_is_out_of_the_way(trained, digits, tmp_path, caplog):
     files = SurfaceFiles(tmp_path / "a-surface")
     plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(files)
     [path] = files.planes()
@@ -68,7 +60,7 @@ def test_a_damaged_plane_is_out_of_the_way(
     assert plane.load(files) is None and "another surface" in caplog.text
 
 
-def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], digits: Images) -> None:
+def test_interpolation_ends_at_the_other_networks(trained, digits):
     run, others = trained["plain"], [trained["other"]]
     surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
     made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
@@ -80,9 +72,7 @@ def test_interpolation_ends_at_the_other_networks(trained: dict[str, RunFiles], 
     assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
 
 
-def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
-    copies: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(copies, digits, tmp_path):
     """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
     other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
     surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
@@ -90,21 +80,8 @@ def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(
         plane.make(surface, copies["plain"], [other], digits)
 
 
-def test_beyond_the_ends_of_a_line_statistics_that_cannot_be_have_no_loss(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
-    run, others = trained["plain"], [trained["other"]]
-    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
-    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
-    network = made.move((40.0,))
-    assert any(bool((values < 0).any()) for name, values in network.named_buffers() if name.endswith("running_var"))
-    assert math.isnan(made.at((40.0,))["train"].loss)
-
-
 @pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
-def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(
-    bn: str, sizes: list[int], digits: Images, tmp_path: Path
-) -> None:
+def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(bn, sizes, digits, tmp_path):
     run = open_run(tmp_path / "results", make_spec(recipe__batch_size=32, recipe__bn_groups=4))
     network = build(store.read_spec(run), 1, 10)
     surface = surface_of(run, bn=bn, curvature=True, curvature_images=64)
@@ -114,9 +91,7 @@ def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
 
 
-def test_networks_of_other_layers_have_no_line_between_them(
-    copies: dict[str, RunFiles], digits: Images, tmp_path: Path
-) -> None:
+def test_networks_of_other_layers_have_no_line_between_them(copies, digits, tmp_path):
     deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
     network = build(store.read_spec(deeper), 1, 10).state_dict()
     checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
@@ -126,7 +101,7 @@ def test_networks_of_other_layers_have_no_line_between_them(
         plane.make(surface, copies["plain"], [deeper], digits)
 
 
-def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], digits: Images) -> None:
+def test_a_trajectory_lies_where_its_plane_says(trained, digits):
     run = trained["residual"]
     surface = surface_of(run, plane="pca")
     made = plane.make(surface, run, [], digits)
@@ -145,9 +120,7 @@ def test_a_trajectory_lies_where_its_plane_says(trained: dict[str, RunFiles], di
 
 
 @pytest.mark.slow
-def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
+def test_the_leading_eigenvectors_have_the_curvature_that_they_say(trained, digits):
     """Along a unit eigenvector of the Hessian of the same images the loss is L + g a + lambda a^2 / 2."""
     run = trained["plain"]
     surface = surface_of(run, plane="hessian", curvature_images=256, subset=256, data="train", dims=1)
@@ -161,7 +134,7 @@ def test_the_leading_eigenvectors_have_the_curvature_that_they_say(
 
 
 @pytest.mark.parametrize("spoil", ["missing", "truncated", "foreign", "unfinished", "diverged", "other images"])
-def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, RunFiles], digits: Images) -> None:
+def test_no_network_to_go_by_is_said_in_one_line(spoil, copies, digits):
     run, images, expected = copies["plain"], digits, "no sound checkpoint"
     [path] = run.checkpoints()
     if spoil == "missing":
@@ -187,30 +160,10 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil: str, copies: dict[str, R
     assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)
 
 
-def test_a_centred_trajectory_is_scikit_learns_and_ends_at_the_centre(
-    trained: dict[str, RunFiles], digits: Images
-) -> None:
-    run = trained["plain"]
-    flat = Flat(build(store.read_spec(run), 1, 10))
-    states = [flat.pack(state["network"]) for state in checkpoint.load_snapshots(run, torch.device("cpu"))]
-    weights = torch.stack(states)[:, : flat.weights].double()
-    made = plane.make(surface_of(run, plane="pca", centred=True), run, [], digits)
-    theirs = PCA(2).fit((weights - weights[-1]).numpy())
-    shares = [made.facts["explained_a"], made.facts["explained_b"]]
-    assert shares == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
-    places = torch.tensor([snapshot[1:3] for snapshot in made.snapshots]).abs()
-    wanted = ((weights - weights[-1]) @ torch.from_numpy(theirs.components_).T).abs()
-    torch.testing.assert_close(places, wanted.float(), rtol=1e-4, atol=1e-5)
-    uncentred = plane.make(surface_of(run, plane="pca"), run, [], digits)
-    assert uncentred.facts["explained_a"] != pytest.approx(shares[0], rel=1e-3)
-
-
 @pytest.mark.parametrize(
     "fields", [{"dims": 1}, {}, slow({"normalisation": "weight", "ignore": "none"}), slow({"plane": "hessian"})]
 )
-def test_any_plane_can_have_the_trajectory_projected_on_it(
-    fields: dict[str, object], trained: dict[str, RunFiles], digits: Images
-) -> None:
+def test_any_plane_can_have_the_trajectory_projected_on_it(fields, trained, digits):
     run = trained["residual"]
     plain, made = (
         plane.make(surface_of(run, trajectory=shown, curvature_images=64, **fields) if "plane" in fields
@@ -223,7 +176,7 @@ def test_any_plane_can_have_the_trajectory_projected_on_it(
     assert chunks(surface_of(run, trajectory=True))[PATH] == []
 
 
-def test_a_trajectory_needs_snapshots(copies: dict[str, RunFiles], digits: Images) -> None:
+def test_a_trajectory_needs_snapshots(copies, digits):
     for path in copies["plain"].snapshots()[1:]:
         path.unlink()
     with pytest.raises(StudyError, match=r"has 1 snapshots .* snapshot_every: epoch"):
