@@ -54,7 +54,8 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     for kind in (annotation, *typing.get_args(annotation)):
         if typing.get_origin(kind) is tuple:
-            return pa.list_(_arrow_type(typing.get_args(kind)[0]))
+            # The name that Parquet gives, so that tables have the same bytes whether rows were read from one or not.
+            return pa.list_(pa.field("element", _arrow_type(typing.get_args(kind)[0])))
     named = [kind for kind in typing.get_args(annotation) or (annotation,) if kind is not type(None)]
     found = {kinds.get(kind, pa.string()) for kind in named}
     return found.pop() if len(found) == 1 else pa.string()  # text, where a field is a number or a word

@@ -15,6 +15,7 @@ from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.store.reset import reset_surface
 from study.training.session import Session
+from tests.helpers import slow
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
 
@@ -39,7 +40,7 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_what_is_kept_of_one_surface_never_serves_another(
+def test_no_surface_is_measured_with_what_is_cached_for_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     assert torch.get_num_threads() == 1 and files.done.exists()
 
 
-@pytest.mark.parametrize("plane", ["random", "pca"])
+@pytest.mark.parametrize("plane", ["random", slow("pca")])
 def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles], tmp_path: Path) -> None:
     files = opened(trained["plain"], plane=plane, points=9, number=7 if plane == "random" else 0)
     *most, last = folders(files)
@@ -91,7 +92,7 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
         assert "its plane is damaged or gone" in files.chunk(last.name.rpartition("-")[2]).failed.read_text()
 
 
-def test_a_table_has_what_is_known_of_the_plane(trained: dict[str, RunFiles], tmp_path: Path) -> None:
+def test_a_table_describes_its_plane(trained: dict[str, RunFiles], tmp_path: Path) -> None:
     random, pca = opened(trained["plain"], number=8, points=2), opened(trained["residual"], plane="pca", points=2)
     measured(folders(random, pca), tmp_path)
     [facts] = {(row["cosine"], row["explained_a"], row["eigenvalue_a"]) for row in rows(random)}

@@ -168,6 +168,7 @@ def test_a_narrow_terminal_crops_and_splits_no_value(tmp_path: Path) -> None:
     assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,"} <= set(words)
 
 
+@pytest.mark.slow
 def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) -> None:
     specs = [
         make_spec(network=network, recipe__learning_rate=rate, recipe__weight_decay=decay)

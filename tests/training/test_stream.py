@@ -170,6 +170,7 @@ def train(results, files, decoders=0, stop_at=100, **fields):
     return opened
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(files, tmp_path):
     whole = points(train(tmp_path / "whole", files))
     assert {row["split"] for row in read_rows(open_run(tmp_path / "whole", spec()).curves)} == {
@@ -199,6 +200,7 @@ def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
     monkeypatch.setattr(decode, "STALLED", 0.3)

@@ -81,8 +81,8 @@ def test_a_stop_is_heard_between_two_batches(monkeypatch):
 @pytest.mark.slow
 def test_a_run_that_it_measures_trains_the_same(short, tmp_path):
     fields = SHORT | {"recipe__iterations": 4}
-    [bare] = train(tmp_path, make_spec(**fields))
-    [probed] = train(tmp_path, make_spec(**fields, probes=["hessian"], probe_every=2, probe_images=16))
+    [bare] = train(tmp_path / "bare", make_spec(**fields))
+    [probed] = train(tmp_path / "probed", make_spec(**fields, probes=["hessian"], probe_every=2, probe_images=16))
     assert same(trained(bare), trained(probed))
     found = read_table(probed.probes).to_pylist()
     assert {row["iteration"] for row in found} == {0, 2, 4} and {row["probe"] for row in found} == {"hessian"}

@@ -142,6 +142,7 @@ def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(tmp_path, sto
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_path, whole):
     spec, steps = make_spec(**SHORT | SOME), [0]
 

@@ -140,6 +140,7 @@ def test_a_subset_is_of_the_training_images_alone(trained, digits):
     assert found["test"] == evaluator(trained["plain"], digits).at((0.0, 0.0))["test"]
 
 
+@pytest.mark.slow
 def test_bf16_is_near(trained, digits):
     both = [evaluator(trained["residual"], digits, precision=p) for p in ("fp32", "bf16")]
     wide, low = (made.at((0.1, 0.1))["train"].loss for made in both)
