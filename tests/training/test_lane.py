@@ -26,7 +26,7 @@ def step(lane: Lane) -> None:
     """One step, outside a pack."""
     lane.prepare()
     lane.program.step()
-    lane.advance(1)
+    lane.iteration += 1
 
 
 def curve(results: Path, **fields):  # type: ignore[no-untyped-def]

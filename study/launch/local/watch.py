@@ -1,8 +1,8 @@
-"""What the files tell of tasks while they are worked on: who holds each, how far it is, how it ended."""
+"""Watch the files of tasks in progress: who holds each, how far it is, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.25
 
 
 class View(Protocol):
-    """What shows a sweep while it is trained."""
+    """Shows the progress of tasks."""
 
     def started(self, run_id: str, iteration: int) -> None:
         """A worker took the task, at the iteration of its newest checkpoint."""
@@ -29,25 +29,19 @@ class View(Protocol):
         """The task has ended: `done`, `diverged`, `failed`, or `busy` where another process works on it."""
 
     def note(self, message: str) -> None:
-        """Something the user should know."""
+        """A message for the user."""
 
     def tick(self) -> None:
         """Time passes."""
 
 
-def watch_over(packs: Sequence[list[Path]], view: View) -> Watch:
-    """A watch over the tasks, of which none counts as failed any more: what fails from now on is not tried again."""
-    tasks = [task_files(folder) for pack in packs for folder in pack]
-    for files in tasks:
-        remove(files.failed)
-    return Watch(tasks, view)
-
-
 class Watch:
-    """Tells a view what has changed since it last looked."""
+    """Tells a view what has changed since the last look. From its start no task counts as failed: failures are of now."""
 
-    def __init__(self, tasks: Iterable[TaskFiles], view: View) -> None:
-        self.tasks = {files.run_id: files for files in tasks}
+    def __init__(self, packs: Sequence[list[Path]], view: View) -> None:
+        self.tasks = {folder.name: task_files(folder) for pack in packs for folder in pack}
+        for files in self.tasks.values():
+            remove(files.failed)
         self.left = dict(self.tasks)
         """The tasks that have not ended."""
         self.view = view
@@ -93,7 +87,7 @@ class Watch:
         self.view.ended(run_id, outcome)
 
     def held_elsewhere(self) -> None:
-        """When all workers have gone: what is left and held is another process's."""
+        """Once all workers have ended, count what is still held as another process's."""
         for files in list(self.left.values()):
             # Not by the age of the heartbeat: this machine's clock may be wrong, and no worker of ours could take it.
             if (lease := _read(files.lease)) and process.alive(lease) is not False:

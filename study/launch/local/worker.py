@@ -1,25 +1,24 @@
-"""A local worker: a process that trains the free tasks of a list, one pack after another, until none is left.
+"""A local worker: a process that works on the free tasks of a list, one pack after another, until none is left.
 
 Workers share the list by the tasks' leases, as two commands on one sweep do. Each starts at another place in the list and
-passes over what is finished, failed or held by somebody else.
+passes over tasks that are finished, failed or held by another process.
 
-Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. SIGTERM, SIGINT or the
-death of the parent make the worker checkpoint and exit.
+Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. On SIGTERM, SIGINT or
+the death of its parent a worker checkpoints and exits.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from study.errors import StudyError
+from study.launch.attempt.log import warnings_to
 from study.launch.attempt.provenance import require
 from study.store.files import WriteError
 from study.store.layout import task_files
@@ -27,18 +26,6 @@ from study.store.runs import status
 
 UNWRITABLE, REFUSED = 74, 78
 """Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
-
-
-class Warnings(logging.Handler):
-    """Passes this package's warnings to `note`; errors are shown as the outcome of their run."""
-
-    def __init__(self, note: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self.note = note
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING:
-            self.note(record.getMessage())
 
 
 class _Stop:
@@ -66,19 +53,17 @@ def signal_name(number: int) -> str:
     return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
-def train_free(
-    packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool], train: Callable[[list[Path]], Any]
-) -> None:
-    """Train one pack after another, without the tasks that are finished, failed or held by another process."""
+def free(packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool]) -> Iterator[list[Path]]:
+    """Yield one pack after another, without the tasks that are finished, failed or held by another process."""
     import torch
 
     for pack in packs:
-        free = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
+        left = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
         if stopped():
             return
-        if free:
+        if left:
             torch.set_num_threads(threads)  # each time: a resumed run sets the number that it began with
-            train(free)
+            yield left
 
 
 @dataclass(frozen=True)
@@ -98,34 +83,31 @@ def main() -> None:
     """Entry of a worker's process (`study.boot`): its device, and the pack to begin with."""
     device, first = sys.argv[1], int(sys.argv[2])
     # All workers have the same open file, so it is read without moving its offset.
-    work = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
-    stop = _Stop(work.parent)
+    task = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
+    stop = _Stop(task.parent)
     notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
-    logging.getLogger("study").addHandler(Warnings(lambda message: print(message, file=notes, flush=True)))
     try:
-        _work(work, work.packs[first:] + work.packs[:first], device, stop)
+        with warnings_to(lambda message: print(message, file=notes, flush=True)):
+            import torch  # late: the signal handlers are in place while this takes its seconds
+
+            from study.launch.attempt.work import work
+            from study.training.session import Session
+
+            require(task.code)
+            session = Session(
+                Path(task.data_root),
+                torch.device(device),
+                "local",
+                checkpoint_seconds=task.checkpoint_seconds,
+                watchdog=task.watchdog,
+                stopped=stop,
+                why=stop.why,
+            )
+            packs = [[Path(folder) for folder in pack] for pack in task.packs[first:] + task.packs[:first]]
+            for folders in free(packs, task.threads, stop):
+                work(folders, session)
     except (StudyError, WriteError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)
     sys.exit(128 + stop.number if stop.number else 0)
-
-
-def _work(work: Work, packs: list[list[str]], device: str, stop: _Stop) -> None:
-    import torch  # late: the signal handlers are in place while this takes its seconds
-
-    from study.launch.attempt.work import work as attempt
-    from study.training.session import Session
-
-    require(work.code)
-    session = Session(
-        Path(work.data_root),
-        torch.device(device),
-        "local",
-        checkpoint_seconds=work.checkpoint_seconds,
-        watchdog=work.watchdog,
-        stopped=stop,
-        why=stop.why,
-    )
-    folders = [[Path(folder) for folder in pack] for pack in packs]
-    train_free(folders, work.threads, stop, lambda pack: attempt(pack, session))
