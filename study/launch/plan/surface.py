@@ -45,11 +45,8 @@ def plan_surfaces(
     look: Look,
     mode: Mode = "missing",
 ) -> list[SurfaceAction]:
-    """One action for each surface, in order.
-
-    `specs` are those of the centres, `runs` and `disk` the files and states of all runs that the surfaces name, and `look`
-    gives a chunk's state.
-    """
+    """One action for each surface, in order: `specs` are those of the centres, `runs` and `disk` the files and states of all
+    runs that the surfaces name, and `look` gives a chunk's state."""
     names = labels(specs)
     actions = []
     for name, surface in surfaces.items():

@@ -89,6 +89,13 @@ class Profile(BaseModel):
         """Processes that train one run together."""
         return self.gpus_per_run * self.nodes
 
+    def single_task(self) -> Profile:
+        """The profile for jobs of one task, as those of chunks: they are shared out between jobs, never within one."""
+        if self.ranks == 1:
+            return self
+        gpus = self.gpus or int(self.device != "cpu" and self.gres is None)
+        return self.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
+
 
 def load_profile(path: Path | None) -> Profile:
     """Read a profile file; without one, use the defaults. A StudyError names each mistake with its line."""
