@@ -21,6 +21,7 @@ from study.config.sweep import Value, resolve
 from study.errors import StudyError
 from study.launch.attempt.runs import feed_of
 from study.launch.machine import prepare_data
+from study.measure.recorded import contradiction
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_bytes, write_json
@@ -28,7 +29,7 @@ from study.store.find import find_run, run_of_point
 from study.store.tables import read_table
 from study.training.feeds.feed import Feed
 from study.training.session import Session
-from study.training.start import contradiction, deeper, trained
+from study.training.start import deeper, trained
 
 
 @dataclass(frozen=True)

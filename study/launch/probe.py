@@ -24,6 +24,7 @@ from study.launch.local.pool import pool
 from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
+from study.measure.recorded import contradiction
 from study.store import runs as store
 from study.store.collect import collect
 from study.store.find import one_run
@@ -32,7 +33,6 @@ from study.store.lease import claim
 from study.store.sweeps import read_sweep
 from study.training import checkpoint
 from study.training.session import Session
-from study.training.start import contradiction
 
 log = logging.getLogger(__name__)
 

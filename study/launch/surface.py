@@ -20,6 +20,7 @@ from study.launch.machine import Machine, prepare_data
 from study.launch.plan.state import WORK, Mode, decide
 from study.launch.plan.surface import SurfaceAction, plan_surfaces
 from study.launch.slurm.submissions import places
+from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
@@ -31,7 +32,6 @@ from study.store.lease import tidy
 from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
-from study.training.start import contradiction
 
 if TYPE_CHECKING:
     from study.launch.slurm.submissions import Place

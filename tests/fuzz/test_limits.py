@@ -170,7 +170,7 @@ def test_no_setting_of_a_surface_is_nan_or_infinite(field: str) -> None:
 
 def test_no_identity_has_nan_or_infinity_in_it() -> None:
     spec = make_spec(shortcut="scaled")
-    surface = Surface(run=run_id(spec), refine=1)
+    surface = Surface(run=run_id(spec))
     for value in (math.nan, math.inf, -math.inf):
         for model in (spec, spec.recipe, spec.shortcut, surface):
             for field in type(model).model_fields:
@@ -181,7 +181,7 @@ def test_no_identity_has_nan_or_infinity_in_it() -> None:
         with pytest.raises(ValueError, match="JSON"):
             run_id(RunSpec.model_copy(spec, update={"shortcut": shortcut}))
         with pytest.raises(ValueError, match="JSON"):
-            surface_id(surface.model_copy(update={"tolerance": value}))
+            surface_id(surface.model_copy(update={"range": ((value, 1.0),) * 2}))
 
 
 @pytest.mark.parametrize("field", ["recipe.optimizer.momentum", "recipe.weight_decay"])

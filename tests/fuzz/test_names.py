@@ -87,7 +87,7 @@ def test_both_spellings_of_a_letter_name_the_same_sweep(results: Path, form: str
     for words in (["status", name], ["status", "--json", name], ["table", "errors", name], ["verdict", name]):
         call = study([*words, "--results", str(results)])
         assert "no sweep" not in call.err
-    assert "nothing of it is in the queue" in complaints(study(["cancel", name, "--results", str(results)]))[0]
+    assert "no queued jobs" in complaints(study(["cancel", name, "--results", str(results)]))[0]
     assert sound(study(["collect", name, "--results", str(results)])).code == 0
 
 
@@ -149,7 +149,7 @@ def test_results_that_are_no_folder_are_refused(words: list[str]) -> None:
 @pytest.mark.parametrize("out", ["", ".", "..", "/", "folder"])
 def test_a_report_takes_no_folders_place(results: Path, out: str) -> None:
     (line,) = complaints(study(["report", "é", "--results", str(results), "--out", out], {"folder/file": b""}))
-    assert "is a folder; --out names the file" in line
+    assert "is a folder; give --out a file name" in line
 
 
 def test_collecting_follows_no_link_out_of_the_results(results: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_without_a_home_the_message_says_what_to_set(tmp_path: Path, monkeypatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     make_folder(tmp_path / "data/pets")
-    text = "fixed: {data: {name: image_folder, folder: pets, data.image_size: 8}, recipe: quick, depth: 8, seed: 0,\n"
+    text = "fixed: {data: {name: image_folder, folder: pets, image_size: 8}, recipe: quick, depth: 8, seed: 0,\n"
     text += "  network: plain, recipe.iterations: 1, recipe.schedule.at: [], recipe.batch_size: 4, recipe.pad: 1}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and "set STUDY_CACHE" in err and len(err.splitlines()) == 1

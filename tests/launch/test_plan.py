@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.config.identity import run_id
-from study.launch.plan.runs import cost, lacking, packs
+from study.launch.plan.runs import cost, missing_measurements, packs
 from study.launch.plan.state import Mode, decide, plan
 from study.launch.slurm.queue import Job
 from study.launch.slurm.submissions import Place
@@ -62,12 +62,12 @@ def test_a_task_in_the_queue_is_waited_for_in_every_mode_unless_its_result_is_th
 
 def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep() -> None:
     plain, probed = make_spec(), make_spec(probes=["weights", "paths"], probe_every=5, snapshot_every=10)
-    assert lacking(plain, probed) == "" and lacking(probed, probed) == ""
-    words = lacking(probed, plain)
+    assert missing_measurements(probed, plain) == "" and missing_measurements(probed, probed) == ""
+    words = missing_measurements(plain, probed)
     assert "not measured by weights,paths in training" in words and "study probe --probes weights,paths" in words
-    assert "without snapshots every 10" in words and words.endswith("--mode force trains it again")
+    assert "snapshot_every 10 was not asked for" in words and words.endswith("--mode force trains it again")
     rarely = make_spec(probes=["weights", "paths"], probe_every=20, snapshot_every=10)
-    assert lacking(probed, rarely).startswith("measured every 20 iterations, not every 5; ")
+    assert missing_measurements(rarely, probed).startswith("probe_every 5 was not asked for when it was trained; ")
 
 
 def test_the_longest_runs_come_first() -> None:

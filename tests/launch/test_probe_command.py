@@ -149,7 +149,7 @@ def change_the_spec(files: RunFiles) -> None:
     [
         (damage, "no sound checkpoint: passed over checkpoint-00000060-"),
         (lose, "has no checkpoint to measure; train it again with --mode force"),
-        (mistake_for_another, "it is of run residual-8"),
+        (mistake_for_another, "it belongs to run residual-8"),
         (change_the_spec, "it was changed by hand"),
     ],
 )

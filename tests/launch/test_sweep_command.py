@@ -10,7 +10,7 @@ import pytest
 
 import study as package
 from study.cli import options
-from study.config.sweep import FIELDS
+from study.config.stored import columns
 from study.store.files import read_json
 from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
 
@@ -296,7 +296,7 @@ def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp
         assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
     code, out, _ = inside(tmp_path, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
-    assert code == 0 and tuple(names) == FIELDS
+    assert code == 0 and tuple(names) == tuple(columns())
     assert (
         "plain | residual; required" in out and "number; default: the recipe's; rate until the first milestone" in out
     )

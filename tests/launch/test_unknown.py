@@ -59,7 +59,10 @@ def more_fields(fields: dict[str, Any]) -> None:
 
 
 def other_types(fields: dict[str, Any]) -> None:
-    fields |= {"family.width": "wide", "data.image_size": [8, 8]}
+    fields |= {
+        "family": {"name": "cifar", "family.width": "wide"},
+        "data": {"name": "digits", "data.image_size": [8, 8]},
+    }
     fields["recipe"]["batch_size"] = "auto"
 
 

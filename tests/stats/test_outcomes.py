@@ -56,13 +56,13 @@ def test_networks_match_that_differ_in_the_addition_alone() -> None:
     frames = together(
         sweep(degrades, seeds=1),
         sweep(degrades, seeds=1, networks=["residual"], shortcut="B"),
-        sweep(degrades, seeds=1, width=4),
-        sweep(degrades, seeds=1, networks=["residual"], width=8),
+        sweep(degrades, seeds=1, **{"family.width": 4}),
+        sweep(degrades, seeds=1, networks=["residual"], **{"family.width": 8}),
     )
     assert [names(group) for group in groups(*frames)] == [
-        ["plain-20 (×1)", "residual-20 (A ×1)", "residual-20 (B ×1)"],
-        ["plain-20 (×4)", "residual-20 (A ×4)"],
-        ["residual-20 (A ×8)"],
+        ["plain-20 (×1)", "residual-20 (×1 A)", "residual-20 (×1 B)"],
+        ["plain-20 (×4)", "residual-20 (×4 A)"],
+        ["residual-20 (×8 A)"],
     ]
 
 

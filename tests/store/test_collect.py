@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import study
-from study.config.identity import NEUTRAL, run_id
+from study.config.identity import run_id
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
@@ -147,14 +147,14 @@ def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path: Path
     assert [found[run_id(spec)] for spec in specs] == ["", "epoch", "500"]
 
 
-def test_columns_that_older_tables_lack_have_their_neutral_value(tmp_path: Path) -> None:
+def test_columns_that_older_tables_lack_are_null(tmp_path: Path) -> None:
     files = SweepFiles(tmp_path, "old")
     row = dict.fromkeys(RUNS.schema.names) | {"run_id": "plain-8-digits-s0-000000000000", "network": "plain"}
-    later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "dropout"]
+    later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "shortcut.rate"]
     RUNS.write(files.runs_table, pa.Table.from_pylist([row], schema=RUNS.schema).drop_columns(later))
     CURVES.write(files.curves, [])
     (found,) = Collected(files).curves_and_runs()[1].to_pylist()
-    assert {name: found[name] for name in later} == {name: NEUTRAL[name] for name in later}
+    assert {name: found[name] for name in later} == dict.fromkeys(later)
     assert (found["network"], found["depth"]) == ("plain", None)
 
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 import study
-from study.config.sweep import load
 from study.errors import StudyError
-from study.launch.sweep import plan_sweep
+from study.launch.status import report
 from study.measure.surface import plane
 from study.store import files as store_files
 from study.store import runs as store
@@ -62,9 +61,10 @@ def test_what_version_1_wrote_reads_as_it_did(golden: SweepFiles, where: str) ->
     assert surfaces["loss"].max() == pytest.approx(121.615, abs=1e-3)
 
 
-def test_its_runs_are_kept_and_its_tables_renewed(golden: SweepFiles) -> None:
-    planned = plan_sweep(load(GOLDEN / "golden.yaml"), golden.results)
-    assert [action.verb for action in planned.actions] == ["keep", "keep", "leave"]
+def test_its_tables_are_renewed_and_its_state_is_shown(golden: SweepFiles) -> None:
+    records = report(golden)
+    assert [record["state"] for record in records] == ["done", "done", "failed"]
+    assert [record["label"] for record in records] == ["plain-8 seed 0", "ResNet-8 seed 0", "plain-8 seed 1"]
     before = study.read_curves(golden.folder)
     collect(golden)
     after = study.read_curves(golden.folder)
@@ -97,20 +97,20 @@ def test_files_with_the_checksums_of_earlier_versions_are_checked_by_them(tmp_pa
             CURVES.read(path)
 
 
-def of_version_2(path: Path) -> None:
+def of_a_later_version(path: Path) -> None:
     """Make a file one of a later version, otherwise unchanged."""
     if path.suffix == ".parquet":
         content = to_bytes(read_table(path))
-        path.write_bytes(content.replace(b"study_version\x18\x011", b"study_version\x18\x012"))
+        path.write_bytes(content.replace(b"study_version\x18\x011", b"study_version\x18\x019"))
         assert path.read_bytes() != content
     else:
-        store_files.write_json(path, (store_files.read_json(path) or {}) | {"version": 2, "what is new": 1})
+        store_files.write_json(path, (store_files.read_json(path) or {}) | {"version": 9, "what is new": 1})
 
 
 @pytest.mark.parametrize("name", ["sweep.json", f"runs/{PLAIN}/done.json", f"runs/{PLAIN}/curves.parquet"])
 def test_what_a_later_version_wrote_is_refused_with_the_version(golden: SweepFiles, name: str) -> None:
-    of_version_2(golden.folder / name)
-    with pytest.raises(StudyError, match=r"has version 2; this program reads version 1") as told:
+    of_a_later_version(golden.folder / name)
+    with pytest.raises(StudyError, match=r"has version 9; this program reads version 1") as told:
         study.read_curves(golden.folder)
     assert name in str(told.value)
     assert not isinstance(told.value, store_files.DamagedError)  # it is not to be mended
@@ -119,24 +119,23 @@ def test_what_a_later_version_wrote_is_refused_with_the_version(golden: SweepFil
 @pytest.mark.parametrize("name", ["curves", "runs", "probes", "surfaces"])
 def test_what_a_later_version_collected_is_refused_with_the_version(golden: SweepFiles, name: str) -> None:
     golden.sweep.unlink()
-    of_version_2(golden.folder / f"{name}.parquet")
-    with pytest.raises(StudyError, match=rf"{name}\.parquet: has version 2; this program reads version 1"):
+    of_a_later_version(golden.folder / f"{name}.parquet")
+    with pytest.raises(StudyError, match=rf"{name}\.parquet: has version 9; this program reads version 1"):
         getattr(study, f"read_{name}")(golden.folder)
 
 
 def test_a_later_spec_is_refused_with_the_version(golden: SweepFiles) -> None:
     run = golden.run(PLAIN)
-    of_version_2(run.spec)
-    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
+    of_a_later_version(run.spec)
+    with pytest.raises(StudyError, match=r"spec\.json: has version 9"):
         store.read_spec(run)
-    spec = load(GOLDEN / "golden.yaml").runs[PLAIN]
     before = run.spec.read_bytes()
-    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
-        store.write_spec(run, spec)
+    with pytest.raises(StudyError, match=r"spec\.json: has version 9"):
+        store.write_spec(run, make_spec())
     assert run.spec.read_bytes() == before
     [surface] = (SurfaceFiles(path) for path in golden.folder.glob("surfaces/plain*"))
-    of_version_2(surface.spec)
-    with pytest.raises(StudyError, match=r"spec\.json: has version 2"):
+    of_a_later_version(surface.spec)
+    with pytest.raises(StudyError, match=r"spec\.json: has version 9"):
         read_surface(surface)
 
 
@@ -152,13 +151,13 @@ def test_a_later_network_is_refused_with_the_version_and_stays(tmp_path: Path) -
         ("plane", surface.folder),
     ):
         content = io.BytesIO()
-        torch.save({"version": 2, "run_id": run.run_id, "surface_id": "a-surface"}, content)
+        torch.save({"version": 9, "run_id": run.run_id, "surface_id": "a-surface"}, content)
         (later / f"{name}-{digest(content.getvalue())}.pt").write_bytes(content.getvalue())
-    with pytest.raises(StudyError, match=r"checkpoint-00000009-.*: has version 2"):
+    with pytest.raises(StudyError, match=r"checkpoint-00000009-.*: has version 9"):
         checkpoint.load_newest(run, cpu)
-    with pytest.raises(StudyError, match=r"snapshot-00000009-.*: has version 2"):
+    with pytest.raises(StudyError, match=r"snapshot-00000009-.*: has version 9"):
         list(checkpoint.load_snapshots(run, cpu))
-    with pytest.raises(StudyError, match=r"plane-.*: has version 2"):
+    with pytest.raises(StudyError, match=r"plane-.*: has version 9"):
         plane.load(surface)
     assert len(run.checkpoints()) == 2 and len(run.snapshots()) == 2 and len(surface.planes()) == 1
 
