@@ -1,7 +1,7 @@
-"""What a SLURM job does: it trains one pack, and on a signal checkpoints and perhaps requeues itself.
+"""What a SLURM job does: it trains one pack until a signal comes.
 
-USR2 (time limit, preemption) makes it checkpoint at the next step and requeue itself. TERM (`scancel`, or the scheduler's
-own requeue) makes it checkpoint and exit.
+On USR2 (time limit, preemption) it checkpoints at the next step and requeues itself. On TERM (`scancel`, or the scheduler's
+own requeue) it checkpoints and exits.
 """
 
 from __future__ import annotations
