@@ -174,7 +174,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
         else:
             os.kill(process.pid, ending)
             _, err = process.communicate(timeout=PATIENCE)
-            assert process.returncode == 130 and "give the same command again" in err
+            assert process.returncode == 130 and "rerun to continue" in err
     code, _out, err = inside(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected

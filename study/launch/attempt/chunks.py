@@ -57,47 +57,27 @@ def measure(files: ChunkFiles, session: Session) -> None:
             torch.set_num_threads(plane.threads)
             if surface.precision == "bf16" and (warning := slow_bf16()):
                 log.warning("%s", warning)
-        evaluator = _kept.evaluator(surface, spec, plane, feed)
+        evaluator = _evaluator(files.surface, surface, spec, plane, feed)
         if Chunk(files, surface, points[files.key], plane, run).measure(evaluator, session):
             finish(files.surface, points)
 
 
-class _Kept:
-    """What the next chunk usually needs again: the plane and the network."""
-
-    def __init__(self) -> None:
-        self._plane: tuple[list[Path], Plane] | None = None
-        self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
-
-    def plane(self, files: SurfaceFiles) -> Plane | None:
-        """The plane on disk; None if it is not computed yet."""
-        paths = files.planes()
-        if self._plane is None or self._plane[0] != paths or not paths:
-            self._evaluator = None
-            found = planes.load(files)
-            self._plane = (files.planes(), found) if found is not None else None
-        return self._plane and self._plane[1]
-
-    def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        # Compared by identity; the objects are kept, since an id may be reused.
-        if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
-            self._evaluator = None  # free its memory first
-            self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
-        return self._evaluator[2]
+_kept: tuple[list[Path], Feed, Evaluator] | None = None
 
 
-_kept = _Kept()
-
-
-def forget() -> None:
-    """Drop what is kept for the next chunk."""
+def _evaluator(files: SurfaceFiles, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
+    """A surface's evaluator, with its network on the device; the one made last is kept for the next chunk."""
     global _kept
-    _kept = _Kept()
+    paths = files.planes()  # they name the surface, and the plane's digest
+    if _kept is None or _kept[0] != paths or _kept[1] is not feed:
+        _kept = None  # free its memory first
+        _kept = paths, feed, Evaluator(surface, spec, plane, feed)
+    return _kept[2]
 
 
 def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
     """The plane that all chunks of a surface share: computed by the first process, awaited by the others."""
-    while (plane := _kept.plane(files)) is None:
+    while (plane := planes.load(files)) is None:
         if session.stopped():
             raise Stopped
         lease = claim(files)

@@ -52,7 +52,7 @@ def surfaces_shown(actions: Iterable[SurfaceAction]) -> list[Shown]:
 
 
 class Terminal:
-    """Progress bars at a terminal; a line a minute if output goes to a file. A `study.launch.local.watch.View`.
+    """Progress bars at a terminal; a line a minute if output goes to a file.
 
     `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
     """
@@ -92,6 +92,7 @@ class Terminal:
         self._bars.stop()
 
     def started(self, run_id: str, iteration: int) -> None:
+        """A worker took the task, at the iteration of its newest checkpoint."""
         task = self.tasks[run_id]
         self._begun.setdefault(task.group, time.monotonic())
         if run_id not in self._done:
@@ -101,6 +102,7 @@ class Terminal:
             self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
     def progress(self, facts: dict[str, Any]) -> None:
+        """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
         task, step, total = self.tasks[facts["run_id"]], facts["iteration"], facts["iterations"]
         self._facts[task.task_id] = facts
         self._advance(task, step / total if total else 1.0)
@@ -109,6 +111,7 @@ class Terminal:
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
+        """The task has ended: `done`, `diverged`, `failed`, or `busy` if another process works on it."""
         task = self.tasks[run_id]
         self._outcomes[run_id] = outcome
         if outcome == "busy":

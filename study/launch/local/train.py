@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from study.errors import StudyError
 from study.launch.attempt.log import warnings_to
 from study.launch.local.pool import Pool
-from study.launch.local.watch import LOOK_SECONDS, View, Watch
-from study.launch.local.worker import free
-from study.launch.local.workers import Interrupt, Workers
+from study.launch.local.terminal import Terminal
+from study.launch.local.watch import LOOK_SECONDS, Watch
+from study.launch.local.worker import Interrupt, free
+from study.launch.local.workers import Workers
 
 if TYPE_CHECKING:
     from study.launch.machine import Machine
 
 
-def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
+def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> tuple[dict[str, str], bool]:
     """Work on packs of tasks, each a list of folders with their specs, in worker processes.
 
     Returns the outcome of each task that ended, and False if Ctrl-C or SIGTERM came first. Raises WriteError if the
@@ -36,7 +37,9 @@ def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: View)
     return workers.watch.outcomes, complete
 
 
-def train_here(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
+def train_here(
+    packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal
+) -> tuple[dict[str, str], bool]:
     """As `train`, in this process; an exception in training is raised."""
     import torch
 
@@ -53,21 +56,17 @@ def train_here(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: 
             watch.look({os.getpid()})
 
     with Interrupt() as interrupt, warnings_to(view.note, alone=True):
-
-        def stopped() -> bool:
-            return interrupt.count > 0
-
         session = Session(
             machine.data_root,
             torch.device(pool.devices[0]),
             "debug",
             checkpoint_seconds=machine.checkpoint_seconds,
-            stopped=stopped,
+            stopped=interrupt.stopped,
             why=interrupt.why,
             report=report,
             raise_errors=True,
         )
-        for folders in free(packs, pool.threads, stopped):
+        for folders in free(packs, pool.threads, interrupt.stopped):
             work(folders, session)
             watch.look({os.getpid()})
     watch.look({os.getpid()})

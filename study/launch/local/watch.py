@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from study.launch.local.terminal import Terminal
 from study.store import process
 from study.store.files import DamagedError, read_json, remove
 from study.store.layout import TaskFiles, task_files
@@ -16,29 +17,10 @@ LOOK_SECONDS = 0.25
 """Between two looks at the files."""
 
 
-class View(Protocol):
-    """Shows the progress of tasks."""
-
-    def started(self, run_id: str, iteration: int) -> None:
-        """A worker took the task, at the iteration of its newest checkpoint."""
-
-    def progress(self, facts: dict[str, Any]) -> None:
-        """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
-
-    def ended(self, run_id: str, outcome: str) -> None:
-        """The task has ended: `done`, `diverged`, `failed`, or `busy` where another process works on it."""
-
-    def note(self, message: str) -> None:
-        """A message for the user."""
-
-    def tick(self) -> None:
-        """Time passes."""
-
-
 class Watch:
-    """Tells a view what has changed since the last look. From its start no task counts as failed: failures are of now."""
+    """Tells a terminal what has changed since the last look. Earlier failures are forgotten."""
 
-    def __init__(self, packs: Sequence[list[Path]], view: View) -> None:
+    def __init__(self, packs: Sequence[list[Path]], view: Terminal) -> None:
         self.tasks = {folder.name: task_files(folder) for pack in packs for folder in pack}
         for files in self.tasks.values():
             remove(files.failed)

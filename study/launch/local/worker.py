@@ -28,29 +28,32 @@ UNWRITABLE, REFUSED = 74, 78
 """Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
 
 
-class _Stop:
-    """Whether the worker should stop, and why: a signal came, or its parent died."""
+class Interrupt:
+    """Counts SIGINT and SIGTERM. For a worker the death of its parent is an interruption, too."""
 
-    def __init__(self, parent: int) -> None:
-        self.parent, self.number = parent, 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
+    def __init__(self, parent: int | None = None) -> None:
+        self.parent, self.count, self.number = parent, 0, 0
 
-    def _signalled(self, number: int, frame: object) -> None:
+    def __enter__(self) -> Interrupt:
+        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _came(self, number: int, frame: object) -> None:
+        self.count += 1
         self.number = self.number or number
 
-    def __call__(self) -> bool:
-        return self.number != 0 or os.getppid() != self.parent
+    def stopped(self) -> bool:
+        return self.count > 0 or self.parent not in (None, os.getppid())
 
     def why(self) -> str:
+        """What stopped the work, for the record of the attempt."""
         if self.number:
-            return signal_name(self.number)
-        return "the process that started it died" if self() else ""
-
-
-def signal_name(number: int) -> str:
-    """A signal's name for the user."""
-    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            return "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+        return "the process that started it died" if self.stopped() else ""
 
 
 def free(packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool]) -> Iterator[list[Path]]:
@@ -84,11 +87,10 @@ def main() -> None:
     device, first = sys.argv[1], int(sys.argv[2])
     # All workers have the same open file, so it is read without moving its offset.
     task = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
-    stop = _Stop(task.parent)
     notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
     try:
-        with warnings_to(lambda message: print(message, file=notes, flush=True)):
+        with Interrupt(task.parent) as interrupt, warnings_to(lambda text: print(text, file=notes, flush=True)):
             import torch  # late: the signal handlers are in place while this takes its seconds
 
             from study.launch.attempt.work import work
@@ -101,13 +103,13 @@ def main() -> None:
                 "local",
                 checkpoint_seconds=task.checkpoint_seconds,
                 watchdog=task.watchdog,
-                stopped=stop,
-                why=stop.why,
+                stopped=interrupt.stopped,
+                why=interrupt.why,
             )
             packs = [[Path(folder) for folder in pack] for pack in task.packs[first:] + task.packs[:first]]
-            for folders in free(packs, task.threads, stop):
+            for folders in free(packs, task.threads, interrupt.stopped):
                 work(folders, session)
     except (StudyError, WriteError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)
-    sys.exit(128 + stop.number if stop.number else 0)
+    sys.exit(128 + interrupt.number if interrupt.number else 0)

@@ -19,8 +19,9 @@ from study.boot import command, environment
 from study.errors import StudyError
 from study.launch.attempt.provenance import ALLOCATOR, code
 from study.launch.local.pool import Pool
-from study.launch.local.watch import LOOK_SECONDS, View, Watch
-from study.launch.local.worker import REFUSED, UNWRITABLE, Work, signal_name
+from study.launch.local.terminal import Terminal
+from study.launch.local.watch import LOOK_SECONDS, Watch
+from study.launch.local.worker import REFUSED, UNWRITABLE, Interrupt, Work
 from study.store import runs as store
 from study.store.files import WriteError
 from study.store.layout import TaskFiles
@@ -31,29 +32,6 @@ if TYPE_CHECKING:
 
 MAX_DEATHS = 3
 """Deaths of workers on a run without any progress after which the run counts as failed."""
-
-
-class Interrupt:
-    """Counts SIGINT and SIGTERM: the first asks the workers to checkpoint, the second kills them."""
-
-    count = 0
-    number = 0
-
-    def __enter__(self) -> Interrupt:
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        self._before = {number: signal.signal(number, self._came) for number in numbers}
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _came(self, number: int, frame: object) -> None:
-        self.count += 1
-        self.number = self.number or number
-
-    def why(self) -> str:
-        return signal_name(self.number) if self.number else ""
 
 
 class _Worker:
@@ -88,10 +66,13 @@ class _Worker:
 
 
 class Workers:
-    """The workers of one command; entering the context starts as many as have something to do."""
+    """The workers of one command; entering the context starts as many as have something to do.
+
+    The first interruption asks them to checkpoint, the second kills them.
+    """
 
     def __init__(
-        self, packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: View, interrupt: Interrupt
+        self, packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal, interrupt: Interrupt
     ) -> None:
         self.pool, self.view, self.interrupt = pool, view, interrupt
         self.watch = Watch(packs, view)

@@ -1,4 +1,4 @@
-"""Plans of surfaces: an action for each, from the states of its chunks and of the runs it names. Starts nothing."""
+"""Plan surfaces: an action for each, from the states of its chunks and of the runs it names. Starts nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plan_surfaces(
 
 
 def _without_network(action: SurfaceAction, disk: Mapping[str, RunStatus]) -> SurfaceAction | None:
-    """The action if one of the networks cannot be had; None if all are trained."""
+    """The action if one of the networks is missing; None if all are trained."""
     for name in (action.surface.run, *action.surface.to):
         if name not in disk:
             return replace(action, reason=f"{name} no longer exists")
@@ -79,8 +79,8 @@ def _decided(action: SurfaceAction, look: Look, mode: Mode) -> SurfaceAction:
     if mode != "force" or not action.files.spec.exists():
         return _unfinished(action, look, mode)
     begun = _unfinished(action, look, "missing")
-    if begun.state in ("running", "queued"):  # --mode force never takes from a process or the queue
-        return replace(begun, verb="wait", reason=f"{begun.state}; --mode force starts over what nobody works on")
+    if begun.state in ("running", "queued"):  # --mode force leaves them alone
+        return replace(begun, verb="wait", reason=f"{begun.state}; --mode force never interrupts another process")
     redone = tuple(map(action.files.chunk, everything))
     return replace(action, verb="redo", reason="--mode force starts over", chunks=redone, sealed=0)
 

@@ -1,4 +1,4 @@
-"""A cluster's profile: where and how jobs run there. Nothing in it is part of a run's identity."""
+"""The profile of a cluster: where and how jobs run. Never part of a run's identity."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _OURS = {
 
 
 class Profile(BaseModel):
-    """The fields of a profile file. Times are in minutes; what is left out is the cluster's default."""
+    """The fields of a profile file. Times are in minutes; the defaults are the cluster's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
