@@ -186,11 +186,13 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
     from study.launch.plan.state import WORK
     from study.launch.plan.surface import count
     from study.store.collect import collect
+    from study.store.lease import tidy
 
     actions = request.plan()
-    surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
+            for task in (action.files, *action.files.chunks()):
+                tidy(task)  # what killed processes left
             run = request.runs[action.surface.run]
             print(surfaces.summary(action, run))
             for warning in surfaces.doubts(action, run):

@@ -28,7 +28,6 @@ from study.store.collect import Collected, states
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
-from study.store.lease import tidy
 from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
@@ -174,14 +173,6 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
         step = -(-len(todo) // jobs) if jobs and todo else size
         batches += [[c.folder for c in todo[start : start + step]] for start in range(0, len(todo), step)]
     return batches
-
-
-def tidy_up(actions: Sequence[SurfaceAction]) -> None:
-    """Remove what killed processes left with finished surfaces and their chunks."""
-    for action in actions:
-        if action.verb == "keep":
-            for task in (action.files, *action.files.chunks()):
-                tidy(task)
 
 
 # -- results --------------------------------------------------------------------------------------------------------------
