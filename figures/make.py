@@ -1,4 +1,4 @@
-"""Regenerate what the repository shows of its results: figures, verdicts, reports, and the numbers in its pages.
+"""Regenerate what the repository shows of its results: figures, verdicts, and the numbers in its pages.
 
     python figures/make.py [SWEEP...]  # figures/reference/ from results/reference/, then the numbers in PAGES
     python figures/make.py --pages     # the numbers only
@@ -25,8 +25,8 @@ import study
 ROOT = Path(__file__).parent.parent
 RESULTS, FIGURES = "results/reference", "figures/reference"
 """No command writes there by default."""
-COLOURS, LARGEST = 128, 1_000_000
-"""Colours of a picture, and the largest report in bytes; larger ones are left out."""
+COLOURS = 128
+"""Of a picture."""
 PAGES = ("README.md", "results/README.md")
 BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w./ -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -47,16 +47,13 @@ def call(*words: str) -> str:
 
 
 def draw(sweep: str) -> None:
-    """Draw all figures of a sweep, and write its verdict and, if it is small, its report."""
-    folder, report = ROOT / FIGURES / sweep, ROOT / FIGURES / sweep / "report.html"
+    """Draw all figures of a sweep, and write its verdict."""
+    folder = ROOT / FIGURES / sweep
     where = (sweep, "--results", RESULTS)
     call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
     for path in folder.glob("*.png"):
         shrink(path)
     (folder / "verdict.md").write_text(f"```\n{call('verdict', *where)}```\n")
-    call("report", *where, "--out", str(report))
-    if report.stat().st_size > LARGEST:
-        report.unlink()
 
 
 def shrink(path: Path) -> None:

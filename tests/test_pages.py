@@ -51,12 +51,10 @@ def test_every_collected_sweep_is_on_the_page_and_has_figures(make: ModuleType) 
         assert {"verdict.md", "degradation.png"} <= set(found)
 
 
-def test_pictures_and_reports_in_the_repository_are_small(make: ModuleType) -> None:
-    for path in (ROOT / make.FIGURES).glob("*/*"):
-        assert path.suffix != ".html" or path.stat().st_size <= make.LARGEST, path
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                assert image.mode == "P" and len(image.palette.colors) <= make.COLOURS, path
+def test_pictures_in_the_repository_are_small(make: ModuleType) -> None:
+    for path in (ROOT / make.FIGURES).glob("*/*.png"):
+        with Image.open(path) as image:
+            assert image.mode == "P" and len(image.palette.colors) <= make.COLOURS, path
 
 
 def test_docs_are_short_and_say_for_whom() -> None:

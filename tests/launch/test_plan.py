@@ -65,9 +65,13 @@ def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep()
     assert missing_measurements(probed, plain) == "" and missing_measurements(probed, probed) == ""
     words = missing_measurements(plain, probed)
     assert "not measured by weights,paths in training" in words and "study probe --probes weights,paths" in words
-    assert "snapshot_every 10 was not asked for" in words and words.endswith("--mode force trains it again")
+    assert (
+        "snapshot_every was off, not 10" in words
+        and "probe_every" not in words
+        and words.endswith("--mode force trains it again")
+    )
     rarely = make_spec(probes=["weights", "paths"], probe_every=20, snapshot_every=10)
-    assert missing_measurements(rarely, probed).startswith("probe_every 5 was not asked for when it was trained; ")
+    assert missing_measurements(rarely, probed).startswith("probe_every was 20, not 5; ")
 
 
 def test_the_longest_runs_come_first() -> None:

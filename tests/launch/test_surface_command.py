@@ -135,7 +135,7 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     lease = claim(chunk)
     assert lease is not None
     _code, out, err = inside(copy, "surface", "tiny", "--mode", "force")
-    assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
+    assert "2 of 3 surfaces to measure" in out and "in progress on" in out, err
     lease.release()
     inside(copy, "surface", "tiny")
     assert tables(copy) == before

@@ -74,13 +74,14 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
 
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
     """What a finished run did not measure or keep, though the sweep asks for it; empty if nothing."""
-    found = lacking(stored, asked)
-    words = []
+    found, words = lacking(stored, asked), []
     if probes := ",".join(found.pop("probes", ())):
         words.append(
-            f"not measured by {probes} in training (`study probe --probes {probes}` measures the final network)"
+            f"not measured by {probes} in training; `study probe --probes {probes}` measures the final network"
         )
-    words += [f"{name} {value} was not asked for when it was trained" for name, value in found.items()]
+        if not stored.probes:  # nothing was measured at any iteration, on any images
+            found = {name: value for name, value in found.items() if not name.startswith("probe_")}
+    words += [f"{name} was {getattr(stored, name) or 'off'}, not {value}" for name, value in found.items()]
     return "; ".join([*words, "--mode force trains it again"]) if words else ""
 
 
