@@ -40,6 +40,7 @@ def curve(results: Path, **fields):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
     """The curve of the usual run."""
+    torch.set_num_threads(1)  # this comes before `_one_thread`
     return curve(tmp_path_factory.mktemp("whole"))  # type: ignore[no-any-return]
 
 
