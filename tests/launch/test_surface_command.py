@@ -135,7 +135,7 @@ def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
     lease = claim(chunk)
     assert lease is not None
     _code, out, err = inside(copy, "surface", "tiny", "--mode", "force")
-    assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
+    assert "2 of 3 surfaces to measure" in out and "in progress on" in out, err
     lease.release()
     inside(copy, "surface", "tiny")
     assert tables(copy) == before
@@ -174,7 +174,7 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
         else:
             os.kill(process.pid, ending)
             _, err = process.communicate(timeout=PATIENCE)
-            assert process.returncode == 130 and "give the same command again" in err
+            assert process.returncode == 130 and "rerun to continue" in err
     code, _out, err = inside(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected
