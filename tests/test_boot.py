@@ -1,4 +1,4 @@
-"""Each of our processes runs its parent's code, whatever else lies beside it or is called `study`."""
+"""Each process of `study` runs its parent's code, whatever else lies beside it or has its name."""
 
 from __future__ import annotations
 
@@ -78,10 +78,9 @@ def test_an_empty_entry_of_pythonpath_is_not_passed_on(
 @pytest.mark.slow
 def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strangers: Path) -> None:
     words = ("recipe.iterations=20", "network=plain", "--device", "cpu", "--workers", "1")
-    command = ("-P", "-m", "study")  # the installed command has its own folder in place of the working directory
+    command = ("-P", "-m", "study")  # the installed command does not have the working directory on its path
     for step in (
         ("sweep", sweep_file(strangers), *words),
-        ("surface", "tiny", "--points", "3", "--line", "--subset", "64", "--workers", "1"),
         ("probe", "tiny", "--probes", "weights"),
     ):
         done = python(strangers, *command, *step, STUDY_EXECUTOR="local")
@@ -91,7 +90,7 @@ def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strange
 
 
 def test_the_command_itself_imports_nothing_beside_it(strangers: Path) -> None:
-    (strangers / "types.py").unlink()  # which Python needs before it comes to our code
+    (strangers / "types.py").unlink()  # which Python needs before our code runs
     (strangers / "study.py").unlink()
     done = python(strangers, "-m", "study", "list", "recipes", PYTHONPATH=os.pathsep)
     assert done.returncode == 0 and "he2015_cifar" in done.stdout, done.stderr

@@ -173,7 +173,7 @@ def _measure_here(request: SurfaceRequest, actions: Sequence[SurfaceAction], mac
     print(f"{request.files.name}: {count(actions)} of {len(request.surfaces)} surfaces to measure")
     while packs := surfaces.open_packs(actions):
         actions = [action for action in request.plan() if action.files.run_id in names]
-        shown, ready = surfaces_shown(actions), count(actions, "keep")
+        shown, ready = surfaces_shown(actions, packs), count(actions, "keep")
         if not execute(packs, pool, machine, shown, ready, "surfaces", "measured"):
             return False
         actions = [action for action in request.plan() if action.files.run_id in names]

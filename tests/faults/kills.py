@@ -1,7 +1,7 @@
-"""Kill a sweep again and again, at chosen operations and random times; in the end nothing is lost, and nothing is left.
+"""Kill a sweep again and again, at chosen operations and random times; check that nothing is lost and nothing is left.
 
-`python -m tests.faults.kills 200` is the long version of `test_kills.py`. The seed decides about every kill: which command
-is given, and where it dies. Times are counted in CPU seconds, so they mean the same on a busy machine, within its limits.
+`python -m tests.faults.kills 200` is the long version of `test_kills.py`. The seed decides each kill: which command runs,
+and where it dies. Times are CPU seconds, so that they mean about the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from tests.faults import whole
 from tests.faults.layer import CHANGES, Action, Command, Kind, Layer, build
 from tests.faults.warm import Fork, Warm
 
-KINDS = CHANGES & ~Kind.MKDIR  # a folder more or less is no state of its own
+KINDS = CHANGES & ~Kind.MKDIR  # an additional folder is no state of its own
 CADENCES = ("0", "60")
-"""Seconds between checkpoints, of which each command has one: after every step, or at the end alone. What is written does not
-hang on the machine's speed with either."""
+"""Seconds between checkpoints: after every step, or at the end only. With either, what is written does not depend on speed."""
 
 FILES = (
     *("checkpoint-", "snapshot-", "curves.parquet", "probes.parquet", "surface.parquet", "surfaces.parquet", "plane"),
@@ -37,27 +36,27 @@ FILES = (
 
 @dataclass
 class Sweep:
-    """One that is killed until it is through."""
+    """A sweep that is killed until it is finished."""
 
     folder: Path
     seconds: float = 0.0
-    """CPU time that was spent on it, but for starting."""
+    """CPU time spent on it, without starting."""
     done: Counter[str] = field(default_factory=Counter)
     """Operations on each kind of file."""
     kills: list[str] = field(default_factory=list)
 
 
 class LostError(AssertionError):
-    """Something was lost, or left."""
+    """Something was lost, or left behind."""
 
 
 class Driver:
-    """Gives commands, and kills them.
+    """Run commands, and kill them.
 
     Parameters
     ----------
     real
-        The share of commands that have workers; the others are forks of a process that has imported everything.
+        The share of commands with workers; the others are forks of a process that has imported everything.
     """
 
     def __init__(self, warm: Warm, seed: int, real: float, say: Callable[[str], None] = lambda line: None) -> None:
@@ -72,7 +71,7 @@ class Driver:
         self.sweep = Sweep(self._folder())
 
     def _undisturbed(self, cadence: str) -> None:
-        """Have a sweep to its end, to know what it comes to and what it writes on the way."""
+        """Finish a sweep, to know its results and what it writes on the way."""
         folder = self.layer.root / f"undisturbed-{cadence}"
         whole.sweep_file(folder)
         self._disarm()
@@ -102,16 +101,16 @@ class Driver:
         return ("sweep", f"{whole.NAME}.yaml", "--checkpoint-seconds", seconds, "--threads", "1", *further)
 
     def go(self, kills: int) -> None:
-        """Kill so often, then have the last sweep to its end."""
+        """Kill this many times, then finish the last sweep."""
         while self.kills < kills:
             self._one()
         if self.sweep.kills:
             self._to_the_end()
 
     def _one(self) -> None:
-        """One command, and its death; or its end, where it was quicker."""
+        """Run one command, and kill it unless it ends first."""
         cadence, real = self.random.choice(CADENCES), self.random.random() < self.real
-        # Drawn in any case, so that what follows hangs on the seed alone.
+        # Drawn in any case, so that what follows depends on the seed alone.
         name, share, torn = self.random.random(), self.random.random(), self.random.random() < 0.5
         workers = str(self.random.randint(1, 2))
         at_operation = 2 * self.at_operations <= self.kills
@@ -138,7 +137,7 @@ class Driver:
             self._through(f" ({aim or 'a time'} was aimed at)")
 
     def _arm(self, cadence: str, name: float, share: float, torn: bool) -> str:
-        """Stop at an operation on a kind of file, of those that are still to be written one that was least met; returns which."""
+        """Stop at an operation on one of the least-hit kinds of files that are still to be written; returns which."""
         left = self.operations[cadence] - self.sweep.done or self.operations[cadence]
         fewest = min(self.struck[kind] for kind in left)
         kinds = sorted(kind for kind in left if self.struck[kind] == fewest)
@@ -151,7 +150,7 @@ class Driver:
         self.layer.arm(kinds=KINDS)
 
     def _wait(self, command: Command | Fork, aim: str | None, limit: float) -> float:
-        """Until it is to die, or is over; returns the CPU time that it took."""
+        """Wait until it is to be killed, or has ended; returns its CPU time."""
         spent, end = 0.0, time.monotonic() + 600
         while not command.over():
             spent = max(spent, command.seconds())
@@ -181,11 +180,11 @@ class Driver:
         self._through()
 
     def _through(self, missed: str = "") -> None:
-        """Hold a sweep that is through against the undisturbed one, and begin the next."""
+        """Compare a finished sweep with the undisturbed one, and begin the next."""
         found = whole.read(self.sweep.folder)
         self._lost([*whole.differences(found, self.whole), *whole.trained_once(self.sweep.folder)])
         self.finished += 1
-        self.say(f"      through after {len(self.sweep.kills)} kills, and whole{missed}")
+        self.say(f"      finished and whole after {len(self.sweep.kills)} kills{missed}")
         shutil.rmtree(self.sweep.folder)
         self.sweep = Sweep(self._folder())
 
@@ -197,7 +196,7 @@ class Driver:
 
 
 def kind_of(path: str) -> str:
-    """Which kind of file; empty for a folder."""
+    """The kind of a file; empty for a folder."""
     return next((name for name in FILES if name in path), "")
 
 
@@ -222,7 +221,7 @@ def main() -> None:
     finally:
         warm.close()
     print(", ".join(f"{name.strip('/')} {count}" for name, count in driver.struck.most_common()))
-    print(f"seed {options.seed}: {driver.kills} kills, {driver.finished} sweeps through and whole")
+    print(f"seed {options.seed}: {driver.kills} kills, {driver.finished} sweeps finished and whole")
     if options.folder is None:
         shutil.rmtree(folder)
 

@@ -1,4 +1,4 @@
-"""`study` on a disk that fails, and killed at a chosen operation: the driver of `faulty.c`."""
+"""Run `study` on a disk that fails, or kill it at a chosen operation: the driver of `faulty.c`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PACKAGE = Path(__file__).parent.parent.parent
 
 
 class Kind(enum.IntFlag):
-    """What an operation does; `OPEN` is of those that open for writing."""
+    """What an operation does; `OPEN` means opening for writing."""
 
     OPEN, WRITE, SYNC, RENAME, LINK, UNLINK, MKDIR, READ = (1 << bit for bit in range(8))
 
 
 CHANGES = Kind.OPEN | Kind.WRITE | Kind.SYNC | Kind.RENAME | Kind.LINK | Kind.UNLINK | Kind.MKDIR
 NEEDS_ROOM = Kind.OPEN | Kind.WRITE | Kind.SYNC | Kind.RENAME | Kind.LINK | Kind.MKDIR
-"""What fails on a full disk: there one can still remove files."""
+"""What fails on a full disk; files can still be removed."""
 
 
 class Action(enum.IntEnum):
-    """What is done at an operation; `faulty.c` says more."""
+    """What to do at an operation; see `faulty.c`."""
 
     NOTHING, STOP, TEAR, FAIL, BREAK, SHORT, FILL = range(7)
 
@@ -71,7 +71,7 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that is over."""
+    """A command that has ended."""
 
     code: int
     out: str
@@ -79,7 +79,7 @@ class Ended:
 
 
 def build(folder: Path) -> Path | None:
-    """Compile the library into a folder; None where there is no compiler."""
+    """Compile the library into a folder; None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or not sys.platform.startswith("linux"):
         return None
@@ -226,7 +226,7 @@ class Command:
         return Ended(code, *self.said())
 
     def tree(self) -> list[int]:
-        """All its processes, told by their environment: no parent, session or reaper matters."""
+        """All its processes, found by their environment, whatever their parent or session."""
         found, wanted = [], self.token.encode()
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -237,7 +237,7 @@ class Command:
         return found
 
     def kill(self) -> None:
-        """SIGKILL for all its processes, at once: they are stopped first, so that none sees another die."""
+        """SIGKILL all its processes; they are stopped first, so that none sees another die."""
         while left := self.tree():
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in left:
@@ -252,7 +252,7 @@ class Command:
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Within it none of its processes moves on, so that others meet it as it is; afterwards they do, unless killed."""
+        """Stop all its processes for the duration of the context."""
         stopped = self.tree()
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
@@ -261,7 +261,7 @@ class Command:
             os.kill(pid, signal.SIGCONT)
 
     def seconds(self) -> float:
-        """CPU time of its processes so far, and of those among them that ended: how far it is, on however busy a machine."""
+        """CPU time of its processes so far, those that ended included: its progress on however busy a machine."""
         ticks = 0
         for pid in family(self.process.pid):
             try:
@@ -277,7 +277,7 @@ class Command:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it, from parents to children: cheaper than `Command.tree`, and enough while nobody dies."""
+    """A process and its descendants: cheaper than `Command.tree`, and enough while none of them dies."""
     found = [pid]
     for one in found:
         for path in Path(f"/proc/{one}/task").glob("*/children"):

@@ -1,20 +1,16 @@
-"""A small sweep that has all there is, trained in this process."""
+"""A small sweep with every kind of file, trained in this process."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
 
 import pyarrow as pa
 
-from study.cli import app as cli
 from study.store.layout import RunFiles, SweepFiles
 from study.store.tables import read_table
+from tests.launch.command import inside
 
 SWEEP = """\
 name: small
@@ -34,7 +30,7 @@ surfaces:
 
 
 class Said(NamedTuple):
-    """What a command said, and how it ended."""
+    """What a command printed, and its exit code."""
 
     code: int
     out: str
@@ -43,25 +39,14 @@ class Said(NamedTuple):
 
 def study(*arguments: str | Path) -> Said:
     """The command `study`, in this process."""
-    out, err = StringIO(), StringIO()
-    with ExitStack() as stack:
-        stack.enter_context(patch.object(sys, "argv", ["study", *map(str, arguments)]))
-        stack.enter_context(redirect_stdout(out))
-        stack.enter_context(redirect_stderr(err))
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return Said(int(ended.code or 0), out.getvalue(), err.getvalue())
-    raise AssertionError("it ended without an exit code")
+    return Said(*inside(Path.cwd(), *map(str, arguments)))
 
 
 def sweep(folder: Path, *options: str) -> Said:
-    """Have the sweep trained and measured, or go on with it."""
+    """Train and measure the sweep, or what is left of it."""
     file = folder / "small.yaml"
     file.write_text(SWEEP)
-    return study(
-        "sweep", file, "--executor", "debug", "--results", folder / "results", "--figures", folder / "figures", *options
-    )
+    return study("sweep", file, "--results", folder / "results", "--figures", folder / "figures", *options)
 
 
 def files_of(folder: Path) -> SweepFiles:
@@ -82,7 +67,7 @@ def measured(path: Path) -> pa.Table:
 
 
 Damage = Callable[[bytes], bytes | None]
-"""From a file's content to another; None: the file goes."""
+"""From a file's content to another; None removes the file."""
 
 
 def flipped(places: Sequence[float] = (0.5,)) -> Damage:

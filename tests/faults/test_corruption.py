@@ -1,4 +1,4 @@
-"""Each file of a sweep cut short, changed, emptied, swapped or gone: it is told, and never a wrong curve."""
+"""Each file of a sweep cut short, changed, emptied, swapped or gone: damage is reported, and no wrong curve is shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from study.launch.attempt.work import work
 from study.store import runs as store
 from study.store.collect import OnDisk, collect
 from study.store.files import DamagedError
-from study.store.read import read_probes, read_surfaces
+from study.store.read import read_curves, read_probes, read_surfaces
 from study.store.reset import reset_run
 from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table
@@ -36,7 +36,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, but its plain network was stopped after 5 of 6 iterations, with checkpoints of the last two."""
+    """A copy whose plain network was stopped after 5 of 6 iterations, with checkpoints of the last two."""
     folder = tmp_path_factory.mktemp("interrupted")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
     run = run_of(folder, "plain")
@@ -47,7 +47,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         nonlocal reached
         reached = getattr(progress, "iteration", 0)
 
-    torch.set_num_threads(1)  # as the sweep's two runs had; its surface had all cores
+    torch.set_num_threads(1)  # as the sweep's runs had; its surface had all cores
     session = Session(folder, checkpoint_seconds=0.0, stopped=lambda: reached >= 5, report=count)
     assert work([run.folder], session) == {run.run_id: "interrupted"}
     assert [int(path.name.split("-")[1]) for path in run.checkpoints()] == [5, 4]
@@ -55,7 +55,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
-    """What a file may become: cut at many places, a bit flipped at many, another run's, nothing, noise."""
+    """Damaged contents: cut or with one bit flipped at random places, another run's, empty, noise, doubled, zeros."""
     content, chance = path.read_bytes(), random.Random(path.name)
     for _ in range(count):
         yield content[: chance.randrange(len(content))]
@@ -66,7 +66,7 @@ def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [20, long(1000)])
+@pytest.mark.parametrize("count", [10, long(1000)])
 @pytest.mark.parametrize("name", FILES)
 def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: int) -> None:
     run, other, files = run_of(copy, "plain"), run_of(copy, "residual"), files_of(copy)
@@ -87,7 +87,7 @@ def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: i
         path.write_bytes(sound)
     assert store.status(run).state == "done" and store.status(run).message == ""
     if name in ("curves.parquet", "done.json", "attempts.jsonl"):
-        assert told > 1.9 * count, told
+        assert told > 1.7 * count, told
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "snapshot"])
@@ -113,10 +113,16 @@ def test_a_damaged_network_is_never_used(copy: Path, kind: str) -> None:
     assert found is None
 
 
+SEALED = [(name, "cut short") for name in FILES] + [
+    ("curves.parquet", "another run's"),
+    ("checkpoint-*.pt", "another run's"),
+]
+SEALED_TOO = [(name, how) for how in (*DAMAGES, "another run's") for name in FILES if (name, how) not in SEALED]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["cut short", "another run's", *map(long, ("a bit flipped", "emptied", "gone"))])
-@pytest.mark.parametrize("name", FILES)
-def test_a_sealed_run_is_mended_or_known_to_be_whole(copy: Path, trained: Path, name: str, how: str) -> None:
+@pytest.mark.parametrize(("name", "how"), [*SEALED, *(long(*case) for case in SEALED_TOO)])
+def test_a_sealed_run_is_repaired_or_known_to_be_whole(copy: Path, trained: Path, name: str, how: str) -> None:
     run, other = run_of(copy, "plain"), run_of(copy, "residual")
     path, theirs = (sorted(r.folder.glob(name))[-1] for r in (run, other))
     damage(path, DAMAGES.get(how, lambda content: theirs.read_bytes()))
@@ -128,12 +134,9 @@ def test_a_sealed_run_is_mended_or_known_to_be_whole(copy: Path, trained: Path, 
         assert "attempts.jsonl are damaged" in said.out
     elif name == "probes.parquet" and how != "a bit flipped":  # in the footer, it may be one that nobody reads
         assert "probes.parquet: is" in said.err
-    whole = run_of(trained, "plain")
-    assert points(run) == points(whole) and store.status(run).state == "done"
-    for collected in ("curves.parquet", "probes.parquet", "surfaces.parquet"):
-        assert measured(files_of(copy).folder / collected).equals(measured(files_of(trained).folder / collected)), (
-            collected
-        )
+    assert points(run) == points(run_of(trained, "plain")) and store.status(run).state == "done"
+    for table in ("curves.parquet", "probes.parquet", "surfaces.parquet"):
+        assert measured(files_of(copy).folder / table).equals(measured(files_of(trained).folder / table)), table
 
 
 @pytest.mark.slow
@@ -141,7 +144,7 @@ def test_a_sealed_run_is_mended_or_known_to_be_whole(copy: Path, trained: Path, 
 @pytest.mark.parametrize(
     "name", ["spec.json", "curves.parquet", "attempts.jsonl", "checkpoint-00000005-*", "checkpoint-*", "lease"]
 )
-def test_an_interrupted_run_goes_on_from_what_is_sound(
+def test_an_interrupted_run_resumes_from_what_is_sound(
     interrupted: Path, trained: Path, tmp_path: Path, name: str, how: str
 ) -> None:
     copy = Path(shutil.copytree(interrupted, tmp_path / "copy"))
@@ -160,69 +163,62 @@ def test_an_interrupted_run_goes_on_from_what_is_sound(
     assert read_table(run.curves).schema.equals(CURVES.schema)
 
 
+def equal_surfaces(copy: Path, trained: Path) -> bool:
+    right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
+    return bool(found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]]))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["surface.parquet", "done.json", "plane.json", "plane-*.pt", "spec.json"])
 @pytest.mark.parametrize("how", ["cut short", *map(long, ("a bit flipped", "emptied", "gone"))])
-def test_a_surface_is_mended_of_its_chunks(copy: Path, trained: Path, name: str, how: str) -> None:
+def test_a_surface_is_rebuilt_from_its_chunks(copy: Path, trained: Path, name: str, how: str) -> None:
     (path,) = files_of(copy).folder.glob(f"surfaces/*/{name}")
     damage(path, DAMAGES[how])
     said = sweep(copy)
     assert said.code == 0, said
     collect(files_of(copy))
-    right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
-    assert found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]])
+    assert equal_surfaces(copy, trained)
 
 
 @pytest.mark.slow
-def test_points_of_a_chunk_that_are_damaged_are_measured_again(copy: Path, trained: Path) -> None:
+def test_damaged_points_of_a_chunk_are_measured_again(copy: Path, trained: Path) -> None:
     (points_file,) = files_of(copy).folder.glob("surfaces/*/chunks/*/points-*")
     (table,) = files_of(copy).folder.glob("surfaces/*/surface.parquet")
     damage(points_file, flipped())
-    damage(table, DAMAGES["gone"])
+    table.unlink()
     assert [sweep(copy).code, sweep(copy).code][-1] == 0
-    right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
-    assert found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]])
+    assert equal_surfaces(copy, trained)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["a bit flipped", "gone"])
-def test_the_record_of_a_sweep_is_written_anew(copy: Path, how: str) -> None:
+def test_a_damaged_sweep_record_is_reported_and_written_again(copy: Path) -> None:
     files = files_of(copy)
-    damage(files.sweep, DAMAGES[how])
-    if how != "gone":  # then what was collected is shown
-        said = study("status", "small", "--results", copy / "results")
-        assert said.code == 2 and said.err.startswith("study: ") and "sweep.json: is damaged" in said.err
-        assert "study sweep" in said.err and said.err.count("\n") == 1
+    damage(files.sweep, flipped())
+    said = study("status", "small", "--results", copy / "results")
+    assert said.code == 2 and said.err.startswith("study: ") and "sweep.json: is damaged" in said.err
+    assert "study sweep" in said.err and said.err.count("\n") == 1
     assert sweep(copy).code == 0 and len(read_sweep(files)["runs"]) == 2
 
 
 @pytest.mark.parametrize("name", ["curves.parquet", "runs.parquet", "probes.parquet", "surfaces.parquet"])
-def test_what_was_collected_is_refused_where_it_is_damaged(copy: Path, name: str) -> None:
+def test_damaged_collected_tables_are_refused(copy: Path, name: str) -> None:
     files = files_of(copy)
     sound = (files.folder / name).read_bytes()
     damage(files.folder / name, flipped([0.3]))
     collect(files)
-    assert (files.folder / name).read_bytes() == sound  # made anew of the runs
-    files.sweep.unlink()  # as it comes to another machine: collected, and no more
+    assert (files.folder / name).read_bytes() == sound  # made again from the runs
+    files.sweep.unlink()  # as on another machine, to which only tables were copied
     damage(files.folder / name, flipped([0.3]))
     with pytest.raises(DamagedError, match=f"{name}: is damaged"):
-        read_probes(files.folder) if "probes" in name else study_frames(files.folder)
+        for read in (read_curves, read_probes, read_surfaces):
+            read(files.folder)
 
 
-def study_frames(folder: Path) -> None:
-    """Read all that was collected of a sweep."""
-    from study.store.read import read_curves
-
-    read_curves(folder)
-    read_surfaces(folder)
-
-
-def test_a_run_whose_folder_is_gone_is_as_it_was_collected(copy: Path, trained: Path) -> None:
+def test_a_run_whose_folder_is_gone_stays_as_collected(copy: Path, trained: Path) -> None:
     files, before = files_of(copy), files_of(trained)
     for run in files.runs.iterdir():
         shutil.rmtree(run)
     collect(files)
     for name in ("curves.parquet", "runs.parquet", "probes.parquet"):
         assert measured(files.folder / name).equals(measured(before.folder / name)), name
-    spared = read_surfaces(files.folder)
-    assert len(spared) == len(read_surfaces(before.folder))
+    assert len(read_surfaces(files.folder)) == len(read_surfaces(before.folder))

@@ -1,4 +1,4 @@
-"""A sweep is killed at random again and again; the same command, given again each time, ends with what an undisturbed one has."""
+"""A sweep that is killed at random times, and rerun after each, ends with what an undisturbed one has."""
 
 from __future__ import annotations
 

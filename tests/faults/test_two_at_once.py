@@ -1,11 +1,13 @@
-"""Two commands on one sweep, on one machine and from two hosts' views: each run is trained once, and each command says so."""
+"""Two commands on one sweep, on one host and on two: each run is trained once, and each command reports the other."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
 from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+from tests.faults.warm import Warm
 from tests.helpers import attempts, long
 
 LONGER = """
@@ -23,25 +26,33 @@ grid: {network: [plain, residual]}
 """
 """Long enough for two commands to meet in it."""
 ONE = LONGER.replace("[plain, residual]", "[plain]")
-"""For commands that meet in one run: who comes second starts no worker."""
+"""For commands that meet in one run: the second one starts no worker."""
 
 WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1", "--checkpoint-seconds", "0.05")
 HERE = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
-"""Trained by the command itself: who takes a run, and how, is the same, and half as many processes have to start."""
+"""Trained by the command itself, so that half as many processes have to start."""
 OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
 
 @pytest.fixture
-def folder(layer: Layer) -> Path:
-    whole.sweep_file(layer.root, LONGER)
-    layer.arm()
-    return layer.root
+def layer(warm: Warm) -> Layer:
+    """The layer of `warm`, whose forks start sooner where a command need not be a process of its own."""
+    warm.layer.arm()
+    return warm.layer
+
+
+@pytest.fixture
+def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
+    path = layer.root / tmp_path.name
+    whole.sweep_file(path, LONGER)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
 def namespaces() -> None:
-    """Skips where no second host can be had."""
+    """Skip where a second host cannot be simulated."""
     try:
         subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -49,12 +60,12 @@ def namespaces() -> None:
 
 
 def in_training(folder: Path) -> list[RunFiles]:
-    """The runs that have begun, and have not ended."""
+    """The unfinished runs that have a checkpoint."""
     return [files for files in whole.runs_of(folder) if files.checkpoints() and not files.done.exists()]
 
 
 def trained_once(folder: Path, runs: int = 2) -> None:
-    """Each run has one attempt, from its start to its end."""
+    """Check that each run has one attempt, from its start to its end."""
     rows = {files.run_id: attempts(files) for files in whole.runs_of(folder)}
     assert len(rows) == runs
     for run, found in rows.items():
@@ -64,7 +75,7 @@ def trained_once(folder: Path, runs: int = 2) -> None:
 
 
 def said(ended: Ended) -> None:
-    """A command that met another one ends with all runs there, or says who trains the rest and how to go on."""
+    """Check that a command that met another finds all runs finished, or says who trains the rest and how to continue."""
     assert ended.code in (0, 1), ended
     if ended.code == 1:
         assert "by another process" in ended.out and "rerun to continue" in ended.out
@@ -72,7 +83,7 @@ def said(ended: Ended) -> None:
 
 
 def left_alone(second: Ended) -> None:
-    """A command that came when another one had the only run: it says so, and trains nothing."""
+    """Check that a command that found the only run taken says so, and trains nothing."""
     said(second)
     assert "1 in training" in second.out or "by another process" in second.out
 
@@ -85,18 +96,18 @@ def together(first: Command, second: Command) -> tuple[Ended, Ended]:
 
 
 @pytest.mark.slow
-def test_two_commands_that_start_together_share_the_runs_out(layer: Layer, folder: Path) -> None:
+def test_two_commands_that_start_together_share_the_runs(layer: Layer, folder: Path) -> None:
     with layer.started(folder, *WORDS) as first, layer.started(folder, *WORDS) as second:
         together(first, second)
     trained_once(folder)
 
 
 @pytest.mark.slow
-def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder: Path) -> None:
+def test_two_commands_with_surfaces_measure_each_chunk_once(warm: Warm, layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder)
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE) as second:
         together(first, second)
-    again = layer.run(folder, *HERE)
+    again = warm.run(folder, *HERE)
     assert again.code == 0, again.err
     assert not list(whole.trained_once(folder))
     tasks = [files for surface in whole.runs_of(folder)[0].surfaces() for files in surface.chunks()]
@@ -107,25 +118,25 @@ def test_two_commands_with_surfaces_measure_each_chunk_once(layer: Layer, folder
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["lease", "done.json"])
-def test_a_process_that_stands_still_at_a_rename_loses_and_doubles_nothing(
-    layer: Layer, folder: Path, file: str
+def test_a_process_that_stalls_at_its_lease_or_seal_trains_no_run_twice(
+    warm: Warm, layer: Layer, folder: Path, file: str
 ) -> None:
     layer.arm(Action.STOP, 1, kinds=Kind.LINK if file == "lease" else Kind.RENAME, only=f"/{file}")
     with layer.started(folder, *HERE) as first:
         until(lambda: layer.struck)
         stopped = layer.state.process
         layer.mend()
-        second = layer.run(folder, *HERE)
+        second = warm.run(folder, *HERE)
         said(second)
         os.kill(stopped, signal.SIGCONT)
         assert first.ended().code == 0
-    # Who had not got the lease finds both runs trained; who had it seals the one that it was left.
+    # Without the lease, the first finds both runs trained; with it, it seals the run that was left to it.
     trained_once(folder)
     assert second.code == (0 if file == "lease" else 1)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(layer: Layer, folder: Path) -> None:
+def test_a_worker_killed_after_sealing_its_run_leaves_no_lease(layer: Layer, folder: Path) -> None:
     whole.sweep_file(folder, ONE)
     layer.arm(Action.STOP, 1, kinds=Kind.UNLINK, only="/lease")
     with layer.started(folder, *WORDS) as command:
@@ -140,7 +151,7 @@ def test_a_worker_that_is_killed_when_it_has_sealed_its_run_leaves_no_lease(laye
 @pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [long(OTHER_PIDS), OTHER_HOST], ids=["a container of the same name", "another host"])
-def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
+def test_two_hosts_that_start_together_share_the_runs(layer: Layer, folder: Path, prefix: tuple[str, ...]) -> None:
     with layer.started(folder, *HERE) as first, layer.started(folder, *HERE, prefix=prefix) as second:
         together(first, second)
     trained_once(folder)
@@ -151,8 +162,8 @@ def test_two_hosts_that_start_together_share_the_runs_out(layer: Layer, folder: 
 @pytest.mark.slow
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("prefix", [OTHER_PIDS, long(OTHER_HOST)], ids=["a container of the same name", "another host"])
-def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_long(
-    layer: Layer, folder: Path, prefix: tuple[str, ...]
+def test_a_run_of_another_host_is_left_alone_until_its_lease_is_stale(
+    warm: Warm, layer: Layer, folder: Path, prefix: tuple[str, ...]
 ) -> None:
     whole.sweep_file(folder, ONE)
     with layer.started(folder, *HERE, prefix=prefix) as first:
@@ -160,12 +171,12 @@ def test_what_another_host_trains_is_left_to_it_until_it_has_been_silent_for_lon
         with first.standing_still():
             (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
             lease = theirs.lease.read_bytes()
-            left_alone(layer.run(folder, *HERE))
+            left_alone(warm.run(folder, *HERE))
             assert theirs.lease.read_bytes() == lease and not theirs.done.exists()
             first.kill()
     for path in (theirs.lease, theirs.heartbeat):  # as long ago as if somebody had waited
         if path.exists():
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - STALE - 10))
-    third = layer.run(folder, *HERE)
+    third = warm.run(folder, *HERE)
     assert third.code == 0, third.err
     assert [row["outcome"] for row in attempts(theirs)] == [None, "done"]

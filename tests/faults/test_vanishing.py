@@ -1,4 +1,4 @@
-"""A file is gone of a sudden, while its run is in training: nothing wrong comes of it, and the same command mends it."""
+"""A file is removed while its run is in training: no curve is wrong, and the same command repairs the run."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ LOST = {
     "log": r"/log is missing",
     "snapshot-*": r"/snapshot-\d+-\w+\.pt is missing",
     "probes.parquet": r"/probes\.parquet (has other rows|is missing)",
-    "attempts.jsonl": r"/runs\.parquet has other rows",  # on what it was trained
+    "attempts.jsonl": r"/runs\.parquet has other rows",  # where it was trained
 }
-"""What cannot be had again of a file that was removed by hand: the file itself, and what is collected of it."""
+"""What is lost with a file that was removed by hand: the file itself, and what is collected from it."""
 
 NAMES = ("spec.json", "lease", "heartbeat", "log", "attempts.jsonl", "curves.parquet", "probes.parquet")
 
 
 def _lost(name: str) -> str:
-    """A pattern of the differences that there may be; by default none."""
+    """A pattern of the differences that may remain; by default none."""
     return "|".join(LOST.values()) if name == "*" else LOST.get(name, "(?!)")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at", ["/.checkpoint-00000009", long("/.done.json")])
 @pytest.mark.parametrize("name", [*NAMES, "checkpoint-*", "snapshot-*", "*"])
-def test_a_file_that_vanishes_in_mid_run_spoils_no_curve(
+def test_a_file_removed_in_mid_run_spoils_no_curve(
     warm: Warm, folder: Path, undisturbed: Undisturbed, name: str, at: str
 ) -> None:
     warm.layer.arm(Action.STOP, 1, kinds=Kind.OPEN, only=at)
@@ -63,9 +63,9 @@ def test_a_file_that_vanishes_in_mid_run_spoils_no_curve(
     if status(run).state == "done":
         assert whole.curves_of(folder) == undisturbed.curves
     again, lost = warm.run(folder, *WORDS), _lost(name)
-    if "has no sound checkpoint" in again.err:  # said, and how to have it again
+    if "has no sound checkpoint" in again.err:  # reported, with what to do
         assert name == "checkpoint-*" and again.code == 2 and "--mode force" in again.err
-        again, lost = warm.run(folder, *WORDS, "--mode", "force"), r"/attempts\.parquet has other rows"  # done twice
+        again, lost = warm.run(folder, *WORDS, "--mode", "force"), r"/attempts\.parquet has other rows"  # trained twice
     assert again.code == 0, again
     assert whole.curves_of(folder) == undisturbed.curves
     found = list(whole.differences(whole.read(folder), undisturbed.whole))

@@ -1,4 +1,4 @@
-"""A sweep that is through in a second, to be disturbed at every operation; and what it comes to where it is left alone."""
+"""A sweep of a second, to be disturbed at every operation, and its results when it is left alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = ("sweep", "tiny.yaml", "--threads", "1", "--checkpoint-seconds", "0")
 
 
 class Undisturbed:
-    """What a sweep comes to, and how many operations of each kind it does on each kind of file."""
+    """The results of a sweep, and how many operations of each kind it does on each kind of file."""
 
     def __init__(self, warm: Warm, text: str = SMALL) -> None:
         self.text = text

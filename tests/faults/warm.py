@@ -1,7 +1,7 @@
-"""Commands as forks of a process that has imported everything: what a start costs is paid once.
+"""Commands as forks of a process that has imported everything, so that imports are paid for once.
 
-They run in one process each, by the debug executor; whoever wants workers wants real commands. `python -m tests.faults.warm`
-reads a JSON object a line (`folder`, `words`, `out`, `err`), and answers with `pid` and, when that is over, with `code`.
+Each runs in one process, with the debug executor. `python -m tests.faults.warm` reads a JSON object per line (`folder`,
+`words`, `out`, `err`), and answers with `pid` and, when that process has ended, with `code`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Warm:
         self._count += 1
         root = self.layer.root
         out, err = (root.with_name(f"{root.name}.fork{self._count}.{name}") for name in ("out", "err"))
-        out.touch(), err.touch()  # for who kills it at once
+        out.touch(), err.touch()  # in case it is killed at once
         order = {"folder": str(folder), "words": words, "out": str(out), "err": str(err)}
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
@@ -71,7 +71,7 @@ class Warm:
 
     @property
     def start_seconds(self) -> float:
-        """CPU time that its imports took: about what a real command spends before it begins."""
+        """CPU time of its imports: about what a real command spends before it begins."""
         return _seconds(self.process.pid)
 
     def answer(self, seconds: float) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Fork:
         """CPU time so far."""
         try:
             return _seconds(self.pid)
-        except OSError:  # it is over
+        except OSError:  # it has ended
             return 0.0
 
 
@@ -143,22 +143,16 @@ def _seconds(pid: int) -> float:
 
 
 def _import_all() -> None:
-    """Everything that a sweep imports, on all floors; nothing is run, and no thread is there to be lost in a fork."""
+    """Import everything that a sweep needs, without starting threads, which a fork would lose."""
     import study
 
     for module in pkgutil.walk_packages(study.__path__, "study."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in (
-        "pandas",
-        "matplotlib.backends.backend_pdf",
-        "matplotlib.backends.backend_svg",
-        "seaborn",
-        "rich.live",
-    ):
+    for name in ("pandas", "seaborn", "rich.live", "sklearn.datasets", "scipy.stats", "torchvision"):
         importlib.import_module(name)
-    for name in ("sklearn.datasets", "scipy.stats", "matplotlib.backends.backend_agg", "torchvision"):
-        importlib.import_module(name)
+    for backend in ("agg", "pdf", "svg"):
+        importlib.import_module(f"matplotlib.backends.backend_{backend}")
 
 
 def _die_with_parent() -> None:

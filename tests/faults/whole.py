@@ -1,4 +1,4 @@
-"""What a sweep that is through must look like, whatever was done to it: all of an undisturbed one, once, and nothing else."""
+"""What a finished sweep must look like, whatever happened to it: all of an undisturbed one, once, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ surfaces:
   - {dims: 1, points: 3, data: train, subset: 64}
 figures: [degradation]
 """
-"""A sweep that has all there is, and is through in three seconds once everything is imported."""
+"""A sweep with every kind of file, which takes three seconds once everything is imported."""
 
 NAME = "tiny"
 ITERATIONS = 30
 OF_THE_ATTEMPTS = ("attempts", "seconds", "started", "finished", "executor", "host", "node", "commit", "dirty")
-"""Columns of `runs.parquet` that say how a run was trained, not what came of it."""
+"""Columns of `runs.parquet` that say how a run was trained, not its results."""
 
 TORN = re.compile(r"\d+ lines of attempts\.jsonl are damaged, and passed over(; )?")
-"""Said of a run whose record of attempts was written to when it was killed, or when the disk was full; rightly so."""
+"""The message about a run that was killed, or met a full disk, while it wrote to its record of attempts."""
 
 Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Whole:
-    """All that a sweep has to show, in a form that is equal where it is equal bit by bit, but for times."""
+    """All results of a sweep, without times, in a form that is equal where they are equal bit for bit."""
 
     names: frozenset[str]
-    """Of all files, without digests that follow from times."""
+    """Names of all files, without digests that depend on times."""
     tables: dict[str, Rows]
     files: dict[str, bytes]
 
 
 def sweep_file(folder: Path, text: str = SWEEP) -> Path:
-    """Write the sweep file into a folder, which is made; returns it."""
+    """Make a folder and write the sweep file into it; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{NAME}.yaml"
     path.write_text(text)
@@ -53,12 +53,12 @@ def sweep_file(folder: Path, text: str = SWEEP) -> Path:
 
 
 def files_of(folder: Path) -> SweepFiles:
-    """The sweep's files below the folder that its command was given in."""
+    """The sweep's files below the folder in which its command ran."""
     return SweepFiles(folder / "results", NAME)
 
 
 def runs_of(folder: Path) -> list[RunFiles]:
-    """Its runs, by id, as far as they have folders."""
+    """Its runs that have folders, by id."""
     runs = files_of(folder).runs
     return [RunFiles(path) for path in sorted(runs.iterdir())] if runs.exists() else []
 
@@ -82,13 +82,13 @@ def _name(path: Path) -> str:
 
 
 def _rows(path: Path) -> Rows:
-    """A table without what hangs on time and place."""
+    """A table without columns that depend on time and place."""
     keep = [name for name in read_table(path).column_names if name not in OF_THE_ATTEMPTS]
     return [tuple(TORN.sub("", repr(row[name])) for name in keep) for row in read_rows(path)]
 
 
 def differences(whole: Whole, undisturbed: Whole) -> Iterator[str]:
-    """In what a sweep is not as the undisturbed one, a line each."""
+    """Each difference between a sweep and the undisturbed one, as a line."""
     yield from (f"{name} is there" for name in sorted(whole.names - undisturbed.names))
     yield from (f"{name} is missing" for name in sorted(undisturbed.names - whole.names))
     for name in sorted(whole.tables.keys() & undisturbed.tables.keys()):
@@ -100,7 +100,7 @@ def differences(whole: Whole, undisturbed: Whole) -> Iterator[str]:
 
 
 def trained_once(folder: Path) -> Iterator[str]:
-    """For each run that was not done exactly once, by the record of its attempts, a line."""
+    """Each run that was not finished exactly once, by the record of its attempts, as a line."""
     for files in runs_of(folder):
         outcomes = [row["outcome"] for row in attempts(files)]
         if outcomes.count("done") != 1 or outcomes[-1] != "done":
@@ -111,13 +111,7 @@ def trained_once(folder: Path) -> Iterator[str]:
 
 
 def half_done(folder: Path, undisturbed: dict[str, Rows]) -> Iterator[str]:
-    """For each thing that cannot be read of a sweep that was killed, or is not a part of the undisturbed one, a line.
-
-    Parameters
-    ----------
-    undisturbed
-        The curve of each run, by its id.
-    """
+    """Each thing in a killed sweep that is not a part of the undisturbed curves, by run id, as a line."""
     for files in runs_of(folder):
         read_json(files.done), read_json(files.spec)
         if not files.curves.exists():

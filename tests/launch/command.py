@@ -1,4 +1,4 @@
-"""The real command line: as a user has it, in a process of its own, or inside the tests' process."""
+"""The command line, in a process of its own or inside the tests' process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ grid: {network: [plain, residual], seed: [0]}
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """`study WORDS`, running in `folder`."""
+    """Start `study WORDS` in `folder`."""
     return subprocess.Popen(
         [sys.executable, "-m", "study", *words],
         cwd=folder,
@@ -40,14 +40,14 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def study(folder: Path, *words: str) -> tuple[int, str, str]:
-    """`study WORDS` to its end: exit code, standard output, standard error."""
+    """Run `study WORDS`; returns its exit code, standard output and standard error."""
     process = start(folder, *words)
     out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
 def inside(folder: Path, *words: str) -> tuple[int, str, str]:
-    """The same in this process, by the debug executor: where it is not about processes, and none need be started."""
+    """The same in this process, with the debug executor, for tests that are not about processes."""
     threads, logger = torch.get_num_threads(), logging.getLogger("study")
     handlers, out, err = logger.handlers, io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -78,12 +78,12 @@ def runs(folder: Path, sweep: str = "tiny") -> list[RunFiles]:
 
 
 def curves(folder: Path, sweep: str = "tiny") -> dict[str, list[tuple[object, ...]]]:
-    """The points of every run, without their seconds."""
+    """The curve of every run, without seconds."""
     return {files.run_id: points(files) for files in runs(folder, sweep)}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Until a condition holds; an error when it never does."""
+    """Wait until a condition holds; fail if it never does."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"
@@ -108,7 +108,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for a process and all its descendants, at once; returns when they are dead."""
+    """SIGKILL a process and all its descendants; returns when they are dead."""
     killed = [process.pid, *descendants(process.pid)]
     for pid in killed:
         with suppress(ProcessLookupError):
@@ -118,7 +118,7 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Whether there is such a process that is more than a record of its end."""
+    """Whether this process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):

@@ -38,7 +38,7 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_what_is_kept_of_one_surface_never_serves_another(
+def test_no_surface_is_measured_with_what_is_cached_for_another(
     trained: dict[str, RunFiles],
     tmp_path: Path,
 ) -> None:
@@ -89,7 +89,7 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
         assert "its plane is damaged or gone" in files.chunk(last.name.rpartition("-")[2]).failed.read_text()
 
 
-def test_a_table_has_what_is_known_of_the_plane(trained: dict[str, RunFiles], tmp_path: Path) -> None:
+def test_a_table_describes_its_plane(trained: dict[str, RunFiles], tmp_path: Path) -> None:
     random, pca = opened(trained["plain"], number=8, points=2), opened(trained["residual"], plane="pca", points=2)
     measured(folders(random, pca), tmp_path)
     [facts] = {(row["cosine"], row["explained_a"], row["eigenvalue_a"]) for row in rows(random)}

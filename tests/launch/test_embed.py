@@ -1,4 +1,4 @@
-"""The identity-embedding certificate, and runs that train on from a stretched network, with the real command."""
+"""`study embed`: the certificate of identity embedding, and runs that start from a stretched network."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_
     for run, origin in zip(runs(tmp_path, "onwards"), trained, strict=True):
         first = read_rows(run.curves)[0]
         began = [row for row in read_rows(origin.curves) if row["split"] == "train"][-1]
-        assert first["loss"] < 1.3 * began["loss"]  # it goes on
+        assert first["loss"] < 1.3 * began["loss"]  # it continues
     log = runs(tmp_path, "onwards")[0].log.read_text()
     assert f"starts from {point_id(read_spec(trained[0]))}" in log
     code, out, _ = inside(tmp_path, "verdict", "onwards")
@@ -78,7 +78,7 @@ def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_that_started_from_another_goes_on_from_its_own_checkpoint(tmp_path, trained):
+def test_an_interrupted_run_with_an_origin_resumes_from_its_own_checkpoint(tmp_path, trained):
     text = f"""
 fixed: {{data: digits, recipe: quick, network: plain, depth: 14, recipe.iterations: 40, recipe.evaluate_every: 20}}
 grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
@@ -88,7 +88,7 @@ grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
     files = runs(tmp_path, "on")[0]
     again = sweep_file(tmp_path, text, "again")
     files.done.unlink()
-    for path in trained[0].checkpoints():  # what it started from may go once it has started
+    for path in trained[0].checkpoints():  # its origin may go once it has started
         path.unlink()
     code, _, err = inside(tmp_path, "sweep", again)
     assert code == 0, err
@@ -96,7 +96,7 @@ grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
 
 
 @pytest.mark.slow
-def test_a_run_waits_for_the_one_it_starts_from_and_the_same_command_goes_on(tmp_path):
+def test_a_run_waits_for_its_origin_and_rerunning_trains_it(tmp_path):
     source = make_spec(network="plain", recipe__iterations=20, recipe__evaluate_every=20)
     text = f"""
 fixed: {{data: digits, recipe: quick, network: plain, seed: 0, recipe.iterations: 20, recipe.evaluate_every: 20}}
@@ -122,7 +122,7 @@ blocks:
         f"fixed: {{data: digits, recipe: quick, network: plain, depth: 14, seed: 0, start_from: {point_id(source)},"
         " recipe.iterations: 20, recipe.evaluate_every: 20}\n"
     )
-    code, out, err = inside(tmp_path, "sweep", "alone.yaml")  # trained, it needs its origin no more
+    code, out, err = inside(tmp_path, "sweep", "alone.yaml")  # a trained run no longer needs its origin
     assert code == 0 and deep.run_id in (tmp_path / "results" / "alone" / "sweep.json").read_text(), err
 
 
@@ -133,14 +133,14 @@ blocks:
         ("start_from: ../../secret", "start_from: must be a run's id without its seed"),
     ],
 )
-def test_an_origin_that_will_never_be_there_stops_the_sweep_before_it_starts(tmp_path, fields, message):
+def test_a_missing_origin_stops_the_sweep_before_it_starts(tmp_path, fields, message):
     text = f"fixed: {{data: digits, recipe: quick, network: plain, depth: 14, seed: 0, {fields}}}\n"
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
     assert code == 2 and message in err
     assert not (tmp_path / "results").exists()
 
 
-def test_what_cannot_be_embedded_is_one_line(tmp_path, trained):
+def test_a_run_that_cannot_be_embedded_gives_one_line(tmp_path, trained):
     name = trained[0].run_id
     code, _, err = inside(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
     assert (code, err) == (2, "study: tiny.yaml: exists; name another file\n")
@@ -184,7 +184,7 @@ def planned(verbs, states, tmp_path, **fields):
         (["wait", "start"], [("running",), ("pending",)], "hold", "which is not trained yet"),
     ],
 )
-def test_runs_are_held_back_until_their_origin_is_done(tmp_path, verbs, states, verb, reason):
+def test_runs_are_held_until_their_origin_is_done(tmp_path, verbs, states, verb, reason):
     found = planned(verbs, states, tmp_path)[1]
     assert found[0] == verb and found[1].endswith(reason) and bool(found[1]) == bool(reason)
 
@@ -194,18 +194,15 @@ def test_an_origin_on_other_data_is_refused(tmp_path):
         planned(["keep", "start"], [("done",), ("pending",)], tmp_path, data="fashion_mnist")
 
 
-@pytest.mark.slow
 def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, trained):
-    results = tmp_path / "results"
     for path in trained[0].checkpoints():
         path.write_bytes(b"damaged")
-    start = point_id(read_spec(trained[0]))
-    specs = [
-        make_spec(**DEEP, recipe__iterations=5, start_from=start),
+    origin = point_id(read_spec(trained[0]))
+    specs = (
+        make_spec(**DEEP, recipe__iterations=5, start_from=origin),
         make_spec(**SHALLOW, recipe__iterations=5, seed=3),
-    ]
-    files = [open_run(results, spec) for spec in specs]
-    folders = [run.folder for run in files]
-    outcomes = work(folders, Session(tmp_path / "data"))
-    assert [outcomes[run.run_id] for run in files] == ["failed", "done"]
-    assert "has no sound checkpoint" in files[0].failed.read_text()
+    )
+    bad, good = (open_run(tmp_path / "results", spec) for spec in specs)
+    outcomes = work([bad.folder, good.folder], Session(tmp_path / "data"))
+    assert outcomes == {bad.run_id: "failed", good.run_id: "done"}
+    assert "has no sound checkpoint" in bad.failed.read_text()

@@ -1,4 +1,4 @@
-"""What is seen of a run that hangs, and what its watchdog does where it was asked to."""
+"""What `status` shows of a run that hangs, and what its watchdog does."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def held(tmp_path: Path) -> lease.Lease:
     return found
 
 
-def test_a_heartbeat_tells_how_long_nothing_went_on(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_tells_how_long_there_was_no_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
         asked = heartbeat.watched(Session()).stopped
@@ -60,7 +60,7 @@ def test_a_heartbeat_tells_how_long_nothing_went_on(held: lease.Lease, monkeypat
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)
 
 
-def test_status_says_that_a_run_takes_no_step_and_how_to_end_it(held: lease.Lease) -> None:
+def test_status_says_that_a_run_makes_no_progress_and_how_to_end_it(held: lease.Lease) -> None:
     files = held.files
     held.beat(iteration=5, still=store.HUNG / 2)
     assert store.status(files).message == ""
@@ -71,7 +71,7 @@ def test_status_says_that_a_run_takes_no_step_and_how_to_end_it(held: lease.Leas
     assert f"process {os.getpid()} on " in now.message and "goes on where its checkpoint is" in now.message
 
 
-def test_a_watchdog_ends_a_process_that_hangs_and_none_that_goes_on(tmp_path: Path) -> None:
+def test_a_watchdog_kills_a_process_that_hangs_and_no_other(tmp_path: Path) -> None:
     files = open_run(tmp_path / "results", make_spec())
     done = subprocess.run([sys.executable, "-c", HANGS, str(files.folder)], capture_output=True, text=True, timeout=120)
     assert done.returncode == HUNG_EXIT and done.stdout == "it went on\n"
@@ -80,7 +80,7 @@ def test_a_watchdog_ends_a_process_that_hangs_and_none_that_goes_on(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_run_that_hangs_goes_on_in_another_process_where_that_was_asked_for(tmp_path: Path) -> None:
+def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path: Path) -> None:
     make_folder(tmp_path / "data" / "toy", train=24)
     options = ("--checkpoint-seconds", "0", "--watchdog", "0.1", "--workers", "1")
     process = start(tmp_path, "sweep", sweep_file(tmp_path, STREAM), *options)
@@ -89,7 +89,7 @@ def test_a_run_that_hangs_goes_on_in_another_process_where_that_was_asked_for(tm
     worker = int((read_json(run.heartbeat) or {"pid": 0}).get("pid", 0)) or int((read_json(run.lease) or {})["pid"])
     decoders = descendants(worker)
     assert decoders
-    for pid in decoders:  # the training waits for images now, for ever, and its heart goes on beating
+    for pid in decoders:  # training now waits for images for ever, and its heartbeat continues
         os.kill(pid, signal.SIGSTOP)
     try:
         out, err = process.communicate(timeout=180)
@@ -109,6 +109,6 @@ def test_a_run_that_hangs_goes_on_in_another_process_where_that_was_asked_for(tm
 
 
 def in_training(folder: Path) -> bool:
-    """Whether the only run has a checkpoint, and still some way to go."""
+    """Whether the only run has a checkpoint and is not near its end."""
     found = list((folder / "results" / "tiny" / "runs").glob("*/spec.json"))
     return bool(found) and 0 < store.checkpointed(RunFiles(found[0].parent)) < 20

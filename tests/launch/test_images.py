@@ -1,4 +1,4 @@
-"""Images that change between the runs of a sweep: said, never averaged, never trained on by halves."""
+"""Images that change between the runs of a sweep: reported, never averaged, never mixed in one run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ figures: [degradation]
 
 
 def draw(root: Path, number: int, classes: tuple[str, ...] = ("ant", "bee")) -> None:
-    """Images of noise in `data/pets`; others of equal names for each number."""
+    """Draw images of noise in `data/pets`: for each number others of the same names."""
     random = np.random.RandomState(number)
     for split, count in (("train", 8), ("test", 4)):
         for name in classes:
@@ -52,7 +52,7 @@ def begun(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_runs_of_other_images_are_another_condition_everywhere(begun: Path) -> None:
+def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> None:
     draw(begun, 1, ("bee",))
     assert "trained before image files were changed" in sweep(begun, "seed=0,1", "--dry-run")
     out = sweep(begun, "seed=0,1")
@@ -75,7 +75,7 @@ def test_runs_of_other_images_are_another_condition_everywhere(begun: Path) -> N
 
 
 @pytest.mark.slow
-def test_runs_that_are_not_through_belong_to_the_images_that_they_were_begun_on(begun: Path) -> None:
+def test_unfinished_runs_belong_to_the_images_that_they_began_with(begun: Path) -> None:
     draw(begun, 1)
     sweep(begun, "seed=0,1")
     before = study.read_runs(begun / "results/pets").set_index("run_id")["dataset"]

@@ -1,4 +1,4 @@
-"""Stop a sweep in mid-run in every way there is; the same command again must end with the undisturbed curves."""
+"""Stop a sweep in mid-run in every way; rerunning the command must end with the undisturbed curves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.launch.command import curves, descendants, inside, kill_tree, runs, s
 LONG = ("recipe.iterations=150", "recipe.schedule.at=[100]")
 
 ONE_WORKER = ("--workers", "1", "--threads", "1")
-"""Where it is not about several: one starts sooner than two."""
+"""For tests of one worker, which starts sooner than two."""
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tupl
 
 
 def in_mid_run(folder: Path) -> bool:
-    """Whether some run has a point on its curve and is not through."""
+    """Whether some unfinished run has a point on its curve."""
     try:
         return any(files.curves.exists() and not files.done.exists() for files in runs(folder))
     except FileNotFoundError:
         return False
 
 
-def go_on(folder: Path, undisturbed: object) -> None:
-    """The same command again: it ends the sweep, and nothing of the interruption is left."""
+def rerun(folder: Path, undisturbed: object) -> None:
+    """Rerun the command: it finishes the sweep, and nothing of the interruption is left."""
     code, out, err = inside(folder, "sweep", "tiny.yaml", *LONG)
     assert code == 0, out + err
     assert curves(folder) == undisturbed
@@ -47,7 +47,7 @@ def go_on(folder: Path, undisturbed: object) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, ()), (signal.SIGTERM, ONE_WORKER)])
-def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
+def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
     tmp_path: Path, number: signal.Signals, workers: tuple[str, ...], undisturbed: object
 ) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *workers)
@@ -67,8 +67,8 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_go_on(
             assert end["outcome"] == "interrupted" and end["why"] == (
                 "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
             )
-            assert now.iteration > 0 or files.run_id not in under_way  # another worker may not have come to a step
-    go_on(tmp_path, undisturbed)
+            assert now.iteration > 0 or files.run_id not in under_way  # another worker may not have taken a step yet
+    rerun(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
@@ -85,17 +85,17 @@ def test_a_second_interruption_does_not_say_that_it_checkpointed(tmp_path: Path,
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "checkpointed" not in out + err
     assert "training since the last checkpoints is lost" in out and "study sweep tiny.yaml" in err
-    go_on(tmp_path, undisturbed)
+    rerun(tmp_path, undisturbed)
 
 
-def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, undisturbed: object) -> None:
+def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
     wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
     kill_tree(process)
-    states = [status(files) for files in runs(tmp_path)]  # at once, long before a heartbeat is too old
+    states = [status(files) for files in runs(tmp_path)]  # at once, long before a heartbeat is stale
     assert any(now.state == "interrupted" and now.iteration for now in states)
     assert not any(now.state == "running" for now in states)
-    go_on(tmp_path, undisturbed)
+    rerun(tmp_path, undisturbed)
     tries = [attempts(files) for files in runs(tmp_path)]
     killed = [pair for rows in tries for pair in pairwise(rows) if pair[0]["end"] is None]
     # The first heartbeat is a little older than the record of the start.
@@ -103,7 +103,7 @@ def test_a_killed_tree_leaves_what_the_next_call_goes_on_from(tmp_path: Path, un
 
 
 @pytest.mark.slow
-def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
+def test_workers_end_in_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
     process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
     wait_for(lambda: in_mid_run(tmp_path))
     workers = descendants(process.pid)
@@ -115,7 +115,7 @@ def test_workers_end_in_good_order_when_only_their_parent_is_killed(tmp_path: Pa
         line.get("why") for files in runs(tmp_path) for line in read_lines(files.attempts) if line["event"] == "end"
     }
     assert "the process that started it died" in whys
-    go_on(tmp_path, undisturbed)
+    rerun(tmp_path, undisturbed)
 
 
 @pytest.mark.slow

@@ -138,14 +138,6 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
     assert store.status(files).state == "pending"
 
 
-def test_a_run_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
-    busy, free = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1))
-    held = lease.claim(busy)
-    outcomes = attempt([busy.folder, free.folder], tmp_path)
-    assert outcomes == {busy.run_id: "busy", free.run_id: "done"}
-    assert not busy.attempts.exists() and held is not None and held.mine()
-
-
 def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
     broken, changed, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1, 2))
     broken.spec.write_text('{"network": "plain"}')

@@ -1,30 +1,26 @@
-"""`study surface`, and `study sweep` with surfaces: the real commands, on this machine."""
+"""`study surface`, and `study sweep` with surfaces, on this machine."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import study as package
-from study.launch.attempt.work import work
-from study.launch.surface import request
+from study.launch.local.terminal import surfaces_shown
+from study.launch.surface import open_packs, request
 from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
 from study.store.surfaces import finish, gather, read_spec, write_spec
 from study.training import checkpoint
-from study.training.session import Session
 from study.training.start import final
-from tests.helpers import PATIENCE, long, read_rows
-from tests.launch.command import inside, kill_tree, start, study, sweep_file, wait_for
+from tests.helpers import PATIENCE, read_rows
+from tests.launch.command import curves, inside, kill_tree, start, study, sweep_file, wait_for
 
 FILE = """
 name: tiny
@@ -63,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def copy(finished: tuple[Path, str], tmp_path: Path) -> Path:
-    """A copy of it, to go on with."""
+    """A copy of it, to be changed."""
     shutil.copytree(finished[0], tmp_path / "copy")
     return tmp_path / "copy"
 
@@ -85,7 +81,7 @@ def test_a_sweep_measures_the_surfaces_that_its_file_names(finished: tuple[Path,
         assert f"{centre['loss']['train']:.4g} at the centre (in training: {last['train_clean']['loss']:.4g})" in out
 
 
-def test_what_is_there_is_not_measured_again(copy: Path) -> None:
+def test_finished_surfaces_are_not_measured_again(copy: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in copy.glob("results/tiny/surfaces/**/*.parquet")}
     code, out, err = inside(copy, "sweep", "tiny.yaml")
     assert code == 0 and "nothing is left to train" in out and "to measure" not in out, err
@@ -114,7 +110,7 @@ def test_a_dry_run_does_nothing(copy: Path) -> None:
     assert sorted(copy.rglob("*")) == before
 
 
-def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
+def test_options_measure_other_surfaces_of_all_runs(copy: Path) -> None:
     words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
     code, out, err = inside(copy, "surface", "tiny", *words)
     assert code == 0 and "2 of 2 surfaces to measure" in out, err
@@ -126,7 +122,7 @@ def test_settings_ask_for_other_surfaces_of_all_runs(copy: Path) -> None:
     assert "5 surfaces: 5 done" in inside(copy, "status", "tiny")[1]
 
 
-def test_what_others_measure_is_not_begun_anew(copy: Path) -> None:
+def test_a_surface_that_another_process_measures_is_left_to_it(copy: Path) -> None:
     before = tables(copy)
     chosen = next(iter(surfaces(copy).values()))
     chosen.done.unlink()
@@ -147,17 +143,16 @@ def test_a_line_to_another_run(copy: Path) -> None:
     assert code == 0, err
     frame = package.read_surfaces(copy / "results/tiny")
     line = frame[(frame["plane"] == "interpolate") & (frame["split"] == "test")].set_index("alpha")
-    # Range -0.5 to 1.5: the ends of the way are on it.
+    # The range is -0.5 to 1.5, so both runs are on the line.
     assert list(line.index) == [-0.5, 0.0, 0.5, 1.0, 1.5]
     last = [row for row in read_rows(named(copy, "plain-8").curves) if row["split"] == "test"][-1]
     assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("ending", "bn"), [long(signal.SIGKILL, "frozen"), (signal.SIGINT, "recalibrated")])
-def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, copy: Path) -> None:
-    words = ["surface", "plain-8", "--points", "9", "--subset", "100", "--data", "train", "--bn", bn, "--planes", "1"]
-    words += ["--workers", "1", "--threads", "1"]  # one starts sooner than two
+def test_an_interrupted_measurement_resumes_to_the_same_bytes(copy: Path) -> None:
+    words = ["surface", "plain-8", "--points", "9", "--subset", "100", "--data", "train", "--bn", "recalibrated"]
+    words += ["--planes", "1", "--workers", "1", "--threads", "1"]  # one worker starts sooner than two
     code, _, err = inside(copy, *words)
     assert code == 0, err
     expected = tables(copy)
@@ -166,29 +161,18 @@ def test_ended_in_the_middle_it_goes_on_to_the_same_bytes(ending: int, bn: str, 
         if json.loads(files.spec.read_text())["points"] == [9, 9]:
             shutil.rmtree(files.folder)
             expected.setdefault(name, b"")
-    for count in (1, 2):  # chunks that are begun
+    for count in (1, 2):  # chunks begun
         process = start(copy, *words)
         wait_for(lambda: len(list(copy.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 3)  # noqa: B023
-        if ending == signal.SIGKILL:
-            kill_tree(process)
-        else:
-            os.kill(process.pid, ending)
-            _, err = process.communicate(timeout=PATIENCE)
-            assert process.returncode == 130 and "rerun to continue" in err
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130 and "rerun to continue" in err
     code, _out, err = inside(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected
     assert not list(copy.glob("results/tiny/surfaces/**/*.tmp"))
     # One that is killed between its chunk's seal and the lease's release leaves a lease that is void.
     assert not [path for path in copy.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
-
-
-@pytest.mark.slow
-def test_another_number_of_workers_gives_the_same_bytes(copy: Path) -> None:
-    before = tables(copy)
-    code, _, err = study(copy, "surface", "tiny", "--mode", "force", "--workers", "2", "--threads", "1")
-    assert code == 0, err
-    assert tables(copy) == before
 
 
 @pytest.mark.slow
@@ -203,34 +187,34 @@ def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
     assert code == 0 and out.count("hold") >= 1 and "is not trained yet" in out
 
 
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [("missing", "has no sound checkpoint"), ("truncated", "has no sound checkpoint")],
-)
-def test_a_run_without_a_sound_checkpoint_costs_one_line_and_nothing_is_written(
-    spoil: str, says: str, copy: Path
-) -> None:
-    run = named(copy, "plain-8")
+def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copy: Path) -> None:
+    run, says = named(copy, "plain-8"), "has no sound checkpoint"
     [path] = run.checkpoints()
-    if spoil == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(path.read_bytes()[:1000])
     before = set(surfaces(copy))
     code, out, err = inside(copy, "surface", "plain-8", "--points", "3")
     lines = [line for line in err.splitlines() if "passed over" not in line]
     assert code == 2 and len(lines) == 1 and says in lines[0] and run.run_id in lines[0]
     assert set(surfaces(copy)) == before
-    # Of a whole sweep the others are measured all the same.
+    # The other runs of a sweep are measured nevertheless.
     code, out, err = inside(copy, "surface", "tiny", "--points", "3")
     assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
 
 
-def test_a_line_to_a_run_that_is_gone_is_held_back(copy: Path) -> None:
+def test_a_line_to_a_missing_run_is_held(copy: Path) -> None:
     wanted = request(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
     assert action.verb == "hold" and action.reason.endswith("no longer exists")
+
+
+def test_a_chunk_that_another_process_takes_before_the_work_begins_has_a_bar(copy: Path) -> None:
+    wanted = request(SweepFiles(copy / "results", "residual-8"), {"points": 3})
+    packs = open_packs(wanted.plan())
+    [[chunk]] = [[ChunkFiles(folder) for folder in pack] for pack in packs]
+    lease = claim(chunk)
+    assert lease is not None and [action.verb for action in wanted.plan()] == ["wait"]
+    assert [task.task_id for task in surfaces_shown(wanted.plan(), packs)] == [chunk.run_id]
 
 
 def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
@@ -242,7 +226,7 @@ def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
         assert read_spec(chosen) == spec
 
 
-def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path) -> None:
+def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copy: Path) -> None:
     for files in surfaces(copy).values():
         shutil.rmtree(files.folder)
     for path in copy.glob("results/tiny/runs/*/checkpoint-*"):
@@ -252,10 +236,9 @@ def test_a_sweep_shows_its_results_though_no_surface_can_be_measured(copy: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [(), ("--subset", "200")])
-def test_a_centre_that_contradicts_the_training_is_said_aloud(settings: tuple[str, ...], copy: Path) -> None:
+def test_a_centre_that_contradicts_the_training_gives_a_warning(copy: Path) -> None:
     run = named(copy, "plain-")
-    words = ("surface", run.run_id, "--points", "3", "--range", "0.01", "--data", "train", *settings)
+    words = ("surface", run.run_id, "--points", "3", "--range", "0.01", "--data", "train", "--subset", "200")
     assert "WARNING" not in inside(copy, *words)[2]
     exchange_weights(run)
     shutil.rmtree(copy / "results/tiny/surfaces")
@@ -280,14 +263,15 @@ def exchange_weights(run: RunFiles) -> None:
 
 
 @pytest.mark.slow
-def test_training_anew_forgets_the_surfaces(copy: Path) -> None:
-    before = tables(copy)
-    code, out, err = inside(copy, "sweep", "tiny.yaml", "--mode", "force")
+def test_training_again_ends_the_same_and_measures_the_surfaces_again(copy: Path) -> None:
+    before, trained = tables(copy), curves(copy)
+    code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force", "--workers", "2", "--threads", "1")
     assert code == 0 and "3 of 3 surfaces to measure" in out, err
-    assert tables(copy) == before  # the same weights, so the same surfaces
+    assert tables(copy) == before  # the same weights, so the same surfaces, with any number of workers
+    assert curves(copy) == trained and set(package.read_runs(copy / "results/tiny")["attempts"]) == {2}
 
 
-def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) -> None:
+def test_a_failed_chunk_says_why_and_is_retried_on_request(copy: Path) -> None:
     words = ["surface", "residual-8", "--plane", "pca", "--points", "3"]
     code, out, err = inside(copy, *words)
     assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
@@ -297,7 +281,7 @@ def test_a_chunk_that_fails_says_why_and_is_tried_again_when_told(copy: Path) ->
     assert code == 0 and "1 surfaces, 1 to measure" in out, err
 
 
-def test_mistakes_cost_one_line_and_start_nothing(finished: tuple[Path, str]) -> None:
+def test_a_mistake_gives_one_line_and_starts_nothing(finished: tuple[Path, str]) -> None:
     before = sorted(finished[0].rglob("*"))
     between = ["plain-8", "--plane", "interpolate", "--to"]
     for words, says in (
@@ -328,25 +312,8 @@ def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
         files.table.unlink()
     torn.done.unlink()
     seen = sorted(copy.rglob("*"))
-    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # who only looks changes nothing
+    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # looking changes nothing
     assert not finish(torn, chunks(read_spec(torn))) and not chunk.done.exists() and not torn.table.exists()
     code, _, err = inside(copy, "surface", "tiny")
     assert code == 0, err
     assert tables(copy) == before
-
-
-@pytest.mark.slow
-def test_what_the_killed_left_is_swept_away(copy: Path) -> None:
-    before = tables(copy)
-    chosen = next(iter(surfaces(copy).values()))
-    [chunk] = chosen.chunks()
-    for path in (chosen.done, chosen.table, *chosen.planes()):
-        path.unlink()
-    shutil.rmtree(chunk.folder)
-    dead = subprocess.run(
-        [sys.executable, "-c", "from study.store.process import mark; print(mark())"], capture_output=True, text=True
-    )
-    for name in ("plane-0.pt", "lease"):
-        (chosen.folder / f".{name}.{dead.stdout.strip()}-x.tmp").touch()
-    assert work([chunk.folder], Session(copy / "data")) == {chunk.run_id: "done"}
-    assert not list(chosen.folder.glob(".*")) and tables(copy).keys() == before.keys()

@@ -12,7 +12,7 @@ import study as package
 from study.cli import options
 from study.config.stored import columns
 from study.store.files import read_json
-from tests.launch.command import TINY, curves, inside, runs, study, sweep_file
+from tests.launch.command import TINY, inside, runs, study, sweep_file
 
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
@@ -91,7 +91,7 @@ def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tm
 def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
     finished: tuple[Path, str], tmp_path: Path
 ) -> None:
-    """As one meets them in a repository: results were committed, runs were not."""
+    """As in a repository to which tables were committed, and runs were not."""
     results = tmp_path / "results"
     (results / "tiny").mkdir(parents=True)
     for path in (finished[0] / "results/tiny").glob("*.parquet"):
@@ -181,7 +181,7 @@ def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:
     assert "plain-8 seed 0" in out and "4 runs: 4 done" in out
 
 
-def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
+def test_logs_show_a_run_from_start_to_end(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "logs", "plain-8-digits-s0")
     assert code == 0 and "attempt on" in out and "iteration 60: training error" in out
@@ -189,17 +189,6 @@ def test_logs_tell_the_story_of_a_run(finished: tuple[Path, str]) -> None:
     assert code == 2 and "fits 2 runs" in err
     code, _, err = inside(folder, "logs", "plian-8")
     assert code == 2 and "no run 'plian-8'" in err
-
-
-@pytest.mark.slow
-def test_force_trains_again_and_ends_the_same(tmp_path: Path) -> None:
-    name = sweep_file(tmp_path)
-    inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20")
-    before = curves(tmp_path)
-    code, out, err = inside(tmp_path, "sweep", name, "network=plain", "recipe.iterations=20", "--mode", "force")
-    assert code == 0 and "1 of 1 runs to train" in out, err
-    assert curves(tmp_path) == before
-    assert package.read_runs(tmp_path / "results/tiny")["attempts"].tolist() == [2]
 
 
 def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -213,7 +202,7 @@ def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> Non
     assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
     assert (frame[frame["network"] == "residual"]["state"] == "done").all()
     code, out, _ = inside(tmp_path, "sweep", "tiny.yaml")
-    assert code == 0 and "nothing is left to do" in out  # divergence is not tried again
+    assert code == 0 and "nothing is left to do" in out  # a diverged run is a result
 
 
 @pytest.mark.slow
@@ -245,18 +234,6 @@ def test_unwritable_results_are_one_line(tmp_path: Path) -> None:
     assert code == 2 and len(err.splitlines()) == 1 and "results" in err
 
 
-def test_verbs_name_the_nearest_sweep(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
-    for verb in (
-        ("status", "tinny"),
-        ("collect", "tinny"),
-        ("figure", "degradation", "tinny"),
-        ("table", "errors", "tinny"),
-    ):
-        code, _, err = inside(folder, *verb)
-        assert code == 2 and "did you mean 'tiny'?" in err and len(err.splitlines()) == 1
-
-
 @pytest.mark.slow
 def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
     code, out, _ = inside(tmp_path, "list")
@@ -282,8 +259,11 @@ def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeyp
     assert options.again() == "study sweep 'my file.yaml' seed=0"
 
 
-def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp_path: Path) -> None:
+def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(finished: tuple[Path, str]) -> None:
+    folder, nearest = finished[0], "did you mean 'tiny'?"
     for words, hint in (
+        (("status", "tinny"), nearest), (("collect", "tinny"), nearest),
+        (("figure", "degradation", "tinny"), nearest), (("table", "errors", "tinny"), nearest),
         (("swep", "x"), "'sweep'"), (("sweep", "quikstart.yaml"), "did you mean 'quickstart'?"),
         (("sweep", "nothing.yaml"), "(`study list sweeps` has all)"), (("sweep", "--reslts=x", "tiny.yaml"), "--results"),
         (("figure", "degradatio", "x"), "did you mean 'degradation'?"), (("figure", "zz", "x"), "(`study list figures` has all)"),
@@ -292,11 +272,9 @@ def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(tmp
         (("sweep", "x.yaml", "--lr", "1"), "no option '--lr'; did you mean 'recipe.learning_rate=...'?"),
         (("describe", "--depth", "8"), "did you mean 'depth=...'?"), (("surface", "x", "--norm", "y"), "no option '--norm' (see"),
     ):  # fmt: skip
-        code, _, err = inside(tmp_path, *words)
+        code, _, err = inside(folder, *words)
         assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
-    code, out, _ = inside(tmp_path, "list", "fields")
+    code, out, _ = inside(folder, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
     assert code == 0 and tuple(names) == tuple(columns())
-    assert (
-        "plain | residual; required" in out and "number; default: the recipe's; rate until the first milestone" in out
-    )
+    assert "plain | residual; needed" in out

@@ -1,4 +1,4 @@
-"""Results of components and versions that are not here: whoever only looks sees them, whoever trains or measures is told."""
+"""Results of unregistered components and other versions: looking works, and training or measuring says what is missing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NAMES: list[tuple[dict[str, Any], str, str]] = [
     (BLOCKS, "narrow", "basic"), (SHORTCUTS, "detour", "A"), (ORDERS, "reverse", "original"),
     (INITIALISATIONS, "hot", "he_fan_in"), (DATA, "theirs", "digits"), (PROBES, "mine", "weights"),
 ]  # fmt: skip
-"""What is registered while the sweep is trained, under whose name, and whose work it does."""
+"""What is registered while the sweep is trained: where, under which name, and as a copy of which component."""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of a stranger, whose components are not registered any more."""
+    """A sweep whose components are no longer registered."""
     folder = tmp_path_factory.mktemp("unknown")
     with pytest.MonkeyPatch.context() as patch:
         for table, name, like in NAMES:
@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def collected(folder: Path, copy: Path) -> Path:
-    """The tables of the sweep alone, as one finds them in a repository."""
+    """Only the tables of the sweep, as in a repository."""
     assert inside(folder, "collect", "tiny")[0] == 0
     (copy / "results/tiny").mkdir(parents=True)
     for path in folder.glob("results/tiny/*.parquet"):
@@ -67,7 +67,7 @@ def other_types(fields: dict[str, Any]) -> None:
 
 
 def of_other_versions(folder: Path, copy: Path) -> Path:
-    """A copy of the sweep in whose record the fields of the runs are those of other versions of this program."""
+    """A copy of the sweep whose record has fields of other versions of this program."""
     shutil.copytree(folder, copy, dirs_exist_ok=True)
     path = copy / "results/tiny/sweep.json"
     record = read_json(path)
@@ -87,7 +87,7 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_what_only_looks_works_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
+def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
     folder = CASES[case](trained, tmp_path)
     code, out, err = inside(folder, "status", "tiny")
     assert code == 0 and "4 runs: 4 done" in out, err
@@ -96,7 +96,7 @@ def test_what_only_looks_works_on_any_results(case: str, trained: Path, tmp_path
     drawn = ["figure", "degradation"] if case == "collected" else ["report"]  # which draws every figure
     for words in (["verdict"], drawn, *(["table", name] for name in TABLES)):
         code, out, err = inside(folder, *words, "tiny")
-        # Some figures and tables are of what was not measured here; that is said in a line.
+        # Some tables need what was not measured here; one line says so.
         assert code == 0 or (code == 2 and words[0] == "table" and len(err.splitlines()) == 1), (words, err)
         assert "Traceback" not in out + err
     table = package.read_runs(folder / "results/tiny")
@@ -111,7 +111,7 @@ def test_what_only_looks_works_on_any_results(case: str, trained: Path, tmp_path
         assert code == 2 and "no queued jobs" in err
 
 
-def test_what_trains_or_measures_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
+def test_verbs_that_train_or_measure_say_what_is_missing(trained: Path, tmp_path: Path) -> None:
     folder = as_it_is(trained, tmp_path)
     [first, *_] = runs(folder)
     for words in (["sweep", "tiny.yaml"], ["surface", "tiny"], ["probe", "tiny"], ["embed", first.run_id, "--depth", "20"],
@@ -121,7 +121,7 @@ def test_what_trains_or_measures_says_what_is_missing(trained: Path, tmp_path: P
         assert all(line.startswith(("study: ", "plain-", "residual-")) for line in err.splitlines()), err
 
 
-def test_tables_without_runs_are_not_taken_for_what_can_be_measured(trained: Path, tmp_path: Path) -> None:
+def test_tables_without_runs_cannot_be_measured(trained: Path, tmp_path: Path) -> None:
     folder = collected(trained, tmp_path)
     for words in (["collect", "tiny"], ["probe", "tiny"], ["surface", "tiny"], ["cancel", "tiny"]):
         code, _, err = inside(folder, *words)

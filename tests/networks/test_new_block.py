@@ -43,7 +43,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path):
     registry = package / "config" / "registry.py"
     line = 'BLOCKS = Registry("block", "block", [\n'
     assert line in registry.read_text()
-    registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS")))
+    registry.write_text(registry.read_text().replace(line, line + block_of("line: BLOCKS").rstrip() + ",\n"))
     (tmp_path / "mine.yaml").write_text(block_of("file: sweeps/squeeze_excitation.yaml"))
     shorter = ["depth=8", "seed=0", "recipe.iterations=20", "recipe.evaluate_every=20"]
     # The tests' own helpers come from here, the package from there.

@@ -23,6 +23,7 @@ import study.plotting
 from study.config.registry import FIGURES
 from study.plotting.base.canvas import Plot
 from study.plotting.base.style import styled
+from tests.helpers import long
 
 from .boxes import unreadable
 from .conftest import Frames
@@ -56,7 +57,7 @@ def test_it_has_data_and_a_caption(name: str, drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("style", ["paper", "talk"])
+@pytest.mark.parametrize("style", ["paper", long("talk")])
 @pytest.mark.parametrize("name", EVERY)
 def test_its_text_is_readable(name: str, style: str, fed: Fed) -> None:
     with styled(style):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -13,7 +14,6 @@ from rich.text import Text
 from study.config.differences import labels
 from study.config.run import RunSpec
 from study.launch.plan.runs import cost
-from study.launch.plan.state import WORK
 from study.launch.plan.surface import SurfaceAction
 from study.measure.surface.lattice import chunks
 from study.text import duration
@@ -40,14 +40,14 @@ def runs_shown(specs: Mapping[str, RunSpec], sweep: Mapping[str, RunSpec]) -> li
     return [Shown(name, name, names[name], spec.recipe.iterations, cost(spec)) for name, spec in specs.items()]
 
 
-def surfaces_shown(actions: Iterable[SurfaceAction]) -> list[Shown]:
-    """The chunks of surfaces to measure."""
-    found = []
+def surfaces_shown(actions: Iterable[SurfaceAction], packs: Iterable[Iterable[Path]]) -> list[Shown]:
+    """The chunks of packs, whether or not another process has taken them since."""
+    folders, found = {folder for pack in packs for folder in pack}, []
     for action in actions:
-        points = chunks(action.surface) if action.verb in WORK else {}
-        for chunk in action.chunks if points else ():
-            steps = len(points[chunk.key])
-            found.append(Shown(chunk.run_id, action.files.run_id, action.title, steps, float(steps)))
+        for key, points in chunks(action.surface).items():
+            chunk = action.files.chunk(key)
+            if chunk.folder in folders:
+                found.append(Shown(chunk.run_id, action.files.run_id, action.title, len(points), float(len(points))))
     return found
 
 
