@@ -42,7 +42,7 @@ from study.store.tables import read_table
 from study.training.engine import Engine, engine
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import advance, train_pack
+from study.training.pack import train_pack
 from study.training.precision import backends
 from study.training.session import Progress, Session, Tuning
 
@@ -100,9 +100,13 @@ class Bench:
         return lanes, engine([lane.program for lane in lanes], tuning)
 
     def advance(self, lanes: list[Lane], runner: Engine, steps: int) -> None:
-        """Take steps without a point of a curve."""
+        """Take steps without a point of a curve, as a pack does."""
         while steps:
-            steps -= advance(lanes, runner, steps)
+            now = min(steps, runner.stride, *(lane.prepare() for lane in lanes))
+            runner.steps(now)
+            for lane in lanes:
+                lane.iteration += now
+            steps -= now
 
     def wait(self) -> None:
         if not self.tiny:
@@ -148,7 +152,7 @@ class Bench:
                     lane.program.loss.zero_()
                 runner.steps(1)
                 for lane in lanes:
-                    lane.advance(1)
+                    lane.iteration += 1
                 found.append([float(lane.program.loss) for lane in lanes])
         return found
 

@@ -1,4 +1,4 @@
-"""What `study sweep` and `study surface` share: submitting tasks to a cluster, or working on them here."""
+"""Submit tasks to a cluster or run them here: for `study sweep` and `study surface`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def submit(
     files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, machine: Machine, noun: str, count: str
 ) -> None:
-    """Submit packs of tasks (`runs` or `chunks`), and print how to follow them; `count` says what they are of how much."""
+    """Submit packs of tasks (`runs` or `chunks`), `count` such as `3 of 4 runs`; print how to follow them."""
     from study.launch.slurm.submit import submit as sbatch
 
     jobs = 0
@@ -29,7 +29,7 @@ def submit(
         print(f"{files.name}: job {submission.job_id}: {len(submission.packs)} packs of {noun} accepted")
     print(f"{count} are in the queue, in {jobs} jobs. Next:")
     print(f"  study status {files.name} --watch\n  study logs RUN -f\n  study cancel {files.name}")
-    print(f"  {again()}    # when they have finished: what is missing, and the results")
+    print(f"  {again()}    # when they have ended: submit what is missing, show the results")
 
 
 def execute(
@@ -41,7 +41,7 @@ def execute(
     noun: str,
     verb: str,
 ) -> bool:
-    """Work on packs of tasks on this machine, with progress at the terminal; False when interrupted."""
+    """Run packs of tasks on this machine, with progress bars; False when interrupted."""
     from rich.console import Console
 
     from study.launch.local.terminal import Terminal
@@ -51,6 +51,6 @@ def execute(
         run = train_here if machine.executor == "debug" else train
         _, complete = run(packs, pool, machine, view)
     if not complete:
-        print("interrupted; nothing is lost. To go on, give the same command again:", file=sys.stderr)
+        print("interrupted; nothing is lost; rerun to continue:", file=sys.stderr)
         print(f"  {again()}", file=sys.stderr)
     return complete

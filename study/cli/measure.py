@@ -59,15 +59,16 @@ def embed(
     from study.data import default_root
     from study.launch import embed as certify
     from study.launch.probe import chosen_device
+    from study.training.session import Session
 
     if sweep is not None:
         certify.check_new(sweep)
     specs = []
+    session = Session(data_root or default_root(), chosen_device(device))
     with Console(stderr=True).status("") as shown:
         for run in runs:
             shown.update(f"{run}: checking")
-            where = (results_folder(results), data_root or default_root(), chosen_device(device))
-            spec, certificate = certify.embed(run, depth, *where)
+            spec, certificate = certify.embed(run, depth, results_folder(results), session)
             specs.append(spec)
             print("\n".join(certify.lines(certificate)))
     if sweep is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.config.choices import Device, Executor
 from study.errors import StudyError, closest, one_line
 from study.text import user_path
 
@@ -51,6 +52,21 @@ DataRoot = Annotated[
 ProfileFile = Annotated[
     Path | None,
     typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="profile of a cluster (docs/slurm.md)"),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")]
+ExecutorName = Annotated[
+    Executor,
+    typer.Option(
+        "--executor", envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"
+    ),
+]
+DeviceName = Annotated[Device, typer.Option("--device", help="auto: GPUs if there are any")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]"),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=MOST, help="threads per worker [default: cores / workers]")
 ]
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help="name or file of a sweep", autocompletion=complete_sweep)

@@ -19,7 +19,7 @@ def status(
     results: Results = None,
 ) -> None:
     """Show state, iteration, error, speed and time left of each run."""
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
@@ -30,14 +30,14 @@ def status(
         print(json.dumps([*report(files), *surfaces(files)], indent=1))
         return
 
-    def now() -> Group:
+    def now() -> Text:
         measured = surfaces(files)
         runs = picture(report(files))
-        return Group(runs, Text(), picture(measured)) if measured else runs
+        return runs.append("\n\n").append(picture(measured)) if measured else runs
 
     console = Console()
     if not watch:
-        console.print(now(), crop=False)
+        console.print(now(), no_wrap=True, overflow="ignore", crop=False)
         return
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:

@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli.execute import execute, submit
-from study.cli.options import MOST, DataRoot, ProfileFile, Results, complain, complete_sweep, sweep_files
-from study.config.choices import BatchNorm, Device, Executor, Mode, Plane, Precision, Split
+from study.cli.options import (
+    DataRoot,
+    DeviceName,
+    DryRun,
+    ExecutorName,
+    ProfileFile,
+    Results,
+    Threads,
+    Workers,
+    complain,
+    complete_sweep,
+    sweep_files,
+)
+from study.config.choices import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -33,38 +45,32 @@ def surface(
         typer.Option(help="for interpolate: another run, or seed=1; twice for a plane"),
     ] = None,
     centred: Annotated[
-        bool, typer.Option("--centred", help="for pca: centre on the snapshots' mean, as in Li et al.'s code")
-    ] = False,
+        bool | None, typer.Option("--centred", help="for pca: centre on the snapshots' mean, as in Li et al.'s code")
+    ] = None,
     trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="project the training snapshots onto the plane; always on for pca")
-    ] = False,
+        bool | None,
+        typer.Option("--trajectory", help="project the training snapshots onto the plane; always on for pca"),
+    ] = None,
     data: Annotated[Split | None, typer.Option(help="images [default: both]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="number of training images [default: all]")] = None,
     bn: Annotated[BatchNorm | None, typer.Option(help="BN statistics [default: frozen]")] = None,
     precision: Annotated[Precision | None, typer.Option(help="[default: fp32]")] = None,
     orthogonal: Annotated[
-        bool, typer.Option("--orthogonal", help="make the second direction orthogonal to the first")
-    ] = False,
+        bool | None, typer.Option("--orthogonal", help="make the second direction orthogonal to the first")
+    ] = None,
     curvature: Annotated[
-        bool, typer.Option("--curvature", help="measure the Hessian's extreme eigenvalues too (slow)")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
+        bool | None, typer.Option("--curvature", help="measure the Hessian's extreme eigenvalues too (slow)")
+    ] = None,
+    dry_run: DryRun = False,
     mode: Annotated[
         Mode, typer.Option(help="missing: unmeasured points; retry: failed ones too; force: all again")
     ] = "missing",
-    executor: Annotated[
-        Executor,
-        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
-    ] = "auto",
+    executor: ExecutorName = "auto",
     profile: ProfileFile = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="on a cluster: jobs per surface")] = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
-    ] = None,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
     results: Results = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -86,14 +92,14 @@ def surface(
         "range": range_ and _ranges(range_),
         "dims": 1 if line else None,
         "planes": planes,
-        "centred": centred or None,
-        "trajectory": trajectory or None,
+        "centred": centred,
+        "trajectory": trajectory,
         "data": data,
         "subset": subset,
         "bn": bn,
         "precision": precision,
-        "orthogonal": orthogonal or None,
-        "curvature": curvature or None,
+        "orthogonal": orthogonal,
+        "curvature": curvature,
     }
     settings = {key: value for key, value in given.items() if value is not None}
     request = surfaces.request(sweep_files(what, results), settings, to or ())
@@ -142,14 +148,14 @@ def measure(
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
     wrong = surfaces.check(actions, request, machine)
-    usable = surfaces.sound(actions, wrong)
+    usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
     if wrong and not count(usable):
         raise StudyError(*wrong.values())
     complain(*wrong.values())
     if machine.executor == "slurm":
         if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
             handed = f"{sum(bool(action.chunks) for action in usable)} of {len(request.surfaces)} surfaces"
-            submit(request.files, packs, surfaces.single_task(profile), machine, "chunks", handed)
+            submit(request.files, packs, profile.single_task(), machine, "chunks", handed)
             return 1 if wrong else None
     elif count(usable) and not _measure_here(request, usable, machine):
         return 130
@@ -180,11 +186,13 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
     from study.launch.plan.state import WORK
     from study.launch.plan.surface import count
     from study.store.collect import collect
+    from study.store.lease import tidy
 
     actions = request.plan()
-    surfaces.tidy_up(actions)
     for action in actions:
         if action.verb == "keep":
+            for task in (action.files, *action.files.chunks()):
+                tidy(task)  # what killed processes left
             run = request.runs[action.surface.run]
             print(surfaces.summary(action, run))
             for warning in surfaces.doubts(action, run):

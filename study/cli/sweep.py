@@ -13,16 +13,20 @@ import typer
 from study.cli import surface as surfacing
 from study.cli.execute import execute, submit
 from study.cli.options import (
-    MOST,
     DataRoot,
+    DeviceName,
+    DryRun,
+    ExecutorName,
     ProfileFile,
     Results,
+    Threads,
+    Workers,
     at_home,
     complain,
     finite,
     results_folder,
 )
-from study.config.choices import Device, Executor, Mode
+from study.config.choices import Mode
 from study.errors import StudyError, printable
 from study.text import counted
 
@@ -51,22 +55,15 @@ def sweep(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")] = False,
+    dry_run: DryRun = False,
     mode: Annotated[
         Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")
     ] = "missing",
-    executor: Annotated[
-        Executor,
-        typer.Option(envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"),
-    ] = "auto",
+    executor: ExecutorName = "auto",
     profile: ProfileFile = None,
-    device: Annotated[Device, typer.Option(help="auto: GPUs if there are any")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="threads per worker [default: cores / workers]")
-    ] = None,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, callback=finite, help="seconds between checkpoints")
     ] = 60.0,
@@ -93,10 +90,8 @@ def sweep(
     from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import check, choose_executor, plan_sweep, record
 
-    named = load(find_sweep_file(file), overrides or ())
-    cluster = load_profile(profile)
-    planned = plan_sweep(named, results_folder(results), mode)
-    root = data_root or default_root()
+    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results_folder(results), mode)
+    cluster, root = load_profile(profile), data_root or default_root()
     if dry_run:
         _print_plan(*compared(planned, root))
         return
@@ -110,14 +105,15 @@ def sweep(
     print(*said, sep="\n", end="\n" if said else "")
     if earlier := record(planned):
         print(
-            f"note: {named.name} also has {counted(earlier, 'run')} of earlier calls, and its tables and figures show them. "
-            f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
+            f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls, and its tables and figures show "
+            f"them. `name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
         )
     if chosen == "slurm":
         adopt_orphans(planned.files.results)
-    if planned.work and not _train(planned, machine, cluster):
-        raise typer.Exit(130)
-    if not planned.work:
+    if planned.work:
+        if not _train(planned, machine, cluster):
+            raise typer.Exit(130)
+    else:
         print(_nothing_to_do(planned))
         if planned.count("hold"):
             raise typer.Exit(1)
@@ -218,18 +214,16 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
 
 
 def _nothing_to_do(planned: Planned) -> str:
-    total, kept = len(planned.actions), planned.count("keep")
-    others = []
-    if waiting := planned.count("wait"):
-        others.append(f"{waiting} in training or in the queue (see `study status {planned.sweep.name}`)")
-    if held := planned.count("hold"):
-        others.append(f"{held} waiting for the runs they start from (see --dry-run)")
-    if failed := planned.count("leave"):
-        others.append(f"{failed} failed (see `study status {planned.sweep.name}`; --mode retry tries again)")
+    name = planned.sweep.name
+    counts = [
+        (planned.count("wait"), f"in training or in the queue (see `study status {name}`)"),
+        (planned.count("hold"), "waiting for the runs they start from (see --dry-run)"),
+        (planned.count("leave"), f"failed (see `study status {name}`; --mode retry tries again)"),
+    ]
+    words = [f"{planned.count('keep')} of {len(planned.actions)} runs are finished"]
+    words += [f"{count} {what}" for count, what in counts if count]
     left = "train" if _chosen_surfaces(planned.sweep) else "do"
-    return f"{planned.sweep.name}: nothing is left to {left}; " + ", ".join(
-        [f"{kept} of {total} runs are finished", *others]
-    )
+    return f"{name}: nothing is left to {left}; {', '.join(words)}"
 
 
 def _show_results(planned: Planned, figures: Path) -> int:

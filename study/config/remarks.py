@@ -1,44 +1,104 @@
-"""Remarks on a run whose settings cannot have the effect that they name. It is trained all the same, so these are warnings."""
+"""What a spec sets that can never have an effect. It is trained all the same, so it is said before, not refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from study.config.components import Options
+from study.config.recipe import Recipe
+from study.config.registry import DATA
 from study.config.run import RunSpec
 
 
 def remarks(spec: RunSpec) -> list[str]:
-    """A line for each setting of a run without effect, with the reason."""
-    return [*_components(spec), *_rates(spec), *_periods(spec)]
+    """A line for each field of a run that can never have an effect, with the reason."""
+    return [*_components(spec), *_warm_up(spec), *_drops(spec), *_periods(spec), *_others(spec)]
 
 
 def _components(spec: RunSpec) -> Iterator[str]:
+    """What the chosen components say of their own options."""
     for model in (spec, spec.recipe):
         for name, chosen in model:
             if isinstance(chosen, Options) and (why := chosen.remark()):
                 yield f"{name} {chosen.name}: {why}"
-    if spec.train_subset is None and spec.train_subset_seed:
-        yield f"train_subset_seed {spec.train_subset_seed}: no effect without train_subset"
 
 
-def _rates(spec: RunSpec) -> Iterator[str]:
-    """Learning rates that the run never reaches."""
+def _warm_up(spec: RunSpec) -> Iterator[str]:
     recipe, warmup = spec.recipe, spec.recipe.warmup
-    milestones = recipe.schedule.options.get("at", ())
-    if late := [f"{milestone:,}" for milestone in milestones if milestone >= recipe.iterations]:
-        yield f"milestones {', '.join(late)}: no effect, since the run ends at {recipe.iterations:,}"
     if warmup.name == "none" or spec.depth < warmup.from_depth:
-        return
-    # A warm-up by error ends at the first point of the running curve at the earliest.
-    end = warmup.iterations if warmup.name == "iterations" else recipe.log_every
-    if end >= min([recipe.iterations, *milestones]):
-        yield f"learning_rate {recipe.learning_rate:g}: never reached, since the warm-up lasts at least {end:,} iterations"
+        return  # a depth limit is there so that one recipe serves all depths
+    if warmup.rate == recipe.learning_rate:
+        yield f"warmup: no effect, since its rate is learning_rate ({recipe.learning_rate:g})"
+    end = _warm_up_end(spec)
+    length = f"the warm-up lasts {end:,} iterations"
+    if warmup.name == "error":
+        length = f"the warm-up cannot end before iteration {end:,}, where log_every first gives a training error,"
+    early = [milestone for milestone in recipe.schedule.options.get("at", ()) if milestone <= end]
+    if end >= recipe.iterations:
+        yield f"learning_rate {recipe.learning_rate:g}: never reached, since {length} and the run has {recipe.iterations:,}"
+    elif early:
+        yield f"learning_rate {recipe.learning_rate:g}: never reached, since {length} and a milestone is at {early[0]:,}"
+
+
+def _warm_up_end(spec: RunSpec) -> int:
+    """The first iteration that may have another rate than the warm-up's; 0 without a warm-up."""
+    warmup = spec.recipe.warmup
+    if warmup.name == "none" or spec.depth < warmup.from_depth:
+        return 0
+    return int(warmup.iterations) if warmup.name == "iterations" else spec.recipe.log_every
+
+
+def _drops(spec: RunSpec) -> Iterator[str]:
+    recipe, schedule = spec.recipe, spec.recipe.schedule
+    if schedule.name == "milestones":
+        late = [milestone for milestone in schedule.at if milestone >= recipe.iterations]
+        if late:
+            yield f"milestones {', '.join(f'{m:,}' for m in late)}: no effect, since the run ends at {recipe.iterations:,}"
+        any_drop = len(late) < len(schedule.at) and _warm_up_end(spec) < recipe.iterations
+    else:
+        possible = sum(_earliest(recipe, drop) < recipe.iterations for drop in range(1, schedule.drops + 1))
+        any_drop = possible > 0
+        if possible < schedule.drops:
+            first = _earliest(recipe, possible + 1)
+            yield (
+                f"schedule.drops {schedule.drops}: at most {possible}, since with evaluate_every and schedule.patience drop "
+                f"{possible + 1} cannot come before iteration {first:,} and the run ends at {recipe.iterations:,}"
+            )
+    if schedule.gamma == 1 and any_drop:
+        yield "schedule.gamma 1: the rate never falls"
+
+
+def _earliest(recipe: Recipe, drop: int) -> int:
+    """The first iteration at which drop number `drop` of a plateau schedule can come (`study.training.schedule`).
+
+    The first evaluation after the warm-up is the best so far; each drop takes `patience` more.
+    """
+    warm_up = recipe.warmup.iterations if recipe.warmup.name == "iterations" else 0
+    return int((warm_up // recipe.evaluate_every + 1 + drop * recipe.schedule.patience) * recipe.evaluate_every)
 
 
 def _periods(spec: RunSpec) -> Iterator[str]:
-    """Periods longer than the run, so that its curves have one point."""
-    for field in ("evaluate_every", "log_every"):
-        every = getattr(spec.recipe, field)
-        if every > spec.recipe.iterations:
-            yield f"{field} {every:,}: longer than the run, which has {spec.recipe.iterations:,} iterations"
+    iterations = spec.recipe.iterations
+    for field, every, instead in (
+        ("evaluate_every", spec.recipe.evaluate_every, "evaluated at the end alone"),
+        ("log_every", spec.recipe.log_every, "the running curve has one point, at the end"),
+        ("probe_every", spec.probe_every, "probed at the start and the end alone"),
+        ("snapshot_every", spec.snapshot_every, "kept at the start and the end alone"),
+    ):
+        by_default = field == "probe_every" and every == spec.recipe.evaluate_every
+        if isinstance(every, int) and every > iterations and not by_default:
+            yield f"{field} {every:,}: {instead}, since the run has {iterations:,} iterations"
+    if spec.snapshot_every == "epoch" and spec.train_subset and spec.train_subset > iterations * spec.recipe.batch_size:
+        yield "snapshot_every epoch: kept at the start and the end alone, since the run ends within the first epoch"
+
+
+def _others(spec: RunSpec) -> Iterator[str]:
+    recipe, size = spec.recipe, DATA[spec.data.name].size
+    if size is not None and recipe.pad >= size:
+        yield f"pad {recipe.pad}: some crops show nothing of their image, which has {size} pixels"
+    if spec.train_subset is None and spec.train_subset_seed:
+        yield f"train_subset_seed {spec.train_subset_seed}: no effect, since there is no train_subset"
+    if spec.start_from is not None and spec.network == "plain" and spec.initialisation.name != "he_fan_in":
+        yield (
+            f"initialisation {spec.initialisation.name}: no effect, since every layer comes from start_from or is an identity"
+        )

@@ -1,4 +1,4 @@
-"""Whether a sweep's results were trained on the images that are there now."""
+"""Compare the images that a sweep's results were trained on with the present ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PERHAPS = "trained before image files were changed"
 
 
 def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
-    """The plan, with a remark at each result trained on other images, and lines on the data sets.
+    """The plan, with a remark on each result trained on other images, and lines on the data sets.
 
-    Nothing is downloaded or decoded for this: images that were never read here are not compared.
+    Nothing is downloaded or decoded: images never read here are not compared.
     """
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}

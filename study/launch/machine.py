@@ -1,4 +1,4 @@
-"""Where and how tasks are worked on: none of it is part of an identity."""
+"""Where and how tasks run: never part of a run's identity."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from study.config.choices import Executor
 from study.config.run import RunSpec
 
 CHECKPOINT_SECONDS = 60.0
-"""Training time between two checkpoints: what a crash costs at most."""
+"""Training time between two checkpoints: the most that a crash costs."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how tasks are worked on."""
+    """Where and how tasks run."""
 
     data_root: Path
     executor: Executor = "auto"
@@ -25,15 +25,15 @@ class Machine:
     threads: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     watchdog: float = math.inf
-    """Seconds without progress after which a process is killed; its tasks go on from their checkpoints."""
+    """Seconds without progress after which a process is killed; its tasks resume from their checkpoints."""
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
-    """Have every data set of these runs ready, downloading or decoding as needed.
+    """Download or decode the data sets of these runs, as needed.
 
-    Raises StudyError if one cannot be had; it says which file is missing where, and how to provide it.
+    Raises StudyError if one is missing: which file, where, and how to provide it.
     """
-    from study import data  # late, as all that a dry run does not need
+    from study import data  # late: a dry run does not need it
 
     for chosen in dict.fromkeys(spec.data for spec in specs):
         data.prepare(chosen.name, root, **chosen.options)

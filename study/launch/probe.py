@@ -1,11 +1,10 @@
-"""Measuring runs after training, on their newest checkpoints: `study probe`."""
+"""Measure trained networks, on their newest checkpoints: `study probe`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +18,9 @@ from study.config.registry import PROBES
 from study.config.run import PROBE_IMAGES, RunSpec, probe_names
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data
-from study.launch.attempt.task import log_into
+from study.launch.attempt.log import log_into, one_line, warnings_to
+from study.launch.attempt.runs import feed_of
 from study.launch.local.pool import pool
-from study.launch.local.worker import Warnings
 from study.launch.machine import prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
@@ -34,8 +32,7 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.sweeps import read_sweep
 from study.training import checkpoint
-from study.training.feeds.feed import Feed
-from study.training.feeds.open import open_feed
+from study.training.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -48,24 +45,13 @@ class Line(NamedTuple):
     loud: bool = False
 
 
-@dataclass
-class Order:
+class Order(NamedTuple):
     """What to measure, and with what."""
 
     probes: tuple[str, ...]
     images: int | None
     """Training images; None for as many as the run's spec says."""
-    device: torch.device
-    data_root: Path
-    _before: tuple[object, Feed] | None = None
-
-    def data(self, spec: RunSpec) -> Feed:
-        """A run's data set on the device; most often that of the run before."""
-        content = load_data(spec, self.data_root)
-        key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales)
-        if self._before is None or self._before[0] != key:
-            self._before = key, open_feed(spec, content, self.device)
-        return self._before[1]
+    session: Session
 
 
 def order(probes: str | None, images: int | None, device: str, data_root: Path) -> Order:
@@ -74,11 +60,11 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
         names = tuple(n for n, e in PROBES.items() if e.usual) if probes is None else probe_names(probes.split(","))
     except ValueError as error:
         raise StudyError(f"--probes {probes}: {error}") from None
-    return Order(names, images, chosen_device(device), data_root)
+    return Order(names, images, Session(data_root, chosen_device(device)))
 
 
 def chosen_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises StudyError for a GPU that is not there."""
+    """`auto` is the GPU if there is one. Raises StudyError for a GPU that is not there."""
     return torch.device(pool(1, device).devices[0])
 
 
@@ -89,20 +75,26 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     """
     whole = files.sweep.exists()
     runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
-    trained, wrong = _specs(runs)
-    prepare_data(list(trained.values()), asked.data_root)
-    names = labels(trained)
+    specs: dict[str, RunSpec] = {}
+    wrong: dict[str, str] = {}
+    for run in runs:
+        try:
+            if run.checkpoints():
+                specs[run.run_id] = store.read_spec(run)
+                continue
+            ended = store.status(run).state in store.ENDED
+            mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
+            wrong[run.run_id] = f"has no checkpoint to measure; {mend}"
+        except StudyError as error:
+            wrong[run.run_id] = str(error)
+    prepare_data(list(specs.values()), asked.session.data_root)
+    names = labels(specs)
     for count, run in enumerate(runs, 1):
         if run.run_id in wrong:
             yield Line(f"{run.run_id}: {wrong[run.run_id]}", failed=True)
             continue
-        if run.run_id not in trained:
-            ended = store.status(run).state in store.ENDED
-            mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
-            yield Line(f"{run.run_id}: has no checkpoint to measure; {mend}", failed=True)
-            continue
-        told = names[run.run_id], f"{count} of {len(runs)}"
-        yield from _measure(run, trained[run.run_id], asked, told, begin)
+        begin(f"{count} of {len(runs)}: {names[run.run_id]}")
+        yield from _measure(run, specs[run.run_id], asked, names[run.run_id])
     if whole:
         collect(files)
     path = files.probes if whole else runs[0].probes
@@ -110,23 +102,8 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
         yield Line(f"probes: {path}")
 
 
-def _specs(runs: Sequence[RunFiles]) -> tuple[dict[str, RunSpec], dict[str, str]]:
-    """The specs of the runs that have checkpoints; and what is wrong with those that cannot be read."""
-    specs, wrong = {}, {}
-    for run in runs:
-        if run.checkpoints():
-            try:
-                specs[run.run_id] = store.read_spec(run)
-            except StudyError as error:
-                wrong[run.run_id] = str(error)
-    return specs, wrong
-
-
-def _measure(
-    files: RunFiles, spec: RunSpec, asked: Order, told: tuple[str, str], begin: Callable[[str], None]
-) -> Iterator[Line]:
-    """Measure one run, under its lease and with its log; `told` is its name, and its place among the others."""
-    name, place = told[0], f"{told[1]}: {told[0]}"
+def _measure(files: RunFiles, spec: RunSpec, asked: Order, name: str) -> Iterator[Line]:
+    """Measure one run, under its lease and with its log."""
     with ExitStack() as stack:
         lease = claim(files)
         if lease is None:
@@ -139,22 +116,18 @@ def _measure(
             yield Line(f"{files.run_id}: has diverged: there is no network to measure")
             return
         try:
-            begin(f"{place}: reading")
             subject, iteration, notes = _subject(files, spec, asked)
             for note in notes:
                 yield Line(f"note: {files.run_id}: {note}")
             if warning := _doubt(files, subject, iteration):
                 yield Line(f"WARNING: {warning}", loud=True)
-            for probe in asked.probes:
-                begin(f"{place}: {probe}")
-                for measured in record(files, iteration, [probe], subject, lease.check):
-                    yield Line(f"{name}, iteration {iteration:,}: {_told(measured)}")
+            for measured in record(files, iteration, asked.probes, subject, lease.check):
+                yield Line(f"{name}, iteration {iteration:,}: {_told(measured)}")
         except StudyError as error:
             yield Line(f"{files.run_id}: {error}", failed=True)
         except Exception as error:
             log.exception("the measurement failed")
-            text = " ".join(str(error).split())
-            yield Line(f"{files.run_id}: {type(error).__name__}: {text:.200} (its log has more)", failed=True)
+            yield Line(f"{files.run_id}: {one_line(error):.200} (its log has more)", failed=True)
 
 
 def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int, list[str]]:
@@ -164,44 +137,32 @@ def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int
     """
     if run_id(spec) != files.run_id:
         raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
-    with _warnings() as passed:
+    passed: list[str] = []
+    with warnings_to(passed.append):
         state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"no sound checkpoint: {'; '.join(passed)}")
-    images = asked.data(spec)
+    images = feed_of(spec, asked.session)
     checkpoint.check_images(state, images.fingerprint, spec.dataset)
-    if asked.device.type == "cpu":
+    if asked.session.device.type == "cpu":
         torch.set_num_threads(state["threads"])  # the numbers of a measurement in training, to the last bit
     try:
         subject = Subject.of(spec, state["network"], images, asked.images or spec.probe_images or PROBE_IMAGES)
-    except (ValueError, RuntimeError) as error:  # the latter where a tensor is of another shape
+    except (ValueError, RuntimeError) as error:  # the latter if a tensor has another shape
         raise StudyError(f"its checkpoint is of another network: {' '.join(str(error).split()):.200}") from None
     return subject, state["iteration"], passed
 
 
 @torch.no_grad()
 def _doubt(files: RunFiles, subject: Subject, iteration: int) -> str:
-    """A warning if the network has another loss than its training recorded."""
+    """A warning if the network's loss differs from the one that its training recorded."""
     losses = [F.cross_entropy(subject.network.eval()(x), y, reduction="sum") for x, y in subject.batches()]
     count = subject.looked_at()
     return contradiction(files, "train", float(sum(losses)) / count, count, iteration)
 
 
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """This package's warnings, as they come."""
-    heard: list[str] = []
-    handler = Warnings(heard.append)
-    logger = logging.getLogger("study")
-    logger.addHandler(handler)
-    try:
-        yield heard
-    finally:
-        logger.removeHandler(handler)
-
-
 def _told(measured: Measured) -> str:
-    """`responses: std 0.58 (0.31 to 0.97 at 19 places), 1.2 s`: the median and range of what it measures first."""
+    """`responses: std 0.58 (0.31 to 0.97 at 19 places), 1.2 s`: the median and range of its first measure."""
     if not measured.values:
         return f"{measured.probe}: nothing to measure here"
     first = measured.values[0].measure

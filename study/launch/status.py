@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from rich.console import Group
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
@@ -18,8 +17,7 @@ from study.config.run import RunSpec
 from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
-from study.launch.plan.state import TaskState, decide
-from study.launch.plan.surface import SurfaceAction
+from study.launch.plan.state import decide
 from study.launch.slurm.submissions import places
 from study.launch.surface import of_sweep
 from study.store import runs as store
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MANY = 200
-"""Runs beyond which `status` prints plain columns."""
-
 COLOURS = {
     "done": "green",
     "diverged": "yellow",
@@ -49,9 +44,8 @@ COLOURS = {
     "unknown": "red",
 }
 
-
 NUMBERS = ("iteration", "points", "error %", "images/s", "left", "attempts")
-"""Columns that are set flush right."""
+"""Right-aligned columns."""
 
 
 def report(files: SweepFiles) -> list[dict[str, Any]]:
@@ -62,20 +56,37 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     where, trouble = _places(files)
     specs = [recorded(fields) for _, fields, _ in states]
     fields = differing(specs)
-    records = [
-        _record(run, spec, decide(now, where.get(run.run_id), trouble))
-        | {
-            "label": label(spec, fields),
-            "settings": settings(spec, fields),
-            "data_digest": now.data_digest or stored.get("data_digest"),
-        }
-        for (run, stored, now), spec in zip(states, specs, strict=True)
-    ]
+    records = []
+    for (run, stored, now), spec in zip(states, specs, strict=True):
+        task = decide(now, where.get(run.run_id), trouble)
+        records.append(
+            {
+                "run_id": run.run_id,
+                "network": spec.network,
+                "depth": spec.depth,
+                "dataset": spec.dataset,
+                "recipe": spec.recipe.name,
+                "seed": spec.seed,
+                "title": " ".join(filter(None, [spec.title, spec.variant])),
+                "state": task.state,
+                "iteration": now.iteration,
+                "iterations": spec.recipe.iterations,
+                "attempts": now.attempts,
+                "error": now.error,
+                **{key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")},
+                "job": task.job,
+                "message": task.message,
+                "folder": str(run.folder),
+                "label": label(spec, fields),
+                "settings": settings(spec, fields),
+                "data_digest": now.data_digest or stored.get("data_digest"),
+            }
+        )
     return _with_images(records, specs)
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
-    """Each run, its stored spec and its state; as it was collected if it was trained elsewhere or its folder is gone."""
+    """Each run, its stored spec and its state; as collected if it was trained elsewhere or its folder is gone."""
     before = Collected(files)
     if not files.sweep.exists() and files.runs_table.exists() and files.curves.exists():
         yield from ((files.run(name), fields, now) for name, (fields, now) in before.records().items())
@@ -110,29 +121,6 @@ def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
         return {}, str(error)
 
 
-def _record(files: RunFiles, spec: RunSpec, task: TaskState) -> dict[str, Any]:
-    now = task.disk
-    live = {key: now.progress.get(key) for key in ("host", "pid", "images_per_second", "seconds_left")}
-    return {
-        "run_id": files.run_id,
-        "network": spec.network,
-        "depth": spec.depth,
-        "dataset": spec.dataset,
-        "recipe": spec.recipe.name,
-        "seed": spec.seed,
-        "title": " ".join(filter(None, [spec.title, spec.variant])),
-        "state": task.state,
-        "iteration": now.iteration,
-        "iterations": spec.recipe.iterations,
-        "attempts": now.attempts,
-        "error": now.error,
-        **live,
-        "job": task.job,
-        "message": task.message,
-        "folder": str(files.folder),
-    }
-
-
 def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     """A plain record per surface: those that the sweep names and all others around its runs."""
     files = SweepFiles(files.results, files.name)
@@ -142,97 +130,73 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     if "surfaces" not in sweep and not any(files.results.glob("*/surfaces/*/spec.json")):
         return []
     specs = {name: recorded(fields) for name, fields in sweep["runs"].items()}
-    named = _known(sweep.get("surfaces", {}))
-    there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
-    where, trouble = _places(files)
-    actions = of_sweep(files, named | there, specs).plan(where=where, trouble=trouble)
-    return [_surface_record(action) for action in actions]
-
-
-def _known(surfaces: Mapping[str, Any]) -> dict[str, Surface]:
-    """The surfaces of a sweep's record, without those of a later version, with a warning."""
-    found = {}
-    for name, fields in surfaces.items():
+    named = {}
+    for name, fields in sweep.get("surfaces", {}).items():
         try:
-            found[name] = Surface.model_validate(fields)
+            named[name] = Surface.model_validate(fields)
         except ValidationError:
             log.warning("surface %s is of another version of this program: left out", name)
-    return found
+    there = {item.run_id: read_surface(item) for item in of_runs(files.run(name) for name in specs)}
+    where, trouble = _places(files)
+    return [
+        {
+            "surface_id": action.files.run_id,
+            "run_id": action.surface.run,
+            "title": action.title,
+            "state": action.state,
+            "points_sealed": action.sealed,
+            "points": action.points,
+            "message": "" if action.verb in ("start", "keep") and action.state != "unknown" else action.reason,
+            "folder": str(action.files.folder),
+        }
+        for action in of_sweep(files, named | there, specs).plan(where=where, trouble=trouble)
+    ]
 
 
-def _surface_record(action: SurfaceAction) -> dict[str, Any]:
-    return {
-        "surface_id": action.files.run_id,
-        "run_id": action.surface.run,
-        "title": action.title,
-        "state": action.state,
-        "points_sealed": action.sealed,
-        "points": action.points,
-        "message": "" if action.verb in ("start", "keep") and action.state != "unknown" else action.reason,
-        "folder": str(action.files.folder),
-    }
-
-
-def picture(records: list[dict[str, Any]]) -> Group:
-    """Records, all of runs or all of surfaces, as a table for a terminal, with a line that counts the states."""
+def picture(records: Sequence[Mapping[str, Any]]) -> Text:
+    """Records, all of runs or all of surfaces, as aligned columns, and a line that counts the states."""
     surfaces = any("surface_id" in record for record in records)
+    rows = [_surface_cells(record) if surfaces else _cells(record) for record in records]
+    used = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    widths = {name: max(len(name), *(cell_len(row[name]) for row in rows)) for name in used}
+    text = Text()
+    for row in [{name: name for name in used}, *rows] if used else []:
+        for name in used:
+            room = " " * (widths[name] - cell_len(row[name]))
+            style = "bold" if row[name] is name else COLOURS[row[name]] if name == "state" else ""
+            text.append(f"{room}{row[name]}  " if name in NUMBERS else f"{row[name]}{room}  ", style)
+        text.rstrip()
+        text.append("\n")
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
-    last = Text(f"{counted(len(records), 'surface' if surfaces else 'run')}: {head}")
-    rows = [_surface_cells(record) if surfaces else _cells(record) for record in records]
-    used = [name for name in rows[0] if any(row[name].plain for row in rows)] if rows else []
-    if len(rows) > MANY:
-        return Group(_aligned(rows, used), last)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in used:
-        long = name in ("run", "surface", "message")  # wraps, and is not cropped
-        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=not long, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[name] for name in used))
-    return Group(table, last)
+    return text.append(f"{counted(len(records), 'surface' if surfaces else 'run')}: {head}")
 
 
-def _surface_cells(record: dict[str, Any]) -> dict[str, Text]:
+def _surface_cells(record: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "surface": Text(record["title"]),
-        "state": Text(record["state"], COLOURS[record["state"]]),
-        "points": Text(f"{record['points_sealed']:,}/{record['points']:,}"),
-        "message": Text(printable(record["message"])),
+        "surface": record["title"],
+        "state": record["state"],
+        "points": f"{record['points_sealed']:,}/{record['points']:,}",
+        "message": printable(record["message"]),
     }
 
 
-def _aligned(rows: Sequence[Mapping[str, Text]], used: Sequence[str]) -> Text:
-    """Many rows as one text: rich takes a millisecond to lay out a row of a table."""
-    lines = [{name: Text(name, "bold") for name in used}, *rows]
-    widths = {name: max(line[name].cell_len for line in lines) for name in used}
-    for line in lines:
-        for name in used:
-            room = widths[name] - line[name].cell_len
-            line[name].pad_left(room) if name in NUMBERS else line[name].pad_right(room)
-    told = Text("\n").join(Text("  ").join(line[name] for name in used) for line in lines)
-    told.no_wrap, told.overflow = True, "ignore"
-    return told
-
-
-def _cells(record: dict[str, Any]) -> dict[str, Text]:
-    error, speed = record["error"], record["images_per_second"]
+def _cells(record: Mapping[str, Any]) -> dict[str, str]:
+    error, speed, iterations = record["error"], record["images_per_second"], record["iterations"]
+    # Of another version, the number of iterations may be anything.
+    of = f"{iterations:,}" if isinstance(iterations, int) else printable(str("?" if iterations is None else iterations))
     return {
-        "run": Text(record["label"]),
-        "state": Text(record["state"], COLOURS[record["state"]]),
-        "iteration": Text(f"{record['iteration']:,}/{_count(record['iterations'])}"),
-        "error %": Text("" if error is None else f"{error:.2f}"),
-        "images/s": Text("" if speed is None else f"{speed:,.0f}"),
-        "left": Text(duration(record["seconds_left"]) if speed else ""),
-        "where": Text(printable(record["host"] or "")),
-        "job": Text(record["job"] or ""),
-        "attempts": Text(str(record["attempts"] or "")),
-        "message": Text(printable(record["message"])),
+        "run": record["label"],
+        "state": record["state"],
+        "iteration": f"{record['iteration']:,}/{of}",
+        "error %": "" if error is None else f"{error:.2f}",
+        "images/s": "" if speed is None else f"{speed:,.0f}",
+        "left": duration(record["seconds_left"]) if speed else "",
+        "where": printable(record["host"] or ""),
+        "job": record["job"] or "",
+        "attempts": str(record["attempts"] or ""),
+        "message": printable(record["message"]),
     }
-
-
-def _count(number: Any) -> str:
-    """A number with thousands separators; anything else, of another version, as it is."""
-    return f"{number:,}" if isinstance(number, int) else "?" if number is None else printable(str(number))
 
 
 def follow_log(files: RunFiles, follow: bool) -> Iterator[str]:

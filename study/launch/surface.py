@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from study.config.run import RunSpec
@@ -29,13 +28,11 @@ from study.store.collect import Collected, states
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
-from study.store.lease import tidy
 from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 
 if TYPE_CHECKING:
-    from study.launch.slurm.profile import Profile
     from study.launch.slurm.submissions import Place
 
 CHUNKS_PER_JOB = 8
@@ -54,11 +51,7 @@ class SurfaceRequest:
     def plan(
         self, mode: Mode = "missing", where: Mapping[str, Place] | None = None, trouble: str = ""
     ) -> list[SurfaceAction]:
-        """What to do about each.
-
-        `where` is what the queue says of chunks, None to ask it; `trouble` is why it could not be read. Raises StudyError
-        if something was submitted and the cluster's controller does not answer.
-        """
+        """What to do about each. `where` is what the queue says of chunks, None to ask it; `trouble` is why it is unknown."""
         queue = places(self.files.results) if where is None else where
         named = {name for surface in self.surfaces.values() for name in (surface.run, *surface.to)}
         runs = {name: self.runs[name] for name in named if name in self.runs}
@@ -87,17 +80,8 @@ class _CommandLine(Document):
 def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> SurfaceRequest:
     """The surfaces of a sweep's runs, or of one run.
 
-    Parameters
-    ----------
-    settings
-        As an entry of a sweep file's `surfaces`; without any, those that the sweep itself names, if it does.
-    to
-        The other runs of `plane: interpolate`: their ids, or `field=value` in which they differ from each centre.
-
-    Raises
-    ------
-    StudyError
-        Nothing is called so; a setting is wrong; there is no such other run.
+    `settings` are those of an entry of a sweep file's `surfaces`; without any, the sweep's own are meant, if it has some.
+    `to` are the other runs of `plane: interpolate`: ids, or `field=value` in which they differ from each centre.
     """
     sweep = read_sweep(files) if files.sweep.exists() else None
     there = all_runs(files.results)
@@ -148,56 +132,33 @@ def _changes(text: str) -> dict[str, Any]:
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
-    """Get data sets and the runs' specs ready; by id, a line for each run whose network cannot be had.
-
-    If a cluster measures, only the network's bytes are checked: a login node imports no torch.
-
-    Raises
-    ------
-    StudyError
-        A data set cannot be had.
-    """
+    """Get data sets and the runs' specs ready; by id, a line for each run without a sound checkpoint."""
     work = [action for action in actions if action.verb in WORK]
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
     for name in {name for a in work for name in (a.surface.run, *a.surface.to)} & asked.specs.keys():
         store.write_spec(asked.runs[name], asked.specs[name])  # a finished run may have lost it
-    look = _checkpoint if machine.executor == "slurm" else _final
-    wrong = {}
-    for name in dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to)):
-        try:
-            look(asked.runs[name])
-        except StudyError as error:
-            wrong[name] = str(error)
-    return wrong
+    named = dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to))
+    return {
+        name: f"{name} has no sound checkpoint; train it again with --mode force"
+        for name in named
+        if not any(map(_sound, asked.runs[name].checkpoints()))
+    }
 
 
-def _final(run: RunFiles) -> None:
-    from study.training.start import final  # late: torch
-
-    final(run)
-
-
-def _checkpoint(run: RunFiles) -> None:
-    for path in run.checkpoints():
-        with suppress(OSError, ValueError):  # damaged: there may be an older one
-            read_checked(path)
-            return
-    raise StudyError(f"{run.run_id} has no sound checkpoint; train it again with --mode force")
-
-
-def sound(actions: Sequence[SurfaceAction], wrong: Mapping[str, str]) -> list[SurfaceAction]:
-    """The actions without those that name a run in which `check` found something wrong."""
-    return [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
+def _sound(checkpoint: Path) -> bool:
+    with suppress(OSError, ValueError):
+        read_checked(checkpoint)
+        return True
+    return False
 
 
 # -- getting them ready ---------------------------------------------------------------------------------------------------
 
 
 def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
-    """Create a folder with its spec for each surface to measure; the folders of the chunks, in packs of one surface each.
+    """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each.
 
-    A surface whose chunks are all sealed is sealed here. `jobs` is the number of packs per surface; without it, a pack has
-    `size` chunks.
+    A surface whose chunks are all sealed is sealed here. Each has `jobs` packs, or packs of `size` chunks.
     """
     batches = []
     for action in actions:
@@ -214,43 +175,36 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
     return batches
 
 
-def single_task(profile: Profile) -> Profile:
-    """A profile whose jobs have one task: chunks are shared out between jobs, never within one."""
-    if profile.ranks == 1:
-        return profile
-    gpus = profile.gpus or int(profile.device != "cpu" and profile.gres is None)
-    return profile.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
-
-
-def tidy_up(actions: Sequence[SurfaceAction]) -> None:
-    """Remove what killed processes left with finished surfaces and their chunks."""
-    for action in actions:
-        if action.verb == "keep":
-            for task in (action.files, *action.files.chunks()):
-                tidy(task)
-
-
 # -- results --------------------------------------------------------------------------------------------------------------
 
 
 def summary(action: SurfaceAction, run: RunFiles) -> str:
     """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
-    table = read_table(action.files.table)
-    split = action.surface.splits[0]
-    plane = table.filter(pc.and_(pc.equal(table["split"], split), pc.is_null(table["iteration"])))
-    losses = plane["loss"].to_pylist()
-    finite = [loss for loss in losses if math.isfinite(loss)]
+    table = read_table(action.files.table).to_pylist()
+    surface, split = action.surface, action.surface.splits[0]
+    rows = [row for row in table if row["split"] == split and row["iteration"] is None]
+    finite = [row["loss"] for row in rows if math.isfinite(row["loss"])]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
-    if len(finite) < len(losses):
-        words.append(f"no number at {len(losses) - len(finite)} points{_why(action.surface)}")
-    centre = [row["loss"] for row in plane.to_pylist() if row["alpha"] == row["beta"] == 0.0]
-    if centre:
-        words.append(f"{centre[0]:.4g} at the centre{_beside(action, run, split)}")
-    known = table.select(surface_store.FACTS).slice(0, 1).to_pylist()[0]
-    of = "variance" if action.surface.centred else "way"
+    if len(finite) < len(rows):
+        words.append(f"no number at {len(rows) - len(finite)} points")
+        if surface.plane == "interpolate" and surface.bn == "frozen":
+            words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
+    for row in rows:
+        if row["alpha"] == row["beta"] == 0.0:
+            words.append(f"{row['loss']:.4g} at the centre{_recorded(surface, run, split)}")
+    of = "variance" if surface.centred else "way"
     for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
-        words += [text.format(value) for axis in "ab" if (value := known[f"{name}_{axis}"]) is not None]
+        words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
     return f"{action.title}: {', '.join(words)}"
+
+
+def _recorded(surface: Surface, run: RunFiles, split: str) -> str:
+    """The loss that the training recorded, if it is the same quantity."""
+    if surface.subset is not None or surface.bn != "frozen" or surface.precision != store.read_spec(run).precision:
+        return ""
+    name = "train_clean" if split == "train" else "test"
+    losses = [row["loss"] for row in read_table(run.curves).to_pylist() if row["split"] == name]
+    return f" (in training: {losses[-1]:.4g})" if losses else ""
 
 
 def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
@@ -263,22 +217,3 @@ def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
             images = row["images"] if row["split"] == "train" and surface.subset is not None else None
             found.append(contradiction(run, row["split"], row["loss"], images))
     return [warning for warning in dict.fromkeys(found) if warning]
-
-
-def _why(surface: Surface) -> str:
-    """Why a surface has points without a finite loss, if that is expected."""
-    if surface.plane != "interpolate" or surface.bn != "frozen":
-        return ""
-    return " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
-
-
-def _beside(action: SurfaceAction, run: RunFiles, split: str) -> str:
-    """The loss that the run itself recorded, if that is the same quantity."""
-    surface = action.surface
-    other = surface.subset is not None or surface.bn != "frozen"
-    if other or surface.precision != store.read_spec(run).precision:
-        return ""
-    curve = read_table(run.curves)
-    name = "train_clean" if split == "train" else "test"
-    recorded = curve.filter(pc.equal(curve["split"], name))["loss"].to_pylist()
-    return f" (in training: {recorded[-1]:.4g})" if recorded else ""

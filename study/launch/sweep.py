@@ -1,4 +1,4 @@
-"""A sweep: what has to be done about its runs, and getting them ready for whoever does it."""
+"""Sweeps: plan the runs, check the machine, and open the folders of the runs to train."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Planned:
     actions: list[Action]
     states: dict[str, TaskState]
     lacking: dict[str, str]
-    """What finished runs were not measured for or did not keep, though the sweep asks for it."""
+    """What finished runs did not measure or keep, though the sweep asks for it."""
 
     @property
     def work(self) -> dict[str, RunSpec]:
@@ -52,13 +52,10 @@ class Planned:
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
-    """Look at the disk, and at the queue if anything was submitted to one, and plan. Trains and submits nothing.
+    """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
 
-    Raises
-    ------
-    StudyError
-        A run starts from one that is neither on disk nor in the sweep, or that can't be stretched to it; or a link leads
-        out of the results folder.
+    Raises StudyError if a run starts from one that is nowhere, or that can't be stretched to it, or if a link leads out of
+    the results folder.
     """
     files = SweepFiles(results, sweep.name)
     files.refuse_elsewhere()
@@ -83,26 +80,28 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
-    """All that can be wrong with a plan and its machine, before anything is written; gets the data sets ready.
-
-    Raises
-    ------
-    StudyError
-        A data set cannot be had, a GPU is requested and none is visible, or the profile does not fit the runs.
-    """
-    if machine.executor == "slurm":
-        _check_ranks(planned, profile)
-    else:
+    """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
+    if machine.executor != "slurm":
         pool_of(machine, len(planned.sweep.runs))
+    elif profile.ranks > 1 and profile.runs_per_gpu > 1:
+        raise StudyError(
+            "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
+        )
+    else:
+        for spec in planned.work.values():
+            if spec.recipe.bn_groups % profile.ranks:
+                raise StudyError(
+                    f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
+                    f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
+                )
     prepare_data(list(planned.work.values()), machine.data_root)
 
 
 def record(planned: Planned) -> int:
-    """Record on disk what the sweep names, so that every other verb finds it, and remove what killed processes left beside
-    its results.
+    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
 
-    Runs that were trained under its name before stay part of it; returns how many of them it no longer names. Raises
-    StudyError if results would be lost of which only the tables are left.
+    Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
+    results would be lost of which only the tables are left.
     """
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)
@@ -129,16 +128,3 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
 def choose_executor(executor: Executor) -> Executor:
     """`auto` is SLURM on a cluster, else this machine."""
     return executor if executor != "auto" else "slurm" if on_a_cluster() else "local"
-
-
-def _check_ranks(planned: Planned, profile: Profile) -> None:
-    if profile.ranks > 1 and profile.runs_per_gpu > 1:
-        raise StudyError(
-            "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
-        )
-    for spec in planned.work.values():
-        if spec.recipe.bn_groups % profile.ranks:
-            raise StudyError(
-                f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
-                f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
-            )

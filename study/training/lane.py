@@ -76,10 +76,6 @@ class Lane:
             self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
         return min(self.events.next(self.iteration), self._window.stop) - self.iteration
 
-    def advance(self, steps: int) -> None:
-        """Advance the step counter."""
-        self.iteration += steps
-
     # -- the curves ---------------------------------------------------------------------------------------------------
 
     def log_running(self) -> None:

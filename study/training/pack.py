@@ -15,7 +15,7 @@ from study.networks.shape import needed, parts
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.engine import Engine, engine
+from study.training.engine import engine
 from study.training.events import Checkpoints, Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
@@ -67,15 +67,6 @@ def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.de
     return [[runs[place] for place in part] for part in parts(needs, room)]
 
 
-def advance(lanes: Sequence[Lane], engine: Engine, most: int) -> int:
-    """Take up to `most` steps of each lane, up to the next event; return how many."""
-    steps = min(most, engine.stride, *(lane.prepare() for lane in lanes))
-    engine.steps(steps)
-    for lane in lanes:
-        lane.advance(steps)
-    return steps
-
-
 def _out_of_memory(error: RuntimeError) -> bool:
     """Recognise lack of memory, which graphs and convolutions report by other errors than torch's own."""
     words = ("out of memory", "unable to find an engine")
@@ -123,7 +114,10 @@ class _Pack:
         # A checkpoint may have been written between a step and the evaluation due after it.
         self._observe()
         while self.active and not self._agreed(self.session.stopped()):
-            advance(self.active, self.engine, self.engine.stride)
+            steps = min(self.engine.stride, *(lane.prepare() for lane in self.active))
+            self.engine.steps(steps)
+            for lane in self.active:
+                lane.iteration += steps
             self._tick()
             self._observe()
             if self._agreed(self.checkpoints.due()):

@@ -1,4 +1,4 @@
-"""Settings without effect are reported, field by field; the ready sweeps and recipes have none."""
+"""What a spec sets to no effect is said, field by field; and nothing is said of the ready sweeps."""
 
 from __future__ import annotations
 
@@ -10,39 +10,83 @@ import pytest
 from study.config.recipes import names
 from study.config.remarks import remarks
 from study.config.sweep import load
+from study.training.schedule import Schedule
 from tests.config.test_recipes import spec_of
 from tests.helpers import make_spec
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+PLATEAU = {"schedule": "plateau", "evaluate_every": 10, "log_every": 5}
+WARM = {"warmup": {"name": "iterations", "iterations": 50}}
 NEVER = "learning_rate 0.02: never reached"
 
-
-def warm(iterations, **options):
-    return {"recipe__warmup": {"name": "iterations", "iterations": iterations, **options}}
-
-
-@pytest.mark.parametrize("fields, said", [
-    ({"recipe__schedule__at": [100, 200]}, ["milestones 200: no effect, since the run ends at 200"]),
-    ({"recipe__schedule__at": [100, 199]}, []),
-    (warm(50), []),
-    (warm(400), [f"{NEVER}, since the warm-up lasts at least 400 iterations"]),
-    (warm(150), [NEVER]),  # the first milestone
-    (warm(149), []),
-    (warm(400, from_depth=20), []),
-    ({"recipe__warmup": "error", "recipe__log_every": 10}, []),
-    ({"recipe__warmup": "error", "recipe__log_every": 200}, [NEVER]),
-    ({"recipe__evaluate_every": 201}, ["evaluate_every 201: longer than the run, which has 200 iterations"]),
-    ({"recipe__log_every": 201}, ["log_every 201"]),
-    ({"recipe__optimizer": {"nesterov": True, "momentum": 0.0}}, ["optimizer sgd: nesterov has no effect"]),
-    ({"train_subset_seed": 3}, ["train_subset_seed 3: no effect without train_subset"]),
+OF_RECIPES = [
+    ({"schedule": {"at": [100, 200]}, "iterations": 20}, ["milestones 100, 200: no effect", "evaluate_every 25"]),
+    ({"schedule": {"at": [100, 200]}}, ["milestones 200: no effect, since the run ends at 200"]),
+    ({"schedule": {"at": [100, 199]}}, []),
+    ({"schedule": {"gamma": 1.0}}, ["schedule.gamma 1: the rate never falls"]),
+    ({"schedule": {"at": []}}, []),
+    (PLATEAU, []),
+    (PLATEAU | {"iterations": 60}, ["schedule.drops 2: at most 0"]),  # the first evaluation, and five more
+    (PLATEAU | {"iterations": 61}, ["schedule.drops 2: at most 1"]),
+    (PLATEAU | {"iterations": 111}, []),
+    (PLATEAU | WARM | {"iterations": 160}, ["schedule.drops 2: at most 1"]),
+    (PLATEAU | WARM | {"iterations": 161}, []),
+    (WARM, []),
+    ({"warmup": "iterations"}, [f"{NEVER}, since the warm-up lasts 400 iterations"]),
+    ({"warmup": {"name": "iterations", "iterations": 150}}, [f"{NEVER}, .* a milestone is at 150"]),
+    ({"warmup": {"name": "iterations", "iterations": 149}}, []),
+    ({"warmup": {"name": "iterations", "iterations": 50, "rate": 0.02}}, ["warmup: no effect, since its rate is learning_rate"]),
+    ({"warmup": {"name": "iterations", "from_depth": 20}}, []),
+    ({"warmup": "error", "log_every": 10}, []),
+    ({"warmup": "error", "log_every": 200}, [f"{NEVER}, since the warm-up cannot end before iteration 200"]),
+    ({"evaluate_every": 201}, ["evaluate_every 201: evaluated at the end alone, since the run has 200 iterations"]),
+    ({"log_every": 201}, ["log_every 201: the running curve has one point"]),
+    ({"evaluate_every": 200, "log_every": 200}, []),
+    ({"optimizer": {"nesterov": True, "momentum": 0.0}}, ["optimizer sgd: nesterov has no effect, since momentum is 0"]),
+    ({"pad": 8}, ["pad 8: some crops show nothing of their image, which has 8 pixels"]),
+]  # fmt: skip
+OF_RUNS = [
+    ({"probes": "weights", "probe_every": 201}, ["probe_every 201: probed at the start and the end alone"]),
+    ({"probes": "weights", "recipe__evaluate_every": 300}, ["evaluate_every 300"]),
+    ({"snapshot_every": 201}, ["snapshot_every 201: kept at the start and the end alone"]),
+    ({"snapshot_every": "epoch", "train_subset": 1000, "recipe__iterations": 10, "recipe__schedule__at": [5],
+      "recipe__evaluate_every": 5}, ["snapshot_every epoch: .* within the first epoch"]),
+    ({"train_subset_seed": 3}, ["train_subset_seed 3: no effect, since there is no train_subset"]),
     ({"shortcut": {"name": "scaled", "scale": 1.0}}, ["shortcut scaled: the same as A"]),
-], ids=str)  # fmt: skip
-def test_a_setting_without_effect_is_reported(fields, said):
+    ({"shortcut": {"name": "scaled", "scale": 1.0, "branch": 0.5}}, []),
+    ({"network": "plain", "start_from": "plain-8-digits-15e7e6e20d96", "initialisation": "glorot"},
+     ["initialisation glorot: no effect"]),
+]  # fmt: skip
+CASES = [*(({f"recipe__{k}": v for k, v in fields.items()}, said) for fields, said in OF_RECIPES), *OF_RUNS]
+
+
+@pytest.mark.parametrize("fields, said", CASES, ids=str)
+def test_what_can_have_no_effect_is_said_and_nothing_else(fields, said):
     found = remarks(make_spec(**fields))
     assert len(found) == len(said), found
-    assert all(map(re.match, said, found)), found
+    for line, expected in zip(found, said, strict=True):
+        assert re.match(expected, line), (line, expected)
 
 
-def test_ready_sweeps_and_recipes_have_no_remarks():
-    specs = [*map(spec_of, names()), *(spec for file in SWEEPS for spec in load(file).runs.values())]
-    assert {line for spec in specs for line in remarks(spec)} == set()
+@pytest.mark.parametrize("fields", [fields for fields, _ in OF_RECIPES if fields.get("schedule") == "plateau"], ids=str)
+def test_what_is_said_of_plateaus_is_what_the_schedule_does(fields):
+    """With an error that never falls, drops come as early as they can."""
+    spec = make_spec(**{f"recipe__{k}": v for k, v in fields.items()})
+    schedule, rates = Schedule(spec), []
+    for iteration in range(spec.recipe.iterations):
+        rates.append(schedule.rate(iteration))
+        if (iteration + 1) % spec.recipe.evaluate_every == 0:
+            schedule.observe_evaluation(iteration + 1, 90.0)
+    drops = len({rate for rate in rates if rate < 0.01})
+    said = [line for line in remarks(spec) if line.startswith("schedule.drops")]
+    assert (f"at most {drops}," in said[0]) if said else drops == 2
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+def test_nothing_is_said_of_a_ready_sweep(file):
+    assert {line for spec in load(file).runs.values() for line in remarks(spec)} == set()
+
+
+@pytest.mark.parametrize("name", names())
+def test_nothing_is_said_of_a_named_recipe(name):
+    assert remarks(spec_of(name)) == []

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from study.config.surface import Surface, surface_id
-from study.launch.attempt.chunks import forget
 from study.launch.attempt.work import work
 from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
@@ -83,7 +82,6 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
     measured(most, tmp_path)
     [path] = files.planes()
     path.write_bytes(path.read_bytes()[:-50])
-    forget()  # as in another process
     outcomes = set(measured([last], tmp_path).values())
     if plane == "random":  # made again, it is the same
         assert outcomes == {"done"} and files.done.exists()

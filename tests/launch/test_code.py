@@ -57,5 +57,5 @@ def test_code_that_somebody_else_laid_there_is_not_run(tmp_path: Path, how: str)
     if how == "compiled":
         assert copy(tmp_path / "results") == code and not cached.exists()
         return
-    with pytest.raises(StudyError, match="is not the code that it is named for"):
+    with pytest.raises(StudyError, match="is not the code it is named for"):
         copy(tmp_path / "results")

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from study.config.identity import point_id
 from study.errors import StudyError
@@ -155,7 +154,7 @@ def test_a_run_that_cannot_be_embedded_gives_one_line(tmp_path, trained):
         (trained[1].run_id, 14, f"{trained[1].run_id} is not finished"),
     ]:
         with pytest.raises(StudyError, match=f"^{message}") as caught:
-            embed(run, depth, tmp_path / "results", tmp_path / "data", torch.device("cpu"))
+            embed(run, depth, tmp_path / "results", Session(tmp_path / "data"))
         assert "\n" not in str(caught.value)
     assert not trained[0].certificate(14).exists()
 

@@ -26,7 +26,7 @@ def test_every_field_of_the_documented_example_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("partitoin: gpu", "cluster.yaml:1: unknown field 'partitoin'; did you mean 'partition'?"),
+        ("partitoin: gpu", "cluster.yaml:1: partitoin: is unknown; did you mean 'partition'?"),
         ("time: long", "cluster.yaml:1: time: must be minutes, or SLURM's MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS"),
         ("time: 1:2:3:4", "cluster.yaml:1: time: must be minutes"),
         ("time: 0", "cluster.yaml:1: time: "),

@@ -131,7 +131,7 @@ def test_a_surface_that_another_process_measures_is_left_to_it(copy: Path) -> No
     lease = claim(chunk)
     assert lease is not None
     _code, out, err = inside(copy, "surface", "tiny", "--mode", "force")
-    assert "2 of 3 surfaces to measure" in out and "being measured on" in out, err
+    assert "2 of 3 surfaces to measure" in out and "in progress on" in out, err
     lease.release()
     inside(copy, "surface", "tiny")
     assert tables(copy) == before
@@ -166,7 +166,7 @@ def test_an_interrupted_measurement_resumes_to_the_same_bytes(copy: Path) -> Non
         wait_for(lambda: len(list(copy.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 3)  # noqa: B023
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130 and "give the same command again" in err
+        assert process.returncode == 130 and "rerun to continue" in err
     code, _out, err = inside(copy, *words)
     assert code == 0, err
     assert tables(copy) == expected

@@ -107,7 +107,7 @@ def reference(spec, steps, device=CPU):
         lane.prepare()
         images, labels = lane.images.batch(lane.program.draws(), spec.recipe.pad)
         lane.program._position += 1
-        lane.advance(1)
+        lane.iteration += 1
         with torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16"):
             logits = network(images)
         loss = F.cross_entropy(logits.float(), labels)
@@ -127,7 +127,7 @@ def stepwise(spec, steps, device=CPU, graphs=False):
         lane.prepare()
         lane.program.loss.zero_()
         each.steps(1)
-        lane.advance(1)
+        lane.iteration += 1
         losses.append(float(lane.program.loss))
     return losses
 

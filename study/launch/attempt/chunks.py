@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from study.config.run import RunSpec
 from study.config.surface import Surface
 from study.errors import StudyError
 from study.launch.attempt.heartbeat import Heartbeat
-from study.launch.attempt.runs import load_data
+from study.launch.attempt.runs import feed_of
 from study.measure.probes.subject import Stopped
 from study.measure.surface import plane as planes
 from study.measure.surface.chunk import Chunk
@@ -27,95 +26,58 @@ from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import claim
 from study.store.surfaces import finish, read_spec
 from study.training.feeds.feed import Feed
-from study.training.feeds.open import open_feed
 from study.training.precision import backends, slow_bf16
 from study.training.session import Session
 
 WAIT = 0.5
-"""Seconds between two looks for the plane that another process makes."""
+"""Seconds between two looks for the plane that another process computes."""
 
 log = logging.getLogger(__name__)
 
 
-class Chunks:
-    """`study.launch.attempt.task.Kind` of chunks."""
-
-    def check(self, files: ChunkFiles) -> None:
-        read_spec(files.surface)
-
-    def do(self, tasks: Sequence[ChunkFiles], session: Session) -> None:
-        for files in tasks:
-            surface = read_spec(files.surface)
-            with backends({surface.precision}, session.device, deterministic=True):
-                try:
-                    _measure(files, surface, session)
-                except Stopped:
-                    log.info("stopped while its plane was made")
-
-    def end(self, files: ChunkFiles) -> None:
-        """Seal the surface, if this was its last chunk."""
-        finish(files.surface, chunks(read_spec(files.surface)))
+def check(files: ChunkFiles) -> None:
+    """Raise StudyError if a chunk's surface has no sound spec."""
+    read_spec(files.surface)
 
 
-class _Kept:
-    """What the next chunk usually needs again: the images on the device, the plane and the network."""
-
-    def __init__(self) -> None:
-        self._feed: tuple[object, Feed] | None = None
-        self._plane: tuple[list[Path], Plane] | None = None
-        self._evaluator: tuple[Plane, Feed, Evaluator] | None = None
-
-    def feed(self, spec: RunSpec, session: Session) -> Feed:
-        content = load_data(spec, session.data_root)
-        key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales, session.device)
-        if self._feed is None or self._feed[0] != key:
-            if self._feed is not None:
-                self._feed[1].close()
-            self._evaluator, self._feed = None, (key, open_feed(spec, content, session.device))
-        return self._feed[1]
-
-    def plane(self, files: SurfaceFiles) -> Plane | None:
-        """The plane on disk; None if it is not made yet."""
-        paths = files.planes()
-        if self._plane is None or self._plane[0] != paths or not paths:
-            self._evaluator = None
-            found = planes.load(files)
-            self._plane = (files.planes(), found) if found is not None else None
-        return self._plane and self._plane[1]
-
-    def evaluator(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
-        # Compared by identity; the objects are kept, since an id may be reused.
-        if self._evaluator is None or self._evaluator[0] is not plane or self._evaluator[1] is not feed:
-            self._evaluator = None  # free its memory first
-            self._evaluator = plane, feed, Evaluator(surface, spec, plane, feed)
-        return self._evaluator[2]
-
-
-_kept = _Kept()
-
-
-def forget() -> None:
-    """Drop what is kept for the next chunk."""
-    global _kept
-    _kept = _Kept()
-
-
-def _measure(files: ChunkFiles, surface: Surface, session: Session) -> None:
+def measure(files: ChunkFiles, session: Session) -> None:
+    """Measure a chunk, and seal its surface if this was the last one."""
+    surface = read_spec(files.surface)
     run = run_folder(files.surface, surface.run)
     spec = store.read_spec(run)
-    feed = _kept.feed(spec, session)
-    plane = _plane(files.surface, surface, run, feed, session)
-    if session.device.type == "cpu":
-        torch.set_num_threads(plane.threads)
-        if surface.precision == "bf16" and (warning := slow_bf16()):
-            log.warning("%s", warning)
-    evaluator = _kept.evaluator(surface, spec, plane, feed)
-    Chunk(files, surface, chunks(surface)[files.key], plane, run).measure(evaluator, session)
+    points = chunks(surface)
+    with backends({surface.precision}, session.device, deterministic=True):
+        feed = feed_of(spec, session)
+        try:
+            plane = _plane(files.surface, surface, run, feed, session)
+        except Stopped:
+            log.info("stopped before its plane was computed")
+            return
+        if session.device.type == "cpu":
+            torch.set_num_threads(plane.threads)
+            if surface.precision == "bf16" and (warning := slow_bf16()):
+                log.warning("%s", warning)
+        evaluator = _evaluator(files.surface, surface, spec, plane, feed)
+        if Chunk(files, surface, points[files.key], plane, run).measure(evaluator, session):
+            finish(files.surface, points)
+
+
+_kept: tuple[list[Path], Feed, Evaluator] | None = None
+
+
+def _evaluator(files: SurfaceFiles, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> Evaluator:
+    """A surface's evaluator, with its network on the device; the one made last is kept for the next chunk."""
+    global _kept
+    paths = files.planes()  # they name the surface, and the plane's digest
+    if _kept is None or _kept[0] != paths or _kept[1] is not feed:
+        _kept = None  # free its memory first
+        _kept = paths, feed, Evaluator(surface, spec, plane, feed)
+    return _kept[2]
 
 
 def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, session: Session) -> Plane:
-    """The plane that all chunks of a surface share: made by the first process, awaited by the others."""
-    while (plane := _kept.plane(files)) is None:
+    """The plane that all chunks of a surface share: computed by the first process, awaited by the others."""
+    while (plane := planes.load(files)) is None:
         if session.stopped():
             raise Stopped
         lease = claim(files)
@@ -139,7 +101,7 @@ def _plane(files: SurfaceFiles, surface: Surface, run: RunFiles, feed: Feed, ses
 
 
 def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
-    """Refuse to make a lost plane again if that could give another one: sums of a Hessian or a trajectory may differ in
+    """Refuse to compute a lost plane again if another one could result: sums of a Hessian or a trajectory may differ in
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
         raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")

@@ -75,7 +75,7 @@ class Heartbeat:
                 return
 
     def _end(self, still: float) -> None:
-        """End this process as a kill would: what hangs does not listen. Its tasks go on from their checkpoints."""
+        """End this process as a kill would: a hung one would not react. Its tasks resume from their checkpoints."""
         message = f"no step for {still:.0f} s: killed by its watchdog"
         log.error("%s", message)
         print(message, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Where and with which software a task is worked on: recorded with every attempt."""
+"""The machine and software of an attempt, recorded with it."""
 
 from __future__ import annotations
 
@@ -93,14 +93,13 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> bytes | None:
-    """The output of git in the repository that this package runs from; None if it is in none."""
-    folder = Path(version.__file__).parent
+def output(*command: str) -> str | None:
+    """What a program prints; None if it is missing, fails or hangs."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else None
 
 
 def sources() -> dict[Path, bytes]:
@@ -140,23 +139,20 @@ def commit() -> tuple[str | None, str | None]:
     recorded = Path(version.__file__).parent.parent / "commit.json"  # a code copy, in a job
     if facts := read_json(recorded):
         return facts["commit"], facts["dirty"]
-    tracked = _git("ls-files", "--error-unmatch", "__init__.py")
-    head = _git("rev-parse", "HEAD") if tracked else None
+    git = ("git", "-C", str(Path(version.__file__).parent))
+    tracked = output(*git, "ls-files", "--error-unmatch", "__init__.py")
+    head = output(*git, "rev-parse", "HEAD") if tracked else None
     if head is None:
         return None, None
-    difference = _git("diff", "HEAD", "--", ".") or b""
-    return head.decode().strip(), hashlib.sha256(difference).hexdigest()[:12] if difference else None
+    difference = (output(*git, "diff", "HEAD", "--", ".") or "").encode(errors="surrogateescape")
+    return head.strip(), hashlib.sha256(difference).hexdigest()[:12] if difference else None
 
 
 @cache
 def _driver() -> str | None:
     """The version of the GPU's driver."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", "0"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+    found = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", "0")
+    return (found or "").strip() or None
 
 
 def describe(device: str, executor: str, threads: int) -> dict[str, Any]:

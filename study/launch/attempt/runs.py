@@ -14,11 +14,13 @@ from study import data
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
-from study.launch.attempt.task import one_line
+from study.launch.attempt.log import one_line
 from study.measure.probes.record import during
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
+from study.training.feeds.feed import Feed
+from study.training.feeds.open import open_feed
 from study.training.pack import train_pack
 from study.training.precision import slow_bf16
 from study.training.session import Session
@@ -27,28 +29,25 @@ from study.training.start import origin
 log = logging.getLogger(__name__)
 
 
-class Runs:
-    """`study.launch.attempt.task.Kind` of runs."""
+def check(files: RunFiles) -> None:
+    """Raise StudyError if a run can never be trained."""
+    spec = store.read_spec(files)
+    if spec.start_from is not None and not files.checkpoints():
+        origin(spec, files)
 
-    def check(self, files: RunFiles) -> None:
-        spec = store.read_spec(files)
-        if spec.start_from is not None and not files.checkpoints():
-            origin(spec, files)
 
-    def do(self, tasks: Sequence[RunFiles], session: Session) -> None:
-        pack = [(store.read_spec(files), files) for files in tasks]
-        if session.device.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
-            log.warning("%s", warning)
-        content = load_data(pack[0][0], session.data_root)
-        mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
-        for _, files in mine:
-            if not files.checkpoints():
-                store.record_images(files, content.fingerprint)
-        if mine:
-            train_pack(mine, content, replace(session, probe=during))
-
-    def end(self, files: RunFiles) -> None:
-        pass
+def train(tasks: Sequence[RunFiles], session: Session) -> None:
+    """Train runs until they are sealed or the session is stopped."""
+    pack = [(store.read_spec(files), files) for files in tasks]
+    if session.device.type == "cpu" and pack[0][0].precision == "bf16" and (warning := slow_bf16()):
+        log.warning("%s", warning)
+    content = load_data(pack[0][0], session.data_root)
+    mine = [run for run in pack if len(pack) == 1 or _fits(*run, content.fingerprint)]
+    for _, files in mine:
+        if not files.checkpoints():
+            store.record_images(files, content.fingerprint)
+    if mine:
+        train_pack(mine, content, replace(session, probe=during))
 
 
 def follow(files: RunFiles, session: Session) -> dict[str, str]:
@@ -75,6 +74,21 @@ def _fits(spec: RunSpec, files: RunFiles, fingerprint: str) -> bool:
 
 
 def load_data(spec: RunSpec, root: Path) -> ImageSet | ImageFiles:
-    """The data set of a run, as `study.data.load`; most often it is that of the run before."""
+    """The data set of a run, as `study.data.load`; the one loaded last is kept."""
     subset = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
     return data.load_once(spec.data.name, root, **spec.data.options, **subset)
+
+
+_feed: tuple[object, Feed] | None = None
+
+
+def feed_of(spec: RunSpec, session: Session) -> Feed:
+    """A run's data set on the device, for measurements; the one opened last is kept."""
+    global _feed
+    content = load_data(spec, session.data_root)
+    key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales, session.device)
+    if _feed is None or _feed[0] != key:
+        if _feed is not None:
+            _feed[1].close()
+        _feed = key, open_feed(spec, content, session.device)
+    return _feed[1]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 from study.errors import StudyError
-from study.launch.attempt.provenance import usable_cores
+from study.launch.attempt.provenance import output, usable_cores
 from study.launch.machine import Machine
 
 RUNS_PER_GPU = 16
-"""Runs trained side by side on a GPU, where they fit into its memory."""
+"""Runs trained side by side on a GPU, if they fit into its memory."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +32,14 @@ def visible_gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([item for item in visible.split(",") if item.strip() and item.strip() != "-1"])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    return sum(line.startswith("GPU ") for line in (output("nvidia-smi", "-L") or "").splitlines())
 
 
 def pool(runs: int, device: str = "auto", workers: int | None = None, threads: int | None = None) -> Pool:
     """The workers for a sweep of `runs` runs: by default one per GPU, or one per core.
 
-    The number of threads follows from the size of the whole sweep, not from what is left to do, so that a resumed sweep
-    adds its sums in the same order as an uninterrupted one. A StudyError says when a GPU is requested and none is visible.
+    The number of threads depends on the size of the whole sweep, not on what is left, so that a resumed sweep adds its
+    sums in the same order as an uninterrupted one. Raises StudyError if a GPU is requested and none is visible.
     """
     gpus = 0 if device == "cpu" else visible_gpus()
     if device == "cuda" and not gpus:

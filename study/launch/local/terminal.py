@@ -19,7 +19,7 @@ from study.measure.surface.lattice import chunks
 from study.text import duration
 
 FILE_SECONDS = 60.0
-"""Between two lines where the output is not a terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 class Shown(NamedTuple):
@@ -52,7 +52,7 @@ def surfaces_shown(actions: Iterable[SurfaceAction], packs: Iterable[Iterable[Pa
 
 
 class Terminal:
-    """Progress bars at a terminal; a line a minute where output goes to a file.
+    """Progress bars at a terminal; a line a minute if output goes to a file.
 
     `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
     """
@@ -62,17 +62,15 @@ class Terminal:
     ) -> None:
         self.console, self.noun, self.verb = console, noun, verb
         self.tasks = {task.task_id: task for task in tasks}
-        self._open: dict[str, set[str]] = {}  # by group, its unfinished tasks
+        self.groups: dict[str, list[Shown]] = {}
         for task in self.tasks.values():
-            self._open.setdefault(task.group, set()).add(task.task_id)
-        self._members = {group: frozenset(members) for group, members in self._open.items()}
-        self.total, self.finished = ready + len(self._open), ready
+            self.groups.setdefault(task.group, []).append(task)
+        self.total, self.finished = ready + len(self.groups), ready
         self.began = self._told = time.monotonic()
-        self._costs = {task.task_id: task.cost for task in self.tasks.values()}
-        self._began: dict[str, float] = {}
+        self._begun: dict[str, float] = {}  # when each group began
+        self._done: dict[str, float] = {}  # the fraction of each task
         self._facts: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
-        self._shares: dict[str, tuple[float, float]] = {}  # of a task: done before this call, and done now
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
             *columns,
@@ -82,7 +80,8 @@ class Terminal:
             speed_estimate_period=3600,
             disable=not console.is_terminal,
         )
-        self._all = self._bars.add_task(self._head(), total=sum(self._costs.values()), told="")
+        self._left = sum(task.cost for task in self.tasks.values())  # of this call's work, in units of cost
+        self._all = self._bars.add_task(self._head(), total=self._left, told="")
         self._bar: dict[str, TaskID] = {}
 
     def __enter__(self) -> Terminal:
@@ -92,34 +91,35 @@ class Terminal:
     def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
-    # -- study.launch.local.watch.View -----------------------------------------------------------------------------------
-
     def started(self, run_id: str, iteration: int) -> None:
+        """A worker took the task, at the iteration of its newest checkpoint."""
         task = self.tasks[run_id]
-        before = iteration / task.steps
-        self._shares.setdefault(run_id, (before, before))
-        self._began.setdefault(task.group, time.monotonic())
+        self._begun.setdefault(task.group, time.monotonic())
+        if run_id not in self._done:
+            self._done[run_id] = iteration / task.steps
+            self._shorten(task.cost * self._done[run_id])  # earlier calls did that
         if task.group not in self._bar:
             self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
     def progress(self, facts: dict[str, Any]) -> None:
-        run_id, step, total = facts["run_id"], facts["iteration"], facts["iterations"]
-        self._facts[run_id] = facts
-        self._shares[run_id] = (self._shares[run_id][0], step / total if total else 1.0)
-        self._draw(self.tasks[run_id].group, facts)
-        self._measure()
+        """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
+        task, step, total = self.tasks[facts["run_id"]], facts["iteration"], facts["iterations"]
+        self._facts[task.task_id] = facts
+        self._advance(task, step / total if total else 1.0)
+        step, total = self._reached(task.group)
+        told = _told(facts) if len(self.groups[task.group]) == 1 else f"{step:,}/{total:,} points"
+        self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
-        group = self.tasks[run_id].group
+        """The task has ended: `done`, `diverged`, `failed`, or `busy` if another process works on it."""
+        task = self.tasks[run_id]
         self._outcomes[run_id] = outcome
         if outcome == "busy":
-            del self._costs[run_id]
+            self._shorten(task.cost * (1.0 - self._done.get(run_id, 0.0)))
         else:
-            self._shares[run_id] = (self._shares.get(run_id, (0.0, 0.0))[0], 1.0)
-        self._measure()
-        self._open[group].discard(run_id)
-        if not self._open[group]:
-            self._close(group)
+            self._advance(task, 1.0)
+        if all(member.task_id in self._outcomes for member in self.groups[task.group]):
+            self._close(task.group)
 
     def note(self, message: str) -> None:
         self.console.print(Text(message), highlight=False, soft_wrap=True)
@@ -129,52 +129,49 @@ class Terminal:
             self._bars.update(self._all, description=self._head())
         elif time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            self.note("; ".join(filter(None, [self._head(), self._left(), ", ".join(map(self._brief, self._bar))])))
+            briefs = []
+            for group in self._bar:
+                step, total = self._reached(group)
+                name = self.groups[group][0].name
+                briefs.append(f"{name} at {step:,}/{total:,}" if step else f"{name} starting")
+            self.note("; ".join(filter(None, [self._head(), self._time_left(), ", ".join(briefs)])))
 
-    # -- the picture -----------------------------------------------------------------------------------------------------
+    def _shorten(self, cost: float) -> None:
+        """Take work that is not this call's off the bar of all tasks."""
+        self._left -= cost
+        self._bars.update(self._all, total=self._left, told=self._time_left())
 
-    def _draw(self, group: str, facts: dict[str, Any]) -> None:
-        step, total = self._reached(group)
-        told = _told(facts) if len(self._members[group]) == 1 else f"{step:,}/{total:,} points"
-        self._bars.update(self._bar[group], total=total or None, completed=step, told=told)
+    def _advance(self, task: Shown, fraction: float) -> None:
+        self._bars.update(self._all, advance=task.cost * (fraction - self._done.get(task.task_id, 0.0)))
+        self._done[task.task_id] = fraction
+        self._bars.update(self._all, told=self._time_left())
 
     def _reached(self, group: str) -> tuple[int, int]:
         """How far a group is, and of how much."""
-        members = [self.tasks[name] for name in self._members[group]]
+        members = self.groups[group]
         steps = [min(self._facts.get(task.task_id, {}).get("iteration", 0), task.steps) for task in members]
         return sum(steps), sum(task.steps for task in members)
 
     def _close(self, group: str) -> None:
+        """Print how a group ended."""
         if group in self._bar:
             self._bars.remove_task(self._bar.pop(group))
-        members = self._members[group]
-        outcomes = {self._outcomes[name] for name in members}
+        members = self.groups[group]
+        outcomes = {self._outcomes[task.task_id] for task in members}
         outcome = next((one for one in ("failed", "busy", "diverged") if one in outcomes), "done")
         self.finished += outcome != "busy"
-        name = next(iter(members))
-        error = self._facts.get(name, {}).get("error")
-        took = f" in {duration(time.monotonic() - self._began[group])}" if group in self._began else ""
+        error = self._facts.get(members[0].task_id, {}).get("error")
+        took = f" in {duration(time.monotonic() - self._begun[group])}" if group in self._begun else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
         said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
-        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {self.tasks[name].name}: {said}")
+        self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {members[0].name}: {said}")
 
-    def _measure(self) -> None:
-        """Update the bar of all tasks: the arithmetic done by this call."""
-        done = sum(self._costs.get(run_id, 0.0) * (now - first) for run_id, (first, now) in self._shares.items())
-        before = sum(self._costs.get(run_id, 0.0) * first for run_id, (first, _) in self._shares.items())
-        self._bars.update(self._all, completed=done, total=sum(self._costs.values()) - before, told=self._left())
-
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         seconds = self._bars.tasks[0].time_remaining
         return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _head(self) -> str:
         return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
-
-    def _brief(self, group: str) -> str:
-        step, total = self._reached(group)
-        name = self.tasks[next(iter(self._members[group]))].name
-        return f"{name} at {step:,}/{total:,}" if step else f"{name} starting"
 
 
 def _told(facts: dict[str, Any]) -> str:

@@ -1,34 +1,32 @@
-"""The local and the debug executor: train in worker processes, or in this very process."""
+"""The local and the debug executor: work on tasks in worker processes, or in this very process."""
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.errors import StudyError
+from study.launch.attempt.log import warnings_to
 from study.launch.local.pool import Pool
-from study.launch.local.watch import LOOK_SECONDS, View, watch_over
-from study.launch.local.worker import Warnings, train_free
-from study.launch.local.workers import Interrupt, Workers
+from study.launch.local.terminal import Terminal
+from study.launch.local.watch import LOOK_SECONDS, Watch
+from study.launch.local.worker import Interrupt, free
+from study.launch.local.workers import Workers
 
 if TYPE_CHECKING:
     from study.launch.machine import Machine
 
 
-def train(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
-    """Train packs of runs on this machine, in the foreground.
+def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> tuple[dict[str, str], bool]:
+    """Work on packs of tasks, each a list of folders with their specs, in worker processes.
 
-    Each pack is a list of run folders with their specs, and is trained by one worker as a whole. Returns the outcome of each
-    run that ended, and False where Ctrl-C or SIGTERM came first. Raises WriteError where the results folder cannot be
-    written, and StudyError where the code was edited or no worker can start.
+    Returns the outcome of each task that ended, and False if Ctrl-C or SIGTERM came first. Raises WriteError if the
+    results folder cannot be written, and StudyError if the code was edited or no worker can start.
     """
-    with Interrupt() as interrupt, Workers(packs, shape, machine, view, interrupt) as workers:
-        workers.start()
+    with Interrupt() as interrupt, Workers(packs, pool, machine, view, interrupt) as workers:
         while workers.running and not interrupt.count:
             workers.look()
             time.sleep(0.05)
@@ -39,14 +37,16 @@ def train(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View
     return workers.watch.outcomes, complete
 
 
-def train_here(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View) -> tuple[dict[str, str], bool]:
-    """The debug executor: train in this very process; an exception in training is raised."""
+def train_here(
+    packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal
+) -> tuple[dict[str, str], bool]:
+    """As `train`, in this process; an exception in training is raised."""
     import torch
 
     from study.launch.attempt.work import work
     from study.training.session import Session
 
-    watch = watch_over(packs, view)
+    watch = Watch(packs, view)
     seen = time.monotonic()
 
     def report(progress: object) -> None:
@@ -55,34 +55,21 @@ def train_here(packs: Sequence[list[Path]], shape: Pool, machine: Machine, view:
             seen = time.monotonic()
             watch.look({os.getpid()})
 
-    with Interrupt() as interrupt, _warnings_to(view):
+    with Interrupt() as interrupt, warnings_to(view.note, alone=True):
         session = Session(
             machine.data_root,
-            torch.device(shape.devices[0]),
+            torch.device(pool.devices[0]),
             "debug",
             checkpoint_seconds=machine.checkpoint_seconds,
-            stopped=lambda: interrupt.count > 0,
-            why=lambda: interrupt.why,
+            stopped=interrupt.stopped,
+            why=interrupt.why,
             report=report,
             raise_errors=True,
         )
-
-        def train_pack(folders: list[Path]) -> None:
+        for folders in free(packs, pool.threads, interrupt.stopped):
             work(folders, session)
             watch.look({os.getpid()})
-
-        train_free(packs, shape.threads, lambda: interrupt.count > 0, train_pack)
     watch.look({os.getpid()})
     if not interrupt.count:
         watch.held_elsewhere()
     return watch.outcomes, not interrupt.count
-
-
-@contextmanager
-def _warnings_to(view: View) -> Iterator[None]:
-    logger = logging.getLogger("study")
-    before, logger.handlers = logger.handlers, [Warnings(view.note)]
-    try:
-        yield
-    finally:
-        logger.handlers = before

@@ -1,12 +1,13 @@
-"""What the files tell of tasks while they are worked on: who holds each, how far it is, how it ended."""
+"""Watch the files of tasks in progress: who holds each, how far it is, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from study.launch.local.terminal import Terminal
 from study.store import process
 from study.store.files import DamagedError, read_json, remove
 from study.store.layout import TaskFiles, task_files
@@ -16,38 +17,13 @@ LOOK_SECONDS = 0.25
 """Between two looks at the files."""
 
 
-class View(Protocol):
-    """What shows a sweep while it is trained."""
-
-    def started(self, run_id: str, iteration: int) -> None:
-        """A worker took the task, at the iteration of its newest checkpoint."""
-
-    def progress(self, facts: dict[str, Any]) -> None:
-        """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
-
-    def ended(self, run_id: str, outcome: str) -> None:
-        """The task has ended: `done`, `diverged`, `failed`, or `busy` where another process works on it."""
-
-    def note(self, message: str) -> None:
-        """Something the user should know."""
-
-    def tick(self) -> None:
-        """Time passes."""
-
-
-def watch_over(packs: Sequence[list[Path]], view: View) -> Watch:
-    """A watch over the tasks, of which none counts as failed any more: what fails from now on is not tried again."""
-    tasks = [task_files(folder) for pack in packs for folder in pack]
-    for files in tasks:
-        remove(files.failed)
-    return Watch(tasks, view)
-
-
 class Watch:
-    """Tells a view what has changed since it last looked."""
+    """Tells a terminal what has changed since the last look. Earlier failures are forgotten."""
 
-    def __init__(self, tasks: Iterable[TaskFiles], view: View) -> None:
-        self.tasks = {files.run_id: files for files in tasks}
+    def __init__(self, packs: Sequence[list[Path]], view: Terminal) -> None:
+        self.tasks = {folder.name: task_files(folder) for pack in packs for folder in pack}
+        for files in self.tasks.values():
+            remove(files.failed)
         self.left = dict(self.tasks)
         """The tasks that have not ended."""
         self.view = view
@@ -93,7 +69,7 @@ class Watch:
         self.view.ended(run_id, outcome)
 
     def held_elsewhere(self) -> None:
-        """When all workers have gone: what is left and held is another process's."""
+        """Once all workers have ended, count what is still held as another process's."""
         for files in list(self.left.values()):
             # Not by the age of the heartbeat: this machine's clock may be wrong, and no worker of ours could take it.
             if (lease := _read(files.lease)) and process.alive(lease) is not False:

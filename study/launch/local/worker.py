@@ -1,25 +1,24 @@
-"""A local worker: a process that trains the free tasks of a list, one pack after another, until none is left.
+"""A local worker: a process that works on the free tasks of a list, one pack after another, until none is left.
 
 Workers share the list by the tasks' leases, as two commands on one sweep do. Each starts at another place in the list and
-passes over what is finished, failed or held by somebody else.
+passes over tasks that are finished, failed or held by another process.
 
-Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. SIGTERM, SIGINT or the
-death of the parent make the worker checkpoint and exit.
+Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. On SIGTERM, SIGINT or
+the death of its parent a worker checkpoints and exits.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from study.errors import StudyError
+from study.launch.attempt.log import warnings_to
 from study.launch.attempt.provenance import require
 from study.store.files import WriteError
 from study.store.layout import task_files
@@ -29,56 +28,45 @@ UNWRITABLE, REFUSED = 74, 78
 """Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
 
 
-class Warnings(logging.Handler):
-    """Passes this package's warnings to `note`; errors are shown as the outcome of their run."""
+class Interrupt:
+    """Counts SIGINT and SIGTERM. For a worker the death of its parent is an interruption, too."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self.note = note
+    def __init__(self, parent: int | None = None) -> None:
+        self.parent, self.count, self.number = parent, 0, 0
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING:
-            self.note(record.getMessage())
+    def __enter__(self) -> Interrupt:
+        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-class _Stop:
-    """Whether the worker should stop, and why: a signal came, or its parent died."""
-
-    def __init__(self, parent: int) -> None:
-        self.parent, self.number = parent, 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
-
-    def _signalled(self, number: int, frame: object) -> None:
+    def _came(self, number: int, frame: object) -> None:
+        self.count += 1
         self.number = self.number or number
 
-    def __call__(self) -> bool:
-        return self.number != 0 or os.getppid() != self.parent
+    def stopped(self) -> bool:
+        return self.count > 0 or self.parent not in (None, os.getppid())
 
     def why(self) -> str:
+        """What stopped the work, for the record of the attempt."""
         if self.number:
-            return signal_name(self.number)
-        return "the process that started it died" if self() else ""
+            return "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+        return "the process that started it died" if self.stopped() else ""
 
 
-def signal_name(number: int) -> str:
-    """A signal's name for the user."""
-    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-
-
-def train_free(
-    packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool], train: Callable[[list[Path]], Any]
-) -> None:
-    """Train one pack after another, without the tasks that are finished, failed or held by another process."""
+def free(packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool]) -> Iterator[list[Path]]:
+    """Yield one pack after another, without the tasks that are finished, failed or held by another process."""
     import torch
 
     for pack in packs:
-        free = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
+        left = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
         if stopped():
             return
-        if free:
+        if left:
             torch.set_num_threads(threads)  # each time: a resumed run sets the number that it began with
-            train(free)
+            yield left
 
 
 @dataclass(frozen=True)
@@ -98,34 +86,30 @@ def main() -> None:
     """Entry of a worker's process (`study.boot`): its device, and the pack to begin with."""
     device, first = sys.argv[1], int(sys.argv[2])
     # All workers have the same open file, so it is read without moving its offset.
-    work = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
-    stop = _Stop(work.parent)
+    task = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
     notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
-    logging.getLogger("study").addHandler(Warnings(lambda message: print(message, file=notes, flush=True)))
     try:
-        _work(work, work.packs[first:] + work.packs[:first], device, stop)
+        with Interrupt(task.parent) as interrupt, warnings_to(lambda text: print(text, file=notes, flush=True)):
+            import torch  # late: the signal handlers are in place while this takes its seconds
+
+            from study.launch.attempt.work import work
+            from study.training.session import Session
+
+            require(task.code)
+            session = Session(
+                Path(task.data_root),
+                torch.device(device),
+                "local",
+                checkpoint_seconds=task.checkpoint_seconds,
+                watchdog=task.watchdog,
+                stopped=interrupt.stopped,
+                why=interrupt.why,
+            )
+            packs = [[Path(folder) for folder in pack] for pack in task.packs[first:] + task.packs[:first]]
+            for folders in free(packs, task.threads, interrupt.stopped):
+                work(folders, session)
     except (StudyError, WriteError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)
-    sys.exit(128 + stop.number if stop.number else 0)
-
-
-def _work(work: Work, packs: list[list[str]], device: str, stop: _Stop) -> None:
-    import torch  # late: the signal handlers are in place while this takes its seconds
-
-    from study.launch.attempt.work import work as attempt
-    from study.training.session import Session
-
-    require(work.code)
-    session = Session(
-        Path(work.data_root),
-        torch.device(device),
-        "local",
-        checkpoint_seconds=work.checkpoint_seconds,
-        watchdog=work.watchdog,
-        stopped=stop,
-        why=stop.why,
-    )
-    folders = [[Path(folder) for folder in pack] for pack in packs]
-    train_free(folders, work.threads, stop, lambda pack: attempt(pack, session))
+    sys.exit(128 + interrupt.number if interrupt.number else 0)

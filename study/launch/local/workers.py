@@ -1,4 +1,4 @@
-"""The worker processes of one command: started, watched, replaced where they die, and stopped."""
+"""The worker processes of one command: started, watched, replaced when they die, and stopped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from study.boot import command, environment
 from study.errors import StudyError
 from study.launch.attempt.provenance import ALLOCATOR, code
 from study.launch.local.pool import Pool
-from study.launch.local.watch import LOOK_SECONDS, View, watch_over
-from study.launch.local.worker import REFUSED, UNWRITABLE, Work, signal_name
+from study.launch.local.terminal import Terminal
+from study.launch.local.watch import LOOK_SECONDS, Watch
+from study.launch.local.worker import REFUSED, UNWRITABLE, Interrupt, Work
 from study.store import runs as store
 from study.store.files import WriteError
 from study.store.layout import TaskFiles
@@ -33,99 +34,85 @@ MAX_DEATHS = 3
 """Deaths of workers on a run without any progress after which the run counts as failed."""
 
 
-class Interrupt:
-    """Counts SIGINT and SIGTERM: the first asks the workers to checkpoint, the second kills them."""
-
-    count = 0
-    number = 0
-
-    def __enter__(self) -> Interrupt:
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        self._before = {number: signal.signal(number, self._came) for number in numbers}
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _came(self, number: int, frame: object) -> None:
-        self.count += 1
-        self.number = self.number or number
-
-    @property
-    def why(self) -> str:
-        return signal_name(self.number) if self.number else ""
-
-
 class _Worker:
-    """A worker process, and what it last printed."""
+    """A worker process."""
 
     def __init__(self, words: list[str], device: str, deaths: int, stdin: int, stdout: int, threads: int) -> None:
         self.device, self.deaths = device, deaths
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
         self.process = subprocess.Popen(
             words,
             stdin=stdin,
             stdout=stdout,
-            stderr=self.errors,
+            stderr=self._errors,
             env={**ALLOCATOR, **environment(), "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
         )
 
     def failure_message(self) -> str:
-        """The last line that it printed."""
-        with self.errors:
-            self.errors.seek(0)
-            lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "no message"
+        """How it died: the signal, or its exit status and the last line that it printed."""
+        with self._errors:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        last, status = lines[-1] if lines else "no message", self.process.returncode
+        if status == REFUSED:
+            raise StudyError(last)
+        if status == UNWRITABLE:  # usually for every other run, too
+            file, _, text = last.rpartition(": ")
+            raise WriteError(errno.EIO, text, file)
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}" + (" (out of memory?)" if status == -9 else "")
+        return f"exit status {status}: {last}"
 
 
 class Workers:
-    """The workers of one command: started, watched, replaced where they die, and stopped."""
+    """The workers of one command; entering the context starts as many as have something to do.
+
+    The first interruption asks them to checkpoint, the second kills them.
+    """
 
     def __init__(
-        self, packs: Sequence[list[Path]], shape: Pool, machine: Machine, view: View, interrupt: Interrupt
+        self, packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal, interrupt: Interrupt
     ) -> None:
-        self.packs, self.shape, self.machine, self.view, self.interrupt = packs, shape, machine, view, interrupt
-        self.watch = watch_over(packs, view)
+        self.pool, self.view, self.interrupt = pool, view, interrupt
+        self.watch = Watch(packs, view)
+        self.work = Work(
+            [[str(folder) for folder in pack] for pack in packs],
+            os.getpid(),
+            code(),
+            str(machine.data_root.resolve()),
+            pool.threads,
+            machine.checkpoint_seconds,
+            machine.watchdog,
+        )
         self.running: list[_Worker] = []
         self.broken = ""
         """Why a worker could not start."""
-        self._deaths: dict[str, tuple[int, int]] = {}  # by run: where it was, and how many workers died there
+        self._deaths: dict[str, tuple[int, int]] = {}  # by run: its iteration, and how many workers died there
         self._said: set[str] = set()
         self._read = 0
         self._look_at = 0.0
 
     def __enter__(self) -> Workers:
         with ExitStack() as stack:
+            stack.callback(self._stop)
             self._list = stack.enter_context(tempfile.TemporaryFile())
             self._notes = stack.enter_context(tempfile.TemporaryFile())
-            self._list.write(json.dumps(asdict(self._work())).encode())
+            self._list.write(json.dumps(asdict(self.work)).encode())
             self._list.flush()
+            for first, device in enumerate(self.pool.devices[: len(self.work.packs)]):
+                self._start(device, first)
             self._files = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stop()
         self._files.close()
 
-    def start(self) -> None:
-        """Start as many workers as have something to do."""
-        for first, device in enumerate(self.shape.devices[: len(self.packs)]):
-            self._start(device, first)
-
-    def _work(self) -> Work:
-        packs = [[str(folder) for folder in pack] for pack in self.packs]
-        root, machine = str(self.machine.data_root.resolve()), self.machine
-        times = machine.checkpoint_seconds, machine.watchdog
-        return Work(packs, os.getpid(), code(), root, self.shape.threads, *times)
-
     def _start(self, device: str, first: int = 0, deaths: int = 0) -> None:
-        """Start a worker at a pack of the list; `deaths` of its predecessors came before they had taken any."""
+        """Start a worker at a pack of the list; `deaths` of its predecessors died before they took any."""
         words = command("study.launch.local.worker", device, str(first))
-        self.running.append(
-            _Worker(words, device, deaths, self._list.fileno(), self._notes.fileno(), self.shape.threads)
-        )
+        stdin, stdout = self._list.fileno(), self._notes.fileno()
+        self.running.append(_Worker(words, device, deaths, stdin, stdout, self.pool.threads))
 
     def look(self) -> None:
         """Show what has happened, and replace workers that have died."""
@@ -152,17 +139,8 @@ class Workers:
                 self.view.note(line)
 
     def _died(self, worker: _Worker) -> None:
-        """Start another worker in the place of one that died, unless its tasks killed several without any progress."""
-        status, words = worker.process.returncode, worker.failure_message()
-        if status == REFUSED:
-            raise StudyError(words)
-        if status == UNWRITABLE:  # nor can it be for any other run, as a rule
-            file, _, text = words.rpartition(": ")
-            raise WriteError(errno.EIO, text, file)
-        if status < 0:
-            words = f"killed by {signal.Signals(-status).name}" + (" (out of memory?)" if status == -9 else "")
-        else:
-            words = f"exit status {status}: {words}"
+        """Replace a worker that died, unless its tasks killed several without any progress."""
+        words = worker.failure_message()
         held = [name for name, pid in self.watch.holders.items() if pid == worker.process.pid]
         for run_id in held:
             self._count(self.watch.tasks[run_id], words)
@@ -173,7 +151,7 @@ class Workers:
             self._start(worker.device, deaths=deaths)
 
     def _count(self, files: TaskFiles, words: str) -> None:
-        """Note that a worker died with a task, which fails when that has happened too often."""
+        """Count the death of a worker with a task; the task fails if that happens too often."""
         run_id, now = files.run_id, store.status(files)
         if run_id not in self.watch.left:
             if now.state in store.ENDED:

@@ -1,9 +1,8 @@
-"""Plans of runs: which of them depend on others, what they cost, and which are trained together."""
+"""Plans of runs: which depend on others, what they cost, and which are trained together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +16,16 @@ from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
 from study.store import runs as store
 from study.store.find import run_of_point
-from study.store.layout import RunFiles
 from study.store.runs import RunStatus
 
 
 def hold_dependents(
     actions: Sequence[Action], specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus], results: Path
 ) -> list[Action]:
-    """The actions, with `hold` for runs that start from an unfinished one.
+    """The actions, with `hold` for runs that start from an unfinished one; `disk` has the states of the sweep's own runs.
 
-    `disk` has the states of the sweep's own runs. A run with a checkpoint no longer needs what it started from.
-
-    Raises
-    ------
-    StudyError
-        A line for each run that can never start: the run it starts from is missing, has diverged, or cannot be stretched
-        to it.
+    A run with a checkpoint no longer needs the one it started from. A StudyError has a line for each run that can never
+    start, since the run it starts from is missing, has diverged, or cannot be stretched to it.
     """
     if not any(spec.start_from for spec in specs.values()):
         return list(actions)
@@ -71,9 +64,7 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
     """Why a run waits for one of another sweep; empty if it need not."""
     files = run_of_point(results, spec.start_from or "", spec.seed)
     if files is None:
-        hint = ", ".join(_of_seed(results, spec.seed))
-        there = f"; of that seed there is {hint}" if hint else ""
-        raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/{there}")
+        raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
     stretching.check(store.read_spec(files), spec)
     state = store.status(files).state
     if state in ("diverged", "failed"):
@@ -81,15 +72,8 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
     return "" if state == "done" else "is not trained yet"
 
 
-def _of_seed(results: Path, seed: int, most: int = 3) -> Iterator[str]:
-    """Points that were trained with this seed."""
-    for path in sorted(results.glob(f"*/runs/*-s{seed}-*/spec.json"))[:most]:
-        with suppress(StudyError):  # of another version, or damaged
-            yield point_id(store.read_spec(RunFiles(path.parent)))
-
-
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
-    """What a finished run was not measured for or did not keep, though the sweep asks for it; empty if nothing."""
+    """What a finished run did not measure or keep, though the sweep asks for it; empty if nothing."""
     found, words = lacking(stored, asked), []
     if probes := ",".join(found.pop("probes", ())):
         words.append(
@@ -102,7 +86,7 @@ def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
 
 
 def cost(spec: RunSpec) -> float:
-    """Multiply-adds of a run, by which packs are ordered. Relative within one data set."""
+    """Multiply-adds of a run, to order packs by. Relative within one data set."""
     size = spec.data.options.get("image_size") or 32
     return float(macs(spec, size=size)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
@@ -110,21 +94,15 @@ def cost(spec: RunSpec) -> float:
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
     """Group runs into packs of at most `size` that can be trained side by side, the longest first.
 
-    The runs of a pack share data set and precision; one that decodes images while it trains is alone. There are as few
+    The runs of a pack share data set and precision; a run that decodes images while it trains is alone. There are as few
     packs as possible, but one for each of `workers` if there are enough runs. The longest runs are dealt out first, each
-    to the pack with the least to do.
+    to the pack with the least work.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):
         spec = specs[run_id]
-        key: tuple[object, ...] = (
-            spec.data,
-            spec.train_subset,
-            spec.train_subset_seed,
-            spec.precision,
-        )
-        if DATA[spec.data.name].streamed:
-            key = (*key, run_id)
+        alone = run_id if DATA[spec.data.name].streamed else ""
+        key = (spec.data, spec.train_subset, spec.train_subset_seed, spec.precision, alone)
         groups.setdefault(key, []).append(run_id)
     chunks = []
     for group in groups.values():

@@ -1,4 +1,4 @@
-"""A task's state, from the disk and the queue, and what to do about it. Pure: reads nothing and starts nothing."""
+"""Decide a task's state from the disk and the queue, and what to do about it. Reads and starts nothing."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Mode = Literal["missing", "retry", "force"]
 Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "hold", "leave"]
 
 WORK: tuple[Verb, ...] = ("start", "resume", "retry", "redo")
-"""The verbs that train or measure. `keep` a result, `wait` for another process or the queue, `hold` what depends on an
-unfinished run, `leave` what has failed."""
+"""The verbs that train or measure. The others: `keep` a result, `wait` for another process or the queue, `hold` what depends
+on an unfinished run, `leave` a failed task."""
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """What is known of a run, or of a chunk of a surface."""
+    """The state of a run, or of a chunk of a surface."""
 
     disk: RunStatus
     state: str
-    """As on disk, or `queued` (a scheduler holds it), or `unknown` (it was submitted, and nothing says what became of it)."""
+    """As on disk, or `queued` (a scheduler holds it), or `unknown` (it was submitted, and its job cannot be traced)."""
     message: str = ""
     queued: str = ""
     """Where a scheduler holds it, such as `job 17_3, pending`."""
@@ -40,9 +40,9 @@ class TaskState:
 
 
 def decide(disk: RunStatus, place: Place | None = None, trouble: str = "") -> TaskState:
-    """The state of a task. The disk has the first word, the queue the second.
+    """The state of a task, from the disk first and the queue second.
 
-    `place` is where the queue has or had it; `trouble` is why the queue could not be read.
+    `place` is its newest job; `trouble` is why the queue could not be read.
     """
     state, message = str(disk.state), disk.message
     if place is None:

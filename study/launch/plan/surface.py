@@ -1,4 +1,4 @@
-"""Plans of surfaces: an action for each, from the states of its chunks and of the runs it names. Starts nothing."""
+"""Plan surfaces: an action for each, from the states of its chunks and of the runs it names. Starts nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from study.config.differences import labels
 from study.config.run import RunSpec
 from study.config.surface import Surface
-from study.launch.plan.state import WORK, Mode, TaskState, Verb
+from study.launch.plan.state import WORK, Mode, TaskState, Verb, plan
 from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, TaskFiles
 from study.store.runs import RunStatus
@@ -45,11 +45,8 @@ def plan_surfaces(
     look: Look,
     mode: Mode = "missing",
 ) -> list[SurfaceAction]:
-    """One action for each surface, in order.
-
-    `specs` are those of the centres, `runs` and `disk` the files and states of all runs that the surfaces name, and `look`
-    gives a chunk's state.
-    """
+    """One action for each surface, in order: `specs` are those of the centres, `runs` and `disk` the files and states of all
+    runs that the surfaces name, and `look` gives a chunk's state."""
     names = labels(specs)
     actions = []
     for name, surface in surfaces.items():
@@ -60,7 +57,7 @@ def plan_surfaces(
 
 
 def _without_network(action: SurfaceAction, disk: Mapping[str, RunStatus]) -> SurfaceAction | None:
-    """The action if one of the networks cannot be had; None if all are trained."""
+    """The action if one of the networks is missing; None if all are trained."""
     for name in (action.surface.run, *action.surface.to):
         if name not in disk:
             return replace(action, reason=f"{name} no longer exists")
@@ -73,47 +70,36 @@ def _without_network(action: SurfaceAction, disk: Mapping[str, RunStatus]) -> Su
 
 
 def _decided(action: SurfaceAction, look: Look, mode: Mode) -> SurfaceAction:
+    """The action if all networks are trained, from those of its chunks."""
     if sealed(action.files) and mode != "force":
         return replace(action, verb="keep", reason="done", sealed=action.points, state="done")
     everything = chunks(action.surface)
-    left = {key: action.files.chunk(key) for key in everything if not action.files.chunk(key).done.exists()}
-    there = sum(len(points) for key, points in everything.items() if key not in left)
-    action = replace(action, chunks=tuple(left.values()), sealed=there)
-    if mode != "force" or not action.files.spec.exists():
-        return _unfinished(action, look, mode)
-    begun = _unfinished(action, look, "missing")
-    if begun.state in ("running", "queued"):  # --mode force never takes from a process or the queue
-        return replace(begun, verb="wait", reason=f"{begun.state}; --mode force starts over what nobody works on")
-    redone = tuple(map(action.files.chunk, everything))
-    return replace(action, verb="redo", reason="--mode force starts over", chunks=redone, sealed=0)
-
-
-def _unfinished(action: SurfaceAction, look: Look, mode: Mode) -> SurfaceAction:
-    states = {files: look(files) for files in action.chunks}
-    work, reasons = [], {}
-    for files, now in states.items():
-        if now.state == "running":
-            reasons["running"] = f"being measured on {now.disk.progress.get('host', 'another machine')}"
-        elif now.queued:
-            reasons["queued"] = now.queued
-        elif now.state == "failed" and mode != "retry":
-            reasons["failed"] = now.message
-        else:
-            work.append(files)
-            if now.state == "unknown":
-                reasons["unknown"] = now.message
-    begun = action.sealed > 0 or any(now.disk.state != "pending" for now in states.values())
-    state = next((state for state in ("running", "queued", "failed", "unknown") if state in reasons), "")
+    left = [chunk for key in everything if not (chunk := action.files.chunk(key)).done.exists()]
+    tasks = [look(chunk) for chunk in left]
+    decided = list(zip(left, tasks, plan(tasks, "missing" if mode == "force" else mode), strict=True))
+    there = action.points - sum(len(everything[chunk.key]) for chunk in left)
+    begun = there > 0 or any(task.disk.state != "pending" for task in tasks)
+    work = tuple(chunk for chunk, _, own in decided if own.verb in WORK)
+    found = {task.state for _, task, own in decided if own.verb not in WORK or task.state == "unknown"}
+    state = next((state for state in ("running", "queued", "failed", "unknown") if state in found), "")
     state = state or ("interrupted" if begun else "pending")
-    if work or not action.chunks:  # if all chunks are sealed, only the surface's own seal is missing
+    if mode == "force" and action.files.spec.exists():
+        if state in ("running", "queued"):
+            reason = f"{state}; --mode force never interrupts another process"
+            return replace(action, verb="wait", reason=reason, chunks=work, sealed=there, state=state)
+        return replace(
+            action, verb="redo", reason="--mode force starts over", chunks=tuple(map(action.files.chunk, everything))
+        )
+    if work or not left:  # if all chunks are sealed, only the surface's own seal is missing
         verb: Verb = "start" if not begun else "retry" if mode == "retry" else "resume"
-        words = [f"{action.sealed:,} of {action.points:,} points are measured" if begun else ""]
-        words += [next((now.message for now in states.values() if now.job and now.message and not now.queued), "")]
-        reason = "; ".join(filter(None, words)) or reasons.get("unknown", "")
+        words = [f"{there:,} of {action.points:,} points are measured" if begun else ""]
+        words += [next((task.message for task in tasks if task.job and task.message and not task.queued), "")]
+        unknown = next((task.message for task in tasks if task.state == "unknown"), "")
+        reason = "; ".join(filter(None, words)) or unknown
     else:
-        verb = "leave" if "failed" in reasons else "wait"
-        reason = next(reasons[state] for state in ("failed", "running", "queued") if state in reasons)
-    return replace(action, verb=verb, reason=reason, chunks=tuple(work), state=state)
+        verb = "leave" if any(own.verb == "leave" for _, _, own in decided) else "wait"
+        reason = next(own.reason for _, _, own in decided if own.verb == verb)
+    return replace(action, verb=verb, reason=reason, chunks=work, sealed=there, state=state)
 
 
 def count(actions: Sequence[SurfaceAction], *verbs: Verb) -> int:

@@ -1,4 +1,4 @@
-"""`study cancel`: take jobs out of the queue."""
+"""Cancel jobs: `study cancel`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from study.store.sweeps import read_sweep
 def cancel(results: Path, what: str) -> list[str]:
     """Cancel the jobs of a sweep or of one run, and of their surfaces; returns a line for each job.
 
-    A run's job ends with all the runs of its pack. A StudyError says when no such job is queued, or SLURM refuses.
+    Cancelling a run also stops the other runs of its pack. Raises StudyError if there is no such job, or SLURM refuses.
     """
     if (name := sweep_name(what)) in sweep_names(results):
         wanted = set(read_sweep(SweepFiles(results, name))["runs"])

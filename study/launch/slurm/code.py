@@ -1,4 +1,4 @@
-"""A copy of the code beside the results: a job runs the code as it was submitted, whatever is edited afterwards."""
+"""Copy the code beside the results, so that a job runs it as submitted, whatever is edited afterwards."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def copy(folder: Path) -> Path:
     """Copy this package, as it is on disk, below `folder`; returns the path to put first into PYTHONPATH.
 
     The copy is named by a hash of its content, so that submissions of the same code share one. `commit.json` beside it
-    records the commit and a hash of the uncommitted changes. A StudyError refuses a copy that does not match its name:
-    it is damaged, or came with the results from somebody else.
+    records the commit and a hash of the uncommitted changes. Raises StudyError for a copy that does not match its name: it
+    is damaged, or came with results from a stranger.
     """
     contents = sources()
     target = folder / code_digest(contents)
     if target.exists():
         if not _holds(target, contents):
-            raise StudyError(f"{target}: is not the code that it is named for, so no job runs it; remove that folder")
+            raise StudyError(f"{target}: is not the code it is named for; remove that folder")
         return target
     draft = folder / f".{target.name}.{uuid.uuid4().hex}.tmp"
     for name, content in contents.items():

@@ -1,7 +1,7 @@
-"""What a SLURM job does: it trains one pack, and on a signal checkpoints and perhaps requeues itself.
+"""What a SLURM job does: it trains one pack until a signal comes.
 
-USR2 (time limit, preemption) makes it checkpoint at the next step and requeue itself. TERM (`scancel`, or the scheduler's
-own requeue) makes it checkpoint and exit.
+On USR2 (time limit, preemption) it checkpoints at the next step and requeues itself. On TERM (`scancel`, or the scheduler's
+own requeue) it checkpoints and exits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PackJob:
-    """One pack, as paths and numbers alone: the specs are read from the runs' folders."""
+    """A job's pack, as paths and numbers: the specs are in the runs' folders."""
 
     folders: list[str]
     data_root: str
@@ -43,7 +43,7 @@ class PackJob:
     """The digest of the submitted code."""
 
     def __call__(self) -> dict[str, str]:
-        """Train until the runs are sealed or a signal comes."""
+        """Train until the runs are sealed or a signal comes; returns their outcomes."""
         signals = _Signals()  # first of all: torch takes its seconds
         outcomes, ranks = self._train(signals)
         if ranks.size > 1 and {"failed", "busy"} & set(outcomes.values()):
@@ -80,7 +80,7 @@ class PackJob:
         return work([Path(folder) for folder in self.folders], session), ranks
 
     def _requeue(self, signals: _Signals) -> None:
-        """Have submitit put this job back into the queue; if it cannot, say why where `study status` looks."""
+        """Have submitit requeue this job; if that fails, leave the reason where `study status` finds it."""
         try:
             signals.hand_on()
         except subprocess.CalledProcessError as error:

@@ -1,4 +1,4 @@
-"""A cluster's profile: where and how jobs run there. Nothing in it is part of a run's identity."""
+"""The profile of a cluster: where and how jobs run. Never part of a run's identity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from study.config.choices import Device
 from study.config.fields import wrong
 from study.config.yaml import read
-from study.errors import StudyError, nearest, printable
+from study.errors import StudyError, printable
 
 
 def _one_line(text: str) -> str:
@@ -45,16 +45,16 @@ _FIELDS = {
     "gpus-per-task": "gpus_per_run", "mem": "memory", "ntasks": "gpus_per_run", "ntasks-per-node": "gpus_per_run",
     "signal": "signal_seconds",
 } | {name: name for name in ("account", "constraint", "gres", "nodes", "partition", "qos", "time")}  # fmt: skip
-"""Options of sbatch that have a field in the profile."""
+"""Options of sbatch, with their fields in the profile."""
 _OURS = {
     "clusters", "comment", "error", "help", "job-name", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
     "uid", "usage", "version", "wait", "wrap",
 }  # fmt: skip
-"""Options that a submission sets itself, or that would turn it into something else."""
+"""Options that a submission sets itself, or that would make it something else."""
 
 
 class Profile(BaseModel):
-    """The fields of a profile file. Times are in minutes; what is left out is the cluster's default."""
+    """The fields of a profile file. Times are in minutes; the defaults are the cluster's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -89,6 +89,13 @@ class Profile(BaseModel):
         """Processes that train one run together."""
         return self.gpus_per_run * self.nodes
 
+    def single_task(self) -> Profile:
+        """The profile for jobs of one task, as those of chunks: they are shared out between jobs, never within one."""
+        if self.ranks == 1:
+            return self
+        gpus = self.gpus or int(self.device != "cpu" and self.gres is None)
+        return self.model_copy(update={"gpus_per_run": 1, "nodes": 1, "gpus": gpus})
+
 
 def load_profile(path: Path | None) -> Profile:
     """Read a profile file; without one, use the defaults. A StudyError names each mistake with its line."""
@@ -101,8 +108,9 @@ def load_profile(path: Path | None) -> Profile:
     try:
         profile = Profile.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(document.place(tuple(item["loc"])), item) for item in error.errors()]
-        raise StudyError(*lines) from None
+        document.explain(error, {"": Profile.model_fields})
+        document.check()
+        raise
     document.check()
     if profile.time * 60 <= profile.signal_seconds:
         field = "time" if "time" in data else "signal_seconds"
@@ -115,16 +123,8 @@ def load_profile(path: Path | None) -> Profile:
     return profile
 
 
-def _explain(place: str, item: Any) -> str:
-    field = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return f"{place}: unknown field '{field}'{nearest(field, Profile.model_fields)}"
-    message = re.sub(r"^\w+ should ", "must ", item["msg"])
-    return f"{place}: {field}: {message}, not {item['input']!r:.80}"
-
-
 def _check_option(name: str, place: str) -> None:
-    """Refuse an option of sbatch that would get in the way of a submission; sbatch refuses those that it does not know."""
+    """Refuse an option that would break a submission; sbatch itself refuses unknown ones."""
     option = name.replace("_", "-")
     if field := _FIELDS.get(option):
         raise StudyError(f"{place}: sbatch.{name}: use the profile's field '{field}' instead")

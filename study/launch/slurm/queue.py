@@ -1,4 +1,4 @@
-"""What SLURM says about our jobs: squeue about those it holds, sacct, where there is accounting, about past ones."""
+"""Ask SLURM about jobs: squeue about present ones and, with accounting, sacct about past ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.errors import StudyError
 _OPTIONS = re.compile("(SLURM|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SCANCEL|SCONTROL|SUBMITIT)_")
 """Variables that are options of SLURM's commands or of submitit, or describe the job that this process is in."""
 _KEPT = ("SLURM_CONF", "SLURM_JWT")
-"""Those among them without which a cluster is not found or does not let its user in."""
+"""Exceptions: without them SLURM's commands may not find the cluster or be refused by it."""
 
 
 class Job(NamedTuple):
@@ -32,7 +32,7 @@ class Job(NamedTuple):
 
 @contextmanager
 def plain_environment() -> Iterator[None]:
-    """Remove from the environment what would change what SLURM's commands, submitit and its jobs do."""
+    """Remove variables from the environment that would configure SLURM's commands, submitit or its jobs."""
     before = dict(os.environ)
     for name in before.keys() - _environment().keys():
         del os.environ[name]
@@ -47,7 +47,7 @@ def _environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run one of SLURM's commands. A StudyError says when it does not exist here or does not answer."""
+    """Run one of SLURM's commands. Raises StudyError if it does not exist here or does not answer."""
     env = _environment() | {"SLURM_BITSTR_LEN": "0"}  # lists all tasks of long arrays, not the first few
     try:
         return subprocess.run(
@@ -70,9 +70,9 @@ def on_a_cluster() -> bool:
 
 
 def held() -> list[Job]:
-    """All jobs of this user that the controller holds, arrays task by task.
+    """All jobs of this user in the queue, arrays task by task.
 
-    A StudyError says when the controller does not answer: then the queue is unknown, and nobody may submit.
+    Raises StudyError if the controller does not answer: then nothing may be submitted.
     """
     done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%N|%r|%j"])
     if done.returncode:
@@ -85,7 +85,7 @@ def held() -> list[Job]:
 
 
 def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
-    """What accounting says of jobs that have left the queue, by id; None where there is no accounting."""
+    """Jobs that have left the queue, by id, from accounting; None without accounting."""
     arrays = sorted({job_id.partition("_")[0] for job_id in job_ids})
     if not arrays:
         return {}
@@ -102,8 +102,8 @@ def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
 
 
 def _rows(pattern: str, printed: str) -> Iterator[tuple[str, ...]]:
-    """The columns of the rows that match. The name comes last: that of somebody's job may hold bars and line ends, and what
-    is no row then is skipped."""
+    """The columns of the rows that match. The name comes last, since another user's may contain bars and line breaks; lines
+    that are no rows are skipped."""
     matches = (re.fullmatch(pattern, line) for line in printed.split("\n"))
     return (found.groups() for found in matches if found)
 
@@ -122,7 +122,7 @@ def _expand(listed: str) -> Iterator[str]:
 
 
 def address(node: str) -> str:
-    """Where a node is reached: its NodeAddr, which need not be its name."""
+    """A node's address, which need not be its name."""
     found = re.search(r"NodeAddr=(\S+)", run(["scontrol", "show", "node", node]).stdout)
     return found.group(1) if found else node
 
@@ -134,7 +134,7 @@ def max_array_size() -> int:
 
 
 def cancel(job_ids: Sequence[str]) -> None:
-    """Take jobs out of the queue and end those that run, which checkpoint first. A StudyError says why SLURM refuses."""
+    """Cancel jobs; running ones checkpoint first. Raises StudyError with SLURM's reason if it refuses."""
     done = run(["scancel", *job_ids])
     if done.returncode:
         raise StudyError(f"scancel: {_last(done.stderr)}")

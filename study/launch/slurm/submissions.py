@@ -1,4 +1,4 @@
-"""What was submitted, as recorded on disk, and where the queue has it now.
+"""Submissions, as recorded on disk, and their jobs in the queue.
 
 A submission is first written down (`submission.json`: its name and packs), then given to sbatch under that name, then
 completed with the job's id. If the submitter is killed between any two of these, the next call finds by the name what the
@@ -44,7 +44,7 @@ class Submission:
         write_json(self.folder / "submission.json", facts)
 
     def complete(self) -> None:
-        """Write the job files that a submitter killed after sbatch did not get to; tasks wait a minute for them."""
+        """Write the job files that are missing if the submitter was killed after sbatch; tasks wait a minute for them."""
         from submitit.core.utils import DelayedSubmission, JobPaths
 
         from study.launch.slurm.job import PackJob
@@ -64,7 +64,7 @@ _TASK_FAILED = re.compile(r"srun: (?!error|fatal)|srun: error: \S+: tasks? \S+: 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the queue has a run."""
+    """A task's job."""
 
     job: queue.Job
     waiting: bool
@@ -90,10 +90,10 @@ class Place:
 
 
 def places(results: Path) -> dict[str, Place]:
-    """Where each run is or was in the queue, by its newest submission; `UNKNOWN` where nothing can tell.
+    """The newest job of each submitted task; its state is `UNKNOWN` if neither squeue nor sacct lists it.
 
-    Only reads; and asks SLURM nothing where nothing was submitted or there is no cluster. A job belongs to a submission
-    when it has its name, which is unique: on another cluster the same id is another job.
+    Only reads, and asks SLURM nothing if nothing was submitted or there is no cluster. A job belongs to a submission if it
+    has its unique name: on another cluster the same id is another job.
     """
     if not any(results.glob("*/slurm")) or not queue.on_a_cluster():
         return {}
@@ -128,7 +128,7 @@ def _submissions(results: Path) -> list[Submission]:
             if Path(submission.packs[0][0]).is_relative_to(root):  # else a copy: its jobs train the original's runs
                 found.append(submission)
         except (DamagedError, TypeError):  # the latter: gone, or of another version
-            # To go on would be to risk submitting the same runs twice.
+            # Continuing would risk submitting the same runs twice.
             raise StudyError(
                 f"{path}: is damaged, so what it submitted is unknown; cancel the jobs named study-*-{path.parent.name} "
                 "with scancel, and remove its folder"

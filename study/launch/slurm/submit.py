@@ -1,4 +1,4 @@
-"""Hands packs to a SLURM cluster through submitit, as arrays that are split at the cluster's MaxArraySize."""
+"""Submit packs to a SLURM cluster through submitit, as arrays that are split at the cluster's MaxArraySize."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def submit(
 ) -> Iterator[Submission]:
     """Submit packs in arrays of at most MaxArraySize, and yield each array when it is accepted.
 
-    `content` describes a job for its comment in the queue. A StudyError repeats what sbatch said when it refused.
+    `content` describes a job for its comment in the queue. If sbatch refuses, a StudyError repeats its message.
     """
     code = codes.copy(files.code.resolve())
     limit = queue.max_array_size()
@@ -54,10 +54,11 @@ def submit(
         submission = Submission(files.slurm.resolve() / token, name, part, job, limits, time.time(), None)
         submission.write()
         comment = f"study: sweep {files.name}, {len(part)} jobs of {content}"
-        yield _sbatch(submission, profile, _parameters(submission, profile, code, comment))
+        parameters = {"job_name": name, "comment": comment, **_parameters(profile, code)}
+        yield _sbatch(submission, parameters, profile)
 
 
-def _sbatch(submission: Submission, profile: Profile, parameters: dict[str, Any]) -> Submission:
+def _sbatch(submission: Submission, parameters: dict[str, Any], profile: Profile) -> Submission:
     executor = submitit.SlurmExecutor(submission.folder, max_num_timeout=profile.max_requeues, python=profile.python)
     executor.update_parameters(**parameters)
     jobs = [PackJob(pack, **submission.job) for pack in submission.packs]
@@ -66,42 +67,30 @@ def _sbatch(submission: Submission, profile: Profile, parameters: dict[str, Any]
             first = executor.submit_array(jobs)[0]
     except (FailedJobError, FailedSubmissionError) as error:
         (submission.folder / "submission.json").unlink()
-        raise StudyError(f"sbatch refused: {_sbatch_words(str(error))}") from None
+        told = [line.rpartition("sbatch: ")[2].strip() for line in str(error).splitlines() if "sbatch: " in line]
+        raise StudyError(f"sbatch refused: {'; '.join(told) or ' '.join(str(error).split())}") from None
     accepted = replace(submission, job_id=first.job_id.partition("_")[0])
     accepted.write()
     return accepted
 
 
-def _sbatch_words(text: str) -> str:
-    """The lines of submitit's message that are sbatch's own."""
-    lines = [line.strip() for line in text.splitlines() if "sbatch: " in line]
-    return "; ".join(line.rpartition("sbatch: ")[2] for line in lines) or " ".join(text.split())
-
-
-def _parameters(submission: Submission, profile: Profile, code: Path, comment: str) -> dict[str, Any]:
-    """The profile in submitit's words."""
+def _parameters(profile: Profile, code: Path) -> dict[str, Any]:
+    """The profile in submitit's terms."""
     several = profile.ranks > 1
-    optional = {
-        "partition": profile.partition,
-        "account": profile.account,
-        "qos": profile.qos,
-        "constraint": profile.constraint,
-        "gres": profile.gres,
-        "mem": profile.memory,
-        "gpus_per_node": profile.gpus_per_run if several and profile.device != "cpu" else profile.gpus or None,
-    }
+    optional = {name: getattr(profile, name) for name in ("partition", "account", "qos", "constraint", "gres")}
+    optional["mem"] = profile.memory
+    optional["gpus_per_node"] = profile.gpus_per_run if several and profile.device != "cpu" else profile.gpus or None
     extra = {name.replace("_", "-"): value for name, value in profile.sbatch.items()}
     ours = {"export": "ALL", "signal": f"USR2@{profile.signal_seconds}", "requeue": not extra.get("no-requeue", False)}
+    defaults = [f"export {name}=${{{name}:-{shlex.quote(value)}}}" for name, value in ALLOCATOR.items()]
     return {
-        "job_name": submission.name,
-        "comment": comment,
         "time": profile.time,
         "nodes": profile.nodes,
-        "ntasks_per_node": profile.gpus_per_run,  # said of one, too: an exclusive job would have a task for each core
+        "ntasks_per_node": profile.gpus_per_run,  # even one: an exclusive job would have a task for each core
         "cpus_per_task": profile.cpus,
         "array_parallelism": profile.max_parallel,
         "stderr_to_stdout": True,
-        "setup": [FORGET, *_exports(ALLOCATOR), *profile.setup, *_imports(code)],
+        "setup": [FORGET, *defaults, *profile.setup, *_imports(code)],
         "srun_args": ["--export=ALL", f"--cpus-per-task={profile.cpus}", *["--kill-on-bad-exit=1"] * several],
         "additional_parameters": {name: value for name, value in (ours | extra).items() if value is not False},
         **{key: value for key, value in optional.items() if value is not None},
@@ -112,8 +101,3 @@ def _imports(code: Path) -> list[str]:
     """Shell lines that make Python import this code first, and nothing from the working directory (nor an empty entry)."""
     kept = 'for path in ${PYTHONPATH-}; do [[ $path != /* || $path -ef . ]] || printf :%s "$path"; done'
     return [f"PYTHONPATH={shlex.quote(str(code))}$(IFS=:; set -f; {kept})", "export PYTHONPATH PYTHONSAFEPATH=1"]
-
-
-def _exports(variables: dict[str, str]) -> list[str]:
-    """Shell lines that set variables which are not set yet."""
-    return [f"export {name}=${{{name}:-{shlex.quote(value)}}}" for name, value in variables.items()]
