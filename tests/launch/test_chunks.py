@@ -14,7 +14,6 @@ from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.store.reset import reset_surface
 from study.training.session import Session
-from tests.helpers import slow
 from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
 
 
@@ -75,7 +74,8 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
     assert torch.get_num_threads() == 1 and files.done.exists()
 
 
-@pytest.mark.parametrize("plane", ["random", slow("pca")])
+@pytest.mark.slow
+@pytest.mark.parametrize("plane", ["random", "pca"])
 def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles], tmp_path: Path) -> None:
     files = opened(trained["plain"], plane=plane, points=9, number=7 if plane == "random" else 0)
     *most, last = folders(files)

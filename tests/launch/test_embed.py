@@ -46,6 +46,7 @@ def last(files: RunFiles, split: str) -> dict[str, object]:
     return [row for row in read_rows(files.curves) if row["split"] == split][-1]
 
 
+@pytest.mark.slow
 def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_trains_on(tmp_path, trained):
     ids = [run.run_id for run in trained]
     code, out, err = inside(tmp_path, "embed", *ids, "--depth", "14", "--sweep", "onwards.yaml")

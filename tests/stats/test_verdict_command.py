@@ -27,6 +27,7 @@ def collected(folder, empty=False):
         (folder / "results" / "known" / f"{name}.parquet").write_bytes(to_bytes(table))
 
 
+@pytest.mark.slow
 def test_in_words(tmp_path):
     collected(tmp_path)
     code, out, err = study(tmp_path, "verdict", "known")
