@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from study.store.collect import RUNS
 from study.store.tables import CURVES, to_bytes
