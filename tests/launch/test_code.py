@@ -17,9 +17,8 @@ from study.launch.slurm.code import copy
 def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
     code = copy(tmp_path / "code")
     probe = "import study, study.launch.sweep, study.config.recipes as r; print(study.__file__, r.names())"
-    done = subprocess.run(
-        [sys.executable, "-c", probe], env={**os.environ, "PYTHONPATH": str(code)}, capture_output=True, text=True
-    )
+    env = {**os.environ, "PYTHONPATH": str(code)}
+    done = subprocess.run([sys.executable, "-B", "-c", probe], env=env, capture_output=True, text=True)
     assert done.stdout.startswith(str(code)) and "he2015_cifar" in done.stdout, done.stderr
     assert set(json.loads((code / "commit.json").read_text())) == {"commit", "dirty", "sha256"}
     package = Path(study.__file__).parent
