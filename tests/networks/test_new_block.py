@@ -60,7 +60,7 @@ def test_the_page_adds_a_block_and_sweeps_it(tmp_path):
     assert f"{int(built):,} parameters" in described
     assert "[3x3, 64; 3x3, 64; pooled, 4; pooled, 64] x 2 /2" in described
     out = python("-m", "study", "sweep", "mine.yaml", *shorter)
-    assert "squeeze_excitation" in out and out.count("residual ") == 2
+    assert "squeeze_excitation" in out and out.count("ResNet ") == 2
     assert len(list((tmp_path / "results").glob("*/runs/*/done.json"))) == 4
     verdict = python("-m", "study", "verdict", "squeeze_excitation")
     assert "squeeze_excitation" in verdict

@@ -46,7 +46,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 @pytest.mark.parametrize("name", ["degradation", "verdict", "gradients"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
 def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
-    with styled(**look):
+    with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):
         figure = study.plotting.figure(name, *fed(name), **look)
         assert unreadable(figure) == []
     smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())

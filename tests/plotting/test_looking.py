@@ -59,7 +59,7 @@ def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> N
     code, out, err = inside(tmp_path, "figures", "tiny", "--formats", "svg", "--style", "talk", "--out", "all")
     assert code == 0, err
     drawn = {line.partition(":")[0] for line in out.splitlines() if not line.startswith("not drawn")}
-    said = {line.split(":")[1].strip() for line in out.splitlines() if line.startswith("not drawn")}
+    said = {name for name in FIGURES if any(name in line for line in out.splitlines() if line.startswith("not drawn"))}
     assert drawn >= {"degradation", "depth_error", "contours", "line1d", "gradients"} and said >= {"fig4", "orders"}
     assert {path.name for path in (tmp_path / "all").iterdir()} == {
         f"{n}.{e}" for n in drawn for e in ("svg", "txt", "csv")

@@ -228,7 +228,8 @@ def test_latex_compiles(make: Callable[..., Frames], tmp_path: Path) -> None:
     made = [errors(*small), table("table6", *small), table("i16_table1", *variants.shortcuts()), hostile]
     body = "\n\n".join(render(one, "latex") for one in made)
     (tmp_path / "t.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\tiny\n" + body + "\\end{document}\n", "utf-8"
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\tiny\n" + body + "\\end{document}\n",
+        "utf-8",
     )
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"],

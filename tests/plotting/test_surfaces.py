@@ -134,9 +134,9 @@ def test_the_header_says_what_is_shown(drawn: Drawn) -> None:
 @pytest.mark.slow
 def test_values_beyond_the_levels_are_named(planes: pd.DataFrame) -> None:
     frame = tiny()
-    frame.loc[frame.index[0], "loss"], frame.loc[frame.index[12], "loss"] = 4321.0, 0.0123
+    frame.loc[frame.index[0], "loss"], frame.loc[frame.index[12], "loss"] = 4321.0, 0.00123
     caption = plot("contours", frame, None).caption
-    assert "above 9.6 nats" in caption and "plain-20 up to 4321" in caption and "plain-20 down to 0.0123" in caption
+    assert "above 10 nats" in caption and "plain-20 up to 4321" in caption and "plain-20 down to 0.00123" in caption
     top = plot("surface3d", frame, None, top=5.0)
     assert top.data["height"].max() == 5 and "above 5, drawn at it" in notes(top)
 

@@ -70,7 +70,7 @@ def prepare(evidence: Measured) -> pd.DataFrame:
 
     `column` is the title of the heat map that a point belongs to: its network, and what else tells it from others.
     """
-    rows = evidence.rows
+    rows = evidence.rows.sort_values(["run_id", "iteration", "place", "layer"])  # sums depend on the order
     cells = measured.means(measured.averaged(rows), ["iteration", "place", "layer"], geometric=True)
     if cells.empty:
         raise StudyError("nothing to draw: no finished or running run has gradients")
