@@ -10,6 +10,9 @@ from study.config.components import Options
 from study.config.fields import Model, as_tuple, wrong
 from study.config.registry import OPTIMIZERS, SCHEDULES, WARMUPS
 
+Share = Annotated[float | None, BeforeValidator(lambda value: None if value == 0 else value)]
+"""A number that 0 and null switch off, so that both have one id."""
+
 
 class Recipe(Model):
     """How a network is trained: optimizer, schedule, batch, augmentation, and how often its curves get a point."""
@@ -22,8 +25,13 @@ class Recipe(Model):
         default=OPTIMIZERS.choose("sgd"), description="what turns gradients into steps"
     )
     weight_decay: float = Field(ge=0, description="L2 penalty")
-    decay: Literal["all"] = Field(
-        default="all", description="what weight_decay acts on: every parameter, as in the papers"
+    decay: Literal["all", "weights"] = Field(
+        default="all",
+        description="what weight_decay acts on: every parameter, as in the papers, or all but biases and norms",
+    )
+    clip_norm: Share = Field(default=None, gt=0, description="largest norm of the whole gradient; null: any")
+    label_smoothing: Share = Field(
+        default=None, gt=0, lt=1, description="probability that the training loss spreads over all classes; null: none"
     )
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
     log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
@@ -67,6 +75,14 @@ class Recipe(Model):
         if schedule.name == "plateau" and log_every > every > 0:
             raise wrong(f"plateau needs log_every of at most evaluate_every ({every}), not {log_every}")
         return schedule
+
+    @field_validator("warmup")
+    @classmethod
+    def _one_rise(cls, warmup: Options, above: ValidationInfo) -> Options:
+        schedule = above.data.get("schedule")
+        if schedule and schedule.name == "one_cycle" and warmup.name != "none":
+            raise wrong(f"one_cycle begins with a rise of its own; set warmup: none, not {warmup.name}")
+        return warmup
 
     @field_validator("bn_groups")
     @classmethod

@@ -201,6 +201,42 @@ class SgdOptions(Options):
         return "nesterov has no effect, since momentum is 0" if self.nesterov and self.momentum == 0 else ""
 
 
+Betas = Annotated[
+    tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(as_tuple)
+]
+
+
+class AdamOptions(Options):
+    betas: Betas = option((0.9, 0.999), "decay of the means of the gradient and of its square")
+    eps: float = option(1e-8, "added to the root of the mean square", gt=0)
+
+
+class RmsPropOptions(Options):
+    alpha: float = option(0.99, "decay of the mean square of the gradient", ge=0, lt=1)
+    eps: float = option(1e-8, "added to the root of the mean square", gt=0)
+    momentum: float = option(0.0, "momentum", ge=0, lt=1)
+
+
+class AdagradOptions(Options):
+    lr_decay: float = option(0.0, "decay of the rate with each step", ge=0)
+    eps: float = option(1e-10, "added to the root of the sum of squares", gt=0)
+
+
+class LarsOptions(Options):
+    momentum: float = option(0.9, "momentum", ge=0, lt=1)
+    trust: float = option(0.001, "a layer's rate over the ratio of its weights to its gradient", gt=0)
+
+
+class FinalOptions(Options):
+    final: float = option(0.0, "rate at the end, as a share of learning_rate", ge=0, le=1)
+
+
+class OneCycleOptions(Options):
+    rise: float = option(0.3, "share of the training in which the rate rises", gt=0, lt=1)
+    start: float = option(0.04, "rate at the start, as a share of learning_rate", gt=0, le=1)
+    final: float = option(4e-6, "rate at the end, as a share of learning_rate", ge=0, le=1)
+
+
 class DropOptions(Options):
     gamma: float = option(0.1, "factor of each drop of the rate", gt=0, le=1)
 
@@ -231,21 +267,36 @@ class IterationWarmup(WarmupOptions):
     iterations: int = option(400, "length", ge=1)
 
 
+class LinearWarmup(IterationWarmup):
+    rate: float = option(0.01, "learning rate of the first step", gt=0)
+
+
 class ErrorWarmup(WarmupOptions):
     below: float = option(80.0, "the warm-up ends when the running training error (%) is below this", gt=0, le=100)
 
 
-_SCHEDULE = "study.training.schedule"
+_OPTIMIZER, _SCHEDULE = "study.training.optimizer", "study.training.schedule"
 OPTIMIZERS = Registry("optimizer", "recipe.optimizer", [
-    Component("sgd", "stochastic gradient descent", "torch.optim:SGD", SgdOptions),
+    Component("sgd", "stochastic gradient descent, with momentum", f"{_OPTIMIZER}:Sgd", SgdOptions),
+    Component("adam", "Adam (Kingma & Ba 2015)", f"{_OPTIMIZER}:Adam", AdamOptions),
+    Component("adamw", "Adam with decoupled weight decay (Loshchilov & Hutter 2019)", f"{_OPTIMIZER}:AdamW", AdamOptions),
+    Component("rmsprop", "RMSprop (Tieleman & Hinton 2012)", f"{_OPTIMIZER}:RmsProp", RmsPropOptions),
+    Component("adagrad", "Adagrad (Duchi et al. 2011)", f"{_OPTIMIZER}:Adagrad", AdagradOptions),
+    Component("lars", "SGD with a rate for each layer (You et al. 2017)", f"{_OPTIMIZER}:Lars", LarsOptions),
 ])  # fmt: skip
 SCHEDULES = Registry("schedule", "recipe.schedule", [
     Component("milestones", "the rate drops at given iterations", f"{_SCHEDULE}:Schedule", MilestoneOptions),
     Component("plateau", "the rate drops at plateaus of the training error", f"{_SCHEDULE}:Plateau", PlateauOptions),
+    Component("constant", "the rate stays", f"{_SCHEDULE}:constant"),
+    Component("linear", "the rate falls on a line", f"{_SCHEDULE}:linear", FinalOptions),
+    Component("cosine", "the rate falls on half a cosine (Loshchilov & Hutter 2017)", f"{_SCHEDULE}:cosine", FinalOptions),
+    Component("one_cycle", "the rate rises, then falls, on cosines (Smith & Topin 2019)", f"{_SCHEDULE}:one_cycle",
+              OneCycleOptions),
 ])  # fmt: skip
 WARMUPS = Registry("warm-up", "recipe.warmup", [
     Component("none", "no warm-up", f"{_SCHEDULE}:Schedule"),
     Component("iterations", "a fixed number of iterations (He et al. 2016)", f"{_SCHEDULE}:Schedule", IterationWarmup),
+    Component("linear", "the rate rises on a line (Goyal et al. 2017)", f"{_SCHEDULE}:Schedule", LinearWarmup),
     Component("error", "until the training error falls (He et al. 2015)", f"{_SCHEDULE}:Schedule", ErrorWarmup),
 ])  # fmt: skip
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.sgd import sgd
 
 from study.config.run import RunSpec
 from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
 from study.training.feeds.samples import Draws
+from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
 
 
@@ -37,7 +37,7 @@ class Program:
         self._names = [name for name, _ in self.network.named_parameters()]
         self.parameters: list[Tensor] = list(self.network.parameters())
         """The float32 weights, in the network's order."""
-        self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.optimizer = optimizer(self.parameters, spec.recipe)
         self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
         originals = {id(original) for _, original in self._copied}
         self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
@@ -62,7 +62,13 @@ class Program:
         """List all tensors that a step or an evaluation changes."""
         counters = [self.loss, self.wrong, self.evaluated_loss, self.evaluated_wrong, self._cursor, self._position]
         copies = [copy.data for copy, _ in self._copied]
-        return [*(p.data for p in self.parameters), *self.momentum, *copies, *self.network.buffers(), *counters]
+        return [
+            *(p.data for p in self.parameters),
+            *self.optimizer.tensors(),
+            *copies,
+            *self.network.buffers(),
+            *counters,
+        ]
 
     # -- a step of SGD ------------------------------------------------------------------------------------------------
 
@@ -119,7 +125,7 @@ class Program:
     def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return mean loss, logits and float32 gradients; the next call may overwrite the gradients."""
         logits = self.network(images.to(self._dtype)).float()
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing or 0.0)
         gradients = list(torch.autograd.grad(loss, self._leaves))
         if self._copied:
             # Only those in bfloat16: of one type they are copied in one launch, of several one by one.
@@ -130,19 +136,7 @@ class Program:
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor]) -> None:
-        # The functional form has the same bits as `torch.optim.SGD`, which imports the compiler: 900 modules, 150 MB a worker.
-        sgd(
-            self.parameters,
-            list(gradients),
-            self.momentum,  # type: ignore[arg-type]  # a list of tensors where one of optional tensors is asked for
-            fused=True,
-            lr=self._rates.index_select(0, self._position).squeeze(0),
-            momentum=self.recipe.optimizer.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.optimizer.nesterov,
-            dampening=0.0,
-            maximize=False,
-        )
+        self.optimizer.step(gradients, self._rates.index_select(0, self._position).squeeze(0))
         self._renew_copies()
 
     @torch.no_grad()
@@ -182,13 +176,14 @@ class Program:
         """Return the device's part of a checkpoint: float32 in every precision."""
         originals = dict(zip(self._names, self.parameters, strict=True))
         network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
-        return {"network": network, "momentum": self.momentum, "loss": self.loss, "wrong": self.wrong}
+        return {"network": network, "optimizer": self.optimizer.state, "loss": self.loss, "wrong": self.wrong}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a `state` in place, so that recorded graphs stay valid."""
         self.load(state["network"])
-        for ours, theirs in zip(self.momentum, state["momentum"], strict=True):
-            ours.copy_(theirs)
+        for name, tensors in self.optimizer.state.items():
+            for ours, theirs in zip(tensors, state["optimizer"][name], strict=True):
+                ours.copy_(theirs)
         if self.ranks.first:
             self.loss.copy_(state["loss"])
             self.wrong.copy_(state["wrong"])

@@ -87,7 +87,7 @@ REFUSED = [
     ({"shortcut": "dropout", "shortcut__rate": 1.0}, "shortcut.rate: must be less than 1"),
     ({"family__stem": "imagenet"}, "family.stem: goes with family: imagenet, not with cifar"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
-    ({"recipe__optimizer": "adam"}, "recipe.optimizer: no optimizer 'adam'; known: sgd"),
+    ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
     # data
     ({"data": "image_folder"}, "data.folder: is missing"),
     ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream, not with digits"),

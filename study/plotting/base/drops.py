@@ -16,7 +16,7 @@ NEEDED = tuple(f"recipe.{field}" for field in ("iterations", "learning_rate", "s
 
 
 def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per (run_id, iteration) after which the rate is lower than before.
+    """One row per (run_id, iteration) after which the rate is lower than before; none where it falls smoothly.
 
     Milestones and the end of a warm-up of fixed length are the recipe's. The end of a warm-up that waits for an error, and the
     drops of a `plateau` schedule, are those of the curves: the rate of a row is that of the step which ended there, and these
@@ -37,7 +37,7 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
             if key not in planned:
                 planned[key] = of_recipe(run, first.get(name))
             found += [(name, place) for place in planned[key]]
-        else:
+        elif not known or run["recipe.schedule"] == "plateau":
             found += [(name, place) for place in lower.get(name, ())]
     return pd.DataFrame(found, columns=["run_id", "iteration"]).astype({"iteration": int})
 
@@ -55,7 +55,7 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     recipe, schedule, held = spec.recipe, Schedule(spec), 0
     if schedule.kind == "error":
         held = recipe.iterations if warm_up is None else warm_up
-    elif schedule.kind == "iterations":
+    elif schedule.kind in ("iterations", "linear"):
         held = int(recipe.warmup.iterations)
     schedule.kind, schedule.warmed_up = "none", True
 
