@@ -33,6 +33,12 @@ class Recipe(Model):
     label_smoothing: Share = Field(
         default=None, gt=0, lt=1, description="probability that the training loss spreads over all classes; null: none"
     )
+    ema: Share = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay of a running mean of weights and statistics, evaluated as train_clean_ema and test_ema; null: none",
+    )
     evaluate_every: int = Field(ge=1, description="iterations between two clean evaluations on train and test")
     log_every: int = Field(default=100, ge=1, description="iterations averaged in one point of the running curve")
     schedule: Annotated[Options, SCHEDULES] = Field(
@@ -50,6 +56,17 @@ class Recipe(Model):
         description="with `data: image_stream`: range that an image's shorter side is drawn from; null: image_size",
     )
     flip: bool = Field(default=True, description="mirror each image with probability 1/2")
+    mixup: Share = Field(
+        default=None,
+        gt=0,
+        description="blend each image with another by a share from Beta(mixup, mixup) (Zhang et al. 2018); null: never",
+    )
+    cutmix: Share = Field(
+        default=None,
+        gt=0,
+        description="replace a box of each image by that of another, of a share from Beta(cutmix, cutmix) (Yun et al. 2019); "
+        "with mixup one of the two by turns of a coin; null: never",
+    )
     colour: Literal["none", "pca"] = Field(
         default="none", description="with `data: image_stream`: pca shifts each image's colour (Krizhevsky et al. 2012)"
     )

@@ -16,7 +16,7 @@ from study.store.tables import CURVES, Row
 from study.training import checkpoint
 from study.training.events import Event, Events
 from study.training.feeds.feed import Feed
-from study.training.feeds.samples import Samples
+from study.training.feeds.samples import Samples, mixing
 from study.training.program import Program
 from study.training.schedule import Schedule
 from study.training.session import Session
@@ -73,8 +73,14 @@ class Lane:
             draws = self.samples.window(self.iteration)
             self._window = range(self.iteration, self.iteration + len(draws.image))
             self.images.expect(self.samples, self.iteration)
-            self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
+            self.program.load_window(draws, [self.schedule.rate(i) for i in self._window], self._mixes())
         return min(self.events.next(self.iteration), self._window.stop) - self.iteration
+
+    def _mixes(self) -> list[tuple[float, ...]]:
+        mixup, cutmix = self.recipe.mixup, self.recipe.cutmix
+        if mixup is None and cutmix is None:
+            return []
+        return [mixing(self.spec.seed, i, mixup, cutmix) for i in self._window]
 
     # -- the curves ---------------------------------------------------------------------------------------------------
 

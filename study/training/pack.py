@@ -166,15 +166,26 @@ class _Pack:
         return [lane for lane in self.active if lane.due(event)]
 
     def _evaluate(self, lanes: list[Lane]) -> None:
-        """Evaluate lanes; if it is cut short, it is due again."""
-        for split, source in (("train_clean", "train"), ("test", "test")):
-            if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
-                for lane in lanes:
-                    lane.forget_evaluation()
-                break
+        """Evaluate lanes, first those with running means on these; if it is cut short, it is due again."""
+        averaged = [lane for lane in lanes if lane.recipe.ema is not None]
+        for lane in averaged:
+            lane.program.swap_means()
+        whole = self._evaluate_on(averaged, "_ema")
+        for lane in averaged:
+            lane.program.swap_means()
+        if not (whole and self._evaluate_on(lanes)):
             for lane in lanes:
-                lane.log_evaluation(split, source)
+                lane.forget_evaluation()
         self._tick()
+
+    def _evaluate_on(self, lanes: list[Lane], suffix: str = "") -> bool:
+        """Evaluate lanes on the training and the test images; return False if it is cut short."""
+        for split, source in (("train_clean", "train"), ("test", "test")):
+            if lanes and not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
+                return False
+            for lane in lanes:
+                lane.log_evaluation(split + suffix, source)
+        return True
 
     def _untimed(self, event: Event, act: Callable[[Lane], None]) -> None:
         """Let lanes take an event whose time does not count as training time."""

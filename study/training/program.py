@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.config.run import RunSpec
 from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
-from study.training.feeds.samples import Draws
+from study.training.feeds.samples import Draws, mask
 from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
 
@@ -47,6 +47,8 @@ class Program:
         self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in self._batch_norms:
             module.num_batches_tracked = None  # unused, and counting costs a launch per layer and step
+        averaged = [] if self.recipe.ema is None else [*self.parameters, *self.network.buffers()]
+        self._averaged: list[tuple[Tensor, Tensor]] = [(t.detach(), t.detach().clone()) for t in averaged]
 
         self.loss, self.wrong = _counters(device)
         self.evaluated_loss, self.evaluated_wrong = _counters(device)
@@ -56,6 +58,7 @@ class Program:
         # The fused SGD needs a float32 rate on a GPU; on a CPU it uses all digits.
         precision = torch.float32 if device.type == "cuda" else torch.float64
         self._rates = torch.zeros(batches, dtype=precision, device=device)
+        self._mixes = torch.zeros((batches, 4), device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
 
     def changing(self) -> list[Tensor]:
@@ -65,6 +68,7 @@ class Program:
         return [
             *(p.data for p in self.parameters),
             *self.optimizer.tensors(),
+            *(mean for _, mean in self._averaged),
             *copies,
             *self.network.buffers(),
             *counters,
@@ -72,10 +76,12 @@ class Program:
 
     # -- a step of SGD ------------------------------------------------------------------------------------------------
 
-    def load_window(self, draws: Draws, rates: Sequence[float]) -> None:
-        """Load the batches of the next steps and their rates."""
+    def load_window(self, draws: Draws, rates: Sequence[float], mixes: Sequence[tuple[float, ...]] = ()) -> None:
+        """Load the batches of the next steps, their rates, and how they are mixed."""
         window = torch.stack([part.long() for part in draws], dim=1)
         self._window[: len(window)].copy_(_pinned(window, self._window), non_blocking=True)
+        if mixes:
+            self._mixes[: len(mixes)].copy_(_pinned(torch.tensor(mixes), self._mixes), non_blocking=True)
         self._position.zero_()
         self.load_rates(rates)
 
@@ -102,6 +108,10 @@ class Program:
             gradients = [gradient / (groups // self.ranks.size) for gradient in gradients]
         self.ranks.average_(gradients)
         self._descend(gradients)
+        if self._averaged:
+            with torch.no_grad():
+                current, means = zip(*self._averaged, strict=True)
+                torch._foreach_lerp_(means, current, 1 - float(self.recipe.ema or 0))
         self._position += 1
 
     def _set_mode(self, training: bool) -> None:
@@ -124,8 +134,15 @@ class Program:
 
     def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return mean loss, logits and float32 gradients; the next call may overwrite the gradients."""
+        share = None
+        if self.recipe.mixup is not None or self.recipe.cutmix is not None:
+            kept = mask(self._mixes.index_select(0, self._position).squeeze(0), *images.shape[2:])
+            images, share = images * kept + images.flip(0) * (1 - kept), kept.mean()
         logits = self.network(images.to(self._dtype)).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing or 0.0)
+        smoothing = self.recipe.label_smoothing or 0.0
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if share is not None:
+            loss = share * loss + (1 - share) * F.cross_entropy(logits, labels.flip(0), label_smoothing=smoothing)
         gradients = list(torch.autograd.grad(loss, self._leaves))
         if self._copied:
             # Only those in bfloat16: of one type they are copied in one launch, of several one by one.
@@ -170,13 +187,29 @@ class Program:
         count = self.images.count(source)
         return float(self.evaluated_loss) / count, 100.0 * int(self.evaluated_wrong) / count
 
+    @torch.no_grad()
+    def swap_means(self) -> None:
+        """Exchange the weights and statistics with their running means, in place; the same call undoes it."""
+        for current, mean in self._averaged:
+            before = current.clone()
+            current.copy_(mean)
+            mean.copy_(before)
+        self._renew_copies()
+
     # -- a checkpoint -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Return the device's part of a checkpoint: float32 in every precision."""
         originals = dict(zip(self._names, self.parameters, strict=True))
         network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
-        return {"network": network, "optimizer": self.optimizer.state, "loss": self.loss, "wrong": self.wrong}
+        means = [mean for _, mean in self._averaged]
+        return {
+            "network": network,
+            "means": means,
+            "optimizer": self.optimizer.state,
+            "loss": self.loss,
+            "wrong": self.wrong,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a `state` in place, so that recorded graphs stay valid."""
@@ -184,6 +217,8 @@ class Program:
         for name, tensors in self.optimizer.state.items():
             for ours, theirs in zip(tensors, state["optimizer"][name], strict=True):
                 ours.copy_(theirs)
+        for (_, ours), theirs in zip(self._averaged, state["means"], strict=True):
+            ours.copy_(theirs)
         if self.ranks.first:
             self.loss.copy_(state["loss"])
             self.wrong.copy_(state["wrong"])
@@ -193,6 +228,8 @@ class Program:
         """Copy weights and BN statistics, in place."""
         for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
             tensor.copy_(network[name])
+        for current, mean in self._averaged:
+            mean.copy_(current)
         self._renew_copies()
 
 
