@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
-from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from study.config.recipe import Recipe
@@ -111,18 +110,23 @@ class AdamW(Adam):
 
 
 class RmsProp(Optimizer):
-    """`torch.optim.RMSprop`."""
+    """`torch.optim.RMSprop`, whose functional form reads the rate on the host of a CPU."""
 
-    keeps = ("square", "momentum", "step")
+    keeps = ("square", "momentum")
 
     def update(  # type: ignore[override]
         self, parameters: list[Tensor], gradients: list[Tensor], state: State, rate: Tensor, decay: float, *,
         alpha: float, eps: float, momentum: float,
     ) -> None:  # fmt: skip
-        rmsprop(
-            parameters, gradients, state["square"], [], state["momentum"], state["step"], foreach=True,
-            capturable=rate.is_cuda, lr=rate, alpha=alpha, eps=eps, weight_decay=decay, momentum=momentum, centered=False,
-        )  # fmt: skip
+        if decay:
+            torch._foreach_add_(gradients, parameters, alpha=decay)
+        torch._foreach_mul_(state["square"], alpha)
+        torch._foreach_addcmul_(state["square"], gradients, gradients, value=1 - alpha)
+        roots = torch._foreach_sqrt(state["square"])
+        torch._foreach_add_(roots, eps)
+        torch._foreach_mul_(state["momentum"], momentum)
+        torch._foreach_addcdiv_(state["momentum"], gradients, roots)
+        torch._foreach_sub_(parameters, torch._foreach_mul(state["momentum"], rate))
 
 
 class Adagrad(Optimizer):
