@@ -30,7 +30,7 @@ class Options(Model):
     @property
     def options(self) -> dict[str, Any]:
         """The options alone, as keyword arguments for the component's implementation."""
-        return {key: value for key, value in self if key != "name"}
+        return {key: value for key, value in self if key not in ("name", "code")}
 
     def remark(self) -> str:
         """Why these options have no effect; empty where they have one."""
@@ -56,16 +56,33 @@ class Component:
     target: str
     """Where it is implemented: `module:attribute`."""
     options: type[Options] = Options
+    source: Any = None
+    """Of a component of the user's own, where it comes from (`study.config.use.Source`)."""
+    made: Any = None
+    """Of a component of the user's own, the object."""
 
     def load(self) -> Any:
         """Import the module and return the object."""
+        if self.made is not None:
+            return self.made
         module, _, attribute = self.target.partition(":")
         return getattr(import_module(module), attribute)
+
+    def make(self, *given: Any, **options: Any) -> Any:
+        """Call the object. A class of the user's own finds its options as attributes, in `__init__` too."""
+        called = self.load()
+        if self.source is None or not isinstance(called, type):
+            return called(*given, **options)
+        new: Any = object.__new__(called)
+        for name, value in options.items():
+            object.__setattr__(new, name, value)  # a module's own waits for its `__init__`
+        new.__init__(*given)
+        return new
 
     @property
     def option_names(self) -> list[str]:
         """The names of its options."""
-        return [name for name in self.options.model_fields if name != "name"]
+        return [name for name in self.options.model_fields if name not in ("name", "code")]
 
 
 @dataclass(frozen=True)
