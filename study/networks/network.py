@@ -13,8 +13,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.config.registry import BLOCKS, FAMILIES, INITIALISATIONS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
-from study.networks.blocks import Block, SingleBlock, conv
-from study.networks.initialise import Constructed, initialise, seeded
+from study.networks.blocks import Block, SingleBlock
+from study.networks.initialise import constructing, initialise, own_values, seeded
+from study.networks.layers import activation, conv, norm
 from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, large_stem, stages
 from study.networks.shortcuts import Dropout, Projection
@@ -96,7 +97,6 @@ class ResNet(Network):
         # What each branch begins with also follows the last addition.
         self.tail = _activation(steps.before, maps)
         self.head = nn.Linear(maps, classes)
-        self._note_dropouts()
 
 
 class Vgg(Network):
@@ -123,10 +123,9 @@ class Vgg(Network):
         if self.large:
             side, width = VGG_HEAD
             first, second = nn.Linear(side**2 * maps, width), nn.Linear(width, width)
-            self.head = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(width, classes))
+            self.head = nn.Sequential(first, activation(), second, activation(), nn.Linear(width, classes))
         else:
             self.head = nn.Linear(maps, classes)
-        self._note_dropouts()
 
     def pool(self, x: Tensor) -> Tensor:
         if not self.large:
@@ -150,19 +149,20 @@ def _follows_order(spec: RunSpec) -> bool:
 
 def _activation(letters: str, maps: int) -> nn.Sequential:
     """Make BN and ReLU outside of blocks."""
-    return nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
+    return nn.Sequential(*[norm(maps) if letter == "B" else activation() for letter in letters])
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
-    if not large_stem(spec):
-        return nn.Sequential(conv(3, channels, maps), nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
-    first = conv(7, channels, maps, 2)
-    return nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
+    if large_stem(spec):
+        pool = nn.MaxPool2d(3, 2, padding=1)
+        return nn.Sequential(conv(7, channels, maps, 2), norm(maps), activation(inplace=True), pool)
+    return nn.Sequential(conv(3, channels, maps), norm(maps), activation(inplace=True))
 
 
 def structure(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
     made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+    made._note_dropouts()
     return made
 
 
@@ -181,7 +181,8 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
 
 def build(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
-    with seeded(spec.seed, ""), Constructed() as constructed:
+    with seeded(spec.seed, ""), constructing() as states:
         network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation.name].load(), constructed.own(network))
+    variance = INITIALISATIONS[spec.initialisation.name].load()
+    initialise(network, spec.seed, variance, own_values(network, states))
     return network

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from study.networks.layers import norm
+
 
 class Shortcut(nn.Module):
     """What joins a block's input x to its branch F(x): their sum, unless a subclass says otherwise.
@@ -46,7 +48,7 @@ class Projection(Shortcut, nn.Sequential):
     """A 1x1 convolution, and BN unless told otherwise."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int, normalised: bool = True) -> None:
-        bn = [nn.BatchNorm2d(out_maps)] if normalised else []
+        bn = [norm(out_maps)] if normalised else []
         super().__init__(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), *bn)
 
 
@@ -57,12 +59,11 @@ def option_a(in_maps: int, out_maps: int, stride: int) -> Shortcut:
 
 def option_b(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """B: the identity; where the shape changes, a projection."""
-    return Identity() if in_maps == out_maps and stride == 1 else Projection(in_maps, out_maps, stride)
+    return projection(in_maps, out_maps, stride, normalised=True)
 
 
-def option_c(in_maps: int, out_maps: int, stride: int) -> Shortcut:
-    """C: a projection everywhere."""
-    return Projection(in_maps, out_maps, stride)
+option_c = Projection
+"""C: a projection everywhere."""
 
 
 def projection(in_maps: int, out_maps: int, stride: int, normalised: bool) -> Shortcut:

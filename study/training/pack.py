@@ -11,7 +11,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.networks.shape import needed, parts
+from study.networks.shape import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
@@ -53,7 +53,7 @@ def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Sessi
 
 
 def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
-    """Split the runs into packs that fit on the device, one after another."""
+    """Split the runs into packs that fit on the device, one after another; a run that does not fit alone is a pack too."""
     if device.type != "cuda":
         return [runs]
     size, channels, resident = data.image_size if isinstance(data, ImageFiles) else 0, 3, 0
@@ -62,9 +62,18 @@ def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.de
         resident = data.train_images.nbytes + data.test_images.nbytes
     torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
-    room = int(0.9 * free) - resident
-    needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
-    return [[runs[place] for place in part] for part in parts(needs, room)]
+    packs: list[list[_Run]] = []
+    rooms: list[int] = []  # left in each pack
+    for run in runs:
+        need = needed(run[0], channels, len(data.classes), size)
+        fits = next((i for i, room in enumerate(rooms) if need <= room), None)
+        if fits is None:
+            fits = len(packs)
+            packs.append([])
+            rooms.append(int(0.9 * free) - resident)
+        packs[fits].append(run)
+        rooms[fits] -= need
+    return list(packs)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

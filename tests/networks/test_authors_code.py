@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from study.networks import shape
 from study.networks.network import build, structure
 from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
+from tests.networks.test_shape import listed
 
 PRE = {"data": "cifar10", "recipe": "he2016_cifar", "block": "bottleneck", "order": "pre", "shortcut": "projection"}
 
@@ -19,7 +19,7 @@ def test_they_have_the_parameters_of_the_authors_code(depth, parameters):
     spec = make_spec(**PRE, depth=depth)
     with torch.device("meta"):
         network = structure(spec, 3, 10)
-    assert sum(p.numel() for p in network.parameters()) == shape.parameters(spec) == parameters
+    assert sum(p.numel() for p in network.parameters()) == listed(spec) == parameters
 
 
 def authors(weights, blocks, images):

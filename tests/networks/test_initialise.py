@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from study.config.registry import INITIALISATIONS
-from study.networks.initialise import initialise
 from study.networks.network import build
 from tests.helpers import make_spec, slow
 
@@ -74,21 +73,3 @@ def test_weights_are_normal_with_the_variance_of_their_initialisation(initialisa
     assert abs(scaled.mean()) < 5 / math.sqrt(n)
     assert abs(scaled.std() - 1) < 5 / math.sqrt(2 * n)
     assert abs(scaled.pow(4).mean() - 3) < 5 * math.sqrt(96 / n)
-
-
-def test_initialising_again_undoes_training():
-    network = build(make_spec(**PLAIN | {"depth": 8}), 3, 10)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(1)
-    network(torch.randn(2, 3, 8, 8))
-    initialise(network, 0)
-    assert same(before, network.state_dict())
-
-
-@pytest.mark.cuda
-def test_weights_are_the_same_on_a_gpu():
-    network = build(make_spec(**PLAIN), 3, 10).cuda()
-    initialise(network, 0)
-    assert all(torch.equal(p.cpu(), weights()[name]) for name, p in network.named_parameters())

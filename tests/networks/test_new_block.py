@@ -17,11 +17,11 @@ PACKAGE = Path(study.__file__).parent
 PAGE = (PACKAGE.parent / "docs" / "new-block.md").read_text("utf-8")
 COUNT = """
 from study.networks.network import structure
-from study.networks.shape import parameters
+from study.networks.shape import layers
 from tests.helpers import make_spec
 spec = make_spec(block="squeeze_excitation", depth=14)
 built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
-assert built == parameters(spec), (built, parameters(spec))
+assert built == sum(layer.parameters for layer in layers(spec))
 print(built)
 from study.cli.app import main
 main()

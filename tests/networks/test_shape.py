@@ -18,13 +18,15 @@ PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962
 """Plain and option A, 10 classes (counted from He et al. 2015, section 4.2)."""
 
 
+def listed(spec, channels=3, classes=10):
+    return sum(layer.parameters for layer in shape.layers(spec, channels, classes))
+
+
 def counted(network):
-    """Trained parameters of a built network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def empty(spec, channels=3, classes=10):
-    """A network of the right shape without memory behind it."""
     with torch.device("meta"):
         return structure(spec, channels, classes)
 
@@ -33,7 +35,7 @@ def empty(spec, channels=3, classes=10):
 @pytest.mark.parametrize("depth", [*list(PARAMETERS)[:-1], slow(1202)])
 def test_cifar_networks_have_the_papers_parameters(network, depth):
     spec = make_spec(**CIFAR, network=network, depth=depth)
-    assert counted(empty(spec)) == shape.parameters(spec) == PARAMETERS[depth]
+    assert counted(empty(spec)) == listed(spec) == PARAMETERS[depth]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_cifar_networks_have_the_papers_parameters(network, depth):
 )
 def test_imagenet_networks_have_torchvisions_parameters(depth, parameters):
     spec = make_spec(**IMAGENET, depth=depth)
-    assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == parameters
+    assert counted(empty(spec, classes=1000)) == listed(spec, classes=1000) == parameters
 
 
 @pytest.mark.parametrize("depth, millions", [(20, 40.6), (56, 125.5), (110, 252.9)])
@@ -60,7 +62,7 @@ def test_imagenet_networks_have_the_papers_multiply_adds(depth, billions):
 
 def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
     paper, theirs = (make_spec(**IMAGENET, depth=50, block__stride_in=which) for which in ("1x1", "3x3"))
-    assert shape.parameters(paper) == shape.parameters(theirs)
+    assert listed(paper) == listed(theirs)
     assert shape.macs(theirs, classes=1000, size=224) / 1e9 == pytest.approx(4.09, abs=0.01)  # torchvision's count
     assert shape.macs(paper, classes=1000, size=224) < shape.macs(theirs, classes=1000, size=224)
 
@@ -68,7 +70,7 @@ def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
 def test_vgg_19_has_torchvisions_parameters_but_for_its_biases():
     convolutions = 2 * 64 + 2 * 128 + 4 * 256 + 8 * 512
     spec = make_spec(**CIFAR, network="plain", family="vgg", depth=19)
-    assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == 143_678_248 - convolutions
+    assert counted(empty(spec, classes=1000)) == listed(spec, classes=1000) == 143_678_248 - convolutions
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(19.6, abs=0.1)  # He et al. 2015, figure 3
 
 
@@ -108,7 +110,7 @@ COUNTED = [
 def test_counts_agree_with_pytorch(network, family, size, channels, classes):
     spec = make_spec(**CIFAR | network | family)
     built = empty(spec, channels, classes)
-    assert counted(built) == shape.parameters(spec, channels, classes)
+    assert counted(built) == listed(spec, channels, classes)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         built.eval()(torch.empty(1, channels, size, size, device="meta"))
     assert counter.get_total_flops() == 2 * shape.macs(spec, channels, classes, size)
