@@ -134,6 +134,8 @@ class Family(Component):
     """Why there is no network of this depth with this block; empty where there is."""
     depths: str = ""
     """The depths in words."""
+    maps: int = 1
+    """Feature maps of its first stage, of which the others have multiples."""
 
 
 @dataclass(frozen=True)

@@ -110,13 +110,13 @@ def _vgg_depth(depth: int, block: Block) -> str:
 
 _NETWORK = "study.networks.network"
 FAMILIES = Registry("family", "family", [
-    Family("cifar", "three stages of 16, 32 and 64 maps (He et al. 2015)", f"{_NETWORK}:ResNet", FamilyOptions,
+    Family("cifar", "three stages of 16, 32 and 64 maps (He et al. 2015)", f"{_NETWORK}:ResNet", FamilyOptions, maps=16,
            refuse_depth=_cifar_depth,
            depths="6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks, 3n + 2 with single blocks"),
-    Family("imagenet", "four stages of 64 to 512 maps (He et al. 2015)", f"{_NETWORK}:ResNet", ImagenetOptions,
+    Family("imagenet", "four stages of 64 to 512 maps (He et al. 2015)", f"{_NETWORK}:ResNet", ImagenetOptions, maps=64,
            usual_block=lambda depth: "bottleneck" if depth in (50, 101, 152) else "basic",
            refuse_depth=_imagenet_depth, depths=", ".join(map(str, IMAGENET_BLOCKS))),
-    Family("vgg", "the plain networks of Simonyan & Zisserman 2014, with BN", f"{_NETWORK}:Vgg", VggOptions,
+    Family("vgg", "the plain networks of Simonyan & Zisserman 2014, with BN", f"{_NETWORK}:Vgg", VggOptions, maps=64,
            title="VGG", plain_only=True, blocks=("single",), usual_block=lambda depth: "single",
            refuse_depth=_vgg_depth, depths=f"{', '.join(map(str, VGG_CONVOLUTIONS))}; plain alone"),
 ])  # fmt: skip
@@ -179,14 +179,42 @@ ORDERS = Registry("order", "order", [
     Component("pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation", f"{_ORDERS}:pre"),
 ])  # fmt: skip
 
-NORMS = Registry("norm", "norm", [Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d")])
-ACTIVATIONS = Registry("activation", "activation", [Component("relu", "ReLU", "torch.nn:ReLU")])
+
+class GroupOptions(Options):
+    groups: int = option(8, "groups of maps, which must divide the maps of each stage", label="{} groups", ge=1)
+
+
+class SlopeOptions(Options):
+    slope: float = option(0.01, "slope below 0", label="slope {}")
+
+
+class GainOptions(Options):
+    gain: float = option(1.0, "singular values of a layer", label="gain {}", gt=0)
+
+
+_LAYERS = "study.networks.layers"
+NORMS = Registry("norm", "norm", [
+    Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d"),
+    Component("group", "group normalisation (Wu & He 2018)", f"{_LAYERS}:group", GroupOptions),
+    Component("layer", "layer normalisation: one group (Ba et al. 2016)", f"{_LAYERS}:layer"),
+    Component("none", "none; convolutions have biases", f"{_LAYERS}:no_norm"),
+])  # fmt: skip
+ACTIVATIONS = Registry("activation", "activation", [
+    Component("relu", "ReLU", "torch.nn:ReLU"),
+    Component("leaky_relu", "ReLU with a slope below 0", f"{_LAYERS}:leaky_relu", SlopeOptions),
+    Component("gelu", "x times the normal distribution at x (Hendrycks & Gimpel 2016)", "torch.nn:GELU"),
+    Component("silu", "x times the sigmoid of x (Elfwing et al. 2018)", "torch.nn:SiLU"),
+    Component("tanh", "hyperbolic tangent", "torch.nn:Tanh"),
+])  # fmt: skip
 
 _INITIALISE = "study.networks.initialise"
 INITIALISATIONS = Registry("initialisation", "initialisation", [
     Component("he_fan_in", "normal, variance 2 / fan_in: He et al. 2015", f"{_INITIALISE}:he_fan_in"),
     Component("he_fan_out", "normal, variance 2 / fan_out, as torchvision's convolutions", f"{_INITIALISE}:he_fan_out"),
     Component("glorot", "normal, variance 2 / (fan_in + fan_out)", f"{_INITIALISE}:glorot"),
+    Component("orthogonal", "orthonormal rows or columns: Saxe et al. 2013", f"{_INITIALISE}:orthogonal", GainOptions),
+    Component("delta_orthogonal", "orthogonal at the centre of each kernel, else 0: Xiao et al. 2018",
+              f"{_INITIALISE}:delta_orthogonal", GainOptions),
 ])  # fmt: skip
 
 

@@ -120,6 +120,10 @@ class RunSpec(Kept):
     initialisation: Annotated[Options, INITIALISATIONS] = Field(
         default=INITIALISATIONS.choose("he_fan_in"), description="of the weights of convolutions and linear layers"
     )
+    zero_gamma: bool = Field(
+        default=False,
+        description="start the last norm of each branch at 0 (Goyal et al. 2017); has no effect in a plain network",
+    )
     data: Annotated[Options, DATA] = Field(description="see `study list data`")
     train_subset: int | None = Field(default=None, ge=2, description="train on this many images, balanced over classes")
     train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
@@ -188,9 +192,30 @@ class RunSpec(Kept):
             return value
         return None if above.field_name == "shortcut" else ORDERS.choose("original")
 
+    @field_validator("norm")
+    @classmethod
+    def _groups_divide(cls, norm: Options, above: ValidationInfo) -> Options:
+        family, groups = above.data.get("family"), norm.options.get("groups")
+        maps = 0 if family is None else FAMILIES[family.name].maps * family.options.get("width", 1)
+        if NORMS[norm.name].source is None and groups and maps % groups:
+            raise wrong(f"groups: {groups} does not divide the {maps} maps of the first stage")
+        return norm
+
+    @field_validator("zero_gamma")
+    @classmethod
+    def _of_a_norm(cls, zero: bool, above: ValidationInfo) -> bool:
+        norm = above.data.get("norm")
+        if zero and norm is not None and norm.name == "none":
+            raise wrong("needs a norm, and norm is none")
+        return zero and above.data.get("network") != "plain"
+
     @field_validator("start_from")
     @classmethod
-    def _point(cls, point: str | None) -> str | None:
+    def _point(cls, point: str | None, above: ValidationInfo) -> str | None:
+        usual = {"norm": "batch", "activation": "relu"}
+        for field, name in usual.items() if point is not None else ():
+            if (chosen := above.data.get(field)) is not None and chosen.name != name:
+                raise wrong(f"goes with {field}: {name}: no block with {chosen.name} is an identity")
         if point is not None and not re.fullmatch(_POINT_ID, point):
             raise wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
         return point

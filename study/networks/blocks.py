@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from study.networks.layers import activate, conv, norm
+from study.networks.layers import activate, activation, conv, norm
 from study.networks.orders import Steps, original
 from study.networks.shortcuts import Shortcut
 
@@ -59,6 +59,8 @@ class Block(nn.Module):
                 self.add_module(name, layer)
             elif name.startswith("bn"):
                 self.add_module(name, norm(width))
+        self.relu = activation()
+        """The run's activation, whatever its name."""
         self.shortcut = shortcut
 
     def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
@@ -69,7 +71,7 @@ class Block(nn.Module):
         """F(x): what is added to the shortcut. (N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
         for place, name in enumerate(self._branch):
             # The first step's input is also the shortcut's.
-            x = activate(x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
+            x = activate(self.relu, x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
         return x
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class Block(nn.Module):
     def after(self, y: Tensor) -> Tensor:
         """Apply what follows the addition; may overwrite `y`."""
         for name in self._after:
-            y = activate(y, inplace=True) if name == "relu" else getattr(self, name)(y)
+            y = activate(self.relu, y, inplace=True) if name == "relu" else getattr(self, name)(y)
         return y
 
     def rectified(self, y: Tensor) -> Tensor | None:

@@ -222,7 +222,8 @@ def _way(source: Network) -> Iterator[nn.Module]:
 
 
 def _layers(block: Block, names: Iterable[str]) -> list[nn.Module]:
-    return [nn.ReLU() if name == "relu" else block.get_submodule(name) for name in names]
+    layers = (block.get_submodule(name) for name in names)
+    return [nn.ReLU() if type(layer) is nn.ReLU else layer for layer in layers]
 
 
 def _is_ordinary(block: Block) -> bool:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import BLOCKS, FAMILIES, INITIALISATIONS, ORDERS, SHORTCUTS
+from study.config.registry import ACTIVATIONS, BLOCKS, FAMILIES, INITIALISATIONS, NORMS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock
 from study.networks.initialise import constructing, initialise, own_values, seeded
-from study.networks.layers import activation, conv, norm
+from study.networks.layers import activation, choose, conv, norm
 from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, large_stem, stages
 from study.networks.shortcuts import Dropout, Projection
@@ -75,7 +76,7 @@ class ResNet(Network):
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
         entry, order = BLOCKS[spec.block.name], ORDERS[spec.order.name].load()
-        block, steps = entry.load(), order(len(entry.kernels))
+        steps = order(len(entry.kernels))
         plan = stages(spec)
         maps = plan[0].maps
         self.stem = _stem(spec, channels, maps)
@@ -91,7 +92,8 @@ class ResNet(Network):
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
                     parts["before"], begun = _activation(steps.before, maps), True
                 with seeded(spec.seed, f"stages.{s}.{b}"):
-                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **spec.block.options)
+                    given = (maps, stage.maps, stride, shortcut, order, begun)
+                    parts[str(b)] = entry.make(*given, **spec.block.options)
                 maps = out
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What each branch begins with also follows the last addition.
@@ -139,7 +141,7 @@ def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps)
     entry, options = SHORTCUTS[spec.shortcut.name], spec.shortcut.options
     if _follows_order(spec):
         options["normalised"] = steps.normalised
-    made: nn.Module = entry.load()(in_maps, maps, stride, **options)
+    made: nn.Module = entry.make(in_maps, maps, stride, **options)
     return made
 
 
@@ -161,7 +163,11 @@ def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
 
 def structure(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
-    made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+    norms, activations = NORMS[spec.norm.name], ACTIVATIONS[spec.activation.name]
+    with choose(
+        lambda maps: norms.make(maps, **spec.norm.options), lambda: activations.make(**spec.activation.options)
+    ):
+        made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
     made._note_dropouts()
     return made
 
@@ -183,6 +189,16 @@ def build(spec: RunSpec, channels: int, classes: int) -> Network:
     """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
     with seeded(spec.seed, ""), constructing() as states:
         network = structure(spec, channels, classes)
-    variance = INITIALISATIONS[spec.initialisation.name].load()
-    initialise(network, spec.seed, variance, own_values(network, states))
+    draw = partial(INITIALISATIONS[spec.initialisation.name].make, **spec.initialisation.options)
+    initialise(network, spec.seed, draw, own_values(network, states))
+    if spec.zero_gamma:
+        zero_gamma(network)
     return network
+
+
+@torch.no_grad()
+def zero_gamma(network: Network) -> None:
+    """Start the last norm of each branch at a scale of 0, so that each block starts as its shortcut (Goyal et al. 2017)."""
+    for _, block in network.blocks():
+        for name in block.names("bn")[-1:]:
+            getattr(block, name).weight.zero_()

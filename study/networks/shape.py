@@ -50,7 +50,7 @@ class Layer(NamedTuple):
     size: int
     """Height and width of its output."""
     per_map: int = 2
-    """Parameters of each output map besides its weights: 2 for BN's scale and shift, 1 for a bias."""
+    """Parameters of each output map besides its weights: 2 for a norm's scale and shift, 1 for a bias."""
 
     @property
     def macs(self) -> int:
@@ -66,6 +66,11 @@ class Layer(NamedTuple):
     def beside(self) -> bool:
         """Whether depth does not count it: it is on a shortcut or a pooled branch."""
         return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
+
+
+def _normed(spec: RunSpec) -> int:
+    """Parameters of each output map of a convolution and its norm besides the weights: a bias where there is no norm."""
+    return 1 if spec.norm.name == "none" else 2
 
 
 class Place(NamedTuple):
@@ -105,10 +110,10 @@ def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     vgg, maps = spec.family.name == "vgg", stages(spec)[0].maps
     if large_stem(spec):
         size = _halve(size)
-        yield Layer("stem", channels, maps, 7, size)
+        yield Layer("stem", channels, maps, 7, size, _normed(spec))
         size = _halve(size)
     elif not vgg:
-        yield Layer("stem", channels, maps, 3, size)
+        yield Layer("stem", channels, maps, 3, size, _normed(spec))
     for place in places(spec, channels):
         if vgg and place.number == 1 and place.stage > 1:  # a max pool ends each stage
             size = _halve(size)
@@ -130,7 +135,7 @@ def _block(spec: RunSpec, place: Place, size: int) -> Iterator[Layer]:
     strided = kernels.index(3) if spec.block.options.get("stride_in") == "3x3" else 0
     for i, kernel in enumerate(kernels):
         after = place.out_maps if i == len(kernels) - 1 else place.maps
-        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size)
+        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size, _normed(spec))
         before = after
     for i, ratio in enumerate(entry.pooled):
         after = max(1, round(ratio * place.out_maps))
@@ -141,7 +146,9 @@ def _block(spec: RunSpec, place: Place, size: int) -> Iterator[Layer]:
         yield Layer(f"{name}.gate", place.in_maps, place.out_maps, 1, out_size, per_map=1)
     elif projects == "every" or (projects in ("change", "order") and place.changes):
         normalised = projects != "order" or ORDERS[spec.order.name].load()(len(kernels)).normalised
-        yield Layer(f"{name}.shortcut", place.in_maps, place.out_maps, 1, out_size, per_map=2 if normalised else 0)
+        yield Layer(
+            f"{name}.shortcut", place.in_maps, place.out_maps, 1, out_size, 2 * (normalised and _normed(spec) == 2)
+        )
 
 
 def _halve(size: int) -> int:

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from study.config.registry import INITIALISATIONS
 from study.networks.network import build
 from tests.helpers import make_spec, slow
 
@@ -64,7 +63,7 @@ FANS = {
 }
 
 
-@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+@pytest.mark.parametrize("initialisation", FANS)
 def test_weights_are_normal_with_the_variance_of_their_initialisation(initialisation):
     weight = weights(initialisation=initialisation)["stages.2.0.conv1.weight"].detach().double()
     scaled = weight.flatten() / math.sqrt(2 / FANS[initialisation](9 * weight.shape[1], 9 * weight.shape[0]))

@@ -55,7 +55,8 @@ def test_the_loss_of_mixed_images_is_that_of_both_labels(fields):
     losses = [F.cross_entropy(logits, own, label_smoothing=smoothing) for own in (labels, labels[partner])]
     lane.program.step()
     share = kept.mean()
-    assert float(lane.program.loss) == pytest.approx(float(share * losses[0] + (1 - share) * losses[1]), rel=1e-5)
+    expected = (share * losses[0] + (1 - share) * losses[1]).item()
+    assert float(lane.program.loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_running_means_are_those_of_torch():

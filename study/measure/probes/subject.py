@@ -101,9 +101,9 @@ def weighted(network: Network) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
 
 
 def normalised(network: Network) -> Iterator[tuple[str, str]]:
-    """Yield the name of each convolution that BN directly follows in the chain of stem and branches, and of that BN."""
-    for (first, module), (second, after) in pairwise(network.stem.named_children()):
-        if isinstance(module, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+    """Yield the name of each convolution that a norm directly follows in the chain of stem and branches, and of that norm."""
+    for (first, module), (second, _) in pairwise(network.stem.named_children()):
+        if isinstance(module, nn.Conv2d):
             yield f"stem.{first}", f"stem.{second}"
     for name, block in network.blocks():
         for first, second in block.normalised():

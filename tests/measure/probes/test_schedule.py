@@ -47,7 +47,7 @@ def trained(files):
     """Everything that training made: the curve but for the run's id, weights, BN statistics and momentum."""
     state = checkpoint.load_newest(files, CPU)
     assert state is not None
-    return [[point[1:] for point in points(files)], *state["network"].values(), *state["momentum"]]
+    return [[point[1:] for point in points(files)], *state["network"].values(), *state["optimizer"]["momentum"]]
 
 
 def same(one, other):
