@@ -67,6 +67,13 @@ class Recipe(Model):
         description="replace a box of each image by that of another, of a share from Beta(cutmix, cutmix) (Yun et al. 2019); "
         "with mixup one of the two by turns of a coin; null: never",
     )
+    stochastic_depth: Share = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="probability that an image skips the last branch of a residual network; from 0 on a line over the "
+        "blocks before (Huang et al. 2016); null: none",
+    )
     colour: Literal["none", "pca"] = Field(
         default="none", description="with `data: image_stream`: pca shifts each image's colour (Krizhevsky et al. 2012)"
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from study.networks.layers import activate, activation, conv, norm
 from study.networks.orders import Steps, original
-from study.networks.shortcuts import Shortcut
+from study.networks.shortcuts import Shortcut, Skipping
 
 
 class Block(nn.Module):
@@ -62,6 +62,7 @@ class Block(nn.Module):
         self.relu = activation()
         """The run's activation, whatever its name."""
         self.shortcut = shortcut
+        self.skipping = Skipping()
 
     def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
         """Make the convolutions of the branch, in order, with the registry's `kernels` and `expansion`."""
@@ -80,7 +81,7 @@ class Block(nn.Module):
             return branch
         if self._branch[-1] == "relu" or type(self).branch is not Block.branch:
             branch = branch.clone()  # the gradient of its last operation may need its output
-        return self.shortcut.join(x, branch)
+        return self.shortcut.join(x, self.skipping(branch))
 
     def after(self, y: Tensor) -> Tensor:
         """Apply what follows the addition; may overwrite `y`."""

@@ -19,7 +19,7 @@ from study.networks.initialise import constructing, initialise, own_values, seed
 from study.networks.layers import activation, choose, conv, norm
 from study.networks.orders import Steps
 from study.networks.shape import VGG_HEAD, large_stem, stages
-from study.networks.shortcuts import Dropout, Projection
+from study.networks.shortcuts import Keyed, Projection
 
 
 class Network(nn.Module):
@@ -60,11 +60,16 @@ class Network(nn.Module):
         for module in self._dropouts:
             module.keys = keys
 
-    def _note_dropouts(self) -> None:
-        named = {n: m for n, m in self.named_modules() if isinstance(m, Dropout)}
-        self._dropouts = list(named.values())
-        for name, module in named.items():
-            module.salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little") >> 1
+    def drop(self, rate: float) -> None:
+        """Note the layers that drop values; branches are skipped from 0 before the first to `rate` at the last, on a line."""
+        blocks = [block for _, block in self.blocks()]
+        for place, block in enumerate(blocks, 1):
+            block.skipping.rate = rate * place / len(blocks)
+        self._dropouts: list[Keyed] = []
+        for name, module in self.named_modules():
+            if isinstance(module, Keyed) and module.rate:
+                module.salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little") >> 1
+                self._dropouts.append(module)
 
 
 class ResNet(Network):
@@ -168,7 +173,7 @@ def structure(spec: RunSpec, channels: int, classes: int) -> Network:
         lambda maps: norms.make(maps, **spec.norm.options), lambda: activations.make(**spec.activation.options)
     ):
         made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
-    made._note_dropouts()
+    made.drop(spec.recipe.stochastic_depth or 0.0)
     return made
 
 

@@ -113,3 +113,21 @@ def test_orthogonal_layers_keep_lengths(initialisation):
 def test_what_does_not_go_together_is_refused(fields, message):
     with pytest.raises(StudyError, match=message):
         make_spec(**fields)
+
+
+def test_stochastic_depth_skips_branches_as_often_as_it_says():
+    """Of each image by itself, more often the deeper the block; in evaluation none, and means stay."""
+    network = build(make_spec(depth=20, recipe__stochastic_depth=0.5), 1, 10)
+    blocks = [block for _, block in network.blocks()]
+    assert [block.skipping.rate for block in blocks] == pytest.approx([0.5 * i / 9 for i in range(1, 10)])
+    block, x = blocks[-1].train(), torch.rand(4000, 1, 1, 1).expand(4000, 64, 2, 2)
+    network.set_keys(torch.randint(0, 2**31 - 1, (4000,), generator=torch.Generator().manual_seed(0)))
+    branch = torch.ones(4000, 64, 2, 2)
+    added = block.join(x, branch.clone()) - x
+    each = added.flatten(1)
+    skipped = each[:, 0] < 1e-3
+    assert float(skipped.float().mean()) == pytest.approx(0.5, abs=0.03)
+    torch.testing.assert_close(each, torch.where(skipped, 0.0, 2.0)[:, None].expand_as(each))
+    other = blocks[-2].train().join(x, branch.clone()) - x
+    assert not torch.equal(other.flatten(1)[:, 0] < 1e-3, skipped)
+    torch.testing.assert_close(block.eval().join(x, branch.clone()) - x, branch)

@@ -98,7 +98,7 @@ def test_the_last_point_is_what_the_checkpointed_network_scores(tmp_path):
         *(slow(stop_at, {}) for stop_at in (1, 5, 11)),
         (7, {"shortcut": "dropout"}),
         (7, {"recipe__optimizer": "adam", "recipe__schedule": "cosine", "recipe__clip_norm": 0.5}),
-        (7, {"recipe__mixup": 0.4, "recipe__cutmix": 1.0, "recipe__ema": 0.9}),
+        (7, {"recipe__mixup": 0.4, "recipe__cutmix": 1.0, "recipe__ema": 0.9, "recipe__stochastic_depth": 0.3}),
         *(slow(7, {"recipe__optimizer": name}) for name in ("adamw", "rmsprop", "adagrad", "lars")),
         slow(7, {"order": "pre", "block": "bottleneck", "depth": 11}),
         slow(3, {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}),
