@@ -147,40 +147,33 @@ def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, ex
 def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
     from torchvision.datasets import CIFAR100
 
-    folder, train, test = tmp_path / "cifar-100-python", images(8), images(4)
+    folder, train, test = tmp_path / "cifar-100-python", images(4), images(2)
     names = [f"fine {i}" for i in range(100)]
-    sums = [
-        write_pickle(
-            folder / "train",
-            {"data": planes(train), "fine_labels": [99, 1, 2, 3, 4, 5, 6, 7], "coarse_labels": [0] * 8},
-        ),
-        write_pickle(folder / "test", {"data": planes(test), "fine_labels": [0, 1, 2, 98], "coarse_labels": [0] * 4}),
-        write_pickle(folder / "meta", {"fine_label_names": names, "coarse_label_names": ["coarse"]}),
-    ]
-    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums[0]]])
-    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums[1]]])
-    monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "key": "fine_label_names", "md5": sums[2]})
+    contents = {
+        "train": {"data": planes(train), "fine_labels": [99, 1, 2, 3], "coarse_labels": [0] * 4},
+        "test": {"data": planes(test), "fine_labels": [0, 98], "coarse_labels": [0] * 2},
+        "meta": {"fine_label_names": names, "coarse_label_names": ["coarse"]},
+    }
+    sums = {name: write_pickle(folder / name, content) for name, content in contents.items()}
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
+    monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "key": "fine_label_names", "md5": sums["meta"]})
     loaded = data.load("cifar100", tmp_path)
     assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
-    assert loaded.train_labels.tolist() == [99, 1, 2, 3, 4, 5, 6, 7] and loaded.test_labels.tolist() == [0, 1, 2, 98]
+    assert loaded.train_labels.tolist() == [99, 1, 2, 3] and loaded.test_labels.tolist() == [0, 98]
     assert loaded.classes == tuple(names)
 
 
-def svhn(root, monkeypatch):
-    """Small .mat files in SVHN's format: X of shape (32, 32, 3, N), y of shape (N, 1) with 10 for the digit 0."""
+def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
+    """In its files X has shape (32, 32, 3, N), and y is 10 for the digit 0."""
     from torchvision.datasets import SVHN
 
     made, sums = {}, {}
     for split, labels in (("train", [10, 1, 2, 9, 10]), ("test", [5, 10, 7])):
-        batch, path = images(len(labels)), root / f"{split}_32x32.mat"
+        batch, path = images(len(labels)), tmp_path / f"{split}_32x32.mat"
         savemat(path, {"X": batch.transpose(1, 2, 3, 0), "y": np.array(labels, dtype=np.uint8)[:, None]})
         made[split], sums[split] = batch, [f"http://localhost/{path.name}", path.name, md5(path)]
     monkeypatch.setattr(SVHN, "split_list", sums)
-    return made
-
-
-def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
-    made = svhn(tmp_path, monkeypatch)
     loaded = data.load("svhn", tmp_path)
     assert np.array_equal(loaded.train_images, made["train"]) and np.array_equal(loaded.test_images, made["test"])
     assert loaded.train_labels.tolist() == [0, 1, 2, 9, 0] and loaded.test_labels.tolist() == [5, 0, 7]
@@ -215,7 +208,7 @@ def debian(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "root/FashionMNIST", "root/fashion_mnist", "debian"])
+@pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "debian"])
 def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_download, debian):
     write(tmp_path / place, packed)
     assert data.missing("fashion_mnist", tmp_path / "root") is None
@@ -227,10 +220,10 @@ def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_do
 
 
 def test_without_fashion_mnist_one_line_names_the_folder_the_file_and_the_ways_to_get_it(tmp_path, no_network, debian):
-    write(tmp_path / "root/fashion_mnist", packed=True)
-    (tmp_path / "root/fashion_mnist/t10k-labels-idx1-ubyte.gz").unlink()
+    write(tmp_path / "root/FashionMNIST/raw", packed=True)
+    (tmp_path / "root/FashionMNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
     line = data.missing("fashion_mnist", tmp_path / "root")
-    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "fashion_mnist"),
+    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "FashionMNIST" / "raw"),
                  "machine with network", "copy", "apt install dataset-fashion-mnist"):  # fmt: skip
         assert part in line
     with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
@@ -259,12 +252,9 @@ def test_fashion_mnist_is_downloaded_and_verified(tmp_path, monkeypatch, mirror,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "begins with nothing"),
+        (b"", "not a complete IDX file .* .it begins with nothing"),
         (idx_bytes(np.arange(20, dtype=np.uint8)), "IDX file of 3-dimensional uint8 data .it begins with 00 00 08 01"),
-        (b"<html>not found</html>", "not a complete IDX file"),
-        (idx_bytes(TRAIN)[:10], "not a complete IDX file"),
         (idx_bytes(TRAIN)[:-1], "cannot reshape array of size 15679"),
-        (idx_bytes(TRAIN) + b"x", "cannot reshape array of size 15681"),
         (gzip.compress(idx_bytes(TRAIN))[:-9], "not a complete IDX file"),
         (idx_bytes(TRAIN[:-1]), "20 labels up to 9 do not fit the 19 images"),
     ],
@@ -295,7 +285,7 @@ def test_digits_and_their_split_are_pinned(digits):
 
 
 def test_data_sets_that_are_there_are_prepared_and_digits_and_fashion_mnist_loaded_without_torch(tmp_path):
-    write(tmp_path / "fashion_mnist", packed=True)
+    write(tmp_path / "FashionMNIST/raw", packed=True)
     for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
