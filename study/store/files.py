@@ -136,14 +136,20 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum."""
+def read_json(path: Path, known: int | None = None) -> dict[str, Any] | None:
+    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum.
+
+    Raises StudyError if its version is later than `known`.
+    """
     try:
-        return _checked(path.read_bytes())
+        content = _checked(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: is damaged: {error}") from None
+    if known is not None:
+        check_version(path, content.get("version", 1), known)
+    return content
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:

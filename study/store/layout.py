@@ -45,12 +45,8 @@ class TaskFiles:
         """The results folder that it lies in."""
         return self.folder.parent.parent.parent
 
-    def refuse_elsewhere(self) -> None:
-        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
-        _refuse_elsewhere(self.folder, self.results)
-
     def checkpoints(self) -> list[Path]:
-        """What it can resume from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
+        """The files to resume from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
         raise NotImplementedError
 
 
@@ -62,7 +58,7 @@ class RunFiles(TaskFiles):
     probes = _Inside("probes.parquet")
 
     def certificate(self, depth: int) -> Path:
-        """What `study embed` found of this run's network stretched to `depth` layers."""
+        """The result of `study embed` for this run's network stretched to `depth` layers."""
         return self.folder / f"certificate-{depth}.json"
 
     def certificates(self) -> list[Path]:
@@ -105,7 +101,7 @@ class SurfaceFiles(TaskFiles):
         return self.folder / f"plane-{digest}.pt"
 
     def planes(self) -> list[Path]:
-        """That file, where it is there."""
+        """That file, if it exists."""
         return sorted(self.folder.glob("plane-*.pt"))
 
     def chunk(self, key: str) -> ChunkFiles:
@@ -164,10 +160,6 @@ class SweepFiles:
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
         self.code = self.folder / "code"  # the code of each submission
 
-    def refuse_elsewhere(self) -> None:
-        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
-        _refuse_elsewhere(self.folder, self.results)
-
     def run(self, run_id: str) -> RunFiles:
         """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""
         own = RunFiles(self.runs / run_id)
@@ -182,21 +174,12 @@ class SweepFiles:
         return sorted(folder for folder in self.results.glob("*/runs") if folder != self.runs)
 
 
-def refuse_elsewhere(runs: Iterable[RunFiles]) -> None:
-    """`RunFiles.refuse_elsewhere` for many runs; checks each parent folder once."""
-    checked = set()
-    for run in runs:
-        folder = run.folder.parent
-        if folder not in checked:
-            _refuse_elsewhere(folder, run.results)
-            checked.add(folder)
-        if run.folder.is_symlink():
-            run.refuse_elsewhere()
-
-
-def _refuse_elsewhere(folder: Path, results: Path) -> None:
-    if not folder.resolve().is_relative_to(results.resolve()):
-        raise StudyError(
-            f"{folder}: is, or lies in, a link out of {results}/, so nothing is written there; put the folder itself there, "
-            "or name the results folder that it lies in by --results"
-        )
+def refuse_links(results: Path, folders: Iterable[Path]) -> None:
+    """Raise StudyError where a link leads out of the results folder: nothing is written there."""
+    inside = results.resolve()
+    for folder in folders:
+        if not folder.resolve().is_relative_to(inside):
+            raise StudyError(
+                f"{folder}: is, or lies in, a link out of {results}/, so nothing is written there; put the folder itself "
+                "there, or name the results folder that it lies in by --results"
+            )

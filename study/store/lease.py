@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from study.store import process
 from study.store.files import DamagedError, draft, read_json, sweep_away_temporaries, write_json, writing
-from study.store.layout import TaskFiles
+from study.store.layout import TaskFiles, refuse_links
 
 BEAT = 5.0
 """Seconds between two heartbeats."""
@@ -156,7 +156,7 @@ def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
 
     `before` is what was found when the watch began.
     """
-    files.refuse_elsewhere()
+    refuse_links(files.results, [files.folder])
     token = uuid.uuid4().hex
     own = draft(files.lease)
     write_json(own, {"token": token, "time": time.time(), **process.identity()})

@@ -19,7 +19,6 @@ from study.store import lease
 from study.store.files import (
     DamagedError,
     append_line,
-    check_version,
     digest,
     examine_lines,
     read_json,
@@ -132,10 +131,9 @@ def seal(files: TaskFiles) -> dict[str, Any] | None:
 
     Raises `DamagedError` if it is damaged or another run's, `StudyError` if it is of a later version.
     """
-    done = read_json(files.done)
+    done = read_json(files.done, VERSION)
     if done is None:
         return None
-    check_version(files.done, done.get("version", 1), VERSION)
     if done.get("run_id", files.run_id) != files.run_id:
         raise DamagedError(f"{files.done}: is the seal of {done['run_id']}")
     earlier = {"curves.parquet": done.pop("curves", None), "surface.parquet": done.pop("table", None)}
@@ -197,11 +195,10 @@ def read_spec(files: RunFiles) -> RunSpec:
 
     Raises `DamagedError` if its id is not the run's, `StudyError` if there is none, or it is of a later version.
     """
-    content = read_json(files.spec)
+    content = read_json(files.spec, SCHEMA)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
     version = content.pop("version", 1)
-    check_version(files.spec, version, SCHEMA)
     try:
         named = run_id(content) if version == SCHEMA else files.run_id  # ids of older versions were made otherwise
     except ValueError:  # NaN, which no spec has
