@@ -162,12 +162,12 @@ class Registry(dict[str, C], Generic[C]):
         self[component.name] = component
         return component
 
-    def fields(self) -> dict[str, Any]:
-        """The options of all components of this kind, by name, each as its first owner declares it."""
-        found: dict[str, Any] = {}
+    def options(self) -> dict[str, type[Options]]:
+        """The options of all components of this kind, by name, each with the first model that declares it."""
+        found: dict[str, type[Options]] = {}
         for component in self.values():
             for name in component.option_names:
-                found.setdefault(name, component.options.model_fields[name])
+                found.setdefault(name, component.options)
         return found
 
     def choose(self, value: Any) -> Options:
@@ -222,20 +222,16 @@ class Registry(dict[str, C], Generic[C]):
         return core_schema.no_info_plain_validator_function(check, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        names, options = {"enum": list(self)}, self.option_schemas()
-        if not options:
-            return names
+        names = {"enum": list(self)}
+        options = {name: properties(owner)[name] for name, owner in self.options().items()}
         mapping = {"type": "object", "properties": {"name": names, **options}, "additionalProperties": False}
-        return {"anyOf": [names, mapping]}
+        return {"anyOf": [names, mapping]} if options else names
 
-    def option_schemas(self) -> dict[str, Any]:
-        """JSON schema of each option."""
-        found: dict[str, Any] = {}
-        for component in self.values():
-            properties = component.options.model_json_schema()["properties"]
-            for name in component.option_names:
-                found.setdefault(name, {k: v for k, v in properties[name].items() if k not in ("default", "label")})
-        return found
+
+def properties(model: type[Model]) -> dict[str, dict[str, Any]]:
+    """JSON schema of each field of a model, without defaults: a sweep file leaves out what it does not mean to set."""
+    found = model.model_json_schema()["properties"]
+    return {name: {k: v for k, v in of.items() if k not in ("default", "label")} for name, of in found.items()}
 
 
 def _written(value: Options | None, info: Any) -> Any:

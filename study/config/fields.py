@@ -120,6 +120,18 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            found[before + name] = value.get("name")
+            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
+
+
 NAME_RULE = (
     "at most 60 letters, digits, '_', '-' and '.', without '/' or '..', and not '.', '.yaml' or '.yml' at its end"
 )

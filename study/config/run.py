@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.choices import Precision
+from study.config import Precision
 from study.config.components import Options, Registry
 from study.config.fields import Model, shown, wrong
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import (
     ACTIVATIONS,
     BLOCKS,

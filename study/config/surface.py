@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.choices import BatchNorm, Plane, Precision, Split
+from study.config import BatchNorm, Plane, Precision, Split
 from study.config.fields import Model, as_tuple, shown, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES

@@ -5,123 +5,25 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationError
 
 from study.config import recipes
-from study.config.fields import ALIASES, NAME_RULE, Model, reasons, shown, sweep_name, wrong
+from study.config.fields import ALIASES, NAME_RULE, reasons, shown, sweep_name
 from study.config.identity import run_id
-from study.config.registry import FIGURES
 from study.config.run import RunSpec
-from study.config.schema import FieldSchemas
+from study.config.schema import KNOWN, SweepFile
 from study.config.spread import expand as expand_surfaces
 from study.config.stored import columns
-from study.config.surface import Surface, SurfaceEntry
+from study.config.surface import Surface
 from study.config.yaml import Document, Keys, read, scalar
-from study.errors import StudyError, nearest, printable
+from study.errors import StudyError, nearest
 
 MAX_RUNS = 100_000
-
-# -- the file ---------------------------------------------------------------------------------------------------------------
-
-
-def _known_field(name: str) -> str:
-    if name not in (known := columns()):
-        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
-    return name
-
-
-def _name(value: str) -> str:
-    if (name := sweep_name(value)) is None:
-        raise wrong(f"{shown(value)} must be text of {NAME_RULE}")
-    return name
-
-
-def _words(text: str) -> str:
-    words = " ".join(text.split())
-    if printable(words) != words:
-        raise wrong(f"must be text without control characters, not {shown(text)}")
-    return words
-
-
-def _figure(name: Any) -> Any:
-    if not isinstance(name, str) or name not in FIGURES:
-        known = nearest(name if isinstance(name, str) else "", FIGURES, listing="figures")
-        raise wrong(f"no figure {shown(name)}{known}")
-    return name
-
-
-def _or(empty: Any) -> BeforeValidator:
-    """Null stands for nothing."""
-    return BeforeValidator(lambda value: copy.copy(empty) if value is None else value)
-
-
-FieldName = Annotated[str, AfterValidator(_known_field)]
-Fixed = Annotated[dict[FieldName, Any], FieldSchemas(), _or({})]
-Axes = Annotated[dict[FieldName, Annotated[list[Any], Field(min_length=1)]], FieldSchemas(lists=True)]
-
-
-class Part(Model):
-    """A block of a sweep file."""
-
-    fixed: Fixed = Field(default={}, description="fields with one value")
-    grid: Axes = Field(default={}, min_length=1, description="fields with a list of values: every combination")
-    zip: Axes = Field(
-        default={}, min_length=1, description="fields with lists of equal length, stepped through together"
-    )
-
-    @field_validator("zip")
-    @classmethod
-    def _columns(cls, zipped: dict[str, list[Any]], above: ValidationInfo) -> dict[str, list[Any]]:
-        if len({len(column) for column in zipped.values()}) > 1:
-            lengths = ", ".join(f"{key}: {len(column)}" for key, column in zipped.items())
-            raise wrong(f"lists of unequal length ({lengths})")
-        if twice := zipped.keys() & above.data.get("grid", {}).keys():
-            raise wrong(f"'{min(twice)}' stands in both grid and zip")
-        return zipped
-
-
-class SweepFile(Part):
-    """A sweep file."""
-
-    name: Annotated[str, AfterValidator(_name)] | None = Field(
-        default=None, description="name of the results folder; default: the file's name"
-    )
-    description: Annotated[str, AfterValidator(_words), _or("")] = ""
-    blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
-        default=None, description="the sweep is the union of its blocks"
-    )
-    surfaces: Annotated[list[SurfaceEntry], _or([])] = Field(
-        default=[], description="error surfaces around the trained networks (docs/surfaces.md)"
-    )
-    figures: Annotated[
-        list[Annotated[str, BeforeValidator(_figure, json_schema_input_type=typing.Literal[tuple(FIGURES)])]], _or([])
-    ] = Field(default=[], description="figures that `study figure` without a name draws, and the report shows")
-
-    @field_validator("blocks")
-    @classmethod
-    def _alone(cls, blocks: Any, above: ValidationInfo) -> Any:
-        for axes in ("grid", "zip"):
-            if blocks is not None and above.data.get(axes):
-                raise wrong(f"'{axes}' beside 'blocks': move it into a block")
-        return blocks
-
-
-_KNOWN = {"": SweepFile.model_fields, "blocks": Part.model_fields, "surfaces": SurfaceEntry.model_fields}
-
-
-def sweep_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of a sweep file, for editors that complete and check YAML."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **SweepFile.model_json_schema(),
-        "title": "study sweep",
-    }
 
 
 def _checked(document: Document) -> SweepFile:
@@ -129,7 +31,7 @@ def _checked(document: Document) -> SweepFile:
     try:
         return SweepFile.model_validate(document.data)
     except ValidationError as error:
-        document.explain(error, _KNOWN)
+        document.explain(error, KNOWN)
         document.check()
         raise
 
@@ -358,8 +260,7 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict
                 raise StudyError("write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
             if key not in known:
                 raise StudyError(f"unknown field '{key}'{nearest(key, known, ALIASES, 'fields')}")
-            is_list = any(typing.get_origin(kind) is tuple for kind in (known[key], *typing.get_args(known[key])))
-            fields[key] = [Value(item, f"override '{text}'") for item in _values(raw, is_list)]
+            fields[key] = [Value(item, f"override '{text}'") for item in _values(raw, known[key].is_list)]
         except StudyError as error:
             document.note(*(f"override '{text}': {mistake}" for mistake in error.args))
     return settings, fields

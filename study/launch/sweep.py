@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.config.choices import Executor
+from study.config import Executor
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from study.config import recipes
+from study.config.fields import flat
 from study.config.identity import point_id
-from study.config.stored import columns, flat, recorded, upgraded
+from study.config.stored import columns, recorded, upgraded
 from study.store.runs import RunStatus
 from study.store.tables import Table
 
@@ -40,7 +41,7 @@ RUNS = Table(
             ("point_id", pa.string()),
             ("dataset", pa.string()),
             ("recipe_changes", pa.string()),  # fields in which the recipe differs from the named one
-            *((name, _arrow_type(kind)) for name, kind in columns().items()),
+            *((name, _arrow_type(column.field.annotation)) for name, column in columns().items()),
             ("state", pa.string()),
             ("iteration", pa.int64()),  # reached
             ("iterations", pa.int64()),  # planned

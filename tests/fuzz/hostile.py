@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
+from study.config.schema import SweepFile
 from study.config.stored import columns
 from study.config.surface import SurfaceEntry
-from study.config.sweep import SweepFile
 
 Tree = Any
 """Scalars, lists, and mappings as lists of pairs in a `Pairs`, so that a key can stand in one twice."""
