@@ -45,7 +45,6 @@ UNFOLDS = {
     "braces": ("{a: " * 100_000, DEEP),
     "dashes": ("- " * 100_000, DEEP),
     "too many values": (FIXED + "grid:\n  seed:\n" + "  - 1\n" * MAX_NODES + "  - ]\n", MANY),
-    "merge keys": ("a: &a {b: 1}\n<<: [*a, *a]\n", "mine.yaml:2: a key must be a word, not '<<'"),
 }  # fmt: skip
 
 
@@ -61,12 +60,11 @@ def test_a_file_that_unfolds_is_refused(text, message):
 
 
 NUMBERS = {
-    "a decimal number of 100,000 digits": ("9" * 100_000, "is no int"),
+    "a decimal number of 100,000 digits": ("9" * 100_000, "is too large; the largest is"),
     "a decimal number of 20 digits": ("9" * 20, "is too large; the largest is 9223372036854775807"),
     "a hexadecimal number of 100,000 digits": ("0x" + "f" * 100_000, "is too large; the largest is"),
     "a number to the base 60 of 100,000 digits": ("1" + ":1" * 100_000, "must be a valid integer, not '1:1"),
-    "a tagged number to the base 60": ("!!int 1" + ":1" * 100_000, "is no int"),
-    "a tagged fraction to the base 60": ("!!float 1" + ":1" * 100_000 + ".5", "is no float"),
+    "a tagged number": ("!!int 1", "the tag '!!int' has no meaning in a sweep file"),
     "a fraction of 100,000 digits": ("0." + "3" * 100_000, "must be a valid integer, not 0.333"),
     "octal, or decimal?": ("010", "must be a valid integer, not '010'"),
 }  # fmt: skip
@@ -136,7 +134,7 @@ def test_what_is_said_of_a_long_text_is_short(text):
 
 # -- NaN and infinity --------------------------------------------------------------------------------------------------
 
-NO_NUMBERS = (".nan", "-.inf", "1e400", "!!float .NaN")
+NO_NUMBERS = (".nan", "-.inf", "1e400", ".NaN")
 
 
 def test_no_field_of_a_run_is_nan_or_infinite():
