@@ -63,10 +63,8 @@ NUMBERS = {
     "a decimal number of 100,000 digits": ("9" * 100_000, "is too large; the largest is"),
     "a decimal number of 20 digits": ("9" * 20, "is too large; the largest is 9223372036854775807"),
     "a hexadecimal number of 100,000 digits": ("0x" + "f" * 100_000, "is too large; the largest is"),
-    "a number to the base 60 of 100,000 digits": ("1" + ":1" * 100_000, "must be a valid integer, not '1:1"),
     "a tagged number": ("!!int 1", "the tag '!!int' has no meaning in a sweep file"),
     "a fraction of 100,000 digits": ("0." + "3" * 100_000, "must be a valid integer, not 0.333"),
-    "octal, or decimal?": ("010", "must be a valid integer, not '010'"),
 }  # fmt: skip
 
 
@@ -97,10 +95,6 @@ AXES = ["seed", "family__width", "train_subset", "train_subset_seed", "probe_eve
 HUGE = {
     "one more seed than may be": (grid(seed=401, train_subset=250), "100,250 runs; a sweep has at most 100,000"),
     "more than a machine can count": (grid(**dict.fromkeys(AXES, 100)), "1e+20 runs; a sweep has at most 100,000"),
-    "in blocks": (
-        FIXED + "blocks:\n" + f"  - grid: {{seed: {[*range(600)]}, train_subset: {[*range(2, 102)]}}}\n" * 2,
-        "120,000 runs; a sweep has at most 100,000",
-    ),
     "surfaces": (
         FIXED + f"grid: {{seed: {[*range(101)]}}}\nsurfaces:\n  - {{planes: {MAX_PLANES}, points: 2}}\n",
         "101,000 surfaces so far; a sweep has at most 100,000",
