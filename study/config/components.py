@@ -1,4 +1,4 @@
-"""Components: blocks, shortcuts, data sets, optimizers and all else that a sweep file chooses by name.
+"""Components: blocks, shortcuts, data sets, optimizers and anything else that a sweep file chooses by name.
 
 A component is declared once, with its name, a summary, its options and the object that implements it. A declaration imports
 nothing of what it names, so that planning needs no torch.
@@ -64,7 +64,6 @@ class Component:
 
     @property
     def option_names(self) -> list[str]:
-        """The names of its options."""
         return [name for name in self.options.model_fields if name != "name"]
 
 
@@ -128,16 +127,14 @@ class Probe(Component):
 
 @dataclass(frozen=True)
 class Figure(Component):
-    """A figure, and which frame it is drawn from: what `study.store.read.read_<needs>` gives."""
+    """A figure, and the frame that it is drawn from: the result of `study.store.read.read_<needs>`."""
 
     needs: Literal["curves", "surfaces", "probes"] = "curves"
 
 
 @dataclass(frozen=True)
-class Table(Component):
-    """A table, and which frame it is made of."""
-
-    needs: Literal["curves", "probes"] = "curves"
+class Table(Figure):
+    """A table, and the frame that it is made of."""
 
 
 C = TypeVar("C", bound=Component)
@@ -198,10 +195,8 @@ class Registry(dict[str, C], Generic[C]):
 
     @property
     def listing(self) -> str:
-        """What `study list` calls them, where it lists them alone."""
-        return {"data": "data", "probes": "probes", "figures": "figures", "tables": "tables"}.get(
-            self.field, "networks"
-        )
+        """The kind of `study list` that shows them."""
+        return self.field if self.field in ("data", "probes", "figures", "tables") else "networks"
 
     def _strange(self, name: str, key: Any) -> str:
         owners = [other for other, component in self.items() if key in component.option_names]
@@ -210,9 +205,8 @@ class Registry(dict[str, C], Generic[C]):
         own = self[name].option_names
         if not own:
             return f"is no option; {self.field}: {name} has none"
-        return f"is no option of {self.field}: {name}, which has {listed(own)}{nearest(str(key), own)}".partition(
-            "; known"
-        )[0]
+        hint = nearest(str(key), own).partition("; known")[0]
+        return f"is no option of {self.field}: {name}, which has {listed(own)}{hint}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(value: Any) -> Options | None:

@@ -1,4 +1,4 @@
-"""What specs are made of: strict fields, names, and messages that say what would be right."""
+"""Base model, field names and messages of specs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _MEANT = {
     "--data-root": "data_root data_dir root",
 }
 ALIASES = {word: field for field, words in _MEANT.items() for word in words.split()}
-"""What other programs call our fields and options, for hints."""
+"""Names of our fields and options in other programs, for hints."""
 
 
 class Model(BaseModel):

@@ -189,7 +189,7 @@ def upgraded(fields: Stored) -> dict[str, Any]:
 
 
 def upgraded_row(row: Stored) -> dict[str, Any]:
-    """The same of a row of `runs.parquet`; its other columns stay."""
+    """`upgraded` for a row of `runs.parquet`; its other columns stay."""
     if "recipe.momentum" not in row:
         return dict(row)
     stem = "family.head" if row.get("family") == "vgg" else "family.stem"

@@ -53,7 +53,7 @@ _GOES_WITH: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 class Settings(Model):
-    """What a surface is, whatever its run. Field errors name the valid choices."""
+    """The settings of a surface, without its run. Field errors name the valid choices."""
 
     plane: Plane = Field(
         default="random",
@@ -282,7 +282,7 @@ class Surface(Settings):
 
     @property
     def title(self) -> str:
-        """What distinguishes it from other surfaces of its run: `random 1, 51 x 51, recalibrated BN`."""
+        """Distinguishes it from other surfaces of its run: `random 1, 51 x 51, recalibrated BN`."""
         number = f" {self.number}" if self.number else ""
         words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
         if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:

@@ -1,4 +1,4 @@
-"""A sweep file: fixed fields, grids and zips, expanded to run specs, every mistake with its place in the file."""
+"""Expand a sweep file's fixed fields, grids and zips to run specs, and report each mistake with its place in the file."""
 
 from __future__ import annotations
 
@@ -313,6 +313,6 @@ def _chosen_from(document: Document, blocks: list[_Block], runs: dict[str, RunSp
 
 
 def _why_one(spec: RunSpec, point: Point) -> str:
-    """Say why points that differ are one run."""
+    """Why different points are one run."""
     lost = [field for field in ("shortcut", "order") if any(f"{key}.".startswith(f"{field}.") for key in point)]
     return f" (a plain network has no {' and no '.join(lost)})" if lost and spec.network == "plain" else ""

@@ -93,7 +93,7 @@ class Downloaded(Source):
 
 @contextlib.contextmanager
 def _quiet_and_impatient() -> Iterator[None]:
-    """Keep torchvision's messages off stdout, and let a dead connection time out."""
+    """Keep torchvision's messages off stdout; let dead connections time out."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -107,7 +107,6 @@ class _Verified(Downloaded):
     """A data set whose files torchvision verifies by their MD5 each time it reads them."""
 
     def absent(self) -> list[str]:
-        """List the `files` that are not there."""
         return [file for file in self.files if not (self.root / file).is_file()]
 
     def missing(self) -> str | None:
@@ -191,8 +190,6 @@ class _Cifar(_Verified):
 
 
 class Cifar10(_Cifar):
-    """CIFAR-10: 10 classes."""
-
     archive, dataset = "cifar-10-python.tar.gz", "CIFAR10"
     files = tuple(
         f"cifar-10-batches-py/{file}"
@@ -201,8 +198,6 @@ class Cifar10(_Cifar):
 
 
 class Cifar100(_Cifar):
-    """CIFAR-100: 100 fine classes."""
-
     archive, dataset = "cifar-100-python.tar.gz", "CIFAR100"
     files = ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
 

@@ -1,4 +1,4 @@
-"""Folders of `train/<class>/*` and `test/<class>/*`: what is in them, and their images decoded once into the cache."""
+"""Folders of `train/<class>/*` and `test/<class>/*`: their listing, and their images, decoded once into the cache."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Results:
     def __init__(self, files: SweepFiles, *, afresh: bool = False) -> None:
         self.files, self.afresh = files, afresh
         self.alone = not files.sweep.exists() and files.curves.exists() and files.runs_table.exists()
-        """Whether the sweep was trained elsewhere, and only its tables are here."""
+        """Whether only the tables are here: the sweep was trained elsewhere."""
         self._read: dict[Table, tuple[pa.Table, str]] = {}
         try:
             self.seal = read_json(files.collected, VERSION) or {}
@@ -68,7 +68,6 @@ class Results:
     # -- as they were collected ---------------------------------------------------------------------------------------
 
     def path(self, kind: Table) -> Path:
-        """The file of a collected table."""
         return self.files.folder / TABLES[kind]
 
     def collected(self, kind: Table) -> pa.Table:
@@ -86,7 +85,7 @@ class Results:
         return self._read[kind][0]
 
     def holds(self, kind: Table) -> bool:
-        """Whether a table is intact and the one that was sealed."""
+        """Whether a table is intact and matches the seal."""
         try:
             self.collected(kind)
         except DamagedError:
@@ -113,12 +112,12 @@ class Results:
     # -- the states of runs -------------------------------------------------------------------------------------------
 
     def states(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
-        """The state of each run: as it was collected if nothing has changed since, else from its files."""
+        """The state of each run: as collected if it has not changed since, else from its files."""
         known = self.unchanged(runs)
         return {name: known.get(name) or status(files) for name, files in runs.items()}
 
     def unchanged(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
-        """The states of these runs that were finished when they were collected and have not changed since."""
+        """The states of runs that were finished when collected and have not changed since."""
         marks = self.seal.get("runs", {})
         same = {name: marks[name] for name, files in runs.items() if name in marks and marks[name][0] == mark(files)}
         if not same or not self.holds(RUNS):
@@ -126,7 +125,7 @@ class Results:
         return {name: _status(found, same[name][1]) for name, found in self._ends(same).items()}
 
     def gone(self, runs: Mapping[str, RunFiles]) -> dict[str, RunStatus]:
-        """The states of these runs that were finished when they were collected, and whose folders are gone."""
+        """The states of runs that were finished when collected and whose folders are gone."""
         absent = [name for name, files in runs.items() if not files.folder.exists()]
         found = {name: one for name, one in self._ends(absent).items() if one["state"] in ENDED}
         errors = _last_errors(self._rows(CURVES, found)) if found else {}
@@ -150,7 +149,7 @@ class Results:
         return curves if kind is CURVES else {RUNS: self._runs, PROBES: self._probes, SURFACES: self._surfaces}[kind]()
 
     def finished(self) -> dict[str, RunStatus]:
-        """The states of the finished runs whose folders are here."""
+        """The states of finished runs whose folders exist."""
         return {name: now for name, now in (self._same | self._live).items() if now.seal}
 
     @cached_property
@@ -174,7 +173,7 @@ class Results:
 
     @cached_property
     def _live(self) -> dict[str, RunStatus]:
-        """All others. Their files are not checked against their seals: they are read with its digests."""
+        """All other runs. Their curves are checked against the seals when they are read."""
         known = self._same.keys() | self._gone.keys()
         return {name: status(run, curves=False) for name, run in self._files.items() if name not in known}
 
@@ -185,7 +184,7 @@ class Results:
         return CURVES.collect([kept, *live]) if live else kept
 
     def _curve(self, name: str) -> pa.Table | None:
-        """A run's curve; None if there is none, or it is damaged, which its state then says."""
+        """A run's curve; None if there is none. Damage is noted in the run's state."""
         run, now, found = self._files[name], self._live[name], None
         try:
             found = CURVES.read(run.curves, name, now.seal.get("files", {}).get(run.curves.name))
@@ -207,7 +206,7 @@ class Results:
         return runs.take(order)
 
     def _probes(self) -> pa.Table:
-        """If a finished run's own file is damaged or gone, what was collected before is kept."""
+        """Rows collected earlier are kept if a finished run's own file is damaged or gone."""
         kept = {*self._gone, *(self._same if self.holds(PROBES) else ())}
         found = []
         for name in self._files.keys() - kept:
@@ -244,7 +243,7 @@ def _last_errors(curves: pa.Table) -> dict[str, float]:
 
 
 def mark(files: RunFiles) -> str:
-    """A mark that changes if a file that the collected rows of a run come from is written or replaced."""
+    """Changes when a file behind the run's collected rows is written or replaced."""
     found: list[Any] = []
     folder = str(files.folder)
     for name in ("done.json", "curves.parquet", "probes.parquet", "attempts.jsonl"):

@@ -70,12 +70,12 @@ def remove(path: Path) -> None:
 
 
 def draft(path: Path) -> Path:
-    """A temporary name: unique, and with its writer in it, so that files of dead writers can be removed."""
+    """A unique temporary name that identifies the writer, so that files of dead writers can be removed."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where the file system can."""
+    """Make a rename survive a power cut, if the file system can."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

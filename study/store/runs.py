@@ -1,4 +1,4 @@
-"""What is on disk of a run, or a chunk of a surface: its spec, its attempts, how it ended, and its state."""
+"""The files of a run, or of a chunk of a surface: spec, attempts, seal and failure; and the state that they show."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run as its files show it."""
+    """The state of a run, from its files."""
 
     run_id: str
     state: State
@@ -64,7 +64,7 @@ class RunStatus:
 
     @property
     def data_digest(self) -> str | None:
-        """Digest of the images that it was trained on, or is being trained on."""
+        """Digest of the training images."""
         begun = (line.get("data") for line in reversed(self.record) if line.get("event") == "images")
         return self.seal.get("data") or next(filter(None, begun), None)
 
@@ -105,7 +105,7 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
 
 
 def _silence(held: dict[str, Any]) -> Iterable[str]:
-    """A warning about a living process that sends no heartbeat, or makes no progress."""
+    """Warn of a living process without heartbeat or progress."""
     still = float(held.get("still", 0.0))
     end = f"if it hangs, end process {held.get('pid')} on {held.get('host')}: the same sweep goes on where its checkpoint is"
     if held["silent"] > lease.STALE:
@@ -160,7 +160,7 @@ def check_sealed(files: TaskFiles, done: Mapping[str, Any]) -> None:
 
 
 def write_failed(files: TaskFiles, message: str, traceback: str = "") -> None:
-    """Keep the failure message of a run."""
+    """Record why a task failed."""
     told = {"time": time.time(), "message": message, "traceback": traceback}
     write_json(files.failed, {"version": VERSION, "run_id": files.run_id, **told})
 
@@ -182,7 +182,7 @@ def failure_message(files: TaskFiles) -> str | None:
 
 
 def write_spec(files: RunFiles, spec: RunSpec) -> None:
-    """Put a run's spec into its folder. That of a finished run stays: it says what was measured and kept of it."""
+    """Write a run's spec. That of a finished run stays: it says what was measured and kept."""
     with suppress(DamagedError):
         if files.spec.exists() and (files.done.exists() or read_spec(files) == spec):
             read_spec(files)
@@ -239,7 +239,7 @@ def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float
 
 
 def record_images(files: TaskFiles, digest: str) -> None:
-    """Record the images on which a run is begun: it continues with no others."""
+    """Record the images that a run starts with: it continues with no others."""
     append_line(files.attempts, {"event": "images", "time": time.time(), "data": digest})
 
 
@@ -253,7 +253,7 @@ def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -
 
 
 def fruitless_attempts(files: TaskFiles) -> int:
-    """How many of the latest attempts, since it last failed, began at the iteration where the run still is."""
+    """The number of latest attempts, since the last failure, that made no progress."""
     iteration, count = checkpointed(files), 0
     for line in reversed(read_lines(files.attempts)):
         at = line.get("from", line.get("iteration", iteration))

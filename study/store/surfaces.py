@@ -95,7 +95,7 @@ SURFACES = Table(pa.schema([*SETTINGS, *POINTS.schema]), ("surface_id", "iterati
 
 
 def write_spec(files: SurfaceFiles, surface: Surface) -> None:
-    """Put a surface's spec into its folder, unless an intact one is there already."""
+    """Write a surface's spec, unless there is an intact one."""
     with contextlib.suppress(StudyError):
         read_spec(files)
         return
@@ -145,7 +145,7 @@ def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Ro
 
 
 def intact(files: ChunkFiles) -> bool:
-    """Whether a sealed chunk still has all the points that its seal counts."""
+    """Whether a sealed chunk still has all points."""
     try:
         done = seal(files)
     except DamagedError:
@@ -157,7 +157,7 @@ def intact(files: ChunkFiles) -> bool:
 
 
 def seal_surface(files: SurfaceFiles, seconds: float) -> None:
-    """Write the table of a surface that is completely measured, and seal it."""
+    """Write the table of a completely measured surface, and seal it."""
     table = gather(files)
     told = SURFACES.write(files.table, table)
     facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
@@ -166,7 +166,7 @@ def seal_surface(files: SurfaceFiles, seconds: float) -> None:
 
 
 def sealed(files: SurfaceFiles) -> bool:
-    """Whether a surface is measured, and its spec and table are intact; else they are made again."""
+    """Whether a surface is measured, with intact spec and table."""
     try:
         read_spec(files)
         done = seal(files)
@@ -191,7 +191,6 @@ def gather(files: SurfaceFiles) -> pa.Table:
 
 
 def _facts(files: SurfaceFiles) -> dict[str, Any]:
-    """What was found out about a plane when it was made."""
     try:
         return read_json(files.facts) or {}
     except DamagedError as error:
@@ -200,7 +199,6 @@ def _facts(files: SurfaceFiles) -> dict[str, Any]:
 
 
 def _settings(files: SurfaceFiles, rows: Sequence[Row]) -> Row:
-    """The columns of `SETTINGS`."""
     surface, facts = read_spec(files), _facts(files)
     points = (*surface.points, 1)[:2]
     ranges = (*(surface.range or facts.get("ranges") or _extent(surface, rows)), (0.0, 0.0))[:2]

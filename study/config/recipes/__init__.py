@@ -87,9 +87,9 @@ class Recipe(Model):
 
 _FOLDER = Path(__file__).parent
 _COMPONENTS = {f: field.default.name for f, field in Recipe.model_fields.items() if isinstance(field.default, Options)}
-"""What a recipe has where its file names none."""
+"""The components of a recipe whose file names none."""
 _LOOKS = ("name", "evaluate_every", "log_every")
-"""Fields that say how often the curves get a point."""
+"""Fields that affect only how often the curves get a point."""
 
 
 def names() -> list[str]:
