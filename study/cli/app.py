@@ -64,7 +64,7 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
 
 def schema() -> None:
     """Print the JSON schema of a sweep file, for editors."""
-    from study.config.sweep import sweep_schema
+    from study.config.schema import sweep_schema
 
     print(json.dumps(sweep_schema(), indent=1))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from study.cli.options import DataRoot, Results, at_home, complete_sweep, results_folder, sweep_files
-from study.config.choices import Device
+from study.config import Device
 
 
 def probe(

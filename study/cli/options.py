@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.config.choices import Device, Executor
+from study.config import Device, Executor
 from study.errors import StudyError, closest, one_line
 from study.text import user_path
 

@@ -23,7 +23,7 @@ from study.cli.options import (
     complete_sweep,
     sweep_files,
 )
-from study.config.choices import BatchNorm, Mode, Plane, Precision, Split
+from study.config import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from study.cli.options import (
     finite,
     results_folder,
 )
-from study.config.choices import Mode
+from study.config import Mode
 from study.errors import StudyError, printable
 from study.text import counted
 
@@ -205,8 +205,8 @@ def _print_remarks(planned: Planned) -> None:
 def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
     """`he2015_cifar learning_rate=0.03`: the recipe's name and its changed fields, but for those in `told`."""
     from study.config.differences import text
+    from study.config.fields import flat
     from study.config.recipes import changes
-    from study.config.stored import flat
 
     recipe = flat(spec.recipe.model_dump(mode="json"))
     further = [name for name in changes(spec.recipe.model_dump(mode="json")) if f"recipe.{name}" not in told]

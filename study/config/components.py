@@ -1,4 +1,4 @@
-"""Components: blocks, shortcuts, data sets, optimizers and all else that a sweep file chooses by name.
+"""Components: blocks, shortcuts, data sets, optimizers and anything else that a sweep file chooses by name.
 
 A component is declared once, with its name, a summary, its options and the object that implements it. A declaration imports
 nothing of what it names, so that planning needs no torch.
@@ -147,16 +147,14 @@ class Probe(Component):
 
 @dataclass(frozen=True)
 class Figure(Component):
-    """A figure, and which frame it is drawn from: what `study.store.read.read_<needs>` gives."""
+    """A figure, and the frame that it is drawn from: the result of `study.store.read.read_<needs>`."""
 
     needs: Literal["curves", "surfaces", "probes"] = "curves"
 
 
 @dataclass(frozen=True)
-class Table(Component):
-    """A table, and which frame it is made of."""
-
-    needs: Literal["curves", "probes"] = "curves"
+class Table(Figure):
+    """A table, and the frame that it is made of."""
 
 
 C = TypeVar("C", bound=Component)
@@ -181,12 +179,12 @@ class Registry(dict[str, C], Generic[C]):
         self[component.name] = component
         return component
 
-    def fields(self) -> dict[str, Any]:
-        """The options of all components of this kind, by name, each as its first owner declares it."""
-        found: dict[str, Any] = {}
+    def options(self) -> dict[str, type[Options]]:
+        """The options of all components of this kind, by name, each with the first model that declares it."""
+        found: dict[str, type[Options]] = {}
         for component in self.values():
             for name in component.option_names:
-                found.setdefault(name, component.options.model_fields[name])
+                found.setdefault(name, component.options)
         return found
 
     def choose(self, value: Any) -> Options:
@@ -217,10 +215,8 @@ class Registry(dict[str, C], Generic[C]):
 
     @property
     def listing(self) -> str:
-        """What `study list` calls them, where it lists them alone."""
-        return {"data": "data", "probes": "probes", "figures": "figures", "tables": "tables"}.get(
-            self.field, "networks"
-        )
+        """The kind of `study list` that shows them."""
+        return self.field if self.field in ("data", "probes", "figures", "tables") else "networks"
 
     def _strange(self, name: str, key: Any) -> str:
         owners = [other for other, component in self.items() if key in component.option_names]
@@ -229,9 +225,8 @@ class Registry(dict[str, C], Generic[C]):
         own = self[name].option_names
         if not own:
             return f"is no option; {self.field}: {name} has none"
-        return f"is no option of {self.field}: {name}, which has {listed(own)}{nearest(str(key), own)}".partition(
-            "; known"
-        )[0]
+        hint = nearest(str(key), own).partition("; known")[0]
+        return f"is no option of {self.field}: {name}, which has {listed(own)}{hint}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(value: Any) -> Options | None:
@@ -241,20 +236,16 @@ class Registry(dict[str, C], Generic[C]):
         return core_schema.no_info_plain_validator_function(check, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        names, options = {"enum": list(self)}, self.option_schemas()
-        if not options:
-            return names
+        names = {"enum": list(self)}
+        options = {name: properties(owner)[name] for name, owner in self.options().items()}
         mapping = {"type": "object", "properties": {"name": names, **options}, "additionalProperties": False}
-        return {"anyOf": [names, mapping]}
+        return {"anyOf": [names, mapping]} if options else names
 
-    def option_schemas(self) -> dict[str, Any]:
-        """JSON schema of each option."""
-        found: dict[str, Any] = {}
-        for component in self.values():
-            properties = component.options.model_json_schema()["properties"]
-            for name in component.option_names:
-                found.setdefault(name, {k: v for k, v in properties[name].items() if k not in ("default", "label")})
-        return found
+
+def properties(model: type[Model]) -> dict[str, dict[str, Any]]:
+    """JSON schema of each field of a model, without defaults: a sweep file leaves out what it does not mean to set."""
+    found = model.model_json_schema()["properties"]
+    return {name: {k: v for k, v in of.items() if k not in ("default", "label")} for name, of in found.items()}
 
 
 def _written(value: Options | None, info: Any) -> Any:

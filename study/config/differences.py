@@ -1,13 +1,17 @@
-"""Which fields distinguish runs, and their values as exact text. For tables, figures, status and plans."""
+"""How runs differ: which fields distinguish them, their values as exact text, and whether one can start from another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from study.config import recipes
+from study.config.fields import flat
+from study.config.registry import BLOCKS, FAMILIES, SHORTCUTS
 from study.config.run import Kept, RunSpec
-from study.config.stored import columns, flat
+from study.config.stored import columns
+from study.errors import StudyError
 
 _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
@@ -43,19 +47,12 @@ def text(value: Any) -> str:
     return str(value)
 
 
+_known = lru_cache(maxsize=10_000, typed=True)(text)
+
+
 def texts(values: Iterable[Any]) -> list[str]:
     """`text` of each of many values, most of which are equal."""
-    known: dict[tuple[type, Any], str] = {}
-    found = []
-    for value in values:
-        try:
-            key = (type(value), value)
-            if key not in known:
-                known[key] = text(value)
-            found.append(known[key])
-        except TypeError:  # a list has no hash
-            found.append(text(value))
-    return found
+    return [_known(value) if isinstance(value, Hashable) else text(value) for value in values]
 
 
 def short(field: str) -> str:
@@ -116,3 +113,30 @@ def row(spec: RunSpec) -> dict[str, Any]:
     """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
     fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
     return {**flat(fields), "dataset": spec.dataset, "changes": recipes.changes(fields["recipe"])}
+
+
+# -- stretching --------------------------------------------------------------------------------------------------------
+
+_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation")
+"""Fields in which the two must agree, with their options."""
+
+
+def check_stretch(small: RunSpec, large: RunSpec) -> None:
+    """Raise StudyError, with the reason, if a trained `small` cannot be stretched into `large`."""
+    ours, theirs = (flat(spec.model_dump(mode="json", include=set(_SAME))) for spec in (large, small))
+    for field in dict.fromkeys([*ours, *theirs]):
+        if ours.get(field) != theirs.get(field):
+            raise StudyError(
+                f"{field}: {ours.get(field)} cannot start from {theirs.get(field)}; identity layers change the depth alone"
+            )
+    if FAMILIES[large.family.name].plain_only:
+        raise StudyError(f"a {FAMILIES[large.family.name].title} has no blocks of unchanged shape to insert")
+    if large.depth < small.depth:
+        raise StudyError(f"depth: {large.depth} cannot start from {small.depth} layers; only deeper ones can")
+    if large.shortcut is not None and SHORTCUTS[large.shortcut.name].changes_input:
+        raise StudyError(
+            f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
+        )
+    block = BLOCKS[large.block.name]
+    if large.network == "plain" and (block.expansion > 1 or block.pooled):
+        raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")

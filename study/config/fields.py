@@ -1,4 +1,4 @@
-"""What specs are made of: strict fields, names, and messages that say what would be right."""
+"""Base model, field names and messages of specs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _MEANT = {
     "--data-root": "data_root data_dir root",
 }
 ALIASES = {word: field for field, words in _MEANT.items() for word in words.split()}
-"""What other programs call our fields and options, for hints."""
+"""Names of our fields and options in other programs, for hints."""
 
 
 class Model(BaseModel):
@@ -118,6 +118,18 @@ def reasons(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Itera
 def as_tuple(value: Any) -> Any:
     """A list of YAML or JSON as the tuple that a spec keeps."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            found[before + name] = value.get("name")
+            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
 
 
 NAME_RULE = (

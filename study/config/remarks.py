@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from study.config.components import Options
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import DATA
 from study.config.run import RunSpec
 

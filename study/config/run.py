@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.choices import Precision
+from study.config import Precision
 from study.config.components import Options, Registry
 from study.config.fields import Model, shown, wrong
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import (
     ACTIVATIONS,
     BLOCKS,
@@ -64,7 +64,7 @@ _PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={
 
 
 class Kept(Model):
-    """What is measured and kept during training. It does not affect training, so no id depends on it."""
+    """Measurements and snapshots during training. They do not affect it, so no id depends on them."""
 
     probes: Annotated[tuple[str, ...], BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST)] = Field(
         default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)"
@@ -140,7 +140,7 @@ class RunSpec(Kept):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        """Defaults that depend on another field, made explicit so that a stored spec says all."""
+        """Make defaults that depend on another field explicit, so that a stored spec is complete."""
         if not isinstance(given, Mapping):
             return given
         values = dict(given)
@@ -256,7 +256,7 @@ class RunSpec(Kept):
 
     @property
     def variant(self) -> str:
-        """What the title leaves out about the network, in words; empty for the usual network of its family."""
+        """The network's details that the title leaves out; empty for the usual network of its family."""
         family = FAMILIES.get(self.family.name)
         block = family.usual_block(self.depth) if family else ""
         usual: list[tuple[str, str, Registry[Any]]] = [
@@ -285,12 +285,12 @@ def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:
 
 
 def _name(value: Any) -> Any:
-    """The name in what a file says of a component, which may be anything."""
+    """The name of a component as a file gives it, which may be anything."""
     return value.get("name") if isinstance(value, Mapping) else getattr(value, "name", value)
 
 
 def _named(value: Any, usual: str) -> Any:
-    """What a file says of a component, with its usual name where it has none."""
+    """A component as a file gives it, with its usual name if it has none."""
     if value is None:
         return usual
     return {"name": usual, **value} if isinstance(value, Mapping) and value.get("name") is None else value

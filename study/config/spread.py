@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from study.config.fields import ALIASES, reasons
+from study.config.fields import ALIASES, flat, reasons
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, flat, nested
+from study.config.stored import columns, nested
 from study.config.surface import Surface, SurfaceEntry, surface_id
 from study.config.yaml import Document, Keys
 from study.errors import nearest

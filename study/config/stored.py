@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
+from pydantic.fields import FieldInfo
 
 from study.config.components import Options, Registry
-from study.config.recipe import Recipe
+from study.config.fields import Model, flat
+from study.config.recipes import Recipe
 from study.config.run import Kept, RunSpec
 
 Stored = Mapping[str, Any]
@@ -32,40 +35,46 @@ def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
     return found[0] if found else None
 
 
-def columns() -> dict[str, Any]:
-    """Every field and option of a run by its dotted name, and its type: the columns of `runs.parquet`."""
-    found: dict[str, Any] = {}
+class Column(NamedTuple):
+    """A field or option of a run: the model that declares it, and its name there."""
+
+    model: type[Model]
+    name: str
+
+    @property
+    def field(self) -> FieldInfo:
+        """Its type, default and description."""
+        return self.model.model_fields[self.name]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its value is itself a list."""
+        kind = self.field.annotation
+        return any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
+
+
+def columns() -> dict[str, Column]:
+    """Every field and option of a run by its dotted name: the columns of `runs.parquet`, and the keys of a sweep file."""
+    found: dict[str, Column] = {}
     for before, model in (("", RunSpec), ("recipe.", Recipe)):
-        for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in Kept.model_fields):
-            table = registry(model, name)
+        for name in sorted(model.model_fields, key=Kept.model_fields.__contains__):
             if (before, name) == ("recipe.", "name"):
                 continue
-            found[before + name] = str if table is not None or name == "recipe" else field.annotation
-            for option, declared in table.fields().items() if table else ():
-                found[f"{before}{name}.{option}"] = declared.annotation
+            found[before + name] = Column(model, name)
+            table = registry(model, name)
+            for option, owner in table.options().items() if table else ():
+                found[f"{before}{name}.{option}"] = Column(owner, option)
     return found
 
 
 def labels() -> dict[str, str]:
     """How figures word the value of each option, by its dotted name: `bias {}`."""
     found = {}
-    for name in RunSpec.model_fields:
-        table = registry(RunSpec, name)
-        for option, declared in table.fields().items() if table else ():
-            extra = declared.json_schema_extra
-            found[f"{name}.{option}"] = str((extra if isinstance(extra, dict) else {}).get("label", f"{option} {{}}"))
-    return found
-
-
-def flat(fields: Stored, before: str = "") -> dict[str, Any]:
-    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            found[before + name] = value.get("name")
-            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
-        else:
-            found[before + name] = value
+    for name, column in columns().items():
+        component, _, option = name.partition(".")
+        if option and component != "recipe":
+            extra: Any = column.field.json_schema_extra or {}
+            found[name] = str(extra.get("label", f"{option} {{}}"))
     return found
 
 
@@ -180,7 +189,7 @@ def upgraded(fields: Stored) -> dict[str, Any]:
 
 
 def upgraded_row(row: Stored) -> dict[str, Any]:
-    """The same of a row of `runs.parquet`; its other columns stay."""
+    """`upgraded` for a row of `runs.parquet`; its other columns stay."""
     if "recipe.momentum" not in row:
         return dict(row)
     stem = "family.head" if row.get("family") == "vgg" else "family.stem"

@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,17 +122,11 @@ class Survey(NamedTuple):
 
 
 class Source(ABC):
-    """Provides one data set. A new one is a subclass and one line in `study.config.registry.DATA`."""
+    """Provides one data set; options are further arguments. A new one is a subclass and an entry in `DATA`."""
 
-    takes_folder: ClassVar[bool] = False
-
-    def __init__(self, name: str, root: Path, folder: str | None = None, image_size: int | None = None) -> None:
-        if not self.takes_folder and (folder is not None or image_size is not None):
-            raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only image folders do")
+    def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.root = user_path(root).resolve()
-        self.folder = folder
-        self.image_size = image_size
 
     @abstractmethod
     def missing(self) -> str | None:
@@ -180,12 +174,6 @@ def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> La
 
     They depend only on `numpy.random.RandomState(seed)`, whose streams NumPy's policy freezes. Raises `ValueError`.
     """
-    if size < 1:
-        raise ValueError("it must be at least 1")
-    if size > len(labels):
-        raise ValueError(f"there are only {len(labels)} training images")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"train_subset_seed must lie in 0 to {2**32 - 1}, not {seed}")
     random = np.random.RandomState(seed)
     quotas = np.full(n_classes, size // n_classes)
     quotas[random.permutation(n_classes)[: size % n_classes]] += 1
@@ -194,9 +182,6 @@ def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> La
         members = np.flatnonzero(labels == label)
         if len(members) < quota:
             most = int(np.bincount(labels, minlength=n_classes).min()) * n_classes
-            raise ValueError(
-                f"class {label} has only {len(members)} training images; balanced over {n_classes} classes, at most {most} "
-                "can be had"
-            )
+            raise ValueError(f"class {label} has only {len(members)} training images; at most {most} can be balanced")
         chosen.append(random.permutation(members)[:quota])
     return np.sort(np.concatenate(chosen)).astype(np.int64)

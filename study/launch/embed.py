@@ -12,10 +12,11 @@ import torch
 import yaml
 from torch.nn import functional as F  # noqa: N812
 
-from study.config import recipes, stretching
+from study.config import recipes
+from study.config.differences import check_stretch
 from study.config.fields import NAME_RULE, sweep_name
 from study.config.identity import point_id
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
 from study.errors import StudyError
@@ -68,7 +69,7 @@ def embed(name: str, depth: int, results: Path, session: Session) -> tuple[RunSp
     small = store.read_spec(files)
     fields = small.model_dump(mode="json") | {"depth": depth, "start_from": None}
     large = resolve({key: Value(value, "--depth") for key, value in fields.items()}, "--depth")
-    stretching.check(small, large)
+    check_stretch(small, large)
     prepare_data([small], session.data_root)
     images = feed_of(small, session)
     shallow = trained(files, images)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.config.choices import Executor
+from study.config import Executor
 from study.config.run import RunSpec
 
 CHECKPOINT_SECONDS = 60.0

@@ -21,7 +21,7 @@ from study.launch.plan.state import decide
 from study.launch.slurm.submissions import places
 from study.launch.surface import of_sweep
 from study.store import runs as store
-from study.store.collect import Collected, states
+from study.store.collect import Results
 from study.store.find import of_runs
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import read_spec as read_surface
@@ -87,16 +87,14 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
     """Each run, its stored spec and its state; as collected if it was trained elsewhere or its folder is gone."""
-    before = Collected(files)
-    if not files.sweep.exists() and files.runs_table.exists() and files.curves.exists():
-        yield from ((files.run(name), fields, now) for name, (fields, now) in before.records().items())
+    results = Results(files)
+    if results.alone:
+        yield from ((files.run(name), fields, now) for name, (fields, now) in results.records().items())
         return
     named = read_sweep(files)["runs"]
     runs = {name: files.run(name) for name in named}
-    found = states(runs, before)
-    gone = before.ended(
-        [name for name, now in found.items() if now.state == "pending" and not runs[name].folder.exists()]
-    )
+    found = results.states(runs)
+    gone = results.gone({name: runs[name] for name, now in found.items() if now.state == "pending"})
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
 
 

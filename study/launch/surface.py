@@ -24,7 +24,7 @@ from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
-from study.store.collect import Collected, states
+from study.store.collect import Results
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
@@ -59,7 +59,7 @@ class SurfaceRequest:
             self.surfaces,
             self.specs,
             self.runs,
-            states(runs, Collected(self.files)),
+            Results(self.files).states(runs),
             lambda files: decide(store.status(files), queue.get(files.run_id), trouble),
             mode,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.config.choices import Executor
+from study.config import Executor
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
@@ -19,9 +19,8 @@ from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
-from study.store.collect import Collected
-from study.store.collect import states as on_disk
-from study.store.layout import SweepFiles, refuse_elsewhere
+from study.store.collect import Results
+from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
@@ -58,10 +57,10 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     the results folder.
     """
     files = SweepFiles(results, sweep.name)
-    files.refuse_elsewhere()
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
-    refuse_elsewhere(runs.values())
-    disk = on_disk(runs, Collected(files))
+    folders = [run.folder for run in runs.values()]
+    refuse_links(results, [files.folder, *{f.parent for f in folders}, *(f for f in folders if f.is_symlink())])
+    disk = Results(files).states(runs)
     where = places(results)
     states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
     actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)

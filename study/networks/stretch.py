@@ -22,7 +22,7 @@ Moments = tuple[Tensor, Tensor]
 def stretch(small: Network, large: Network, batches: Iterable[Tensor]) -> None:
     """Make `large`, as its seed made it, compute what `small` does in evaluation mode, up to rounding.
 
-    The two must pass `study.config.stretching.check`. New BN takes its statistics from the batches (N, channels, H, W);
+    The two must pass `study.config.differences.check_stretch`. New BN takes its statistics from the batches (N, channels, H, W);
     in training mode, new layers are identities as far as a batch has these statistics.
     """
     for name in ("stem", "tail", "head"):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from study.errors import StudyError
-from study.store.collect import Collected, OnDisk
+from study.store.collect import Results
 from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles
+from study.store.runs_table import RUNS
 from study.store.surfaces import SURFACES
 from study.store.tables import CURVES, PROBES, Table
 from study.text import user_path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Sweeps = str | Path | Iterable[str | Path]
-Source = OnDisk | Collected
 
 
 def read_curves(sweep: Sweeps) -> pd.DataFrame:
@@ -80,50 +79,35 @@ def read_surfaces(sweep: Sweeps) -> pd.DataFrame:
 
 def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The curves of sweeps, without the fields of their runs, which would take many times their memory; and `read_runs`."""
-    return _frames(_sources(folders))
+    return read_frame("curves", folders)
 
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
-    sources = _sources(folders)
-    curves, runs = _frames(sources)
+    import pandas as pd
+
+    if not folders:
+        raise StudyError("no sweep was named")
+    sources = [Results(SweepFiles(folder.parent, folder.name)) for folder in folders]
+    curves = _joined(CURVES, sources)
+    runs = pd.concat([_frame(source.table(RUNS)) for source in sources], ignore_index=True)
+    if len(sources) > 1:  # sweeps that name the same run share it: it counts once
+        refuse_conflict(runs)
+        runs = runs.drop_duplicates("run_id", ignore_index=True)
+    runs = told_apart(runs)
     if needs == "probes":
-        return _with_fields(_joined(PROBES, [source.probes() for source in sources]), runs), runs
+        return _with_fields(_joined(PROBES, sources), runs), runs
     if needs == "surfaces":
-        found = _joined(SURFACES, [source.surfaces() for source in sources])
-        return _with_fields(found, runs.assign(run_precision=runs["precision"])), runs
+        return _with_fields(_joined(SURFACES, sources), runs.assign(run_precision=runs["precision"])), runs
     return curves, runs
 
 
-def _sources(folders: Sequence[Path]) -> list[Source]:
-    if not folders:
-        raise StudyError("no sweep was named")
-    return [_source(SweepFiles(folder.parent, folder.name)) for folder in folders]
-
-
-def _source(files: SweepFiles) -> Source:
-    elsewhere = not files.sweep.exists() and files.curves.exists() and files.runs_table.exists()
-    return Collected(files) if elsewhere else OnDisk(files)
-
-
-def _frames(sources: Sequence[Source]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import pandas as pd
-
-    tables = [source.curves_and_runs() for source in sources]
-    curves = _joined(CURVES, [pair[0] for pair in tables])
-    runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
-    if len(tables) > 1:  # sweeps that name the same run share it: it counts once
-        refuse_conflict(runs)
-        runs = runs.drop_duplicates("run_id", ignore_index=True)
-    return curves, told_apart(runs)
-
-
-def _joined(kind: Table, tables: Sequence[pa.Table]) -> pd.DataFrame:
+def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
     """The rows of several sweeps, those that they share once."""
     import pandas as pd
 
-    frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
-    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(tables) > 1 else frame
+    frame = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)
+    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(sources) > 1 else frame
 
 
 def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -136,13 +120,9 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     """To pandas; a whole-number column with gaps stays whole."""
     import pandas as pd
 
-    nullable = {pa.int64(): pd.Int64Dtype()}
-    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-    for name in frame.columns:
-        if frame[name].dtype == "Int64" and name not in gaps:
-            frame[name] = frame[name].astype("int64")
-    return frame
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    whole = [name for name in frame.select_dtypes("Int64") if table[name].null_count == 0]
+    return frame.astype(dict.fromkeys(whole, "int64"))
 
 
 def _folders(sweep: Sweeps) -> list[Path]:

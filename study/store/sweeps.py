@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 from study.config.sweep import Sweep
 from study.errors import StudyError, nearest
-from study.store.files import DamagedError, check_version, read_json, write_json
+from study.store.files import DamagedError, read_json, write_json
 from study.store.find import refuse_tables_alone, sweep_names
 from study.store.layout import SweepFiles
 from study.store.runs import ENDED
 from study.store.tables import read_table
+
+VERSION = 1
+"""Of `sweep.json`."""
 
 
 class Record(NamedTuple):
@@ -27,7 +30,7 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
     old = before or Record({}, {})
     surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old.surfaces
     content = {
-        "version": 1,
+        "version": VERSION,
         "name": sweep.name,
         "description": sweep.description,
         "figures": list(sweep.figures),
@@ -47,7 +50,7 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
     Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
     """
     try:
-        content = read_json(files.sweep)
+        content = read_json(files.sweep, VERSION)
     except DamagedError as error:
         raise DamagedError(f"{error}; `study sweep FILE` writes it anew") from None
     if content is None:
@@ -56,7 +59,6 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         raise StudyError(
             f"no sweep '{files.name}' under {files.results}/{hint or '; start one with `study sweep FILE`'}"
         )
-    check_version(files.sweep, content.get("version"), 1)
     return content
 
 

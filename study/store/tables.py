@@ -78,7 +78,6 @@ class Table:
         return table.select(self.schema.names).cast(self.schema)
 
     def order(self, table: pa.Table) -> pa.Table:
-        """Sort the rows by their key."""
         return table.sort_by([(name, "ascending") for name in self.key])
 
     def replace(self, table: pa.Table, rows: Sequence[Row], same: Sequence[str]) -> pa.Table:

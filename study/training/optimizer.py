@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import OPTIMIZERS
 
 State = dict[str, list[Tensor]]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.config import stretching
+from study.config.differences import check_stretch
 from study.config.run import RunSpec
 from study.errors import StudyError
 from study.networks.network import Network, build, loaded
@@ -28,7 +28,7 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
     found = run_of_point(files.results, point, spec.seed)
     if found is None:
         raise StudyError(f"starts from {point} with seed {spec.seed}, which is not under {files.results}/")
-    stretching.check(store.read_spec(found), spec)
+    check_stretch(store.read_spec(found), spec)
     final(found)
     return found
 

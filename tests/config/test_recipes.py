@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.config import recipes
-from study.config.stored import flat
+from study.config.fields import flat
 from study.errors import StudyError
 from tests.helpers import make_spec
 

@@ -41,11 +41,6 @@ def test_what_depends_on_another_field_is_made_explicit(fields, chosen):
     assert RunSpec.model_validate(spec.model_dump(mode="json")) == spec
 
 
-def test_a_component_has_its_name_and_options_as_attributes():
-    shortcut = make_spec(shortcut={"name": "exclusive_gate", "bias": -1}).shortcut
-    assert (shortcut.name, shortcut.bias, shortcut.options) == ("exclusive_gate", -1.0, {"bias": -1.0})
-
-
 @pytest.mark.parametrize(
     "fields, title, variant, dataset",
     [
@@ -67,8 +62,6 @@ def test_networks_and_data_sets_are_named_as_in_figures(fields, title, variant, 
 REFUSED = [
     # depths
     ({"depth": 34}, "depth: 34 is not 6n [+] 2, .* nearest: 32 or 38; .* set family: imagenet"),
-    ({"depth": 21}, "depth: 21 is not 6n [+] 2, .* nearest: 20 or 26$"),
-    ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
     ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
     ({"family": "imagenet", "depth": 20}, "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20"),
     ({"depth": 34, "block": "single", "family": "imagenet"}, "depth: the ImageNet family has no network with single"),
@@ -77,15 +70,12 @@ REFUSED = [
     ({"family": "vgg", "depth": 19}, "family: vgg has no shortcuts; set network: plain"),
     ({"network": "plain", "family": "vgg", "depth": 19, "block": "basic"}, "block: must be single with family: vgg"),
     # components and their options
-    ({"order": "preact"}, "order: no order 'preact'; .*pre"),
     ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),
     ({"shortcut": 3}, "shortcut: must be the name of a shortcut, or a mapping with its name and options, not 3"),
     ({"shortcut__rate": 0.5}, "shortcut.rate: goes with shortcut: dropout, not with A"),
-    ({"shortcut": "B", "shortcut__bias": -1.0}, "shortcut.bias: goes with .* exclusive_gate or shortcut_gate, not with B"),
     ({"shortcut": {"name": "scaled", "scal": 1}}, "shortcut.scal: is no option of .* scale and branch; did you mean 'scale'"),
     ({"block__stride_in": "3x3"}, "block.stride_in: goes with block: bottleneck, not with basic"),
     ({"shortcut": "dropout", "shortcut__rate": 1.0}, "shortcut.rate: must be less than 1"),
-    ({"family__stem": "imagenet"}, "family.stem: goes with family: imagenet, not with cifar"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
     ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
     # data
@@ -101,11 +91,8 @@ REFUSED = [
     # numbers and words
     ({"depth": "20"}, "depth: must be a valid integer, not '20'"),
     ({"seed": True}, "seed: must be a valid integer, not True"),
-    ({"seed": 2**31}, "seed: must be less than"),
     ({"precision": "fp16"}, "precision: must be 'fp32', 'tf32' or 'bf16', not 'fp16'"),
     ({"recipe__learning_rate": float("nan")}, "recipe.learning_rate: must be a finite number"),
-    ({"recipe__optimizer__momentum": 1}, "recipe.optimizer.momentum: must be less than 1"),
-    ({"recipe__flip": 1}, "recipe.flip: must be a valid boolean, not 1"),
     ({"recipe__bn_groups": 3}, r"recipe.bn_groups: 3 must divide the batch of 64; .* bn_groups: 1 \(the whole batch\)"),
     ({"recipe__schedule__at": [5, 5]}, r"recipe.schedule.at: must be positive and rise, not \[5, 5\]"),
     ({"recipe__schedule": "plateau", "recipe__log_every": 26}, r"recipe.schedule: plateau needs log_every of at most .* not 26"),

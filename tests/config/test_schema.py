@@ -10,8 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from study.config import sweep
+from study.config.schema import sweep_schema
 from study.config.stored import columns
-from study.config.sweep import sweep_schema
 from study.errors import StudyError
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import study
+from study.config.fields import flat
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, flat, lacking, nested, recorded, upgraded
+from study.config.stored import columns, lacking, nested, recorded, upgraded
 from tests.helpers import RESULTS, make_spec
 
 SCALED = {"shortcut": {"name": "scaled", "scale": 0.25}, "probes": ["weights"], "recipe__schedule__at": [3, 5]}

@@ -84,14 +84,12 @@ def test_every_field_is_part_of_the_identity():
         ({"points": [3, 4, 5]}, "one for each of 2 axes"),
         ({"points": 10_000}, "at most 1,000,000"),
         ({"range": 0}, "low < high"),
-        ({"range": [1, -1]}, "low < high"),
         ({"plane": "interpolate"}, "one or two other runs"),
         ({"plane": "interpolate", "to": [RUN]}, "the centre itself"),
         ({"plane": "interpolate", "to": [OTHER, OTHER]}, "names a run twice"),
         ({"plane": "interpolate", "to": [OTHER], "dims": 2}, "number of other runs"),
         ({"to": [OTHER]}, "goes with plane: interpolate"),
         ({"plane": "pca", "number": 1}, "goes with plane: random"),
-        ({"plane": "pca", "normalisation": "filter"}, "goes with plane: random"),
         ({"plane": "pca", "ignore": "none"}, "goes with plane: random"),
         ({"centred": True}, "goes with plane: pca, not with random"),
         ({"plane": "pca", "trajectory": True}, "is on with plane: pca anyway"),
@@ -100,21 +98,14 @@ def test_every_field_is_part_of_the_identity():
         ({"bn_images": 5}, "goes with bn: recalibrated"),
         ({"curvature_images": 5}, "goes with curvature or plane: hessian"),
         ({"run": "../../etc"}, "must be a run's id"),
-        ({"number": -1}, "greater than or equal to 0"),
         ({"points": True}, "valid tuple"),
         ({"range": float("nan")}, ""),
-        ({"range": [0, float("inf")]}, ""),
-        ({"subset": 0}, "greater than or equal to 1"),
         ({"pints": 5}, "Extra inputs"),
         ({"dims": 1.0}, ""),
-        ({"dims": 0}, ""),
         ({"dims": True}, ""),
-        ({"points": 0}, ""),
-        ({"points": False}, ""),
         ({"range": [False, True]}, ""),
         ({"range": 1e308}, ""),  # coordinates would be no numbers
         ({"range": 10**400}, ""),
-        ({"range": [[0, 10**400], [0, 1]]}, ""),
         ({"data": "test", "subset": 100}, ""),  # it would be a second id of the surface without it
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
@@ -139,25 +130,14 @@ def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
 
 def test_other_runs_are_told_by_what_differs(tmp_path):
     sweep = loaded(
-        tmp_path, "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0}}"
+        tmp_path,
+        "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0, recipe: quick}}",
     )
     for surface in sweep.surfaces.values():
         centre, (second, third) = sweep.runs[surface.run], (sweep.runs[name] for name in surface.to)
         assert (second.seed, second.network, third.network) == (1, "plain", "residual")
         assert second.depth == third.depth == centre.depth and surface.dims == 2
     assert len(sweep.surfaces) == 2
-
-
-def test_a_recipes_fields_choose_and_change_too(tmp_path):
-    entries = ["{of: {recipe: quick, recipe.batch_size: 128}}", "{plane: interpolate, to: [{recipe.batch_size: 64}]}"]
-    tmp_path.joinpath("two.yaml").write_text(
-        "fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
-        "grid: {recipe.batch_size: [128, 64]}\nsurfaces:\n"
-        f"  - {entries[0]}\n  - {entries[1][:-1]}, of: {{recipe.batch_size: 128}}}}\n"
-    )
-    sweep = load(tmp_path / "two.yaml")
-    assert [sweep.runs[surface.run].recipe.batch_size for surface in sweep.surfaces.values()] == [128, 128]
-    assert [sweep.runs[name].recipe.batch_size for surface in sweep.surfaces.values() for name in surface.to] == [64]
 
 
 SHAPE = {
@@ -189,15 +169,10 @@ def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
         ), line
 
 
-@pytest.mark.parametrize("name", ["surfaces", "surfaces_quick"])
-def test_the_ready_sweeps_are_the_papers(name):
-    sweep = load(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml")
+def test_the_ready_sweep_is_the_papers():
+    sweep = load(Path(__file__).parents[2] / "sweeps" / "surfaces.yaml")
     assert {surface.bn for surface in sweep.surfaces.values()} == {"frozen", "recalibrated"}
-    assert {(spec.network, spec.depth) for spec in sweep.runs.values()} >= {
-        (network, depth) for network in ("plain", "residual") for depth in (20, 56)
-    }
-    if name == "surfaces":
-        assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
-        assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
-        rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
-        assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1
+    assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
+    assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
+    rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
+    assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from study.config.stored import flat
+from study.config.fields import flat
 from study.errors import StudyError
 
 FIXED = "fixed: {data: digits, recipe: quick, network: residual, depth: 8, seed: 0}\n"

@@ -23,22 +23,9 @@ def test_counts_differ_by_at_most_one_and_indices_are_sorted_and_distinct(size):
     assert np.all(np.diff(indices) > 0)
 
 
-@pytest.mark.parametrize(
-    ("size", "seed", "says"),
-    [
-        (0, 0, "at least 1"),
-        (301, 0, "only 300 training images"),
-        (10, -1, "train_subset_seed must lie in"),
-    ],
-)
-def test_impossible_sizes_and_seeds(size, seed, says):
-    with pytest.raises(ValueError, match=says):
-        balanced_indices(LABELS, 10, size, seed)
-
-
 def test_a_class_that_is_too_small_says_what_can_be_had():
     labels = np.array([0] * 90 + [1] * 5)
-    with pytest.raises(ValueError, match=r"class 1 has only 5 training images; .* at most 10 can be had"):
+    with pytest.raises(ValueError, match=r"class 1 has only 5 training images; at most 10 can be balanced"):
         balanced_indices(labels, 2, 20, seed=0)
     assert len(balanced_indices(labels, 2, 10, seed=0)) == 10
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import typing
 
 import pytest
 
@@ -46,7 +45,6 @@ UNFOLDS = {
     "braces": ("{a: " * 100_000, DEEP),
     "dashes": ("- " * 100_000, DEEP),
     "too many values": (FIXED + "grid:\n  seed:\n" + "  - 1\n" * MAX_NODES + "  - ]\n", MANY),
-    "merge keys": ("a: &a {b: 1}\n<<: [*a, *a]\n", "mine.yaml:2: a key must be a word, not '<<'"),
 }  # fmt: skip
 
 
@@ -62,14 +60,11 @@ def test_a_file_that_unfolds_is_refused(text, message):
 
 
 NUMBERS = {
-    "a decimal number of 100,000 digits": ("9" * 100_000, "is no int"),
+    "a decimal number of 100,000 digits": ("9" * 100_000, "is too large; the largest is"),
     "a decimal number of 20 digits": ("9" * 20, "is too large; the largest is 9223372036854775807"),
     "a hexadecimal number of 100,000 digits": ("0x" + "f" * 100_000, "is too large; the largest is"),
-    "a number to the base 60 of 100,000 digits": ("1" + ":1" * 100_000, "must be a valid integer, not '1:1"),
-    "a tagged number to the base 60": ("!!int 1" + ":1" * 100_000, "is no int"),
-    "a tagged fraction to the base 60": ("!!float 1" + ":1" * 100_000 + ".5", "is no float"),
+    "a tagged number": ("!!int 1", "the tag '!!int' has no meaning in a sweep file"),
     "a fraction of 100,000 digits": ("0." + "3" * 100_000, "must be a valid integer, not 0.333"),
-    "octal, or decimal?": ("010", "must be a valid integer, not '010'"),
 }  # fmt: skip
 
 
@@ -100,10 +95,6 @@ AXES = ["seed", "family__width", "train_subset", "train_subset_seed", "probe_eve
 HUGE = {
     "one more seed than may be": (grid(seed=401, train_subset=250), "100,250 runs; a sweep has at most 100,000"),
     "more than a machine can count": (grid(**dict.fromkeys(AXES, 100)), "1e+20 runs; a sweep has at most 100,000"),
-    "in blocks": (
-        FIXED + "blocks:\n" + f"  - grid: {{seed: {[*range(600)]}, train_subset: {[*range(2, 102)]}}}\n" * 2,
-        "120,000 runs; a sweep has at most 100,000",
-    ),
     "surfaces": (
         FIXED + f"grid: {{seed: {[*range(101)]}}}\nsurfaces:\n  - {{planes: {MAX_PLANES}, points: 2}}\n",
         "101,000 surfaces so far; a sweep has at most 100,000",
@@ -137,13 +128,12 @@ def test_what_is_said_of_a_long_text_is_short(text):
 
 # -- NaN and infinity --------------------------------------------------------------------------------------------------
 
-NO_NUMBERS = (".nan", "-.inf", "1e400", "!!float .NaN")
+NO_NUMBERS = (".nan", "-.inf", "1e400", ".NaN")
 
 
 def test_no_field_of_a_run_is_nan_or_infinite():
-    for number, (field, kind) in enumerate(columns().items()):
-        is_list = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
-        value = f"[{NO_NUMBERS[number % 4]}]" if is_list else NO_NUMBERS[number % 4]
+    for number, (field, column) in enumerate(columns().items()):
+        value = f"[{NO_NUMBERS[number % 4]}]" if column.is_list else NO_NUMBERS[number % 4]
         fixed = FIXED if field == "seed" else FIXED.replace("depth", "seed: 0, depth")
         said = refused(fixed + f"zip:\n  {field}:\n  - {value}\n")
         assert any(mistake.startswith(f"mine.yaml:4: {field}") for mistake in said), (field, said)

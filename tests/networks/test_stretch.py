@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from study.config.stretching import check
+from study.config.differences import check_stretch
 from study.errors import StudyError
 from study.networks.network import build
 from study.networks.stretch import stretch
@@ -19,7 +19,7 @@ BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) f
 
 def stretched(depth, deeper, **fields):
     spec, larger = make_spec(depth=depth, **fields), make_spec(depth=deeper, **fields)
-    check(spec, larger)
+    check_stretch(spec, larger)
     small, large = build(spec, 1, 10), build(larger, 1, 10)
     random_bn(small)
     stretch(small, large, BATCHES)
@@ -76,7 +76,7 @@ def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_
 )  # fmt: skip
 def test_what_cannot_be_stretched_is_said(small, large, message):
     with pytest.raises(StudyError, match=f"^{message}"):
-        check(make_spec(**small), make_spec(**large))
+        check_stretch(make_spec(**small), make_spec(**large))
 
 
 def test_pass_through_bn_survives_a_map_that_is_always_zero():

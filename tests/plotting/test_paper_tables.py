@@ -181,7 +181,7 @@ def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames
 
 
 def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
-    from study.config.stored import flat
+    from study.config.fields import flat
     from study.config.sweep import Value, resolve
 
     for value in (value for values in VALUES.values() for value in values):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from study.store.collect import RUNS
+from study.store.runs_table import RUNS
 from study.store.tables import CURVES, to_bytes
 from tests.launch.command import inside, study
 from tests.stats.conftest import degrades, sweep

@@ -16,10 +16,11 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.status import report
 from study.store import runs as store
-from study.store.collect import RUNS, Collected, collect
+from study.store.collect import Results, collect
 from study.store.files import DamagedError
 from study.store.layout import RunFiles, SweepFiles
 from study.store.read import read_curves, read_probes, read_runs
+from study.store.runs_table import RUNS
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, add_probe, read_table
 from tests.helpers import make_spec, open_run, seal_run
@@ -70,10 +71,10 @@ CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
 def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
-    assert Collected(files).unchanged({run.run_id: run}).keys() == {run.run_id}
+    assert Results(files).unchanged({run.run_id: run}).keys() == {run.run_id}
     change, state, message = CHANGES[name]
     change(run)
-    assert not Collected(files).unchanged({run.run_id: run})
+    assert not Results(files).unchanged({run.run_id: run})
     said = report(files)[0]
     assert said["state"] == state and message in said["message"]
     row = read_runs(files.folder).iloc[0]
@@ -150,7 +151,7 @@ def test_columns_that_older_tables_lack_are_null(tmp_path):
     later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "shortcut.rate"]
     RUNS.write(files.runs_table, pa.Table.from_pylist([row], schema=RUNS.schema).drop_columns(later))
     CURVES.write(files.curves, [])
-    (found,) = Collected(files).curves_and_runs()[1].to_pylist()
+    (found,) = Results(files).table(RUNS).to_pylist()
     assert {name: found[name] for name in later} == dict.fromkeys(later)
     assert (found["network"], found["depth"]) == ("plain", None)
 

@@ -106,9 +106,12 @@ def test_json_that_was_changed_is_told_and_that_of_earlier_versions_is_read(tmp_
 def test_a_line_after_one_that_was_cut_short_is_not_lost(tmp_path):
     path = tmp_path / "lines"
     files.append_line(path, {"a": 1})
-    path.write_bytes(path.read_bytes() + b'{"a": 2, "sha')
-    files.append_line(path, {"a": 3})
-    assert files.examine_lines(path) == ([{"a": 1}, {"a": 3}], 1)
+    path.write_bytes(path.read_bytes() + b"\n")  # by another writer, which saw the line half written
+    files.append_line(path, {"a": 2})
+    assert files.examine_lines(path) == ([{"a": 1}, {"a": 2}], 0)
+    path.write_bytes(path.read_bytes() + b'{"a": 3, "sha')
+    files.append_line(path, {"a": 4})
+    assert files.examine_lines(path) == ([{"a": 1}, {"a": 2}, {"a": 4}], 1)
 
 
 def test_a_line_that_was_changed_or_is_of_another_folder_is_left_out(tmp_path):

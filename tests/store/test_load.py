@@ -73,21 +73,6 @@ def test_no_line_is_lost_of_many_that_append_to_one_file(writers, tmp_path):
     ]
 
 
-def test_an_end_of_line_too_many_is_no_damage_and_mends_a_torn_line(tmp_path):
-    path = tmp_path / "attempts.jsonl"
-    append_line(path, {"event": "start"})
-    with path.open("ab") as file:
-        file.write(b"\n")  # who saw the line half written put one before its own
-    append_line(path, {"event": "end"})
-    assert [line["event"] for line in examine_lines(path)[0]] == ["start", "end"]
-    assert examine_lines(path)[1] == 0
-    with path.open("ab") as file:
-        file.write(b'{"event": "sta')
-    append_line(path, {"event": "start"})
-    assert [line["event"] for line in examine_lines(path)[0]] == ["start", "end", "start"]
-    assert examine_lines(path)[1] == 1
-
-
 @writers
 def test_one_of_many_gets_a_lease(writers, tmp_path):
     files = open_run(tmp_path / "results", make_spec())

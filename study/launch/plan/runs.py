@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from study.config import stretching
+from study.config.differences import check_stretch
 from study.config.identity import point_id
 from study.config.registry import DATA
 from study.config.run import RunSpec
@@ -53,7 +53,7 @@ def hold_dependents(
 
 def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus]) -> str:
     """Why a run waits for one of its own sweep; empty if it need not."""
-    stretching.check(specs[source.run_id], spec)
+    check_stretch(specs[source.run_id], spec)
     state = disk[source.run_id].state
     if source.verb in WORK or state not in ("done", "diverged", "failed"):
         return "is not trained yet"
@@ -65,7 +65,7 @@ def _elsewhere(spec: RunSpec, results: Path) -> str:
     files = run_of_point(results, spec.start_from or "", spec.seed)
     if files is None:
         raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
-    stretching.check(store.read_spec(files), spec)
+    check_stretch(store.read_spec(files), spec)
     state = store.status(files).state
     if state in ("diverged", "failed"):
         raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")

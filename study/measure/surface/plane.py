@@ -65,9 +65,11 @@ class Plane:
 
     def save(self, files: SurfaceFiles) -> None:
         """Write the plane atomically, after its facts."""
-        write_json(files.facts, {name: value for name, value in self.facts.items() if math.isfinite(value)})
+        ranges = [list(pair) for pair in self.ranges]
+        known = {name: value for name, value in self.facts.items() if math.isfinite(value)}
+        write_json(files.facts, known | {"ranges": ranges})
         buffer = io.BytesIO()
-        fields = asdict(self) | {"ranges": [list(pair) for pair in self.ranges]}
+        fields = asdict(self) | {"ranges": ranges}
         fields["snapshots"] = [list(snapshot) for snapshot in self.snapshots]
         torch.save({"version": VERSION, "surface_id": files.run_id, **fields}, buffer)
         write_bytes(files.plane(digest(buffer.getvalue())), buffer.getvalue())

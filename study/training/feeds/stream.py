@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.data import ImageFiles
 from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decoded
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
