@@ -179,10 +179,10 @@ class Registry(dict[str, C], Generic[C]):
         self[component.name] = component
         return component
 
-    def options(self) -> dict[str, type[Options]]:
-        """The options of all components of this kind, by name, each with the first model that declares it."""
+    def options(self, counts: Callable[[Component], bool] = lambda component: True) -> dict[str, type[Options]]:
+        """The options of the components of this kind that count, by name, each with the first model that declares it."""
         found: dict[str, type[Options]] = {}
-        for component in self.values():
+        for component in filter(counts, self.values()):
             for name in component.option_names:
                 found.setdefault(name, component.options)
         return found

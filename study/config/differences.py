@@ -15,7 +15,11 @@ from study.errors import StudyError
 
 _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
-VARIANT = (*[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field], "start_from")
+VARIANT = (
+    *[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field],
+    "zero_gamma",
+    "start_from",
+)
 """Fields that distinguish networks of one depth."""
 TRAINED = (
     "dataset",
@@ -25,6 +29,7 @@ TRAINED = (
 _TOLD_BY: dict[str, tuple[str, ...]] = {
     "data": ("dataset",),
     "data.folder": ("dataset",),
+    "own_code": _NETWORK,
     **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
 """Fields that need not be shown if each value of one of these implies their value."""

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -120,11 +121,25 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+OWN = {"": ("own", "own_code"), "data": ("data.own", "data.code"), "recipe": ("recipe.own", "recipe.code")}
+"""Columns with the options and digests of components of the user's own: of the network, the data set and the recipe."""
+
+
 def flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
+    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option.
+
+    The options of a component of the user's own are one text, since no table has columns for them (`OWN`).
+    """
     found: dict[str, Any] = {}
     for name, value in fields.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "code" in value:
+            options, code = OWN["data" if name == "data" else before.rstrip(".")]
+            own = {key: inner for key, inner in value.items() if key not in ("name", "code")}
+            text = yaml.safe_dump({name: own}, default_flow_style=True, width=10**6).strip()[1:-1]
+            found[before + name] = value.get("name")
+            found[options] = ", ".join(filter(None, [found.get(options), text if own else None])) or None
+            found[code] = ", ".join(filter(None, [found.get(code), f"{name} {value['code']}"]))
+        elif isinstance(value, Mapping):
             found[before + name] = value.get("name")
             found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
         else:

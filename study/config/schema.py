@@ -13,14 +13,14 @@ from study.config import recipes
 from study.config.components import properties
 from study.config.fields import ALIASES, NAME_RULE, Model, shown, sweep_name, wrong
 from study.config.registry import FIGURES
-from study.config.stored import columns
+from study.config.stored import settable
 from study.config.surface import SurfaceEntry
 from study.errors import nearest, printable
 
 
 def field_schemas() -> dict[str, Any]:
     """Schema of every field and option that a sweep file may set, by its dotted name."""
-    declared = columns()
+    declared = settable()
     models = {column.model: properties(column.model) for column in declared.values()}
     found: dict[str, Any] = {name: models[column.model][column.name] for name, column in declared.items()}
     inner = {name.removeprefix("recipe."): of for name, of in found.items() if name.startswith("recipe.")}
@@ -49,7 +49,7 @@ class FieldSchemas:
 
 
 def _known_field(name: str) -> str:
-    if name not in (known := columns()):
+    if name not in (known := settable()):
         raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
     return name
 
@@ -111,6 +111,10 @@ class SweepFile(Part):
         default=None, description="name of the results folder; default: the file's name"
     )
     description: Annotated[str, AfterValidator(_words), _or("")] = ""
+    use: Annotated[list[str], _or([])] = Field(
+        default=[],
+        description="files with components of your own, beside this one, or names of entry points (docs/your-own.md)",
+    )
     blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
         default=None, description="the sweep is the union of its blocks"
     )

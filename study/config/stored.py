@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict
+import yaml
+from pydantic import ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from study.config.components import Options, Registry
-from study.config.fields import Model, flat
+from study.config.components import Component, Options, Registry
+from study.config.fields import OWN, Model, flat
 from study.config.recipes import Recipe
 from study.config.run import Kept, RunSpec
 
@@ -26,7 +28,7 @@ class Unchecked(Options):
     @property
     def options(self) -> dict[str, Any]:
         """As of any component."""
-        return dict(self.__pydantic_extra__ or {})
+        return {key: value for key, value in (self.__pydantic_extra__ or {}).items() if key != "code"}
 
 
 def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
@@ -53,8 +55,22 @@ class Column(NamedTuple):
         return any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
 
 
+class Own(Model):
+    """What tables keep of components of the user's own."""
+
+    own: str | None = Field(None, description="options of components of your own", json_schema_extra={"label": "{}"})
+    code: str | None = Field(None, description="digests of the code of components of your own")
+
+
+@cache
 def columns() -> dict[str, Column]:
-    """Every field and option of a run by its dotted name: the columns of `runs.parquet`, and the keys of a sweep file."""
+    """The columns of `runs.parquet`: every field of a run and every built-in option, by its dotted name."""
+    own = {name: Column(Own, kind) for pair in OWN.values() for name, kind in zip(pair, ("own", "code"), strict=True)}
+    return settable(lambda component: component.source is None) | own
+
+
+def settable(counts: Callable[[Component], bool] = lambda component: True) -> dict[str, Column]:
+    """The keys of a sweep file: every field of a run, and the options of components that count, by dotted names."""
     found: dict[str, Column] = {}
     for before, model in (("", RunSpec), ("recipe.", Recipe)):
         for name in sorted(model.model_fields, key=Kept.model_fields.__contains__):
@@ -62,7 +78,7 @@ def columns() -> dict[str, Column]:
                 continue
             found[before + name] = Column(model, name)
             table = registry(model, name)
-            for option, owner in table.options().items() if table else ():
+            for option, owner in table.options(counts).items() if table else ():
                 found[f"{before}{name}.{option}"] = Column(owner, option)
     return found
 
@@ -81,7 +97,8 @@ def labels() -> dict[str, str]:
 def nested(row: Stored) -> dict[str, Any]:
     """A stored spec from dotted names, without the options that are null. Columns that are no field of a run are left out."""
     fields: dict[str, Any] = {}
-    for key in (key for key in columns() if key in row):
+    texts = dict(OWN.values())
+    for key in (key for key in columns() if key in row and key not in {*texts, *texts.values()}):
         value, (*outer, name) = row[key], key.split(".")
         model: Any = RunSpec if not outer else Recipe if outer == ["recipe"] else None
         if model is None and value is None:
@@ -94,6 +111,11 @@ def nested(row: Stored) -> dict[str, Any]:
         if holder is not None:
             chosen = name == "recipe" or (model is not None and registry(model, name) is not None)
             holder[name] = {"name": value} if chosen and value is not None else value
+    for text, code in texts.items():
+        holder = fields["recipe"] if text.startswith("recipe.") else fields
+        for name, digest in (part.split(" ") for part in (row.get(code) or "").split(", ") if part):
+            options = yaml.safe_load(f"{{{row.get(text) or ''}}}")
+            holder[name] = {**holder[name], **options.get(name, {}), "code": digest}
     return fields
 
 

@@ -17,8 +17,9 @@ from study.config.identity import run_id
 from study.config.run import RunSpec
 from study.config.schema import KNOWN, Part, SweepFile
 from study.config.spread import expand as expand_surfaces
-from study.config.stored import columns
+from study.config.stored import settable
 from study.config.surface import Surface
+from study.config.use import use
 from study.config.yaml import Document, Keys, read, scalar
 from study.errors import StudyError, nearest
 
@@ -93,6 +94,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     document = read(path)
     if not isinstance(document.data, dict):
         raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SweepFile.model_fields)}")
+    _use(document, path.parent)
     try:
         file = SweepFile.model_validate(document.data)
     except ValidationError as error:
@@ -110,6 +112,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     surfaces = expand_surfaces(document, file.surfaces, runs if chosen_from is None else chosen_from)
     document.check()
     return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from)
+
+
+def _use(document: Document, folder: Path) -> None:
+    """Import the user's code before the fields are checked, since it brings names; a wrong list is reported with the rest."""
+    names = document.data.get("use")
+    for place, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str):
+            try:
+                use(name, folder)
+            except StudyError as error:
+                raise StudyError(f"{document.place(('use', place))}: {error}") from None
 
 
 def _called(document: Document, file: SweepFile, override: str | None, path: Path) -> str:
@@ -178,7 +191,7 @@ def _mistake(point: Point, path: Keys, message: str, place: str, document: Docum
     """One line about a wrong field, with the place of the most specific key that sets it, or of the block."""
     name = ".".join(str(part) for part in path)
     if message == "is unknown":
-        message += nearest(name, columns(), ALIASES, "fields")
+        message += nearest(name, settable(), ALIASES, "fields")
     source = max((key for key in point if f"{name}.".startswith(f"{key}.")), key=len, default=None)
     if source is not None:
         place = _where(point[source], path[len(source.split(".")) :], document)
@@ -203,22 +216,24 @@ def _assembled(point: Point, document: Document | None) -> dict[str, Any]:
         value = point[key].value
         if key == "recipe":
             try:
-                value = _with_preset(value)
+                in_file = document is not None and not isinstance(point[key].place, str)
+                value = _with_preset(value, Path(document.file).parent if document and in_file else Path())
             except StudyError as error:
                 raise StudyError(f"{_where(point[key], (), document)}: recipe: {error}") from None
         holder[name] = _overlaid(holder.get(name), value)
     return fields
 
 
-def _with_preset(value: Any) -> dict[str, Any]:
-    """A named recipe, with the fields that a mapping changes."""
+def _with_preset(value: Any, folder: Path) -> dict[str, Any]:
+    """A named recipe, or one of a file by its path, with the fields that a mapping changes."""
     given = value if isinstance(value, Mapping) else {"name": value}
     if not isinstance(given.get("name"), str):
         raise StudyError(
             f"must be the name of a recipe, or a mapping with one, not {shown(value)}{nearest('', recipes.names())}"
         )
-    fields = recipes.preset(given["name"])
-    return {**fields, **{key: _overlaid(fields.get(key), inner) for key, inner in given.items()}}
+    fields = recipes.preset(given["name"], folder)
+    changed = {key: _overlaid(fields.get(key), inner) for key, inner in given.items() if key != "name"}
+    return {**fields, **changed}
 
 
 def _overlaid(before: Any, value: Any) -> Any:
@@ -252,7 +267,7 @@ def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[str 
     """The sweep's new name (`name=`), and the values of each field."""
     name = None
     fields: dict[str, list[Value]] = {}
-    known = columns()
+    known = settable()
     for text in overrides:
         key, equals, raw = text.partition("=")
         if key == "name" and equals:

@@ -19,10 +19,10 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.abc import SourceLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
@@ -49,15 +49,24 @@ class Source(NamedTuple):
 
 _used: dict[str, Source] = {}
 """What was imported, by resolved path or entry point."""
+_code: dict[str, bytes] = {}
+"""The code of files by digest."""
 
 
-def use(names: Iterable[str], folder: Path) -> list[Source]:
-    """Import files by paths relative to `folder`, and entry points by name; their decorators register components.
+def use(name: str, folder: Path = Path()) -> Source:
+    """Import a file, by its path relative to `folder`, or an entry point by its name; its decorators register components.
 
     What was imported before is not imported again unless its code changed; then its components replace the old ones. Raises
     StudyError, with the line of the user's code that is wrong.
     """
-    return [_file(folder / name) if name.endswith(".py") else _entry_point(name) for name in names]
+    return _file(folder / name) if name.endswith(".py") else _entry_point(name)
+
+
+def used() -> Iterator[tuple[str, bytes | None]]:
+    """Each name to give `use` in another process, and the code of a file; for a file `stem-digest.py`."""
+    for source in _used.values():
+        code = _code.get(source.digest)
+        yield (source.name, None) if code is None else (f"{Path(source.name).stem}-{source.digest}.py", code)
 
 
 def _file(path: Path) -> Source:
@@ -69,7 +78,9 @@ def _file(path: Path) -> Source:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
     if len(code) > MAX_BYTES:
         raise StudyError(f"use: {path}: longer than {MAX_BYTES >> 20} MiB; is it the file with your components?")
-    return _once(Source(str(path), _digest(code)), lambda source: _Code(source, code).run())
+    found = _once(Source(str(path), _digest(code)), lambda source: _Code(source, code).run())
+    _code[found.digest] = code
+    return found
 
 
 def _entry_point(name: str) -> Source:
@@ -91,8 +102,6 @@ def _entry_point(name: str) -> Source:
 
 
 def _find(module: str) -> bytes:
-    from importlib.util import find_spec
-
     try:
         spec = find_spec(module)
         return Path(spec.origin).read_bytes() if spec and spec.origin else b""
@@ -101,9 +110,10 @@ def _find(module: str) -> bytes:
 
 
 def _once(source: Source, load: Callable[[Source], None]) -> Source:
+    for known in _used.values():
+        if known.digest == source.digest:  # a copy, perhaps
+            return known
     before = _used.get(source.name)
-    if before == source:
-        return source
     removed = _remove(before) if before else []
     try:
         load(source)

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from study.config import sweep
 from study.config.schema import sweep_schema
-from study.config.stored import columns
+from study.config.stored import settable
 from study.errors import StudyError
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
@@ -30,7 +30,7 @@ def test_it_is_a_valid_schema_that_knows_every_field():
     Draft202012Validator.check_schema(schema)
     assert json.loads(json.dumps(schema)) == schema
     for part in ("fixed", "grid", "zip"):
-        assert set(schema["properties"][part]["properties"]) == set(columns())
+        assert set(schema["properties"][part]["properties"]) == set(settable())
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -87,3 +87,18 @@ def test_unknown_components_and_missing_fields_can_be_looked_at():
 )
 def test_what_a_finished_run_lacks(had, asked, lacks):
     assert lacking(make_spec(**had).model_dump(mode="json"), make_spec(**asked)) == lacks
+
+
+def test_options_and_code_of_components_of_the_users_own_survive_a_table():
+    """Each kind of them has a text for its options and one for its code, whatever the options are called."""
+    fields = make_spec(network="residual").model_dump(mode="json")
+    fields["block"] = {"name": "ghost", "ratio": 0.5, "sizes": [1, 2], "code": "0123456789ab"}
+    fields["norm"] = {"name": "mine", "code": "ba9876543210"}
+    fields["recipe"]["optimizer"] = {"name": "lion", "betas": [0.9, 0.99], "code": "aaaaaaaaaaaa"}
+    row = flat(fields)
+    assert row["own"] == "block: {ratio: 0.5, sizes: [1, 2]}" and row["recipe.code"] == "optimizer aaaaaaaaaaaa"
+    assert row["own_code"] == "block 0123456789ab, norm ba9876543210" and row["block"] == "ghost"
+    stored = {name: row.get(name) for name in columns()}
+    assert nested(stored)["recipe"]["optimizer"] == fields["recipe"]["optimizer"]
+    assert recorded(nested(stored)).block.options == {"ratio": 0.5, "sizes": [1, 2]}
+    assert run_id(nested(stored)) == run_id(fields)

@@ -35,7 +35,7 @@ def write(path, text=HALVES):
 
 def test_a_file_brings_a_component_with_its_options(tmp_path):
     write(tmp_path / "mine.py")
-    (source,) = use(["mine.py"], tmp_path)
+    source = use("mine.py", tmp_path)
     entry = SCHEDULES["halves"]
     assert entry.summary == "The rate falls to a half." and entry.option_names == ["every", "by"]
     chosen = SCHEDULES.choose({"name": "halves", "every": 5})
@@ -43,22 +43,22 @@ def test_a_file_brings_a_component_with_its_options(tmp_path):
     assert chosen.model_dump() == {"name": "halves", "every": 5, "by": 0.5, "code": source.digest}
     assert entry.make(10, 100, **chosen.options) == 0.25
     with pytest.raises(StudyError, match="there are two schedules named 'halves'"):
-        use([str(write(tmp_path / "other.py", HALVES.replace("a half", "halves")))], tmp_path)
+        use(str(write(tmp_path / "other.py", HALVES.replace("a half", "halves"))), tmp_path)
     assert SCHEDULES["halves"] is entry
 
 
 def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_path):
     path = write(tmp_path / "mine.py")
-    (before,) = use(["mine.py"], tmp_path)
-    assert use([str(path)], tmp_path / "elsewhere") == [before]
+    before = use("mine.py", tmp_path)
+    assert use(str(path), tmp_path / "elsewhere") == before
     write(path, HALVES.replace("= 0.5", "= 0.25"))
-    (after,) = use(["mine.py"], tmp_path)
+    after = use("mine.py", tmp_path)
     assert after.digest != before.digest and SCHEDULES.choose("halves").by == 0.25
     with pytest.raises(ValueError, match="its code changed"):
         SCHEDULES.choose({"name": "halves", "code": before.digest})
     write(path, "1 / 0")
     with pytest.raises(StudyError, match=r"mine.py:1: ZeroDivisionError"):
-        use(["mine.py"], tmp_path)
+        use("mine.py", tmp_path)
     assert SCHEDULES.choose("halves").by == 0.25
 
 
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, 
         write(tmp_path / "mine.py", text)
     before = dict(SCHEDULES)
     with pytest.raises(StudyError, match=message) as caught:
-        use(["mine.py"], tmp_path)
+        use("mine.py", tmp_path)
     assert len(caught.value.args) == 1 and dict(SCHEDULES) == before
 
 
@@ -87,7 +87,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, 
 ])  # fmt: skip
 def test_options_have_the_types_of_their_annotations(tmp_path, options, message):
     write(tmp_path / "mine.py")
-    use(["mine.py"], tmp_path)
+    use("mine.py", tmp_path)
     with pytest.raises(ValueError, match=message):
         SCHEDULES.choose({"name": "halves", **options})
 
@@ -110,7 +110,7 @@ class Other(Block):
     def __init__(self, *given):
         super().__init__(*given)
 """)  # fmt: skip
-    use(["blocks.py"], tmp_path)
+    use("blocks.py", tmp_path)
     assert BLOCKS["ghost_net"].kernels == (3, 3) and len(BLOCKS["two"].kernels) == 2
     chosen = BLOCKS.choose({"name": "ghost_net", "sizes": [3]})
     made = BLOCKS["ghost_net"].make(4, 4, 1, None, **chosen.options)
@@ -126,7 +126,7 @@ def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_d
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "thing_components", raising=False)
     with pytest.raises(StudyError, match=r"no entry point of study.components; there is .*thing"):
-        use(["nothing"], tmp_path)
+        use("nothing", tmp_path)
     assert "thing_components" not in sys.modules
-    (source,) = use(["thing"], tmp_path)
+    source = use("thing", tmp_path)
     assert source.name == "thing" and SCHEDULES["halves"].source == source

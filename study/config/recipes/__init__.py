@@ -12,9 +12,11 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from study.config.components import Options
-from study.config.fields import Model, as_tuple, flat, wrong
+from study.config.fields import OWN, Model, as_tuple, flat, wrong
 from study.config.registry import OPTIMIZERS, SCHEDULES, WARMUPS
+from study.config.yaml import read
 from study.errors import StudyError, nearest
+from study.text import user_path
 
 Share = Annotated[float | None, BeforeValidator(lambda value: None if value == 0 else value)]
 """A number that 0 and null switch off, so that both have one id."""
@@ -145,10 +147,23 @@ def _read(name: str) -> dict[str, Any]:
     return content
 
 
-def preset(name: str) -> dict[str, Any]:
-    """The fields of a named recipe, as a new dict. Raises StudyError for an unknown name."""
-    given = {key: value for key, value in _read(name).items() if key != "summary"}
-    return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}
+def preset(name: str, folder: Path = Path()) -> dict[str, Any]:
+    """The fields of a named recipe, or of a file by its path relative to `folder`, as a new dict.
+
+    Raises StudyError for an unknown name, or a file that cannot be read or has fields that no recipe has.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        given = {key: value for key, value in _read(name).items() if key != "summary"}
+        return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}
+    path = folder / user_path(name)
+    given = read(path).data
+    if not isinstance(given, dict):
+        raise StudyError(f"{path}: must have the fields of a recipe, as `study list fields` has them after `recipe.`")
+    if strange := [key for key in given if key not in {*Recipe.model_fields, "summary"} or key == "name"]:
+        raise StudyError(
+            f"{path}: {strange[0]}: a recipe has no such field{nearest(str(strange[0]), Recipe.model_fields)}"
+        )
+    return {"name": path.stem, **_COMPONENTS, **{key: value for key, value in given.items() if key != "summary"}}
 
 
 @cache
@@ -162,7 +177,7 @@ def changes(recipe: Mapping[str, Any]) -> list[str]:
 
     How often the curves get a point is not among them, nor are the options of a component that replaced another one.
     """
-    named, own = _fields(recipe.get("name", "")), flat(recipe)
+    named, own = _fields(recipe.get("name", "")), {k: v for k, v in flat(recipe).items() if k not in OWN[""]}
     found = [f for f, v in own.items() if named and f not in _LOOKS and v is not None and named.get(f) != v]
     return [f for f in found if not ("." in f and f.rpartition(".")[0] in found)]
 
