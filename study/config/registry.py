@@ -38,17 +38,52 @@ class FolderOptions(Options):
     @field_validator("folder")
     @classmethod
     def _name(cls, folder: str) -> str:
-        if not re.fullmatch(FOLDER, folder):
-            rule = "at most 50 letters, digits and ._+-"
-            raise wrong(f"must be the name of a folder under the data root: {rule}, not {folder!r:.80}")
-        return folder
+        return _plain(folder, "folder")
+
+
+def _plain(name: str, kind: str) -> str:
+    if not re.fullmatch(FOLDER, name):
+        rule = "at most 50 letters, digits and ._+-"
+        raise wrong(f"must be the name of a {kind} under the data root: {rule}, not {name!r:.80}")
+    return name
 
 
 class StreamOptions(FolderOptions):
     image_size: int = option(224, "pixels of a crop (He et al. 2015, section 3.4)", ge=4, le=512)
 
 
-_BUILTIN, _FOLDER, _STREAM = "study.data.builtin", "study.data.folder", "study.data.stream"
+class FileOptions(Options):
+    file: str = Field(
+        description="a file of x_train, y_train, x_test, y_test below the data root, or here",
+        json_schema_extra={"pattern": f"^{FOLDER}$"},
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _name(cls, file: str) -> str:
+        return _plain(file, "file")
+
+
+class DatasetOptions(Options):
+    dataset: str = Field(
+        description="its name in torchvision.datasets, such as STL10", json_schema_extra={"pattern": r"^\w+$"}
+    )
+    image_size: int | None = option(None, "pixels to resize and crop to; default: as they are", ge=4, le=512)
+
+    @field_validator("dataset")
+    @classmethod
+    def _name(cls, dataset: str) -> str:
+        if not re.fullmatch(r"[A-Za-z]\w{0,49}", dataset):
+            raise wrong(f"must be the name of a class in torchvision.datasets, not {dataset!r:.80}")
+        return dataset
+
+
+_BUILTIN, _FOLDER, _STREAM, _ARRAYS = (
+    "study.data.builtin",
+    "study.data.folder",
+    "study.data.stream",
+    "study.data.arrays",
+)
 DATA = Registry("data set", "data", [
     Data("digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", "study.data.builtin:Digits",
          size=8, channels=1, classes=10),
@@ -60,6 +95,10 @@ DATA = Registry("data set", "data", [
     Data("image_folder", "any folder of train/<class>/* and test/<class>/*", f"{_FOLDER}:ImageFolder", FolderOptions),
     Data("image_stream", "as image_folder, but decoded as needed: for ImageNet's size", f"{_STREAM}:ImageStream",
          StreamOptions, streamed=True),
+    Data("npz", "arrays in a .npz file", f"{_ARRAYS}:Npz", FileOptions),
+    Data("parquet", "a folder of Parquet files in the layout of Hugging Face", f"{_ARRAYS}:Parquet", FolderOptions),
+    Data("torchvision", "any data set of torchvision with a training and a test split", f"{_ARRAYS}:Torchvision",
+         DatasetOptions),
 ])  # fmt: skip
 
 

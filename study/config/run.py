@@ -33,8 +33,8 @@ from study.text import listed
 PROBE_IMAGES = 1024
 """Training images that a probe looks at, unless told otherwise."""
 
-FOLDERS = tuple(name for name, data in DATA.items() if "folder" in data.option_names)
-"""Data sets that are a folder of the user's."""
+FOLDERS = tuple(name for name, data in DATA.items() if {"folder", "file", "dataset"} & set(data.option_names))
+"""Data sets of the user's files, or which they must name."""
 
 _POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 
@@ -243,8 +243,9 @@ class RunSpec(Kept):
     @property
     def dataset(self) -> str:
         """The data set's name as results and figures show it."""
-        folder: str = self.data.options.get("folder", self.data.name)
-        return folder
+        own: dict[str, Any] = self.data.options
+        name = own.get("folder") or own.get("dataset", "").lower() or own.get("file", "").rpartition(".")[0]
+        return str(name or self.data.name)
 
     @property
     def title(self) -> str:

@@ -29,7 +29,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hi
 from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, create_model
 
 from study.config import registry
-from study.config.components import Block, Component, Figure, Options, Probe, Registry, Shortcut, Table
+from study.config.components import Block, Component, Data, Figure, Options, Probe, Registry, Shortcut, Table
 from study.config.fields import as_tuple, wrong
 from study.errors import StudyError
 
@@ -67,6 +67,13 @@ def used() -> Iterator[tuple[str, bytes | None]]:
     for source in _used.values():
         code = _code.get(source.digest)
         yield (source.name, None) if code is None else (f"{Path(source.name).stem}-{source.digest}.py", code)
+
+
+def forget() -> None:
+    """Unregister all components of the user's own."""
+    for source in _used.values():
+        _remove(source)
+    _used.clear()
 
 
 def _file(path: Path) -> Source:
@@ -304,6 +311,9 @@ initialisation = _plain(registry.INITIALISATIONS)
 optimizer = _plain(registry.OPTIMIZERS)
 schedule = _plain(registry.SCHEDULES)
 probe = _plain(registry.PROBES, Probe)
+
+
+data = _plain(registry.DATA, Data)
 
 
 def figure(thing: Any = None, *, name: str | None = None, needs: str = "curves") -> Any:

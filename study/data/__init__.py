@@ -73,5 +73,9 @@ def default_root() -> Path:
 
 
 def _source(name: str, root: Path, **options: Any) -> Source:
+    if DATA[name].source is not None:
+        from study.data.arrays import Function  # late: pyarrow
+
+        return Function(name, root, **options)
     source: Source = DATA[name].load()(name, root, **options)
     return source

@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 class ImageSet:
     """Labelled images in memory, split into training and test set.
 
-    Images are uint8 of shape (N, H, W, C), grey levels 0 to 255, C = 1 (grey) or 3 (RGB), C-contiguous; they may
-    be a read-only memory map. Labels are int64 of shape (N,), indices into `classes`.
+    Images are of shape (N, H, W, C), C-contiguous: uint8, grey levels 0 to 255, C = 1 (grey) or 3 (RGB), or the user's
+    own float32 with any C. They may be a read-only memory map. Labels are int64 of shape (N,), indices into `classes`.
     """
 
     name: str  # as in tables and figures; for an image folder the folder's name

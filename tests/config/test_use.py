@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from study.config import use as module
 from study.config.registry import BLOCKS, SCHEDULES
-from study.config.use import use
+from study.config.use import forget, use
 from study.errors import StudyError
 
 HALVES = """
@@ -23,9 +22,7 @@ def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5)
 def _forgotten():
     """Nothing that a test registers is there for another."""
     yield
-    for source in list(module._used.values()):
-        module._remove(source)
-    module._used.clear()
+    forget()
 
 
 def write(path, text=HALVES):
