@@ -211,8 +211,8 @@ def _assembled(point: Point, document: Document | None) -> dict[str, Any]:
         *outer, name = key.split(".")
         holder = fields
         for part in outer:
-            inner = holder.get(part, {})
-            holder[part] = holder = {"name": inner} if isinstance(inner, str) else dict(inner)
+            inner = {} if holder.get(part) is None else holder[part]
+            holder[part] = holder = dict(inner) if isinstance(inner, Mapping) else {"name": inner}
         value = point[key].value
         if key == "recipe":
             try:

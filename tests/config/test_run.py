@@ -76,6 +76,8 @@ REFUSED = [
     ({"shortcut": {"name": "scaled", "scal": 1}}, "shortcut.scal: is no option of .* scale and branch; did you mean 'scale'"),
     ({"block__stride_in": "3x3"}, "block.stride_in: goes with block: bottleneck, not with basic"),
     ({"shortcut": "dropout", "shortcut__rate": 1.0}, "shortcut.rate: must be less than 1"),
+    ({"shortcut": None, "shortcut__bias": -1.0}, "shortcut.bias: goes with .*, not with A"),
+    ({"shortcut": 3, "shortcut__bias": -1.0}, "shortcut: must be the name of a shortcut, or a mapping"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
     ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
     # data
