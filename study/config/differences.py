@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from study.config import recipes
-from study.config.fields import flat
+from study.config.fields import OWN, flat
 from study.config.registry import BLOCKS, FAMILIES, SHORTCUTS
 from study.config.run import Kept, RunSpec
 from study.config.stored import columns
@@ -17,6 +17,7 @@ _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initi
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
 VARIANT = (
     *[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field],
+    *OWN[""],
     "zero_gamma",
     "start_from",
 )
@@ -29,7 +30,10 @@ TRAINED = (
 _TOLD_BY: dict[str, tuple[str, ...]] = {
     "data": ("dataset",),
     "data.folder": ("dataset",),
-    "own_code": _NETWORK,
+    "own": _NETWORK,
+    "own_code": (*_NETWORK, "own"),
+    "data.code": ("dataset",),
+    "recipe.code": ("recipe.optimizer", "recipe.schedule"),
     **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
 """Fields that need not be shown if each value of one of these implies their value."""

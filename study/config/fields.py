@@ -134,8 +134,8 @@ def flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, Mapping) and "code" in value:
             options, code = OWN["data" if name == "data" else before.rstrip(".")]
-            own = {key: inner for key, inner in value.items() if key not in ("name", "code")}
-            text = yaml.safe_dump({name: own}, default_flow_style=True, width=10**6).strip()[1:-1]
+            own = {f"{name}.{key}": inner for key, inner in value.items() if key not in ("name", "code")}
+            text = yaml.safe_dump(own, default_flow_style=True, width=10**6).strip()[1:-1]
             found[before + name] = value.get("name")
             found[options] = ", ".join(filter(None, [found.get(options), text if own else None])) or None
             found[code] = ", ".join(filter(None, [found.get(code), f"{name} {value['code']}"]))

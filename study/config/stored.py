@@ -114,8 +114,10 @@ def nested(row: Stored) -> dict[str, Any]:
     for text, code in texts.items():
         holder = fields["recipe"] if text.startswith("recipe.") else fields
         for name, digest in (part.split(" ") for part in (row.get(code) or "").split(", ") if part):
-            options = yaml.safe_load(f"{{{row.get(text) or ''}}}")
-            holder[name] = {**holder[name], **options.get(name, {}), "code": digest}
+            holder[name]["code"] = digest
+        for key, value in yaml.safe_load(f"{{{row.get(text) or ''}}}").items():
+            name, _, option = key.partition(".")
+            holder[name][option] = value
     return fields
 
 

@@ -29,7 +29,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hi
 from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, create_model
 
 from study.config import registry
-from study.config.components import Block, Component, Data, Figure, Options, Probe, Registry, Shortcut, Table
+from study.config.components import Block, Component, Data, Family, Figure, Options, Probe, Registry, Shortcut, Table
 from study.config.fields import as_tuple, wrong
 from study.errors import StudyError
 
@@ -297,6 +297,7 @@ def _plain(kind: Registry[Any], make: type[Component] = Component) -> Callable[.
     def decorator(thing: Any = None, *, name: str | None = None) -> Any:
         return component(kind, make, thing, name=name)
 
+    decorator.__name__ = decorator.__qualname__ = kind.noun.replace(" ", "_")
     decorator.__doc__ = (
         f"Register a class or a function as a {kind.noun}; its name is the object's unless told otherwise."
     )
@@ -314,6 +315,16 @@ probe = _plain(registry.PROBES, Probe)
 
 
 data = _plain(registry.DATA, Data)
+
+
+def family(thing: Any = None, *, name: str | None = None) -> Any:
+    """Register a function `(depth, residual, channels, classes, size, *, options) -> nn.Module` as a family of networks.
+
+    `residual` is True for the network with shortcuts, False for its plain twin; `size` is the height and width of the images.
+    """
+    if thing is None:
+        return lambda thing: family(thing, name=name)
+    return component(registry.FAMILIES, Family, thing, name=name, title=(name or _name(thing)))
 
 
 def figure(thing: Any = None, *, name: str | None = None, needs: str = "curves") -> Any:

@@ -7,11 +7,14 @@ torchvision downloads or reads its own formats, and where several processes deco
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from study.config.registry import DATA
+from study.config.use import data as register
 from study.data.images import ImageFiles, ImageSet, Source, Survey, choose_subset
 from study.text import user_path
 
@@ -70,6 +73,16 @@ def missing(name: str, root: Path, **options: Any) -> str | None:
 def default_root() -> Path:
     """`$STUDY_DATA`, or the folder `data` in the working directory."""
     return user_path(os.environ.get("STUDY_DATA") or "data")
+
+
+class _Decorator(ModuleType):
+    """This package is `@study.data`, too: a package's name is an attribute of its parent, whatever else it should be."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return register(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Decorator
 
 
 def _source(name: str, root: Path, **options: Any) -> Source:

@@ -96,7 +96,7 @@ def test_options_and_code_of_components_of_the_users_own_survive_a_table():
     fields["norm"] = {"name": "mine", "code": "ba9876543210"}
     fields["recipe"]["optimizer"] = {"name": "lion", "betas": [0.9, 0.99], "code": "aaaaaaaaaaaa"}
     row = flat(fields)
-    assert row["own"] == "block: {ratio: 0.5, sizes: [1, 2]}" and row["recipe.code"] == "optimizer aaaaaaaaaaaa"
+    assert row["own"] == "block.ratio: 0.5, block.sizes: [1, 2]" and row["recipe.code"] == "optimizer aaaaaaaaaaaa"
     assert row["own_code"] == "block 0123456789ab, norm ba9876543210" and row["block"] == "ghost"
     stored = {name: row.get(name) for name in columns()}
     assert nested(stored)["recipe"]["optimizer"] == fields["recipe"]["optimizer"]

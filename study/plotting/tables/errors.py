@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 
+from study.config import differences
 from study.config.differences import VARIANT, text
 from study.plotting.base.frames import final_values, tidy
 from study.stats.bca_interval import FEWEST
-from study.stats.naming import varying
+from study.stats.naming import texts, varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast
 
@@ -87,5 +88,5 @@ def _difference(terms: list[Term]) -> dict[str, float]:
 
 def _varying(runs: pd.DataFrame) -> list[str]:
     """The fields that tell points apart; one that only sets plain from residual networks goes without saying."""
-    by_network = runs.groupby("network")
-    return varying(runs) + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]
+    apart = {field for _, group in runs.groupby("network") for field in differences.varying(texts(group, VARIANT))}
+    return varying(runs) + [field for field in VARIANT if field in apart]
