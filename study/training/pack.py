@@ -16,7 +16,7 @@ from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import engine
-from study.training.events import Checkpoints, Event
+from study.training.events import Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
@@ -116,7 +116,7 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
 class _Pack:
     def __init__(self, lanes: list[Lane], session: Session) -> None:
         self.lanes, self.session = lanes, session
-        self.checkpoints, self.ticked = Checkpoints(session.checkpoint_seconds), time.perf_counter()
+        self.saved = self.ticked = time.perf_counter()
         self._set_up(lanes)
 
     def run(self) -> bool:
@@ -129,7 +129,7 @@ class _Pack:
                 lane.iteration += steps
             self._tick()
             self._observe()
-            if self._agreed(self.checkpoints.due()):
+            if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):
                 self._save()
         self._save()
         return not self.active
@@ -202,7 +202,7 @@ class _Pack:
     def _save(self) -> None:
         for lane in self.active:
             lane.save()
-        self.checkpoints.written()
+        self.saved = time.perf_counter()
 
 
 def _progress(lane: Lane) -> Progress:

@@ -22,11 +22,8 @@ def random_bn(network):
                 module.running_var.uniform_(0.5, 1.5)
 
 
-def drawn(spec, classes, dtype=torch.float32):
-    """A network of random weights of He's variance: by torch, for a seed's own take seconds for a hundred million."""
-    with torch.device("meta"):
-        network = structure(spec, 3, classes).to(dtype)
-    network.to_empty(device="cpu")
+def randomise(network):
+    """Draw weights of He's variance, by torch: a seed's own take seconds for a hundred million; and BN at random."""
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
@@ -37,6 +34,12 @@ def drawn(spec, classes, dtype=torch.float32):
                 module.reset_running_stats()
     random_bn(network)
     return network
+
+
+def drawn(spec, classes, dtype=torch.float32):
+    with torch.device("meta"):
+        network = structure(spec, 3, classes).to(dtype)
+    return randomise(network.to_empty(device="cpu"))
 
 
 def torchvisions(name, network, **options):

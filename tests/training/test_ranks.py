@@ -15,7 +15,7 @@ from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
 from study.training.session import Session, Tuning
-from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, tiny_images
+from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, stopping, tiny_images
 
 FIELDS = {
     "recipe__iterations": 8,
@@ -46,17 +46,15 @@ def _rank(rank, size, port, results, stop_at, streamed):
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     spec = make_spec(**FIELDS | (STREAM if streamed else {}))
     images = data.load("image_stream", Path(results).parent, folder="toy", image_size=16) if streamed else tiny_images()
-    taken = [0]
-    train_pack(
-        [(spec, open_run(Path(results), spec))],
-        images,
-        Session(
-            ranks=Ranks(rank, size),
-            tuning=Tuning(decoders=rank),  # as different as can be
-            stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, obeyed by all
-            report=lambda progress: taken.__setitem__(0, progress.iteration),
-        ),
+    options = stopping(stop_at)
+    stopped = options.pop("stopped")
+    session = Session(
+        ranks=Ranks(rank, size),
+        tuning=Tuning(decoders=rank),  # as different as can be
+        stopped=lambda: rank == size - 1 and stopped(),  # asked of one, obeyed by all
+        **options,
     )
+    train_pack([(spec, open_run(Path(results), spec))], images, session)
     torch.distributed.destroy_process_group()
 
 

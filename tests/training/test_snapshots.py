@@ -14,7 +14,7 @@ from study.store.runs import status
 from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.session import Session
-from tests.helpers import make_spec, open_run, points, slow, tiny_images
+from tests.helpers import make_spec, open_run, points, slow, stopping, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -29,12 +29,6 @@ def train(results, *specs, **options):
     runs = [(spec, open_run(results, spec)) for spec in specs]
     train_pack(runs, tiny_images(), Session(**options))
     return [files for _, files in runs]
-
-
-def stopping(at):
-    """Options of `train` that stop it at an iteration."""
-    steps = [0]
-    return {"stopped": lambda: steps[0] >= at, "report": lambda p: steps.__setitem__(0, p.iteration)}
 
 
 def kept(files):
@@ -55,12 +49,6 @@ def trained(files):
     return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
 
 
-# -- when --------------------------------------------------------------------------------------------------------------
-
-
-# -- what --------------------------------------------------------------------------------------------------------------
-
-
 def test_a_snapshot_is_the_network_of_its_iteration_and_nothing_more(tmp_path):
     spec = make_spec(**SHORT, snapshot_every=5)
     [files] = train(tmp_path, spec, **stopping(10))
@@ -77,34 +65,20 @@ def test_a_snapshot_is_the_network_of_its_iteration_and_nothing_more(tmp_path):
     assert all(name.endswith("num_batches_tracked") for name in missing)
 
 
-def test_a_damaged_one_is_said_aloud_and_skipped(tmp_path, caplog):
+def test_a_damaged_snapshot_is_skipped_and_stays(tmp_path, caplog):
     [files] = train(tmp_path, make_spec(**SHORT, snapshot_every=4))
-    _, flipped, cut, _ = files.snapshots()
-    content = bytearray(flipped.read_bytes())
-    content[len(content) // 2] ^= 1
-    flipped.write_bytes(content)
+    cut = files.snapshots()[1]
     cut.write_bytes(cut.read_bytes()[:100])
     with caplog.at_level(logging.WARNING):
-        assert [state["iteration"] for state in checkpoint.load_snapshots(files, CPU)] == [0, 12]
-    assert [path.name in caplog.text for path in files.snapshots()] == [False, True, True, False]
-    assert kept(files) == [0, 4, 8, 12]  # and left where they are
+        assert [state["iteration"] for state in checkpoint.load_snapshots(files, CPU)] == [0, 8, 12]
+    assert cut.name in caplog.text and kept(files) == [0, 4, 8, 12]
 
 
-# -- the training does not feel it -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        slow({"recipe__bn_groups": 2, "block": "bottleneck", "depth": 11, "shortcut": "dropout", "order": "pre"}),
-    ],
-    ids=str,
-)
-def test_the_training_is_the_same_bit_for_bit(tmp_path, fields):
-    [bare] = train(tmp_path / "bare", make_spec(**SHORT | fields))
+def test_snapshots_do_not_change_the_training(tmp_path):
+    fields = SHORT | {"recipe__bn_groups": 2, "shortcut": "dropout", "order": "pre"}
+    [bare] = train(tmp_path / "bare", make_spec(**fields))
     for every in ("epoch", 1):  # none of which is part of the run's id
-        [files] = train(tmp_path / str(every), make_spec(**SHORT | fields, snapshot_every=every))
+        [files] = train(tmp_path / str(every), make_spec(**fields, snapshot_every=every))
         assert trained(files) == trained(bare)
 
 

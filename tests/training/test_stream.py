@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -23,7 +24,7 @@ from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
 from study.training.session import Session, Tuning
-from tests.helpers import make_folder, make_spec, open_run, points, read_rows
+from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping
 from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
@@ -157,16 +158,7 @@ def test_the_training_images_evaluated_are_a_fixed_sample(files, monkeypatch):
 def train(results, files, decoders=0, stop_at=100, **fields):
     run = spec(**fields)
     opened = open_run(results, run)
-    taken = [0]
-    train_pack(
-        [(run, opened)],
-        files,
-        Session(
-            tuning=Tuning(decoders=decoders),
-            stopped=lambda: taken[0] >= stop_at,
-            report=lambda progress: taken.__setitem__(0, progress.iteration),
-        ),
-    )
+    train_pack([(run, opened)], files, Session(tuning=Tuning(decoders=decoders), **stopping(stop_at)))
     return opened
 
 
@@ -237,13 +229,4 @@ def ignores_interrupts(pid):
 
 
 def children():
-    """Processes whose parent this one is."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == os.getpid():
-            found.add(int(process.name))
-    return found
+    return {process.pid for process in multiprocessing.active_children()}

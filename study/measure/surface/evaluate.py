@@ -26,6 +26,7 @@ from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
+from study.training.session import never
 
 PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
 GPU_PIXELS = 2500 << 10
@@ -79,12 +80,12 @@ class Evaluator:
 
     # -- points -------------------------------------------------------------------------------------------------------
 
-    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure loss and error of each split at a point of the plane.
 
         Asks `stopped` before each batch, and raises `Stopped`; a GPU takes only seconds for a point and does not ask.
         """
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         if self.recording and self._replay is None:
             self._eager()  # so that libraries choose their algorithms before the recording
             self._replay = Cuda([]).record(self._eager)
@@ -94,7 +95,7 @@ class Evaluator:
             self._eager(stopped)
         return self._found()
 
-    def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def of(self, vector: Tensor, stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure a network that need not lie in the plane, given as a `Flat` vector."""
         self._vector.copy_(vector)
         self._evaluate(stopped)
@@ -103,12 +104,12 @@ class Evaluator:
     @torch.no_grad()
     def move(self, coordinates: tuple[float, ...]) -> Network:
         """Return the network at a point in float32, to be measured otherwise; always the same object."""
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         self._place()
         self._recalibrate()
         return self.network
 
-    def _eager(self, stopped: Callable[[], bool] = lambda: False) -> None:
+    def _eager(self, stopped: Callable[[], bool] = never) -> None:
         self._place()
         self._evaluate(stopped)
 

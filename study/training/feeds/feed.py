@@ -88,11 +88,8 @@ class Feed(ABC):
         return [min(EVALUATION_BATCH, count - start) for start in starts]
 
     def every(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all batches of an evaluation of `train` or `test`, in order, not augmented; as `batch`."""
-        first = 0
-        for size in self.evaluation_sizes(split):
-            yield self.in_order(split, torch.tensor(first, device=self.device), size)
-            first += size
+        """Yield all images of an evaluation of `train` or `test`, in order, not augmented; as `batch`."""
+        return self.batches(split, torch.split(torch.arange(self.count(split), device=self.device), EVALUATION_BATCH))
 
     @property
     @abstractmethod

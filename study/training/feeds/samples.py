@@ -31,10 +31,6 @@ class Draws(NamedTuple):
     key: Tensor
     """Seed of all other random choices about this sample: 31 bits, int64."""
 
-    def to(self, device: torch.device) -> Draws:
-        """Copy the draws to a device."""
-        return Draws(*(part.to(device, non_blocking=True) for part in self))
-
 
 class Samples:
     """The endless sequence of samples of a run's seed, from a training set of `size` images.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from study.config.recipe import Recipe
 from study.data import ImageFiles
-from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decoded
+from study.data.decode import ahead
+from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decode
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
 from study.training.feeds.samples import Draws, Samples
 from study.training.ranks import Ranks
@@ -159,7 +161,7 @@ class Stream(Feed):
     # -- both ---------------------------------------------------------------------------------------------------------
 
     def _decoded(self, requests: Iterator[Request]) -> Generator[Chunk, None, None]:
-        return decoded(self.data, requests, self.workers, pin=self.device.type == "cuda")
+        return ahead(partial(decode, self.data), requests, self.workers, pin=self.device.type == "cuda")
 
     def _uploaded(self, chunks: list[Chunk]) -> Tensor:
         """Upload the squares of chunks, uint8 (n, size, size, 3)."""

@@ -9,20 +9,15 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from study.measure.probes.paths import by_length, measure
-from study.measure.probes.subject import Subject
 from study.networks.blocks import Block
 from study.networks.network import build
-from study.training.feeds.images import Images
-from tests.helpers import make_spec, tiny_images
+from tests.helpers import make_spec
+from tests.measure.probes.subjects import make
 from tests.networks.test_network import random_bn
 
 
 def subject(**fields):
-    """A network with BN that matters, on images of noise."""
-    spec = make_spec(**{"depth": 14, "recipe__batch_size": 20} | fields)
-    network = build(spec, 1, 10)
-    random_bn(network)
-    return Subject.of(spec, network.state_dict(), Images(tiny_images(), torch.device("cpu")), 80)
+    return make(80, **{"depth": 14, "recipe__batch_size": 20} | fields)
 
 
 def values(found, name):

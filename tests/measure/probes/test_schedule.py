@@ -13,7 +13,7 @@ from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.session import Progress, Session
-from tests.helpers import long, make_spec, open_run, points, slow, tiny_images, training_clock
+from tests.helpers import long, make_spec, open_run, points, slow, stopping, tiny_images, training_clock
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -21,7 +21,7 @@ SHORT = {
     "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
 }  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
-"""But that one, which takes seconds; `test_hessian.py` has a run of its own."""
+"""But that one, which takes minutes."""
 SOME = {"probes": ["responses", "weights", "batch_norm"], "probe_every": 3, "probe_images": 32}
 
 
@@ -130,30 +130,21 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("stop_at", [3, slow(12)])
 def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(tmp_path, stop_at, whole):
-    spec, steps = make_spec(**SHORT | SOME), [0]
-    for stopped in (lambda: steps[0] >= stop_at, lambda: False):
-        [files] = train(
-            tmp_path,
-            spec,
-            stopped=stopped,
-            report=lambda p: steps.__setitem__(0, p.iteration),
-            probe=lambda lane, _, stopped=stopped: during(lane, stopped),
-        )
+    spec = make_spec(**SHORT | SOME)
+    train(tmp_path, spec, **stopping(stop_at))
+    [files] = train(tmp_path, spec)
     assert rows(files) == rows(whole) and same(trained(files), trained(whole))
 
 
 @pytest.mark.slow
 def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_path, whole):
-    spec, steps = make_spec(**SHORT | SOME), [0]
+    spec = make_spec(**SHORT | SOME)
 
     def die(progress):
         if progress.iteration == 10:
             raise InterruptedError
 
-    def count(progress):
-        steps[0] = progress.iteration
-
-    [files] = train(tmp_path, spec, stopped=lambda: steps[0] >= 4, report=count)
+    [files] = train(tmp_path, spec, **stopping(4))
     with pytest.raises(InterruptedError):
         train(tmp_path, spec, report=die)
     assert files.checkpoints()[0].name.startswith("checkpoint-00000004") and max(measured(files)["weights"]) == 9

@@ -129,15 +129,15 @@ def descent():
 def test_a_quadratic_descent_has_its_known_principal_directions():
     flat = Flat(Plain())
     points = descent()
-    found = principal(flat, points, 2)
+    directions, places, explained = principal(flat, points, 2)
     # Uncentred second moments, by hand.
     values, vectors = torch.linalg.eigh(points.double().T @ points.double())
     for axis, place in enumerate((2, 1)):
-        assert abs(abs(float(vectors[:, place] @ found.directions[axis].double())) - 1) < 1e-6
-        assert found.explained[axis] == pytest.approx(float(values[place] / values.sum()), rel=1e-9)
-    torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(2), atol=1e-6, rtol=0)
-    torch.testing.assert_close(found.coordinates, points.double() @ found.directions.double().T, atol=1e-6, rtol=0)
-    assert found.residuals.max() < 1e-6 and sum(found.explained) == pytest.approx(1)
+        assert abs(abs(float(vectors[:, place] @ directions[axis].double())) - 1) < 1e-6
+        assert explained[axis] == pytest.approx(float(values[place] / values.sum()), rel=1e-9)
+    torch.testing.assert_close(directions @ directions.T, torch.eye(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(places.coordinates, points.double() @ directions.double().T, atol=1e-6, rtol=0)
+    assert places.residuals.max() < 1e-6 and sum(explained) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("snapshots", "offset"), [(3, 0.0), (12, 30.0)])
@@ -146,16 +146,17 @@ def test_centred_it_is_scikit_learns_pca(snapshots, offset):
     draw = torch.Generator().manual_seed(0)
     ways = torch.randn(snapshots, flat.weights, generator=draw) * torch.linspace(2, 1, snapshots)[:, None] + offset
     ways[-1] = 0  # the end
-    found, theirs = principal(flat, ways, 2, centred=True), PCA(2).fit(ways.double().numpy())
-    assert found.explained == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
+    directions, places, explained = principal(flat, ways, 2, centred=True)
+    theirs = PCA(2).fit(ways.double().numpy())
+    assert explained == pytest.approx(theirs.explained_variance_ratio_, rel=1e-6)
     components = torch.from_numpy(theirs.components_)
-    ours = found.directions[:, : flat.weights].double()
+    ours = directions[:, : flat.weights].double()
     signs = (ours * components).sum(1).sign()
     torch.testing.assert_close(ours, components * signs[:, None], rtol=0, atol=1e-6)
     # As in the code of Li et al. the plane goes through the end, not through the mean.
-    torch.testing.assert_close(found.coordinates, ways.double() @ ours.T, rtol=1e-5, atol=1e-4)
-    assert not found.coordinates[-1].any() and float(found.residuals[-1]) == 0
-    assert principal(flat, ways, 2).explained != pytest.approx(found.explained, rel=1e-3)
+    torch.testing.assert_close(places.coordinates, ways.double() @ ours.T, rtol=1e-5, atol=1e-4)
+    assert not places.coordinates[-1].any() and float(places.residuals[-1]) == 0
+    assert principal(flat, ways, 2)[2] != pytest.approx(explained, rel=1e-3)
 
 
 def test_snapshots_are_projected_by_least_squares():
@@ -172,4 +173,4 @@ def test_snapshots_on_a_line_span_no_plane():
     line = torch.arange(5.0)[:, None] * torch.tensor([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="do not span 2 dimensions"):
         principal(flat, line, 2)
-    assert principal(flat, line, 1).explained == pytest.approx([1.0])
+    assert principal(flat, line, 1)[2] == pytest.approx([1.0])

@@ -165,11 +165,10 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil, copies, digits):
 )
 def test_any_plane_can_have_the_trajectory_projected_on_it(fields, trained, digits):
     run = trained["residual"]
-    plain, made = (
-        plane.make(surface_of(run, trajectory=shown, curvature_images=64, **fields) if "plane" in fields
-                   else surface_of(run, trajectory=shown, **fields), run, [], digits)
-        for shown in (False, True)
-    )  # fmt: skip
+    if fields.get("plane") == "hessian":
+        fields = fields | {"curvature_images": 64}
+    surfaces = (surface_of(run, trajectory=shown, **fields) for shown in (False, True))
+    plain, made = (plane.make(surface, run, [], digits) for surface in surfaces)
     assert not plain.snapshots and torch.equal(plain.directions, made.directions) and plain.ranges == made.ranges
     assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
     assert made.snapshots[-1][1:] == (0.0, 0.0, 0.0) and made.snapshots[0].residual > 0
