@@ -182,7 +182,7 @@ def test_nothing_waits_for_the_device(fields, dtype):
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_graph_records_renewal_and_pass(dtype):
+def test_cuda_graph_records_renewal_and_pass(dtype):
     network, images = made().cuda(), pictures().cuda()
     fused, graph = Folded(network, dtype), torch.cuda.CUDAGraph()
     stream = torch.cuda.Stream()
@@ -197,7 +197,7 @@ def test_a_graph_records_renewal_and_pass(dtype):
     assert off(logits, expected(network, images)) < (1e-3 if dtype is torch.float32 else 0.06)  # TF32
 
 
-# -- what it leaves alone ----------------------------------------------------------------------------------------------
+# -- what stays unchanged ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])

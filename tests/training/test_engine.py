@@ -68,7 +68,7 @@ def eager(results, monkeypatch, **fields):
         return points(files)
 
 
-def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(tmp_path, monkeypatch, players):
+def test_recorded_pack_equals_eager_runs_alone(tmp_path, monkeypatch, players):
     variants: list[dict[str, object]] = [
         {"recipe__schedule__at": [5, 11]},
         {"network": "plain", "depth": 14, "recipe__iterations": 17, "recipe__log_every": 4},
@@ -89,7 +89,7 @@ def test_a_pack_that_is_recorded_trains_as_each_run_alone_and_eager(tmp_path, mo
     )  # four steps, one step; train and test images, of all or some
 
 
-def test_an_evaluation_that_is_stopped_says_so(tmp_path):
+def test_stopped_evaluation_returns_false(tmp_path):
     spec = make_spec(**SHORT)
     program = Program(spec, Images(DATA, CPU))
     for each in (Eager([program]), Graphs([program], 4, Player())):
@@ -139,7 +139,7 @@ def stepwise(spec, steps, device=CPU, graphs=False):
 @pytest.mark.parametrize(
     "network, precision, nesterov, rest", [("plain", "fp32", True, 1e-3), ("residual", "bf16", False, 2e-2)]
 )
-def test_steps_are_those_of_a_plain_loop(network, precision, nesterov, rest):
+def test_steps_equal_a_plain_training_loop(network, precision, nesterov, rest):
     recipe = {"recipe__learning_rate": 0.02, "recipe__optimizer__nesterov": nesterov, "recipe__schedule__at": [10]}
     spec = make_spec(**SHORT, network=network, precision=precision, **recipe)
     ours, theirs = stepwise(spec, 25), reference(spec, 25)
@@ -151,7 +151,7 @@ def test_steps_are_those_of_a_plain_loop(network, precision, nesterov, rest):
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("no room"), RuntimeError("CUDA error: out of memory")], ids=str
 )
-def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_nothing(tmp_path, monkeypatch, error):
+def test_pack_without_memory_is_halved(tmp_path, monkeypatch, error):
     alone = [eager(tmp_path / "alone", monkeypatch, seed=seed) for seed in range(3)]
     sizes = []
 
@@ -177,7 +177,7 @@ def test_graphs_train_as_eager_steps_do_on_a_gpu(precision):
 
 
 @pytest.mark.cuda
-def test_a_pack_in_graphs_has_the_numbers_of_its_lanes_alone(tmp_path):
+def test_pack_in_graphs_equals_lanes_alone(tmp_path):
     cuda = torch.device("cuda")
     specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14), ("residual", 8))]
     for spec in specs:

@@ -13,7 +13,7 @@ def draws(image, top, left, mirror):
     return Draws(*parts)
 
 
-def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror():
+def test_batch_has_padded_crops_and_mirrors():
     data = tiny_images(channels=3)
     pad = 2
     images, labels = Images(data, torch.device("cpu")).batch(
@@ -36,7 +36,7 @@ def test_an_evaluation_takes_every_image_once_whatever_the_ranks():
     assert images.evaluation_sizes("test", 1, 2) == []
 
 
-def test_the_mean_may_be_that_of_each_channel():
+def test_channel_mean():
     data = tiny_images(train=300, channels=3)
     images = Images(data, torch.device("cpu"), "channel")
     first, _ = images.in_order("train", torch.tensor(0), 300)

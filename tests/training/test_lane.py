@@ -94,7 +94,7 @@ def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path, whole):
     assert points(files) == whole
 
 
-def test_a_lane_that_diverges_is_recorded_and_leaves_the_others_alone(tmp_path, whole):
+def test_diverged_lane_is_recorded_and_does_not_affect_others(tmp_path, whole):
     wild, calm = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30), make_spec(**SHORT)
     files, other = train(tmp_path, wild, calm)
     assert points(other) == whole
@@ -112,7 +112,7 @@ PLATEAU = {
 }  # fmt: skip
 
 
-def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path):
+def test_plateau_lowers_the_rate_from_the_next_step_on(tmp_path):
     spec = make_spec(**SHORT | PLATEAU)
     [files] = train(tmp_path, spec, data=tiny_images(train=200))  # one window for all steps
     lr = {row["iteration"]: row["lr"] for row in read_rows(files.curves) if row["split"] == "train"}
@@ -120,7 +120,7 @@ def test_a_plateau_lowers_the_rate_of_the_next_step_and_of_those_after(tmp_path)
     assert [lr[i] for i in range(1, 13)] == pytest.approx([first] * 6 + [first / 10] * 3 + [first / 100] * 3)
 
 
-def test_a_warm_up_that_never_ended_is_in_the_result(tmp_path):
+def test_endless_warm_up_is_reported(tmp_path):
     [files] = train(tmp_path, make_spec(**SHORT, recipe__warmup="error", recipe__warmup__below=0.001))
     assert "never ended" in status(files).message
 
@@ -141,7 +141,7 @@ def test_a_pack_of_several_precisions_is_refused(tmp_path):
 
 
 @pytest.mark.cuda
-def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path):
+def test_gpu_gets_equal_samples_and_close_losses(tmp_path):
     losses = []
     for device in (CPU, torch.device("cuda")):
         spec = make_spec(**SHORT, recipe__learning_rate=0.01)
@@ -157,7 +157,7 @@ def test_a_gpu_sees_the_same_samples_and_nearly_the_same_losses(tmp_path):
     assert losses[1][1] == pytest.approx(losses[0][1], rel=1e-3)
 
 
-def test_the_curve_outlives_its_file(tmp_path, whole):
+def test_curve_is_restored_from_the_checkpoint(tmp_path, whole):
     spec = make_spec(**SHORT)
     [files] = train(tmp_path, spec, **stopping(11))
     CURVES.write(files.curves, [row | {"run_id": "x"} for row in read_rows(files.curves)])

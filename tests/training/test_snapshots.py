@@ -49,7 +49,7 @@ def trained(files):
     return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
 
 
-def test_a_snapshot_is_the_network_of_its_iteration_and_nothing_more(tmp_path):
+def test_snapshot_holds_the_network_of_its_iteration(tmp_path):
     spec = make_spec(**SHORT, snapshot_every=5)
     [files] = train(tmp_path, spec, **stopping(10))
     at_ten = checkpoint.load_newest(files, CPU)
@@ -85,7 +85,7 @@ def test_snapshots_do_not_change_the_training(tmp_path):
 # -- who may write, and when -----------------------------------------------------------------------------------------------
 
 
-def test_each_is_written_once_before_the_seal_and_under_the_lease(tmp_path, monkeypatch):
+def test_each_snapshot_is_written_once_under_the_lease(tmp_path, monkeypatch):
     events: list[Any] = []
     real = checkpoint.save_snapshot
 
@@ -100,7 +100,7 @@ def test_each_is_written_once_before_the_seal_and_under_the_lease(tmp_path, monk
     assert all(events[i - 1] == "asked" for i, event in enumerate(events) if event != "asked")
 
 
-def test_who_lost_the_lease_writes_and_removes_none(tmp_path):
+def test_no_snapshot_is_written_or_removed_without_the_lease(tmp_path):
     def lost(files):
         raise LeaseLost("another has it")
 
@@ -126,7 +126,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stop_at", [0, 4, slow(12)])
-def test_stopped_and_resumed_the_snapshots_are_the_same_byte_for_byte(tmp_path, stop_at, whole):
+def test_resume_gives_equal_snapshots(tmp_path, stop_at, whole):
     spec = make_spec(**SHORT, snapshot_every="epoch")
     [files] = train(tmp_path, spec, **stopping(stop_at))
     assert kept(files) == [i for i in EPOCHS if i <= stop_at]
@@ -135,7 +135,7 @@ def test_stopped_and_resumed_the_snapshots_are_the_same_byte_for_byte(tmp_path, 
 
 
 @pytest.mark.parametrize("checkpointed", [0, 8])
-def test_what_a_killed_run_kept_after_its_checkpoint_is_kept_anew(tmp_path, checkpointed, whole):
+def test_snapshots_after_the_checkpoint_are_taken_again_after_a_kill(tmp_path, checkpointed, whole):
     def die(progress):
         if progress.iteration == 11:
             raise InterruptedError
@@ -151,7 +151,7 @@ def test_what_a_killed_run_kept_after_its_checkpoint_is_kept_anew(tmp_path, chec
     assert contents(files) == contents(whole) and trained(files) == trained(whole)
 
 
-def test_snapshots_of_another_way_do_not_stay_beside_those_of_this_one(tmp_path, whole):
+def test_snapshots_of_another_trajectory_are_removed(tmp_path, whole):
     spec = make_spec(**SHORT, snapshot_every="epoch")
     [files] = train(tmp_path, spec, **stopping(5))
     early = {name: content for name, content in contents(files).items() if "-00000005-" not in name}

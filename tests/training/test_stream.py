@@ -70,7 +70,7 @@ def batches(files, count, workers=0, ranks=None, **fields):
     return taken
 
 
-def test_a_batch_is_made_of_its_keys_and_nothing_else(files):
+def test_batch_depends_on_its_keys_only(files):
     values, vectors = files.statistics.eigenvalues, files.statistics.eigenvectors
     seen = 0
     for draws, images, labels in batches(files, 4):
@@ -121,7 +121,7 @@ def _small_batches(monkeypatch):
 
 
 @pytest.mark.usefixtures("_small_batches")
-def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files):
+def test_evaluation_takes_centre_crops_in_order_for_any_number_of_ranks(files):
     recipe = spec().recipe
     stream = Stream(files, recipe, CPU, workers=1)
     images, labels = evaluated(stream, "train")
@@ -137,14 +137,14 @@ def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files):
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
-def test_images_can_be_had_by_their_numbers(files):
+def test_images_by_number(files):
     stream = Stream(files, spec().recipe, CPU, workers=1)
     whole, labels = stream.in_order("train", torch.tensor(0), 12)
     some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
 
 
-def test_the_training_images_evaluated_are_a_fixed_sample(files, monkeypatch):
+def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
     (some, labels), (same, _) = (stream.in_order("train", torch.tensor(0), 7) for stream in streams)
@@ -163,7 +163,7 @@ def train(results, files, decoders=0, stop_at=100, **fields):
 
 
 @pytest.mark.slow
-def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(files, tmp_path):
+def test_streamed_run_is_equal_after_resume_with_other_processes(files, tmp_path):
     whole = points(train(tmp_path / "whole", files))
     assert {row["split"] for row in read_rows(open_run(tmp_path / "whole", spec()).curves)} == {
         "train", "train_clean", "test"
@@ -174,7 +174,7 @@ def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(
 
 
 @pytest.mark.parametrize("split, decoders", [("train", 0), ("test", 2)])
-def test_an_unreadable_image_is_one_line_that_names_it(files, tmp_path, split, decoders):
+def test_error_names_unreadable_image(files, tmp_path, split, decoders):
     bad = Path(files.path(split, 2))
     bad.write_bytes(bad.read_bytes()[:300])
     with pytest.raises(StudyError, match=f"{split}/.*: not a readable image") as caught:
@@ -182,7 +182,7 @@ def test_an_unreadable_image_is_one_line_that_names_it(files, tmp_path, split, d
     assert str(bad) in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
+def test_error_if_a_decoder_is_killed(files, tmp_path, monkeypatch):
     def die(path, place):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -193,7 +193,7 @@ def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
+def test_error_if_decoders_hang(files, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
     monkeypatch.setattr(decode, "STALLED", 0.3)
     with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
@@ -201,7 +201,7 @@ def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
-def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files, tmp_path):
+def test_decoders_ignore_interrupts_and_end_with_the_stream(files, tmp_path):
     before = children()
     stream = Stream(files, spec().recipe, CPU, workers=2)
     samples = Samples(3, 12, 8, 0, True)

@@ -119,7 +119,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_matrix(block, order, jo
     assert abs(bottom.vectors[0] @ vectors[:, 0]) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_network_stays_as_it_was_and_its_weights_are_read_anew():
+def test_network_is_unchanged_and_weights_are_read_each_time():
     network, batches = tiny(*TINY[0]).requires_grad_(False), noise()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     hessian = Hessian(network, batches)
@@ -149,7 +149,7 @@ def test_a_stop_is_heard_between_batches(search):
 
 
 @pytest.mark.parametrize("largest, smallest", [(5, 2), (2, 2), (0, 1)])
-def test_a_quadratic_has_the_eigenvalues_that_it_was_made_of(largest, smallest):
+def test_eigenvalues_of_a_quadratic(largest, smallest):
     matrix, vectors = symmetric([-3.0, -2.0, *np.linspace(-0.5, 0.5, 50), 1, 2, 3, 4, 8])
     top, bottom = extremes(bowl(matrix), largest, smallest, tolerance=1e-9)
     assert top.values == pytest.approx([8, 4, 3, 2, 1][:largest], rel=1e-8)
@@ -172,7 +172,7 @@ def test_search_without_convergence_gives_nan_and_ends_at_its_limit(largest, sma
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_where_the_loss_is_no_number_nothing_is_and_nothing_is_raised(value):
+def test_nan_loss_gives_nan_without_errors(value):
     network, batches = tiny(*TINY[0]), noise()
     with torch.no_grad():
         next(network.parameters()).fill_(value)
@@ -187,7 +187,7 @@ def test_where_the_loss_is_no_number_nothing_is_and_nothing_is_raised(value):
 # -- trace and density ----------------------------------------------------------------------------------------------------
 
 
-def test_the_trace_is_within_its_errors():
+def test_trace_is_within_its_error():
     matrix, _ = symmetric(np.linspace(-1, 3, 60))
     mean, error = trace(bowl(matrix), 200)
     assert 0 < error < 2 and abs(mean - np.trace(matrix)) < 4 * error
@@ -195,11 +195,11 @@ def test_the_trace_is_within_its_errors():
     expected = np.sqrt(2 * ((matrix**2).sum() - (matrix.diagonal() ** 2).sum()) / 200)
     assert error == pytest.approx(expected, rel=0.25)
     diagonal = trace(bowl(np.diag([1.0, 2.0, 4.0])), 3)
-    assert diagonal == (pytest.approx(7), pytest.approx(0, abs=1e-12))  # signs meet themselves alone
+    assert diagonal == (pytest.approx(7), pytest.approx(0, abs=1e-12))  # exact for a diagonal matrix
     assert np.isnan(trace(bowl(matrix), 1)[1])
 
 
-def test_with_all_steps_the_density_is_the_spectrum():
+def test_density_with_all_steps_is_the_spectrum():
     values = np.array([-2.0, -1.0, 0.5, 1.0, 3.0, 7.0])
     matrix, vectors = symmetric(values)
     samples = list(density(bowl(matrix), 6, 3))
@@ -218,7 +218,7 @@ def test_a_spectrum_of_few_values_has_few_nodes():
     assert nodes.tolist() == [0] and weights.tolist() == [1]
 
 
-def test_the_vectors_of_lanczos_stay_orthogonal_after_an_eigenvalue_has_converged():
+def test_lanczos_vectors_stay_orthogonal():
     """Without reorthogonalisation the outlier is found again and again."""
     matrix, _ = symmetric([*np.linspace(0, 1, 150), 1000])
     diagonal, beside = lanczos(aslinearoperator(matrix), np.ones(151), 60)

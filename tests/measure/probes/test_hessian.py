@@ -23,7 +23,7 @@ def by_measure(found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", [long("plain"), "residual"])
-def test_its_measures_are_of_one_hessian(network):
+def test_measures_of_the_hessian_are_consistent(network):
     subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch
     before = {name: value.clone() for name, value in subject.network.state_dict().items()}
     found = by_measure(values("hessian", subject))

@@ -17,7 +17,7 @@ def stem_output(subject):
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "dropout"])
-def test_a_block_whose_branch_is_a_constant(shortcut):
+def test_block_with_a_constant_branch(shortcut):
     subject = make(shortcut=shortcut)
     block = subject.network.stages[0][0]
     constant = torch.linspace(-1, 0.5, 16)
@@ -55,7 +55,7 @@ def test_the_blocks_of_a_plain_network():
     assert table("identity", subject, "truncated") == pytest.approx(truncated, abs=1e-3)
 
 
-def test_a_bn_between_addition_and_relu_is_part_of_what_the_relu_gets():
+def test_truncation_is_measured_after_bn_that_follows_the_addition():
     subject = make(order="bn_after_add")
     bn = subject.network.stages[0][0].bn2
     with torch.no_grad():

@@ -86,7 +86,7 @@ def test_the_parts_add_up_to_the_gradient(longest):
 
 
 @pytest.mark.parametrize("fields", [{}, {"network": "plain"}], ids=str)
-def test_a_deleted_block_is_a_network_without_it(fields):
+def test_deleted_block_equals_network_without_it(fields):
     tested = subject(**fields)
     found = list(measure(tested))
     batches = list(tested.batches(count=20))

@@ -68,7 +68,7 @@ def same(one, other):
     ],
     ids=lambda fields: next(iter(fields.values())),
 )
-def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path, fields):
+def test_probes_do_not_change_the_training(tmp_path, fields):
     short = SHORT | {"block": "basic", "depth": 8, "recipe__iterations": 2}
     [bare] = train(tmp_path / "bare", make_spec(**short | fields))
     every = 2 if fields.get("family") == "vgg" else 1  # nine million weights
@@ -84,7 +84,7 @@ def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path, fie
 # -- when it measures -----------------------------------------------------------------------------------------------------
 
 
-def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path):
+def test_probes_run_before_during_and_after_training(tmp_path):
     usual = make_spec(**SHORT, probes=["weights"])
     [files] = train(tmp_path, usual)
     assert measured(files) == {"weights": [0, 5, 10, 12]}  # as the evaluations, and at the start
@@ -99,7 +99,7 @@ def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path):
     assert all(row["value"] > 0 for row in at_start if row["iteration"] == 12)
 
 
-def test_the_time_of_probes_is_not_the_training_time(tmp_path, monkeypatch):
+def test_time_of_probes_is_not_training_time(tmp_path, monkeypatch):
     sleep = training_clock(monkeypatch)
 
     def slow(lane, stopped):
@@ -112,7 +112,7 @@ def test_the_time_of_probes_is_not_the_training_time(tmp_path, monkeypatch):
     assert 0 < seen[-1].seconds < 3600
 
 
-def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path):
+def test_diverged_lane_is_not_measured(tmp_path):
     spec = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30, probes=["weights"], probe_every=4)
     [files] = train(tmp_path, spec)
     assert measured(files) == {"weights": [0]}
@@ -129,7 +129,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stop_at", [3, slow(12)])
-def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(tmp_path, stop_at, whole):
+def test_resume_gives_equal_measurements(tmp_path, stop_at, whole):
     spec = make_spec(**SHORT | SOME)
     train(tmp_path, spec, **stopping(stop_at))
     [files] = train(tmp_path, spec)
@@ -137,7 +137,7 @@ def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(tmp_path, sto
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_path, whole):
+def test_measurements_after_the_checkpoint_are_repeated_after_a_kill(tmp_path, whole):
     spec = make_spec(**SHORT | SOME)
 
     def die(progress):
@@ -153,7 +153,7 @@ def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path, whole):
+def test_run_is_sealed_after_its_last_measurement(tmp_path, whole):
     spec, cut = make_spec(**SHORT | SOME), [False]
 
     def measure(lane, stopped):

@@ -86,6 +86,6 @@ def test_top_5_error_counts_labels_beyond_the_fifth():
     assert measures["top5_error"] == 50.0 and measures["error"] == 90.0
 
 
-def test_crops_that_are_no_smaller_are_refused(tmp_path):
+def test_crops_as_large_as_the_image_are_refused(tmp_path):
     with pytest.raises(StudyError, match="needs crops smaller than the images, not 16 of 16 pixels"):
         found("ten_crop", subject(stream(tmp_path), **STREAM))

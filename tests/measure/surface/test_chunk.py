@@ -43,7 +43,7 @@ def content(files):
     return files.checkpoints()[0].read_bytes()
 
 
-def test_a_chunk_holds_each_point_with_its_splits(trained, digits, tmp_path):
+def test_chunk_has_each_point_and_split(trained, digits, tmp_path):
     bench = Bench(tmp_path, trained["plain"], digits, range=[[-1, 1], [0, 2]])
     files = bench.measure()
     count, rows = load_points(files)
@@ -58,7 +58,7 @@ def test_a_chunk_holds_each_point_with_its_splits(trained, digits, tmp_path):
 
 
 @pytest.mark.parametrize("bn", ["frozen", slow("recalibrated")])
-def test_stopped_at_any_point_it_ends_with_the_same_bytes(bn, trained, digits, tmp_path):
+def test_resumed_chunk_has_equal_bytes(bn, trained, digits, tmp_path):
     whole = content(Bench(tmp_path / "whole", trained["residual"], digits, bn=bn).measure())
     for stop in (0, 5):
         bench = Bench(tmp_path / str(stop), trained["residual"], digits, bn=bn)
@@ -69,7 +69,7 @@ def test_stopped_at_any_point_it_ends_with_the_same_bytes(bn, trained, digits, t
 
 
 @pytest.mark.parametrize(("key", "fields"), [("c000", {}), (PATH, {"plane": "pca"})])
-def test_stopped_within_a_point_it_does_not_wait_for_its_end(key, fields, trained, digits, tmp_path):
+def test_stop_interrupts_a_point(key, fields, trained, digits, tmp_path):
     """A point of a deep network takes a CPU minutes; a scheduler that wants the machine back does not wait that long."""
     bench = Bench(tmp_path, trained["residual"], digits, **fields)
     files, asked = bench.files.chunk(key), []
@@ -80,7 +80,7 @@ def test_stopped_within_a_point_it_does_not_wait_for_its_end(key, fields, traine
     assert content(bench.measure(key)) == whole
 
 
-def test_a_kill_and_a_damaged_file_cost_no_more_than_the_points_since_the_last_sound_one(
+def test_chunk_resumes_after_a_kill_and_a_damaged_file(
     trained, digits, tmp_path, caplog
 ):
     bench = Bench(tmp_path, trained["plain"], digits)
@@ -103,7 +103,7 @@ def test_a_kill_and_a_damaged_file_cost_no_more_than_the_points_since_the_last_s
     assert content(bench.measure()) == content(Bench(tmp_path / "whole", trained["plain"], digits).measure())
 
 
-def test_a_trajectorys_true_losses_are_those_of_training(trained, digits, tmp_path):
+def test_losses_of_a_trajectory_equal_the_training(trained, digits, tmp_path):
     run = trained["residual"]
     rows = load_points(Bench(tmp_path, run, digits, plane="pca").measure(PATH))[1]
     assert [row["iteration"] for row in rows[::2]] == [0, 10, 20, 30, 40]
@@ -117,7 +117,7 @@ def test_a_trajectorys_true_losses_are_those_of_training(trained, digits, tmp_pa
 
 
 @pytest.mark.slow
-def test_curvature_at_each_point_is_that_of_the_network_there(trained, digits, tmp_path):
+def test_curvature_is_that_of_the_network_at_the_point(trained, digits, tmp_path):
     run = trained["plain"]
     bench = Bench(tmp_path, run, digits, points=2, dims=1, curvature=True, curvature_images=128)
     rows = load_points(bench.measure())[1]

@@ -52,7 +52,7 @@ def test_coarser_normalisations(kind):
     assert not torch.allclose(*stem, rtol=0.05)
 
 
-def test_by_weight_each_draw_is_multiplied_by_its_weight():
+def test_normalisation_by_weight():
     _, flat, vector = centre()
     by_weight, by_model = (random(flat, vector, 0, 2, kind) for kind in ("weight", "model"))
     for axis in range(2):
@@ -65,7 +65,7 @@ def test_by_weight_each_draw_is_multiplied_by_its_weight():
 
 
 @pytest.mark.parametrize("kind", ["filter", "weight"])
-def test_with_nothing_ignored_biases_and_bn_move_along_themselves(kind):
+def test_biases_and_bn_move_along_themselves(kind):
     network, flat, vector = centre()
     parameters = {name for name, _ in network.named_parameters()}
     usual, every = (random(flat, vector, 0, 2, kind, ignore=ignore) for ignore in ("biasbn", "none"))
@@ -74,7 +74,7 @@ def test_with_nothing_ignored_biases_and_bn_move_along_themselves(kind):
             assert torch.equal(d, w if w.ndim == 1 and name in parameters else before)
 
 
-def test_each_axis_and_each_plane_has_draws_of_its_own_that_repeat():
+def test_draws_repeat_and_differ_by_axis_and_plane():
     _, flat, vector = centre()
     planes = [random(flat, vector, number, 2, "filter") for number in (0, 0, 1)]
     assert torch.equal(planes[0], planes[1])
@@ -93,7 +93,7 @@ def test_orthogonal_directions_keep_their_norms():
             assert (inner.abs() < 1e-6 * w.flatten(1).norm(dim=1) ** 2).all()
 
 
-def test_a_filter_of_zeros_stays_one():
+def test_filter_of_zeros_does_not_move():
     _, flat, vector = centre()
     dict(flat.parts(vector))["stem.0.weight"][3] = 0
     [direction] = random(flat, vector, 0, 1, "filter")
@@ -101,7 +101,7 @@ def test_a_filter_of_zeros_stays_one():
     assert not stem[3].any() and stem[2].any() and direction.isfinite().all()
 
 
-def test_a_state_of_another_network_is_refused():
+def test_state_of_another_network_is_refused():
     _, flat, _ = centre()
     for fields in ({"depth": 14}, {"family.width": 2}, {"shortcut": "B"}):
         with pytest.raises(ValueError, match="not the state of this network"):
@@ -141,7 +141,7 @@ def test_a_quadratic_descent_has_its_known_principal_directions():
 
 
 @pytest.mark.parametrize(("snapshots", "offset"), [(3, 0.0), (12, 30.0)])
-def test_centred_it_is_scikit_learns_pca(snapshots, offset):
+def test_centred_directions_equal_scikit_learn(snapshots, offset):
     _network, flat, _ = centre()
     draw = torch.Generator().manual_seed(0)
     ways = torch.randn(snapshots, flat.weights, generator=draw) * torch.linspace(2, 1, snapshots)[:, None] + offset
