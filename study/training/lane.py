@@ -45,16 +45,13 @@ class Lane:
         self.diverged = False
         self.rows: list[Row] = []
         self.written = ""  # digest of the curves on disk
-        self._last: dict[str, float] = {}  # error of the newest row of each split
         self._window = range(0)  # iterations whose batches are on the device
 
     @property
     def error(self) -> float | None:
         """The last test error, in percent; before the first one the running training error, if any."""
-        for split in ("test", "train"):
-            if split in self._last:
-                return self._last[split]
-        return None
+        newest = (row for split in ("test", "train") for row in reversed(self.rows) if row["split"] == split)
+        return next((row["error"] for row in newest), None)
 
     @property
     def finished(self) -> bool:
@@ -139,7 +136,6 @@ class Lane:
             self.written = CURVES.write(self.files.curves, self.rows)
 
     def _append(self, split: str, loss: float, error: float) -> None:
-        self._last[split] = error
         self.rows.append(
             {
                 "run_id": self.files.run_id,
@@ -204,7 +200,6 @@ class Lane:
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.schedule.restore(state)
         self.rows = _rows(state["curves"])
-        self._last = {row["split"]: row["error"] for row in self.rows}
         self.events.take(Event.POINT, state["logged"])
         self.events.take(Event.EVALUATION, max((r["iteration"] for r in self.rows if r["split"] == "test"), default=-1))
         # The last attempt may have ended between this checkpoint and the seal.

@@ -1,4 +1,4 @@
-"""When the network of a run is kept, what is in a snapshot, and that the training does not feel it."""
+"""Snapshots of the network: their content, and who may write them; `tests/measure/probes/test_schedule.py` has the rest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import torch
 
 from study.networks.network import build
 from study.store.lease import LeaseLost
-from study.store.runs import status
 from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.session import Session
-from tests.helpers import make_spec, open_run, points, slow, stopping, tiny_images
+from tests.helpers import make_spec, open_run, stopping, tiny_images
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -41,14 +40,6 @@ def contents(files):
     return {path.name: path.read_bytes() for path in files.snapshots()}
 
 
-def trained(files):
-    """Everything that training made: the curve but for the run's id, weights, BN statistics and momentum."""
-    state = checkpoint.load_newest(files, CPU)
-    assert state is not None
-    tensors = [*state["network"].values(), *state["momentum"]]
-    return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
-
-
 def test_snapshot_holds_the_network_of_its_iteration(tmp_path):
     spec = make_spec(**SHORT, snapshot_every=5)
     [files] = train(tmp_path, spec, **stopping(10))
@@ -72,14 +63,6 @@ def test_a_damaged_snapshot_is_skipped_and_stays(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert [state["iteration"] for state in checkpoint.load_snapshots(files, CPU)] == [0, 8, 12]
     assert cut.name in caplog.text and kept(files) == [0, 4, 8, 12]
-
-
-def test_snapshots_do_not_change_the_training(tmp_path):
-    fields = SHORT | {"recipe__bn_groups": 2, "shortcut": "dropout", "order": "pre"}
-    [bare] = train(tmp_path / "bare", make_spec(**fields))
-    for every in ("epoch", 1):  # none of which is part of the run's id
-        [files] = train(tmp_path / str(every), make_spec(**fields, snapshot_every=every))
-        assert trained(files) == trained(bare)
 
 
 # -- who may write, and when -----------------------------------------------------------------------------------------------
@@ -115,44 +98,9 @@ def test_no_snapshot_is_written_or_removed_without_the_lease(tmp_path):
     assert kept(files) == [4]
 
 
-# -- stopping and going on -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing interrupted."""
-    torch.set_num_threads(1)
-    return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT, snapshot_every="epoch"))[0]
-
-
-@pytest.mark.parametrize("stop_at", [0, 4, slow(12)])
-def test_resume_gives_equal_snapshots(tmp_path, stop_at, whole):
+def test_snapshots_of_another_trajectory_are_removed(tmp_path):
     spec = make_spec(**SHORT, snapshot_every="epoch")
-    [files] = train(tmp_path, spec, **stopping(stop_at))
-    assert kept(files) == [i for i in EPOCHS if i <= stop_at]
-    train(tmp_path, spec)
-    assert contents(files) == contents(whole) and trained(files) == trained(whole)
-
-
-@pytest.mark.parametrize("checkpointed", [0, 8])
-def test_snapshots_after_the_checkpoint_are_taken_again_after_a_kill(tmp_path, checkpointed, whole):
-    def die(progress):
-        if progress.iteration == 11:
-            raise InterruptedError
-
-    spec = make_spec(**SHORT, snapshot_every="epoch")
-    if checkpointed:
-        train(tmp_path, spec, **stopping(checkpointed))
-    with pytest.raises(InterruptedError):
-        train(tmp_path, spec, report=die)
-    files = open_run(tmp_path, spec)
-    assert status(files).iteration == checkpointed and kept(files) == EPOCHS[:-1]
-    train(tmp_path, spec)
-    assert contents(files) == contents(whole) and trained(files) == trained(whole)
-
-
-def test_snapshots_of_another_trajectory_are_removed(tmp_path, whole):
-    spec = make_spec(**SHORT, snapshot_every="epoch")
+    [whole] = train(tmp_path / "whole", spec)
     [files] = train(tmp_path, spec, **stopping(5))
     early = {name: content for name, content in contents(files).items() if "-00000005-" not in name}
     for iteration in (5, 8, 9):  # another machine went on from the checkpoint, and was killed

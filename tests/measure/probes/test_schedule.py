@@ -1,4 +1,4 @@
-"""When a run is measured, and that the training does not feel it."""
+"""When a run is measured and its network kept; neither changes the training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from study.config.registry import PROBES
 from study.measure.probes.record import during
+from study.store.runs import status
 from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.pack import train_pack
@@ -22,7 +23,10 @@ SHORT = {
 }  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
 """But that one, which takes minutes."""
-SOME = {"probes": ["responses", "weights", "batch_norm"], "probe_every": 3, "probe_images": 32}
+SOME = {
+    "probes": ["responses", "weights", "batch_norm"], "probe_every": 3, "probe_images": 32, "snapshot_every": "epoch",
+}  # fmt: skip
+EPOCHS = [0, 3, 5, 8, 10, 12]  # 16 images a step, 40 an epoch
 
 
 def rows(files):
@@ -47,12 +51,17 @@ def trained(files):
     """Everything that training made: the curve but for the run's id, weights, BN statistics and momentum."""
     state = checkpoint.load_newest(files, CPU)
     assert state is not None
-    return [[point[1:] for point in points(files)], *state["network"].values(), *state["momentum"]]
+    tensors = [*state["network"].values(), *state["momentum"]]
+    return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
 
 
-def same(one, other):
-    pairs = list(zip(one, other, strict=True))
-    return pairs[0][0] == pairs[0][1] and all(torch.equal(a, b) for a, b in pairs[1:])
+def kept(files):
+    """The iterations of a run's snapshots."""
+    return [int(path.name.split("-")[1]) for path in files.snapshots()]
+
+
+def everything(files):
+    return rows(files), {path.name: path.read_bytes() for path in files.snapshots()}, trained(files)
 
 
 # -- a probe changes nothing ----------------------------------------------------------------------------------------------
@@ -75,7 +84,7 @@ def test_probes_do_not_change_the_training(tmp_path, fields):
     [probed] = train(
         tmp_path / "probed", make_spec(**short | fields | SOME | {"probes": MEASURED, "probe_every": every})
     )
-    assert same(trained(bare), trained(probed))
+    assert trained(bare) == trained(probed)
     found = read_table(probed.probes).to_pylist()
     assert {row["probe"] for row in found} == set(MEASURED)
     assert all(math.isfinite(row["value"]) for row in found)
@@ -128,28 +137,32 @@ def whole(tmp_path_factory):
     return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT | SOME))[0]
 
 
-@pytest.mark.parametrize("stop_at", [3, slow(12)])
-def test_resume_gives_equal_measurements(tmp_path, stop_at, whole):
+@pytest.mark.parametrize("stop_at", [0, 3, slow(12)])
+def test_resume_gives_equal_measurements_and_snapshots(tmp_path, stop_at, whole):
     spec = make_spec(**SHORT | SOME)
-    train(tmp_path, spec, **stopping(stop_at))
-    [files] = train(tmp_path, spec)
-    assert rows(files) == rows(whole) and same(trained(files), trained(whole))
+    [files] = train(tmp_path, spec, **stopping(stop_at))
+    assert kept(files) == [i for i in EPOCHS if i <= stop_at]
+    train(tmp_path, spec)
+    assert everything(files) == everything(whole)
 
 
-@pytest.mark.slow
-def test_measurements_after_the_checkpoint_are_repeated_after_a_kill(tmp_path, whole):
+@pytest.mark.parametrize("checkpointed", [0, 4])
+def test_measurements_and_snapshots_after_the_checkpoint_are_taken_again_after_a_kill(tmp_path, checkpointed, whole):
     spec = make_spec(**SHORT | SOME)
 
     def die(progress):
-        if progress.iteration == 10:
+        if progress.iteration == 11:
             raise InterruptedError
 
-    [files] = train(tmp_path, spec, **stopping(4))
+    if checkpointed:
+        train(tmp_path, spec, **stopping(checkpointed))
     with pytest.raises(InterruptedError):
         train(tmp_path, spec, report=die)
-    assert files.checkpoints()[0].name.startswith("checkpoint-00000004") and max(measured(files)["weights"]) == 9
+    files = open_run(tmp_path, spec)
+    assert status(files).iteration == checkpointed
+    assert max(measured(files)["weights"]) == 9 and kept(files) == EPOCHS[:-1]
     train(tmp_path, spec)
-    assert rows(files) == rows(whole) and same(trained(files), trained(whole))
+    assert everything(files) == everything(whole)
 
 
 @pytest.mark.slow
@@ -163,4 +176,4 @@ def test_run_is_sealed_after_its_last_measurement(tmp_path, whole):
     [files] = train(tmp_path, spec, stopped=lambda: cut[0], probe=measure)
     assert max(measured(files)["weights"]) == 9 and not files.done.exists()
     train(tmp_path, spec)
-    assert rows(files) == rows(whole) and files.done.exists()
+    assert everything(files) == everything(whole) and files.done.exists()

@@ -80,9 +80,7 @@ def test_stop_interrupts_a_point(key, fields, trained, digits, tmp_path):
     assert content(bench.measure(key)) == whole
 
 
-def test_chunk_resumes_after_a_kill_and_a_damaged_file(
-    trained, digits, tmp_path, caplog
-):
+def test_chunk_resumes_after_a_kill_and_a_damaged_file(trained, digits, tmp_path, caplog):
     bench = Bench(tmp_path, trained["plain"], digits)
 
     class Killed(BaseException):
