@@ -35,10 +35,10 @@ class Eager:
         for program in programs:
             program.begin_evaluation()
             ranks = program.ranks
-            for size in program.images.evaluation_sizes(source, ranks.rank, ranks.size):
+            for images, labels in program.images.every(source, ranks.rank, ranks.size):
                 if ranks.size == 1 and stopped():  # several ranks stop together, later
                     return False
-                program.evaluate_batch(source, size)
+                program.evaluate_batch(images, labels)
         return True
 
 
@@ -109,14 +109,15 @@ class Graphs:
     def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
         for program in programs:
             program.begin_evaluation()
-        for size in programs[0].images.evaluation_sizes(source):
+        whole, rest = divmod(programs[0].images.count(source), EVALUATION_BATCH)
+        for _ in range(whole):
             if stopped():
                 return False
-            if size == EVALUATION_BATCH:
-                self._play(programs, source, lambda program: program.evaluate_batch(source))
-            else:
-                for program in programs:
-                    program.evaluate_batch(source, size)
+            self._play(programs, source, lambda program: program.evaluate_next(source))
+        if rest and stopped():
+            return False
+        for program in programs if rest else ():
+            program.evaluate_next(source, rest)
         return True
 
     def _play(self, programs: Sequence[Program], name: str, work: Callable[[Program], None], times: int = 1) -> None:

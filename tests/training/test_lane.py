@@ -51,7 +51,7 @@ def test_curve_has_its_points_and_the_last_is_what_the_checkpoint_scores(tmp_pat
     assert last["epoch"] == 12 * 16 / 40 and last["lr"] == spec.recipe.learning_rate and last["seconds"] > 0
     network = build(spec, 1, 10)
     network.load_state_dict(checkpoint.load_newest(files, CPU)["network"])
-    images, labels = Images(tiny_images(), CPU).in_order("test", torch.tensor(0), 20)
+    images, labels = Images(tiny_images(), CPU).at("test", torch.arange(20))
     logits = network.eval()(images)
     row = next(r for r in reversed(rows) if r["split"] == "test")
     assert row["error"] == 100 * int((logits.argmax(1) != labels).sum()) / 20

@@ -104,19 +104,13 @@ def test_ranks_decode_their_own_parts(files):
 
 
 def evaluated(stream, split, rank=0, ranks=1):
-    place, images, labels = torch.tensor(rank * 5), [], []
-    for size in stream.evaluation_sizes(split, rank, ranks):
-        part, theirs = stream.in_order(split, place.clone(), size)
-        images.append(part)
-        labels += theirs.tolist()
-        place += 5 * ranks
-    return torch.cat(images), labels
+    images, labels = zip(*stream.every(split, rank, ranks), strict=True)
+    return torch.cat(images), torch.cat(labels).tolist()
 
 
 @pytest.fixture
 def _small_batches(monkeypatch):
-    for module in ("feed", "stream"):
-        monkeypatch.setattr(f"study.training.feeds.{module}.EVALUATION_BATCH", 5)
+    monkeypatch.setattr("study.training.feeds.feed.EVALUATION_BATCH", 5)
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 2)
 
 
@@ -139,7 +133,7 @@ def test_evaluation_takes_centre_crops_in_order_for_any_number_of_ranks(files):
 
 def test_images_by_number(files):
     stream = Stream(files, spec().recipe, CPU, workers=1)
-    whole, labels = stream.in_order("train", torch.tensor(0), 12)
+    whole, labels = stream.at("train", torch.arange(12))
     some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
 
@@ -147,7 +141,7 @@ def test_images_by_number(files):
 def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
-    (some, labels), (same, _) = (stream.in_order("train", torch.tensor(0), 7) for stream in streams)
+    (some, labels), (same, _) = (stream.at("train", torch.arange(7)) for stream in streams)
     assert streams[0].count("train") == 7 and streams[0].count("test") == 6 and len(streams[0]) == 12
     assert torch.equal(some, same) and len(set(labels.tolist())) == 3
 

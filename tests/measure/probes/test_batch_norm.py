@@ -31,7 +31,7 @@ def test_running_loss_is_that_of_evaluation_mode():
     tested = subject()
     found = named(measure(tested))
     with torch.no_grad():
-        images, labels = tested.images.in_order("test", torch.tensor(0), 20)
+        images, labels = tested.images.at("test", torch.arange(20))
         expected = F.cross_entropy(tested.network.eval()(images), labels).item()
     assert found["loss_running", "test"] == pytest.approx(expected, rel=1e-5)
     assert found["loss_recalibrated", "train"] != pytest.approx(found["loss_running", "train"], rel=1e-2)

@@ -55,7 +55,7 @@ def test_ten_crops_of_small_images_are_those_of_torchvision():
     from torchvision.transforms import functional  # late: it imports a compiler
 
     tested = subject(Images(tiny_images(size=16, channels=3, classes=3), CPU))
-    images, labels = tested.images.in_order("test", torch.tensor(0), 20)
+    images, labels = tested.images.at("test", torch.arange(20))
     scores = sum(scored(tested, crop) for crop in functional.ten_crop(images, [14, 14])) / 10
     assert found("ten_crop", tested) == pytest.approx(expected(scores, labels), rel=1e-4)
 
