@@ -152,9 +152,14 @@ class Lane:
     # -- stopping and going on ------------------------------------------------------------------------------------------
 
     def save(self, keep: int = 2) -> None:
-        """Write a checkpoint and the curves up to it; keep only the newest `keep` checkpoints."""
-        self._gather()
+        """Write a checkpoint and the curves up to it; keep only the newest `keep` checkpoints.
+
+        The first rank has the sums of all counters, so that any number of ranks can go on from the checkpoint.
+        """
+        self.ranks.sum_((self.program.loss, self.program.wrong))
         if not self.ranks.first:
+            self.program.loss.zero_()
+            self.program.wrong.zero_()
             return
         self.write()
         state = {
@@ -162,7 +167,8 @@ class Lane:
             "logged": self.events.taken[Event.POINT],
             **self.schedule.state(),
             "seconds": self.seconds,
-            "curves": _columns(self.rows),
+            # The curve too, so that no point is lost with its file.
+            "curves": {name: [row[name] for row in self.rows] for name in CURVES.schema.names},
             "fingerprint": self.images.fingerprint,
             "threads": torch.get_num_threads(),
         }
@@ -186,30 +192,15 @@ class Lane:
             for path in later:
                 remove(path)
 
-    def _gather(self) -> None:
-        """Sum the counters of all ranks on the first, so that any number of ranks can go on from the checkpoint."""
-        self.ranks.sum_((self.program.loss, self.program.wrong))
-        if not self.ranks.first:
-            self.program.loss.zero_()
-            self.program.wrong.zero_()
-
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint. Raises `StudyError` if the run began with other images."""
         checkpoint.check_images(state, self.images.fingerprint, self.spec.dataset)
         self.program.restore(state)
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.schedule.restore(state)
-        self.rows = _rows(state["curves"])
+        columns = state["curves"]
+        self.rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.events.take(Event.POINT, state["logged"])
         self.events.take(Event.EVALUATION, max((r["iteration"] for r in self.rows if r["split"] == "test"), default=-1))
         # The last attempt may have ended between this checkpoint and the seal.
         self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
-
-
-def _columns(rows: list[Row]) -> dict[str, list[Any]]:
-    """Turn rows into columns for a checkpoint, which holds the curve so that no point is lost with another file."""
-    return {name: [row[name] for row in rows] for name in CURVES.schema.names}
-
-
-def _rows(columns: dict[str, list[Any]]) -> list[Row]:
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

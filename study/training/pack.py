@@ -31,10 +31,8 @@ _Run = tuple[RunSpec, RunFiles]
 def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
     """Train runs side by side from their checkpoints until each is sealed (`done.json`); False when stopped before.
 
-    Raises
-    ------
-    StudyError
-        The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
+    Raises `StudyError` if the data are not those that a run began with, an image cannot be read, or a process that
+    decodes was killed.
     """
     todo = _fitting(runs, data, session.device)
     if len(todo) > 1:
@@ -163,7 +161,10 @@ class _Pack:
         for lane in self.active:
             if lane in points or lane in evaluated:
                 lane.write()
-            self.session.report(_progress(lane))
+            iterations, images = lane.recipe.iterations, lane.recipe.batch_size
+            self.session.report(
+                Progress(lane.files.run_id, lane.iteration, iterations, lane.error, lane.seconds, images)
+            )
         left = [lane for lane in self.active if not lane.finished]
         for lane in self.active:
             if lane.finished:
@@ -203,11 +204,6 @@ class _Pack:
         for lane in self.active:
             lane.save()
         self.saved = time.perf_counter()
-
-
-def _progress(lane: Lane) -> Progress:
-    recipe = lane.recipe
-    return Progress(lane.files.run_id, lane.iteration, recipe.iterations, lane.error, lane.seconds, recipe.batch_size)
 
 
 def _seal(lane: Lane) -> None:
