@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from study.config import components
-from study.config.registry import BLOCKS, INITIALISATIONS
+from study.config.registry import BLOCKS
 from study.networks.blocks import BasicBlock
 from study.networks.network import build
 from tests.helpers import make_spec
@@ -81,13 +81,11 @@ def blocks(values, names):
     return {key: value for key, value in values.items() if key.split(".", 3)[-1] in names}
 
 
-@pytest.mark.parametrize("initialisation", [*INITIALISATIONS][:1])
-def test_values_set_by_a_block_are_kept(kind, initialisation, monkeypatch):
-    own = state(initialisation=initialisation)
-    monkeypatch.setitem(
-        BLOCKS, "basic", components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
-    )
-    usual = state(initialisation=initialisation)
+def test_values_set_by_a_block_are_kept(kind, monkeypatch):
+    own = state()
+    block = components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
+    monkeypatch.setitem(BLOCKS, "basic", block)
+    usual = state()
     differing = {key for key in usual if not torch.equal(own[key], usual[key])}
     assert differing == blocks(usual, OWN[kind]).keys()
 
