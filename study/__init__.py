@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from study.config.use import (
         activation,
         block,
-        data,
         family,
         initialisation,
         norm,

@@ -123,8 +123,9 @@ class Residual(nn.Module):
             self.adding = last
             steps.pop()
         self.branch = nn.Sequential(*steps)
-        projection = type(block.shortcut) is Projection
-        self.shortcut = Carried(*_fuse(block.shortcut.children(), ties)) if projection else ties.copy(block.shortcut)
+        one = type(block.shortcut) is Projection
+        shortcut = Carried(*_fuse(block.shortcut.children(), ties)) if one else ties.copy(block.shortcut)
+        self.shortcut: Shortcut = shortcut  # type: ignore[assignment]
         self.after = nn.Sequential(*after)
         for step in after:
             if isinstance(step, nn.ReLU):
@@ -212,12 +213,11 @@ def _float(tensor: Tensor | None) -> Tensor:
 def _way(source: Network) -> Iterator[nn.Module]:
     """Yield the layers of a network up to its last maps, residual blocks as a whole, in order."""
     yield from source.stem.children()
-    for stage in source.stages:
-        for part in stage.children():
-            if isinstance(part, Block) and part.shortcut is None and _is_ordinary(part):
-                yield from _layers(part, (*part._branch, *part._after))
-            else:
-                yield part
+    for part in source.parts():
+        if isinstance(part, Block) and part.shortcut is None and _is_ordinary(part):
+            yield from _layers(part, (*part._branch, *part._after))
+        else:
+            yield part
     yield from source.tail.children()
 
 

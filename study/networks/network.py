@@ -36,6 +36,10 @@ class Network(nn.Module):
             if isinstance(module, Block):
                 yield name, module
 
+    def parts(self) -> Iterator[nn.Module]:
+        """Yield the blocks and what stands between them, from stem to tail."""
+        return (part for stage in self.stages for part in stage.children())
+
     def pool(self, x: Tensor) -> Tensor:
         """Pool the last maps for the head: means over all positions."""
         return x.mean((2, 3))
@@ -47,8 +51,8 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to logits (N, classes)."""
         x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
+        for part in self.parts():
+            x = part(x)
         return self.classify(x)
 
     def placed(self, device: torch.device) -> Self:

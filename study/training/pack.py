@@ -16,7 +16,7 @@ from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import engine
-from study.training.events import Checkpoints, Event
+from study.training.events import Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
@@ -31,10 +31,8 @@ _Run = tuple[RunSpec, RunFiles]
 def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
     """Train runs side by side from their checkpoints until each is sealed (`done.json`); False when stopped before.
 
-    Raises
-    ------
-    StudyError
-        The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
+    Raises `StudyError` if the data are not those that a run began with, an image cannot be read, or a process that
+    decodes was killed.
     """
     todo = _fitting(runs, data, session.device)
     if len(todo) > 1:
@@ -116,7 +114,7 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
 class _Pack:
     def __init__(self, lanes: list[Lane], session: Session) -> None:
         self.lanes, self.session = lanes, session
-        self.checkpoints, self.ticked = Checkpoints(session.checkpoint_seconds), time.perf_counter()
+        self.saved = self.ticked = time.perf_counter()
         self._set_up(lanes)
 
     def run(self) -> bool:
@@ -129,7 +127,7 @@ class _Pack:
                 lane.iteration += steps
             self._tick()
             self._observe()
-            if self._agreed(self.checkpoints.due()):
+            if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):
                 self._save()
         self._save()
         return not self.active
@@ -163,7 +161,10 @@ class _Pack:
         for lane in self.active:
             if lane in points or lane in evaluated:
                 lane.write()
-            self.session.report(_progress(lane))
+            iterations, images = lane.recipe.iterations, lane.recipe.batch_size
+            self.session.report(
+                Progress(lane.files.run_id, lane.iteration, iterations, lane.error, lane.seconds, images)
+            )
         left = [lane for lane in self.active if not lane.finished]
         for lane in self.active:
             if lane.finished:
@@ -213,12 +214,7 @@ class _Pack:
     def _save(self) -> None:
         for lane in self.active:
             lane.save()
-        self.checkpoints.written()
-
-
-def _progress(lane: Lane) -> Progress:
-    recipe = lane.recipe
-    return Progress(lane.files.run_id, lane.iteration, recipe.iterations, lane.error, lane.seconds, recipe.batch_size)
+        self.saved = time.perf_counter()
 
 
 def _seal(lane: Lane) -> None:

@@ -165,21 +165,23 @@ class Program:
     # -- an evaluation ------------------------------------------------------------------------------------------------
 
     def begin_evaluation(self) -> None:
-        """Reset the counters of an evaluation, and start at this rank's first image."""
+        """Reset the counters of an evaluation."""
         self.ranks.copy_first_(self.network.buffers())
-        self.evaluated_loss.zero_()
-        self.evaluated_wrong.zero_()
-        self._cursor.fill_(self.ranks.rank * EVALUATION_BATCH)
+        for tensor in (self.evaluated_loss, self.evaluated_wrong, self._cursor):
+            tensor.zero_()
 
     @torch.no_grad()
-    def evaluate_batch(self, source: str, size: int = EVALUATION_BATCH) -> None:
-        """Add the loss and the errors of the next `size` images of `train` or `test`, not augmented."""
+    def evaluate_batch(self, images: Tensor, labels: Tensor) -> None:
+        """Add the loss and the errors of a batch."""
         self._set_mode(training=False)
-        images, labels = self.images.in_order(source, self._cursor, size)
         logits = self.network(images.to(self._dtype)).float()
         self.evaluated_loss += F.cross_entropy(logits, labels, reduction="sum")
         self.evaluated_wrong += (logits.argmax(1) != labels).sum()
-        self._cursor += EVALUATION_BATCH * self.ranks.size
+
+    def evaluate_next(self, source: str, size: int = EVALUATION_BATCH) -> None:
+        """Evaluate the next `size` images of `train` or `test`; a graph can record it."""
+        self.evaluate_batch(*self.images.at(source, self._cursor + torch.arange(size, device=self._cursor.device)))
+        self._cursor += size
 
     def evaluation(self, source: str) -> tuple[float, float]:
         """Return mean loss (nats) and error (percent) of the evaluation; wait for the device."""

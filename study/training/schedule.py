@@ -127,9 +127,9 @@ class Schedule:
         return {"warmed_up": self.warmed_up, "plateau": self.plateau.state() if self.plateau else None}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore a `state`; older checkpoints have no plateau."""
+        """Restore a `state`."""
         self.warmed_up = state["warmed_up"]
-        if self.plateau and state.get("plateau"):
+        if self.plateau:
             self.plateau.restore(state["plateau"])
 
     def warning(self) -> str | None:

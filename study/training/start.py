@@ -43,17 +43,7 @@ def final(files: RunFiles) -> dict[str, Any]:
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with --mode force")
-    _check_network(files, state["network"])
     return state
-
-
-def _check_network(files: RunFiles, state: dict[str, Tensor]) -> None:
-    """Check that the state is of the network that the spec names, whatever images it was trained on."""
-    first, last = next(iter(state.values())), list(state.values())[-1]
-    try:
-        loaded(store.read_spec(files), state, first.shape[1], last.shape[0])
-    except (ValueError, IndexError) as error:
-        raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
 
 
 def trained(files: RunFiles, images: Feed) -> Network:

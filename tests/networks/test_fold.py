@@ -17,6 +17,7 @@ from study.networks.blocks import BasicBlock
 from study.networks.fold import Folded
 from study.networks.network import structure
 from tests.helpers import make_spec, slow
+from tests.networks.test_network import randomise
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
 SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]
@@ -31,31 +32,9 @@ FAMILIES = [
 needs_onednn = pytest.mark.skipif(not module.ONEDNN, reason="torch is without oneDNN's fused convolutions")
 
 
-def randomised(network, seed=0):
-    """The network with weights of He's variance, and BN that no layer could do without; in evaluation mode."""
-    random = torch.Generator().manual_seed(seed)
-
-    def uniform(like, low, high):
-        return torch.rand(like.shape, generator=random) * (high - low) + low
-
-    with torch.no_grad():
-        for layer in network.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.weight.copy_(uniform(layer.weight, 0.5, 1.5))
-                layer.bias.copy_(uniform(layer.bias, -0.5, 0.5))
-                layer.running_mean.copy_(uniform(layer.bias, -0.5, 0.5))
-                layer.running_var.copy_(uniform(layer.bias, 0.3, 2.0))
-            elif isinstance(layer, nn.Conv2d | nn.Linear):
-                fan_in = layer.weight[0].numel()
-                layer.weight.copy_(torch.randn(layer.weight.shape, generator=random) * (2 / fan_in) ** 0.5)
-                if layer.bias is not None:
-                    layer.bias.copy_(uniform(layer.bias, -0.5, 0.5))
-    return network.eval()
-
-
 def made(channels=3, **fields):
-    """A network of that spec, randomised."""
-    return randomised(structure(make_spec(**fields), channels, 10))
+    torch.manual_seed(0)
+    return randomise(structure(make_spec(**fields), channels, 10)).eval()
 
 
 def made_with_shortcut(shortcut, **fields):
@@ -185,7 +164,7 @@ def test_renewal_follows_weights_and_statistics_in_place(dtype, shortcut, order)
     network, images = made_with_shortcut(shortcut, order=order), pictures()
     fused = Folded(network, dtype)
     before, tensors = fused(images), [tensor.data_ptr() for tensor in fused.state_dict().values()]
-    randomised(network, seed=5)
+    randomise(network)
     assert torch.equal(fused(images), before)  # not before it is told
     fused.renew()
     assert [tensor.data_ptr() for tensor in fused.state_dict().values()] == tensors
@@ -203,7 +182,7 @@ def test_nothing_waits_for_the_device(fields, dtype):
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_graph_records_renewal_and_pass(dtype):
+def test_cuda_graph_records_renewal_and_pass(dtype):
     network, images = made().cuda(), pictures().cuda()
     fused, graph = Folded(network, dtype), torch.cuda.CUDAGraph()
     stream = torch.cuda.Stream()
@@ -213,12 +192,12 @@ def test_a_graph_records_renewal_and_pass(dtype):
     with torch.cuda.graph(graph):
         fused.renew()
         logits = fused(images)
-    randomised(network, seed=5)
+    randomise(network)
     graph.replay()
     assert off(logits, expected(network, images)) < (1e-3 if dtype is torch.float32 else 0.06)  # TF32
 
 
-# -- what it leaves alone ----------------------------------------------------------------------------------------------
+# -- what stays unchanged ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])

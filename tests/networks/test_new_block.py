@@ -36,7 +36,7 @@ def block_of(mark):
 
 
 @pytest.mark.slow
-def test_the_page_adds_a_block_and_sweeps_it(tmp_path):
+def test_documented_block_can_be_added_and_swept(tmp_path):
     package = tmp_path / "study"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "networks" / "squeeze_excitation.py").write_text(block_of("file: study/networks/squeeze_excitation.py"))

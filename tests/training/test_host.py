@@ -32,7 +32,7 @@ def run_without_values(spec, spoil=None):
                 if name not in ("parameters", "_leaves", "_copied"):
                     setattr(owner, name, faked(mode, value))
         program.step()
-        program.evaluate_batch("train", 20)
+        program.evaluate_next("train", 20)
         if spoil:
             spoil(program)
 

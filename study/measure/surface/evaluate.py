@@ -26,6 +26,7 @@ from study.networks.fold import Folded
 from study.networks.network import Network, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
+from study.training.session import never
 
 PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
 GPU_PIXELS = 2500 << 10
@@ -79,12 +80,12 @@ class Evaluator:
 
     # -- points -------------------------------------------------------------------------------------------------------
 
-    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure loss and error of each split at a point of the plane.
 
         Asks `stopped` before each batch, and raises `Stopped`; a GPU takes only seconds for a point and does not ask.
         """
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         if self.recording and self._replay is None:
             self._eager()  # so that libraries choose their algorithms before the recording
             self._replay = Cuda([]).record(self._eager)
@@ -94,7 +95,7 @@ class Evaluator:
             self._eager(stopped)
         return self._found()
 
-    def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def of(self, vector: Tensor, stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure a network that need not lie in the plane, given as a `Flat` vector."""
         self._vector.copy_(vector)
         self._evaluate(stopped)
@@ -103,12 +104,12 @@ class Evaluator:
     @torch.no_grad()
     def move(self, coordinates: tuple[float, ...]) -> Network:
         """Return the network at a point in float32, to be measured otherwise; always the same object."""
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         self._place()
         self._recalibrate()
         return self.network
 
-    def _eager(self, stopped: Callable[[], bool] = lambda: False) -> None:
+    def _eager(self, stopped: Callable[[], bool] = never) -> None:
         self._place()
         self._evaluate(stopped)
 
@@ -140,11 +141,11 @@ class Evaluator:
         """Make batches of training images for BN's statistics, of the size that BN saw in training."""
         chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
         size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
-        return self._kept(_Anew(self.feed, "train", _split(chosen, size, self.feed.device), torch.float32))
+        return self._kept("train", chosen, size, torch.float32)
 
     def _made(self, split: str, dtype: torch.dtype) -> Iterable[Batch]:
         """Make the batches of an evaluation."""
-        count, device = self.images(split), self.feed.device
+        count = self.images(split)
         if self.surface.bn == "batch":
             # Shuffled: files often come class by class, and a batch of one class has other statistics.
             chosen, size = _drawn(self.feed.count(split), count), self.spec.recipe.batch_size
@@ -152,11 +153,13 @@ class Evaluator:
         else:
             whole = count == self.feed.count(split)
             chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
-            size = max(1, PIXELS.get((device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
-        return self._kept(_Anew(self.feed, split, _split(chosen, size, device), dtype))
+            size = max(1, PIXELS.get((self.feed.device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
+        return self._kept(split, chosen, size, dtype)
 
-    def _kept(self, batches: _Anew) -> Iterable[Batch]:
-        """Keep the batches as a list if that saves time and they fit."""
+    def _kept(self, split: str, numbers: np.ndarray, size: int, dtype: torch.dtype) -> Iterable[Batch]:
+        """Split images into as few batches of at most `size` as possible; keep them as a list if that saves time."""
+        parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
+        batches = _Anew(self.feed, split, [torch.from_numpy(part).to(self.feed.device) for part in parts], dtype)
         dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
         return list(batches) if dear and batches.bytes <= RESIDENT else batches
 
@@ -217,9 +220,3 @@ def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
 def _drawn(there: int, count: int | None) -> np.ndarray:
     """Draw the numbers of `count` images, always the same for a data set."""
     return np.random.RandomState(0).permutation(there)[: min(there, count or there)]
-
-
-def _split(numbers: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
-    """Split into as few parts of at most `size` as possible, equal to within one."""
-    parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
-    return [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts]

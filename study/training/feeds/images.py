@@ -52,9 +52,6 @@ class Images(Feed):
     def count(self, split: str) -> int:
         return len(self._labels[split])
 
-    def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        return self.at(split, first + torch.arange(count, device=self.device))
-
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
         images = self.normalise(self._images[split].index_select(0, number))
         return images.permute(0, 3, 1, 2), self._labels[split].index_select(0, number)

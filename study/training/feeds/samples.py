@@ -31,10 +31,6 @@ class Draws(NamedTuple):
     key: Tensor
     """Seed of all other random choices about this sample: 31 bits, int64."""
 
-    def to(self, device: torch.device) -> Draws:
-        """Copy the draws to a device."""
-        return Draws(*(part.to(device, non_blocking=True) for part in self))
-
 
 def mixing(seed: int, iteration: int, mixup: float | None, cutmix: float | None) -> tuple[float, float, float, float]:
     """Draw how the batch of a step is mixed: the share that each image keeps, 1 for a box, and the box's centre in [0, 1)."""
