@@ -14,7 +14,7 @@ from study.config.recipes import Recipe
 from study.config.registry import DATA, FAMILIES, FIGURES, PROBES, TABLES
 from study.config.run import FOLDERS, RunSpec
 from study.config.schema import field_schemas
-from study.config.stored import columns, registry
+from study.config.stored import registry, settable
 from study.config.sweep import load
 from study.errors import StudyError
 from study.store.find import sweep_names
@@ -61,7 +61,7 @@ def _data(root: Path) -> Lines:
 def _fields() -> Lines:
     """What a sweep file and an override may set."""
     schemas = field_schemas()
-    for name, column in columns().items():
+    for name, column in settable().items():
         told, field = [_kind(schemas[name])], column.field
         outer, _, option = name.removeprefix("recipe.").partition(".")
         in_recipe = name.startswith("recipe.")

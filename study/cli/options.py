@@ -81,9 +81,9 @@ def unknown_option(error: Any) -> str:
     word = error.option_name.lstrip("-")
     meant = options.get((closest(word, options, ALIASES) or "").removeprefix("--"))
     if meant is None and error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
-        from study.config.stored import columns
+        from study.config.stored import settable
 
-        meant = closest(word, columns(), ALIASES)
+        meant = closest(word, settable(), ALIASES)
         meant = None if meant is None or meant.startswith("--") else f"{meant}=..."
     return f"no option '{error.option_name}'" + (f"; did you mean '{meant}'?" if meant else "")
 

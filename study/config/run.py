@@ -146,7 +146,10 @@ class RunSpec(Kept):
         values = dict(given)
         family = FAMILIES.get(str(_name(values.get("family", "cifar"))))
         usual = family.usual_block(values.get("depth")) if family else "basic"
-        for field, name in (("family", "cifar"), ("block", usual), ("shortcut", "A")):
+        for field, name in (
+            ("family", "cifar"), ("block", usual), ("shortcut", "A"), ("order", "original"), ("norm", "batch"),
+            ("activation", "relu"), ("initialisation", "he_fan_in"),
+        ):  # fmt: skip
             values[field] = _named(values.get(field), name)
         if values.get("probes"):
             recipe = values.get("recipe")
@@ -180,6 +183,8 @@ class RunSpec(Kept):
     @classmethod
     def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
         family, block = above.data.get("family"), above.data.get("block")
+        if depth < 1:
+            raise wrong(f"must be at least 1, not {depth}")
         if family and block and (why := FAMILIES[family.name].refuse_depth(depth, BLOCKS[block.name])):
             raise wrong(why)
         return depth

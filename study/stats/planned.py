@@ -89,7 +89,7 @@ def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
     """The columns that figures may mention: `RUN_COLUMNS`, the network, how it was trained, and `further` ones."""
     trained = [field for field in TRAINED if field in runs]
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *PROTOCOL, *trained, *further])
-    return runs.reindex(columns=list(wanted)).astype(object)
+    return runs.reindex(columns=list(wanted)).astype(object).copy()  # as one block, so that adding columns is fast
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:

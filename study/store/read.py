@@ -94,7 +94,7 @@ def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.Da
     if len(sources) > 1:  # sweeps that name the same run share it: it counts once
         refuse_conflict(runs)
         runs = runs.drop_duplicates("run_id", ignore_index=True)
-    runs = told_apart(runs)
+    runs = told_apart(runs).copy()  # in few blocks, so that adding columns is fast
     if needs == "probes":
         return _with_fields(_joined(PROBES, sources), runs), runs
     if needs == "surfaces":

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from study.config.stored import columns
+from study.config.stored import settable
 from study.config.surface import MAX_PLANES
 from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
@@ -132,7 +132,7 @@ NO_NUMBERS = (".nan", "-.inf", "1e400", ".NaN")
 
 
 def test_no_field_of_a_run_is_nan_or_infinite():
-    for number, (field, column) in enumerate(columns().items()):
+    for number, (field, column) in enumerate(settable().items()):
         value = f"[{NO_NUMBERS[number % 4]}]" if column.is_list else NO_NUMBERS[number % 4]
         fixed = FIXED if field == "seed" else FIXED.replace("depth", "seed: 0, depth")
         said = refused(fixed + f"zip:\n  {field}:\n  - {value}\n")
