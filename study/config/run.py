@@ -201,7 +201,11 @@ class RunSpec(Kept):
     @classmethod
     def _groups_divide(cls, norm: Options, above: ValidationInfo) -> Options:
         family, groups = above.data.get("family"), norm.options.get("groups")
-        maps = 0 if family is None else FAMILIES[family.name].maps * family.options.get("width", 1)
+        maps = (
+            0
+            if family is None or FAMILIES[family.name].source
+            else FAMILIES[family.name].maps * family.options.get("width", 1)
+        )
         if NORMS[norm.name].source is None and groups and maps % groups:
             raise wrong(f"groups: {groups} does not divide the {maps} maps of the first stage")
         return norm

@@ -170,20 +170,36 @@ def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
     return nn.Sequential(conv(3, channels, maps), norm(maps), activation(inplace=True))
 
 
-def structure(spec: RunSpec, channels: int, classes: int) -> Network:
-    """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
+class Own(Network):
+    """A network of a family of the user's own: any module from images to logits."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.contiguous())  # type: ignore[no-any-return]  # so that `view` works
+
+
+def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network:
+    """Make the network of a run with arbitrary weights, for a data set's channels, classes and size (CIFAR-10: 3, 10, 32)."""
     norms, activations = NORMS[spec.norm.name], ACTIVATIONS[spec.activation.name]
     with choose(
         lambda maps: norms.make(maps, **spec.norm.options), lambda: activations.make(**spec.activation.options)
     ):
-        made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+        family = FAMILIES[spec.family.name]
+        if family.source is not None:
+            given = (spec.depth, spec.network == "residual", channels, classes, size)
+            made: Network = Own(family.make(*given, **spec.family.options))
+        else:
+            made = family.load()(spec, channels, classes)
     made.drop(spec.recipe.stochastic_depth or 0.0)
     return made
 
 
-def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
+def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int, size: int = 32) -> Network:
     """Make the network of a run with the state of a checkpoint. Raises `ValueError` for another network's state."""
-    network = structure(spec, channels, classes)
+    network = structure(spec, channels, classes, size)
     try:
         missing, unexpected = network.load_state_dict(dict(state), strict=False)
     except RuntimeError as error:  # of another shape
@@ -194,10 +210,10 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
     return network
 
 
-def build(spec: RunSpec, channels: int, classes: int) -> Network:
+def build(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network:
     """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
     with seeded(spec.seed, ""), constructing() as states:
-        network = structure(spec, channels, classes)
+        network = structure(spec, channels, classes, size)
     draw = partial(INITIALISATIONS[spec.initialisation.name].make, **spec.initialisation.options)
     initialise(network, spec.seed, draw, own_values(network, states))
     if spec.zero_gamma:

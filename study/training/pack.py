@@ -11,7 +11,7 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.networks.shape import needed
+from study.networks.count import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint

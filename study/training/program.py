@@ -33,7 +33,7 @@ class Program:
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
-        self.network = build(spec, images.channels, images.classes).placed(device)
+        self.network = build(spec, images.channels, images.classes, images.native[0]).placed(device)
         self._names = [name for name, _ in self.network.named_parameters()]
         self.parameters: list[Tensor] = list(self.network.parameters())
         """The float32 weights, in the network's order."""

@@ -57,7 +57,7 @@ def trained(files: RunFiles, images: Feed) -> Network:
     except StudyError as error:
         raise StudyError(f"{files.run_id}: {error}") from None
     try:
-        network = loaded(spec, state["network"], images.channels, images.classes)
+        network = loaded(spec, state["network"], images.channels, images.classes, images.native[0])
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
     return network.placed(images.device).eval()
@@ -65,7 +65,7 @@ def trained(files: RunFiles, images: Feed) -> Network:
 
 def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:
     """Build the network of `spec` so that it computes what `small` does; new BN has the training set's statistics."""
-    large = build(spec, images.channels, images.classes).placed(images.device)
+    large = build(spec, images.channels, images.classes, images.native[0]).placed(images.device)
     stretch(small, large, (batch for batch, _ in images.every("train")))
     return large.eval()
 

@@ -13,7 +13,7 @@ from study.config.run import RunSpec
 from study.config.stored import lacking
 from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
-from study.networks.shape import macs
+from study.networks.count import macs
 from study.store import runs as store
 from study.store.find import run_of_point
 from study.store.runs import RunStatus
@@ -87,8 +87,13 @@ def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
 
 def cost(spec: RunSpec) -> float:
     """Multiply-adds of a run, to order packs by. Relative within one data set."""
-    size = spec.data.options.get("image_size") or 32
-    return float(macs(spec, size=size)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
+    data = DATA[spec.data.name]
+    size = spec.data.options.get("image_size") or data.size or 32
+    try:
+        one = float(macs(spec, data.channels, data.classes or 10, size))
+    except Exception:  # a network of the user's own that wants other images
+        one = 1.0
+    return one * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:

@@ -50,12 +50,14 @@ class Subject:
     @classmethod
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
         """Make a subject from a network's state (of a checkpoint or a `Program`)."""
-        network = loaded(spec, state, images.channels, images.classes)
+        network = loaded(spec, state, images.channels, images.classes, images.native[0])
         return cls(spec, network.placed(images.device), images, count)
 
     def initial(self) -> Network:
         """Build the network as its seed initialises it."""
-        return build(self.spec, self.images.channels, self.images.classes).placed(self.images.device)
+        return build(self.spec, self.images.channels, self.images.classes, self.images.native[0]).placed(
+            self.images.device
+        )
 
     def batches(self, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield whole batches of training images, not augmented: about `count` images in all, at least one batch.

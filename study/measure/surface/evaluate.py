@@ -57,7 +57,7 @@ class Evaluator:
     def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
         self.surface, self.spec, self.feed = surface, spec, feed
         device = feed.device
-        self.network = structure(spec, feed.channels, feed.classes).placed(device).eval()
+        self.network = structure(spec, feed.channels, feed.classes, feed.native[0]).placed(device).eval()
         self.flat = Flat(self.network)
         self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
         self._vector = self.centre.clone()
