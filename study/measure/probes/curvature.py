@@ -53,8 +53,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
             raise ValueError("the Hessian is of a network in evaluation mode; call network.eval() first")
         self.network, self.batches, self.stopped = network, batches, stopped
         self.images = sum(len(labels) for _, labels in batches)
-        self.products = 0
-        """The number of products so far."""
         count = sum(parameter.numel() for parameter in network.parameters())
         super().__init__(np.dtype(np.float64), (count, count))
 
@@ -67,7 +65,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
             if self.stopped():
                 raise Stopped
             total += self._product(weights, direction, images, labels)
-        self.products += 1
         return total.cpu().numpy()
 
     def _product(self, weights: dict[str, Tensor], direction: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -114,7 +111,7 @@ def extremes(hessian: LinearOperator, largest: int, smallest: int, tolerance: fl
     if largest == smallest:  # measured: 21 to 54 products for one of each, 42 to 92 in two searches
         both = _search(hessian, 2 * largest, "BE", tolerance)
         return Pairs(*(part[largest:][::-1] for part in both)), Pairs(*(part[:largest] for part in both))
-    # For 5 and 2 one search is as dear as two: "BE" can't have other than as many of both.
+    # For 5 and 2 one search costs as much as two: "BE" finds as many of both.
     top = _search(hessian, largest, "LA", tolerance)
     return Pairs(*(part[::-1] for part in top)), _search(hessian, smallest, "SA", tolerance)
 
