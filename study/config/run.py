@@ -146,11 +146,11 @@ class RunSpec(Kept):
         values = dict(given)
         family = FAMILIES.get(str(_name(values.get("family", "cifar"))))
         usual = family.usual_block(values.get("depth")) if family else "basic"
-        for field, name in (
-            ("family", "cifar"), ("block", usual), ("shortcut", "A"), ("order", "original"), ("norm", "batch"),
-            ("activation", "relu"), ("initialisation", "he_fan_in"),
-        ):  # fmt: skip
+        for field, name in (("family", "cifar"), ("block", usual), ("shortcut", "A")):
             values[field] = _named(values.get(field), name)
+        for field in ("order", "norm", "activation", "initialisation"):  # options alone are of the usual one
+            if isinstance(values.get(field), Mapping):
+                values[field] = _named(values[field], cls.model_fields[field].default.name)
         if values.get("probes"):
             recipe = values.get("recipe")
             every = (

@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import groupby
 from typing import Self
 
 import torch
@@ -18,7 +19,7 @@ from study.networks.blocks import Block, SingleBlock
 from study.networks.initialise import constructing, initialise, own_values, seeded
 from study.networks.layers import activation, choose, conv, norm
 from study.networks.orders import Steps
-from study.networks.shape import VGG_HEAD, large_stem, stages
+from study.networks.shape import VGG_HEAD, Place, large_stem, places, stages
 from study.networks.shortcuts import Keyed, Projection
 
 
@@ -86,24 +87,22 @@ class ResNet(Network):
         super().__init__()
         entry, order = BLOCKS[spec.block.name], ORDERS[spec.order.name].load()
         steps = order(len(entry.kernels))
-        plan = stages(spec)
-        maps = plan[0].maps
+        maps = stages(spec)[0].maps
         self.stem = _stem(spec, channels, maps)
         self.stages = nn.ModuleList()
-        for s, stage in enumerate(plan):
+        for stage, members in groupby(places(spec), key=lambda place: place.stage):
             parts: dict[str, nn.Module] = {}
-            for b in range(stage.blocks):
-                stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
+            for place in members:
+                maps, number = place.out_maps, place.number - 1
                 # Blocks and shortcuts draw the same values in plain networks and their twins.
-                with seeded(spec.seed, f"stages.{s}.{b}.shortcut"):
-                    shortcut = _shortcut(spec, maps, out, stride, steps)
-                begun = s == b == 0  # by the stem
+                with seeded(spec.seed, f"stages.{stage - 1}.{number}.shortcut"):
+                    shortcut = _shortcut(spec, place, steps)
+                begun = stage == place.number == 1  # by the stem
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
-                    parts["before"], begun = _activation(steps.before, maps), True
-                with seeded(spec.seed, f"stages.{s}.{b}"):
-                    given = (maps, stage.maps, stride, shortcut, order, begun)
-                    parts[str(b)] = entry.make(*given, **spec.block.options)
-                maps = out
+                    parts["before"], begun = _activation(steps.before, place.in_maps), True
+                with seeded(spec.seed, f"stages.{stage - 1}.{number}"):
+                    shape = (place.in_maps, place.maps, place.stride)
+                    parts[str(number)] = entry.make(*shape, shortcut, order, begun, **spec.block.options)
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What each branch begins with also follows the last addition.
         self.tail = _activation(steps.before, maps)
@@ -122,15 +121,12 @@ class Vgg(Network):
         self.large = spec.family.head == "imagenet"
         self.stem = nn.Sequential()
         self.stages = nn.ModuleList()
-        maps = channels
-        for stage in stages(spec):
-            blocks: list[nn.Module] = []
-            for _ in range(stage.blocks):
-                blocks.append(SingleBlock(maps, stage.maps, 1, None))
-                maps = stage.maps
+        for _, members in groupby(places(spec, channels), key=lambda place: place.stage):
+            blocks = [SingleBlock(place.in_maps, place.maps, 1, None) for place in members]
             # Round up, so that images too small for five halvings end as one pixel.
             self.stages.append(nn.Sequential(*blocks, nn.MaxPool2d(2, ceil_mode=True)))
         self.tail = nn.Sequential()
+        maps = stages(spec)[-1].maps
         if self.large:
             side, width = VGG_HEAD
             first, second = nn.Linear(side**2 * maps, width), nn.Linear(width, width)
@@ -144,13 +140,13 @@ class Vgg(Network):
         return F.adaptive_avg_pool2d(x, VGG_HEAD[0]).flatten(1)
 
 
-def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps) -> nn.Module | None:
+def _shortcut(spec: RunSpec, place: Place, steps: Steps) -> nn.Module | None:
     if spec.shortcut is None:
         return None
     entry, options = SHORTCUTS[spec.shortcut.name], spec.shortcut.options
     if _follows_order(spec):
         options["normalised"] = steps.normalised
-    made: nn.Module = entry.make(in_maps, maps, stride, **options)
+    made: nn.Module = entry.make(place.in_maps, place.out_maps, place.stride, **options)
     return made
 
 

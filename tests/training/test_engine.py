@@ -1,4 +1,4 @@
-"""The engines take the same steps: what is recorded and played again trains as the eager reference does."""
+"""Recorded steps train as the eager reference does."""
 
 from __future__ import annotations
 
@@ -95,12 +95,10 @@ def test_recorded_pack_equals_eager_runs_alone(tmp_path, monkeypatch, players):
     assert train_pack(runs, DATA, Session())
     assert [points(files) for _, files in runs] == alone
     assert math.isnan(read_rows(runs[3][1].curves)[-1]["loss"])
-    # One engine for all, one without the lane that diverged, one without that which was through first.
-    n = len(variants)
-    assert [max(player.sides) for player in players] == [n, n - 1, n - 2]
-    assert all(
-        player.recorded <= 5 for player in players
-    )  # four steps, one step; train and test images, of all or some
+    # One engine for all lanes; then one without the diverged lane, and one without the shortest.
+    assert [max(player.sides) for player in players] == [7, 6, 5]
+    # Four steps, one step; training and test images, of all lanes or some.
+    assert all(player.recorded <= 5 for player in players)
 
 
 def test_stopped_evaluation_returns_false(tmp_path):

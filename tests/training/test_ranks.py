@@ -37,7 +37,7 @@ STREAM = {
 }
 CPU = torch.device("cpu")
 RANKS = multiprocessing.get_context("forkserver")
-"""Its processes are forked from one that has done nothing but import: torch is imported once, not by each rank."""
+"""Forks from a process that has only imported torch, so that ranks need not import it."""
 RANKS.set_forkserver_preload(["pytest", "study.data", "study.training.pack"])
 
 

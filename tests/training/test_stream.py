@@ -1,4 +1,4 @@
-"""Streamed images: what a batch is, that nothing but the key decides it, and runs on them from end to end."""
+"""Streamed images: batches depend on their keys only; whole runs on them."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 
 from study.measure.probes.subject import Stopped
+from study.training.session import never
 
 Array = NDArray[np.float64]
 
@@ -47,27 +48,27 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         self,
         network: nn.Module,
         batches: Sequence[tuple[Tensor, Tensor]],
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = never,
     ) -> None:
         if any(module.training for module in network.modules()):
             raise ValueError("the Hessian is of a network in evaluation mode; call network.eval() first")
         self.network, self.batches, self.stopped = network, batches, stopped
         self.images = sum(len(labels) for _, labels in batches)
-        self.products = 0
-        """The number of products so far."""
         count = sum(parameter.numel() for parameter in network.parameters())
         super().__init__(np.dtype(np.float64), (count, count))
 
     def _matvec(self, vector: Array) -> Array:
         # Detached, so that a network with frozen weights has a Hessian too; copies would need memory.
         weights = {name: weight.detach().requires_grad_() for name, weight in self.network.named_parameters()}
-        direction = _split(vector, list(weights.values()))
-        total = torch.zeros(self.shape[0], dtype=torch.float64, device=direction[0].device)
+        like = next(iter(weights.values()))
+        whole = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64).reshape(-1)).to(like.device, like.dtype)
+        parts = torch.split(whole, [weight.numel() for weight in weights.values()])
+        direction = [part.view_as(weight) for part, weight in zip(parts, weights.values(), strict=True)]
+        total = torch.zeros(self.shape[0], dtype=torch.float64, device=like.device)
         for images, labels in self.batches:
             if self.stopped():
                 raise Stopped
             total += self._product(weights, direction, images, labels)
-        self.products += 1
         return total.cpu().numpy()
 
     def _product(self, weights: dict[str, Tensor], direction: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -79,14 +80,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
             gradient = torch.autograd.grad(loss, over, create_graph=True)
             parts = torch.autograd.grad(gradient, over, direction, materialize_grads=True)
         return torch.cat([part.flatten() for part in parts])
-
-
-def _split(vector: Array, like: Sequence[Tensor]) -> list[Tensor]:
-    """Split a vector into parts of the shape, precision and device of these tensors."""
-    whole = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64).reshape(-1))
-    whole = whole.to(like[0].device, like[0].dtype)
-    parts = torch.split(whole, [one.numel() for one in like])
-    return [part.view_as(one) for part, one in zip(parts, like, strict=True)]
 
 
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
@@ -114,7 +107,7 @@ def extremes(hessian: LinearOperator, largest: int, smallest: int, tolerance: fl
     if largest == smallest:  # measured: 21 to 54 products for one of each, 42 to 92 in two searches
         both = _search(hessian, 2 * largest, "BE", tolerance)
         return Pairs(*(part[largest:][::-1] for part in both)), Pairs(*(part[:largest] for part in both))
-    # For 5 and 2 one search is as dear as two: "BE" can't have other than as many of both.
+    # For 5 and 2 one search costs as much as two: "BE" finds as many of both.
     top = _search(hessian, largest, "LA", tolerance)
     return Pairs(*(part[::-1] for part in top)), _search(hessian, smallest, "SA", tolerance)
 

@@ -160,8 +160,8 @@ class Evaluator:
         """Split images into as few batches of at most `size` as possible; keep them as a list if that saves time."""
         parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
         batches = _Anew(self.feed, split, [torch.from_numpy(part).to(self.feed.device) for part in parts], dtype)
-        dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
-        return list(batches) if dear and batches.bytes <= RESIDENT else batches
+        costly = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
+        return list(batches) if costly and batches.bytes <= RESIDENT else batches
 
 
 class _Anew:

@@ -25,6 +25,7 @@ from study.store.files import check_version, digest, read_checked, write_bytes, 
 from study.store.layout import RunFiles, SurfaceFiles
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
+from study.training.session import never
 from study.training.start import trained
 
 VERSION = 1
@@ -92,7 +93,7 @@ def load(files: SurfaceFiles) -> Plane | None:
 
 
 def make(
-    surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = lambda: False
+    surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = never
 ) -> Plane:
     """Make the plane of a surface around `run`; `others` are the runs that `surface.to` names.
 

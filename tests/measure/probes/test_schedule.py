@@ -132,7 +132,7 @@ def test_diverged_lane_is_not_measured(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupted."""
+    """A run without interruption."""
     torch.set_num_threads(1)
     return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT | SOME))[0]
 

@@ -52,7 +52,7 @@ def train_three(folder: Path, images: ImageSet | None = None) -> dict[str, RunFi
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
-    """Three networks, for all tests: whoever spoils them copies them first."""
+    """Three networks, for all tests: copy them before changing anything."""
     folder = tmp_path_factory.mktemp("trained")
     return train_three(folder, few_digits(folder))
 

@@ -28,7 +28,7 @@ def centre(**fields):
 
 def units(flat, vector, kind):
     """The parts of a vector that are normalised separately, each flat."""
-    weights = [part for _, part in flat.parts(vector) if part.ndim > 1]
+    weights = [part.double() for _, part in flat.parts(vector) if part.ndim > 1]
     if kind == "filter":
         return [row.flatten() for part in weights for row in part]
     parts = [part.flatten() for part in weights]
@@ -85,7 +85,7 @@ def test_draws_repeat_and_differ_by_axis_and_plane():
 def test_orthogonal_directions_keep_their_norms():
     _, flat, vector = centre()
     directions = random(flat, vector, 0, 2, "filter", orthogonal=True)
-    for a, b, w in zip(*(units(flat, v.double(), "filter") for v in (*directions, vector)), strict=True):
+    for a, b, w in zip(*(units(flat, v, "filter") for v in (*directions, vector)), strict=True):
         torch.testing.assert_close(b.norm(), w.norm(), rtol=1e-5, atol=0)
         assert abs(a @ b) < 1e-6 * w.norm() ** 2
 

@@ -1,4 +1,4 @@
-"""Planes: what spans them, on disk and off it, and what is said where there is none."""
+"""Planes: their directions, their files, and errors without a usable network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def surface_of(run, **fields):
 
 @pytest.fixture
 def copies(trained, tmp_path):
-    """The trained runs, to be spoilt."""
+    """Copies of the trained runs, to be damaged."""
     results = trained["plain"].results
     shutil.copytree(results, tmp_path / "results")
     return {name: RunFiles(tmp_path / "results" / run.folder.relative_to(results)) for name, run in trained.items()}
