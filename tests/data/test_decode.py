@@ -27,7 +27,7 @@ def picture(tmp_path):
 
 
 @pytest.mark.parametrize("width, height", SHAPES)
-def test_a_random_crop_lies_in_an_image_whose_shorter_side_is_in_the_range(width, height):
+def test_random_crops_lie_inside_the_scaled_image(width, height):
     sides, lefts, tops = set(), set(), set()
     for key in KEYS:
         crop = random_crop(choices(key), (256, 480), 224)(width, height)
@@ -41,20 +41,20 @@ def test_a_random_crop_lies_in_an_image_whose_shorter_side_is_in_the_range(width
     assert all(min(places) < 0.02 and max(places) > 0.98 for places in (lefts, tops))
 
 
-def test_what_is_drawn_for_a_key_never_changes():
+def test_golden_choices():
     chosen = choices(654498540)
     assert random_crop(chosen, (256, 480), 224)(500, 375) == PINNED_CROP
     assert chosen.alphas.tolist() == pytest.approx(PINNED_ALPHAS, abs=1e-12)
 
 
-def test_the_middle_and_the_whole():
+def test_centre_crop_and_whole_image():
     assert scaled(500, 375, 256) == (341, 256) and scaled(375, 500, 256) == (256, 341)
     assert centre_crop(256, 224)(500, 375) == Crop((341, 256), 58, 16, 224, 224)
     assert whole_image(480)(500, 375) == Crop((640, 480), 0, 0, 640, 480)
 
 
 @pytest.mark.parametrize("side", [24, 60, 97])
-def test_a_cut_is_what_scaling_the_whole_and_cropping_gives(picture, side):
+def test_a_cut_equals_scaling_and_cropping(picture, side):
     for key in range(20):
         place = random_crop(choices(key), (side, side + 20), 20)
         crop = place(90, 60)
@@ -106,7 +106,7 @@ def test_other_colour_modes_become_rgb(tmp_path, mode):
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "webp", "TIF", "ppm", "bmp", "gif", "tga", "jp2"])
-def test_pillows_formats_are_taken(tmp_path, suffix):
+def test_image_formats(tmp_path, suffix):
     assert f".{suffix.lower()}" in suffixes()
     colour = Image.new("RGB", (16, 16), (200, 30, 60))
     assert np.abs(decoded(colour, tmp_path / f"5.{suffix}")[0].astype(int) - [200, 30, 60]).max() < 20
@@ -163,7 +163,7 @@ def transparent(mode):
 
 @pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("RGB", "png"),
                                           ("RGBA", "webp"), ("RGBA", "tif")])  # fmt: skip
-def test_what_is_transparent_is_laid_on_white(tmp_path, mode, suffix):
+def test_transparent_images_are_laid_on_white(tmp_path, mode, suffix):
     image = transparent(mode)
     lossless = {"lossless": True} if suffix == "webp" else {}
     keep = {"transparency": image.info["transparency"]} if "transparency" in image.info else {}
@@ -173,7 +173,7 @@ def test_what_is_transparent_is_laid_on_white(tmp_path, mode, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
-def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
+def test_the_first_frame_is_taken(tmp_path, suffix):
     first, *others = (Image.new("RGB", (6, 6), colour) for colour in ("red", "blue", "lime"))
     lossless = {"lossless": True} if suffix == "webp" else {}
     found, notes = decoded(first, tmp_path / f"5.{suffix}", save_all=True, append_images=others, **lossless)

@@ -23,7 +23,7 @@ def test_counts_differ_by_at_most_one_and_indices_are_sorted_and_distinct(size):
     assert np.all(np.diff(indices) > 0)
 
 
-def test_a_class_that_is_too_small_says_what_can_be_had():
+def test_a_class_that_is_too_small_gives_the_largest_subset():
     labels = np.array([0] * 90 + [1] * 5)
     with pytest.raises(ValueError, match=r"class 1 has only 5 training images; at most 10 can be balanced"):
         balanced_indices(labels, 2, 20, seed=0)
