@@ -208,9 +208,9 @@ class Results:
     def _probes(self) -> pa.Table:
         """Rows collected earlier are kept if a finished run's own file is damaged or gone."""
         kept = {*self._gone, *(self._same if self.holds(PROBES) else ())}
-        found = []
+        found, finished = [], self.finished()
         for name in self._files.keys() - kept:
-            run, through = self._files[name], name in self.finished()
+            run, through = self._files[name], name in finished
             try:
                 if run.probes.exists():
                     found.append(PROBES.read(run.probes, name))
