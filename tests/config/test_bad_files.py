@@ -109,7 +109,7 @@ def test_one_mistake_gives_one_message(load, tmp_path, text, fields):
     assert [line.split(": ")[1] for line in mistakes_of(load, f"fixed: {text}\n", tmp_path)] == fields
 
 
-# -- by the real command ----------------------------------------------------------------------------------------------
+# -- by the command ----------------------------------------------------------------------------------------------
 
 
 def refused(result, tmp_path):
@@ -125,9 +125,9 @@ def test_the_command_prints_every_mistake(study, write, tmp_path):
     assert len(said) == 6 and all(line.startswith("study: ") for line in said)
 
 
-def test_the_command_refuses_a_missing_data_root_before_anything_starts(study_inside, write, tmp_path):
+def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, write, tmp_path):
     text = GOOD.replace("digits", "{name: image_folder, folder: mine}")
-    said = refused(study_inside("sweep", write(text)), tmp_path)
+    said = refused(study("sweep", write(text)), tmp_path)
     assert len(said.splitlines()) == 1 and f"{tmp_path}/data/mine" in said
 
 
@@ -137,8 +137,8 @@ def test_the_command_refuses_a_missing_data_root_before_anything_starts(study_in
     (lambda path: path.write_bytes(bytes(range(256))), "is not UTF-8 text"),
     (lambda path: path.write_text("a: \0"), "unacceptable character"),
 ], ids=["missing", "folder", "binary", "null"])  # fmt: skip
-def test_the_command_refuses_an_unreadable_file(study_inside, tmp_path, make, message):
+def test_the_command_refuses_an_unreadable_file(study, tmp_path, make, message):
     path = tmp_path / "mine.yaml"
     make(path)
-    said = refused(study_inside("sweep", path), tmp_path)
+    said = refused(study("sweep", path), tmp_path)
     assert said.startswith(f"study: {path}") and message in said and len(said.splitlines()) == 1
