@@ -29,7 +29,7 @@ class Unchecked(Options):
         return dict(self.__pydantic_extra__ or {})
 
 
-def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
+def registry(model: type[Model], field: str) -> Registry[Any] | None:
     """The components that a field of a spec takes; None for a field that takes a value."""
     found = [item for item in model.model_fields[field].metadata if isinstance(item, Registry)]
     return found[0] if found else None
@@ -81,19 +81,16 @@ def labels() -> dict[str, str]:
 def nested(row: Stored) -> dict[str, Any]:
     """A stored spec from dotted names, without the options that are null. Columns that are no field of a run are left out."""
     fields: dict[str, Any] = {}
-    for key in (key for key in columns() if key in row):
-        value, (*outer, name) = row[key], key.split(".")
-        model: Any = RunSpec if not outer else Recipe if outer == ["recipe"] else None
-        if model is None and value is None:
+    for key, (model, _) in columns().items():
+        *outer, name = key.split(".")
+        if key not in row or (row[key] is None and issubclass(model, Options)):
             continue
-        holder = fields
+        holder: dict[str, Any] | None = fields
         for part in outer:
-            holder = holder.setdefault(part, {})
-            if holder is None:
-                break
+            holder = None if holder is None else holder.setdefault(part, {})
         if holder is not None:
-            chosen = name == "recipe" or (model is not None and registry(model, name) is not None)
-            holder[name] = {"name": value} if chosen and value is not None else value
+            component = name == "recipe" or registry(model, name) is not None
+            holder[name] = {"name": row[key]} if component and row[key] is not None else row[key]
     return fields
 
 
