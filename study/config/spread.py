@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from study.config.fields import ALIASES, flat, reasons
+from study.config.fields import flat, reasons
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, nested
+from study.config.stored import nested
 from study.config.surface import Surface, SurfaceEntry, surface_id
 from study.config.yaml import Document, Keys
-from study.errors import nearest
 
 MAX_SURFACES = 100_000
 
@@ -68,22 +67,11 @@ def _chosen(document: Document, of: dict[str, Any] | None, path: Keys, rows: Map
     """The runs whose fields are as `of` says."""
     if of is None:
         return list(rows)
-    if not _known(document, of, path, "of"):
-        return []
     wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}
     found = [name for name, row in rows.items() if all(_same(row.get(f)) in values for f, values in wanted.items())]
     if not found and rows:
         document.wrong(path, f"of: no run of this sweep has {', '.join(f'{k}: {v}' for k, v in of.items())}")
     return found
-
-
-def _known(document: Document, fields: Mapping[str, Any], path: Keys, kind: str) -> bool:
-    """Whether all of these are fields of runs; notes the others."""
-    known = columns()
-    strange = [key for key in fields if key not in known]
-    for key in strange:
-        document.wrong((*path, key), f"{kind}.{key}: is unknown{nearest(key, known, ALIASES)}")
-    return not strange
 
 
 def _same(value: Any) -> Hashable:
@@ -102,8 +90,6 @@ def _others(
         if isinstance(changes, str):
             found.append(changes)
             continue
-        if not _known(document, changes, (*path, i), "to"):
-            return None
         row = flat(spec.model_dump(mode="json"))
         for name in changes:  # a component that changes loses its options
             row = {key: value for key, value in row.items() if name == "recipe" or not key.startswith(f"{name}.")}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 from pydantic.fields import FieldInfo
 
 from study.config.components import Options, Registry
-from study.config.fields import Model, flat
+from study.config.fields import ALIASES, Model, flat, wrong
 from study.config.recipes import Recipe
 from study.config.run import Kept, RunSpec
+from study.errors import nearest
 
 Stored = Mapping[str, Any]
 """A spec in JSON's types."""
@@ -65,6 +66,16 @@ def columns() -> dict[str, Column]:
             for option, owner in table.options().items() if table else ():
                 found[f"{before}{name}.{option}"] = Column(owner, option)
     return found
+
+
+def _known(name: str) -> str:
+    if name not in (known := columns()):
+        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
+    return name
+
+
+FieldName = Annotated[str, AfterValidator(_known)]
+"""The dotted name of a field or option of a run, as a key of a mapping."""
 
 
 def labels() -> dict[str, str]:

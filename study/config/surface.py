@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config import BatchNorm, Plane, Precision, Split
-from study.config.fields import Model, as_tuple, shown, wrong
+from study.config.fields import ALIASES, Model, as_tuple, shown, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
+from study.config.stored import FieldName, columns
+from study.errors import nearest
 
 POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
 """Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
@@ -34,7 +36,7 @@ def _pairs(value: Any) -> Any:
 
 
 MAX_PLANES = 1000
-_Changes = Annotated[dict[str, Any], Field(min_length=1)]
+_Changes = Annotated[dict[FieldName, Any], Field(min_length=1)]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
@@ -308,13 +310,16 @@ def _changes(value: Any) -> Any:
     items = value if isinstance(value, list | tuple) else [None]
     if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
         raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
+    known = columns()
+    for name in (name for item in items if isinstance(item, dict) for name in item if name not in known):
+        raise wrong(f"'{name}' is unknown{nearest(name, known, ALIASES)}")
     return tuple(items)
 
 
 class SurfaceEntry(Settings):
     """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
 
-    of: dict[str, Any] | None = Field(
+    of: dict[FieldName, Any] | None = Field(
         default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
     )
     to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(

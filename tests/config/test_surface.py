@@ -145,12 +145,13 @@ SHAPE = {
     "{plane: interpolate, to: seed}": "to: must be a list of mappings of a run's field: value, such as [{seed: 1}]",
     "{planes: 0}": "planes: must be greater than or equal to 1, not 0",
     "{plane: pca, planes: 2}": "planes: goes with plane: random, not with pca",
+    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
+    "{plane: interpolate, to: [{sed: 0}]}": "to: 'sed' is unknown; did you mean 'seed'?",
     "[5]": "must be a mapping such as {name: value}, not [5]",
     "{range: [1, 0]}": "range: must be [low, high]",
 }
 RUNS = {
     "{of: {seed: 7}}": "of: no run of this sweep has seed: 7",
-    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
     "{plane: interpolate, to: [{seed: 9}], of: {seed: 0, depth: 8, network: plain}}":
         "to: no run of this sweep is as plain-8 seed 0 with seed: 9",
     "{plane: interpolate, to: [{depth: 9}], of: {seed: 0, depth: 8, network: plain}}": "to: depth:",
