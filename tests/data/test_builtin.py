@@ -74,7 +74,7 @@ def archive(root, monkeypatch):
     return path
 
 
-def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
+def test_cifar10_reads_the_batches_in_order(cifar10, no_network):
     root, train, test = cifar10
     assert data.missing("cifar10", root) is None
     loaded = data.load("cifar10", root)
@@ -84,7 +84,7 @@ def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
     assert loaded.classes == tuple(f"class {i}" for i in range(10)) and loaded.name == "cifar10"
 
 
-def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
+def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, no_network):
     train, test = cifar(tmp_path, monkeypatch, "CIFAR100", ["train"], "fine_labels", 100)
     loaded = data.load("cifar100", tmp_path)
     assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
@@ -99,7 +99,7 @@ def test_a_corrupt_batch_is_named(cifar10):
     assert "\n" not in str(caught.value)
 
 
-def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, forbid_download, capsys):
+def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, no_network, capsys):
     root, train, _ = cifar10
     archive(root, monkeypatch)
     assert data.missing("cifar10", root) is None
@@ -109,7 +109,7 @@ def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, forbid_dow
     assert capsys.readouterr().out == ""
 
 
-def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, forbid_download):
+def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, no_network):
     root, _, _ = cifar10
     path = archive(root, monkeypatch)
     path.write_bytes(path.read_bytes()[:-100])
@@ -149,7 +149,7 @@ def test_without_network_the_error_says_what_to_do(tmp_path, no_network, name, e
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
+def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, no_network):
     """In its files X has shape (32, 32, 3, N), and y is 10 for the digit 0."""
     from torchvision.datasets import SVHN
 
@@ -194,7 +194,7 @@ def debian(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "debian"])
-def test_fashion_mnist_is_found(tmp_path, place, packed, forbid_download, debian):
+def test_fashion_mnist_is_found(tmp_path, place, packed, no_network, debian):
     write(tmp_path / place, packed)
     assert data.missing("fashion_mnist", tmp_path / "root") is None
     loaded = data.load("fashion_mnist", tmp_path / "root")
