@@ -13,8 +13,8 @@ from study.config import recipes
 from study.config.components import properties
 from study.config.fields import NAME_RULE, Model, shown, sweep_name, wrong
 from study.config.registry import FIGURES
+from study.config.spread import SurfaceEntry
 from study.config.stored import FieldName, columns
-from study.config.surface import SurfaceEntry
 from study.errors import nearest, printable
 
 

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config import BatchNorm, Plane, Precision, Split
-from study.config.fields import ALIASES, Model, as_tuple, shown, wrong
+from study.config.fields import Model, as_tuple, shown, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
-from study.config.stored import FieldName, columns
-from study.errors import nearest
 
 POINTS, LINE_POINTS, BETWEEN = 51, 101, 41
 """Along each axis of a plane (Li et al. 2018, section 5), along a line, and along each axis of a plane through three networks,
@@ -35,8 +33,6 @@ def _pairs(value: Any) -> Any:
     return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
-MAX_PLANES = 1000
-_Changes = Annotated[dict[FieldName, Any], Field(min_length=1)]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
@@ -304,36 +300,6 @@ class Surface(Settings):
     def identity(self) -> str:
         """12 hex digits: a hash of the whole spec, as a run's."""
         return digest("surface", self.model_dump(mode="json"))
-
-
-def _changes(value: Any) -> Any:
-    items = value if isinstance(value, list | tuple) else [None]
-    if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
-        raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
-    known = columns()
-    for name in (name for item in items if isinstance(item, dict) for name in item if name not in known):
-        raise wrong(f"'{name}' is unknown{nearest(name, known, ALIASES)}")
-    return tuple(items)
-
-
-class SurfaceEntry(Settings):
-    """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
-
-    of: dict[FieldName, Any] | None = Field(
-        default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
-    )
-    to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(
-        default=(),
-        max_length=2,
-        validate_default=True,
-        description="runs to interpolate to, given by the fields in which they differ from each run, or by their ids",
-    )
-    planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
-
-    def surface(self, run: str, to: tuple[str, ...] = (), number: int = 0) -> Surface:
-        """The surface of one run."""
-        settings = self.model_dump(exclude={"of", "planes", "to"})
-        return Surface(run=run, to=to, number=number, **settings)
 
 
 def surface_id(surface: Surface) -> str:

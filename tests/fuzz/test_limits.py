@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from study.config.spread import MAX_PLANES
 from study.config.stored import columns
-from study.config.surface import MAX_PLANES
 from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
 from tests.fuzz.calling import complaints, study
