@@ -106,9 +106,9 @@ def nested(row: Stored) -> dict[str, Any]:
 
 
 def recorded(spec: RunSpec | Stored) -> RunSpec:
-    """A stored spec as it stands, to look at: unchecked, since it may name what is not registered here.
+    """A stored spec for viewing: unchecked, since it may name components that are not registered here.
 
-    What is missing has its default, or is None.
+    Missing fields have their defaults, or are None.
     """
     if isinstance(spec, RunSpec):
         return spec

@@ -96,7 +96,7 @@ def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.Da
 
 
 def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
-    """The rows of several sweeps, those that they share once."""
+    """The rows of several sweeps; shared rows once."""
     import pandas as pd
 
     frame = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)
