@@ -232,10 +232,10 @@ def _show_results(planned: Planned, figures: Path) -> int:
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
     from study.store.collect import collect
-    from study.store.read import read_frames
+    from study.store.read import read_frame
 
     collected = collect(planned.files, afresh=False)
-    curves, runs = read_frames([planned.files.folder])
+    curves, runs = read_frame("curves", [planned.files.folder])
     if not curves.empty:
         print()
         print(render(final_errors(curves, runs), "text"), end="")

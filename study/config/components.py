@@ -87,7 +87,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Data(Component):
-    """A data set, with what a network needs to know about it if the name implies it."""
+    """A data set, with the properties that its name implies."""
 
     size: int | None = None
     """Height and width of its images."""
@@ -168,7 +168,7 @@ class Registry(dict[str, C], Generic[C]):
     def __init__(self, noun: str, field: str, components: Iterable[C] = ()) -> None:
         super().__init__()
         self.noun, self.field = noun, field
-        self._plain: dict[str, Options] = {}  # those that were chosen by their names alone
+        self._plain: dict[str, Options] = {}  # components chosen by name, with default options
         for component in components:
             self.add(component)
 

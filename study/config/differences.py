@@ -36,7 +36,7 @@ _TOLD_BY: dict[str, tuple[str, ...]] = {
     "recipe.code": ("recipe.optimizer", "recipe.schedule"),
     **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
-"""Fields that need not be shown if each value of one of these implies their value."""
+"""Fields that are redundant if each value of one of these fields implies their value."""
 
 
 def text(value: Any) -> str:
@@ -72,8 +72,8 @@ def short(field: str) -> str:
 def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
     """The fields in which runs differ, without those that follow from another of them (`_TOLD_BY`).
 
-    `columns` has, for each field, the text of its value in each run; `changed` are fields in which a recipe differs from the
-    named one, so that its name does not tell them.
+    `columns` has, for each field, the text of its value in each run; `changed` are the fields in which a recipe differs from
+    the named one.
     """
     found = [field for field, texts in columns.items() if len(set(texts)) > 1]
     own = {f"recipe.{name}" for name in changed}
@@ -119,7 +119,7 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
 
 
 def row(spec: RunSpec) -> dict[str, Any]:
-    """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
+    """The fields of a run by their names in `runs.parquet`; `changes` lists the changes to its named recipe."""
     fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
     return {**flat(fields), "dataset": spec.dataset, "changes": recipes.changes(fields["recipe"])}
 

@@ -1,4 +1,4 @@
-"""What a spec sets that can never have an effect. It is trained all the same, so it is said before, not refused."""
+"""Remarks on settings that can never have an effect. Such runs are trained all the same."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class RunSpec(Kept):
     )
     data: Annotated[Options, DATA] = Field(description="see `study list data`")
     train_subset: int | None = Field(default=None, ge=2, description="train on this many images, balanced over classes")
-    train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
+    train_subset_seed: int = Field(default=0, ge=0, lt=2**32, description="which images the subset holds")
     recipe: Recipe
     precision: Precision = Field(default="fp32", description="of convolutions and products")
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")

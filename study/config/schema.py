@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from study.config import recipes
 from study.config.components import properties
-from study.config.fields import ALIASES, NAME_RULE, Model, shown, sweep_name, wrong
+from study.config.fields import NAME_RULE, Model, shown, sweep_name, wrong
 from study.config.registry import FIGURES
-from study.config.stored import settable
-from study.config.surface import SurfaceEntry
+from study.config.spread import SurfaceEntry
+from study.config.stored import FieldName, settable
 from study.errors import nearest, printable
 
 
@@ -48,12 +48,6 @@ class FieldSchemas:
         return found | ({"minProperties": 1} if self.lists else {})
 
 
-def _known_field(name: str) -> str:
-    if name not in (known := settable()):
-        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
-    return name
-
-
 def _name(value: str) -> str:
     if (name := sweep_name(value)) is None:
         raise wrong(f"{shown(value)} must be text of {NAME_RULE}")
@@ -79,7 +73,6 @@ def _or(empty: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: copy.copy(empty) if value is None else value)
 
 
-FieldName = Annotated[str, AfterValidator(_known_field)]
 Fixed = Annotated[dict[FieldName, Any], FieldSchemas(), _or({})]
 Axes = Annotated[dict[FieldName, Annotated[list[Any], Field(min_length=1)]], FieldSchemas(lists=True)]
 

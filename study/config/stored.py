@@ -5,16 +5,17 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from study.config.components import Component, Options, Registry
-from study.config.fields import OWN, Model, flat
+from study.config.fields import ALIASES, OWN, Model, flat, wrong
 from study.config.recipes import Recipe
 from study.config.run import Kept, RunSpec
+from study.errors import nearest
 
 Stored = Mapping[str, Any]
 """A spec in JSON's types."""
@@ -31,7 +32,7 @@ class Unchecked(Options):
         return {key: value for key, value in (self.__pydantic_extra__ or {}).items() if key != "code"}
 
 
-def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
+def registry(model: type[Model], field: str) -> Registry[Any] | None:
     """The components that a field of a spec takes; None for a field that takes a value."""
     found = [item for item in model.model_fields[field].metadata if isinstance(item, Registry)]
     return found[0] if found else None
@@ -83,6 +84,16 @@ def settable(counts: Callable[[Component], bool] = lambda component: True) -> di
     return found
 
 
+def _known(name: str) -> str:
+    if name not in (known := settable()):
+        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
+    return name
+
+
+FieldName = Annotated[str, AfterValidator(_known)]
+"""The dotted name of a field or option of a run, as a key of a mapping."""
+
+
 def labels() -> dict[str, str]:
     """How figures word the value of each option, by its dotted name: `bias {}`."""
     found = {}
@@ -98,19 +109,16 @@ def nested(row: Stored) -> dict[str, Any]:
     """A stored spec from dotted names, without the options that are null. Columns that are no field of a run are left out."""
     fields: dict[str, Any] = {}
     texts = dict(OWN.values())
-    for key in (key for key in columns() if key in row and key not in {*texts, *texts.values()}):
-        value, (*outer, name) = row[key], key.split(".")
-        model: Any = RunSpec if not outer else Recipe if outer == ["recipe"] else None
-        if model is None and value is None:
+    for key, (model, _) in columns().items():
+        *outer, name = key.split(".")
+        if key not in row or model is Own or (row[key] is None and issubclass(model, Options)):
             continue
-        holder = fields
+        holder: dict[str, Any] | None = fields
         for part in outer:
-            holder = holder.setdefault(part, {})
-            if holder is None:
-                break
+            holder = None if holder is None else holder.setdefault(part, {})
         if holder is not None:
-            chosen = name == "recipe" or (model is not None and registry(model, name) is not None)
-            holder[name] = {"name": value} if chosen and value is not None else value
+            component = name == "recipe" or registry(model, name) is not None
+            holder[name] = {"name": row[key]} if component and row[key] is not None else row[key]
     for text, code in texts.items():
         holder = fields["recipe"] if text.startswith("recipe.") else fields
         for name, digest in (part.split(" ") for part in (row.get(code) or "").split(", ") if part):
@@ -122,9 +130,9 @@ def nested(row: Stored) -> dict[str, Any]:
 
 
 def recorded(spec: RunSpec | Stored) -> RunSpec:
-    """A stored spec as it stands, to look at: unchecked, since it may name what is not registered here.
+    """A stored spec for viewing: unchecked, since it may name components that are not registered here.
 
-    What is missing has its default, or is None.
+    Missing fields have their defaults, or are None.
     """
     if isinstance(spec, RunSpec):
         return spec

@@ -33,8 +33,6 @@ def _pairs(value: Any) -> Any:
     return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
-MAX_PLANES = 1000
-_Changes = Annotated[dict[str, Any], Field(min_length=1)]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
@@ -302,33 +300,6 @@ class Surface(Settings):
     def identity(self) -> str:
         """12 hex digits: a hash of the whole spec, as a run's."""
         return digest("surface", self.model_dump(mode="json"))
-
-
-def _changes(value: Any) -> Any:
-    items = value if isinstance(value, list | tuple) else [None]
-    if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
-        raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
-    return tuple(items)
-
-
-class SurfaceEntry(Settings):
-    """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
-
-    of: dict[str, Any] | None = Field(
-        default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
-    )
-    to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(
-        default=(),
-        max_length=2,
-        validate_default=True,
-        description="runs to interpolate to, given by the fields in which they differ from each run, or by their ids",
-    )
-    planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
-
-    def surface(self, run: str, to: tuple[str, ...] = (), number: int = 0) -> Surface:
-        """The surface of one run."""
-        settings = self.model_dump(exclude={"of", "planes", "to"})
-        return Surface(run=run, to=to, number=number, **settings)
 
 
 def surface_id(surface: Surface) -> str:

@@ -58,7 +58,7 @@ class Sweep:
 
 
 class _Block(NamedTuple):
-    """A block of the file, and its axes: lists of alternatives, of which each point of the grid has one."""
+    """A block of the file. Its axes are lists of alternatives; each point combines one of each."""
 
     path: Keys
     axes: list[list[Point]]

@@ -241,7 +241,7 @@ def _as_it_is(answer: Any) -> Any:
 
 
 def _detach(worker: int) -> None:
-    """Keep away signals that are meant for the training: Ctrl-C, and those that SLURM sends to a whole group."""
+    """Ignore signals meant for the training: Ctrl-C, and signals from SLURM to the whole group."""
     with contextlib.suppress(OSError):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -157,31 +157,25 @@ class Source(ABC):
 def choose_subset(
     fingerprint: str, labels: Labels, classes: int, name: str, size: int, seed: int
 ) -> tuple[Labels, str]:
-    """Return the indices of a training subset and the fingerprint of the data set with only these.
+    """The indices of a training subset, and the fingerprint of the data set with only these.
 
-    The new fingerprint is of the old one and the indices, so a memory map need not be read again. Raises `StudyError`.
-    """
-    try:
-        indices = balanced_indices(labels, classes, size, seed)
-    except ValueError as error:
-        raise StudyError(f"train_subset: {size} of data '{name}' is impossible: {error}") from None
-    digest = hashlib.sha256(fingerprint.encode() + indices.astype("<i8").tobytes())
-    return indices, digest.hexdigest()[:16]
-
-
-def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> Labels:
-    """Return sorted indices, shape (size,), of a random subset whose class counts differ by at most one.
-
-    They depend only on `numpy.random.RandomState(seed)`, whose streams NumPy's policy freezes. Raises `ValueError`.
+    Indices are sorted and random; class counts differ by at most one. They depend only on `numpy.random.RandomState(seed)`,
+    whose streams NumPy's policy freezes. The new fingerprint is of the old one and the indices, so a memory map need not be
+    read again. Raises `StudyError`.
     """
     random = np.random.RandomState(seed)
-    quotas = np.full(n_classes, size // n_classes)
-    quotas[random.permutation(n_classes)[: size % n_classes]] += 1
+    quotas = np.full(classes, size // classes)
+    quotas[random.permutation(classes)[: size % classes]] += 1
     chosen = []
     for label, quota in enumerate(quotas):
         members = np.flatnonzero(labels == label)
         if len(members) < quota:
-            most = int(np.bincount(labels, minlength=n_classes).min()) * n_classes
-            raise ValueError(f"class {label} has only {len(members)} training images; at most {most} can be balanced")
+            most = int(np.bincount(labels, minlength=classes).min()) * classes
+            raise StudyError(
+                f"train_subset: {size} of data '{name}' is impossible: class {label} has only {len(members)} training images; "
+                f"at most {most} can be balanced"
+            )
         chosen.append(random.permutation(members)[:quota])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    indices = np.sort(np.concatenate(chosen)).astype(np.int64)
+    digest = hashlib.sha256(fingerprint.encode() + indices.astype("<i8").tobytes())
+    return indices, digest.hexdigest()[:16]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from study.config.run import RunSpec
-from study.config.spread import expand
-from study.config.surface import Surface, SurfaceEntry
+from study.config.spread import SurfaceEntry, expand
+from study.config.surface import Surface
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.machine import Machine, prepare_data

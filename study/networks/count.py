@@ -69,11 +69,11 @@ def _counted(text: str, channels: int, classes: int, size: int) -> Count:
                     )
                 )
         network.set_keys(torch.zeros(batch, dtype=torch.int64))
-        seen: set[int] = set()
+        seen = {parameter.untyped_storage()._cdata for parameter in network.parameters()}  # which are there anyway
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()._cdata
-            if storage not in seen and not isinstance(tensor, torch.nn.Parameter):
+            if storage not in seen:
                 seen.add(storage)
                 kept[0] += tensor.numel()
             return tensor

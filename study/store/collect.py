@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Of `collected.json`; a reader refuses a newer one."""
 
-TABLES = {CURVES: "curves.parquet", RUNS: "runs.parquet", PROBES: "probes.parquet", SURFACES: "surfaces.parquet"}
-
 
 @cache
 def _warn_once(damage: str) -> None:
@@ -57,6 +55,9 @@ class Results:
 
     def __init__(self, files: SweepFiles, *, afresh: bool = False) -> None:
         self.files, self.afresh = files, afresh
+        self.paths = {
+            CURVES: files.curves, RUNS: files.runs_table, PROBES: files.probes, SURFACES: files.surfaces_table,
+        }  # fmt: skip
         self.alone = not files.sweep.exists() and files.curves.exists() and files.runs_table.exists()
         """Whether only the tables are here: the sweep was trained elsewhere."""
         self._read: dict[Table, tuple[pa.Table, str]] = {}
@@ -67,13 +68,10 @@ class Results:
 
     # -- as they were collected ---------------------------------------------------------------------------------------
 
-    def path(self, kind: Table) -> Path:
-        return self.files.folder / TABLES[kind]
-
     def collected(self, kind: Table) -> pa.Table:
         """A collected table; an empty one if there is none. Raises `DamagedError` if it is damaged."""
         if kind not in self._read:
-            path = self.path(kind)
+            path = self.paths[kind]
             try:
                 content = path.read_bytes()
             except FileNotFoundError:
@@ -90,7 +88,7 @@ class Results:
             self.collected(kind)
         except DamagedError:
             return False
-        return kind in self._read and self._read[kind][1] == self.seal.get("files", {}).get(TABLES[kind])
+        return kind in self._read and self._read[kind][1] == self.seal.get("files", {}).get(self.paths[kind].name)
 
     def _rows(self, kind: Table, names: Collection[str]) -> pa.Table:
         """The collected rows of these runs; none, with a warning, if the table is damaged."""
@@ -140,9 +138,8 @@ class Results:
     def table(self, kind: Table) -> pa.Table:
         """`CURVES`, sorted; `RUNS`, in the sweep's order; `PROBES`; or `SURFACES`, as far as they are measured."""
         if self.alone:
-            table = self.collected(kind)
-            if TABLES[kind] in self.seal.get("files", {}) and not self.holds(kind):
-                path = self.path(kind)
+            table, path = self.collected(kind), self.paths[kind]
+            if path.name in self.seal.get("files", {}) and not self.holds(kind):
                 raise DamagedError(f"{path}: is damaged: its content does not match {self.files.collected.name}")
             return table
         curves = self._curves  # first: they may show that a run is damaged
@@ -208,9 +205,9 @@ class Results:
     def _probes(self) -> pa.Table:
         """Rows collected earlier are kept if a finished run's own file is damaged or gone."""
         kept = {*self._gone, *(self._same if self.holds(PROBES) else ())}
-        found = []
+        found, finished = [], self.finished()
         for name in self._files.keys() - kept:
-            run, through = self._files[name], name in self.finished()
+            run, through = self._files[name], name in finished
             try:
                 if run.probes.exists():
                     found.append(PROBES.read(run.probes, name))
@@ -279,7 +276,7 @@ def collect(files: SweepFiles, *, afresh: bool = True) -> list[Path]:
     marks = {name: mark(files.run(name)) for name in read_sweep(files)["runs"]}  # before anything is read
     sweep = digest(_bytes(files.sweep))
     now = Results(files, afresh=afresh)
-    tables = {now.path(kind): now.table(kind) for kind in TABLES}
+    tables = {path: now.table(kind) for kind, path in now.paths.items()}
     refuse_links(files.results, [files.folder])
     sweep_away_temporaries(files.folder)
     digests = {}

@@ -1,4 +1,4 @@
-"""Who is training a run: a lease that one process holds, kept alive by a heartbeat.
+"""Leases: one process at a time works on a task, and keeps its lease alive by a heartbeat.
 
 The lease is a file that appears by `os.link`, which is atomic on network file systems too. Of a process of this machine it is
 known whether it lives, and that decides. Of any other the heartbeat decides: the lease is void when it is older than `STALE`

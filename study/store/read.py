@@ -42,7 +42,7 @@ def read_curves(sweep: Sweeps) -> pd.DataFrame:
     StudyError
         There is no such sweep, or its files are damaged.
     """
-    return _with_fields(*read_frames(_folders(sweep)))
+    return _with_fields(*read_frame("curves", _folders(sweep)))
 
 
 def read_runs(sweep: Sweeps) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def read_runs(sweep: Sweeps) -> pd.DataFrame:
 
     If the images of a data set changed between runs, `dataset` and `point_id` tell which each was trained on.
     """
-    return read_frames(_folders(sweep))[1]
+    return read_frame("curves", _folders(sweep))[1]
 
 
 def read_probes(sweep: Sweeps) -> pd.DataFrame:
@@ -77,33 +77,26 @@ def read_surfaces(sweep: Sweeps) -> pd.DataFrame:
     return read_frame("surfaces", _folders(sweep))[0]
 
 
-def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The curves of sweeps, without the fields of their runs, which would take many times their memory; and `read_runs`."""
-    return read_frame("curves", folders)
-
-
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
+    """What `read_<needs>` and `read_runs` return; curves are without the fields of their runs, to save memory."""
     import pandas as pd
 
     if not folders:
         raise StudyError("no sweep was named")
     sources = [Results(SweepFiles(folder.parent, folder.name)) for folder in folders]
-    curves = _joined(CURVES, sources)
+    rows = _joined({"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs], sources)
     runs = pd.concat([_frame(source.table(RUNS)) for source in sources], ignore_index=True)
     if len(sources) > 1:  # sweeps that name the same run share it: it counts once
         refuse_conflict(runs)
         runs = runs.drop_duplicates("run_id", ignore_index=True)
     runs = told_apart(runs).copy()  # in few blocks, so that adding columns is fast
-    if needs == "probes":
-        return _with_fields(_joined(PROBES, sources), runs), runs
-    if needs == "surfaces":
-        return _with_fields(_joined(SURFACES, sources), runs.assign(run_precision=runs["precision"])), runs
-    return curves, runs
+    if needs == "curves":
+        return rows, runs
+    return _with_fields(rows, runs.assign(run_precision=runs["precision"]) if needs == "surfaces" else runs), runs
 
 
 def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
-    """The rows of several sweeps, those that they share once."""
+    """The rows of several sweeps; shared rows once."""
     import pandas as pd
 
     frame = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)

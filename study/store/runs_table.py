@@ -61,7 +61,7 @@ RUNS = Table(
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows as `RUNS`, of whatever version."""
+    """Rows of any version as `RUNS`."""
     listed = list(rows)
     found = [_column([row.get(column.name) for row in listed], column.type) for column in RUNS.schema]
     return pa.Table.from_arrays(found, schema=RUNS.schema)

@@ -156,15 +156,6 @@ def intact(files: ChunkFiles) -> bool:
 # -- whole surfaces -------------------------------------------------------------------------------------------------------
 
 
-def seal_surface(files: SurfaceFiles, seconds: float) -> None:
-    """Write the table of a completely measured surface, and seal it."""
-    table = gather(files)
-    told = SURFACES.write(files.table, table)
-    facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
-    write_done(files, {files.table.name: told}, **facts)
-    lease.tidy(files)
-
-
 def sealed(files: SurfaceFiles) -> bool:
     """Whether a surface is measured, with intact spec and table."""
     try:
@@ -187,7 +178,7 @@ def gather(files: SurfaceFiles) -> pa.Table:
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
     points, settings = POINTS.of(rows), _settings(files, rows)
     columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
-    return SURFACES.order(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES.schema))
+    return SURFACES.collect([pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES.schema)])
 
 
 def _facts(files: SurfaceFiles) -> dict[str, Any]:
@@ -235,7 +226,12 @@ def finish(files: SurfaceFiles, keys: Iterable[str]) -> bool:
     for chunk in torn:
         log.warning("%s has lost points since it was measured; they are measured again", chunk.run_id)
         remove(chunk.done)
-    if not torn:
-        remove(files.table)  # of a surface that lost its seal: the chunks are gathered anew
-        seal_surface(files, math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks()))
-    return not torn
+    if torn:
+        return False
+    remove(files.table)  # of a surface that lost its seal: the chunks are gathered anew
+    table = gather(files)
+    seconds = math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
+    facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
+    write_done(files, {files.table.name: SURFACES.write(files.table, table)}, **facts)
+    lease.tidy(files)
+    return True

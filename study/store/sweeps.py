@@ -63,7 +63,7 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
 
 
 def kept(files: SweepFiles, named: Collection[str]) -> Record:
-    """What the record of a sweep keeps besides the runs that are `named` now: runs that were begun under its name.
+    """The recorded runs that a sweep keeps besides those that are `named` now: runs started under its name.
 
     Raises StudyError if the collected tables have the only results of further runs, which the next `collect` would drop.
     """

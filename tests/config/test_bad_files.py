@@ -56,7 +56,7 @@ def test_each_mistake_is_one_line_with_its_place(load, tmp_path, text, message):
     assert said.startswith(message)
 
 
-def test_options_of_components_have_lines_of_their_own(load, tmp_path):
+def test_mistakes_in_options_have_their_own_lines(load, tmp_path):
     axes = "grid:\n  seed: [0]\n  network: [residual]\n  shortcut:\n    - A\n    - name: scaled\n      scale: x\n"
     assert mistakes_of(load, FIXED + axes + "      brunch: 1\n", tmp_path) == [
         ":9: shortcut.brunch: is no option of shortcut: scaled, which has scale and branch; did you mean 'branch'?"
@@ -65,7 +65,7 @@ def test_options_of_components_have_lines_of_their_own(load, tmp_path):
     assert said.startswith(":8: shortcut.scale: must be a valid number")
 
 
-def test_the_name_of_the_file_must_do_for_a_name(tmp_path):
+def test_a_file_name_that_is_no_sweep_name_is_refused(tmp_path):
     path = tmp_path / "my sweep.yaml"
     path.write_text(GOOD)
     with pytest.raises(StudyError, match="'my sweep' \\(the file's; set `name:` in it\\) must be text of"):
@@ -84,7 +84,7 @@ colour: red
 """
 
 
-def test_all_mistakes_of_a_files_shape_are_in_one_message_and_then_all_of_its_values(load, tmp_path):
+def test_all_mistakes_are_reported_at_once(load, tmp_path):
     text = GOOD.replace("digits", "cifar").replace("8}", "8, precision: fp16}") + "zip: {depth: [8, 34]}\n"
     for file, starts in (
         (text, [":1: data: no data set", ":1: precision: must be", ":3: depth: 34 is not"]),
@@ -105,11 +105,11 @@ def test_all_mistakes_of_a_files_shape_are_in_one_message_and_then_all_of_its_va
     ("{data: digits, recipe: quick, network: plain, depth: 8, seed: 0, probes: weights, recipe.evaluate_every: x}",
      ["recipe.evaluate_every"]),
 ])  # fmt: skip
-def test_a_mistake_breeds_no_other(load, tmp_path, text, fields):
+def test_one_mistake_gives_one_message(load, tmp_path, text, fields):
     assert [line.split(": ")[1] for line in mistakes_of(load, f"fixed: {text}\n", tmp_path)] == fields
 
 
-# -- by the real command ----------------------------------------------------------------------------------------------
+# -- by the command ----------------------------------------------------------------------------------------------
 
 
 def refused(result, tmp_path):
@@ -120,14 +120,14 @@ def refused(result, tmp_path):
     return result.stderr
 
 
-def test_the_command_says_each_of_several_mistakes(study, write, tmp_path):
+def test_the_command_prints_every_mistake(study, write, tmp_path):
     said = refused(study("sweep", write(SEVERAL), "dept=3"), tmp_path).splitlines()
     assert len(said) == 6 and all(line.startswith("study: ") for line in said)
 
 
-def test_the_command_refuses_a_missing_data_root_before_anything_starts(study_inside, write, tmp_path):
+def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, write, tmp_path):
     text = GOOD.replace("digits", "{name: image_folder, folder: mine}")
-    said = refused(study_inside("sweep", write(text)), tmp_path)
+    said = refused(study("sweep", write(text)), tmp_path)
     assert len(said.splitlines()) == 1 and f"{tmp_path}/data/mine" in said
 
 
@@ -137,8 +137,8 @@ def test_the_command_refuses_a_missing_data_root_before_anything_starts(study_in
     (lambda path: path.write_bytes(bytes(range(256))), "is not UTF-8 text"),
     (lambda path: path.write_text("a: \0"), "unacceptable character"),
 ], ids=["missing", "folder", "binary", "null"])  # fmt: skip
-def test_the_command_refuses_a_file_that_it_cannot_read(study_inside, tmp_path, make, message):
+def test_the_command_refuses_an_unreadable_file(study, tmp_path, make, message):
     path = tmp_path / "mine.yaml"
     make(path)
-    said = refused(study_inside("sweep", path), tmp_path)
+    said = refused(study("sweep", path), tmp_path)
     assert said.startswith(f"study: {path}") and message in said and len(said.splitlines()) == 1

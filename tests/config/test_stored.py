@@ -29,7 +29,7 @@ ONE = {
 """A spec as schema version 1 stored it."""
 
 
-def test_a_spec_as_columns_and_back_is_the_same():
+def test_columns_round_trip():
     spec = make_spec(**SCALED)
     row = flat(spec.model_dump(mode="json"))
     assert (row["shortcut"], row["shortcut.scale"], row["recipe"]) == ("scaled", 0.25, "quick")
@@ -38,7 +38,7 @@ def test_a_spec_as_columns_and_back_is_the_same():
     assert RunSpec.model_validate(nested(dict.fromkeys(columns()) | row)) == spec
 
 
-def test_a_spec_of_version_1_has_the_fields_of_now():
+def test_schema_1_specs_are_upgraded():
     new = make_spec(
         **{name: ONE[name] for name in ("depth", "order", "seed", "probes", "probe_every", "probe_images")},
         block={"name": "bottleneck", "stride_in": "3x3"}, shortcut={"name": "shortcut_gate", "bias": -2.0},
@@ -52,7 +52,7 @@ def test_a_spec_of_version_1_has_the_fields_of_now():
     assert vgg["family"] == {"name": "vgg", "width": 2, "head": "cifar"} and vgg["shortcut"] is None
 
 
-def test_the_reference_results_read_with_the_columns_of_now():
+def test_reference_results_have_current_columns():
     runs = study.read_runs([RESULTS / "quickstart", RESULTS / "probes_quick", RESULTS / "cifar10-jpeg_cpu"])
     assert {"shortcut", "recipe.optimizer.momentum", "recipe.schedule.at", "data.folder"} <= set(runs.columns)
     assert set(runs["recipe.optimizer"]) == {"sgd"} and set(runs["recipe.optimizer.momentum"]) == {0.9}
@@ -64,7 +64,7 @@ def test_the_reference_results_read_with_the_columns_of_now():
     assert "residual" in str(study.verdict(curves)) and study.figure("degradation", curves).axes
 
 
-def test_unknown_components_and_missing_fields_can_be_looked_at():
+def test_unknown_components_and_missing_fields_are_readable():
     fields = make_spec(**SCALED).model_dump(mode="json") | {"block": {"name": "ghost", "ratio": 0.3}}
     del fields["train_subset"], fields["depth"]
     spec = recorded(fields)

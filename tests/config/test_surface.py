@@ -110,7 +110,7 @@ def test_every_field_is_part_of_the_identity():
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
 )
-def test_what_does_not_fit_is_refused(fields, says):
+def test_invalid_settings_are_refused(fields, says):
     with pytest.raises(ValidationError) as raised:
         make(**fields)
     assert says in str(raised.value)
@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_refused(fields, says):
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
+def test_surfaces_are_expanded_over_runs(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
@@ -128,7 +128,7 @@ def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
 
 
-def test_other_runs_are_told_by_what_differs(tmp_path):
+def test_other_runs_are_found_by_their_differences(tmp_path):
     sweep = loaded(
         tmp_path,
         "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0, recipe: quick}}",
@@ -145,12 +145,13 @@ SHAPE = {
     "{plane: interpolate, to: seed}": "to: must be a list of mappings of a run's field: value, such as [{seed: 1}]",
     "{planes: 0}": "planes: must be greater than or equal to 1, not 0",
     "{plane: pca, planes: 2}": "planes: goes with plane: random, not with pca",
+    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
+    "{plane: interpolate, to: [{sed: 0}]}": "to: 'sed' is unknown; did you mean 'seed'?",
     "[5]": "must be a mapping such as {name: value}, not [5]",
     "{range: [1, 0]}": "range: must be [low, high]",
 }
 RUNS = {
     "{of: {seed: 7}}": "of: no run of this sweep has seed: 7",
-    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
     "{plane: interpolate, to: [{seed: 9}], of: {seed: 0, depth: 8, network: plain}}":
         "to: no run of this sweep is as plain-8 seed 0 with seed: 9",
     "{plane: interpolate, to: [{depth: 9}], of: {seed: 0, depth: 8, network: plain}}": "to: depth:",
@@ -169,7 +170,7 @@ def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
         ), line
 
 
-def test_the_ready_sweep_is_the_papers():
+def test_the_ready_sweep_follows_the_paper():
     sweep = load(Path(__file__).parents[2] / "sweeps" / "surfaces.yaml")
     assert {surface.bn for surface in sweep.surfaces.values()} == {"frozen", "recalibrated"}
     assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}

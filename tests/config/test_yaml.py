@@ -18,12 +18,12 @@ SCALARS = [
 
 
 @pytest.mark.parametrize("text, value", SCALARS)
-def test_a_scalar_is_what_everybody_means_by_it(text, value):
+def test_scalars(text, value):
     read_as = scalar(text)
     assert read_as == value and type(read_as) is type(value)
 
 
-def test_every_part_has_its_line_and_unknown_ones_their_parents():
+def test_every_part_has_its_line():
     document = parse("name: a\ngrid:\n  depth:\n    - 8\n    - 20\n  seed: [0,\n   1]\n", "f.yaml")
     places = {("name",): 1, ("grid",): 2, ("grid", "depth", 1): 5, ("grid", "seed", 1): 7, ("grid", "seed", 3, "x"): 6}
     assert {path: document.place(path) for path in places} == {path: f"f.yaml:{line}" for path, line in places.items()}
@@ -55,13 +55,13 @@ def test_bad_keys_are_noted_with_their_lines(text, mistakes):
     ("a: &a [*a]\n", "f.yaml: nested too deeply"),
     ("[" * 2000, "f.yaml: nested too deeply"),
 ])  # fmt: skip
-def test_what_is_not_plain_data_is_refused(text, message):
+def test_invalid_yaml_is_refused(text, message):
     with pytest.raises(StudyError) as caught:
         parse(text, "f.yaml")
     assert message in str(caught.value) and len(str(caught.value)) < 300
 
 
-def test_a_file_without_end_is_not_read_to_its_end(tmp_path):
+def test_large_files_are_refused(tmp_path):
     for path, size in ((Path("/dev/zero"), None), (tmp_path / "long.yaml", MAX_BYTES + 1)):
         if size is not None:
             path.write_bytes(b"#" * size)

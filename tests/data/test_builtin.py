@@ -74,7 +74,7 @@ def archive(root, monkeypatch):
     return path
 
 
-def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
+def test_cifar10_reads_the_batches_in_order(cifar10, no_network):
     root, train, test = cifar10
     assert data.missing("cifar10", root) is None
     loaded = data.load("cifar10", root)
@@ -84,7 +84,7 @@ def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
     assert loaded.classes == tuple(f"class {i}" for i in range(10)) and loaded.name == "cifar10"
 
 
-def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
+def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, no_network):
     train, test = cifar(tmp_path, monkeypatch, "CIFAR100", ["train"], "fine_labels", 100)
     loaded = data.load("cifar100", tmp_path)
     assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
@@ -99,7 +99,7 @@ def test_a_corrupt_batch_is_named(cifar10):
     assert "\n" not in str(caught.value)
 
 
-def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatch, forbid_download, capsys):
+def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, no_network, capsys):
     root, train, _ = cifar10
     archive(root, monkeypatch)
     assert data.missing("cifar10", root) is None
@@ -109,7 +109,7 @@ def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatc
     assert capsys.readouterr().out == ""
 
 
-def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, forbid_download):
+def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, no_network):
     root, _, _ = cifar10
     path = archive(root, monkeypatch)
     path.write_bytes(path.read_bytes()[:-100])
@@ -138,7 +138,7 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypa
         ("svhn", "train_32x32.mat", "test_32x32.mat"),
     ],
 )
-def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, expected, copy):
+def test_without_network_the_error_says_what_to_do(tmp_path, no_network, name, expected, copy):
     line = data.missing(name, tmp_path / "root")
     for part in (f"expected {expected} in {tmp_path / 'root'}", "once on a machine with network", "or copy ", copy):
         assert part in line
@@ -149,7 +149,7 @@ def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, ex
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
+def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, no_network):
     """In its files X has shape (32, 32, 3, N), and y is 10 for the digit 0."""
     from torchvision.datasets import SVHN
 
@@ -194,7 +194,7 @@ def debian(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "debian"])
-def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_download, debian):
+def test_fashion_mnist_is_found(tmp_path, place, packed, no_network, debian):
     write(tmp_path / place, packed)
     assert data.missing("fashion_mnist", tmp_path / "root") is None
     loaded = data.load("fashion_mnist", tmp_path / "root")
@@ -204,7 +204,7 @@ def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_do
     assert data.survey("fashion_mnist", tmp_path / "root").fingerprint == loaded.fingerprint
 
 
-def test_without_fashion_mnist_one_line_names_the_folder_the_file_and_the_ways_to_get_it(tmp_path, no_network, debian):
+def test_missing_fashion_mnist_is_explained(tmp_path, no_network, debian):
     write(tmp_path / "root/FashionMNIST/raw", packed=True)
     (tmp_path / "root/FashionMNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
     line = data.missing("fashion_mnist", tmp_path / "root")
@@ -269,7 +269,7 @@ def test_digits_and_their_split_are_pinned(digits):
     assert digits.fingerprint == "ba97cca2f8286bfa"
 
 
-def test_data_sets_that_are_there_are_prepared_and_digits_and_fashion_mnist_loaded_without_torch(tmp_path):
+def test_present_data_sets_need_no_torch(tmp_path):
     write(tmp_path / "FashionMNIST/raw", packed=True)
     for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
         (tmp_path / file).parent.mkdir(exist_ok=True)

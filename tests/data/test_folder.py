@@ -108,7 +108,7 @@ def test_a_survey_knows_the_fingerprint_of_what_was_decoded(toy):
 
 
 @pytest.mark.parametrize("change", ["touch", "rename", "add", "remove", "grow"])
-def test_any_change_of_names_or_content_decodes_again(toy, count_decodes, change):
+def test_changed_names_or_content_are_decoded_again(toy, count_decodes, change):
     root, _ = toy
     before = load(root)
     file = root / "toy/train/ant/1.png"
@@ -131,7 +131,7 @@ def test_any_change_of_names_or_content_decodes_again(toy, count_decodes, change
 
 
 @pytest.mark.parametrize("suffix", ["npy", "json"])
-def test_a_truncated_cache_is_made_anew(toy, cache, suffix):
+def test_a_truncated_cache_is_rebuilt(toy, cache, suffix):
     root, _ = toy
     good = np.array(load(root).train_images)
     for file in cache.glob(f"*.{suffix}"):
@@ -164,7 +164,7 @@ def test_a_corrupt_image_is_named_and_leaves_no_array(toy, cache, name):
     assert [path.suffix for path in cache.iterdir()] == [".json"]  # the digest of the folder's content
 
 
-def test_what_is_used_and_what_is_skipped(toy):
+def test_used_and_skipped_files(toy):
     root, _ = toy
     ant = root / "toy/train/ant"
     save(ant / "deeper/still/7.png", picture())

@@ -24,7 +24,7 @@ def toy(tmp_path):
     return make_folder(tmp_path / "toy").parent
 
 
-def test_val_will_do_for_test(tmp_path):
+def test_val_serves_as_test(tmp_path):
     make_folder(tmp_path / "toy", held_out="val")
     as_val = load(tmp_path)
     assert as_val.path("test", 0) == str(tmp_path / "toy/val/class0/0.jpg")

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import strategies as st
 
 from study.config.schema import SweepFile
+from study.config.spread import SurfaceEntry
 from study.config.stored import columns
-from study.config.surface import SurfaceEntry
 
 Tree = Any
 """Scalars, lists, and mappings as lists of pairs in a `Pairs`, so that a key can stand in one twice."""

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from study.config.spread import MAX_PLANES
 from study.config.stored import settable
-from study.config.surface import MAX_PLANES
 from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
 from tests.fuzz.calling import complaints, study
@@ -55,7 +55,7 @@ SLOW = ("too many values", "aliases in mappings", "brackets", "braces")
     "text, message",
     [pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, case in UNFOLDS.items()],
 )
-def test_a_file_that_unfolds_is_refused(text, message):
+def test_yaml_bombs_are_refused(text, message):
     assert refused(text)[0] == message
 
 
@@ -69,7 +69,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("number, message", NUMBERS.values(), ids=NUMBERS)
-def test_a_number_that_is_none_is_refused(number, message):
+def test_invalid_numbers_are_refused(number, message):
     (line,) = refused(FIXED + f"grid: {{seed: [0, {number}]}}\n")
     assert line.startswith("mine.yaml:2: ") and message in line
     (line,) = refused(GOOD, f"seed=[{number}]")
@@ -77,7 +77,7 @@ def test_a_number_that_is_none_is_refused(number, message):
 
 
 @pytest.mark.parametrize("text", [r'"\UFFFFFFFF"', r'"\U00110000"', r'"\ud800"', r'"\e[2J"', r'"a\0b"'])
-def test_what_is_no_character_is_refused(text):
+def test_invalid_characters_are_refused(text):
     for field in ("description", "name", "figures"):
         said = refused(GOOD + f"{field}: {text}\n")
         assert len(said) == 1 and said[0].startswith("mine.yaml:3: ")
@@ -103,13 +103,13 @@ HUGE = {
 
 
 @pytest.mark.parametrize("text, count", HUGE.values(), ids=HUGE)
-def test_a_huge_sweep_is_refused_before_any_of_it_is_made(text, count):
+def test_a_huge_sweep_is_refused_quickly(text, count):
     started = time.process_time()
     [line] = refused(text)
     assert line.endswith(count) and time.process_time() - started < 5
 
 
-def test_a_great_many_mistakes_are_not_all_said():
+def test_the_number_of_messages_is_limited():
     for axes in (
         "seed: [" + ", ".join(f"x{i}" for i in range(150)) + "]",
         ", ".join(f"x{i}: [0]" for i in range(110)),
@@ -122,7 +122,7 @@ def test_a_great_many_mistakes_are_not_all_said():
 @pytest.mark.parametrize(
     "text", ["{}: 1\n", "name: {}\n", "figures: [{}]\n", "fixed: {{{}: 1}}\n", "fixed: {{shortcut: {}}}\n"]
 )
-def test_what_is_said_of_a_long_text_is_short(text):
+def test_messages_about_long_text_are_short(text):
     assert all(len(line) <= LONGEST for line in refused(GOOD + text.format("x" * 500_000)))
 
 

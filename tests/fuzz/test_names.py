@@ -41,7 +41,7 @@ def named(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_sweep_is_named_in_any_script(name):
+def test_a_sweep_name_may_have_any_script(name):
     for words, files in (
         (PLAN, {"mine.yaml": named(name)}),
         ((*PLAN, f"name={name}"), {"mine.yaml": GOOD.encode()}),
@@ -53,7 +53,7 @@ def test_a_sweep_is_named_in_any_script(name):
 
 
 @pytest.mark.parametrize("name", NONE, ids=ascii)
-def test_what_is_no_name_is_refused_wherever_it_stands(name):
+def test_invalid_names_are_refused(name):
     assert sweep_name(name) is None
     (line,) = complaints(study(PLAN, {"mine.yaml": named(name)}))
     assert line.startswith("mine.yaml:3: ")
@@ -123,7 +123,7 @@ def test_no_run_is_named_by_a_path_a_pattern_or_nothing(results, words):
 @pytest.mark.parametrize(
     "words", [["status", "x"], ["collect", "x"], ["report", "x"], ["surface", "x", "-n"]], ids=" ".join
 )
-def test_results_that_are_no_folder_are_refused(words):
+def test_results_must_be_a_folder(words):
     for place in ("file", "file/inside", "missing", "", "a" * 300, "a\x1b[31m"):
         complaints(study([*words, "--results", place], {"file": b"precious"}))
 

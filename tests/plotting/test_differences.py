@@ -25,7 +25,7 @@ from study.reporting.runs import payload
 from study.stats.outcomes import groups
 from study.store import runs as store
 from study.store.layout import SweepFiles
-from study.store.read import read_frames
+from study.store.read import read_frame
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
 from tests.helpers import make_spec
@@ -117,7 +117,7 @@ def finished(results: Path, specs: list[RunSpec]) -> SweepFiles:
 
 def frames_of(results: Path, specs: list[RunSpec]) -> tuple[SweepFiles, pd.DataFrame, pd.DataFrame]:
     files = finished(results, specs)
-    curves, runs = read_frames([files.folder])
+    curves, runs = read_frame("curves", [files.folder])
     return files, curves, runs
 
 

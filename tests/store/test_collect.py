@@ -41,7 +41,7 @@ def two_runs(results):
     return files, runs
 
 
-def test_runs_without_a_curve_are_listed_too(tmp_path):
+def test_runs_without_a_curve_are_listed(tmp_path):
     files, _ = two_runs(tmp_path)
     for _ in range(2):  # from the runs, and as they were collected
         curves, runs = read_curves(files.folder), read_runs(files.folder)
@@ -68,7 +68,7 @@ CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
+def test_changes_after_collecting_are_noticed(name, tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
     assert Results(files).unchanged({run.run_id: run}).keys() == {run.run_id}
@@ -86,7 +86,7 @@ def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["curves.parquet", "runs.parquet", "collected.json"])
-def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_none(damaged, tmp_path):
+def test_damaged_tables_are_rebuilt_or_refused(damaged, tmp_path):
     files, runs = two_runs(tmp_path)
     collect(files)
     path = files.folder / damaged
@@ -103,7 +103,7 @@ def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_no
     assert len(runs) == 2
 
 
-def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path):
+def test_a_run_without_folder_is_as_collected(tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
     before = read_curves(files.folder), read_runs(files.folder), report(files)
@@ -138,7 +138,7 @@ def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path):
         read_curves(tmp_path / "tset")
 
 
-def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path):
+def test_a_field_of_mixed_type_is_text_in_tables(tmp_path):
     specs = [make_spec(snapshot_every=every, seed=seed) for seed, every in enumerate((None, "epoch", 500))]
     files, _ = swept(tmp_path, *specs)
     found = read_runs(files.folder).set_index("run_id")["snapshot_every"].fillna("")

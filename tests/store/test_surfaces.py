@@ -20,7 +20,7 @@ def row(i, j, iteration=None):
 
 @pytest.mark.parametrize("count", [15, 2, 0])
 @pytest.mark.parametrize("facts", [True, False])
-def test_the_axes_of_an_unfinished_trajectorys_plane_are_its_own(count, facts, tmp_path):
+def test_ranges_of_an_unfinished_plane(count, facts, tmp_path):
     """Or, where the facts about the plane are lost, as long as they are measured; snapshots do not count."""
     surface = Surface.model_validate({"run": "a-000000000000", "plane": "pca", "points": [5, 3]})
     files = SurfaceFiles(tmp_path / surface_id(surface))
