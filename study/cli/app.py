@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import signal
 import sys
@@ -14,8 +13,9 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, complain, results_folder, unknown_option
-from study.errors import StudyError, one_line, printable
+from study.cli.options import DataRoot, Results, complain, results_folder, unknown_option, working
+from study.errors import StudyError, printable
+from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
 
 Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "figures", "tables"]
@@ -29,6 +29,7 @@ def list_(
     """List sweeps, data sets, networks, fields, figures and so on."""
     from study.cli.catalogue import listing
     from study.data import default_root
+    from study.launch.columns import hanging, room
 
     for kind in [what] if what else get_args(Kind):
         print(f"{kind}:")
@@ -36,7 +37,7 @@ def list_(
         lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
-            print(f"  {name:<{width}}  {summary}")
+            print(hanging(f"  {name:<{width}}  ", summary, room()))
 
 
 def describe(
@@ -54,11 +55,13 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     """Check this machine: Python, torch, GPUs, SLURM, data sets, disk."""
     from study.cli.doctor import examine
     from study.data import default_root
+    from study.launch.columns import hanging, room
 
     sound = True
-    for finding in examine(results_folder(results), data_root or default_root()):
-        print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}", flush=True)
-        sound = sound and finding.mark != "FAIL"
+    with working("importing torch"):
+        for finding in examine(results_folder(results), data_root or default_root()):
+            print(hanging(f"{finding.mark:<5} {finding.subject:<16} ", finding.says, room()), flush=True)
+            sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)
 
 
@@ -145,15 +148,15 @@ def _main(
 def main() -> None:
     """Entry point of `study`. Exit codes: 0 all done, 1 a run failed, 2 a mistake in the call, 130 interrupted."""
     _prepare_streams(lasting=len(sys.argv) > 1 and sys.argv[1] in LASTING)
-    logging.getLogger("study").handlers = [_notes()]
-    try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 130
-    except Exception as error:
-        complain(*_mistakes(error))
-        code = 2
+    with warnings_to(lambda text: complain(f"note: {text}"), alone=True):
+        try:
+            code = app(standalone_mode=False)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            code = 130
+        except Exception as error:
+            complain(*_mistakes(error))
+            code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -208,18 +211,3 @@ def _prepare_streams(lasting: bool) -> None:
             raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
             lines = stream.line_buffering
             setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=lines))
-
-
-class _Note(logging.Formatter):
-    """One line for the terminal; tracebacks belong in a run's log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"study: note: {one_line(record.getMessage())}"
-
-
-def _notes() -> logging.Handler:
-    """Prints the warnings of this package, such as a damaged file."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(_Note())
-    return handler

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from study.store.layout import SweepFiles
 
 
+def print_plan(rows: Sequence[dict[str, str]]) -> None:
+    """Print what would be done about each run or surface, its reason last."""
+    from study.launch.columns import room, table
+
+    print(table(rows, room(), ("recipe", "id", "data")), end="")
+
+
 def submit(
     files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, machine: Machine, noun: str, count: str
 ) -> None:
@@ -51,6 +58,5 @@ def execute(
         run = train_here if machine.executor == "debug" else train
         _, complete = run(packs, pool, machine, view)
     if not complete:
-        print("interrupted; nothing is lost; rerun to continue:", file=sys.stderr)
-        print(f"  {again()}", file=sys.stderr)
+        print(f"interrupted; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
     return complete

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import Results, at_home, complete_sweep, sweep_files
+from study.cli.options import Results, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ def figure(
     needs = check(name, options).needs
     if not named:
         raise StudyError("name at least one sweep")
-    frame, runs = _frames(named, results, needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
-    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options):
-        print(path)
+    with working(f"drawing {name}"):
+        frame, runs = _frames(named, results, needs)
+        paths = save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options)
+    print(*paths, sep="\n")
 
 
 def figures(
@@ -93,10 +94,10 @@ def figures(
 
     named = [sweep_files(name, results) for name in sweeps]
     folder = out or Path("figures") / named[0].name
-    for line in draw_all(
-        [files.folder for files in named], folder, tuple(formats.split(",")), style=style, **_look(width, bare)
-    ):
-        print(line, flush=True)
+    with working("drawing figures"):
+        folders = [files.folder for files in named]
+        for line in draw_all(folders, folder, tuple(formats.split(",")), style=style, **_look(width, bare)):
+            print_lines([line])
 
 
 def report(
@@ -107,18 +108,14 @@ def report(
     results: Results = None,
 ) -> None:
     """Write all results of a sweep as one HTML page."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from study.reporting import write
 
     files = sweep_files(sweep, results)
     path = out or write.place(files.name)
     if path.is_dir():
         raise StudyError(f"{path} is a folder; give --out a file name")
-    with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
-        line = write.write(files, path, lambda text: shown.update(escape(text)))
-    print(line)
+    with working("reading the results") as told:
+        print(write.write(files, path, told))
 
 
 def table(
@@ -132,7 +129,9 @@ def table(
     from study.plotting import table as make
     from study.plotting.tables.render import render
 
-    print(render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt), end="")
+    with working("reading the results"):
+        text = render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt)
+    print(text, end="")
 
 
 def verdict(
@@ -144,7 +143,9 @@ def verdict(
     from study.stats.report import render
     from study.stats.verdict import verdict as judge
 
-    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+    with working("comparing the networks"):
+        text = render(judge(*_frames(sweeps, results)), fmt)
+    print(text, end="")
 
 
 def export(
@@ -159,5 +160,6 @@ def export(
 
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name
-    for line in export_all(read_surfaces(files.folder), folder, split):
-        print(line)
+    with working("writing shapes"):
+        for line in export_all(read_surfaces(files.folder), folder, split):
+            print_lines([line])

@@ -7,6 +7,8 @@ import re
 import shlex
 import sys
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,6 +117,29 @@ def sweep_files(name: str, results: Path | None) -> SweepFiles:
 def again() -> str:
     """The command that continues this one: itself, without a `--mode force`, which would start over."""
     return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print messages, broken between words at a terminal."""
+    from study.launch.columns import hanging, room
+
+    for line in lines:
+        text = line.lstrip()
+        print(hanging(" " * (len(line) - len(text)), text, room()), flush=True)
+
+
+@contextmanager
+def working(words: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal, on standard error, what is being done; the function that is yielded changes the words."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.text import Text
+
+    spinner = Spinner("dots", Text(words))
+    # What is printed meanwhile goes above it, unless it goes into a file.
+    with Live(spinner, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()):
+        yield lambda text: spinner.update(text=Text(text))
 
 
 def complain(*mistakes: str) -> None:

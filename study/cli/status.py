@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import Results, SweepName, complete_sweep, results_folder, sweep_files
+from study.cli.options import Results, SweepName, complete_sweep, results_folder, sweep_files, working
 from study.errors import printable
 
 
@@ -23,6 +23,7 @@ def status(
     from rich.live import Live
     from rich.text import Text
 
+    from study.launch.columns import NO_LIMIT, room
     from study.launch.status import picture, report, surfaces
 
     files = sweep_files(sweep, results)
@@ -30,10 +31,10 @@ def status(
         print(json.dumps([*report(files), *surfaces(files)], indent=1))
         return
 
-    def now() -> Text:
-        measured = surfaces(files)
-        runs = picture(report(files))
-        return runs.append("\n\n").append(picture(measured)) if measured else runs
+    def now(lines: int = NO_LIMIT) -> Text:
+        records = [report(files), surfaces(files)]
+        pictures = [picture(part, room(), lines // 2 if records[1] else lines) for part in records if part]
+        return Text("\n\n").join(pictures)
 
     console = Console()
     if not watch:
@@ -41,7 +42,7 @@ def status(
         return
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
-            live.update(now(), refresh=True)
+            live.update(now(console.height - 8), refresh=True)
             time.sleep(2)
 
 
@@ -72,5 +73,6 @@ def collect(sweep: SweepName, results: Results = None) -> None:
     """Collect the results of a sweep into Parquet files."""
     from study.store.collect import collect as gather
 
-    for path in gather(sweep_files(sweep, results)):
-        print(path)
+    with working("collecting the results"):
+        paths = gather(sweep_files(sweep, results))
+    print(*paths, sep="\n")

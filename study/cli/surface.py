@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.execute import execute, submit
+from study.cli.execute import execute, print_plan, submit
 from study.cli.options import (
     DataRoot,
     DeviceName,
@@ -21,16 +21,17 @@ from study.cli.options import (
     Workers,
     complain,
     complete_sweep,
+    print_lines,
     sweep_files,
+    working,
 )
 from study.config.choices import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 if TYPE_CHECKING:
     from study.launch.machine import Machine
-    from study.launch.plan.surface import SurfaceAction
+    from study.launch.plan.surface import SurfaceAction, SurfaceRequest
     from study.launch.slurm.profile import Profile
-    from study.launch.surface import SurfaceRequest
 
 
 def surface(
@@ -138,53 +139,48 @@ def measure(
 ) -> int | None:
     """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
     from study.launch import surface as surfaces
-    from study.launch.plan.surface import count
+    from study.launch.plan.state import count
 
     actions = request.plan(mode)
     if dry_run:
-        for action in actions:
-            reason = f"  ({action.reason})" if action.reason else ""
-            print(f"{action.verb:<7} {action.title}  {action.files.run_id}{reason}")
+        rows = [(a.verb, a.title, a.files.run_id, a.reason) for a in actions]
+        print_plan([dict(zip(("action", "surface", "id", "reason"), row, strict=True)) for row in rows])
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
-    wrong = surfaces.check(actions, request, machine)
+    with working("checking the networks"):
+        wrong = surfaces.check(actions, request, machine)
     usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
     if wrong and not count(usable):
         raise StudyError(*wrong.values())
     complain(*wrong.values())
+    worked = count(usable) > 0
     if machine.executor == "slurm":
         if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
-            handed = f"{sum(bool(action.chunks) for action in usable)} of {len(request.surfaces)} surfaces"
-            submit(request.files, packs, profile.single_task(), machine, "chunks", handed)
+            part = f"{sum(bool(action.chunks) for action in usable)} of {len(actions)} surfaces"
+            submit(request.files, packs, profile.single_task(), machine, "chunks", part)
             return 1 if wrong else None
-    elif count(usable) and not _measure_here(request, usable, machine):
+    elif worked and not _measure_here(request, usable, machine):
         return 130
-    return max(_show(request, count(usable) > 0), int(bool(wrong)))
+    return max(_show(request, worked), int(bool(wrong)))
 
 
 def _measure_here(request: SurfaceRequest, actions: Sequence[SurfaceAction], machine: Machine) -> bool:
-    """Measure on this machine, again if points turn out to be damaged; False when interrupted."""
+    """Measure on this machine; False when interrupted."""
     from study.launch import surface as surfaces
-    from study.launch.local.pool import pool_of
+    from study.launch.local.pool import pool
     from study.launch.local.terminal import surfaces_shown
-    from study.launch.plan.surface import count
+    from study.launch.plan.state import count
 
-    pool, names = pool_of(machine, request.chunks), {action.files.run_id for action in actions}
     print(f"{request.files.name}: {count(actions)} of {len(request.surfaces)} surfaces to measure")
-    while packs := surfaces.open_packs(actions):
-        actions = [action for action in request.plan() if action.files.run_id in names]
-        shown, ready = surfaces_shown(actions, packs), count(actions, "keep")
-        if not execute(packs, pool, machine, shown, ready, "surfaces", "measured"):
-            return False
-        actions = [action for action in request.plan() if action.files.run_id in names]
-    return True
+    packs = surfaces.open_packs(actions)
+    shown, ready = surfaces_shown(actions, packs), count(actions, "keep")
+    return execute(packs, pool(machine, request.chunks), machine, shown, ready, "surfaces", "measured")
 
 
 def _show(request: SurfaceRequest, worked: bool) -> int:
     """Print a line for each surface and the path of the table; returns the exit code."""
     from study.launch import surface as surfaces
-    from study.launch.plan.state import WORK
-    from study.launch.plan.surface import count
+    from study.launch.plan.state import WORK, count
     from study.store.collect import collect
     from study.store.lease import tidy
 
@@ -194,17 +190,15 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
             for task in (action.files, *action.files.chunks()):
                 tidy(task)  # what killed processes left
             run = request.runs[action.surface.run]
-            print(surfaces.summary(action, run))
+            print_lines([surfaces.summary(action, run)])
             for warning in surfaces.doubts(action, run):
                 print(f"WARNING: {warning}", file=sys.stderr)
         elif action.verb != "hold":
             told = sys.stderr if action.state == "failed" else sys.stdout
             print(f"{action.title}: {action.reason or 'not measured'}", file=told)
     if failed := [action for action in actions if action.state == "failed"]:
-        print(
-            f"{len(failed)} failed; --mode retry tries again. See {failed[0].files.folder}/chunks/*/log",
-            file=sys.stderr,
-        )
+        logs = f"{failed[0].files.folder}/chunks/*/log"
+        print(f"{len(failed)} failed; --mode retry tries again. See {logs}", file=sys.stderr)
     left = count(actions, "wait", *WORK)
     if left and worked:
         print(f"note: {left} surfaces are unfinished; rerun to continue")
@@ -213,7 +207,6 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
     if request.files.sweep.exists():
         collect(request.files)
         if request.files.surfaces_table.exists():
-            print(
-                f"surfaces: {request.files.surfaces_table}; draw them with `study figure contours {request.files.name}`"
-            )
+            draw = f"`study figure contours {request.files.name}`"
+            print_lines([f"surfaces: {request.files.surfaces_table}; draw them with {draw}"])
     return int(bool(failed) or (worked and left > 0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli import surface as surfacing
-from study.cli.execute import execute, submit
+from study.cli.execute import execute, print_plan, submit
 from study.cli.options import (
     DataRoot,
     DeviceName,
@@ -24,17 +24,22 @@ from study.cli.options import (
     at_home,
     complain,
     finite,
+    print_lines,
     results_folder,
+    working,
 )
 from study.config.choices import Mode
 from study.errors import StudyError, printable
 from study.text import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from study.config.run import RunSpec
     from study.config.surface import Surface
     from study.config.sweep import Sweep
     from study.launch.machine import Machine
+    from study.launch.plan.state import Verb
     from study.launch.slurm.profile import Profile
     from study.launch.sweep import Planned
 
@@ -79,13 +84,14 @@ def sweep(
 ) -> None:
     """Train the unfinished runs of a sweep file.
 
-    Then print the final errors and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
+    Then print the final errors and the verdict, and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
     """
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
     from study.data import default_root
     from study.launch.images import compared
     from study.launch.machine import Machine
+    from study.launch.plan.state import count
     from study.launch.slurm.profile import load_profile
     from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import check, choose_executor, plan_sweep, record
@@ -95,43 +101,40 @@ def sweep(
     if dry_run:
         _print_plan(*compared(planned, root))
         return
-    chosen = choose_executor(executor)
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(root, chosen, device, workers, threads, checkpoint_seconds, patience)
+    machine = Machine(root, choose_executor(executor), device, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
     _print_remarks(planned)
     planned, said = compared(planned, root)
-    print(*said, sep="\n", end="\n" if said else "")
+    print_lines(said)
     if earlier := record(planned):
-        print(
-            f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls, and its tables and figures show "
-            f"them. `name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
-        )
-    if chosen == "slurm":
+        also = f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls"
+        apart = f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
+        print_lines([f"{also}, and its tables and figures show them. {apart}"])
+    if machine.executor == "slurm":
         adopt_orphans(planned.files.results)
     if planned.work:
         if not _train(planned, machine, cluster):
             raise typer.Exit(130)
     else:
-        print(_nothing_to_do(planned))
-        if planned.count("hold"):
+        print_lines([_nothing_to_do(planned)])
+        if count(planned.actions, "hold"):
             raise typer.Exit(1)
     code = _surfaces(planned, machine, cluster, mode)
     if code == 130:
         raise typer.Exit(code)
-    if code is not None and not (planned.work and chosen == "slurm"):
+    if code is not None and not (planned.work and machine.executor == "slurm"):
         raise typer.Exit(max(code, _show_results(planned, figures)))
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
     """Measure the surfaces that the sweep names, if their runs are trained; as `study.cli.surface.measure`."""
-    sweep = planned.sweep
-    if not (chosen := _chosen_surfaces(sweep)):
+    if not (chosen := _chosen_surfaces(planned.sweep)):
         return 0
-    from study.launch.surface import of_sweep
+    from study.launch.plan.surface import of_sweep
 
-    request = of_sweep(planned.files, chosen, sweep.whole)
+    request = of_sweep(planned.files, chosen, planned.sweep.whole)
     # A run that starts over takes its surfaces with it.
     try:
         return surfacing.measure(request, machine, profile, "retry" if mode == "retry" else "missing")
@@ -146,21 +149,22 @@ def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
 
 
 def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
-    """Have the runs trained; False when interrupted."""
-    from study.launch.local.pool import pool_of
+    """Train the runs, or submit them; False when interrupted."""
+    from study.launch.local.pool import pool as pool_of
     from study.launch.local.terminal import runs_shown
+    from study.launch.plan.state import count
     from study.launch.sweep import open_packs
     from study.store.collect import collect
 
     work, files = planned.work, planned.files
-    count = f"{len(work)} of {len(planned.actions)} runs"
+    part = f"{len(work)} of {len(planned.actions)} runs"
     if machine.executor == "slurm":
-        submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", count)
+        submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", part)
         return True
     pool = pool_of(machine, len(planned.sweep.runs))
-    print(f"{files.name}: {count} to train, into {files.folder}/")
+    print(f"{files.name}: {part} to train, into {files.folder}/")
     packs = open_packs(planned, pool.pack_size, len(pool.devices))
-    shown, ready = runs_shown(work, planned.sweep.runs), planned.count("keep")
+    shown, ready = runs_shown(work, planned.sweep.runs), count(planned.actions, "keep")
     complete = execute(packs, pool, machine, shown, ready, "runs", "trained")
     collect(files, afresh=False)
     return complete
@@ -170,23 +174,29 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
     from study.config.differences import differing, label
     from study.launch.plan.runs import cost
 
-    fields = differing(planned.sweep.runs.values())
-    names = {run_id: label(spec, fields) for run_id, spec in planned.sweep.runs.items()}
-    width = max(map(len, names.values()), default=0)
-    for action in planned.actions:
-        spec, name = planned.sweep.runs[action.run_id], names[action.run_id]
-        reason = f"  ({action.reason})" if action.reason else ""
-        recipe = _recipe(spec, fields)
-        print(f"{action.verb:<7} {name:<{width}} {spec.dataset}  {recipe}  {action.run_id}{reason}")
-    print(*said, sep="\n", end="\n" if said else "")
-    work = planned.work
+    runs, work = planned.sweep.runs, planned.work
+    fields = differing(runs.values())
+    print_plan(
+        [
+            {
+                "action": action.verb,
+                "run": label(runs[action.run_id], fields),
+                "data": runs[action.run_id].dataset,
+                "recipe": _recipe(runs[action.run_id], fields),
+                "id": action.run_id,
+                "reason": action.reason,
+            }
+            for action in planned.actions
+        ]
+    )
+    print_lines(said)
     arithmetic = 2 * sum(map(cost, work.values()))
     count = len(_chosen_surfaces(planned.sweep))
     surfaces = f", {count} surfaces (see `study surface`)" if count else ""
     whole = len(planned.sweep.whole)
     every = counted(whole, "run")
-    runs = every if len(planned.actions) == whole else f"{len(planned.actions)} of {every}"
-    print(f"{planned.sweep.name}: {runs}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
+    part = every if len(planned.actions) == whole else f"{len(planned.actions)} of {every}"
+    print(f"{planned.sweep.name}: {part}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
     _print_remarks(planned)
 
 
@@ -194,12 +204,14 @@ def _print_remarks(planned: Planned) -> None:
     """Print what finished runs lack, and settings without effect in the runs to train."""
     from study.config.remarks import remarks
 
-    for words, count in Counter(planned.lacking.values()).items():
-        print(f"note: {counted(count, 'finished run')}: {words}")
+    lacking = Counter(planned.lacking.values())
+    print_lines(f"note: {counted(number, 'finished run')}: {words}" for words, number in lacking.items())
     said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
-    for (recipe, text), count in said.items():
-        if text:
-            print(f"note: {recipe} ({count} of {len(planned.work)} runs): {text}")
+    print_lines(
+        f"note: {recipe} ({number} of {len(planned.work)} runs): {text}"
+        for (recipe, text), number in said.items()
+        if text
+    )
 
 
 def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
@@ -214,45 +226,64 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
 
 
 def _nothing_to_do(planned: Planned) -> str:
+    from study.launch.plan.state import count
+
     name = planned.sweep.name
-    counts = [
-        (planned.count("wait"), f"in training or in the queue (see `study status {name}`)"),
-        (planned.count("hold"), "waiting for the runs they start from (see --dry-run)"),
-        (planned.count("leave"), f"failed (see `study status {name}`; --mode retry tries again)"),
-    ]
-    words = [f"{planned.count('keep')} of {len(planned.actions)} runs are finished"]
-    words += [f"{count} {what}" for count, what in counts if count]
+    others: dict[Verb, str] = {
+        "wait": f"in training or in the queue (see `study status {name}`)",
+        "hold": "waiting for the runs they start from (see --dry-run)",
+        "leave": f"failed (see `study status {name}`; --mode retry tries again)",
+    }
+    words = [f"{count(planned.actions, 'keep')} of {len(planned.actions)} runs are finished"]
+    words += [f"{number} {what}" for verb, what in others.items() if (number := count(planned.actions, verb))]
     left = "train" if _chosen_surfaces(planned.sweep) else "do"
     return f"{name}: nothing is left to {left}; {', '.join(words)}"
 
 
 def _show_results(planned: Planned, figures: Path) -> int:
-    """Print the table of final errors and the paths of the figures; returns the exit code."""
+    """Print the final errors, the verdict's first answers, and the paths of tables and figures; returns the exit code."""
     from study.plotting.refresh import refresh
-    from study.plotting.tables.errors import final_errors
-    from study.plotting.tables.render import render
     from study.store.collect import collect
     from study.store.read import read_frames
 
-    collected = collect(planned.files, afresh=False)
-    curves, runs = read_frames([planned.files.folder])
-    if not curves.empty:
-        print()
-        print(render(final_errors(curves, runs), "text"), end="")
-    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # the table above is of the whole sweep
+    with working("collecting the results") as told:
+        collected = collect(planned.files, afresh=False)
+        curves, runs = read_frames([planned.files.folder])
+        lines = [f"{path.stem}: {path}" for path in collected]
+        summary = ""
+        if not curves.empty:
+            told("comparing the networks")
+            summary = _summary(curves, runs, planned.sweep.name)
+            told("drawing the figures")
+            lines += refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name)
+    print(summary)
+    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # the summary is of the whole sweep
     failed = runs[runs["state"] == "failed"]
-    for _, run in failed.iterrows():
-        print(printable(f"failed: {run['run_id']}: {run['message']}"))
-    for _, run in runs[(runs["state"] != "failed") & (runs["message"] != "")].iterrows():
-        print(printable(f"note: {run['run_id']}: {run['message']}"))
-    print()
-    print(*[f"{path.stem}: {path}" for path in collected], sep="\n")
-    if not curves.empty:
-        for line in refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name):
-            print(line)
+    print_lines(printable(f"failed: {run['run_id']}: {run['message']}") for _, run in failed.iterrows())
+    others = runs[(runs["state"] != "failed") & (runs["message"] != "")]
+    print_lines(printable(f"note: {run['run_id']}: {run['message']}") for _, run in others.iterrows())
+    print_lines(lines)
     if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
-        others = int((runs["state"] == "running").sum())  # this command's own workers have ended
-        told = f", {others} of them in training by another process" if others else ""
-        print(f"note: {left} runs are unfinished{told}; rerun to continue")
+        busy = int((runs["state"] == "running").sum())  # this command's own workers have ended
+        by = f", {busy} of them in training by another process" if busy else ""
+        print(f"note: {left} runs are unfinished{by}; rerun to continue")
         return 1
     return 1 if len(failed) else 0
+
+
+def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
+    """The final errors, as wide as the terminal, and the answers to the verdict's first two questions."""
+    from study.launch.columns import room
+    from study.plotting.tables.errors import final_errors
+    from study.plotting.tables.render import render
+    from study.stats.report import QUESTIONS
+    from study.stats.verdict import verdict
+
+    errors = final_errors(curves, runs)
+    table = render(errors, "text")
+    if max(map(len, table.splitlines())) > room():
+        table = render(errors.drop(columns=["train_clean_median", "test_median"]), "text")
+    first = (QUESTIONS[1], QUESTIONS[2])
+    answers = [line for line in str(verdict(curves, runs)).splitlines() if line.startswith(first)]
+    more = f"`study verdict {name}` has the comparisons."
+    return "\n".join(["", table, *answers[:2], more, ""])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study.config.run import FOLDERS, RunSpec
+from study.config.run import FOLDERS
 from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.plan.state import WORK
@@ -32,35 +32,30 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
         begun = action.verb in ("keep", "resume")
         if key not in surveys and (spec.data.name in FOLDERS or begun):
             surveys[key] = Survey()
+            subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
             try:
-                surveys[key] = _survey(spec, root)
+                surveys[key] = survey(spec.data.name, root, **spec.data.options, **subset)
             except StudyError as error:
                 if action.verb in WORK:
                     lines[f"note: {error}"] = None
             if surveys[key].summary:
                 lines[f"{spec.dataset}: {surveys[key].summary}"] = None
-        if begun and (word := _differs(planned, action.run_id, surveys[key])):
-            counts[spec.dataset, word, action.verb] += 1
-            action = replace(action, reason=f"{action.reason}, {word}")
+        if begun and (words := _difference(action.disk.data_digest, surveys[key])):
+            counts[spec.dataset, words, action.verb] += 1
+            action = replace(action, reason=f"{action.reason}, {words}")
         actions.append(action)
-    for (dataset, word, verb), count in counts.items():
+    for (dataset, words, verb), count in counts.items():
         kind = "finished" if verb == "keep" else "interrupted"
         runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
         end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
         lines[
-            f"note: {dataset}: {runs} {word}, and will not {end}; `--mode force` trains again, or give the new images a folder "
-            "of their own"
+            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
+            "folder of their own"
         ] = None
     return replace(planned, actions=actions), list(lines)
 
 
-def _survey(spec: RunSpec, root: Path) -> Survey:
-    subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
-    return survey(spec.data.name, root, **spec.data.options, **subset)
-
-
-def _differs(planned: Planned, run_id: str, now: Survey) -> str:
-    before = planned.states[run_id].disk.data_digest
+def _difference(before: str | None, now: Survey) -> str:
     if before is None or now.fingerprint == before:
         return ""
     return OTHERS if now.fingerprint else PERHAPS if now.changed else ""

@@ -21,7 +21,7 @@ from study.launch.attempt.heartbeat import Heartbeat
 from study.launch.attempt.log import log_into, one_line, warnings_to
 from study.launch.attempt.runs import feed_of
 from study.launch.local.pool import pool
-from study.launch.machine import prepare_data
+from study.launch.machine import Machine, prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
 from study.measure.recorded import contradiction
@@ -65,7 +65,7 @@ def order(probes: str | None, images: int | None, device: str, data_root: Path) 
 
 def chosen_device(device: str) -> torch.device:
     """`auto` is the GPU if there is one. Raises StudyError for a GPU that is not there."""
-    return torch.device(pool(1, device).devices[0])
+    return torch.device(pool(Machine(Path(), device=device), 1).devices[0])
 
 
 def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:
@@ -79,22 +79,23 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     wrong: dict[str, str] = {}
     for run in runs:
         try:
-            if run.checkpoints():
-                specs[run.run_id] = store.read_spec(run)
-                continue
-            ended = store.status(run).state in store.ENDED
-            mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
-            wrong[run.run_id] = f"has no checkpoint to measure; {mend}"
+            if not run.checkpoints():
+                ended = store.status(run).state in store.ENDED
+                mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
+                raise StudyError(f"has no checkpoint to measure; {mend}")
+            specs[run.run_id] = store.read_spec(run)
         except StudyError as error:
             wrong[run.run_id] = str(error)
     prepare_data(list(specs.values()), asked.session.data_root)
     names = labels(specs)
     for count, run in enumerate(runs, 1):
-        if run.run_id in wrong:
-            yield Line(f"{run.run_id}: {wrong[run.run_id]}", failed=True)
-            continue
-        begin(f"{count} of {len(runs)}: {names[run.run_id]}")
-        yield from _measure(run, specs[run.run_id], asked, names[run.run_id])
+        try:
+            if run.run_id in wrong:
+                raise StudyError(wrong[run.run_id])
+            begin(f"{count} of {len(runs)}: {names[run.run_id]}")
+            yield from _measure(run, specs[run.run_id], asked, names[run.run_id])
+        except StudyError as error:
+            yield Line(f"{run.run_id}: {error}", failed=True)
     if whole:
         collect(files)
     path = files.probes if whole else runs[0].probes
@@ -107,8 +108,7 @@ def _measure(files: RunFiles, spec: RunSpec, asked: Order, name: str) -> Iterato
     with ExitStack() as stack:
         lease = claim(files)
         if lease is None:
-            yield Line(f"{files.run_id}: is busy: another process trains or measures it; skipped", failed=True)
-            return
+            raise StudyError("is busy: another process trains or measures it; skipped")
         stack.callback(lease.release)
         stack.enter_context(log_into(files))
         stack.enter_context(Heartbeat({files.run_id: lease}))
@@ -117,17 +117,16 @@ def _measure(files: RunFiles, spec: RunSpec, asked: Order, name: str) -> Iterato
             return
         try:
             subject, iteration, notes = _subject(files, spec, asked)
-            for note in notes:
-                yield Line(f"note: {files.run_id}: {note}")
+            yield from (Line(f"note: {files.run_id}: {note}") for note in notes)
             if warning := _doubt(files, subject, iteration):
                 yield Line(f"WARNING: {warning}", loud=True)
             for measured in record(files, iteration, asked.probes, subject, lease.check):
                 yield Line(f"{name}, iteration {iteration:,}: {_told(measured)}")
-        except StudyError as error:
-            yield Line(f"{files.run_id}: {error}", failed=True)
+        except StudyError:
+            raise
         except Exception as error:
             log.exception("the measurement failed")
-            yield Line(f"{files.run_id}: {one_line(error):.200} (its log has more)", failed=True)
+            raise StudyError(f"{one_line(error):.200} (its log has more)") from None
 
 
 def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int, list[str]]:

@@ -1,30 +1,26 @@
-"""Surfaces: which are requested, what has to be done about them, getting them ready, and a line on each result."""
+"""Surfaces: which are requested, getting them ready, and a line on each result."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from study.config.run import RunSpec
 from study.config.spread import expand
 from study.config.surface import Surface, SurfaceEntry
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.state import WORK, Mode, decide
-from study.launch.plan.surface import SurfaceAction, plan_surfaces
-from study.launch.slurm.submissions import places
+from study.launch.plan.state import WORK
+from study.launch.plan.surface import SurfaceAction, SurfaceRequest, of_sweep
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
-from study.store.collect import Collected, states
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
@@ -32,42 +28,8 @@ from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
-
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
-
-
-@dataclass(frozen=True)
-class SurfaceRequest:
-    """Surfaces to measure, and the runs they name."""
-
-    files: SweepFiles
-    surfaces: Mapping[str, Surface]
-    specs: Mapping[str, RunSpec]
-    runs: Mapping[str, RunFiles]
-
-    def plan(
-        self, mode: Mode = "missing", where: Mapping[str, Place] | None = None, trouble: str = ""
-    ) -> list[SurfaceAction]:
-        """What to do about each. `where` is what the queue says of chunks, None to ask it; `trouble` is why it is unknown."""
-        queue = places(self.files.results) if where is None else where
-        named = {name for surface in self.surfaces.values() for name in (surface.run, *surface.to)}
-        runs = {name: self.runs[name] for name in named if name in self.runs}
-        return plan_surfaces(
-            self.surfaces,
-            self.specs,
-            self.runs,
-            states(runs, Collected(self.files)),
-            lambda files: decide(store.status(files), queue.get(files.run_id), trouble),
-            mode,
-        )
-
-    @property
-    def chunks(self) -> int:
-        """How many chunks all these surfaces have."""
-        return sum(len(chunks(surface)) for surface in self.surfaces.values())
 
 
 class _CommandLine(Document):
@@ -111,12 +73,6 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     return of_sweep(files, surfaces, specs)
 
 
-def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> SurfaceRequest:
-    """Surfaces of a sweep's runs, some of which may not be on disk yet."""
-    # A sweep's own runs have the last word: a copy of its folder, kept beside it, has runs of the same ids.
-    return SurfaceRequest(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
-
-
 def _changes(text: str) -> dict[str, Any]:
     """`seed=1`, or `seed=1 depth=20`."""
     changes = {}
@@ -126,9 +82,6 @@ def _changes(text: str) -> dict[str, Any]:
             raise StudyError(f"--to {text}: write it as field=value, e.g. seed=1, or name a run")
         changes[field] = scalar(value)
     return changes
-
-
-# -- before anything is started -----------------------------------------------------------------------------------------
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
@@ -152,9 +105,6 @@ def _sound(checkpoint: Path) -> bool:
     return False
 
 
-# -- getting them ready ---------------------------------------------------------------------------------------------------
-
-
 def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
     """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each.
 
@@ -173,9 +123,6 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
         step = -(-len(todo) // jobs) if jobs and todo else size
         batches += [[c.folder for c in todo[start : start + step]] for start in range(0, len(todo), step)]
     return batches
-
-
-# -- results --------------------------------------------------------------------------------------------------------------
 
 
 def summary(action: SurfaceAction, run: RunFiles) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.config.choices import Executor
+from study.config.choices import Executor, Mode
 from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.errors import StudyError
-from study.launch.local.pool import pool_of
+from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
-from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
+from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """A sweep, its files, the states of its runs, and what to do about each."""
+    """A sweep, its files, and what to do about each of its runs."""
 
     sweep: Sweep
     files: SweepFiles
     actions: list[Action]
-    states: dict[str, TaskState]
     lacking: dict[str, str]
     """What finished runs did not measure or keep, though the sweep asks for it."""
 
@@ -45,10 +44,6 @@ class Planned:
     def work(self) -> dict[str, RunSpec]:
         """The runs to train."""
         return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
-
-    def count(self, *verbs: str) -> int:
-        """How many runs have one of these verbs."""
-        return sum(action.verb in verbs for action in self.actions)
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -63,9 +58,9 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     refuse_elsewhere(runs.values())
     disk = on_disk(runs, Collected(files))
     where = places(results)
-    states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
-    actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
-    return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
+    states = [decide(now, where.get(run_id)) for run_id, now in disk.items()]
+    actions = hold_dependents(plan(states, mode), sweep.runs, results)
+    return Planned(sweep, files, actions, _lacking(sweep, files, actions))
 
 
 def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
@@ -82,7 +77,7 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
     if machine.executor != "slurm":
-        pool_of(machine, len(planned.sweep.runs))
+        pool(machine, len(planned.sweep.runs))
     elif profile.ranks > 1 and profile.runs_per_gpu > 1:
         raise StudyError(
             "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"

@@ -42,11 +42,12 @@ def test_workers_of_a_machine(
 ) -> None:
     monkeypatch.setattr(pools, "usable_cores", lambda: cores)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
+    machine = Machine(Path(), **chosen)
     if isinstance(devices, str):
         with pytest.raises(StudyError, match=devices):
-            pool(runs, **chosen)
+            pool(machine, runs)
     else:
-        assert pool(runs, **chosen) == Pool(devices, threads)
+        assert pool(machine, runs) == Pool(devices, threads)
 
 
 def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
@@ -66,8 +67,8 @@ class _View:
     def started(self, run_id: str, iteration: int) -> None:
         self.begun.append(run_id)
 
-    def progress(self, facts: dict[str, Any]) -> None:
-        self.facts[facts["run_id"]] = facts
+    def progress(self, run_id: str, step: int, total: int, facts: dict[str, Any]) -> None:
+        self.facts[run_id] = facts
 
     def tick(self) -> None: ...
 
@@ -130,7 +131,7 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
         says = "no worker could start: exit status 1: no torch for you"
     else:
         monkeypatch.setattr(
-            "study.launch.local.workers.code", lambda: "0123456789ab"
+            "study.launch.machine.code", lambda: "0123456789ab"
         )  # as if it had been edited since the parent began
     files = open_run(tmp_path, make_spec())
     with pytest.raises(StudyError, match=says):
@@ -177,7 +178,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
         view.started(key, 0)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
-            view.progress({"run_id": key, "iteration": step, "iterations": 100, **beat})
+            view.progress(key, step, 100, beat)
             view.tick()
         view._bars.refresh()
         view.ended(key, "done")

@@ -16,13 +16,10 @@ from study.launch.plan.state import WORK, Action
 from study.networks.shape import macs
 from study.store import runs as store
 from study.store.find import run_of_point
-from study.store.runs import RunStatus
 
 
-def hold_dependents(
-    actions: Sequence[Action], specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus], results: Path
-) -> list[Action]:
-    """The actions, with `hold` for runs that start from an unfinished one; `disk` has the states of the sweep's own runs.
+def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], results: Path) -> list[Action]:
+    """The actions, with `hold` for runs that start from an unfinished one.
 
     A run with a checkpoint no longer needs the one it started from. A StudyError has a line for each run that can never
     start, since the run it starts from is missing, has diverged, or cannot be stretched to it.
@@ -34,11 +31,11 @@ def hold_dependents(
     own = {(point_id(specs[action.run_id]), specs[action.run_id].seed): action for action in actions}
     for action in actions:
         spec = specs[action.run_id]
-        begins = action.verb in WORK and (action.verb == "redo" or disk[action.run_id].iteration == 0)
+        begins = action.verb in WORK and (action.verb == "redo" or action.disk.iteration == 0)
         if begins and spec.start_from is not None:
             try:
                 source = own.get((spec.start_from, spec.seed))
-                why = _own(spec, source, specs, disk) if source else _elsewhere(spec, results)
+                why = _own(spec, source, specs) if source else _elsewhere(spec, results)
             except StudyError as error:
                 wrong[f"{spec.title} seed {spec.seed}: start_from: {error}"] = None
                 continue
@@ -51,10 +48,10 @@ def hold_dependents(
     return found
 
 
-def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus]) -> str:
+def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec]) -> str:
     """Why a run waits for one of its own sweep; empty if it need not."""
     stretching.check(specs[source.run_id], spec)
-    state = disk[source.run_id].state
+    state = source.disk.state
     if source.verb in WORK or state not in ("done", "diverged", "failed"):
         return "is not trained yet"
     return "" if state == "done" else f"has {state}"
@@ -95,8 +92,7 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
     """Group runs into packs of at most `size` that can be trained side by side, the longest first.
 
     The runs of a pack share data set and precision; a run that decodes images while it trains is alone. There are as few
-    packs as possible, but one for each of `workers` if there are enough runs. The longest runs are dealt out first, each
-    to the pack with the least work.
+    packs as possible, but one for each of `workers` if there are enough runs.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):
@@ -104,15 +100,8 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         alone = run_id if DATA[spec.data.name].streamed else ""
         key = (spec.data, spec.train_subset, spec.train_subset_seed, spec.precision, alone)
         groups.setdefault(key, []).append(run_id)
-    chunks = []
+    dealt = []
     for group in groups.values():
-        dealt: list[list[str]] = [[] for _ in range(max(-(-len(group) // size), min(workers, len(group))))]
-        for run_id in group:
-            open_packs = [pack for pack in dealt if len(pack) < size]
-            min(open_packs, key=lambda pack: _total(pack, specs)).append(run_id)
-        chunks += dealt
-    return sorted(chunks, key=lambda chunk: -_total(chunk, specs))
-
-
-def _total(pack: Sequence[str], specs: Mapping[str, RunSpec]) -> float:
-    return sum(cost(specs[item]) for item in pack)
+        count = max(-(-len(group) // size), min(workers, len(group)))
+        dealt += [group[first::count] for first in range(count)]
+    return sorted(dealt, key=lambda pack: -sum(cost(specs[item]) for item in pack))
