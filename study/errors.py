@@ -53,25 +53,12 @@ def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = Mappin
     if meant.casefold() in bare:
         return bare[meant.casefold()]
     begun = [name for name in bare if len(word) > 2 and name.startswith(word)]
-    like = difflib.get_close_matches(word, bare, n=3, cutoff=0.6)
-    for name in [
-        *difflib.get_close_matches(word, begun, n=1, cutoff=0.0),
-        *(name for name in like if _slip(word, name)),
-    ]:
-        return bare[name]
+    like = difflib.get_close_matches(word, begun, n=1, cutoff=0.0) or difflib.get_close_matches(
+        word, bare, n=1, cutoff=0.65
+    )
+    if like:
+        return bare[like[0]]
     return meant if meant.startswith("--") else None
-
-
-def _slip(word: str, name: str) -> bool:
-    """Whether two words differ by slips of the fingers: letters left out, put in (1 each), swapped (1), or others (2)."""
-    before, row = [0] * (len(name) + 1), list(range(len(name) + 1))
-    for i, letter in enumerate(word):
-        older, before, row = before, row, [i + 1]
-        for j, other in enumerate(name):
-            row.append(before[j] if letter == other else 1 + min(before[j + 1], row[j]))
-            if i and j and letter == name[j - 1] and other == word[i - 1]:
-                row[-1] = min(row[-1], older[j - 1] + 1)
-    return row[-1] <= 0.4 * max(len(word), len(name))
 
 
 FEW = 8

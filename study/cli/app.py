@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, complain, results_folder, unknown_option, working
+from study.cli.options import DataRoot, Results, complain, print_lines, results_folder, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
@@ -29,7 +29,6 @@ def list_(
     """List sweeps, data sets, networks, fields, figures and so on."""
     from study.cli.catalogue import listing
     from study.data import default_root
-    from study.launch.columns import hanging, room
 
     for kind in [what] if what else get_args(Kind):
         print(f"{kind}:")
@@ -37,7 +36,7 @@ def list_(
         lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
-            print(hanging(f"  {name:<{width}}  ", summary, room()))
+            print_lines([summary], f"  {name:<{width}}  ")
 
 
 def describe(
@@ -55,12 +54,11 @@ def doctor(results: Results = None, data_root: DataRoot = None) -> None:
     """Check this machine: Python, torch, GPUs, SLURM, data sets, disk."""
     from study.cli.doctor import examine
     from study.data import default_root
-    from study.launch.columns import hanging, room
 
     sound = True
     with working("importing torch"):
         for finding in examine(results_folder(results), data_root or default_root()):
-            print(hanging(f"{finding.mark:<5} {finding.subject:<16} ", finding.says, room()), flush=True)
+            print_lines([finding.says], f"{finding.mark:<5} {finding.subject:<16} ")
             sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)
 
@@ -200,14 +198,12 @@ def _prepare_streams(lasting: bool) -> None:
     """Let no unprintable name fail a command, and no reader that ends first fail one that lasts."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper):
-            continue
-        stream.reconfigure(errors="backslashreplace")
-        if stream is not getattr(sys, f"__{name}__"):
+        if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
             continue
         if not lasting:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        else:
-            raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
-            lines = stream.line_buffering
-            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=lines))
+            stream.reconfigure(errors="backslashreplace")
+            continue
+        raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+        lines = stream.line_buffering
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=lines))

@@ -47,7 +47,7 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
             for name in DATA:
                 if name not in FOLDERS:
                     lacking = data.missing(name, data_root)
-                    yield Finding("--" if lacking else "ok", name, lacking or "ready")
+                    yield Finding("--" if lacking else "ok", name, (lacking or "ready").removeprefix(f"{name}: "))
             yield _disk(results)
             yield from _torch(*probe.communicate(), probe.returncode)
         finally:

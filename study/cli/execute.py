@@ -21,7 +21,7 @@ def print_plan(rows: Sequence[dict[str, str]]) -> None:
     """Print what would be done about each run or surface, its reason last."""
     from study.launch.columns import room, table
 
-    print(table(rows, room(), ("recipe", "id", "data")), end="")
+    print(table(rows, room(), ("recipe", "id", "data"), heads=False), end="")
 
 
 def submit(

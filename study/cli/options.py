@@ -119,13 +119,13 @@ def again() -> str:
     return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print messages, broken between words at a terminal."""
+def print_lines(lines: Iterable[str], head: str = "") -> None:
+    """Print messages, each after a head; at a terminal they are broken between words and continue below themselves."""
     from study.launch.columns import hanging, room
 
     for line in lines:
         text = line.lstrip()
-        print(hanging(" " * (len(line) - len(text)), text, room()), flush=True)
+        print(hanging(head + " " * (len(line) - len(text)), text, room()), flush=True)
 
 
 @contextmanager

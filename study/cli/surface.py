@@ -190,7 +190,7 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
             for task in (action.files, *action.files.chunks()):
                 tidy(task)  # what killed processes left
             run = request.runs[action.surface.run]
-            print_lines([surfaces.summary(action, run)])
+            print_lines([surfaces.summary(action)])
             for warning in surfaces.doubts(action, run):
                 print(f"WARNING: {warning}", file=sys.stderr)
         elif action.verb != "hold":

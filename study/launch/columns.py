@@ -36,8 +36,9 @@ def table(
     least: Sequence[str],
     right: Collection[str] = (),
     style: Callable[[str, str], str] = lambda name, value: "",
+    heads: bool = True,
 ) -> Text:
-    """Aligned columns under their names. The last one is of messages, which continue below a row that they do not fit on.
+    """Aligned columns, under their names if `heads`. The last one has messages; one that does not fit goes below its row.
 
     Empty columns are left out, and those of `least`, in that order, while the columns do not fit.
     """
@@ -51,7 +52,7 @@ def table(
         if name in names and sum(widths[name] + 2 for name in names) - 2 > width:
             names.remove(name)
     head = {name: name for name in names} | {last: last if any(row[last] for row in rows) else ""}
-    for row in (head, *rows):
+    for row in (head, *rows) if heads else rows:
         start = len(text)
         for name in names:
             blank = " " * (widths[name] - cell_len(row[name]))

@@ -125,7 +125,7 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
     return batches
 
 
-def summary(action: SurfaceAction, run: RunFiles) -> str:
+def summary(action: SurfaceAction) -> str:
     """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
     table = read_table(action.files.table).to_pylist()
     surface, split = action.surface, action.surface.splits[0]
@@ -138,20 +138,11 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
             words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
     for row in rows:
         if row["alpha"] == row["beta"] == 0.0:
-            words.append(f"{row['loss']:.4g} at the centre{_recorded(surface, run, split)}")
+            words.append(f"{row['loss']:.4g} at the centre")
     of = "variance" if surface.centred else "way"
     for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
         words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
     return f"{action.title}: {', '.join(words)}"
-
-
-def _recorded(surface: Surface, run: RunFiles, split: str) -> str:
-    """The loss that the training recorded, if it is the same quantity."""
-    if surface.subset is not None or surface.bn != "frozen" or surface.precision != store.read_spec(run).precision:
-        return ""
-    name = "train_clean" if split == "train" else "test"
-    losses = [row["loss"] for row in read_table(run.curves).to_pylist() if row["split"] == name]
-    return f" (in training: {losses[-1]:.4g})" if losses else ""
 
 
 def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:

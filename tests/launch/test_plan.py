@@ -27,7 +27,7 @@ VERBS: dict[Mode, dict[str, str]] = {
 
 
 def place(state: str, folder: Path, waiting: bool = True) -> Place:
-    return Place(Job("17_3", "study-tiny-0", state, "", ""), waiting, folder / "log")
+    return Place(Job("17_3", "study-tiny-0", state, ""), waiting, folder / "log")
 
 
 @pytest.mark.parametrize("mode", VERBS)

@@ -288,7 +288,7 @@ def test_neither_the_environment_nor_other_jobs_decide_what_is_submitted_and_see
 ) -> None:
     user = User(cluster, tmp_path, TWO, "{partition: high, time: 7, sbatch: {hold: true}}")
     user.env |= HOSTILE
-    for name in ("a|b\n1|2|3", "\r\n17|0|PENDING||None|x"):
+    for name in ("a|b\n1|2|3", "\r\n17|0|PENDING|None|x"):
         cluster.submit("true", "--hold", f"--job-name={name}")
     cluster.run("scontrol", "update", "PartitionName=high", "Hidden=YES")
     try:

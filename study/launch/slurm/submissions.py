@@ -114,7 +114,7 @@ def places(results: Path) -> dict[str, Place]:
     found: dict[str, Place] = {}
     for submission, task, pack in tasks:
         known = [job for job in (jobs.get(task), past.get(task)) if job and job.name == submission.name]
-        job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "", "")
+        job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "")
         place = Place(job, job == jobs.get(task), submission.folder / f"{task}_0_log.out")
         found |= {Path(folder).name: place for folder in pack}
     return found
