@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.launch.command import descendants
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
@@ -263,7 +265,7 @@ class Command:
     def seconds(self) -> float:
         """CPU time of its processes so far, those that ended included: its progress on however busy a machine."""
         ticks = 0
-        for pid in family(self.process.pid):
+        for pid in [self.process.pid, *descendants(self.process.pid)]:
             try:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             except OSError:
@@ -274,23 +276,3 @@ class Command:
     def over(self) -> bool:
         """Whether it has ended."""
         return self.process.poll() is not None
-
-
-def family(pid: int) -> list[int]:
-    """A process and its descendants: cheaper than `Command.tree`, and enough while none of them dies."""
-    found = [pid]
-    for one in found:
-        for path in Path(f"/proc/{one}/task").glob("*/children"):
-            try:
-                found += map(int, path.read_text().split())
-            except OSError:
-                continue
-    return found
-
-
-def until(condition: Callable[[], object], seconds: float = 180.0, pause: float = 0.01) -> None:
-    """Wait until a condition holds; an error when it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(pause)

@@ -232,29 +232,6 @@ def test_why_a_job_ended_without_a_result_is_shown(cluster: Cluster, tmp_path: P
     assert "Raise time or max_requeues" in record["message"]
 
 
-@pytest.mark.long
-def test_a_full_disk_in_the_run_folder_is_shown(cluster: Cluster, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    results.mkdir()
-    cluster.run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", results)
-    try:
-        user = User(cluster, tmp_path, TWO, HELD)
-        # The job has its own copy of the code, and what Python compiles of that would take the room for its last words.
-        user.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        user.study("sweep", "tiny.yaml", "network=plain")
-        filler = results / "filler"
-        filler.write_bytes(b"x" * (shutil.disk_usage(results).free - 120_000))  # room for all but a checkpoint
-        cluster.release()
-        cluster.wait(lambda: not cluster.squeue(), "the job ended")
-        assert "No space left" in user.records()[0]["message"]
-        filler.unlink()
-        user.study("sweep", "tiny.yaml", "network=plain", "recipe.iterations=20", "--mode", "retry")
-    finally:
-        cluster.run("scancel", "-u", "root", check=False)
-        cluster.wait(lambda: not cluster.squeue(), "the queue did not empty")
-        cluster.run("umount", "-l", results)
-
-
 def test_what_sbatch_refuses_is_one_line_and_leaves_no_job(cluster: Cluster, tmp_path: Path) -> None:
     for text, says in {"partition: nowhere\n": "invalid partition", "sbatch: {licences: x}\n": "licences"}.items():
         out = User(cluster, tmp_path, TWO, text).study("sweep", "tiny.yaml", code=2)
