@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, complain, print_lines, results_folder, unknown_option, working
+from study.cli.options import DataRoot, Results, complain, print_lines, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
@@ -23,16 +23,16 @@ Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "fig
 
 def list_(
     what: Annotated[Kind | None, typer.Argument(help="list one kind only")] = None,
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """List sweeps, data sets, networks, fields, figures and so on."""
     from study.cli.catalogue import listing
-    from study.data import default_root
 
     for kind in [what] if what else get_args(Kind):
         print(f"{kind}:")
-        found = listing(kind, results_folder(results), data_root or default_root())
+        found = listing(kind, results, data_root)
         lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
@@ -50,14 +50,13 @@ def describe(
     print(words.describe(words.run_of(fields or ())), end="")
 
 
-def doctor(results: Results = None, data_root: DataRoot = None) -> None:
+def doctor(*, results: Results, data_root: DataRoot) -> None:
     """Check this machine: Python, torch, GPUs, SLURM, data sets, disk."""
     from study.cli.doctor import examine
-    from study.data import default_root
 
     sound = True
     with working("importing torch"):
-        for finding in examine(results_folder(results), data_root or default_root()):
+        for finding in examine(results, data_root):
             print_lines([finding.says], f"{finding.mark:<5} {finding.subject:<16} ")
             sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)

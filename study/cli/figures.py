@@ -21,6 +21,7 @@ Width = Annotated[
     str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")
 ]
 Bare = Annotated[bool, typer.Option("--bare", help="leave headers and notes to the caption, for a paper")]
+Out = Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")]
 Formats = Annotated[str, typer.Option("--formats", help="comma-separated: pdf, png, svg")]
 
 
@@ -30,7 +31,7 @@ def _complete_figure(incomplete: str) -> list[str]:
     return [name for name in FIGURES if name.startswith(incomplete)]
 
 
-def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _frames(sweeps: list[str], results: Path, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
     from study.store.read import read_frame
 
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
@@ -57,8 +58,9 @@ def figure(
     width: Width = None,
     bare: Bare = False,
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    results: Results,
 ) -> None:
     """Draw one figure, with its caption and its data as CSV."""
     from study.config.yaml import scalar
@@ -86,8 +88,9 @@ def figures(
     width: Width = None,
     bare: Bare = False,
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    results: Results,
 ) -> None:
     """Draw every figure that the data allow, and list the others."""
     from study.plotting.every import draw_all
@@ -105,7 +108,8 @@ def report(
     out: Annotated[
         Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
     ] = None,
-    results: Results = None,
+    *,
+    results: Results,
 ) -> None:
     """Write all results of a sweep as one HTML page."""
     from study.reporting import write
@@ -122,7 +126,8 @@ def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
-    results: Results = None,
+    *,
+    results: Results,
 ) -> None:
     """Print a table as text, Markdown, LaTeX or CSV."""
     from study.plotting import check_table
@@ -137,7 +142,8 @@ def table(
 def verdict(
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, html or json")] = "text",
-    results: Results = None,
+    *,
+    results: Results,
 ) -> None:
     """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
     from study.stats.report import render
@@ -151,8 +157,9 @@ def verdict(
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
     split: Annotated[str, typer.Option(help="height: loss on train or test")] = "train",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    results: Results,
 ) -> None:
     """Write each 2-D surface as a .vts file for ParaView."""
     from study.plotting.surfaces.export import export_all

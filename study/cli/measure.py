@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import DataRoot, Results, complete_sweep, print_lines, results_folder, sweep_files, working
+from study.cli.options import DataRoot, Results, complete_sweep, print_lines, sweep_files, working
 from study.config.choices import Device
 
 
@@ -18,17 +18,19 @@ def probe(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="number of training images [default: the run's]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Measure networks on their newest checkpoints, into probes.parquet."""
-    from study.data import default_root
     from study.launch import probe as afterwards
+    from study.training.session import Session
 
-    asked = afterwards.order(probes, images, device, data_root or default_root())
+    names = afterwards.chosen_probes(probes)
+    session = Session(data_root, afterwards.chosen_device(device))
     failed = False
     with working("starting") as told:
-        for line in afterwards.probe(sweep_files(what, results), asked, told):
+        for line in afterwards.probe(sweep_files(what, results), names, images, session, told):
             print(line.text, file=sys.stderr if line.failed or line.loud else sys.stdout, flush=True)
             failed = failed or line.failed
     raise typer.Exit(1 if failed else 0)
@@ -38,21 +40,21 @@ def embed(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique prefixes")],
     depth: Annotated[int, typer.Option(help="depth of the new network")],
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Turn a trained network into a deeper one that computes the same.
 
     It adds identity layers and checks the errors. This is the solution by construction of He et al. 2015, section 1, which
     shows that a deeper network need not train worse.
     """
-    from study.data import default_root
     from study.launch.embed import embed as stretch
     from study.launch.probe import chosen_device
     from study.training.session import Session
 
-    session = Session(data_root or default_root(), chosen_device(device))
+    session = Session(data_root, chosen_device(device))
     with working("starting") as told:
         for run in runs:
             told(f"{run}: checking")
-            print_lines(stretch(run, depth, results_folder(results), session))
+            print_lines(stretch(run, depth, results, session))

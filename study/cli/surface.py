@@ -72,15 +72,15 @@ def surface(
     device: DeviceName = "auto",
     workers: Workers = None,
     threads: Threads = None,
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Measure the loss over planes of weights around trained networks.
 
     Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
     time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
     """
-    from study.data import default_root
     from study.launch import surface as surfaces
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
@@ -104,7 +104,7 @@ def surface(
     }
     settings = {key: value for key, value in given.items() if value is not None}
     request = surfaces.request(sweep_files(what, results), settings, to or ())
-    machine = Machine(data_root or default_root(), choose_executor(executor), device, workers, threads)
+    machine = Machine(data_root, choose_executor(executor), device, workers, threads)
     if machine.executor == "slurm" and not dry_run:
         adopt_orphans(request.files.results)
     raise typer.Exit(measure(request, machine, load_profile(profile), mode, jobs, dry_run) or 0)

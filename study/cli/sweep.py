@@ -25,7 +25,6 @@ from study.cli.options import (
     complain,
     finite,
     print_lines,
-    results_folder,
     working,
 )
 from study.config.choices import Mode
@@ -78,8 +77,9 @@ def sweep(
             metavar="MINUTES", min=0.1, callback=finite, help="kill workers that make no progress for MINUTES"
         ),
     ] = None,
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    results: Results,
+    data_root: DataRoot,
     figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="figures folder")] = Path("figures"),
 ) -> None:
     """Train the unfinished runs of a sweep file.
@@ -88,7 +88,6 @@ def sweep(
     """
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
-    from study.data import default_root
     from study.launch.images import compared
     from study.launch.machine import Machine
     from study.launch.plan.state import count
@@ -96,17 +95,17 @@ def sweep(
     from study.launch.slurm.submissions import adopt_orphans
     from study.launch.sweep import check, choose_executor, plan_sweep, record
 
-    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results_folder(results), mode)
-    cluster, root = load_profile(profile), data_root or default_root()
+    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode)
+    cluster = load_profile(profile)
     if dry_run:
-        _print_plan(*compared(planned, root))
+        _print_plan(*compared(planned, data_root))
         return
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(root, choose_executor(executor), device, workers, threads, checkpoint_seconds, patience)
+    machine = Machine(data_root, choose_executor(executor), device, workers, threads, checkpoint_seconds, patience)
     if planned.work:
         check(planned, machine, cluster)
     _print_remarks(planned)
-    planned, said = compared(planned, root)
+    planned, said = compared(planned, data_root)
     print_lines(said)
     if earlier := record(planned):
         also = f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls"

@@ -10,11 +10,12 @@ import torch
 
 import study as package
 from study.errors import StudyError
-from study.launch.probe import order, probe
+from study.launch.probe import chosen_probes, probe
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.tables import read_table
+from study.training.session import Session
 from tests.launch.command import inside
 
 
@@ -27,7 +28,7 @@ def sweep(copied: Path) -> SweepFiles:
 def said(files: SweepFiles, probes: str = "weights", images: int | None = None) -> tuple[list[str], list[str]]:
     """The lines of a measurement in this process: of successes, and of failures."""
     threads = torch.get_num_threads()
-    lines = list(probe(files, order(probes, images, "cpu", Path("data"))))
+    lines = list(probe(files, chosen_probes(probes), images, Session()))
     torch.set_num_threads(threads)
     return [line.text for line in lines if not line.failed], [line.text for line in lines if line.failed]
 
