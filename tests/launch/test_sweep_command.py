@@ -252,7 +252,7 @@ def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
 
 def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
     assert code == 2 and "GPU" in err and "study doctor" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
