@@ -56,7 +56,7 @@ def execute(
 
     with Terminal(shown, ready, Console(), noun, verb) as view:
         run = train_here if machine.executor == "debug" else train
-        _, complete = run(packs, pool, machine, view)
+        complete = run(packs, pool, machine, view)
     if not complete:
         print(f"interrupted; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
     return complete

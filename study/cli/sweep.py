@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -190,12 +191,11 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
     )
     print_lines(said)
     arithmetic = 2 * sum(map(cost, work.values()))
-    count = len(_chosen_surfaces(planned.sweep))
-    surfaces = f", {count} surfaces (see `study surface`)" if count else ""
-    whole = len(planned.sweep.whole)
-    every = counted(whole, "run")
-    part = every if len(planned.actions) == whole else f"{len(planned.actions)} of {every}"
-    print(f"{planned.sweep.name}: {part}, {len(work)} to train ({arithmetic:.2g} FLOP){surfaces}; nothing was done")
+    number, whole = len(_chosen_surfaces(planned.sweep)), len(planned.sweep.whole)
+    surfaces = f", {number} surfaces (see `study surface`)" if number else ""
+    part = "" if len(planned.actions) == whole else f"{len(planned.actions)} of "
+    todo = f"{len(work)} to train ({arithmetic:.2g} FLOP)"
+    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}{surfaces}; nothing was done"])
     _print_remarks(planned)
 
 
@@ -272,17 +272,18 @@ def _show_results(planned: Planned, figures: Path) -> int:
 
 def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
     """The final errors, as wide as the terminal, and the answers to the verdict's first two questions."""
-    from study.launch.columns import room
+    from study.launch.columns import hanging, room
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
-    from study.stats.report import QUESTIONS
     from study.stats.verdict import verdict
 
     errors = final_errors(curves, runs)
     table = render(errors, "text")
     if max(map(len, table.splitlines())) > room():
         table = render(errors.drop(columns=["train_clean_median", "test_median"]), "text")
-    first = (QUESTIONS[1], QUESTIONS[2])
-    answers = [line for line in str(verdict(curves, runs)).splitlines() if line.startswith(first)]
-    more = f"`study verdict {name}` has the comparisons."
-    return "\n".join(["", table, *answers[:2], more, ""])
+    paragraphs = [part.splitlines() for part in str(verdict(curves, runs)).split("\n\n")]
+    answers = [
+        takewhile(lambda line: not line.startswith(" "), part) for part in paragraphs if part[0][:2] in ("1.", "2.")
+    ]
+    told = [hanging("", " ".join(answer), room()) for answer in answers[:2]]
+    return "\n".join(["", table, *told, f"`study verdict {name}` has the comparisons.", ""])

@@ -83,9 +83,8 @@ def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[
     """Train runs by local workers, each run a pack of its own."""
     view = _View()
     packs = [[files.folder] for files in tasks]
-    outcomes, complete = local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
-    assert complete and outcomes == view.outcomes
-    return view, outcomes
+    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
+    return view, view.outcomes
 
 
 def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
@@ -109,8 +108,8 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
     view = _View()
     machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long
-    _, complete = local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
-    assert complete and view.outcomes == {files.run_id: "failed"}
+    assert local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
+    assert view.outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
     assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
     assert len(view.notes) == 2 and f"{files.run_id} goes on from iteration 0" in view.notes[0]

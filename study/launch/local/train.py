@@ -17,11 +17,11 @@ from study.launch.local.workers import Workers
 from study.launch.machine import Machine, Terms
 
 
-def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> tuple[dict[str, str], bool]:
+def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> bool:
     """Work on packs of tasks, each a list of folders with their specs, in worker processes.
 
-    Returns the outcome of each task that ended, and False if Ctrl-C or SIGTERM came first. Raises WriteError if the
-    results folder cannot be written, and StudyError if the code was edited or no worker can start.
+    Returns False if Ctrl-C or SIGTERM came first. Raises WriteError if the results folder cannot be written, and
+    StudyError if the code was edited or no worker can start.
     """
     with Interrupt() as interrupt, Workers(packs, pool, machine, view, interrupt) as workers:
         while workers.running and not interrupt.count:
@@ -31,12 +31,10 @@ def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Termi
         workers.watch.held_elsewhere()
         if workers.broken and workers.watch.left:
             raise StudyError(f"no worker could start: {workers.broken}")
-    return workers.watch.outcomes, complete
+    return complete
 
 
-def train_here(
-    packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal
-) -> tuple[dict[str, str], bool]:
+def train_here(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> bool:
     """As `train`, in this process; an exception in training is raised."""
     watch, us = Watch(packs, view), {os.getpid()}
     device = pool.devices[0]
@@ -52,4 +50,4 @@ def train_here(
         work_on(packs, pool.threads, session, lambda: watch.look(us))
     if not interrupt.count:
         watch.held_elsewhere()
-    return watch.outcomes, not interrupt.count
+    return not interrupt.count

@@ -28,7 +28,6 @@ class Watch:
         self.left = dict(self.tasks)
         """The tasks that have not ended."""
         self.view = view
-        self.outcomes: dict[str, str] = {}
         self.holders: dict[str, int] = {}
         """By task, the worker that was last seen with it."""
         self._beats: dict[str, dict[str, Any]] = {}
@@ -71,7 +70,6 @@ class Watch:
     def end(self, run_id: str, outcome: str) -> None:
         """Take a task off the list."""
         del self.left[run_id]
-        self.outcomes[run_id] = outcome
         self.view.ended(run_id, outcome)
 
     def held_elsewhere(self) -> None:
