@@ -13,7 +13,7 @@ from study.errors import StudyError
 from study.launch.plan.state import WORK
 from study.launch.sweep import Planned
 
-OTHERS = "trained on other images than are there now"
+OTHERS = "trained on different images"
 PERHAPS = "trained before image files were changed"
 
 

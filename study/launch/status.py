@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 from rich.text import Text
@@ -19,7 +19,7 @@ from study.errors import StudyError, printable
 from study.launch.columns import NO_LIMIT, table
 from study.launch.plan.state import decide
 from study.launch.plan.surface import of_sweep
-from study.launch.slurm.submissions import places
+from study.launch.slurm.submissions import Place, places
 from study.store import runs as store
 from study.store.collect import Collected, states
 from study.store.find import of_runs
@@ -27,9 +27,6 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import read_spec as read_surface
 from study.store.sweeps import read_sweep
 from study.text import counted, duration
-
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +49,7 @@ LEAST = ("attempts", "job", "where", "images/s", "left", "error %", "points", "i
 
 
 def report(files: SweepFiles) -> list[dict[str, Any]]:
-    """A plain record per run, in the sweep's order: what `study status --json` prints. Raises StudyError if there is no
-    such sweep."""
+    """A plain record per run, in the sweep's order, as `study status --json` prints it; StudyError without such a sweep."""
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees sweeps that were started meanwhile
     states = list(_states(files))
     where, trouble = _places(files)
@@ -97,9 +93,8 @@ def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], st
     named = read_sweep(files)["runs"]
     runs = {name: files.run(name) for name in named}
     found = states(runs, before)
-    gone = before.ended(
-        [name for name, now in found.items() if now.state == "pending" and not runs[name].folder.exists()]
-    )
+    absent = [name for name, now in found.items() if now.state == "pending" and not runs[name].folder.exists()]
+    gone = before.ended(absent)
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
 
 
@@ -125,7 +120,7 @@ def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
 
 
 def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
-    """A plain record per surface: those that the sweep names and all others around its runs."""
+    """A plain record per surface: those named by the sweep, and any others around its runs."""
     files = SweepFiles(files.results, files.name)
     if not files.sweep.exists():  # trained elsewhere
         return []

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.config.choices import Executor, Mode
 from study.config.run import RunSpec
@@ -16,6 +15,7 @@ from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
+from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
@@ -25,9 +25,6 @@ from study.store.layout import SweepFiles, refuse_elsewhere
 from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
-
-if TYPE_CHECKING:
-    from study.launch.slurm.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def record(planned: Planned) -> int:
     """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
 
     Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
-    results would be lost of which only the tables are left.
+    results would be lost that exist only in the collected tables.
     """
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)

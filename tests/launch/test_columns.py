@@ -18,7 +18,7 @@ def test_columns_that_matter_least_are_left_out_and_messages_continue_below(trai
     assert whole.splitlines()[0].split() == [
         "run", "state", "iteration", "error", "%", "images/s", "left", "where", "job", "attempts", "message"
     ]  # fmt: skip
-    assert narrow.splitlines()[0].split() == ["run", "state", "iteration", "error", "%", "images/s"]
+    assert narrow.splitlines()[0].split() == ["run", "state", "iteration", "error", "%", "left"]
     assert max(map(len, narrow.splitlines())) <= 50
     assert " ".join(narrow.split()).count(MESSAGE) == 1 and MESSAGE in whole.splitlines()[2]
     assert narrow.endswith("4 runs: 4 done") and len(picture(records, height=2).plain.splitlines()) == 1

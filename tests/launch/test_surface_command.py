@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 import study as package
-from study.launch.local.terminal import surfaces_shown
-from study.launch.surface import open_packs, request
+from study.launch.surface import request
 from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
-from study.store.surfaces import finish, gather, read_spec, write_spec
+from study.store.surfaces import finish, gather, read_spec
 from study.training import checkpoint
 from study.training.start import final
 from tests.conftest import TINY
@@ -180,24 +179,6 @@ def test_a_line_to_a_missing_run_is_held(copied: Path) -> None:
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
     assert action.verb == "hold" and action.reason.endswith("no longer exists")
-
-
-def test_a_chunk_that_another_process_takes_before_the_work_begins_has_a_bar(copied: Path) -> None:
-    wanted = request(SweepFiles(copied / "results", RESIDUAL), {"points": 4})
-    packs = open_packs(wanted.plan())
-    [[chunk]] = [[ChunkFiles(folder) for folder in pack] for pack in packs]
-    lease = claim(chunk)
-    assert lease is not None and [action.verb for action in wanted.plan()] == ["wait"]
-    assert [task.task_id for task in surfaces_shown(wanted.plan(), packs)] == [chunk.run_id]
-
-
-def test_a_damaged_spec_of_a_surface_is_written_again(copied: Path) -> None:
-    chosen = next(iter(surfaces(copied).values()))
-    spec = read_spec(chosen)
-    for text in ("{", "{}", chosen.spec.read_text().replace("5", "7", 1)):
-        chosen.spec.write_text(text)
-        write_spec(chosen, spec)
-        assert read_spec(chosen) == spec
 
 
 def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied: Path) -> None:

@@ -64,7 +64,7 @@ def work(folders: Sequence[Path], session: Session) -> dict[str, str]:
 def _attempt(tasks: Sequence[T], session: Session, outcomes: dict[str, str]) -> Iterator[tuple[list[T], Session]]:
     """Yield the tasks to work on, under their leases and with their logs, and a session that their heartbeat watches.
 
-    Whatever happens in the context, `outcomes` has each task's outcome afterwards.
+    `outcomes` gets the outcome of each task, even if the work raises an exception.
     """
     with ExitStack() as stack:
         claimed = claim_all(tasks)

@@ -34,8 +34,7 @@ def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], res
         begins = action.verb in WORK and (action.verb == "redo" or action.disk.iteration == 0)
         if begins and spec.start_from is not None:
             try:
-                source = own.get((spec.start_from, spec.seed))
-                why = _own(spec, source, specs) if source else _elsewhere(spec, results)
+                why = _unready(spec, own.get((spec.start_from, spec.seed)), specs, results)
             except StudyError as error:
                 wrong[f"{spec.title} seed {spec.seed}: start_from: {error}"] = None
                 continue
@@ -48,25 +47,24 @@ def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], res
     return found
 
 
-def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec]) -> str:
-    """Why a run waits for one of its own sweep; empty if it need not."""
-    stretching.check(specs[source.run_id], spec)
-    state = source.disk.state
-    if source.verb in WORK or state not in ("done", "diverged", "failed"):
+def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], results: Path) -> str:
+    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not.
+
+    Raises StudyError if it can never start from it.
+    """
+    if own is not None:
+        origin, state, unfinished = specs[own.run_id], own.disk.state, own.verb in WORK
+    else:
+        files = run_of_point(results, spec.start_from or "", spec.seed)
+        if files is None:
+            raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
+        origin, state, unfinished = store.read_spec(files), store.status(files).state, False
+    stretching.check(origin, spec)
+    if own is None and state in ("diverged", "failed"):
+        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
+    if unfinished or state not in ("done", "diverged", "failed"):
         return "is not trained yet"
     return "" if state == "done" else f"has {state}"
-
-
-def _elsewhere(spec: RunSpec, results: Path) -> str:
-    """Why a run waits for one of another sweep; empty if it need not."""
-    files = run_of_point(results, spec.start_from or "", spec.seed)
-    if files is None:
-        raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
-    stretching.check(store.read_spec(files), spec)
-    state = store.status(files).state
-    if state in ("diverged", "failed"):
-        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
-    return "" if state == "done" else "is not trained yet"
 
 
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from study.config.choices import Mode
+from study.launch.slurm.submissions import Place
 from study.store.runs import ENDED, RunStatus
-
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
 
 Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "hold", "leave"]
 
