@@ -38,7 +38,7 @@ def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_no_surface_is_measured_with_what_is_cached_for_another(
+def test_caches_are_not_shared_between_surfaces(
     trained: dict[str, RunFiles],
     tmp_path: Path,
 ) -> None:

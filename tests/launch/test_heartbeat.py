@@ -33,7 +33,7 @@ def held(tmp_path: Path) -> lease.Lease:
     return found
 
 
-def test_a_heartbeat_tells_how_long_there_was_no_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_reports_the_time_without_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
         asked = heartbeat.watched(Session()).stopped
@@ -42,7 +42,7 @@ def test_a_heartbeat_tells_how_long_there_was_no_progress(held: lease.Lease, mon
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)
 
 
-def test_status_says_that_a_run_makes_no_progress_and_how_to_end_it(held: lease.Lease) -> None:
+def test_status_reports_a_hung_run_and_how_to_end_it(held: lease.Lease) -> None:
     files = held.files
     held.beat(iteration=5, still=store.HUNG / 2)
     assert store.status(files).message == ""

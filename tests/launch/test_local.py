@@ -185,7 +185,7 @@ def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
     assert ("error 12.3 %  1,234 images/s  1:23 left" in text) == terminal
 
 
-def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT | {"recipe__iterations": 12}))
     taken: list[bytes] = []
 

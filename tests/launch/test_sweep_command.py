@@ -126,7 +126,7 @@ def states(folder: Path) -> dict[tuple[str, int], str]:
 
 
 @pytest.mark.slow
-def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_is(tmp_path: Path) -> None:
+def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST)
     code, out, err = inside(tmp_path, "sweep", name, "seed=0", "--dry-run")
     assert code == 0 and "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out, err
@@ -154,7 +154,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
 
 
 @pytest.mark.slow
-def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record_is_removed(tmp_path: Path) -> None:
+def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
     assert inside(tmp_path, "sweep", name, "seed=0,1,2")[0] == 0  # more than the file has
     code, out, err = inside(tmp_path, "sweep", name)
@@ -258,12 +258,12 @@ def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
-def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_to_continue_has_no_mode_force(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
     assert options.again() == "study sweep 'my file.yaml' seed=0"
 
 
-def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(finished: tuple[Path, str]) -> None:
+def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) -> None:
     folder, nearest = finished[0], "did you mean 'tiny'?"
     for words, hint in (
         (("status", "tinny"), nearest), (("collect", "tinny"), nearest),
