@@ -145,7 +145,7 @@ def verdict(
     *,
     results: Results,
 ) -> None:
-    """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
+    """Report whether depth hurts and shortcuts mend it, with tests."""
     from study.stats.report import render
     from study.stats.verdict import verdict as judge
 
