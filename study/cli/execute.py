@@ -106,9 +106,9 @@ def _show(request: SurfaceRequest, worked: bool) -> int:
         if action.verb == "keep":
             for task in (action.files, *action.files.chunks()):
                 tidy(task)  # what killed processes left
-            run = request.runs[action.surface.run]
-            print_lines([surfaces.summary(action)])
-            for warning in surfaces.doubts(action, run):
+            line, doubts = surfaces.summary(action, request.runs[action.surface.run])
+            print_lines([line])
+            for warning in doubts:
                 print(f"WARNING: {warning}", file=sys.stderr)
         elif action.verb != "hold":
             told = sys.stderr if action.state == "failed" else sys.stdout

@@ -21,7 +21,6 @@ from study.config.surface import Surface
 from study.config.sweep import Sweep
 from study.errors import StudyError, printable
 from study.launch.columns import hanging, room
-from study.launch.images import compared
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
@@ -30,7 +29,7 @@ from study.launch.plan.state import Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.submissions import adopt_orphans
-from study.launch.sweep import Planned, check, choose_executor, open_packs, record
+from study.launch.sweep import Planned, check, choose_executor, compared, open_packs, record
 from study.store.collect import collect
 from study.store.read import read_frames
 from study.text import counted

@@ -46,7 +46,6 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     `to` are the other runs of `plane: interpolate`: ids, or `field=value` in which they differ from each centre.
     """
     sweep = read_sweep(files) if files.sweep.exists() else None
-    there = all_runs(files.results)
     if sweep is None:
         run = one_run(files)
         specs = {run.run_id: store.read_spec(run)}
@@ -59,7 +58,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     ids = tuple(one_run(SweepFiles(files.results, text)).run_id for text in to if "=" not in text)
     changes = [_changes(text) for text in to if "=" in text]
     known = dict(specs)
-    for name, run in there.items() if changes else ():
+    for name, run in all_runs(files.results).items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
     try:
@@ -125,10 +124,14 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
     return batches
 
 
-def summary(action: SurfaceAction) -> str:
-    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
+def summary(action: SurfaceAction, run: RunFiles) -> tuple[str, list[str]]:
+    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured.
+
+    Also returns warnings, if the training recorded another loss than the one at the centre.
+    """
     table = read_table(action.files.table).to_pylist()
     surface, split = action.surface, action.surface.splits[0]
+    centre = [row for row in table if row["alpha"] == row["beta"] == 0.0]
     rows = [row for row in table if row["split"] == split and row["iteration"] is None]
     finite = [row["loss"] for row in rows if math.isfinite(row["loss"])]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
@@ -136,22 +139,13 @@ def summary(action: SurfaceAction) -> str:
         words.append(f"no number at {len(rows) - len(finite)} points")
         if surface.plane == "interpolate" and surface.bn == "frozen":
             words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
-    for row in rows:
-        if row["alpha"] == row["beta"] == 0.0:
-            words.append(f"{row['loss']:.4g} at the centre")
+    words += [f"{row['loss']:.4g} at the centre" for row in centre if row in rows]
     of = "variance" if surface.centred else "way"
     for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
         words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
-    return f"{action.title}: {', '.join(words)}"
-
-
-def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
-    """Warnings if a finished surface has another loss at its centre than the training recorded."""
-    surface, found = action.surface, []
-    if surface.bn != "frozen":
-        return []
-    for row in read_table(action.files.table).to_pylist():
-        if row["alpha"] == row["beta"] == 0.0 and row["residual"] in (None, 0.0):
+    doubts = []
+    for row in centre if surface.bn == "frozen" else ():
+        if row["residual"] in (None, 0.0):
             images = row["images"] if row["split"] == "train" and surface.subset is not None else None
-            found.append(contradiction(run, row["split"], row["loss"], images))
-    return [warning for warning in dict.fromkeys(found) if warning]
+            doubts.append(contradiction(run, row["split"], row["loss"], images))
+    return f"{action.title}: {', '.join(words)}", list(filter(None, dict.fromkeys(doubts)))

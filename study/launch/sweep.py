@@ -1,15 +1,18 @@
-"""Sweeps: plan the runs, check the machine, and open the folders of the runs to train."""
+"""Sweeps: plan the runs, compare their images, check the machine, and open the folders of the runs to train."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from study.config.choices import Executor, Mode
-from study.config.run import RunSpec
+from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
+from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
@@ -25,6 +28,9 @@ from study.store.layout import SweepFiles, refuse_elsewhere
 from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
+
+OTHERS = "trained on different images"
+PERHAPS = "trained before image files were changed"
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,50 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
                 if words := missing_measurements(store.read_spec(files.run(action.run_id)), spec):
                     found[action.run_id] = words
     return found
+
+
+def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
+    """The plan, with a remark on each result trained on other images, and lines on the data sets.
+
+    Nothing is downloaded or decoded: images never read here are not compared.
+    """
+    surveys: dict[tuple[Any, ...], Survey] = {}
+    lines: dict[str, None] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    actions = []
+    for action in planned.actions:
+        spec = planned.sweep.runs[action.run_id]
+        key = (spec.data, spec.train_subset, spec.train_subset_seed)
+        begun = action.verb in ("keep", "resume")
+        if key not in surveys and (spec.data.name in FOLDERS or begun):
+            surveys[key] = Survey()
+            subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
+            try:
+                surveys[key] = survey(spec.data.name, root, **spec.data.options, **subset)
+            except StudyError as error:
+                if action.verb in WORK:
+                    lines[f"note: {error}"] = None
+            if surveys[key].summary:
+                lines[f"{spec.dataset}: {surveys[key].summary}"] = None
+        if begun and (words := _difference(action.disk.data_digest, surveys[key])):
+            counts[spec.dataset, words, action.verb] += 1
+            action = replace(action, reason=f"{action.reason}, {words}")
+        actions.append(action)
+    for (dataset, words, verb), count in counts.items():
+        kind = "finished" if verb == "keep" else "interrupted"
+        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
+        lines[
+            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
+            "folder of their own"
+        ] = None
+    return replace(planned, actions=actions), list(lines)
+
+
+def _difference(before: str | None, now: Survey) -> str:
+    if before is None or now.fingerprint == before:
+        return ""
+    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
