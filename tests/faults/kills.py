@@ -36,13 +36,7 @@ class Sweep:
 
 
 class Driver:
-    """Run commands, and kill them.
-
-    Parameters
-    ----------
-    real
-        The share of commands with workers; the others are forks of a process that has imported everything.
-    """
+    """Run commands, and kill them. A share of them, `real`, have workers; the others are forks of `warm`."""
 
     def __init__(self, warm: Warm, seed: int, real: float) -> None:
         self.warm, self.layer, self.seed, self.real = warm, warm.layer, seed, real
