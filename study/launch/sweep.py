@@ -1,21 +1,24 @@
-"""Sweeps: plan the runs, check the machine, and open the folders of the runs to train."""
+"""Sweeps: plan the runs, compare their images, check the machine, and open the folders of the runs to train."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from study.config import Executor
-from study.config.run import RunSpec
+from study.config import Executor, Mode
+from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
+from study.data import Survey, survey
 from study.errors import StudyError
-from study.launch.local.pool import pool_of
+from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
-from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
+from study.launch.plan.state import WORK, Action, decide, plan
+from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
 from study.store import runs as store
@@ -25,18 +28,17 @@ from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
 
-if TYPE_CHECKING:
-    from study.launch.slurm.profile import Profile
+OTHERS = "trained on different images"
+PERHAPS = "trained before image files were changed"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A sweep, its files, the states of its runs, and what to do about each."""
+    """A sweep, its files, and what to do about each of its runs."""
 
     sweep: Sweep
     files: SweepFiles
     actions: list[Action]
-    states: dict[str, TaskState]
     lacking: dict[str, str]
     """What finished runs did not measure or keep, though the sweep asks for it."""
 
@@ -44,10 +46,6 @@ class Planned:
     def work(self) -> dict[str, RunSpec]:
         """The runs to train."""
         return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
-
-    def count(self, *verbs: str) -> int:
-        """How many runs have one of these verbs."""
-        return sum(action.verb in verbs for action in self.actions)
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -62,9 +60,9 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     refuse_links(results, [files.folder, *{f.parent for f in folders}, *(f for f in folders if f.is_symlink())])
     disk = Results(files).states(runs)
     where = places(results)
-    states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
-    actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
-    return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
+    states = [decide(now, where.get(run_id)) for run_id, now in disk.items()]
+    actions = hold_dependents(plan(states, mode), sweep.runs, results)
+    return Planned(sweep, files, actions, _lacking(sweep, files, actions))
 
 
 def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
@@ -78,10 +76,54 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
     return found
 
 
+def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
+    """The plan, with a remark on each result trained on other images, and lines on the data sets.
+
+    Nothing is downloaded or decoded: images never read here are not compared.
+    """
+    surveys: dict[tuple[Any, ...], Survey] = {}
+    lines: dict[str, None] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    actions = []
+    for action in planned.actions:
+        spec = planned.sweep.runs[action.run_id]
+        key = (spec.data, spec.train_subset, spec.train_subset_seed)
+        begun = action.verb in ("keep", "resume")
+        if key not in surveys and (spec.data.name in FOLDERS or begun):
+            surveys[key] = Survey()
+            subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
+            try:
+                surveys[key] = survey(spec.data.name, root, **spec.data.options, **subset)
+            except StudyError as error:
+                if action.verb in WORK:
+                    lines[f"note: {error}"] = None
+            if surveys[key].summary:
+                lines[f"{spec.dataset}: {surveys[key].summary}"] = None
+        if begun and (words := _difference(action.disk.data_digest, surveys[key])):
+            counts[spec.dataset, words, action.verb] += 1
+            action = replace(action, reason=f"{action.reason}, {words}")
+        actions.append(action)
+    for (dataset, words, verb), count in counts.items():
+        kind = "finished" if verb == "keep" else "interrupted"
+        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
+        lines[
+            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
+            "folder of their own"
+        ] = None
+    return replace(planned, actions=actions), list(lines)
+
+
+def _difference(before: str | None, now: Survey) -> str:
+    if before is None or now.fingerprint == before:
+        return ""
+    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""
+
+
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
     if machine.executor != "slurm":
-        pool_of(machine, len(planned.sweep.runs))
+        pool(machine, len(planned.sweep.runs))
     elif profile.ranks > 1 and profile.runs_per_gpu > 1:
         raise StudyError(
             "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
@@ -100,7 +142,7 @@ def record(planned: Planned) -> int:
     """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
 
     Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
-    results would be lost of which only the tables are left.
+    results would be lost that exist only in the collected tables.
     """
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)
