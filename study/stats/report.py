@@ -16,28 +16,27 @@ import pandas as pd
 
 from study.errors import StudyError, nearest
 from study.stats import answers
-from study.stats.answers import COUNTS, UNKNOWN, probability, signed
+from study.stats.answers import UNKNOWN, probability, signed
 from study.stats.bca_interval import FEWEST, Interval
 from study.stats.findings import Finding, numbers
 from study.stats.pairs import Contrast
-from study.stats.significance import DRAWS
 from study.text import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 FORMATS = ("text", "md", "html", "json")
-WIDTH = 110
+WIDTH = 80
 FLOOR = "†"
 TRAINING = {
     "train_clean": "training error in evaluation mode, without augmentation",
     "train": "running training error, in training mode, on augmented images",
 }
-QUESTIONS = {
-    1: "1. Does depth raise the training error of the plain networks?",
-    2: "2. Does the shortcut mend it?",
-    3: "3. Is the rest overfitting?",
-    4: "4. Do deeper networks converge more slowly?",
-    5: "5. How many seeds would it take?",
-}
+QUESTIONS = (
+    "1. Does depth raise the training error of the plain networks?",
+    "2. Does the shortcut mend it?",
+    "3. Is the rest overfitting?",
+    "4. Do deeper networks converge more slowly?",
+    "5. How many seeds would it take?",
+)
 
 
 @dataclass(frozen=True)
@@ -66,24 +65,16 @@ class Verdict:
 class Said(NamedTuple):
     """The answer to a question about one line (`about` is empty for the only one), and the finding behind it."""
 
-    number: int
+    question: str
     about: str
     answer: str
     of: Any = None
 
-
-class Section(NamedTuple):
-    """One question with its answers, and a table."""
-
-    number: int
-    question: str
-    said: list[Said]
-    rows: list[list[str]]
-
     @property
-    def has_floor(self) -> bool:
-        """Whether the table marks a smallest possible p."""
-        return any(cell.endswith(FLOOR) for row in self.rows for cell in row)
+    def short(self) -> str:
+        """`plain: not shown`: the first clause of the answer."""
+        clause = re.split(r"[:;] |, ", self.answer)[0]
+        return f"{self.about}: {clause[0].lower()}{clause[1:]}" if self.about else clause
 
 
 def render(verdict: Verdict, fmt: str = "text") -> str:
@@ -93,9 +84,8 @@ def render(verdict: Verdict, fmt: str = "text") -> str:
     if fmt == "json":
         return json.dumps(as_data(verdict), indent=1, ensure_ascii=False) + "\n"
     text = _template(fmt).render(
-        verdict=verdict, layout=f"{fmt}.j2", training=TRAINING[verdict.training], questions=QUESTIONS, counts=COUNTS,
-        draws=DRAWS, floor=FLOOR, fewest=FEWEST,
-    )  # fmt: skip
+        verdict=verdict, layout=f"{fmt}.j2", training=TRAINING[verdict.training], floor=FLOOR, fewest=FEWEST
+    )
     return re.sub(r"\n[ \n]*\n", "\n\n", text).strip("\n") + "\n"
 
 
@@ -109,10 +99,9 @@ def _template(fmt: str) -> Any:
     )  # fmt: skip
     made.filters |= {
         "bounds": bounds, "columns": _columns, "counted": counted, "headline": answers.headline, "infinite": math.isinf,
-        "more_seeds": answers.more_seeds, "paragraphs": _paragraphs, "points": _points, "probability": probability,
-        "sections": sections, "signed": signed, "spread": spread, "wrap": _wrapped,
+        "paragraphs": _paragraphs, "points": _points, "sections": sections, "signed": signed, "spread": spread,
+        "tested": answers.tested, "wrap": _wrapped,
     }  # fmt: skip
-    made.tests["estimate"] = lambda text: "about" in text
     return made.get_template("verdict.j2")
 
 
@@ -126,8 +115,11 @@ def _data(finding: Finding) -> dict[str, Any]:
         "condition": finding.group.condition,
         "networks": [line.name(depth) for line in finding.group.lines for depth in line.outcomes],
         "absences": finding.absences,
+        "headline": answers.headline(finding),
         "answers": [
-            {"question": QUESTIONS[one.number], "about": one.about, "answer": one.answer} for one in said(finding)
+            {"question": one.question, "about": one.about, "answer": one.answer}
+            for said, _ in sections(finding)
+            for one in said
         ],
         "contrasts": [{"question": question, **numbers(found)} for question, found in finding.contrasts()],
         "convergence": _convergence(finding),
@@ -167,32 +159,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def said(finding: Finding) -> Iterator[Said]:
-    """The answers to the first four questions; a question may have an answer for each line."""
-    yield Said(1, "", answers.degradation(finding), finding)
-    for mend in finding.mends:
-        yield Said(2, mend.line.title if len(finding.mends) > 1 else "", answers.mending(finding, mend), mend)
-    if not finding.mends:
-        yield Said(2, "", answers.unmatched(finding))
-    for span in finding.spans:
-        yield Said(3, span.line.title, answers.overfitting(span), span)
-    if not finding.spans:
-        yield Said(3, "", f"{UNKNOWN}: no network has results at two depths")
+def sections(finding: Finding) -> Iterator[tuple[list[Said], list[list[str]]]]:
+    """For each question its answers, which may be one for each line, and the rows of a table."""
+    one, two, three, four, five = QUESTIONS
+    mends, spans = finding.mends, finding.spans
     timed = [times for times in finding.rates.times if len(times.reached) > 1] if finding.rates else []
-    for times in timed:
-        yield Said(4, times.line.title, answers.convergence(times), times)
-    if not timed:
-        yield Said(4, "", f"{UNKNOWN}: no network has a falling training loss at two depths")
-
-
-def sections(finding: Finding) -> list[Section]:
-    """The first four questions with their answers and tables."""
-    every = list(said(finding))
-    tables = {1: _steps(finding, "plain"), 2: _steps(finding, "residual"), 3: _parts(finding), 4: []}
-    return [
-        Section(number, QUESTIONS[number], [one for one in every if one.number == number], rows)
-        for number, rows in tables.items()
+    yield [Said(one, "", answers.degradation(finding), finding)], _steps(finding, "plain")
+    found = [
+        Said(two, mend.line.title if len(mends) > 1 else "", answers.mending(finding, mend), mend) for mend in mends
     ]
+    yield found or [Said(two, "", answers.unmatched(finding))], _steps(finding, "residual")
+    found = [Said(three, span.line.title, answers.overfitting(span), span) for span in spans]
+    yield found or [Said(three, "", f"{UNKNOWN}: no network has results at two depths")], _parts(finding)
+    found = [Said(four, times.line.title, answers.convergence(times), times) for times in timed]
+    yield found or [Said(four, "", f"{UNKNOWN}: no network has a falling training loss at two depths")], []
+    found = [Said(five, name, answers.more_seeds(contrast), contrast) for name, contrast in answers.compared(finding)]
+    yield found or [Said(five, "", "No estimate: nothing is compared here")], []
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -220,15 +202,12 @@ def _cell(value: float) -> str:
 
 def _steps(finding: Finding, network: str) -> list[list[str]]:
     """A row per step between neighbours in depth: the change of the training error."""
-    reading = {1: "rises", -1: "falls", 0: "cannot tell"}
-    rows = [
-        [found.name, spread(found), signed(found.median), bounds(found.interval),
-         probability(found.p).removeprefix("= ") + FLOOR * found.at_floor, str(found.n), reading[found.established]]
-        for found in (step.train for step in finding.steps if step.line.network == network)
-    ]  # fmt: skip
-    return (
-        [["change of training error", "mean ± std", "median", "95 % interval", "p", "seeds", ""], *rows] if rows else []
-    )
+    reading = {1: "rises", -1: "falls", 0: "unclear"}
+    rows = [["training error", "mean ± std", "95 % interval", "p", "seeds", ""]]
+    for found in (step.train for step in finding.steps if step.line.network == network):
+        p = probability(found.p).removeprefix("= ") + FLOOR * found.at_floor
+        rows.append([found.name, spread(found), bounds(found.interval), p, str(found.n), reading[found.established]])
+    return rows if len(rows) > 1 else []
 
 
 def _parts(finding: Finding) -> list[list[str]]:
@@ -261,15 +240,25 @@ def _wrapped(text: str, mark: str) -> str:
     """Break into lines, but not within `p = 0.05`, `+1.00 ± 0.20` or `95 %`."""
     kept = re.sub(r" ([=<±]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", " ".join(text.split()))
     kept = kept.replace(" %", "\N{NO-BREAK SPACE}%")
-    indent = " " * len(mark)
-    broken = textwrap.fill(kept, WIDTH, initial_indent=mark, subsequent_indent=indent, break_on_hyphens=False)
-    return broken.replace("\N{NO-BREAK SPACE}", " ")
+    return "\n".join(_lines(kept, WIDTH, mark)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _lines(text: str, width: int, mark: str = "") -> list[str]:
+    """Lines of whole words; a longer word stands alone."""
+    return textwrap.wrap(
+        text, width, initial_indent=mark, subsequent_indent=" " * len(mark), break_on_hyphens=False, break_long_words=False
+    )  # fmt: skip
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Aligned columns; the first takes several lines where the others leave it no room."""
+    first, *others = zip(*rows, strict=True)
+    widths = [max(map(len, column)) for column in others]
+    room = WIDTH - 2 - sum(width + 2 for width in widths)
+    names = [_lines(name, max(room - 2, 12)) for name in first]
+    broad = max(len(line) for name in names for line in name)
     lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  " + "  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+    for name, row in zip(names, rows, strict=True):
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths, strict=True)]
+        lines += ["  " + "  ".join([name[0].ljust(broad), *cells]), *(f"    {line}" for line in name[1:])]
+    return "\n".join(line.rstrip() for line in lines)
