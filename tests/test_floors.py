@@ -23,7 +23,7 @@ IMPORTS = [
     "import study.plotting.surfaces.contours, study.plotting.surfaces.line1d, study.plotting.surfaces.export",
     "import study.plotting.surfaces.relief, study.plotting.surfaces.trajectory, study.plotting.surfaces.hessian_ratio",
     "import study.plotting.probes.spectrum, study.plotting.probes.responses",
-    "import study.reporting.page, study.reporting.write, study.launch.status",
+    "import study.reporting, study.launch.status",
 ]
 ONE_BY_ONE = """
 import sys

@@ -110,14 +110,14 @@ def report(
     from rich.console import Console
     from rich.markup import escape
 
-    from study.reporting import write
+    from study.reporting import place, write
 
     files = sweep_files(sweep, results)
-    path = out or write.place(files.name)
+    path = out or place(files.name)
     if path.is_dir():
         raise StudyError(f"{path} is a folder; give --out a file name")
     with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
-        line = write.write(files, path, lambda text: shown.update(escape(text)))
+        line = write(files, path, lambda text: shown.update(escape(text)))
     print(line)
 
 

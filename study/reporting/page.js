@@ -1,5 +1,5 @@
 "use strict";
-// Controls, tables, runs and figures. Whatever comes from data goes into the page as text, never as markup.
+// Controls and the list of runs. Whatever comes from data goes into the page as text, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
@@ -74,19 +74,6 @@ function sortable(heads, sort) {
   }));
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  sortable(heads, (column, way) => {
-    const key = (row) => {
-      const text = row.cells[column].textContent.trim();
-      if (heads[column].dataset.kind !== "number") return text;
-      const value = parseFloat(text.replaceAll(",", "").replace("−", "-"));
-      return Number.isNaN(value) ? null : value;
-    };
-    body.append(...[...body.rows].sort((a, b) => compare(key(a), key(b), way)));
-  });
-}
-
 // -- runs: searched, sorted, and each opened to all its fields --------------------------------------------------------
 
 {
@@ -114,7 +101,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
   function line(row) {
     const button = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": `All fields of ${shown(row.cells[0])}` }, make("span", { dir: "auto" }, row.cells[0]));
-    const cells = row.cells.map((cell, place) => make("td", { class: columns[place].kind, dir: "auto", "data-is": columns[place].name === "state" ? cell : "" }, place ? shown(cell) : button));
+    const cells = row.cells.map((cell, place) => make("td", { class: columns[place].kind, dir: "auto", "data-head": columns[place].name, "data-is": columns[place].name === "state" ? cell : "" }, place ? shown(cell) : button));
     const element = make("tr", {}, ...cells);
     button.addEventListener("click", () => {
       const open = button.getAttribute("aria-expanded") !== "true";
@@ -135,11 +122,3 @@ for (const table of document.querySelectorAll("table.sortable")) {
   more.addEventListener("click", () => { most = Infinity; fill(); });
   fill();
 }
-
-// -- figures, enlarged ------------------------------------------------------------------------------------------------
-
-for (const button of document.querySelectorAll(".enlarge")) button.addEventListener("click", () => {
-  byId("large-image").src = button.firstElementChild.src;
-  byId("large-image").alt = button.firstElementChild.alt;
-  byId("large").showModal();
-});

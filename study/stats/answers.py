@@ -22,11 +22,11 @@ BESIDE_DIVERGENCE = 5.0
 
 def headline(finding: Finding) -> str:
     """The training errors of the deepest comparison in one sentence, with seeds and p."""
-    if not finding.spans and not finding.mends:
-        return "Nothing is compared yet: no seed has results of two networks."
     span, plain = next(iter(finding.spans), None), finding.group.plain
-    deep, found = (span.deep, span.train) if span else (finding.mends[0].deep, finding.mends[0].ends)
     line = span.line if span else plain
+    if line is None or not (span or finding.mends):
+        return "Nothing is compared yet: no seed has results of two networks."
+    deep, found = (span.deep, span.train) if span else (finding.mends[0].deep, finding.mends[0].ends)
     ends = [(f"{deep} {'plain layers' if line is plain else 'layers with shortcuts'}", [line], deep)]
     if span:
         ends.append((f"{span.shallow} layers", [line], span.shallow))
@@ -34,7 +34,7 @@ def headline(finding: Finding) -> str:
         ends.append((f"{deep} with shortcuts", mended, deep))
     said = ""
     for who, lines, depth in ends:
-        error = _error([line for line in lines if line], depth)
+        error = _error(lines, depth)
         if error != "diverge":
             error = f"at {error}" if "%" in said else f"end at {error.replace('%', '% training error', 1)}"
         said += f"{', ' * bool(said)}{who} {error}"
@@ -150,8 +150,9 @@ def convergence(times: Times) -> str:
 
 def compared(finding: Finding) -> list[tuple[str, Contrast]]:
     """5. The comparisons that the first three answers rest on, each with a name."""
-    found = [("Depth, plain", finding.degradation)] if finding.degradation else []
-    found += [(f"Mending, {mend.line.title}", mend.relief or mend.ends) for mend in finding.mends]
+    found = [("Depth", finding.degradation)] if finding.degradation else []
+    several = len(finding.mends) > 1
+    found += [(f"Mending{f', {mend.line.title}' * several}", mend.relief or mend.ends) for mend in finding.mends]
     return [*found, *((f"Gap, {span.line.title}", span.gap) for span in finding.spans)]
 
 

@@ -74,7 +74,7 @@ class Said(NamedTuple):
     def short(self) -> str:
         """`plain: not shown`: the first clause of the answer."""
         clause = re.split(r"[:;] |, ", self.answer)[0]
-        return f"{self.about}: {clause[0].lower()}{clause[1:]}" if self.about else clause
+        return f"{self.about.lower()}: {clause[0].lower()}{clause[1:]}" if self.about else clause
 
 
 def render(verdict: Verdict, fmt: str = "text") -> str:

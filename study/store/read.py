@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,14 +86,24 @@ def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
+    return reader(folders)(needs)
+
+
+def reader(folders: Sequence[Path]) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """`read_frame` for these folders, each of whose files is read once. The curves are read now."""
     sources = _sources(folders)
     curves, runs = _frames(sources)
-    if needs == "probes":
-        return _with_fields(_joined(PROBES, [source.probes() for source in sources]), runs), runs
-    if needs == "surfaces":
-        found = _joined(SURFACES, [source.surfaces() for source in sources])
-        return _with_fields(found, runs.assign(run_precision=runs["precision"])), runs
-    return curves, runs
+
+    @cache
+    def read(needs: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if needs == "probes":
+            return _with_fields(_joined(PROBES, [source.probes() for source in sources]), runs), runs
+        if needs == "surfaces":
+            found = _joined(SURFACES, [source.surfaces() for source in sources])
+            return _with_fields(found, runs.assign(run_precision=runs["precision"])), runs
+        return curves, runs
+
+    return read
 
 
 def _sources(folders: Sequence[Path]) -> list[Source]:

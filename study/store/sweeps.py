@@ -13,6 +13,7 @@ from study.store.find import refuse_tables_alone, sweep_names
 from study.store.layout import SweepFiles
 from study.store.runs import ENDED
 from study.store.tables import read_table
+from study.version import VERSION
 
 
 class Record(NamedTuple):
@@ -30,6 +31,9 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
         "version": 1,
         "name": sweep.name,
         "description": sweep.description,
+        "command": sweep.command,
+        "file": sweep.file,
+        "study": VERSION,
         "figures": list(sweep.figures),
         "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | old.runs,
     }
@@ -42,7 +46,7 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
-    """What `write_sweep` recorded: `name`, `description`, `figures`, `runs`, and `surfaces` if there are any.
+    """What `write_sweep` recorded: `name`, `runs`, `surfaces` if there are any, `command` and `file` if known.
 
     Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
     """

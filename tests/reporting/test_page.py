@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import pytest
 
 from study.plotting.base.style import depth_colour
 from study.reporting import curves, runs, surfaces
-from study.reporting.album import Picture, Undrawn, pictures
-from study.reporting.page import csv_link, page, plotly
+from study.reporting.evidence import Picture, Undrawn, pictures
+from study.reporting.page import link, page, plotly
 from tests.plotting.conftest import cut, run_id, study, with_absences
 from tests.plotting.planes import four, together
 from tests.plotting.planes import surface as plane
@@ -77,22 +77,40 @@ def test_a_sweep_without_curves_says_so() -> None:
     assert "0 of 4 runs done; 4 pending" in text and len(text) < 100_000  # without plotly
 
 
-def test_verdict_figures_and_reasons(whole: str, tmp_path: Path) -> None:
-    assert (
-        '1. Does depth raise the training error of the plain networks? <span class="answer" dir="auto">Yes.</span>'
-        in whole
-    )
-    large = b"x,y\n" + b"1,2\n" * 20_000
-    text = page(found(*study(seeds=1)), [PICTURE._replace(csv=large), Undrawn("contours", "no <b> surface")])
+def test_the_first_screen_has_headline_answers_and_commands(whole: str) -> None:
+    text = whole.partition('<section id="curves">')[0]
+    assert re.search(r'class="headline" dir="auto">56 plain layers end at [0-9.]+\u00a0% training error', text)
+    asked = re.findall(r'<summary dir="auto">(\d)\. [^<]*<span class="answer">([^<]+)</span>', text)
+    assert [number for number, _ in asked] == list("12345") and asked[0][1] == "Yes."
+    assert '<code dir="auto">study sweep mine.yaml seed=0,1</code>' in text and "name: mine" in text
+    assert '<code dir="auto">study report mine</code>' in text and "<dt>study</dt><dd>0.1.0;" in text
+    downloads = re.findall(r'download="([^"]+)"', text)
+    assert downloads == [
+        "curves.parquet",
+        "runs.parquet",
+        "errors.csv",
+        "errors.tex",
+        "degradation.pdf",
+        "degradation.csv",
+    ]
+
+
+def test_downloads_hold_the_data(whole: str) -> None:
+    lines, _ = usual().read("curves")
+    (uri,) = re.findall(r'href="data:application/vnd.apache.parquet;base64,([^"]+)" download="curves.parquet"', whole)
+    read = pd.read_parquet(io.BytesIO(base64.b64decode(uri)))
+    assert sorted(read["error"].dropna()) == sorted(lines["error"].dropna())
+    large = link(b"x,y\n" + b"1,2\n" * 20_000, "degradation", "csv")
+    assert large.file == "degradation.csv.gz"
+    assert len(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(large.uri.partition(",")[2]))))) == 20_000
+    assert link(b"a\n", "n", "csv")[1:] == ("n.csv", "n.csv, 1 kB")
+
+
+def test_figures_and_reasons() -> None:
+    text = page(found(*study(seeds=1)), [PICTURE, Undrawn("contours", "no <b> surface")])
     assert f'src="data:image/svg+xml;base64,{base64.b64encode(PICTURE.image).decode()}"' in text
     assert "Not drawn, and why (1)" in text and "no &lt;b&gt; surface" in text
-    assert '<p dir="auto">Of which runs.</p>' in text
-    link = csv_link(large, "degradation")
-    assert link.uri in text and link.file == "degradation.csv.gz"
-    file = tmp_path / link.file
-    file.write_bytes(base64.b64decode(link.uri.partition(",")[2]))
-    assert len(pd.read_csv(file)) == 20_000
-    assert csv_link(b"a\n", "n")[1:] == ("n.csv", "CSV, 1 kB")
+    assert "<h3>Error over iterations</h3>" in text and '<p dir="auto">Of which runs.</p>' in text
 
 
 @pytest.mark.slow

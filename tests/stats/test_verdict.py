@@ -41,7 +41,7 @@ def test_degradation_that_the_shortcut_mends():
     assert rise is not None and rise.mean == pytest.approx(5.0, abs=0.2)
     assert f"plain-56 − plain-20: +{rise.mean:.2f} ± {rise.std:.2f} points" in text
     assert "p = 0.016 (the least that six seeds can give), 6 seeds." in " ".join(text.split())
-    assert "Depth, plain: no more; 6 seeds showed it." in text
+    assert "Depth: no more; 6 seeds showed it." in text
 
 
 def test_no_effect_is_no_verdict():
@@ -213,7 +213,7 @@ def test_slower_is_a_trend_over_all_depths(times, answer):
 
 def test_three_seeds_are_told_how_many_could_show_it():
     text = numbers_said(verdict(*sweep(degrades, seeds=3)))
-    assert "Depth, plain: about 5 in all, 2 more." in text and "a rough estimate" in text
+    assert "Depth: about 5 in all, 2 more." in text and "a rough estimate" in text
     one = numbers_said(verdict(*sweep(degrades, seeds=1)))
     assert "no estimate: one seed has no spread; at least five are needed to reach p = 0.05" in one
     assert "probability of 80 %" not in one and "±" not in one
