@@ -141,7 +141,7 @@ def verdict(
     results: Results = None,
 ) -> None:
     """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
-    from study.stats.report import render
+    from study.stats.verdict import render
     from study.stats.verdict import verdict as judge
 
     print(render(judge(*_frames(sweeps, results)), fmt), end="")

@@ -26,7 +26,7 @@ from study.plotting import table as make_table
 from study.plotting.tables.render import laid_out, render
 from study.reporting import curves, runs, surfaces
 from study.reporting.evidence import FIRST, Evidence, Picture, Undrawn
-from study.stats.report import render as worded
+from study.stats.verdict import render as worded
 from study.stats.verdict import verdict
 from study.version import VERSION
 
@@ -49,7 +49,6 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
     data = {
         "curves": _or_why(lambda: curves.payload(lines, planned)),
         "surfaces": surfaces.payload(found.read("surfaces")[0]),
-        "runs": runs.payload(lines, planned),
     }
     undrawn = [data["curves"]] if isinstance(data["curves"], str) else []
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
@@ -59,6 +58,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         found=found,
         state=runs.state_line(planned),
         facts=runs.facts(planned),
+        runs=runs.listed(lines, planned),
         verdict=_or_why(lambda: Markup(worded(verdict(lines, planned), "html"))),
         data=data | {"curves": None if undrawn else data["curves"]},
         parquet=[*_parquet(lines, "curves", ["run_id", "iteration", "split"]), *_parquet(planned, "runs", ["run_id"])],

@@ -43,9 +43,8 @@ def test_what_strangers_write_is_shown_and_never_run(browser: Browser, pages: Pa
     ready(browser)
     ready(browser, "surfaces")
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
-    browser.find("#run-table .open").click()
     assert browser.find("h1").get_attribute("textContent") == browser.driver.title.removesuffix(" · report") == HOSTILE
-    assert HOSTILE in browser.run("return document.querySelector('#run-table .details').textContent")
+    assert HOSTILE in browser.run("return document.querySelector('#run-table').textContent")
     assert HOSTILE in browser.run("return document.querySelector('.panel select').textContent")
     drawn = browser.run("return document.querySelector('#curve-plot svg .annotation-text, #curve-plot').textContent")
     assert HOSTILE[:20] in drawn
@@ -140,7 +139,7 @@ def test_surfaces_turn_together(browser: Browser, pages: Pages) -> None:
 
 def column(browser: Browser, name: str) -> list[str]:
     heads = browser.texts("#run-table thead th")
-    return browser.texts(f"#run-table tbody tr td:nth-child({heads.index(name) + 1})")
+    return browser.texts(f"#run-table tbody tr:not([hidden]) td:nth-child({heads.index(name) + 1})")
 
 
 def press(browser: Browser, name: str) -> str:
@@ -153,7 +152,7 @@ def press(browser: Browser, name: str) -> str:
     return str(head.get_attribute("aria-sort"))
 
 
-def test_runs_are_sorted_searched_and_opened(browser: Browser, pages: Pages) -> None:
+def test_runs_are_sorted_and_searched(browser: Browser, pages: Pages) -> None:
     browser.open(pages("usual"))
     assert press(browser, "iteration") == "ascending"
     assert column(browser, "iteration") == ["0", "9,700", "30,000", *["64,000"] * 17]  # as text, 30,000 is before 9,700
@@ -166,11 +165,6 @@ def test_runs_are_sorted_searched_and_opened(browser: Browser, pages: Pages) -> 
     search.send_keys("PLAIN diverged")
     assert browser.texts("#run-count") == ["1 of 20 runs"]
     assert column(browser, "run") == ["plain-56"] and column(browser, "seed") == ["3"]
-    browser.find("#run-table .open").click()
-    pairs = zip(browser.texts("#run-table .details dt"), browser.texts("#run-table .details dd"), strict=True)
-    fields = dict(pairs)
-    assert set(usual().runs.columns) == set(fields)
-    assert fields["precision"] == "fp32" and fields["iteration"] == "9700" and fields["shortcut"] == "–"
 
 
 def test_the_dark_follows_the_system(browser: Browser, pages: Pages) -> None:
@@ -186,7 +180,6 @@ def test_a_phone_is_wide_enough(name: str, browser: Browser, pages: Pages) -> No
     browser.open(pages(name), PHONE)
     ready(browser)
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
-    browser.run("document.querySelector('#run-table .open').click()")
     assert len(browser.texts(".scene")) == 1
     wide, window = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window == PHONE[0]

@@ -73,7 +73,7 @@ def test_a_sweep_without_curves_says_so() -> None:
     text = page(found(lines.iloc[:0], known.assign(state="pending")), [])
     assert "nothing to draw: none of the 4 runs has been evaluated yet" in text
     assert "nothing to judge: none of the 4 runs has been evaluated yet" in text
-    assert data(text)["curves"] is None and len(data(text)["runs"]["rows"]) == 4
+    assert data(text)["curves"] is None and text.count('data-head="seed"') == 4
     assert "0 of 4 runs done; 4 pending" in text and len(text) < 100_000  # without plotly
 
 
@@ -232,31 +232,22 @@ def test_surfaces_of_one_network_are_told_apart() -> None:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_field_of_every_run_is_there() -> None:
+def test_runs_are_listed_with_what_differs_and_what_they_share() -> None:
     lines, known = with_absences()
-    known = known.assign(seconds=1.5, started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"), message=None)
+    known = known.assign(seconds=[None, *range(1, len(known))], started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"))
     known["recipe.schedule.at"] = [[32_000, 48_000]] * len(known)
-    made = runs.payload(lines, known)
+    made = runs.listed(lines, known)
     common = dict(made["common"])
     assert common["recipe.schedule.at"] == "32000, 48000" and common["started"] == "2026-01-02 03:04:05 UTC"
-    assert common["message"] == "–" and common["train_subset"] == "–" and common["family.width"] == "1"
-    rows = [common | dict(zip(made["fields"], row["fields"], strict=True)) for row in made["rows"]]
-    assert all(set(row) == set(known.columns) for row in rows)
-    assert {row["run_id"]: row["state"] for row in rows} == dict(zip(known["run_id"], known["state"], strict=True))
-
-
-def test_columns_of_runs_are_text_or_numbers() -> None:
-    lines, known = with_absences()
-    made = runs.payload(lines, known.assign(seconds=[None, *range(1, len(known))]))
-    names = [one["name"] for one in made["columns"]]
+    assert common["train_subset"] == "–" and common["family.width"] == "1"
+    names = [name for name, _ in made["heads"]]
     assert names == ["run", "seed", "state", "iteration", "training error (%)", "test error (%)", "training time"]
-    for row in made["rows"]:
-        for one, cell in zip(made["columns"], row["cells"], strict=True):
-            assert isinstance(cell, str) if one["kind"] == "text" else (cell[0] is None) == (cell[1] == "–")
-    never = next(row for row in made["rows"] if row["cells"][2] == "pending")
-    assert never["cells"][4] == [None, "–"]
+    rows = [dict(zip(names, row, strict=True)) for row in made["rows"]]
+    assert len(rows) == len(known)
+    never = next(row for row in rows if row["state"][1] == "pending")
+    assert never["training error (%)"] == ("", "–")
     last = lines.query("network == 'plain' and depth == 20 and seed == 0 and split == 'test'").iloc[-1]
-    assert made["rows"][0]["cells"][5] == [pytest.approx(last["error"]), f"{last['error']:.2f}"]
+    assert rows[0]["test error (%)"] == (pytest.approx(last["error"]), f"{last['error']:.2f}")
 
 
 def test_the_state_and_the_facts() -> None:

@@ -49,7 +49,10 @@ def test_what_cannot_be_written_is_one_clear_line(collected: SweepFiles, tmp_pat
 
 
 def test_a_sweep_records_its_command_and_file(tmp_path: Path) -> None:
-    path, text = tmp_path / "mine.yaml", "fixed: {data: digits, recipe: quick, network: plain, depth: 8}\ngrid: {seed: [0, 1, 2]}\n"
+    path, text = (
+        tmp_path / "mine.yaml",
+        "fixed: {data: digits, recipe: quick, network: plain, depth: 8}\ngrid: {seed: [0, 1, 2]}\n",
+    )
     path.write_text(text)
     sweep = load(path, ["name=other", "seed=5"])
     files = SweepFiles(tmp_path / "results", sweep.name)

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from study.stats.report import as_data, render
-from study.stats.verdict import verdict
+from study.stats.verdict import as_data, render, verdict
 
 from .conftest import degrades, nothing, sweep
 
