@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from study import plotting
 from study.config.registry import FIGURES
 from study.errors import StudyError
+from study.plotting.base.output import csv, picture
 from study.plotting.base.page import Plot
 from study.store.files import read_json
 from study.store.layout import SweepFiles
@@ -68,38 +69,30 @@ class Picture(NamedTuple):
     """Whether colours stand for values, which an inverted picture would give other colours."""
 
 
-class Undrawn(NamedTuple):
-    """A figure that is not drawn, and why."""
-
-    name: str
-    why: str
-
-
 def pictures(
     found: Evidence, say: Callable[[str], object] = lambda text: None, most_runs: int = MOST_RUNS
-) -> list[Picture | Undrawn]:
-    """Draw every registered figure; one with two names under the first. `say` is told what is being drawn."""
+) -> dict[str, Picture | str]:
+    """Draw every registered figure, one with two names under the first; else say why not. `say` is told what is drawn."""
     names = {entry.target: name for name, entry in reversed(FIGURES.items())}
     ordered = [name for name, entry in FIGURES.items() if names[entry.target] == name]
-    drawn: list[Picture | Undrawn] = []
+    many = len(found.runs) > most_runs
+    drawn: dict[str, Picture | str] = {}
     for number, name in enumerate(ordered, 1):
-        if FIGURES[name].needs == "curves" and name not in FIRST and len(found.runs) > most_runs:
-            why = f"too many runs for this page; `study figure {name} {found.name}` draws it"
-            drawn.append(Undrawn(name, why))
+        if many and FIGURES[name].needs == "curves" and name not in FIRST:
+            drawn[name] = f"too many runs for this page; `study figure {name} {found.name}` draws it"
             continue
         say(f"drawing figure {number} of {len(ordered)}: {name}")
-        drawn.append(_draw(name, found, narrow=len(found.runs) <= most_runs))
+        try:
+            drawn[name] = _draw(name, found, narrow=not many)
+        except StudyError as error:
+            drawn[name] = str(error)
     return drawn
 
 
-def _draw(name: str, found: Evidence, narrow: bool) -> Picture | Undrawn:
-    from study.plotting.base.output import csv, picture
-
-    frames, needs = found.read(FIGURES[name].needs), FIGURES[name].needs
-    try:
-        drawn = plotting.plot(name, *frames)
-    except StudyError as error:
-        return Undrawn(name, str(error))
+def _draw(name: str, found: Evidence, narrow: bool) -> Picture:
+    needs = FIGURES[name].needs
+    frames = found.read(needs)
+    drawn = plotting.plot(name, *frames)
     made = plotting.provenance(name, found.runs, [found.name], {})
     pdf = picture(drawn, "pdf", made=made)
     image, kind = picture(_transparent(drawn), "svg"), "image/svg+xml"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from hashlib import sha256
 from io import BytesIO
@@ -25,7 +25,7 @@ from study.errors import StudyError
 from study.plotting import table as make_table
 from study.plotting.tables.render import laid_out, render
 from study.reporting import curves, runs, surfaces
-from study.reporting.evidence import FIRST, Evidence, Picture, Undrawn
+from study.reporting.evidence import FIRST, Evidence, Picture
 from study.stats.verdict import render as worded
 from study.stats.verdict import verdict
 from study.version import VERSION
@@ -43,7 +43,7 @@ KINDS = {
 Made = TypeVar("Made")
 
 
-def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
+def page(found: Evidence, pictures: Mapping[str, Picture | str]) -> str:
     """Render the page; `pictures` as from `study.reporting.evidence.pictures`."""
     lines, planned = found.read("curves")[0], found.runs
     data = {
@@ -53,7 +53,7 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
     undrawn = [data["curves"]] if isinstance(data["curves"], str) else []
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     library = plotly() if data["surfaces"] or not undrawn else ""
-    drawn = [one for one in pictures if isinstance(one, Picture)]
+    drawn = {name: one for name, one in pictures.items() if isinstance(one, Picture)}
     return _environment().get_template("page.html.j2").render(
         found=found,
         state=runs.state_line(planned),
@@ -63,9 +63,9 @@ def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
         data=data | {"curves": None if undrawn else data["curves"]},
         parquet=[*_parquet(lines, "curves", ["run_id", "iteration", "split"]), *_parquet(planned, "runs", ["run_id"])],
         nothing=undrawn,
-        first=[one for one in drawn if one.name in FIRST],
-        pictures=[one for one in drawn if one.name not in FIRST],
-        undrawn=[one for one in pictures if isinstance(one, Undrawn)],
+        first=[drawn[name] for name in FIRST if name in drawn],
+        pictures=[one for name, one in drawn.items() if name not in FIRST],
+        undrawn=[(name, one) for name, one in pictures.items() if name not in drawn],
         tables={name: _or_why(partial(_table, found, name)) for name in TABLES},
         summaries={name: entry.summary for name, entry in TABLES.items()},
         script=Markup(script),

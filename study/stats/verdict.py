@@ -103,7 +103,7 @@ class Said(NamedTuple):
     def short(self) -> str:
         """`plain: not shown`: the first clause of the answer."""
         clause = re.split(r"[:;] |, ", self.answer)[0]
-        return f"{self.about}: {clause.lower()}" if self.about else clause
+        return f"{self.about[0].lower()}{self.about[1:]}: {clause.lower()}" if self.about else clause
 
 
 def render(verdict: Verdict, fmt: str = "text") -> str:

@@ -55,5 +55,5 @@ def _hostile(frame: pd.DataFrame) -> pd.DataFrame:
 
 def written(evidence: Evidence, path: Path) -> Path:
     """Its page as a file."""
-    path.write_text(page(evidence, [PICTURE]), "utf-8")
+    path.write_text(page(evidence, {PICTURE.name: PICTURE}), "utf-8")
     return path

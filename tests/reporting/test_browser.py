@@ -181,6 +181,11 @@ def test_a_phone_is_wide_enough(name: str, browser: Browser, pages: Pages) -> No
     ready(browser)
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
     assert len(browser.texts(".scene")) == 1
+    cut = browser.run(
+        "return [...document.querySelectorAll('main *')].filter((one) => one.scrollWidth > one.clientWidth + 1"
+        " && getComputedStyle(one).display != 'inline' && !one.closest('svg, .scene')).map((one) => one.outerHTML)"
+    )
+    assert cut == []  # nor does a part of the page scroll sideways
     wide, window = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window == PHONE[0]
     plot, inside = browser.run(

@@ -16,7 +16,7 @@ import pytest
 
 from study.plotting.base.style import depth_colour
 from study.reporting import curves, runs, surfaces
-from study.reporting.evidence import Picture, Undrawn, pictures
+from study.reporting.evidence import Picture, pictures
 from study.reporting.page import link, page, plotly
 from tests.plotting.conftest import cut, run_id, study, with_absences
 from tests.plotting.planes import four, together
@@ -35,7 +35,7 @@ def data(text: str) -> Any:
 @pytest.fixture(scope="module")
 def whole() -> str:
     """The page of `usual`."""
-    return page(usual(), [PICTURE])
+    return page(usual(), {"degradation": PICTURE})
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -46,11 +46,11 @@ def test_the_order_of_rows_does_not_matter(whole: str) -> None:
     (lines, known), (planes, _) = read("curves"), read("surfaces")
     assert known is not None
     turned = (lines.sample(frac=1, random_state=1), known.iloc[::-1], planes.sample(frac=1, random_state=1))
-    assert page(found(*turned), [PICTURE]) == whole
+    assert page(found(*turned), {"degradation": PICTURE}) == whole
 
 
 def test_nothing_of_a_stranger_is_markup() -> None:
-    text = page(strangers(), [PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), Undrawn(HOSTILE, HOSTILE)])
+    text = page(strangers(), {"degradation": PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), HOSTILE: HOSTILE})
     assert "<script>alert" not in text and "<img src=x" not in text
     assert text.count("</script>") == text.count("<script") == 3  # data, library, code
     assert any(HOSTILE in name for name in data(text)["curves"]["networks"])
@@ -70,7 +70,7 @@ def test_only_the_pages_own_scripts_are_allowed_by_hash(whole: str) -> None:
 
 def test_a_sweep_without_curves_says_so() -> None:
     lines, known = study(seeds=1)
-    text = page(found(lines.iloc[:0], known.assign(state="pending")), [])
+    text = page(found(lines.iloc[:0], known.assign(state="pending")), {})
     assert "nothing to draw: none of the 4 runs has been evaluated yet" in text
     assert "nothing to judge: none of the 4 runs has been evaluated yet" in text
     assert data(text)["curves"] is None and text.count('data-head="seed"') == 4
@@ -107,7 +107,7 @@ def test_downloads_hold_the_data(whole: str) -> None:
 
 
 def test_figures_and_reasons() -> None:
-    text = page(found(*study(seeds=1)), [PICTURE, Undrawn("contours", "no <b> surface")])
+    text = page(found(*study(seeds=1)), {"degradation": PICTURE, "contours": "no <b> surface"})
     assert f'src="data:image/svg+xml;base64,{base64.b64encode(PICTURE.image).decode()}"' in text
     assert "Not drawn, and why (1)" in text and "no &lt;b&gt; surface" in text
     assert "<h3>Error over iterations</h3>" in text and '<p dir="auto">Of which runs.</p>' in text
@@ -117,8 +117,8 @@ def test_figures_and_reasons() -> None:
 def test_every_figure_is_drawn_or_says_why_not() -> None:
     told: list[str] = []
     every = pictures(found(*study(seeds=2, iterations=400, evaluations=8)), told.append)
-    assert {"degradation", "depth_error"} <= {one.name for one in every if isinstance(one, Picture)}
-    assert {"contours", "line1d"} <= {one.name for one in every if isinstance(one, Undrawn)}
+    assert isinstance(every["degradation"], Picture) and b"<svg" in every["degradation"].narrow
+    assert isinstance(every["contours"], str) and every["contours"].startswith("nothing to draw")
     assert len(told) == len(every) and told[0].startswith("drawing figure 1 of ")
 
 
@@ -161,9 +161,11 @@ def test_too_many_points_are_thinned() -> None:
 def test_of_too_many_curves_the_means_stay() -> None:
     made = curves.payload(*study(seeds=3), most_curves=20)
     assert made["seeds"] == ["mean"] and len(made["curves"]) == 12
-    assert made["notes"] == ["of 48 curves, single seeds are left out here where there is a mean over seeds"]
+    assert made["notes"] == [
+        "of 48 curves, 12 are shown here, means in place of single seeds; `study figure` draws all"
+    ]
     made = curves.payload(*study(seeds=1), most_curves=7)
-    assert len(made["curves"]) == 7 and made["notes"][-1].startswith("5 further curves are left out")
+    assert len(made["curves"]) == 7 and made["notes"][-1].startswith("of 12 curves, 7 are shown here, ")
 
 
 def test_infinite_losses_are_null() -> None:
