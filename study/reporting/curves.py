@@ -99,6 +99,7 @@ def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float 
 def _colours(labels: pd.DataFrame) -> list[str]:
     """The figures' colour of each depth; where several networks share a depth, one of as many hues."""
     found: list[str] = []
-    for depth, same in labels.groupby("depth", sort=False):
-        found += [depth_colour(int(depth))] if len(same) == 1 else husl_palette(len(same), s=0.9, l=0.5).as_hex()
+    for _, same in labels.groupby("depth", sort=False):
+        several = husl_palette(len(same), s=0.9, l=0.5).as_hex()
+        found += several if len(same) > 1 else [depth_colour(int(same["depth"].iloc[0]))]
     return found
