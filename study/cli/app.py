@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, complain, print_lines, unknown_option, working
+from study.cli.options import DataRoot, Results, Use, complain, print_lines, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
@@ -24,6 +24,7 @@ Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "fig
 def list_(
     what: Annotated[Kind | None, typer.Argument(help="list one kind only")] = None,
     *,
+    use: Use = None,
     results: Results,
     data_root: DataRoot,
 ) -> None:
@@ -43,6 +44,8 @@ def describe(
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. network=residual depth=56")
     ] = None,
+    *,
+    use: Use = None,
 ) -> None:
     """Print the layers, parameters and multiply-adds of a network."""
     from study.networks import describe as words

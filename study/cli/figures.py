@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import Results, at_home, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import Results, Use, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def figure(
     formats: Formats = "pdf,png,svg",
     out: Out = None,
     *,
+    use: Use = None,
     results: Results,
 ) -> None:
     """Draw one figure, with its caption and its data as CSV."""
@@ -90,6 +91,7 @@ def figures(
     formats: Formats = "pdf,png,svg",
     out: Out = None,
     *,
+    use: Use = None,
     results: Results,
 ) -> None:
     """Draw every figure that the data allow, and list the others."""
@@ -109,17 +111,19 @@ def report(
         Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
     ] = None,
     *,
+    use: Use = None,
     results: Results,
 ) -> None:
     """Write all results of a sweep as one HTML page."""
-    from study.reporting import write
+    from study.reporting import place, write
 
     files = sweep_files(sweep, results)
-    path = out or write.place(files.name)
+    path = out or place(files.name)
     if path.is_dir():
         raise StudyError(f"{path} is a folder; give --out a file name")
     with working("reading the results") as told:
-        print(write.write(files, path, told))
+        line = write(files, path, told)
+    print(line)
 
 
 def table(
@@ -127,6 +131,7 @@ def table(
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
     *,
+    use: Use = None,
     results: Results,
 ) -> None:
     """Print a table as text, Markdown, LaTeX or CSV."""
@@ -145,8 +150,8 @@ def verdict(
     *,
     results: Results,
 ) -> None:
-    """Report whether depth hurts and shortcuts mend it, with tests."""
-    from study.stats.report import render
+    """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
+    from study.stats.verdict import render
     from study.stats.verdict import verdict as judge
 
     with working("comparing the networks"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import DataRoot, Results, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import DataRoot, Results, Use, complete_sweep, print_lines, sweep_files, working
 from study.config import Device
 
 
@@ -19,6 +19,7 @@ def probe(
     images: Annotated[int | None, typer.Option(min=1, help="number of training images [default: the run's]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     *,
+    use: Use = None,
     results: Results,
     data_root: DataRoot,
 ) -> None:
@@ -41,6 +42,7 @@ def embed(
     depth: Annotated[int, typer.Option(help="depth of the new network")],
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     *,
+    use: Use = None,
     results: Results,
     data_root: DataRoot,
 ) -> None:

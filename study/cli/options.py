@@ -58,6 +58,23 @@ ProfileFile = Annotated[
     Path | None,
     typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="profile of a cluster (docs/slurm.md)"),
 ]
+
+
+def _use(names: list[str] | None) -> list[str]:
+    """Import the user's components before anything else is looked up."""
+    from study.config.use import use
+
+    for name in names or ():
+        use(name)
+    return names or []
+
+
+Use = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--use", callback=_use, is_eager=True, metavar="FILE.py", help="import components of your own from a file"
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")]
 ExecutorName = Annotated[
     Executor,

@@ -15,6 +15,7 @@ from study.cli.options import (
     ProfileFile,
     Results,
     Threads,
+    Use,
     Workers,
     complete_sweep,
     sweep_files,
@@ -62,6 +63,7 @@ def surface(
     workers: Workers = None,
     threads: Threads = None,
     *,
+    use: Use = None,
     results: Results,
     data_root: DataRoot,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,9 @@ class Sweep:
     surfaces: dict[str, Surface] = field(default_factory=dict)
     """Those of the whole sweep, by id."""
     chosen_from: dict[str, RunSpec] | None = None
+    command: str = ""
+    """The command that trains all of it; `file` is the text of its file."""
+    file: str = ""
 
     @property
     def whole(self) -> dict[str, RunSpec]:
@@ -111,7 +115,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     chosen_from = _chosen_from(document, blocks, runs) if fields and not renamed else None
     surfaces = expand_surfaces(document, file.surfaces, runs if chosen_from is None else chosen_from)
     document.check()
-    return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from)
+    command = shlex.join(["study", "sweep", path.name, *(overrides if chosen_from is None else ())])
+    return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from, command, document.text)
 
 
 def _use(document: Document, folder: Path) -> None:

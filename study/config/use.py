@@ -63,10 +63,25 @@ def use(name: str, folder: Path = Path()) -> Source:
 
 
 def used() -> Iterator[tuple[str, bytes | None]]:
-    """Each name to give `use` in another process, and the code of a file; for a file `stem-digest.py`."""
+    """Each file that was imported, as `stem-digest.py` and its code, and each entry point, by its name."""
     for source in _used.values():
         code = _code.get(source.digest)
         yield (source.name, None) if code is None else (f"{Path(source.name).stem}-{source.digest}.py", code)
+
+
+_copies: list[Path] = []
+"""The folder of copies, if there is one."""
+
+
+def kept_in(folder: Path) -> None:
+    """Note where copies of all files of `used` are: what other processes import, whatever is edited afterwards."""
+    _copies[:] = [folder.resolve()]
+
+
+def names() -> list[str]:
+    """What another process gives `use` to have the components of this one."""
+    found = zip(_used.values(), used(), strict=True)
+    return [str(_copies[0] / name) if _copies and code is not None else source.name for source, (name, code) in found]
 
 
 def forget() -> None:
@@ -74,6 +89,7 @@ def forget() -> None:
     for source in _used.values():
         _remove(source)
     _used.clear()
+    _copies.clear()
 
 
 def _file(path: Path) -> Source:

@@ -60,8 +60,8 @@ for _tag, _pattern in (("int", _INT), ("float", _FLOAT)):
 class Document:
     """The data of a YAML file, the line of each part, and the mistakes found so far."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, text: str = "") -> None:
+        self.file, self.text = file, text
         self.data: Any = None
         self.lines: dict[Keys, int] = {}
         self.mistakes: dict[str, None] = {}
@@ -118,7 +118,7 @@ def read(path: Path) -> Document:
 
 def parse(text: str, file: str = "<text>") -> Document:
     """Parse YAML text; `file` names it in messages. As `read`."""
-    document = Document(file)
+    document = Document(file, text)
     try:
         loader = _Loader(text)
         loader.name = file

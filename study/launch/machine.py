@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.config import Executor
 from study.config.run import RunSpec
+from study.config.use import names, use
 from study.launch.attempt.provenance import code, require
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ class Terms:
     watchdog: float | None
     code: str
     """The digest of the code that it must run."""
+    used: tuple[str, ...] = ()
+    """The user's code, for `study.config.use.use`."""
 
     @classmethod
     def of(cls, machine: Machine, device: str, threads: int, digest: str | None = None) -> Terms:
         """The terms of a machine; `digest` is by default that of the code of this process."""
         watchdog = machine.watchdog if math.isfinite(machine.watchdog) else None
         root = str(machine.data_root.resolve())
-        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, digest or code())
+        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, digest or code(), tuple(names()))
 
     def session(self, device: str, executor: str, stopped: Callable[[], bool], **further: Any) -> Session:
         """A session under these terms. Raises StudyError if the code was edited."""
@@ -59,6 +62,8 @@ class Terms:
         from study.training.session import Session
 
         require(self.code)
+        for name in self.used:
+            use(name)
         return Session(
             Path(self.data_root),
             torch.device(device),

@@ -54,14 +54,12 @@ def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Sequence[str]) -> list[str]:
     """`quick (changed: momentum 0.8)`: each run's recipe, and its changes other than the fields in `told`."""
-    names = []
+    names, unknown = [], ["none"] * len(runs)  # a frame may lack a field
     for place, (name, changes) in enumerate(zip(known["recipe"], _changes(runs), strict=True)):
-        columns = {change: known.get(f"recipe.{change}") for change in changes if f"recipe.{change}" not in told}
-        said = {
-            change: column[place] if column else "none" for change, column in columns.items()
-        }  # a frame may lack it
-        values = [change if value == "none" else f"{change} {value}" for change, value in said.items()]
-        names.append(name + (f" (changed: {', '.join(values)})" if values else ""))
+        fields = {change: f"recipe.{change}" for change in changes}
+        values = {change: known.get(field, unknown)[place] for change, field in fields.items() if field not in told}
+        words = [change if value == "none" else f"{change} {value}" for change, value in values.items()]
+        names.append(name + (f" (changed: {', '.join(words)})" if words else ""))
     return names
 
 

@@ -152,6 +152,7 @@ class SweepFiles:
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
         self.code = self.folder / "code"  # the code of each submission
+        self.components = self.folder / "components"  # the user's own code, by name and digest
 
     def run(self, run_id: str) -> RunFiles:
         """A run's files: in this sweep, or in another one that already has them, since sweeps share runs."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,20 +80,30 @@ def read_surfaces(sweep: Sweeps) -> pd.DataFrame:
 
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What `read_<needs>` and `read_runs` return; curves are without the fields of their runs, to save memory."""
+    return reader(folders)(needs)
+
+
+def reader(folders: Sequence[Path]) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """`read_frame` for these folders; each of their files is read once."""
     import pandas as pd
 
     if not folders:
         raise StudyError("no sweep was named")
     sources = [Results(SweepFiles(folder.parent, folder.name)) for folder in folders]
-    rows = _joined({"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs], sources)
     runs = pd.concat([_frame(source.table(RUNS)) for source in sources], ignore_index=True)
     if len(sources) > 1:  # sweeps that name the same run share it: it counts once
         refuse_conflict(runs)
         runs = runs.drop_duplicates("run_id", ignore_index=True)
     runs = told_apart(runs).copy()  # in few blocks, so that adding columns is fast
-    if needs == "curves":
-        return rows, runs
-    return _with_fields(rows, runs.assign(run_precision=runs["precision"]) if needs == "surfaces" else runs), runs
+
+    @cache
+    def read(needs: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        rows = _joined({"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs], sources)
+        if needs == "curves":
+            return rows, runs
+        return _with_fields(rows, runs.assign(run_precision=runs["precision"]) if needs == "surfaces" else runs), runs
+
+    return read
 
 
 def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from study.plotting import plot, table
 from study.plotting.base.frames import tidy
 from study.plotting.surfaces.frames import network_labels
 from study.plotting.tables.render import render
-from study.reporting.runs import payload
+from study.reporting.runs import listed
 from study.stats.outcomes import groups
 from study.store import runs as store
 from study.store.layout import SweepFiles
@@ -148,7 +148,7 @@ def test_two_values_have_different_names(field: str, tmp_path: Path) -> None:
     in_figures = list(evidence.runs["condition"] + " " + evidence.runs["network"] + "-" + evidence.runs["label"])
     found = groups(curves, runs)
     in_verdicts = [f"{g.condition} {line.name(depth)}" for g in found for line in g.lines for depth in line.outcomes]
-    page = [repr(row["cells"]) for row in payload(curves, runs)["rows"]]
+    page = [repr(row) for row in listed(curves, runs)["rows"]]
     for shown in (table_rows, csv_rows, status_rows, progress, in_figures, in_verdicts, page):
         assert len(set(shown)) == 2
     told = zip(values, SAID.get(field, values), strict=True)
