@@ -143,6 +143,8 @@ class Probe(Component):
     """A probe, and whether `study probe` measures it unless told otherwise."""
 
     usual: bool = True
+    needs: Literal["", "blocks", "BN"] = ""
+    """What a network must have to be measured."""
 
 
 @dataclass(frozen=True)

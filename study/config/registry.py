@@ -371,18 +371,18 @@ WARMUPS = Registry("warm-up", "recipe.warmup", [
 # -- what is measured and drawn --------------------------------------------------------------------------------------------
 
 
-def _probe(name: str, summary: str, target: str = "", usual: bool = True) -> Probe:
-    return Probe(name, summary, f"study.measure.probes.{target or f'{name}:measure'}", usual=usual)
+def _probe(name: str, summary: str, target: str = "", usual: bool = True, needs: Any = "") -> Probe:
+    return Probe(name, summary, f"study.measure.probes.{target or f'{name}:measure'}", usual=usual, needs=needs)
 
 
 PROBES = Registry("probe", "probes", [
-    _probe("responses", "standard deviation of each 3x3 layer's responses, after BN"),
+    _probe("responses", "standard deviation of each 3x3 layer's responses, after BN", needs="blocks"),
     _probe("gradients", "norm of the gradient of each layer's weights"),
-    _probe("identity", "how far each block is from the identity, and what its ReLU cuts"),
+    _probe("identity", "how far each block is from the identity, and what its ReLU cuts", needs="blocks"),
     _probe("weights", "norm of each layer's weights, and their distance from the start"),
-    _probe("paths", "effect of deleting each block; the gradient by length of path"),
+    _probe("paths", "effect of deleting each block; the gradient by length of path", needs="blocks"),
     _probe("confusion", "whether mini-batches pull in the same direction"),
-    _probe("batch_norm", "errors with BN's running, recalibrated and folded statistics"),
+    _probe("batch_norm", "errors with BN's running, recalibrated and folded statistics", needs="BN"),
     _probe("hessian", "extreme eigenvalues, trace and spectral density of the loss's Hessian; costly", usual=False),
     _probe("ten_crop", "test errors over ten crops of each image; costly", "views:ten_crop", usual=False),
     _probe("multi_scale", "test errors over whole images at five scales; costly", "views:multi_scale", usual=False),

@@ -12,8 +12,11 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
 
+from torch import nn
+
 from study.config.registry import PROBES
 from study.measure.probes.subject import Stopped, Subject, Value
+from study.networks.network import Network
 from study.training.precision import backends
 from study.training.session import never
 
@@ -26,6 +29,18 @@ class Measured(NamedTuple):
     probe: str
     seconds: float
     values: list[Value]
+    lacking: str = ""
+    """What the network lacks for it, if nothing was measured."""
+
+
+def lacking(name: str, network: Network) -> str:
+    """What a network lacks for a probe; empty if it can be measured."""
+    needs = PROBES[name].needs
+    if needs == "blocks" and not any(True for _ in network.blocks()):
+        return "the network has no blocks"
+    if needs == "BN" and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return "the network has no BN"
+    return ""
 
 
 def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] = never) -> Iterator[Measured]:
@@ -35,6 +50,9 @@ def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] 
     order, whatever the precision of the training.
     """
     for name in names:
+        if why := lacking(name, subject.network):
+            yield Measured(name, 0.0, [], why)
+            continue
         began, values = time.perf_counter(), []
         own = replace(subject, network=deepcopy(subject.network).eval(), stopped=stopped)
         with backends({"fp32"}, subject.images.device, deterministic=True):

@@ -48,6 +48,6 @@ def during(lane: Measurable, stopped: Callable[[], bool] = never) -> bool:
     with torch.random.fork_rng(devices=[]):
         subject = Subject.of(spec, lane.network(), lane.images, spec.probe_images)
         for measured in record(lane.files, lane.iteration, spec.probes, subject, lane.before_write, stopped):
-            taken.append(f"{measured.probe} ({measured.seconds:.1f} s)")
+            taken.append(f"{measured.probe} ({measured.lacking or f'{measured.seconds:.1f} s'})")
     log.info("iteration %d: measured %s", lane.iteration, ", ".join(taken) or "nothing")
     return len(taken) == len(spec.probes)

@@ -23,7 +23,7 @@ from study.measure.probes.subject import Stopped
 from study.measure.surface.flat import Flat
 from study.measure.surface.plane import Plane
 from study.networks.fold import Folded
-from study.networks.network import Network, structure
+from study.networks.network import Network, Own, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
 from study.training.session import never
@@ -64,7 +64,8 @@ class Evaluator:
         self.flat.bind(self.network, self._vector)
         self._coordinates = torch.zeros(surface.dims, device=device)
         dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
-        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else Folded(self.network, dtype)
+        plain = surface.bn == "batch" or isinstance(self.network, Own)  # whose structure is unknown
+        self._forward = _AsItIs(self.network, dtype, surface.bn == "batch") if plain else Folded(self.network, dtype)
         self._calibration = self._calibrating() if surface.bn == "recalibrated" else None
         self._sums = {split: _Sums(device) for split in surface.splits}
         self._batches = {split: self._made(split, dtype) for split in surface.splits}
@@ -196,12 +197,12 @@ class _Sums:
         return Measured(float(self.loss) / count, 100.0 * (count - int(self.right)) / count)
 
 
-class _Batchwise:
-    """The network with each batch's own statistics; dropout as in evaluation."""
+class _AsItIs:
+    """The network itself; `batchwise` with each batch's own statistics. Dropout as in evaluation."""
 
-    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype, batchwise: bool) -> None:
         self._network, self._dtype = network, dtype
-        for module in network.modules():
+        for module in network.modules() if batchwise else ():
             if isinstance(module, nn.BatchNorm2d):
                 module.forward = partial(_of_batch, module)  # type: ignore[method-assign]
 
