@@ -18,6 +18,7 @@ from study.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from study import data
     from study.config.use import (
         activation,
         block,

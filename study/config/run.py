@@ -283,6 +283,7 @@ class RunSpec(Kept):
             if chosen is not None:
                 words += [] if chosen.name == name else [chosen.name]
                 words += _changed_options(chosen, table)
+        words += ["zero-gamma"] if self.zero_gamma else []
         words += [] if self.start_from is None else [f"from {self.start_from}"]
         return " ".join(words)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from study.config import Executor, Mode
+from study.config.registry import FAMILIES
 from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
-from study.data import Survey, survey
+from study.data import ImageFiles, Survey, load_once, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
@@ -21,8 +22,10 @@ from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
+from study.networks.count import counted, measured
 from study.store import runs as store
 from study.store.collect import Results
+from study.store.files import DamagedError, read_json
 from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
 from study.store.reset import reset_run
@@ -111,7 +114,7 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
             f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
             "folder of their own"
         ] = None
-    return replace(planned, actions=actions), list(lines)
+    return replace(planned, actions=actions), [*lines, *code_changes(planned)]
 
 
 def _difference(before: str | None, now: Survey) -> str:
@@ -136,6 +139,47 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
                     f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
                 )
     prepare_data(list(planned.work.values()), machine.data_root)
+    _build_own(planned.work.values(), machine.data_root)
+
+
+def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
+    """Try the networks with parts of the user's own, on tensors without values: nothing starts that cannot be built."""
+    tried = set()
+    for spec in specs:
+        part = (spec.network, spec.depth, spec.family, spec.block, spec.shortcut, spec.norm, spec.data)
+        if not measured(spec) or str(part) in tried:
+            continue
+        tried.add(str(part))
+        data = load_once(spec.data.name, root, **spec.data.options)
+        size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
+        kind = "family" if FAMILIES[spec.family.name].source else "block"
+        try:
+            counted(spec, channels, len(data.classes), size)
+        except Exception as error:
+            what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
+            raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({spec.title})") from error
+
+
+def code_changes(planned: Planned) -> list[str]:
+    """A line for each component of the user's own whose code is not that of runs that were begun under this name."""
+    try:
+        before = read_json(planned.files.sweep) or {}
+    except DamagedError:
+        return []
+    codes: dict[tuple[str, str], set[str]] = {}
+    for fields in before.get("runs", {}).values():
+        for name, value in (fields | fields.get("recipe", {})).items():
+            if isinstance(value, Mapping) and "code" in value:
+                codes.setdefault((name, value["name"]), set()).add(value["code"])
+    lines: dict[str, None] = {}
+    for spec in planned.work.values():
+        for name, chosen in (*spec, *spec.recipe):
+            old = codes.get((name, getattr(chosen, "name", "")), set())
+            if old and chosen.code not in old:
+                lines[
+                    f"note: {name} {chosen.name}: its code changed since earlier runs, so its networks are new runs"
+                ] = None
+    return list(lines)
 
 
 def record(planned: Planned) -> int:

@@ -12,7 +12,7 @@ from study.config.differences import TRAINED, VARIANT, short, text
 from study.config.stored import labels
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
-WORDS = {"family": "{} family", "start_from": "from {}", **labels()}
+WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels()}
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
@@ -85,7 +85,7 @@ def kinds(runs: pd.DataFrame, fields: Sequence[str] = VARIANT) -> pd.Series:
 
 
 def _word(field: str, value: Any) -> str:
-    if text(value) == "none":
+    if text(value) in ("none", "false"):
         return ""
     return WORDS.get(field, "{}").format(FAMILIES.get(value, value) if field == "family" else text(value))
 

@@ -19,6 +19,8 @@ from study.store.tables import Table
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     for kind in (annotation, *typing.get_args(annotation)):
         if typing.get_origin(kind) is tuple:

@@ -11,7 +11,7 @@ import pytest
 
 import study as package
 from study.cli import options
-from study.config.stored import columns
+from study.config.stored import settable
 from study.store.files import read_json
 from tests.conftest import TINY
 from tests.launch.command import inside, runs, study, sweep_file
@@ -280,5 +280,5 @@ def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) 
         assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
     code, out, _ = inside(folder, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
-    assert code == 0 and tuple(names) == tuple(columns())
+    assert code == 0 and tuple(names) == tuple(settable())
     assert "plain | residual; needed" in out

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from study.config import differences
+from study.config.fields import OWN
 from study.config.identity import run_id
 from study.config.run import Kept, RunSpec
 from study.config.stored import columns
@@ -83,10 +84,34 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "recipe.flip": ({}, False, True),
     "recipe.colour": (STREAM, "none", "pca"),
     "recipe.mean": ({}, "pixel", "channel"),
+    "norm": ({}, "batch", "group"),
+    "norm.groups": ({"norm": "group"}, 8, 4),
+    "activation": ({}, "relu", "gelu"),
+    "activation.slope": ({"activation": "leaky_relu"}, 0.01, 0.1),
+    "initialisation.gain": ({"initialisation": "orthogonal"}, 1.0, 1.5),
+    "zero_gamma": ({}, False, True),
+    "data.file": ({"data": "npz"}, "a.npz", "b.npz"),
+    "data.dataset": ({"data": "torchvision"}, "STL10", "Food101"),
+    "recipe.optimizer": ({}, "sgd", "adamw"),
+    "recipe.optimizer.betas": ({"recipe__optimizer": "adam"}, [0.9, 0.999], [0.9, 0.95]),
+    "recipe.optimizer.eps": ({"recipe__optimizer": "adam"}, 1e-8, 1e-6),
+    "recipe.optimizer.alpha": ({"recipe__optimizer": "rmsprop"}, 0.99, 0.9),
+    "recipe.optimizer.lr_decay": ({"recipe__optimizer": "adagrad"}, 0.0, 0.1),
+    "recipe.optimizer.trust": ({"recipe__optimizer": "lars"}, 0.001, 0.01),
+    "recipe.decay": ({}, "all", "weights"),
+    "recipe.clip_norm": ({}, None, 1.0),
+    "recipe.label_smoothing": ({}, None, 0.1),
+    "recipe.ema": ({}, None, 0.99),
+    "recipe.mixup": ({}, None, 0.2),
+    "recipe.cutmix": ({}, None, 1.0),
+    "recipe.stochastic_depth": ({}, 0.5, 0.2),
+    "recipe.schedule.final": ({"recipe__schedule": "cosine"}, 0.0, 0.1),
+    "recipe.schedule.rise": ({"recipe__schedule": "one_cycle"}, 0.3, 0.2),
+    "recipe.schedule.start": ({"recipe__schedule": "one_cycle"}, 0.04, 0.1),
     "recipe.evaluate_every": ({}, 20, 30),
     "recipe.log_every": ({}, 10, 20),
 }
-SAID = {"family": ("CIFAR", "ImageNet")}
+SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma")}
 """Values that figures spell differently."""
 
 
@@ -128,8 +153,8 @@ def terminal(shown: Any, width: int = 200) -> str:
 
 
 def test_every_field_of_a_run_is_covered() -> None:
-    one_choice = {"norm", "activation", "family.head", "recipe.optimizer", "recipe.decay"}
-    assert columns().keys() - {"seed", *Kept.model_fields, *one_choice} == set(PAIRS)
+    own = {name for pair in OWN.values() for name in pair}  # see tests/launch/test_your_own.py
+    assert columns().keys() - {"seed", "family.head", *Kept.model_fields, *own} == set(PAIRS)
 
 
 @pytest.mark.parametrize("field", [f if f in USUAL else pytest.param(f, marks=pytest.mark.slow) for f in PAIRS])
