@@ -84,6 +84,7 @@ def page(
     aspect: float | None = None,
     share: bool | str = "row",
     around: float = AROUND,
+    most: int | None = None,
     projection: str | None = None,
 ) -> Page:
     """A page with an empty row of panels for each title in `rows`.
@@ -100,11 +101,14 @@ def page(
         Which panels share their y axis: those of a `row`, or none (False).
     around
         Inches above and below a panel for its title, ticks and labels.
+    most
+        Panels side by side; a row that has more of them, or too narrow ones, takes several lines.
     """
     look = style.look()
     width = look.width or width or style.PAGES["column" if columns == 1 else "page"]
-    across = max(1, min(columns, int(width / NARROWEST)))
-    lines = -(-columns // across)  # a row of panels may take several
+    across = max(1, min(most or columns, columns, int(width / NARROWEST)))
+    lines = -(-columns // across)
+    across = -(-columns // lines)  # so that the last line is as full as can be
     talls = [*tall] if isinstance(tall, Sequence) else [tall] * len(rows)
     if aspect:
         talls = [min(3.2, aspect * (width - 0.5) / across - 0.2)] * len(rows)
@@ -239,6 +243,13 @@ def _long(text: str, size: float, weight: str = "normal") -> float:
         text, FontProperties(size=size, weight=weight), ismath=False
     )[0]
     return found / 72
+
+
+def title(axes: Axes, *texts: str) -> None:
+    """Write a panel's title, each text on lines of its own that fit the panel's share of the page."""
+    place, size = axes.get_subplotspec(), 7.5 * style.look().scale
+    room = 0.9 * axes.get_figure().get_figwidth() / place.get_gridspec().ncols
+    axes.set_title("\n".join(line for text in texts for line in wrapped(text, room, size)), linespacing=1.3)
 
 
 def absent(axes: Axes, text: str) -> None:

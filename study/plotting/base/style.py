@@ -19,6 +19,7 @@ import matplotlib.style
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
 from study.plotting.base.fonts import USUAL
@@ -36,7 +37,10 @@ VALUE_MARKS: dict[str, dict[str, Any]] = {
            "zorder": 5, "linestyle": "none"}
     for kind, marker in (("reported", "D"), ("digitised", "s"))
 }  # fmt: skip
-"""A number that a paper reports, and one that was read off its figure."""
+"""A number that a paper reports, and one that was read off its figure; below, a single seed, and a run that diverged."""
+SEED: dict[str, Any] = {"marker": ".", "markersize": 4.5, "markeredgewidth": 0, "alpha": 0.5, "clip_on": False,
+                        "linestyle": "none"}  # fmt: skip
+DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4, "clip_on": False, "linestyle": "none"}
 
 SPLITS = ("train_clean", "train", "test")
 SPLIT_NAMES = {"train": "training error (running)", "train_clean": "training error", "test": "test error"}
@@ -65,6 +69,11 @@ _SETTINGS: dict[str, object] = {
 }  # fmt: skip
 STYLES = {"paper": 1.0, "talk": 1.35}
 """How much larger than in print letters and lines are."""
+
+
+def entry(label: str, colour: Any = INK, **look: Any) -> Line2D:
+    """A line or mark of a legend."""
+    return Line2D([], [], color=colour, label=label, **look)
 
 
 def line_of(split: str) -> Any:
