@@ -58,11 +58,18 @@ class Page(NamedTuple):
 
     figure: Picture
     panels: list[list[Axes]]
+    across: int
+    """Panels side by side."""
 
     @property
     def axes(self) -> list[Axes]:
         """All panels, row by row."""
         return [axes for row in self.panels for axes in row]
+
+    def title(self, axes: Axes, *texts: str) -> None:
+        """Write a panel's title, each text on lines of its own that fit the panel's share of the page."""
+        room, size = 0.9 * self.figure.get_figwidth() / self.across, 7.5 * style.look().scale
+        axes.set_title("\n".join(line for text in texts for line in wrapped(text, room, size)), linespacing=1.3)
 
 
 class Head(NamedTuple):
@@ -137,7 +144,7 @@ def page(
                 row[-1].tick_params(labelleft=column % across == 0)
         panels.append(row)
         start += lines
-    return Page(figure, panels)
+    return Page(figure, panels, across)
 
 
 def _head(figure: Picture, head: Head, width: float, look: style.Look) -> float:
@@ -243,13 +250,6 @@ def _long(text: str, size: float, weight: str = "normal") -> float:
         text, FontProperties(size=size, weight=weight), ismath=False
     )[0]
     return found / 72
-
-
-def title(axes: Axes, *texts: str) -> None:
-    """Write a panel's title, each text on lines of its own that fit the panel's share of the page."""
-    place, size = axes.get_subplotspec(), 7.5 * style.look().scale
-    room = 0.9 * axes.get_figure().get_figwidth() / place.get_gridspec().ncols
-    axes.set_title("\n".join(line for text in texts for line in wrapped(text, room, size)), linespacing=1.3)
 
 
 def absent(axes: Axes, text: str) -> None:

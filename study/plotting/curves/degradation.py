@@ -88,7 +88,7 @@ def paneled(
             _panel(axes, here, part, span, guides=window == PAPERS, first=first, tall=tall)
             curves = here[here["kind"].isin(overtime.DRAWN)]
             if first:
-                page.title(axes, title + overtime.count_of(curves))
+                made.title(axes, title + overtime.count_of(curves))
             if not last:  # the axis is broken: it goes on below
                 axes.tick_params(labelbottom=False, bottom=False)
                 axes.spines["bottom"].set_visible(False)

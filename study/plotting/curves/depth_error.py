@@ -106,7 +106,10 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str, notes: list[str]) ->
         row[0].set_ylim(0, max(0.5, 1.1 * float(here[["error", "high"]].max().max())))
         page.few_ticks(row[0].yaxis)
         for axes, split in zip(row, splits, strict=True):
-            _panel(axes, here[(here["split"] == split) | here["split"].isna()], split, looks)
+            marks = here[(here["split"] == split) | here["split"].isna()]
+            _panel(axes, marks, split, looks)
+            count = f"n = {marks['n'].max()}" + (" unless given" if marks["n"].nunique() > 1 else "")
+            made.title(axes, f"final {style.SPLIT_NAMES[split]} ({count})")
         row[0].set_ylabel("error (%)")
     return made.figure
 
@@ -145,8 +148,6 @@ def _panel(axes: Axes, data: pd.DataFrame, split: str, looks: Mapping[str, dict[
         side = SIDE * (place - (len(lines) - 1) / 2)
         line = data[data["line"] == name].assign(x=places + side)
         _line(axes, line, looks[name] | {"linestyle": style.line_of(split)}, 0.06 if side > 0 else -0.06, most)
-    count = f"n = {most}" + (" unless given" if data["n"].nunique() > 1 else "")
-    page.title(axes, f"final {style.SPLIT_NAMES[split]} ({count})")
     axes.set_xticks(range(len(depths)), depths)
     axes.set(xlabel="depth (layers)", xlim=(-0.5, len(depths) - 0.5))
 
@@ -160,13 +161,13 @@ def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any], out: float, most
     if len(seed) > len(mean):  # of one seed each the means say it all
         axes.plot(seed["x"] + out, seed["error"], color=colour, gid=f"{name} seed", **style.SEED)
     for kind, mark in style.VALUE_MARKS.items():
-        for value in line[line["kind"] == kind].itertuples():
-            axes.plot(value.x + 2 * out, value.error, color=colour, gid=f"{name} {kind}", **mark)
+        for value in line[line["kind"] == kind].to_dict("records"):
+            axes.plot(value["x"] + 2 * out, value["error"], color=colour, gid=f"{name} {kind}", **mark)
+    edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "gid": f"{name} diverged"}
     for place in lost["x"] + out:
-        edge = {"transform": axes.get_xaxis_transform(), "gid": f"{name} diverged"}
         axes.plot(place, 1, color=colour, **edge, **style.DIVERGED)
-    for row in mean[mean["n"] < most].itertuples():
+    for row in mean[mean["n"] < most].to_dict("records"):
         axes.annotate(
-            f"n={row.n}", (row.x, row.error), (0, 5), textcoords="offset points", ha="center", zorder=4,
+            f"n={row['n']}", (row["x"], row["error"]), (0, 5), textcoords="offset points", ha="center", zorder=4,
             color=style.ink(colour), size=style.SMALLEST, path_effects=HALO,
         )  # fmt: skip

@@ -77,10 +77,11 @@ def _plot(
     panels = list(drawn["panel"].unique())
     head = Head(evidence.title, evidence.subtitle, list(_legend(data, USUAL[field][1])))
     made = page.page([""], len(panels), head, notes, tall=1.35, share=False, most=MOST, around=0.6)
-    for axes, panel in zip(made.axes, panels, strict=True):
-        place = axes.get_subplotspec()
-        right = _panel(axes, panel, data[data["panel"] == panel], top)
-        first, last = place.is_first_col(), place.is_last_col() or panel == panels[-1]
+    for number, (axes, panel) in enumerate(zip(made.axes, panels, strict=True)):
+        here = data[data["panel"] == panel]
+        right = _panel(axes, here, top)
+        made.title(axes, panel, _finals(here, top))
+        first, last = number % made.across == 0, (number + 1) % made.across == 0 or panel == panels[-1]
         axes.set_ylim(*_losses(data))
         axes.set_ylabel("training loss (nats)" if first else "")
         axes.tick_params(which="both", labelleft=first)
@@ -147,7 +148,7 @@ def _paneled(evidence: Tidy, field: str) -> pd.DataFrame:
     for (group, variant), theirs in runs[runs["role"] == "variant"].groupby(["group", "variant"], sort=False):
         first = theirs.iloc[0]
         where = " · ".join(filter(None, [first["condition"], more[theirs.index[0]]]))
-        title = f"{first['depth']}: {variant}" + (f" ({where})" if where else "") if several else variant
+        title = f"{first['depth']}: {variant}" + (f" ({where})" if where else "") if several else str(variant)
         members = pd.concat([runs[(runs["group"] == group) & (runs["role"] == "usual")], theirs])
         frames.append(evidence.curves.merge(members[["run_id", "role"]], on="run_id").assign(panel=title))
     return pd.concat(frames, ignore_index=True)
@@ -156,7 +157,7 @@ def _paneled(evidence: Tidy, field: str) -> pd.DataFrame:
 # -- the picture ------------------------------------------------------------------------------------------------------
 
 
-def _panel(axes: Axes, title: str, data: pd.DataFrame, top: float) -> Axes:
+def _panel(axes: Axes, data: pd.DataFrame, top: float) -> Axes:
     """Training loss on the left axis, test error on the right one; the usual network in grey behind its variant.
 
     Returns the right axis.
@@ -181,7 +182,6 @@ def _panel(axes: Axes, title: str, data: pd.DataFrame, top: float) -> Axes:
                 color=colour or style.depth_colour(theirs["depth"].iloc[0]),
             )  # fmt: skip
     overtime.draw_drops(axes, data, unit)
-    page.title(axes, title, _finals(lines, top))
     return right
 
 
@@ -208,9 +208,9 @@ def _top(data: pd.DataFrame) -> float:
     return FAILS if (ends <= FAILS).any() else overtime.top_of(test, ["panel", "role"])
 
 
-def _finals(lines: pd.DataFrame, top: float) -> str:
+def _finals(data: pd.DataFrame, top: float) -> str:
     """`6.6 → 8.1 % (n = 5)`: final test errors, means over seeds; of a variant without any, how its runs ended."""
-    test = lines[lines["split"] == "test"]
+    test = data[data["split"] == "test"]
     said, counts = [], []
     for role in ("usual", "variant"):
         mine = test[test["role"] == role]

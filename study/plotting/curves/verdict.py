@@ -171,12 +171,12 @@ def _sizes(means: pd.DataFrame) -> list[pd.DataFrame]:
 def _table(axes: Axes, means: pd.DataFrame) -> None:
     axes.set_axis_off()
     axes.set_ylim(len(means) - 0.5, -0.5)
-    for place, mean in enumerate(means.itertuples()):
+    for place, mean in enumerate(means.to_dict("records")):
         axes.axhline(place + 0.5, color=style.FAINT, linewidth=0.4)
-        left = axes.text(0, place, called(str(mean.question)), va="center", transform=axes.get_yaxis_transform())
+        left = axes.text(0, place, called(mean["question"]), va="center", transform=axes.get_yaxis_transform())
         left.set_in_layout(False)
         axes.text(
-            1, place, words.signed(mean.difference), ha="right", va="center", transform=axes.get_yaxis_transform()
+            1, place, words.signed(mean["difference"]), ha="right", va="center", transform=axes.get_yaxis_transform()
         )
 
 
@@ -196,7 +196,9 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
     axes.set_xlim(min(finite) - room, max(finite) + room)
     page.few_ticks(axes.xaxis)
     size, wide = 6.5 * style.look().scale, 1.15 if narrow else 4.0
-    names = ["\n".join([*page.wrapped(called(m.question), wide, size), m.answer]) for m in means.itertuples()]
+    names = [
+        "\n".join([*page.wrapped(called(m["question"]), wide, size), m["answer"]]) for m in means.to_dict("records")
+    ]
     right = axes.secondary_yaxis("right")
     right.spines["right"].set_visible(False)
     for side, texts in ((axes, names), (right, [_numbers(mean, narrow) for mean in means.to_dict("records")])):
@@ -212,9 +214,9 @@ def _row(axes: Axes, mean: Mapping[Any, Any], seeds: pd.Series, at: int) -> None
     marker = style.MARKERS.get(mean["network"], "D")[0]
     for value in seeds[seeds.abs() < math.inf]:
         axes.plot(value, at - 0.18, color=colour, gid=f"{name} seed", **style.SEED)
+    edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "gid": f"{name} diverged"}
     for sign, side in ((math.inf, 1), (-math.inf, 0)):
         for number in range(1, int((seeds == sign).sum()) + 1):
-            edge = {"transform": axes.get_yaxis_transform(), "gid": f"{name} diverged"}
             axes.plot(abs(side - 0.02 * number), at - 0.18, color=colour, **edge, **style.DIVERGED)
     axes.hlines(at + 0.14, mean["low"], mean["high"], colors=colour, linewidth=1.2, gid=name)
     if math.isfinite(mean["difference"]):
