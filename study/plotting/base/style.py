@@ -82,11 +82,19 @@ def line_of(split: str) -> Any:
 
 
 class Look(NamedTuple):
-    """How figures are drawn now: inches across, None for each figure's own, and whether headers and notes are left out."""
+    """How figures are drawn now."""
 
+    style: str = "paper"
+    families: tuple[str, ...] = ()
+    """Fonts for letters that the usual one lacks."""
     width: float | None = None
+    """Inches across, None for each figure's own."""
     bare: bool = False
-    scale: float = 1.0
+    """Whether headers and notes are left out."""
+
+    @property
+    def scale(self) -> float:
+        return STYLES[self.style]
 
 
 PLAIN = Look()
@@ -104,9 +112,9 @@ def styled(
     """
     if name not in STYLES:
         raise StudyError(f"unknown style '{name}'{nearest(name, STYLES)}")
-    scale = STYLES[name]
-    before = _look.set(Look(inches(width), bare, scale))
-    sizes = {key: scale * value for key, value in _SETTINGS.items() if isinstance(value, float | int) and "size" in key}
+    here = Look(name, tuple(families), inches(width), bare)
+    before = _look.set(here)
+    sizes = {k: here.scale * v for k, v in _SETTINGS.items() if isinstance(v, float | int) and "size" in k}
     theme = sns.axes_style("whitegrid") | _SETTINGS | sizes | {"font.family": [USUAL, *families]}
     try:
         with matplotlib.style.context(["default", theme]), catch_warnings():

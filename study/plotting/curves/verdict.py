@@ -30,7 +30,7 @@ COLUMNS = [
     "n", "undecided", "established", "answer",
 ]  # fmt: skip
 WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
-NARROW = 5.0  # inches of a page on which names and numbers take more lines
+NARROW = 5.5  # inches of a page on which names and numbers take more lines
 APART = 10  # times the smallest effect: a larger one has an axis of its own
 ANSWERS = {
     "depth": {1: "rises with depth", -1: "falls with depth"},
@@ -195,7 +195,7 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
     room = 0.06 * ((max(finite) - min(finite)) or 1.0)  # for what has none
     axes.set_xlim(min(finite) - room, max(finite) + room)
     page.few_ticks(axes.xaxis)
-    size, wide = 6.5 * style.look().scale, 1.15 if narrow else 4.0
+    size, wide = 6.5 * style.look().scale, 1.15 * style.look().scale if narrow else 4.0
     names = [
         "\n".join([*page.wrapped(called(m["question"]), wide, size), m["answer"]]) for m in means.to_dict("records")
     ]
