@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
 from study.errors import StudyError
+from study.papers.values import Protocol
+from study.plotting.base.caption import caption
 from study.plotting.base.drops import drops
 from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, planned
@@ -32,6 +33,10 @@ class Tidy(NamedTuple):
     title: str
     subtitle: str
     notes: list[str]
+
+    def caption(self, shows: str, paper: Protocol | None = None) -> str:
+        """The text under a figure; see `study.plotting.base.caption.caption`."""
+        return caption(shows, named(self.runs), protocol=(self.title, self.subtitle), notes=self.notes, paper=paper)
 
 
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
@@ -87,11 +92,6 @@ def named(runs: pd.DataFrame) -> pd.DataFrame:
 def network_title(network: str) -> str:
     """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
     return "ResNet" if network == "residual" else str(network)
-
-
-def called(text: str) -> str:
-    """A text in which every network has the papers' name."""
-    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
 
 
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:

@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from study.plotting.base import style
-from study.plotting.base.frames import called
+from study.plotting.base.caption import called
 
 SCREEN_DPI = 144
 TITLE, TEXT, NOTE = 8.5, 7.0, 6.0  # points

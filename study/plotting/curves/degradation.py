@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 
 from study.papers.values import R15, Protocol, Value
 from study.plotting.base import page
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, conditions_of, in_order, named, network_title, tidy
+from study.plotting.base.frames import Tidy, conditions_of, in_order, network_title, tidy
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
 
@@ -99,8 +98,7 @@ def paneled(
     text = f"{overtime.finding(drawn, split)}{shows} {overtime.seeds_in_words(data)}" + (
         " The y axis is broken: what lies above the paper's window is drawn to another scale." if broken else ""
     )
-    protocol = (evidence.title, evidence.subtitle)
-    return Plot(made.figure, data, caption(text, named(evidence.runs), protocol=protocol, notes=notes, paper=paper))
+    return Plot(made.figure, data, evidence._replace(notes=notes).caption(text, paper))
 
 
 def _windows(drawn: pd.DataFrame, window: Window | None, ymax: float | None) -> list[Window]:

@@ -15,8 +15,7 @@ from matplotlib.patheffects import withStroke
 from study.errors import StudyError
 from study.papers.values import R15, VALUES, match
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, named, network_title, tidy
+from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, network_title, tidy
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import MEASURED, check_training, finding, values_legend
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
@@ -46,9 +45,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
         if several
         else "One seed each: no spread is known."
     )
-    protocol = (evidence.title, evidence.subtitle)
-    text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)
-    return Plot(draw(data, evidence, training, notes), data, text)
+    return Plot(draw(data, evidence, training, notes), data, evidence.caption(shows, R15))
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:

@@ -13,8 +13,7 @@ from study.config.differences import VARIANT
 from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, named, network_title, restricted, tidy
+from study.plotting.base.frames import Tidy, network_title, restricted, tidy
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
@@ -92,8 +91,7 @@ def _plot(
         f"axis. {overtime.seeds_in_words(data)} Above each panel the mean final test errors of both networks."
     )
     paper = I16_CIFAR100 if (evidence.runs["dataset"] == I16_CIFAR100.dataset).all() else I16
-    protocol = (evidence.title, evidence.subtitle)
-    return Plot(made.figure, data, caption(text, named(evidence.runs), protocol=protocol, notes=notes, paper=paper))
+    return Plot(made.figure, data, evidence._replace(notes=notes).caption(text, paper))
 
 
 # -- which runs -------------------------------------------------------------------------------------------------------

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -123,37 +121,27 @@ def draw_lines(
     Depths have their colours, unless `colour` is given; training is thin and dashed, test solid. A run that diverged ends in a
     cross, at the panel's top where it lies `above`.
     """
-    data = data[data["kind"].isin(DRAWN)].assign(x=lambda rows: rows["iteration"] / unit)
-    labels = data.drop_duplicates("label")
-    palette = {label: colour or style.depth_colour(depth) for label, depth in labels[["label", "depth"]].to_numpy()}
-    splits = list(dict.fromkeys(data["split"]))
-    # Lines begin and end anywhere, so nothing is averaged here.
-    same: dict[str, Any] = {
-        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "size": "split", "legend": False,
-        "dashes": {split: style.DASHES[split] for split in splits}, "ax": axes, "errorbar": None,
-    }  # fmt: skip
     thin, banded = _seeds(data)
-    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-    if not thin.empty:
-        sizes = {split: 0.5 * style.WIDTHS[split] for split in splits}
-        sns.lineplot(thin, units="run_id", estimator=None, sizes=sizes, alpha=0.35, zorder=2, **same)
-    if not banded.empty:
-        _band(axes, banded, value, palette)
     means = data[data["kind"] == "mean"]
-    shown = means if not means.empty else thin
-    few = not shown.empty and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
+    shown = means if len(means) else thin
+    few = len(shown) > 0 and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
     marks = {"marker": "o", "markersize": 3, "markeredgewidth": 0} if few else {}
-    if not means.empty:
-        sns.lineplot(means, estimator=None, sizes={s: style.WIDTHS[s] for s in splits}, zorder=3, **same, **marks)
-    elif few:
-        sns.scatterplot(thin, x="x", y=value, hue="label", palette=palette, s=9, linewidth=0, legend=False, ax=axes)
+    pale = {"alpha": 0.35, "zorder": 2} | ({} if len(means) else marks)
+    for part, width, look in ((thin, 0.5, pale), (means, 1.0, {"zorder": 3} | marks)):
+        for _, line in part.groupby(["split", "label", "run_id"], dropna=False, sort=False):
+            split, depth = line[["split", "depth"]].iloc[0]
+            own = {"color": colour or style.depth_colour(depth), "linestyle": style.line_of(split)} | look
+            axes.plot(line["iteration"] / unit, line[value], linewidth=width * style.WIDTHS[split], **own)
+    for _, band in banded.groupby(["split", "label"]):
+        depth, ends = band["depth"].iloc[0], band.groupby("iteration")[value].agg(["min", "max"])
+        own = {"color": colour or style.depth_colour(depth), "alpha": 0.18, "linewidth": 0, "zorder": 1.5}
+        axes.fill_between(ends.index / unit, ends["min"], ends["max"], gid="band", **own)
     ends = thin[(thin["state"] == "diverged") & (thin["split"] == "test")].groupby("run_id").tail(1)
     for end in ends.to_dict("records"):
-        at = (end["x"], min(end[value], axes.get_ylim()[1]))
-        if at[1] < end[value] and not above:
-            continue
-        axes.plot(*at, "x", color=palette[end["label"]], ms=4, zorder=4, clip_on=False, gid="diverged")
-    axes.set(**said)  # seaborn writes the columns' names
+        height = min(end[value], axes.get_ylim()[1])
+        if above or height == end[value]:
+            own = {"color": colour or style.depth_colour(end["depth"]), "zorder": 4, "gid": "diverged"}
+            axes.plot(end["iteration"] / unit, height, **own, **style.DIVERGED)
 
 
 def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -163,13 +151,6 @@ def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     count = seeds["run_id"].where(~gone).groupby([seeds[key] for key in POINT]).transform("nunique")
     alone = (count == 1) & (seeds["state"] == "done")
     return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], seeds[~gone & (count > FEW_SEEDS)]
-
-
-def _band(axes: Axes, banded: pd.DataFrame, value: str, palette: Mapping[str, str]) -> None:
-    sns.lineplot(
-        banded, x="x", y=value, hue="label", palette=palette, style="split", dashes=False, estimator="median", linewidth=0,
-        errorbar=("pi", 100), err_kws={"alpha": 0.18, "linewidth": 0, "gid": "band"}, legend=False, ax=axes, zorder=1.5,
-    )  # fmt: skip
 
 
 def draw_values(axes: Axes, data: pd.DataFrame, unit: int, colour: str = "") -> None:

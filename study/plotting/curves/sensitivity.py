@@ -16,8 +16,8 @@ from study.config.differences import RECIPE, VARIANT, short, text
 from study.config.registry import DATA
 from study.errors import StudyError, nearest
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import called, final_values, labelled, network_title, tidy
+from study.plotting.base.caption import called, caption
+from study.plotting.base.frames import final_values, labelled, network_title, tidy
 from study.plotting.base.page import Head, Plot
 from study.stats.naming import absences, joined
 from study.text import listed

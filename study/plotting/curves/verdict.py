@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import called, named, tidy
+from study.plotting.base.caption import called
+from study.plotting.base.frames import tidy
 from study.plotting.base.page import Head, Plot
 from study.stats import answers as words
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
@@ -63,8 +63,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     head = Head(evidence.title, evidence.subtitle, [] if single else list(_legend(data)))
     spread = ["Differences in points of error. One seed each: no spread, interval or test."] if single else []
     figure = draw(data, head, [*spread, *answers, *notes])
-    protocol = (evidence.title, evidence.subtitle)
-    return Plot(figure, data, caption(text, named(evidence.runs), protocol=protocol, notes=notes))
+    return Plot(figure, data, evidence._replace(notes=notes).caption(text))
 
 
 def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
