@@ -27,7 +27,7 @@ FEW_POINTS = 5  # evaluations, below which they are marked
 DRAWN = ("seed", "mean")
 """The kinds of rows that are curves."""
 RANGE = "digitised range"
-VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False}}
+VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False, "solid_capstyle": "butt"}}
 """How numbers of a paper are drawn, by kind of row."""
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
