@@ -152,7 +152,9 @@ def _latex(table: Layout) -> str:
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
     body = str(styled.to_latex(column_format=columns, hrules=True, multicol_align="c", convert_css=True))
     body = "".join(SIGNS.get(c, c) for c in body)
-    longest = [max(map(len, column)) for column in zip([h for _, h in heads], *styled.data.to_numpy(), strict=True)]
+    longest = [
+        max([len(head), *(len(row[place].text) for row in table.rows)]) for place, (_, head) in enumerate(table.columns)
+    ]
     if sum(longest) + 2.5 * len(longest) > WIDE:
         body = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{body.rstrip()}%\n}}\n"
     return "".join(f"% {' '.join(note.split())}\n" for note in table.notes) + body
