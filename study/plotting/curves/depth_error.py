@@ -17,7 +17,7 @@ from study.papers.values import R15, VALUES, match
 from study.plotting.base import page, style
 from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, network_title, tidy
 from study.plotting.base.page import Head, Plot
-from study.plotting.curves.lines import MEASURED, check_training, finding, values_legend
+from study.plotting.curves.lines import MEASURED, Training, finding, values_legend
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
 from study.stats.naming import distinguish, kinds
 
@@ -30,9 +30,8 @@ HALO = [withStroke(linewidth=1.5, foreground="white")]  # a line may run below
 BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure from the runs that are done; arguments and errors as for `degradation.plot`."""
-    check_training(training)
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
     means = data[data["kind"] == "mean"]

@@ -31,7 +31,9 @@ LOSSES = {
 }
 
 
-def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def shortcuts(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 3: each other shortcut against the identity (option A), in networks that differ in nothing else.
 
     Solid: test error (right axis, to 20 %, above which a network counts as failed); dashed: training loss (left axis, nats).
@@ -42,13 +44,17 @@ def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, trainin
     return _plot(curves, runs, training, "shortcut", shows, "i16_table1")
 
 
-def orders(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def orders(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 6: each other order of BN, ReLU and addition against the original one. As `shortcuts`."""
     shows = "Figure 6 of He et al. 2016: each order of convolution, BN, ReLU and addition against the original one"
     return _plot(curves, runs, training, "order", shows, "i16_table2")
 
 
-def preactivation(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def preactivation(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 1: full pre-activation against the original order, one panel per network. As `shortcuts`."""
     shows = "Figure 1 of He et al. 2016: full pre-activation against the original order"
     return _plot(curves, runs, training, "order", shows, "i16_table3", only="pre")
@@ -63,7 +69,6 @@ def _plot(
     table: str,
     only: str | None = None,
 ) -> Plot:
-    overtime.check_training(training)
     require(curves, (*CURVE_COLUMNS, "loss"), "curves")
     evidence = _compared(tidy(curves, runs), field, only)
     drawn = _paneled(evidence, field)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.papers.values import Value, match
 from study.plotting.base import page, style
 from study.plotting.base.frames import in_order, network_title
@@ -31,16 +32,12 @@ VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": F
 """How numbers of a paper are drawn, by kind of row."""
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
+Training = Literal["train_clean", "train"]
+"""The splits of a training error."""
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
     "train": "running training error, in training mode, on augmented images",
 }
-
-
-def check_training(split: str) -> None:
-    """Raise StudyError for anything but a split of a training error."""
-    if split not in MEASURED:
-        raise StudyError(f"unknown training split '{split}'{nearest(str(split), MEASURED)}")
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from study.plotting.base import page, style
 from study.plotting.base.caption import called
 from study.plotting.base.frames import tidy
 from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import Training
 from study.stats import answers as words
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.findings import Finding, numbers
@@ -41,7 +42,7 @@ ANSWERS = {
 UNSURE = "cannot tell"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure: a panel for each group of networks that may be compared.
 
     `training`: what stands for the training error, as for `study.verdict`.
