@@ -66,14 +66,10 @@ def save(
     sweeps: Sequence[str] = (),
     **options: Any,
 ) -> list[Path]:
-    """Write `out/<name>.<format>` for each format, its caption `out/<name>.txt`, and `out/<name>.csv`: what was drawn.
+    """Write `out/<name>.<format>` for each format, its caption `.txt`, and `.csv`, what was drawn; the paths, the CSV last.
 
     Every write is atomic, and equal input gives equal bytes. The pictures' metadata have the command that makes them from
     these `sweeps`, and the versions. Further arguments and errors as for `figure`.
-
-    Returns
-    -------
-    The files written, the CSV last.
     """
     from study.plotting.base import output
 
@@ -113,20 +109,14 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
 
 
 def check_table(name: str) -> Table:
-    """A table's entry in the registry. Raises StudyError for an unknown one."""
+    """A table's entry in the registry."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
 def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureComponent:
-    """A figure's entry in the registry.
-
-    Raises
-    ------
-    StudyError
-        An unknown figure, an option that it does not take, or a value of another type than the figure declares.
-    """
+    """A figure's entry in the registry, once its options are known to be among those it declares, and of their types."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     if name not in FIGURES:
