@@ -53,7 +53,7 @@ def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences: Fr
     }  # fmt: skip
 
 
-def test_lines_are_those_of_the_data(drawn: Drawn) -> None:
+def test_the_drawn_lines_have_the_numbers_of_the_data(drawn: Drawn) -> None:
     """The one test that looks at the drawn lines: for one figure, since all use the same code."""
     figure, data, _ = drawn("degradation")
     for axes, network in zip(figure.axes, ("plain", "residual"), strict=True):
@@ -105,7 +105,7 @@ def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]
     assert {"20 A", "20 B", "56 A", "56 B"} <= labels
 
 
-def test_depth_error_has_final_values_means_and_intervals(absences: Frames, drawn: Drawn) -> None:
+def test_depth_error_has_final_values_means_and_intervals(absences: Frames, small: Frames, drawn: Drawn) -> None:
     curves, runs = absences
     data = drawn("depth_error").data
     done = runs.loc[runs["state"] == "done", "run_id"]
@@ -118,11 +118,8 @@ def test_depth_error_has_final_values_means_and_intervals(absences: Frames, draw
         same(means["error"], last.groupby([fields["network"], fields["depth"]]).mean())
         assert (means["low"] < means["error"]).all() and (means["error"] < means["high"]).all()
     assert "BCa bootstrap 95 % intervals from 4 seeds on (10,000 resamples, seed 0)" in notes(drawn("depth_error"))
-
-
-def test_few_seeds_have_no_interval(small: Frames) -> None:
-    drawn = plot("depth_error", *small)
-    assert drawn.data[["low", "high"]].isna().all(axis=None) and "bootstrap" not in notes(drawn)
+    few = plot("depth_error", *small)  # three seeds
+    assert few.data[["low", "high"]].isna().all(axis=None) and "bootstrap" not in notes(few)
 
 
 def test_families_are_lines_of_their_own(make: Callable[..., Frames]) -> None:

@@ -75,7 +75,7 @@ def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> No
     assert any("residual-20 (3)" in note for note in made.attrs["notes"])
 
 
-def test_i16_takes_medians_and_says_fails() -> None:
+def test_i16_compares_medians_and_marks_failures() -> None:
     made = table("i16_table1", *variants.shortcuts()).set_index("network")
     row = made.loc["ResNet-110, 1×1 conv"]
     assert row["difference"] == pytest.approx(row["ours_median"] - 12.22)
@@ -127,7 +127,7 @@ def test_bn_of_one_device_counts_with_a_remark(
     assert any("with 64 images each" in note for note in made.attrs["notes"]) == remarked
 
 
-def test_l18_wants_its_own_rate(make: Callable[..., Frames]) -> None:
+def test_values_of_l18_need_its_learning_rate(make: Callable[..., Frames]) -> None:
     frames = make(depths=(20, 56), networks=("plain",), seeds=1, evaluations=8, recipe="li2018_cifar",
                   recipe_changes="learning_rate", **{"recipe.learning_rate": 0.01})  # fmt: skip
     made = table("l18_fig5", *frames).set_index("network")
@@ -145,7 +145,7 @@ def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames]) -> None:
+def test_imagenet_takes_errors_over_crops_and_scales(make: Callable[..., Frames]) -> None:
     _, runs = make(depths=(34,), seeds=2, evaluations=8, dataset="imagenet", recipe="he2015_imagenet")
     runs["family.stem"] = "imagenet"
     made = table("imagenet", probes(runs, error=25.5, top5_error=8.0), runs).set_index(["network", "test"])
@@ -177,7 +177,7 @@ def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> No
         assert match(pd.DataFrame([row]).astype(object), value).all(), value
 
 
-def test_errors_say_how_far_the_twin_is(make: Callable[..., Frames]) -> None:
+def test_errors_give_the_difference_from_the_plain_twin(make: Callable[..., Frames]) -> None:
     curves, runs = make(seeds=4, evaluations=8)
     made = errors(curves, runs).set_index(["network", "depth"])
     last = curves[(curves["iteration"] == 64_000) & (curves["split"] == "test") & (curves["depth"] == 56)]
@@ -191,5 +191,5 @@ def test_errors_say_how_far_the_twin_is(make: Callable[..., Frames]) -> None:
     assert left["pairs"] == 3 and left[["test_low", "test_high"]].isna().all()
 
 
-def test_errors_of_one_network_have_no_such_columns(make: Callable[..., Frames]) -> None:
+def test_errors_of_one_network_have_no_differences(make: Callable[..., Frames]) -> None:
     assert "pairs" not in errors(*make(seeds=2, evaluations=8, networks=("plain",)))
