@@ -83,19 +83,14 @@ def provenance(name: str, runs: pd.DataFrame, sweeps: Sequence[str], options: Ma
     """How a figure is made: its name, the command, and the versions of programs that trained and drew."""
     from matplotlib import __version__ as matplotlib_version
 
-    flags = [
-        f"--{key}" if value is True else f"--{key}={value}"
-        for key, value in options.items()
-        if key in COMMON and value and value != "paper"
+    usual = {"style": "paper", "width": None, "bare": False}
+    words = [
+        f"{key}={str(v).lower() if v is True else v}" for key, v in options.items() if (key, v) not in usual.items()
     ]
-    own = [f"{key}={value}" for key, value in options.items() if key not in COMMON]
-    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *own, *flags])
+    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *words])
     trained = {key: sorted(set(runs[key].dropna().map(str))) for key in ("torch", "commit") if key in runs}
-    versions = [
-        f"study {VERSION}",
-        f"matplotlib {matplotlib_version}",
-        *(f"{key} {', '.join(v)}" for key, v in trained.items() if v),
-    ]
+    versions = [f"study {VERSION}", f"matplotlib {matplotlib_version}"]
+    versions += [f"{key} {', '.join(known)}" for key, known in trained.items() if known]
     return {"figure": f"{name}: {FIGURES[name].summary}", "command": command, "versions": "; ".join(versions)}
 
 

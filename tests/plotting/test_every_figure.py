@@ -43,7 +43,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["degradation", "verdict", "gradients"])
+@pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
 def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
     with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):
@@ -63,7 +63,7 @@ def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> Non
     )
     with Image.open(paths[0]) as image:
         said = image.text
-    assert said["Description"] == "study figure depth_error mine training=train --width=column"
+    assert said["Description"] == "study figure depth_error mine training=train width=column"
     assert (
         said["Source"].startswith(f"study {VERSION}; matplotlib ") and "torch 2.14.1; commit 8e761e6" in said["Source"]
     )

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import offset_copy
+from matplotlib.transforms import Bbox, offset_copy
 
 from study.plotting.base import style
 from study.plotting.base.caption import called
@@ -42,10 +42,18 @@ class Picture(Figure):
         return self.saved("png", dpi=SCREEN_DPI)
 
     def saved(self, extension: str, **options: Any) -> bytes:
-        """The content of a file of this format."""
-        file = BytesIO()
+        """The content of a file of this format, in the style in which the figure was drawn."""
+        file, engine = BytesIO(), self.get_layout_engine()
         with style.styled(*self.look):
+            if engine is not None:
+                engine.execute(self)
+                self.set_layout_engine("none")
+                for axes in self.axes:  # the solver's last digits differ from one time to the next
+                    place = Bbox(axes.get_position(original=True).get_points().round(6))
+                    axes.set_position(place, which="original")
+                    axes.set_in_layout(True)
             self.savefig(file, format=extension, **options)
+            self.set_layout_engine(engine)
         return file.getvalue()
 
 
