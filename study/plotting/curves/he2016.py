@@ -13,7 +13,7 @@ from study.config.differences import VARIANT
 from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES
 from study.plotting.base import page, style
-from study.plotting.base.frames import Tidy, network_title, restricted, tidy
+from study.plotting.base.frames import Tidy, named, restricted, tidy
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
@@ -198,8 +198,7 @@ def _losses(data: pd.DataFrame) -> tuple[float, float]:
 def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
     """Notes on what the axes of the panels leave out."""
     lines = data[data["kind"].isin(overtime.DRAWN)]
-    names = lines["network"].map(network_title) + "-" + lines["label"].map(str)
-    names += lines["condition"].map(lambda text: f" ({text})" if text else "")
+    names = named(lines)["name"] + lines["condition"].map(lambda text: f" ({text})" if text else "")
     yield from outside(lines["error"], names, (0, top), "%")
     yield from nothing(lines["loss"], names, "training loss")
 
