@@ -84,7 +84,7 @@ def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Fra
     refused("no rows of split 'train_clean' or 'test'", "degradation", curves[curves["split"] == "train"], runs)
     refused("the runs of no network differ in recipe or initialisation", "sensitivity", *small)
     for name in ("shortcuts", "orders", "preactivation"):
-        refused("nothing to draw: no residual network has both", name, *small)
+        refused("nothing to draw: there are no residual networks with", name, *small)
     refused("networks of the ImageNet family", "fig4", *small)
     refused("nothing to draw", "fig1", *make(seeds=1, evaluations=4, networks=("residual",)))
     one = make(depths=(56,), networks=("plain",), seeds=2, iterations=400, evaluations=4)

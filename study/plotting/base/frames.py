@@ -76,12 +76,14 @@ def labels_of(runs: pd.DataFrame) -> pd.Series:
     return joined([runs["depth"].map(str), more, rest], runs.index, " ")
 
 
-def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
-    """The evidence of these of its runs alone, with a note that names the others."""
+def restricted(evidence: Tidy, runs: pd.DataFrame, what: str) -> Tidy:
+    """The evidence of these of its runs alone, with a note that names the others. `what` these are, for the refusal."""
     curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
+    if curves.empty:
+        raise StudyError(f"nothing to draw: there are no {what}, or none of them has been evaluated yet")
     others = named(evidence.runs[~evidence.runs["run_id"].isin(runs["run_id"])])["name"].unique()
     left_out = [f"left out: {', '.join(others)}"] if len(others) else []
-    return evidence._replace(curves=curves, runs=runs, notes=[*absences(runs), *left_out])
+    return evidence._replace(curves=curves, runs=runs.reset_index(drop=True), notes=[*absences(runs), *left_out])
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:

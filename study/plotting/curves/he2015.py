@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from study.errors import StudyError
 from study.papers.values import R15_IMAGENET, VALUES, of_kind
 from study.plotting.base import style
-from study.plotting.base.frames import Tidy, network_title, restricted, tidy
+from study.plotting.base.frames import network_title, restricted, tidy
 from study.plotting.base.page import Plot
 from study.plotting.curves.degradation import PAPERS, paneled
 from study.plotting.curves.lines import MEASURED, Training
@@ -32,9 +31,8 @@ def fig1(
     plain = of_kind(evidence.runs, "plain")
     depths = sorted(evidence.runs.loc[plain, "depth"].unique())
     pair = [20, 56] if {20, 56} <= set(depths) else [*depths[:1], *depths[-1:]] if len(depths) > 1 else []
-    evidence = _only(
-        evidence, plain & evidence.runs["depth"].isin(pair), "plain networks of the CIFAR family at two depths"
-    )
+    chosen = evidence.runs[plain & evidence.runs["depth"].isin(pair)]
+    evidence = restricted(evidence, chosen, "plain networks of the CIFAR family at two depths")
     panels = {style.SPLIT_NAMES[split]: evidence.curves["split"] == split for split in (training, "test")}
     shows = f"He et al. 2015, figure 1: plain networks over iterations. Left, dashed: {MEASURED[training]}; right: test error."
     return paneled(evidence, panels, shows, training, ymax, window=PAPERS)
@@ -55,7 +53,7 @@ def fig4(
     evidence = tidy(curves, runs)
     option = (evidence.runs["shortcut"] == "A") | (evidence.runs["network"] == "plain")
     pair = (evidence.runs["family"] == "imagenet") & evidence.runs["depth"].isin([18, 34]) & option
-    evidence = _only(evidence, pair, "networks of the ImageNet family with 18 and 34 layers")
+    evidence = restricted(evidence, evidence.runs[pair], "networks of the ImageNet family with 18 and 34 layers")
     panels = {network_title(name): evidence.curves["network"] == name for name in ("plain", "residual")}
     imagenet = (evidence.runs["dataset"] == R15_IMAGENET.dataset).all()
     shows = (
@@ -81,18 +79,11 @@ def fig6(
     """
     evidence = tidy(curves, runs)
     canonical = of_kind(evidence.runs, "plain") | of_kind(evidence.runs, "residual")
-    evidence = _only(evidence, canonical, "plain or residual networks of the CIFAR family (basic blocks, option A)")
+    what = "plain or residual networks of the CIFAR family (basic blocks, option A)"
+    evidence = restricted(evidence, evidence.runs[canonical], what)
     plain, depth = evidence.curves["network"] == "plain", evidence.curves["depth"]
     panels = {"plain": plain, "ResNet": ~plain & (depth <= EXTREME)}
     if (~plain & (depth > EXTREME)).any():
         panels[f"ResNet, {EXTREME}+"] = ~plain & (depth >= EXTREME)
     shows = f"He et al. 2015, figure 6: error over iterations. Bold: test error; thin, dashed: {MEASURED[training]}."
     return paneled(evidence, panels, shows, training, ymax, window=PAPERS, values=VALUES["fig6"])
-
-
-def _only(evidence: Tidy, chosen: pd.Series, what: str) -> Tidy:
-    """The evidence of some runs alone, and a note on those that the figure leaves out."""
-    found = restricted(evidence, evidence.runs[chosen].reset_index(drop=True))
-    if found.curves.empty:
-        raise StudyError(f"nothing to draw: there are no {what}, or none of them has been evaluated yet")
-    return found

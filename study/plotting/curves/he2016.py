@@ -10,7 +10,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from study.config.differences import VARIANT
-from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES
 from study.plotting.base import page, style
 from study.plotting.base.frames import Tidy, named, restricted, tidy
@@ -124,12 +123,7 @@ def _compared(evidence: Tidy, field: str, only: str | None) -> Tidy:
     numbers = [distinguish(group, "key", _fields(field)[1:]) for _, group in keyed.groupby(field)]
     if numbers:
         keyed["variant"] = joined([keyed["variant"], pd.concat(numbers).reindex(runs.index)], runs.index, ", ")
-    compared = restricted(evidence, keyed)
-    if compared.curves.empty:
-        raise StudyError(
-            f"nothing to draw: no residual network has both {name} and another {field} with all else equal"
-        )
-    return compared
+    return restricted(evidence, keyed, f"residual networks with {name} and with another {field}, all else equal")
 
 
 def _rank(values: pd.Series) -> pd.Series:
