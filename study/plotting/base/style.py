@@ -17,13 +17,14 @@ from warnings import catch_warnings, filterwarnings
 
 import matplotlib.style
 import numpy as np
+import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
 from study.plotting.base.fonts import USUAL
 
-RAMP = matplotlib.colormaps["magma"]
+RAMP = sns.color_palette("magma", as_cmap=True)
 STEPS = {8: 0.0, 20: 0.19, 32: 0.32, 44: 0.43, 56: 0.54, 110: 0.71, 164: 0.86, 1202: 1.0}
 """Layers, and where between `LIGHTEST` and `DARKEST` they are."""
 LIGHTEST, DARKEST = 0.67, 0.04  # of the ramp
@@ -114,9 +115,9 @@ def styled(
     here = Look(name, tuple(families), inches(width), bare)
     before = _look.set(here)
     sizes = {k: here.scale * v for k, v in _SETTINGS.items() if isinstance(v, float | int) and "size" in k}
-    theme = _SETTINGS | sizes | {"font.family": [USUAL, *families]}
+    theme = sns.axes_style("whitegrid") | _SETTINGS | sizes | {"font.family": [USUAL, *families]}
     try:
-        with matplotlib.style.context(["default", "seaborn-v0_8-whitegrid", theme]), catch_warnings():
+        with matplotlib.style.context(["default", theme]), catch_warnings():
             filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             log.addFilter(_no_weight)
             yield

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -144,14 +145,14 @@ def _panel(axes: Axes, data: pd.DataFrame, split: str, looks: Mapping[str, dict[
         line = data[data["line"] == name].assign(x=places + side)
         _line(axes, line, looks[name] | {"linestyle": style.line_of(split)}, 0.06 if side > 0 else -0.06, most)
     axes.set_xticks(range(len(depths)), depths)
-    axes.set(xlabel="depth (layers)", xlim=(-0.5, len(depths) - 0.5))
+    axes.set(xlabel="depth (layers)", ylabel="", xlim=(-0.5, len(depths) - 0.5))
 
 
 def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any], out: float, most: int) -> None:
     """The means of a line and what stands beside them: intervals, seeds, the papers' values, and runs that diverged."""
     name, colour = line["line"].iloc[0], look["color"]
     mean, seed, lost = (line[line["kind"] == kind] for kind in ("mean", "seed", "diverged"))
-    axes.plot(mean["x"], mean["error"], zorder=3, **look)
+    sns.pointplot(mean, x="x", y="error", native_scale=True, errorbar=None, ax=axes, zorder=3, **look)
     axes.vlines(mean["x"], mean["low"], mean["high"], colors=colour, linewidth=1, gid=name)
     if len(seed) > len(mean):  # of one seed each the means say it all
         axes.plot(seed["x"] + out, seed["error"], color=colour, gid=f"{name} seed", **style.SEED)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -120,27 +121,33 @@ def draw_lines(
     Depths have their colours, unless `colour` is given; training is thin and dashed, test solid. A run that diverged ends in a
     cross, at the panel's top where it lies `above`.
     """
+    data = data[data["kind"].isin(DRAWN)].assign(x=lambda rows: rows["iteration"] / unit)
     thin, banded = _seeds(data)
     means = data[data["kind"] == "mean"]
     shown = means if len(means) else thin
     few = len(shown) > 0 and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
     marks = {"marker": "o", "markersize": 3, "markeredgewidth": 0} if few else {}
-    pale = {"alpha": 0.35, "zorder": 2} | ({} if len(means) else marks)
+    pale = {"units": "run_id", "alpha": 0.35, "zorder": 2} | ({} if len(means) else marks)
+    depths = data.drop_duplicates("label").set_index("label")["depth"]
+    palette = {label: colour or style.depth_colour(depth) for label, depth in depths.items()}
+    same: dict[str, Any] = {
+        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "dashes": style.DASHES, "legend": False,
+        "ax": axes,
+    }  # fmt: skip
+    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
     for part, width, look in ((thin, 0.5, pale), (means, 1.0, {"zorder": 3} | marks)):
-        for _, line in part.groupby(["split", "label", "run_id"], dropna=False, sort=False):
-            split, depth = line[["split", "depth"]].iloc[0]
-            own = {"color": colour or style.depth_colour(depth), "linestyle": style.line_of(split)} | look
-            axes.plot(line["iteration"] / unit, line[value], linewidth=width * style.WIDTHS[split], **own)
-    for _, band in banded.groupby(["split", "label"]):
-        depth, ends = band["depth"].iloc[0], band.groupby("iteration")[value].agg(["min", "max"])
-        own = {"color": colour or style.depth_colour(depth), "alpha": 0.18, "linewidth": 0, "zorder": 1.5}
-        axes.fill_between(ends.index / unit, ends["min"], ends["max"], gid="band", **own)
+        if len(part):
+            sizes = {split: width * points for split, points in style.WIDTHS.items()}
+            sns.lineplot(part, estimator=None, errorbar=None, size="split", sizes=sizes, **same, **look)
+    if len(banded):
+        band = {"alpha": 0.18, "linewidth": 0, "gid": "band"}
+        sns.lineplot(banded, estimator="median", errorbar=("pi", 100), linewidth=0, err_kws=band, zorder=1.5, **same)
+    axes.set(**said)  # seaborn writes the columns' names
     ends = thin[(thin["state"] == "diverged") & (thin["split"] == "test")].groupby("run_id").tail(1)
     for end in ends.to_dict("records"):
         height = min(end[value], axes.get_ylim()[1])
         if above or height == end[value]:
-            own = {"color": colour or style.depth_colour(end["depth"]), "zorder": 4, "gid": "diverged"}
-            axes.plot(end["iteration"] / unit, height, **own, **style.DIVERGED)
+            axes.plot(end["x"], height, color=palette[end["label"]], zorder=4, gid="diverged", **style.DIVERGED)
 
 
 def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ CELL = ["study", "row", "column", "setting"]
 COLUMNS = ["kind", *CELL, "place", "network", "depth", "run_id", "seed", "n", "error"]
 SPREAD = 0.13  # between neighbouring seeds, in units of the distance of two settings
 TALL = 1.1
+SIZE = 3  # points, of a seed's mark
 
 
 class Study(NamedTuple):
@@ -167,7 +169,6 @@ def draw(data: pd.DataFrame, studied: Study, head: Head, notes: Sequence[str]) -
         top = _top(data[data["study"] == study], guess)
         line[0].set_ylim(0, top)
         page.few_ticks(line[0].yaxis)
-        line[0].set_ylabel("error (%)")
         for axes, column in zip(line, columns, strict=True):
             if guess is not None and guess < top:
                 axes.axhline(guess, color=style.MUTED, linewidth=0.8, linestyle=":", zorder=1, gid="chance")
@@ -175,6 +176,7 @@ def draw(data: pd.DataFrame, studied: Study, head: Head, notes: Sequence[str]) -
             made.title(axes, column)
             axes.set_xlim(-0.55, len(levels) - 0.45)
             axes.set_xlabel(_field(studied.fields[0]) if line is made.panels[-1] else "")
+            axes.set_ylabel("error (%)" if axes is line[0] else "")
     return made.figure
 
 
@@ -182,26 +184,23 @@ def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
     counts = data[data["kind"] == "mean"].set_index("setting")["n"]
     texts = [f"{text}\nn={counts[text]:.0f}" if text in counts else f"{text}\n–" for text in levels]
     axes.set_xticks(range(len(levels)), texts, linespacing=1.05)
-    top = axes.get_xaxis_transform()
-    for mark in data.to_dict("records"):
-        colour = style.depth_colour(mark["depth"])
-        if mark["kind"] == "mean":
-            place = mark["place"]
-            axes.hlines(mark["error"], place - 0.34, place + 0.34, colors=style.INK, linewidth=1.1, gid="mean")
-        elif mark["kind"] == "seed":
-            axes.plot(mark["place"], mark["error"], color=colour, gid="seed", **_seed(mark["network"]))
-        else:
-            axes.plot(mark["place"], 0.97, color=colour, transform=top, gid="diverged", **style.DIVERGED)
+    if data.empty:
+        return
+    network, depth = data[["network", "depth"]].iloc[0]
+    look: dict[str, Any] = {"color": style.depth_colour(depth), "clip_on": False}
+    seeds, means, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
+    sns.scatterplot(
+        seeds, x="place", y="error", marker=_marker(network), s=SIZE**2, linewidth=0, ax=axes, gid="seed", **look
+    )
+    axes.hlines(
+        means["error"], means["place"] - 0.34, means["place"] + 0.34, colors=style.INK, linewidth=1.1, gid="mean"
+    )
+    for place in lost["place"]:
+        axes.plot(place, 0.97, transform=axes.get_xaxis_transform(), gid="diverged", **style.DIVERGED | look)
 
 
-def _seed(network: str) -> dict[str, Any]:
-    return {
-        "marker": style.MARKERS.get(network, "^")[0],
-        "markersize": 3,
-        "mew": 0,
-        "linestyle": "none",
-        "clip_on": False,
-    }
+def _marker(network: str) -> str:
+    return style.MARKERS.get(network, "^")[0]
 
 
 def chance(runs: pd.DataFrame) -> float | None:
@@ -257,7 +256,8 @@ def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
     network, depth = data[["network", "depth"]].iloc[0]
     one = len(data[["network", "depth"]].drop_duplicates()) == 1
     colour = style.depth_colour(depth) if one else style.INK
-    yield style.entry("single seeds", colour, **_seed(network) | ({} if one else {"marker": "o"}))
+    mark = {"marker": _marker(network) if one else "o", "markersize": SIZE, "mew": 0, "linestyle": "none"}
+    yield style.entry("single seeds", colour, **mark)
     yield style.entry("mean", linewidth=1.1)
     if guess is not None and guess < _top(data, guess):
         yield style.entry(f"guessing ({guess:g} %)", style.MUTED, linewidth=0.8, linestyle=":")
