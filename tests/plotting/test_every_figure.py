@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +102,6 @@ def test_equal_input_gives_equal_bytes_on_another_day_and_without_torch(
     assert done.stdout.splitlines() == ["imported: []", "torch: False"], done.stderr
     for path in before.iterdir():
         assert path.read_bytes() == (later / path.name).read_bytes(), path.name
-
-
-def test_a_notebook_shows_a_figure_once(small: Frames) -> None:
-    import matplotlib.pyplot as plt
-
-    with Image.open(BytesIO(study.plotting.figure("degradation", *small)._repr_png_())) as image:
-        assert image.format == "PNG" and 400 < image.width < 2000
-    assert plt.get_fignums() == []  # else the notebook's backend would show it again
 
 
 @pytest.mark.slow
