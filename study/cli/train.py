@@ -165,7 +165,7 @@ def _nothing_to_do(planned: Planned) -> str:
 
 def _show_results(planned: Planned, figures: Path) -> int:
     """Print the final errors, the verdict's first answers, and the paths of tables and figures; returns the exit code."""
-    from study.plotting.refresh import refresh
+    from study.plotting.every import refresh
 
     with working("collecting the results") as told:
         collected = collect(planned.files, afresh=False)
