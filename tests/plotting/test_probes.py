@@ -96,11 +96,8 @@ def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) 
     shares = values(small[0], "path_share").set_index(["run_id", "place"])["value"]
     same(seeds[seeds["panel"] == "paths"].set_index(["run_id", "place"])["value"], shares)
     depths = values(small[0], "effective_depth")
-    for depth, mean in depths.groupby("depth")["value"].mean().items():
-        corner = [
-            text.get_text() for axes in drawn.figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()
-        ]
-        assert f"{depth}: {mean:.1f} layers" in corner
+    said = ", ".join(f"ResNet-{d} {mean:.1f}" for d, mean in depths.groupby("depth")["value"].mean().items())
+    assert f"effective depth (layers): {said}" in notes(drawn)
     plain = data[(data["panel"] == "whole") & (data["kind"] == "mean") & (data["network"] == "plain")]
     assert f"plain-20 {plain.set_index('depth')['value'][20]:.1f}" in notes(drawn)
 
@@ -141,8 +138,8 @@ def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> 
     late, lost = run_id(runs, "plain", 56, 1), run_id(runs, "plain", 56, 2)
     frame = frame[(frame["run_id"] != late) | (frame["iteration"] == 0)]
     drawn = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs)
-    assert "not measured at this iteration: plain-56 seed 1" in notes(drawn)
-    assert "no finite density: plain-56 seed 2" in notes(drawn)
+    assert "not measured at the last iteration: plain-56 seed 1" in notes(drawn)
+    assert "not finite: plain-56 seed 2 (" in notes(drawn)
     assert not {late, lost} & set(drawn.data["run_id"])
 
 

@@ -253,11 +253,10 @@ def few_ticks(axis: Axis, steps: int = 5) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
 
 
-def colour_bar(
-    made: Page, shown: ScalarMappable, label: str, panels: Sequence[Axes] | None = None, **more: Any
-) -> Axes:
+def colour_bar(made: Page, shown: ScalarMappable, label: str, **more: Any) -> Axes:
     """One colour bar of the panels' full height, at their right."""
-    bar = made.figure.colorbar(shown, ax=list(panels or made.axes), aspect=40, fraction=0.05, pad=0.01, **more)
+    aspect = 10 * made.figure.get_figheight()  # a tenth of an inch wide
+    bar = made.figure.colorbar(shown, ax=made.axes, aspect=aspect, fraction=0.05, pad=0.01, **more)
     bar.outline.set_linewidth(0.5)
     bar.ax.set_label("colour bar")
     bar.ax.minorticks_off()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,14 +11,18 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting.base import page, style
 from study.plotting.base.caption import number
-from study.plotting.base.frames import network_title
+from study.plotting.base.frames import in_order, network_title
 from study.plotting.base.outside import nothing
-from study.plotting.probes.frames import POINT
+from study.plotting.base.page import Head
+from study.plotting.curves.lines import iteration_axis
+from study.plotting.probes import frames as measured
+from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import is_finite
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
@@ -42,22 +46,50 @@ def looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
+def draw(
+    data: pd.DataFrame, evidence: Measured, by: str, panels: Mapping[str, tuple[str, str, str]], unit: str, scale: str
+) -> Figure:
+    """A column for each network, a row for each of `panels`: its title, its x column (place or iteration) and x label.
+
+    `by`: the column that names the panel of a point. `unit`: the label of the y axis.
+    """
+    networks, every = in_order(data["network"]), looks(data)
+    rows = [(condition, panel) for condition in measured.conditions(evidence, data) for panel in panels]
+    titles = [condition if panel == next(iter(panels)) else "" for condition, panel in rows]
+    head = Head(evidence.title, evidence.subtitle, legend(data, every))
+    made = page.page(titles, len(networks), head, evidence.notes, tall=1.3)
+    for row, (condition, panel) in zip(made.panels, rows, strict=True):
+        own = data[data["condition"] == condition]
+        here, (title, x, label) = own[own[by] == panel], panels[panel]
+        value_axis(row[0], own["value"], scale)
+        last = int(here[x].max())
+        steps = iteration_axis(row, last) if x == "iteration" else 1
+        for axes, network in zip(row, networks, strict=True):
+            lines = here[here["network"] == network]
+            draw_lines(axes, lines, x, every, unit=steps)
+            if x == "place":
+                place_axis(axes, last, label)
+            axes.set_title(f"{network_title(network)}, {title}{counts(lines)}")
+        row[0].set_ylabel(unit)
+    return made.figure
+
+
 def draw_lines(
     axes: Axes,
     data: pd.DataFrame,
     x: str,
+    every: Mapping[str, dict[str, Any]],
+    *,
     unit: float = 1,
-    every: Mapping[str, dict[str, Any]] | None = None,
     at: str | None = None,
 ) -> None:
     """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`; drawn at the column `at`, if not at `x`.
 
     No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
-    cross. `every` has the looks, where they are not `looks` of these data.
+    cross. `every` has the looks of the labels.
     """
     if data.empty:
         return
-    every = looks(data) if every is None else every
     palette = {label: look["color"] for label, look in every.items()}
     said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
     shown = _segments(data.assign(x=data[at or x] / unit), x)
@@ -96,11 +128,10 @@ def _segments(data: pd.DataFrame, x: str) -> pd.DataFrame:
     return shown.assign(segment=((shown["own"].diff() != 0) | (shown["rank"].diff() != 1)).cumsum())
 
 
-def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]] | None = None) -> list[Artist]:
+def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) -> list[Artist]:
     """An entry for each depth, and those for seeds."""
     handles: list[Artist] = [
-        Line2D([], [], linewidth=1.3, label=f"depth {label}", **look)
-        for label, look in (looks(data) if every is None else every).items()
+        Line2D([], [], linewidth=1.3, label=f"depth {label}", **look) for label, look in every.items()
     ]
     seeds = data[data["kind"] == "seed"]
     if (seeds.groupby(POINT)["run_id"].nunique() > 1).any():
@@ -160,13 +191,18 @@ def is_log(values: pd.Series, scale: str) -> bool:
     return scale == "log" or (scale == "auto" and len(positive) > 0 and positive.max() > SPREAD * positive.median())
 
 
-def zeros(data: pd.DataFrame, by: Sequence[str], scale: str) -> Iterator[str]:
-    """Notes on values for which the logarithmic axes have no place; an axis is of the points that share what is in `by`."""
-    for _, here in data.groupby(list(by), sort=False):
+def notes(data: pd.DataFrame, scale: str) -> Iterator[str]:
+    """On unequal numbers of seeds, and on values that have no place on a logarithmic axis."""
+    yield from uneven(data)
+    for _, here in data.groupby("condition", sort=False):
         if is_log(here["value"], scale):
-            names = here["network"].map(network_title) + "-" + here["label"].map(str)
-            names += here["condition"].map(lambda text: f" ({text})" if text else "")
-            yield from nothing(here["value"], names, "values")
+            yield from nothing(here["value"], names(here), "values")
+
+
+def names(data: pd.DataFrame) -> pd.Series:
+    """`plain-56 (condition)`: the network of each row."""
+    conditions = data["condition"].map(lambda text: f" ({text})" if text else "")
+    return data["network"].map(network_title) + "-" + data["label"].map(str) + conditions
 
 
 def value_axis(axes: Axes, values: pd.Series, scale: str) -> None:

@@ -299,6 +299,12 @@ def is_finite(values: pd.Series) -> pd.Series:
     return values.astype(float).abs() < float("inf")
 
 
+def check_choice(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise StudyError for an option's value that is not known."""
+    if value not in known:
+        raise StudyError(f"unknown {name} '{value}'{nearest(str(value), known)}")
+
+
 def _not_shown(ranked: pd.DataFrame, surfaces: pd.DataFrame, wanted: Mapping[str, Any]) -> Iterator[str]:
     """What else there is of the networks that are shown."""
     others = ranked[~ranked["surface_id"].isin(surfaces["surface_id"])]
