@@ -13,16 +13,13 @@ from study.plotting.base.page import Plot
 
 from .bends import spectra
 from .conftest import Frames, run_id
+from .planes import notes
 from .probed import layer, probed
 from .settings import together
 
 Drawn = Callable[[str], Plot]
 PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
 POINT = ["network", "depth", "place"]
-
-
-def notes(plot: Plot) -> str:
-    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
 
 
 def same(one: pd.Series, other: pd.Series) -> None:

@@ -102,8 +102,8 @@ def _guessing(data: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _notes(data: pd.DataFrame, guessing: pd.DataFrame) -> Iterator[str]:
     whole = data[(data["panel"] == "whole") & (data["kind"] == "mean")]
     told = [
-        f"{network_title(row.network)}-{row.label} errs {row.value:.1f} % (chance: {row.chance:g} %)"
-        for row in guessing.itertuples()
+        f"{network_title(network)}-{label} errs {value:.1f} % (chance: {chance:g} %)"
+        for network, label, value, chance in guessing[["network", "label", "value", "chance"]].to_numpy()
     ]
     if told:
         yield f"uninformative (hatched), since a network at chance loses nothing with a block: {', '.join(told)}"
@@ -177,6 +177,5 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) 
     axes.set(xlabel="branches on the path", ylabel="share of the gradient")
     axes.set_title("ResNet, paths" + lines.counts(shares))
     for (label, kind), own in depths.groupby(["label", "kind"]):
-        axes.plot(
-            own["place"], [0] * len(own), color=every[str(label)]["color"], gid=f"{label} {kind} depth", **MARKS[kind]
-        )
+        mark = MARKS[str(kind)] | {"color": every[str(label)]["color"], "gid": f"{label} {kind} depth"}
+        axes.plot(own["place"], [0] * len(own), **mark)

@@ -131,10 +131,10 @@ def seeds_and_mean(rows: pd.DataFrame, by: Sequence[str], **fields: Any) -> list
     return [rows.assign(kind="seed", **fields), means(rows, by).assign(kind="mean", **fields)]
 
 
-def table(parts: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def table(parts: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """The parts as one frame of these columns."""
-    data = pd.concat([part.reindex(columns=columns).astype(object) for part in parts], ignore_index=True)
-    return data.astype({"depth": int, "value": float})
+    alike = [part.reindex(columns=columns).astype(object) for part in parts]
+    return pd.concat(alike, ignore_index=True).astype({"depth": int, "value": float})
 
 
 def not_finite(rows: pd.DataFrame, runs: pd.DataFrame) -> list[str]:

@@ -181,7 +181,7 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, norm: LogNorm) -> None:
     axes.grid(visible=False)
     axes.pcolormesh(*edges, values, norm=norm, cmap=COLOURS, rasterized=True)
     axes.invert_yaxis()
-    iterations = table.columns
+    iterations = table.columns.to_numpy(int)
     unit = 10_000 if iterations[-1] >= 10_000 else 1
     for axis, most in ((axes.xaxis, 4), (axes.yaxis, 6)):
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=True))
