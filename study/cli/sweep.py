@@ -228,7 +228,7 @@ def _nothing_to_do(planned: Planned) -> str:
 
 def _show_results(planned: Planned, figures: Path) -> int:
     """Print the table of final errors and the paths of the figures; returns the exit code."""
-    from study.plotting.refresh import refresh
+    from study.plotting.every import refresh
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
     from study.store.collect import collect

@@ -13,7 +13,7 @@ import pytest
 import study
 from study.config.registry import FIGURES
 from study.plotting import save
-from study.plotting.refresh import refresh
+from study.plotting.every import refresh
 from study.store.layout import SweepFiles
 from tests.launch.command import inside
 
@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(words: str, message: str, sweep: SweepFiles, tmp_
 def test_figures_are_drawn_again_only_if_their_data_changed(
     sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.plotting.refresh.save", partial(save, formats=("svg",)))
+    monkeypatch.setattr("study.plotting.every.save", partial(save, formats=("svg",)))
     names, csv = ["degradation", "spectrum"], tmp_path / "out" / "degradation.csv"
     first, second = refresh(sweep, names, tmp_path / "out")
     assert first == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"
