@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.config.registry import DATA
@@ -122,7 +121,7 @@ def draw(data: pd.DataFrame, evidence: Measured, guessing: pd.DataFrame) -> Figu
     every, paths = lines.looks(data), bool((data["panel"] == "paths").any())
     legend = lines.legend(data[data["panel"] == "deleted"], every)
     if paths:
-        legend.append(Line2D([], [], color=style.INK, label="mean number of branches", **MARKS["mean"]))
+        legend.append(style.entry("mean number of branches", **MARKS["mean"]))
     if len(guessing):
         legend.append(Patch(label="at chance: uninformative", **GUESS))
     head = Head(evidence.title, evidence.subtitle, legend)

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -37,6 +35,7 @@ COLUMNS = ["kind", *POINT, "column", "run_id", "seed", "state", "n", "iteration"
 DECADES = 8  # of the colour scale at most: where gradients have vanished, the others must still be told apart
 NOTHING = "#d8d8d8"
 COLOURS = "viridis"
+LIGHTER = 0.6  # opacity of the line of each further variant of a network
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str = "norm") -> Plot:
@@ -135,9 +134,8 @@ def _colours(data: pd.DataFrame) -> dict[str, str]:
     pairs = data[["network", "column"]].drop_duplicates()
     found = {}
     for network in in_order(pairs["network"]):
-        shades = sns.light_palette(style.NETWORK_COLOURS.get(network, style.MUTED), 4)
         for place, name in enumerate(sorted(pairs.loc[pairs["network"] == network, "column"])):
-            found[name] = shades[max(3 - place, 1)]
+            found[name] = to_hex((*to_rgb(style.NETWORK_COLOURS[network]), LIGHTER**place), keep_alpha=True)
     return found
 
 
@@ -183,7 +181,7 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, norm: LogNorm) -> None:
     axes.invert_yaxis()
     iterations = table.columns.to_numpy(int)
     unit = 10_000 if iterations[-1] >= 10_000 else 1
-    for axis, most in ((axes.xaxis, 4), (axes.yaxis, 6)):
+    for axis, most in ((axes.xaxis, 5), (axes.yaxis, 6)):
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(lambda x, _: f"{iterations[int(x)] / unit:g}" if 0 <= x < len(iterations) else "")
     axes.set(xlabel="iterations (×10⁴)" if unit > 1 else "iterations", ylabel="")
@@ -192,7 +190,7 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, norm: LogNorm) -> None:
 
 def _legend(data: pd.DataFrame, colours: Mapping[str, str], lost: bool) -> Iterator[Artist]:
     for name, colour in colours.items():
-        yield Line2D([], [], color=colour, linewidth=1.3, label=name.replace("residual", "ResNet", 1))
+        yield style.entry(name.replace("residual", "ResNet", 1), colour, linewidth=1.3)
     yield from lines.legend(data[data["kind"] == "seed"], {})
     if lost:
         yield Patch(facecolor=NOTHING, label="not finite")

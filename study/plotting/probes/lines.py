@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting.base import page, style
@@ -22,7 +20,7 @@ from study.plotting.base.outside import nothing
 from study.plotting.base.page import Head
 from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
-from study.plotting.probes.frames import POINT, Measured
+from study.plotting.probes.frames import LOST, POINT, Measured
 from study.plotting.surfaces.frames import is_finite
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
@@ -34,15 +32,10 @@ SPREAD = 10  # a value this many times the median would leave the others at the 
 def looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The colour of each label's depth, and a marker for the second and later labels of one depth."""
     labels = data[["depth", "label"]].drop_duplicates("label").sort_values(["depth", "label"])
-    numbers = labels.groupby("depth").cumcount() % len(MARKS)
+    marks = (labels.groupby("depth").cumcount() % len(MARKS)).map(MARKS.__getitem__)
     return {
-        label: {
-            "color": style.depth_colour(depth),
-            "marker": MARKS[number],
-            "markerfacecolor": "white",
-            "markersize": 3.5,
-        }
-        for label, depth, number in zip(labels["label"], labels["depth"], numbers, strict=True)
+        label: {"color": style.depth_colour(depth), "marker": mark, "markerfacecolor": "white", "markersize": 3.5}
+        for label, depth, mark in zip(labels["label"], labels["depth"], marks, strict=True)
     }
 
 
@@ -68,76 +61,59 @@ def draw(
             lines = here[here["network"] == network]
             draw_lines(axes, lines, x, every, unit=steps)
             if x == "place":
-                place_axis(axes, last, label)
-            axes.set_title(f"{network_title(network)}, {title}{counts(lines)}")
+                axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
+                axes.set_xlabel(label)
+                page.few_ticks(axes.xaxis, 4)
+            made.title(axes, f"{network_title(network)}, {title}{counts(lines)}")
         row[0].set_ylabel(unit)
     return made.figure
 
 
 def draw_lines(
-    axes: Axes,
-    data: pd.DataFrame,
-    x: str,
-    every: Mapping[str, dict[str, Any]],
-    *,
-    unit: float = 1,
-    at: str | None = None,
+    axes: Axes, data: pd.DataFrame, x: str, every: Mapping[str, dict[str, Any]], *, unit: float = 1, at: str = ""
 ) -> None:
     """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`; drawn at the column `at`, if not at `x`.
 
     No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
     cross. `every` has the looks of the labels.
     """
-    if data.empty:
-        return
-    palette = {label: look["color"] for label, look in every.items()}
-    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-    shown = _segments(data.assign(x=data[at or x] / unit), x)
-    seeds, means = shown[shown["kind"] == "seed"], shown[shown["kind"] == "mean"]
-    several = seeds.groupby(POINT)["run_id"].transform("nunique") > 1
-    lost = seeds["state"].isin(("diverged", "failed"))
-    same: dict[str, Any] = {"x": "x", "y": "value", "hue": "label", "palette": palette, "legend": False, "ax": axes}
-    for part, look in (
-        (seeds[several | lost | ~seeds["label"].isin(means["label"])], {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}),
-        (means, {"linewidth": 1.3, "zorder": 3}),
-    ):
-        if not part.empty:
-            sns.lineplot(part, units="segment", estimator=None, errorbar=None, **same, **look)
-            alone = part[part.groupby("segment")["x"].transform("size") == 1]
-            if len(alone):
-                sns.scatterplot(alone, s=12 if part is means else 5, linewidth=0, zorder=look["zorder"], **same)
-    for label, mark in every.items():
-        own = means[means["label"] == label]
-        if mark["marker"] and len(own):
-            some = own.iloc[:: max(1, len(own) // 6)]
-            axes.plot(some["x"], some["value"], gid=f"mark {label}", **dict(mark, linestyle="none", zorder=4))
+    data = data.assign(x=data[at or x] / unit, value=data["value"].where(is_finite(data["value"])).astype(float))
+    seeds, means = data[data["kind"] == "seed"], data[data["kind"] == "mean"]
+    alone = seeds.groupby(POINT)["run_id"].transform("nunique") == 1
+    thin = seeds[~alone | seeds["state"].isin(LOST) | ~seeds["label"].isin(means["label"])]
+    pale: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}
+    bold: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
+    for part, look in ((thin, pale), (means, bold)):
+        for (label, _), line in part.groupby(["label", "run_id"], dropna=False):
+            ordered = line.sort_values(x)
+            if x == "place":
+                places = ordered["place"].astype(int)
+                ordered = ordered.set_index(places).reindex(range(places.min(), places.max() + 1))
+            known = ordered["value"].notna()
+            single = known & ~known.shift(fill_value=False) & ~known.shift(-1, fill_value=False)
+            own = (every[str(label)] if part is means else {"color": every[str(label)]["color"]}) | look
+            axes.plot(ordered["x"], ordered["value"], markevery=max(1, len(line) // 10), **own)
+            size = 5 if part is means else 3
+            axes.plot(ordered["x"][single], ordered["value"][single], ".", color=own["color"], ms=size, **look)
     if x == "iteration":
-        for end in seeds[lost & (seeds["state"] == "diverged")].groupby("run_id").tail(1).to_dict("records"):
-            colour = palette[end["label"]]
-            axes.plot(end["x"], end["value"], "x", color=colour, ms=4, zorder=4, clip_on=False, gid="diverged")
-    axes.set(**said)  # seaborn writes the columns' names
-
-
-def _segments(data: pd.DataFrame, x: str) -> pd.DataFrame:
-    """The finite values in order, with `segment`: points that a line may join."""
-    keys = ["kind", *POINT, "run_id"]
-    ordered = data.sort_values([*keys, x], kind="stable")
-    groups = ordered.groupby(keys, dropna=False, sort=False)
-    ordered = ordered.assign(own=groups.ngroup(), rank=ordered["place"] if x == "place" else groups.cumcount())
-    shown = ordered[is_finite(ordered["value"])].astype({"value": float, "rank": float})
-    return shown.assign(segment=((shown["own"].diff() != 0) | (shown["rank"].diff() != 1)).cumsum())
+        ends = seeds[(seeds["state"] == "diverged") & seeds["value"].notna()].sort_values(x).groupby("run_id").tail(1)
+        for label, end in ends.groupby("label"):
+            axes.plot(
+                end["x"], end["value"], color=every[str(label)]["color"], zorder=4, gid="diverged", **style.DIVERGED
+            )
 
 
 def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) -> list[Artist]:
     """An entry for each depth, and those for seeds."""
     handles: list[Artist] = [
-        Line2D([], [], linewidth=1.3, label=f"depth {label}", **look) for label, look in every.items()
+        style.entry(f"depth {label}", look["color"], linewidth=1.3, **{k: v for k, v in look.items() if k != "color"})
+        for label, look in every.items()
     ]
     seeds = data[data["kind"] == "seed"]
     if (seeds.groupby(POINT)["run_id"].nunique() > 1).any():
-        handles.append(Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds"))
+        handles.append(style.entry("single seeds", linewidth=0.6, alpha=0.5))
     if "state" in seeds and (seeds["state"] == "diverged").any():
-        handles.append(Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged"))
+        handles.append(style.entry("diverged", **style.DIVERGED))
     return handles
 
 
@@ -153,7 +129,8 @@ def counts(data: pd.DataFrame) -> str:
     if numbers.empty:
         return ""
     low, high = numbers.min(), numbers.max()
-    return f"  (n = {low})" if low == high else f"  (n = {low} to {high})"
+    count = f"(n = {low})" if low == high else f"(n = {low} to {high})"
+    return "  " + count.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def uneven(data: pd.DataFrame) -> Iterator[str]:
@@ -164,14 +141,15 @@ def uneven(data: pd.DataFrame) -> Iterator[str]:
         yield f"n: {each_point(points[differ], 'n', 'd')}"
 
 
+def names(data: pd.DataFrame) -> pd.Series:
+    """`plain-56 (condition)`: the network of each row."""
+    conditions = data["condition"].map(lambda text: f" ({text})" if text else "")
+    return data["network"].map(network_title) + "-" + data["label"].map(str) + conditions
+
+
 def each_point(points: pd.DataFrame, column: str, form: str) -> str:
-    """`plain-20 5, plain-56 4`: the value of each point, in this format, by condition where there are several."""
-    parts = []
-    for condition, group in points.groupby("condition", sort=False):
-        values = group[["network", "label", column]].to_numpy()
-        text = ", ".join(f"{network_title(network)}-{label} {format(value, form)}" for network, label, value in values)
-        parts.append(": ".join(part for part in (str(condition), text) if part))
-    return "; ".join(parts)
+    """`plain-20 5, plain-56 4`: the value of each point, in this format."""
+    return ", ".join(f"{name} {value:{form}}" for name, value in zip(names(points), points[column], strict=True))
 
 
 def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
@@ -180,8 +158,8 @@ def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
     told = []
     for network, mine in means.groupby("network"):
         deep = mine[mine["depth"] == mine["depth"].max()]
-        low, high = (number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
-        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {low} to {high}")
+        ends = dict.fromkeys(number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
+        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {' to '.join(ends)}")
     return f"{what}: {', '.join(told)}. " if told else ""
 
 
@@ -197,12 +175,6 @@ def notes(data: pd.DataFrame, scale: str) -> Iterator[str]:
     for _, here in data.groupby("condition", sort=False):
         if is_log(here["value"], scale):
             yield from nothing(here["value"], names(here), "values")
-
-
-def names(data: pd.DataFrame) -> pd.Series:
-    """`plain-56 (condition)`: the network of each row."""
-    conditions = data["condition"].map(lambda text: f" ({text})" if text else "")
-    return data["network"].map(network_title) + "-" + data["label"].map(str) + conditions
 
 
 def value_axis(axes: Axes, values: pd.Series, scale: str) -> None:
@@ -231,10 +203,3 @@ def log_ticks(axis: Axis) -> None:
 def _power_of_ten(value: float) -> str:
     """`10⁻²`, in letters: setting it as a formula takes as long as half a figure."""
     return "10" + f"{round(math.log10(value))}".translate(SUPERSCRIPTS)
-
-
-def place_axis(axes: Axes, last: int, name: str) -> None:
-    """The x axis over places 1 to `last`."""
-    axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
-    page.few_ticks(axes.xaxis, 4)
-    axes.set_xlabel(name)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -142,7 +141,7 @@ def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
     networks, conditions = in_order(data["network"]), measured.conditions(evidence, data)
     every = lines.looks(data)
     mark: dict[str, Any] = {"marker": "|", "markersize": 6, "markeredgewidth": 0.7, "linestyle": "none"}
-    extremes = Line2D([], [], color=style.INK, label="extreme eigenvalues", **mark)
+    extremes = style.entry("extreme eigenvalues", **mark)
     head = Head(evidence.title, evidence.subtitle, [*lines.legend(data, every), extremes])
     made = page.page(conditions, len(networks), head, evidence.notes, tall=1.8)
     for row, condition in zip(made.panels, conditions, strict=True):

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.errors import StudyError
@@ -56,7 +55,7 @@ def plot(
         "positive one."
     )
     made, places = planes.laid_out(evidence, list(_legend(points)))
-    norm, colours = Normalize(0, MOST), sns.color_palette("cividis", as_cmap=True)
+    norm, colours = Normalize(0, MOST), colormaps["cividis"]
     for place in places:
         _cells(place, norm, colours, rasterised=len(points) > planes.MANY)
     page.colour_bar(made, ScalarMappable(norm, colours), "|λ_min / λ_max|", extend="max")
@@ -134,7 +133,7 @@ def _notes(points: pd.DataFrame) -> Iterator[str]:
 
 
 def _legend(points: pd.DataFrame) -> Iterator[Artist]:
-    yield Line2D([], [], label="the trained network", **CENTRE)
+    yield style.entry("the trained network", **CENTRE)
     if points["concave"].any():
         yield Patch(label="no positive eigenvalue", **CONCAVE)
     if (points["ratio"].isna() & ~points["concave"]).any():

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from study.plotting.base import page, style
 from study.plotting.base.outside import nothing
@@ -92,15 +91,14 @@ def _panel(axes: Axes, points: pd.DataFrame, scale: str, limits: tuple[float, fl
     for mark in (0, 1) if first["plane"] == "interpolate" else (0,):
         axes.axvline(mark, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1, gid="network")
     for side, column in ((axes, "loss"), (errors, "error")):
-        strokes = _segments(points, column)
-        if len(strokes):
-            sns.lineplot(
-                strokes, x="alpha", y=column, units="segment", style="split", dashes=style.DASHES, size="split",
-                sizes=style.WIDTHS, estimator=None, errorbar=None, color=COLOURS[column], legend=False, ax=side, zorder=3,
-            )  # fmt: skip
-            alone = strokes[strokes.groupby("segment")["alpha"].transform("size") == 1]
-            side.plot(alone["alpha"], alone[column], ".", color=COLOURS[column], ms=3, gid="alone")
-        side.set_ylabel("")
+        for split, line in points.groupby("split"):
+            whole = line.set_index(line["i"].astype(int)).sort_index().reindex(range(int(first["points_a"])))
+            value = whole[column].astype(float).where(np.isfinite)  # no stroke spans a gap
+            alone = value.notna() & value.shift().isna() & value.shift(-1).isna()
+            look: dict[str, Any] = {"color": COLOURS[column], "zorder": 3}
+            stroke: dict[str, Any] = {"linewidth": style.WIDTHS[str(split)], "linestyle": style.line_of(str(split))}
+            side.plot(whole["alpha"], value, **look, **stroke)
+            side.plot(whole["alpha"][alone], value[alone], ".", ms=3, gid="alone", **look)
     lost = points.loc[~is_finite(points["loss"]), "alpha"]
     if len(lost):
         top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "lost"}
@@ -111,17 +109,10 @@ def _panel(axes: Axes, points: pd.DataFrame, scale: str, limits: tuple[float, fl
     return errors
 
 
-def _segments(points: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The finite values in order, with `segment`: neighbours on the line, which a stroke may join."""
-    finite = points[is_finite(points[column])].astype({column: float, "alpha": float}).sort_values(["split", "i"])
-    broken = (finite["split"] != finite["split"].shift()) | (finite["i"].astype(int).diff() > 1)
-    return finite.assign(segment=broken.cumsum())
-
-
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
     for column, colour in COLOURS.items():
         for split in (split for split in SPLITS if (data["split"] == split).any()):
             look: dict[str, Any] = {"linewidth": style.WIDTHS[split], "linestyle": style.line_of(split)}
-            yield Line2D([], [], color=colour, label=f"{SPLITS[split]} {column}", **look)
+            yield style.entry(f"{SPLITS[split]} {column}", colour, **look)
     if not is_finite(data["loss"]).all():
-        yield Line2D([], [], color=style.INK, marker="x", markersize=3, linestyle="none", label="no finite loss")
+        yield style.entry("no finite loss", marker="x", markersize=3, linestyle="none")

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.plotting.base import page, style
@@ -86,8 +85,8 @@ def shades(values: pd.Series, of: str) -> Shades:
     if of == "loss":
         below = [level for level in LOSSES if level <= values[is_finite(values)].min()]
         levels = LOSSES[min(max(len(below) - 1, 0), len(LOSSES) - 3) :]
-    colours = sns.color_palette("viridis", len(levels) + 1)
-    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in colours[1:]]
+    colours = colormaps["viridis"](np.linspace(0, 1, len(levels) + 3)[1:-1])
+    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in colours[1:, :3]]
     return Shades(levels, ListedColormap(colours), inks, BoundaryNorm(levels, len(levels) + 1, extend="both"))
 
 
@@ -114,31 +113,23 @@ def finding(points: pd.DataFrame, of: str) -> str:
 
 
 def laid_out(
-    evidence: Shown, handles: Sequence[Artist], *, most: int = 4, aspect: float | None = None, **more: Any
+    evidence: Shown, handles: Sequence[Artist], *, most: int = 4, **more: Any
 ) -> tuple[page.Page, list[Place]]:
-    """A page with a panel for each surface, at most `most` side by side."""
+    """A page with a panel for each surface, at most `most` side by side; by default half a page wide for two or fewer."""
     columns, points = evidence.columns, evidence.points
-    width = style.look().width or style.PAGES["page"]
-    most = max(1, min(most, int(width / page.NARROWEST)))
-    lines = -(-len(columns) // most)
-    across = -(-len(columns) // lines)  # so that the last line is as full as can be
-    rows = [title if line == 0 else "" for title in evidence.rows for line in range(lines)]
-    more = {"width": style.PAGES["column"] * (1.2 if across == 2 else 1) if across < 3 else None} | more
+    across = -(-len(columns) // -(-len(columns) // most))
+    width = style.PAGES["column"] * (1.2 if across == 2 else 1) if across < 3 else None
     head = Head(evidence.title, evidence.subtitle, handles)
-    aspect = aspect or aspect_of(evidence.surfaces)
-    made = page.page(rows, across, head, evidence.notes, aspect=aspect, share=False, **more)
+    look = {"aspect": aspect_of(evidence.surfaces), "width": width} | more
+    made = page.page(evidence.rows, len(columns), head, evidence.notes, share=False, most=most, **look)
     places = []
-    for start, row in enumerate(evidence.rows):
-        panels = [axes for line in made.panels[start * lines : (start + 1) * lines] for axes in line]
-        for place, axes in enumerate(panels):
-            if place >= len(columns):
-                axes.set_axis_off()
-                continue
-            own = points[(points["row"] == row) & (points["column"] == columns[place])]
+    for panels, row in zip(made.panels, evidence.rows, strict=True):
+        for place, (axes, column) in enumerate(zip(panels, columns, strict=True)):
+            own = points[(points["row"] == row) & (points["column"] == column)]
             if own.empty:
-                page.absent(axes, f"{columns[place]}\nnot measured")
+                page.absent(axes, f"{column}\nnot measured")
             else:
-                places.append(Place(axes, place % across == 0, row, columns[place], own))
+                places.append(Place(axes, place % made.across == 0, row, column, own))
     return made, places
 
 
@@ -205,7 +196,7 @@ def bar(made: page.Page, shade: Shades, of: str) -> None:
 
 def legend(values: pd.Series, of: str) -> list[Artist]:
     """What the marks mean."""
-    return [Line2D([], [], label=f"smallest measured {of}", **MINIMUM), *hatched(values, of)]
+    return [style.entry(f"smallest measured {of}", **MINIMUM), *hatched(values, of)]
 
 
 def hatched(values: pd.Series, of: str) -> list[Artist]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.lines import Line2D
 
 from study.errors import StudyError
 from study.plotting.base import style
@@ -30,7 +29,7 @@ START: dict[str, Any] = {"marker": "s", "markersize": 4.2, "markerfacecolor": "w
                          "markeredgewidth": 0.8, "linestyle": "none"}  # fmt: skip
 END: dict[str, Any] = {"marker": "o", "markersize": 8.5, "markerfacecolor": "none", "markeredgecolor": WAY,
                        "markeredgewidth": 0.8, "linestyle": "none"}  # fmt: skip
-STEPS: dict[str, Any] = {"color": WAY, "linewidth": 0.9, "marker": ".", "markersize": 2.8}
+STEPS: dict[str, Any] = {"linewidth": 0.9, "marker": ".", "markersize": 2.8}
 
 
 def plot(
@@ -149,7 +148,7 @@ def _axes(place: Place, here: pd.DataFrame, scaled: bool) -> None:
         return
     drops = way[way["milestone"].notna()]
     axes.plot(way["alpha"], way["beta"], color="white", linewidth=2.2, alpha=0.7, zorder=4, gid="casing")
-    axes.plot(way["alpha"], way["beta"], zorder=5, gid="way", **STEPS)
+    axes.plot(way["alpha"], way["beta"], zorder=5, gid="way", color=WAY, **STEPS)
     axes.plot(way["alpha"].iloc[:1], way["beta"].iloc[:1], zorder=6, gid="start", **START)
     axes.plot(drops["alpha"], drops["beta"], zorder=7, gid="drops", **DROP)
     axes.plot([0], [0], zorder=8, gid="end", **END)
@@ -179,8 +178,8 @@ def _notes(way: pd.DataFrame, evidence: Shown, scaled: bool) -> Iterator[str]:
 
 
 def _legend(way: pd.DataFrame) -> Iterator[Artist]:
-    yield Line2D([], [], label="snapshots", **STEPS)
-    yield Line2D([], [], label="start", **START)
+    yield style.entry("snapshots", WAY, **STEPS)
+    yield style.entry("start", **START)
     if way["milestone"].notna().any():
-        yield Line2D([], [], label="learning rate drops", **DROP)
-    yield Line2D([], [], label="end", **END)
+        yield style.entry("learning rate drops", **DROP)
+    yield style.entry("end", **END)
