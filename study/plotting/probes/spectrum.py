@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, named, network_title
+from study.plotting.base.caption import number
+from study.plotting.base.frames import in_order, network_title
 from study.plotting.base.page import Head, Plot
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines
@@ -53,7 +54,7 @@ def plot(
     rows = evidence.rows.astype({"value": float}).sort_values(order, ignore_index=True)
     data = prepare(rows, reach)
     beyond = _beyond(rows, reach) if reach is not None else ()
-    evidence = evidence._replace(rows=rows).noting(*measured.not_finite(rows, evidence.runs), *beyond)
+    evidence = evidence.noting(*measured.not_finite(rows, evidence.runs), *beyond, *lines.uneven(data))
     text = (
         f"{_finding(rows)}Density of the eigenvalues of the Hessian of the training loss (nats per squared unit of weight), "
         f"{measured.when(iteration)}, by stochastic Lanczos quadrature, each node broadened to a Gaussian (Ghorbani et al. 2019, "
@@ -64,19 +65,19 @@ def plot(
 
 
 def _finding(rows: pd.DataFrame) -> str:
-    """What the spectra show: the largest eigenvalue of the deepest network of each kind."""
-    largest = named(rows[(rows["measure"] == "largest") & is_finite(rows["value"])])
-    deep = largest[largest["depth"] == largest["depth"].max()].groupby("name")["value"].max()
-    told = [f"{name} {value:.3g}" for name, value in deep.items()]
-    return f"Largest eigenvalue of any seed: {', '.join(told)}. " if told else ""
+    """What the spectra show: their ends over all seeds."""
+    found = rows[rows["measure"].isin(EXTREMES) & is_finite(rows["value"])]
+    ends = found["value"].groupby(lines.names(found), sort=False).agg(["min", "max"])
+    told = [f"{name} {number(low, '.3g')} to {number(high, '.3g')}" for name, low, high in ends.itertuples()]
+    return f"Smallest to largest eigenvalue of any seed: {', '.join(told)}. " if told else ""
 
 
 def _beyond(rows: pd.DataFrame, reach: float) -> Iterator[str]:
     """The number of eigenvalues beyond the axis."""
-    far = rows[rows["measure"].isin(EXTREMES) & rows["value"].abs().between(reach, math.inf, inclusive="neither")]
-    counts = named(far).groupby("name", sort=False).size()
-    if len(counts):
-        yield f"eigenvalues found beyond {reach:g}: {'; '.join(f'{name}: {count}' for name, count in counts.items())}"
+    far = rows[rows["measure"].isin(EXTREMES) & is_finite(rows["value"]) & (rows["value"].abs() > reach)]
+    told = [f"{name}: {count}" for name, count in lines.names(far).value_counts(sort=False).items()]
+    if told:
+        yield f"eigenvalues found beyond {reach:g}: {'; '.join(told)}"
 
 
 def prepare(rows: pd.DataFrame, reach: float | None = None) -> pd.DataFrame:
@@ -155,9 +156,6 @@ def draw(data: pd.DataFrame, evidence: Measured) -> Figure:
         for axes, network in zip(row, networks, strict=True):
             own = here[here["network"] == network]
             _panel(axes, own, every, room)
-            _ends(
-                axes, own, evidence.rows[(evidence.rows[["condition", "network"]] == [condition, network]).all(axis=1)]
-            )
             axes.set(xlim=(here["eigenvalue"].min(), here["eigenvalue"].max()), xlabel="eigenvalue of the Hessian")
             axes.set_title(network_title(network) + lines.counts(own[own["kind"] == "mean"]))
     return made.figure
@@ -175,18 +173,3 @@ def _panel(axes: Axes, data: pd.DataFrame, every: Mapping[str, dict[str, Any]], 
             marks, TICKS * slot + 0.01, TICKS * (slot + 0.85) + 0.01, transform=axes.get_xaxis_transform(),
             color=every[str(label)]["color"], linewidth=0.7, zorder=4, gid=f"extremes {label}",
         )  # fmt: skip
-
-
-def _ends(axes: Axes, data: pd.DataFrame, rows: pd.DataFrame) -> None:
-    """In the panel's corner `56 (n = 4): −1.2 to 76`: the ends of each spectrum over all seeds, on the axis or beyond."""
-    told = ["smallest to largest eigenvalue"]
-    uneven = data["n"].nunique() > 1
-    ends = rows[is_finite(rows["value"])].groupby(["label", "measure"])["value"].agg(["min", "max"])
-    for label, line in data.groupby("label", sort=False):
-        least, most = (
-            ends[end].get((label, kind), math.nan) for end, kind in (("min", "smallest"), ("max", "largest"))
-        )
-        n = f" (n = {line['n'].max()})" if uneven and line["n"].notna().any() else ""
-        told.append(f"{label}{n}: {least:.3g} to {most:.3g}".replace("-", "−").replace("nan", "?"))
-    at: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top"}
-    axes.text(0.99, 0.99, "\n".join(told), size=6.5, linespacing=1.3, gid="ends", **at)
