@@ -82,21 +82,31 @@ def test_identity_ness_by_block_and_over_training(measure: str, small: Frames) -
 
 def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) -> None:
     drawn = plot("effective_depth", *small)
-    data = drawn.data
+    seeds, means = (drawn.data[drawn.data["kind"] == kind] for kind in ("seed", "mean"))
     whole = values(small[0], "error").set_index("run_id")["value"]
-    deleted = values(small[0], "deleted_error").set_index(["run_id", "place"])["value"]
-    seeds = data[data["kind"] == "seed"]
-    same(
-        seeds[seeds["panel"] == "deleted"].set_index(["run_id", "place"])["value"],
-        deleted - whole.reindex(deleted.index, level="run_id"),
+    deleted, shares = (
+        values(small[0], name).set_index(["run_id", "place"])["value"] for name in ("deleted_error", "path_share")
     )
-    shares = values(small[0], "path_share").set_index(["run_id", "place"])["value"]
+    rise = deleted - whole.reindex(deleted.index, level="run_id")
+    same(seeds[seeds["panel"] == "deleted"].set_index(["run_id", "place"])["value"], rise)
     same(seeds[seeds["panel"] == "paths"].set_index(["run_id", "place"])["value"], shares)
-    depths = values(small[0], "effective_depth")
-    said = ", ".join(f"ResNet-{d} {mean:.1f}" for d, mean in depths.groupby("depth")["value"].mean().items())
+    depths = values(small[0], "effective_depth").groupby("depth")["value"].mean()
+    said = ", ".join(f"ResNet-{depth} {mean:.1f}" for depth, mean in depths.items())
     assert f"effective depth (layers): {said}" in notes(drawn)
-    plain = data[(data["panel"] == "whole") & (data["kind"] == "mean") & (data["network"] == "plain")]
-    assert f"plain-20 {plain.set_index('depth')['value'][20]:.1f}" in notes(drawn)
+    error = means[(means["panel"] == "whole") & (means["network"] == "plain") & (means["depth"] == 20)]["value"].item()
+    assert f"plain-20 {error:.1f}" in notes(drawn)
+
+
+def test_networks_at_chance_are_hatched_and_named(small: Frames) -> None:
+    frame, runs = small
+    worst = frame["value"].mask((frame["measure"] == "error") & (frame["network"] == "plain"), 88.0)
+    drawn = plot("effective_depth", frame.assign(value=worst), runs)
+    assert "uninformative (hatched)" in notes(drawn) and "plain-20 errs 88.0 % (chance: 90 %)" in notes(drawn)
+    assert {child.get_gid() for axes in drawn.figure.axes for child in axes.collections} >= {
+        "at chance 8",
+        "at chance 20",
+    }
+    assert "when a block is deleted: ResNet-20" in drawn.caption
 
 
 def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
@@ -119,25 +129,15 @@ def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
 
 
 @pytest.mark.slow
-def test_options_of_the_spectrum(fed: Callable[[str], Frames]) -> None:
-    frames = fed("spectrum")
-    assert set(plot("spectrum", *frames, iteration=0).data["iteration"]) == {0}
-    near = plot("spectrum", *frames, reach=40.0)
-    assert near.data["eigenvalue"].abs().max() <= 40
-    far = frames[0][(frames[0]["iteration"] == 64_000) & frames[0]["measure"].isin(["largest", "smallest"])]
-    far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56)]
-    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
-
-
-@pytest.mark.slow
-def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> None:
+def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Callable[[str], Frames]) -> None:
     frame, runs = fed("spectrum")
-    late, lost = run_id(runs, "plain", 56, 1), run_id(runs, "plain", 56, 2)
-    frame = frame[(frame["run_id"] != late) | (frame["iteration"] == 0)]
-    drawn = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs)
-    assert "not measured at the last iteration: plain-56 seed 1" in notes(drawn)
-    assert "not finite: plain-56 seed 2 (" in notes(drawn)
-    assert not {late, lost} & set(drawn.data["run_id"])
+    lost = run_id(runs, "plain", 56, 2)
+    near = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs, reach=40.0)
+    assert near.data["eigenvalue"].abs().max() <= 40
+    far = frame[(frame["iteration"] == 64_000) & frame["measure"].isin(["largest", "smallest"])]
+    far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56) & (far["run_id"] != lost)]
+    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
+    assert "not finite: plain-56 seed 2 (" in notes(near) and lost not in set(near.data["run_id"])
 
 
 @pytest.mark.parametrize("name", PROBE)
