@@ -84,7 +84,7 @@ def test_points_without_a_value_and_missing_points_are_named() -> None:
     says("contours", frame, "no finite loss: plain-20 at 1 of 25 points")
     says("contours", frame[np.isfinite(frame["loss"])], "incomplete: plain-20 has 24 of 25 points")
     line = lost_at(3, 0, (5, 1), plane="interpolate")
-    says("line1d", line, "plain-20 at 1 of 5 points of split train", "α = 0 and 1: the two trained networks.")
+    says("line1d", line, "plain-20 (training) at 1 of 5 points", "α = 0 and 1: the two trained networks.")
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_points_without_a_ratio_are_named() -> None:
     frame.loc[(frame["i"] == 3) & (frame["j"] == 0), "lambda_min"] = -60.0
     says(
         "hessian_ratio", frame, "no finite eigenvalues (hatched): plain-20 at 1 of 15 points",
-        "no positive eigenvalue (dotted): plain-20 at 1 of 15 points", "above 0.5: plain-20 at 1 of 15 points",
+        "no positive eigenvalue (dotted): plain-20 at 1 of 15 points", "above 0.5: plain-20 up to ",
         "convex, all eigenvalues above 0: plain-20 at 3 of 15 points", "1,024 training images",
     )  # fmt: skip
 

@@ -50,8 +50,6 @@ class Shown(NamedTuple):
 
     points: pd.DataFrame
     surfaces: pd.DataFrame
-    rows: list[str]
-    columns: list[str]
     title: str
     subtitle: str
     notes: list[str]
@@ -98,9 +96,7 @@ def shown(
         *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
         *_without(every, runs, what),
     ]  # fmt: skip
-    rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
-    columns = list(dict.fromkeys(surfaces["column"]))
-    return Shown(points, surfaces, rows, columns, title, subtitle, notes)
+    return Shown(points, surfaces, title, subtitle, notes)
 
 
 def each(frame: pd.DataFrame) -> pd.DataFrame:
@@ -241,36 +237,35 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
 def _gaps(points: pd.DataFrame) -> Iterator[str]:
     """Which surfaces lack points of their lattice."""
     lacking = []
-    for group, what in _panels(points):
+    for name, group in points.groupby(_panels(points), sort=False):
         whole = group["points_a"].iloc[0] * group["points_b"].iloc[0]
         if len(group) < whole:
-            lacking.append(f"{named(group)} has {len(group):,} of {whole:,} points{what}")
+            lacking.append(f"{name} has {len(group):,} of {whole:,} points")
     if lacking:
         yield f"incomplete: {'; '.join(lacking)}; rerun `study surface` to continue"
 
 
 def without_value(points: pd.DataFrame, column: str) -> Iterator[str]:
     """A note on the surfaces that have points without a finite value."""
-    lost = []
-    for group, what in _panels(points):
-        count = int((~is_finite(group[column])).sum())
-        if count:
-            lost.append(f"{named(group)} at {count:,} of {len(group):,} points{what}")
-    if lost:
-        yield f"no finite {column}: {'; '.join(lost)}"
+    if told := at_points(~is_finite(points[column]), _panels(points)):
+        yield f"no finite {column}: {told}"
 
 
-def _panels(points: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, str]]:
-    """The points of each panel and split, and which split that is, where there are several."""
+def at_points(there: pd.Series, names: pd.Series) -> str:
+    """`plain-56 at 7 of 121 points; ...`: where something holds; `names` are of the surfaces that points belong to."""
+    counts = there.groupby(names, sort=False).agg(["sum", "size"])
+    return "; ".join(f"{name} at {n:,} of {counted(all_, 'point')}" for name, n, all_ in counts.itertuples() if n)
+
+
+def names(points: pd.DataFrame) -> pd.Series:
+    """The network of each point, and its row of panels."""
+    return points["column"] + points["row"].map(lambda row: f" ({row})" if row else "")
+
+
+def _panels(points: pd.DataFrame) -> pd.Series:
+    """The names, and the split of each point where there are several."""
     several = points["split"].nunique() > 1
-    for (_, _, split), group in points.groupby(["row", "column", "split"], sort=False):
-        yield group, f" of split {split}" if several else ""
-
-
-def named(group: pd.DataFrame) -> str:
-    """The network of these points, and which row of panels is meant."""
-    first = group.iloc[0]
-    return f"{first['column']} ({first['row']})" if first["row"] else str(first["column"])
+    return names(points) + (" (" + points["split"].map(SPLITS) + ")" if several else "")
 
 
 def is_finite(values: pd.Series) -> pd.Series:

@@ -15,13 +15,13 @@ from matplotlib.patches import Patch
 
 from study.errors import StudyError
 from study.plotting.base import page, style
+from study.plotting.base.outside import outside
 from study.plotting.base.page import Plot
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.frames import is_finite, named, shown
+from study.plotting.surfaces.frames import at_points, is_finite, names, shown
 from study.plotting.surfaces.lattice import Floats, Lattice
 from study.plotting.surfaces.panels import Place
 from study.stats.planned import require
-from study.text import counted
 
 NEEDED = ("surface_id", "plane", "iteration", "i", "j", "lambda_max", "lambda_min", "curvature_images")
 COLUMNS = [*planes.COLUMNS, "lambda_max", "lambda_min", "ratio"]
@@ -110,26 +110,22 @@ def _edges(values: Floats) -> Floats:
 
 
 def _finding(points: pd.DataFrame) -> str:
-    known = points[points["ratio"].notna()].groupby(["row", "column"], sort=False)
-    told = [f"{named(group)} {group['ratio'].median():.2g}" for _, group in known]
-    return f"Median |λ_min / λ_max| over the plane: {', '.join(told)}. One trained network each. " if told else ""
+    known = points[points["ratio"].notna()]
+    medians = known["ratio"].groupby(names(known), sort=False).median()
+    told = ", ".join(f"{name} {median:.2g}" for name, median in medians.items())
+    return f"Median |λ_min / λ_max| over the plane: {told}. One trained network each. " if told else ""
 
 
 def _notes(points: pd.DataFrame) -> Iterator[str]:
     """Which points are not what their colour says, or have none."""
-    sizes = points.groupby("surface_id")["i"].transform("size")
+    yield from outside(points["ratio"], names(points), (0.0, MOST), "", of="colours")
     for where, said in (
-        (points["ratio"] > MOST, f"above {MOST}"),
         (points["ratio"].notna() & (points["lambda_min"] > 0), "convex, all eigenvalues above 0"),
         (points["concave"], "no positive eigenvalue (dotted)"),
         (points["ratio"].isna() & ~points["concave"], "no finite eigenvalues (hatched)"),
     ):
-        names = []
-        for _, group in points[where].groupby("surface_id", sort=False):
-            most = f", at most {group['ratio'].max():.2g}" if said.startswith("above") else ""
-            names.append(f"{named(group)} at {len(group):,} of {counted(sizes[group.index[0]], 'point')}{most}")
-        if names:
-            yield f"{said}: {'; '.join(names)}"
+        if told := at_points(where, names(points)):
+            yield f"{said}: {told}"
 
 
 def _legend(points: pd.DataFrame) -> Iterator[Artist]:

@@ -18,7 +18,7 @@ from study.plotting.base import page, style
 from study.plotting.base.caption import number
 from study.plotting.base.outside import outside
 from study.plotting.base.page import Head
-from study.plotting.surfaces.frames import SPLITS, Shown, check_choice, is_finite, shown, without_value
+from study.plotting.surfaces.frames import SPLITS, Shown, check_choice, is_finite, names, shown, without_value
 from study.plotting.surfaces.lattice import Floats, Lattice
 
 LOSSES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
@@ -74,11 +74,6 @@ def _beyond(points: pd.DataFrame, of: str) -> Iterator[str]:
     yield from outside(finite, names(points), (levels[0], levels[-1]), "nats" if of == "loss" else "%", of="colours")
 
 
-def names(points: pd.DataFrame) -> pd.Series:
-    """The network of each point, and its row of panels."""
-    return points["column"] + points["row"].map(lambda row: f" ({row})" if row else "")
-
-
 def shades(values: pd.Series, of: str) -> Shades:
     """The levels that these values take, and colours that darken towards the minimum."""
     levels = ERRORS
@@ -116,14 +111,15 @@ def laid_out(
     evidence: Shown, handles: Sequence[Artist], *, most: int = 4, **more: Any
 ) -> tuple[page.Page, list[Place]]:
     """A page with a panel for each surface, at most `most` side by side; by default half a page wide for two or fewer."""
-    columns, points = evidence.columns, evidence.points
+    columns, points = list(evidence.surfaces["column"].unique()), evidence.points
+    rows = list(evidence.surfaces.sort_values("row_order")["row"].unique())
     across = -(-len(columns) // -(-len(columns) // most))
     width = style.PAGES["column"] * (1.2 if across == 2 else 1) if across < 3 else None
     head = Head(evidence.title, evidence.subtitle, handles)
     look = {"aspect": aspect_of(evidence.surfaces), "width": width} | more
-    made = page.page(evidence.rows, len(columns), head, evidence.notes, share=False, most=most, **look)
+    made = page.page(rows, len(columns), head, evidence.notes, share=False, most=most, **look)
     places = []
-    for panels, row in zip(made.panels, evidence.rows, strict=True):
+    for panels, row in zip(made.panels, rows, strict=True):
         for place, (axes, column) in enumerate(zip(panels, columns, strict=True)):
             own = points[(points["row"] == row) & (points["column"] == column)]
             if own.empty:

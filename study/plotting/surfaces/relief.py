@@ -17,7 +17,7 @@ from study.plotting.base.caption import number
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Plot
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.frames import SPLITS, check_choice, is_finite
+from study.plotting.surfaces.frames import SPLITS, check_choice, is_finite, names
 from study.plotting.surfaces.lattice import Floats, Lattice, corners
 from study.plotting.surfaces.line1d import SCALES, TALL
 from study.plotting.surfaces.panels import Place, Shades
@@ -46,7 +46,11 @@ def plot(
     `scale` of the height is `linear`, `log` or `auto`: log where a loss exceeds 20 nats. What is above `top` stands there, and
     is named. `elev` and `azim` (degrees) are the viewing direction.
     """
-    _check(scale, top, elev)
+    check_choice("scale", scale, SCALES)
+    if top is not None and not 0 < top < math.inf:
+        raise StudyError(f"top must be a positive number, not {top}")
+    if not 0 < elev <= 90:
+        raise StudyError(f"elev must be above 0 and at most 90 degrees, not {elev}: the contours are seen from above")
     evidence = planes.gathered(frame, runs, of, split, plane=plane, number=number, seed=seed)
     values = evidence.points[of]
     if scale == "auto":
@@ -68,14 +72,6 @@ def plot(
     return Plot(made.figure, planes.with_lowest(points, of, "height"), evidence.caption(text))
 
 
-def _check(scale: str, top: float | None, elev: float) -> None:
-    check_choice("scale", scale, SCALES)
-    if top is not None and not 0 < top < math.inf:
-        raise StudyError(f"top must be a positive number, not {top}")
-    if not 0 < elev <= 90:
-        raise StudyError(f"elev must be above 0 and at most 90 degrees, not {elev}: the contours are seen from above")
-
-
 def heights(values: pd.Series, scale: str, top: float | None) -> pd.Series:
     """Where each value stands: itself or its decimal logarithm, at most that of `top`; NaN where it is not finite.
 
@@ -92,9 +88,9 @@ def _moved(points: pd.DataFrame, of: str, scale: str, top: float | None) -> Iter
     """Notes on points that do not stand where their values are."""
     finite = points[is_finite(points[of])]
     if top is not None:
-        yield from outside(finite[of], planes.names(finite), (-math.inf, top), "nats" if of == "loss" else "%")
+        yield from outside(finite[of], names(finite), (-math.inf, top), "nats" if of == "loss" else "%")
     if scale == "log":
-        yield from nothing(finite[of], planes.names(finite), of)
+        yield from nothing(finite[of], names(finite), of)
 
 
 def _span(row: pd.Series, scale: str) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from study.plotting.base import style
 from study.plotting.base.drops import of_recipe
 from study.plotting.base.page import Plot
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.frames import SPLITS, Shown, is_finite
+from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, names
 from study.plotting.surfaces.panels import Place
 from study.stats.planned import require
 
@@ -30,6 +30,14 @@ START: dict[str, Any] = {"marker": "s", "markersize": 4.2, "markerfacecolor": "w
 END: dict[str, Any] = {"marker": "o", "markersize": 8.5, "markerfacecolor": "none", "markeredgecolor": WAY,
                        "markeredgewidth": 0.8, "linestyle": "none"}  # fmt: skip
 STEPS: dict[str, Any] = {"linewidth": 0.9, "marker": ".", "markersize": 2.8}
+
+PRINCIPAL = "in the plane of the first two principal directions of the differences from its end, which is at (0, 0)"
+SHARES = "Coordinates are distances in the space of all weights; in brackets the axis's share of the snapshots'"
+MEANINGS = {
+    "centred": f"{PRINCIPAL}; the mean of the snapshots is subtracted, as in Li et al.'s code. {SHARES} variance",
+    "uncentred": f"{PRINCIPAL}; not centred, as in Li et al.'s text. {SHARES} squared distances from the end",
+    "": "in a given plane, projected by least squares from the space of all weights; its end is at (0, 0)",
+}
 
 
 def plot(
@@ -63,10 +71,11 @@ def plot(
     ratio = _ratios(data)
     scaled = bool(ratio.between(FLAT, 1 / FLAT).all())
     evidence = evidence.noting(*_notes(way, evidence, scaled))
+    meaning = "; ".join(MEANINGS[kind] for kind in sorted(evidence.surfaces["pca"].unique()))
     text = (
-        f"{_finding(data)}Each network's training {_planes_in_words(evidence.surfaces)}. Contours: {SPLITS[split]} "
-        f"{planes.UNITS[of]} in that plane, {planes.LEVELS[of]}. Dots: snapshots, projected; a snapshot's own loss is another "
-        "one. Large dots: the first snapshots at or after the iterations at which the learning rate drops."
+        f"{_finding(data)}Each network's training {meaning}. Contours: {SPLITS[split]} {planes.UNITS[of]} in that plane, "
+        f"{planes.LEVELS[of]}. Dots: snapshots, projected; a snapshot's own loss is another one. Large dots: the first snapshots "
+        "at or after the iterations at which the learning rate drops."
     )
     handles = [*_legend(way), *planes.hatched(evidence.points[of], of)]
     aspect = float(np.clip(ratio.max(), 0.4, 1.2)) if scaled else 0.75
@@ -81,32 +90,10 @@ def plot(
 
 
 def _finding(data: pd.DataFrame) -> str:
-    """What the panels show: how much of each training lies in its plane."""
     first = data[data["explained_a"].notna()].drop_duplicates(["row", "column"])
     shares = 100 * (first["explained_a"] + first["explained_b"])
     told = ", ".join(f"{name} {share:.0f} %" for name, share in zip(first["column"], shares, strict=True))
-    return f"Share of each training's variance in its plane: {told}. One training each. " if told else ""
-
-
-PRINCIPAL = (
-    "in the plane of the first two principal directions of the differences from its end, which is at (0, 0); {}. Coordinates are "
-    "distances in the space of all weights; in brackets the share of {} along an axis"
-)
-MEANINGS = {
-    "centred": PRINCIPAL.format("centred: the mean of the snapshots is subtracted first, as in Li et al.'s code",
-                                "the snapshots' variance"),
-    "uncentred": PRINCIPAL.format("not centred, as in Li et al.'s text",
-                                  "the snapshots' squared distances from the end"),
-    "": "in a given plane, projected by least squares from the space of all weights; its end is at (0, 0)",
-}  # fmt: skip
-
-
-def _planes_in_words(surfaces: pd.DataFrame) -> str:
-    """What the planes are, and for which networks where there are several kinds."""
-    names = surfaces.groupby("pca", sort=True)["column"].unique()
-    if len(names) == 1:
-        return MEANINGS[str(names.index[0])]
-    return "; ".join(f"{MEANINGS[str(kind)]} ({', '.join(here)})" for kind, here in names.items())
+    return f"Explained by the plane of each training: {told}. One training each. " if told else ""
 
 
 def snapshots(frame: pd.DataFrame, surfaces: pd.DataFrame) -> pd.DataFrame:
@@ -116,10 +103,8 @@ def snapshots(frame: pd.DataFrame, surfaces: pd.DataFrame) -> pd.DataFrame:
     """
     ranked = surfaces.assign(rank=range(len(surfaces)))
     fields = ["surface_id", *(column for column in ranked if column not in frame)]
-    way = (
-        frame[frame["iteration"].notna()].merge(ranked[fields], on="surface_id").assign(kind="snapshot", milestone=None)
-    )
-    way = way.sort_values(["rank", "iteration"], ignore_index=True)
+    way = frame[frame["iteration"].notna()].merge(ranked[fields], on="surface_id")
+    way = way.assign(kind="snapshot", milestone=None).sort_values(["rank", "iteration"], ignore_index=True)
     for _, run in way.groupby("surface_id", sort=False):
         for milestone in reversed(of_recipe(run.iloc[0].to_dict())):
             way.loc[run.index[run["iteration"] >= milestone][:1], "milestone"] = milestone
@@ -159,12 +144,11 @@ def _notes(way: pd.DataFrame, evidence: Shown, scaled: bool) -> Iterator[str]:
     far = way[is_finite(way["residual"])]
     if not far.empty:
         most = far.loc[far.groupby("surface_id", sort=False)["residual"].idxmax()]
-        names = planes.names(most)
-        said = [
-            f"{name}: {row.residual:.2g} at iteration {row.iteration:,}"
-            for name, row in zip(names, most.itertuples(), strict=True)
-        ]
-        yield f"largest distance from the plane, in the unit of the axes: {'; '.join(said)}"
+        told = "; ".join(
+            f"{name}: {distance:.2g} at iteration {iteration:,}"
+            for name, distance, iteration in zip(names(most), most["residual"], most["iteration"], strict=True)
+        )
+        yield f"largest distance from the plane, in the unit of the axes: {told}"
     if not scaled:
         yield "α and β have different scales"
     surfaces = evidence.surfaces
