@@ -66,14 +66,10 @@ def save(
     sweeps: Sequence[str] = (),
     **options: Any,
 ) -> list[Path]:
-    """Write `out/<name>.<format>` for each format, its caption `out/<name>.txt`, and `out/<name>.csv`: what was drawn.
+    """Write `out/<name>.<format>` for each format, its caption `.txt`, and `.csv`, what was drawn; the paths, the CSV last.
 
     Every write is atomic, and equal input gives equal bytes. The pictures' metadata have the command that makes them from
     these `sweeps`, and the versions. Further arguments and errors as for `figure`.
-
-    Returns
-    -------
-    The files written, the CSV last.
     """
     from study.plotting.base import output
 
@@ -87,19 +83,14 @@ def provenance(name: str, runs: pd.DataFrame, sweeps: Sequence[str], options: Ma
     """How a figure is made: its name, the command, and the versions of programs that trained and drew."""
     from matplotlib import __version__ as matplotlib_version
 
-    flags = [
-        f"--{key}" if value is True else f"--{key}={value}"
-        for key, value in options.items()
-        if key in COMMON and value and value != "paper"
+    usual = {"style": "paper", "width": None, "bare": False}
+    words = [
+        f"{key}={str(v).lower() if v is True else v}" for key, v in options.items() if (key, v) not in usual.items()
     ]
-    own = [f"{key}={value}" for key, value in options.items() if key not in COMMON]
-    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *own, *flags])
+    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *words])
     trained = {key: sorted(set(runs[key].dropna().map(str))) for key in ("torch", "commit") if key in runs}
-    versions = [
-        f"study {VERSION}",
-        f"matplotlib {matplotlib_version}",
-        *(f"{key} {', '.join(v)}" for key, v in trained.items() if v),
-    ]
+    versions = [f"study {VERSION}", f"matplotlib {matplotlib_version}"]
+    versions += [f"{key} {', '.join(known)}" for key, known in trained.items() if known]
     return {"figure": f"{name}: {FIGURES[name].summary}", "command": command, "versions": "; ".join(versions)}
 
 
@@ -113,20 +104,14 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
 
 
 def check_table(name: str) -> Table:
-    """A table's entry in the registry. Raises StudyError for an unknown one."""
+    """A table's entry in the registry."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
 def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureComponent:
-    """A figure's entry in the registry.
-
-    Raises
-    ------
-    StudyError
-        An unknown figure, an option that it does not take, or a value of another type than the figure declares.
-    """
+    """A figure's entry in the registry, once its options are known to be among those it declares, and of their types."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     if name not in FIGURES:

@@ -18,11 +18,6 @@ def draw_all(folders: Sequence[Path], out: Path, formats: Sequence[str], **look:
     """A line for each figure as it is drawn into `out`: its first file; and one for all that the data can't feed.
 
     `look` has the options that all figures have: `style`, `width`, `bare`.
-
-    Raises
-    ------
-    StudyError
-        An unknown format, style or width, or no such sweep.
     """
     from study.plotting.base import output
     from study.plotting.base.style import styled

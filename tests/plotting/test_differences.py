@@ -168,28 +168,6 @@ def test_a_narrow_terminal_crops_and_splits_no_value(tmp_path: Path) -> None:
     assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,"} <= set(words)
 
 
-@pytest.mark.slow
-def test_the_axes_of_a_grid_have_columns_and_titles_with_values(tmp_path: Path) -> None:
-    specs = [
-        make_spec(network=network, recipe__learning_rate=rate, recipe__weight_decay=decay)
-        for network in ("plain", "residual")
-        for rate in (0.1, 0.01)
-        for decay in (0.0, 0.001)
-    ]
-    _, curves, runs = frames_of(tmp_path, specs)
-    made = table("errors", curves, runs)
-    assert {"recipe.learning_rate", "recipe.weight_decay"} <= set(made) and len(made) == 8
-    text = render(made, "text")
-    assert text.splitlines()[0].startswith("learning rate  weight decay  network") and " 0.001 " in text
-    drawn = plot("degradation", curves, runs)
-    shown = {item.get_text() for axes in drawn.figure.axes for item in axes.texts}
-    ways = {f"learning_rate {rate} · weight_decay {decay}" for rate in ("0.1", "0.01") for decay in ("0", "0.001")}
-    assert ways <= shown and all(way in drawn.caption for way in ways)
-    assert {group.condition.split(", ", 2)[2] for group in groups(curves, runs)} == {
-        w.replace(" · ", ", ") for w in ways
-    }
-
-
 def test_a_recipe_says_what_is_changed_in_it_with_the_values(tmp_path: Path) -> None:
     _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.05, recipe__schedule__at=[100, 150])])
     assert "quick (changed: learning_rate 0.05, schedule.at 100/150)" in plot("degradation", curves, runs).caption

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["degradation", "verdict", "gradients"])
+@pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
 def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
     with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):
@@ -63,7 +63,7 @@ def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> Non
     )
     with Image.open(paths[0]) as image:
         said = image.text
-    assert said["Description"] == "study figure depth_error mine training=train --width=column"
+    assert said["Description"] == "study figure depth_error mine training=train width=column"
     assert (
         said["Source"].startswith(f"study {VERSION}; matplotlib ") and "torch 2.14.1; commit 8e761e6" in said["Source"]
     )
@@ -105,18 +105,12 @@ def test_equal_input_gives_equal_bytes_on_another_day_and_without_torch(
         assert path.read_bytes() == (later / path.name).read_bytes(), path.name
 
 
-def test_a_failed_write_leaves_the_old_file(small: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = study.plotting.save("depth_error", *small, tmp_path, formats=("svg",))[0]
-    before = path.read_bytes()
+def test_a_notebook_shows_a_figure_once(small: Frames) -> None:
+    import matplotlib.pyplot as plt
 
-    def full(descriptor: int) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        study.plotting.save("depth_error", *small, tmp_path, formats=("svg",))
-    assert path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["depth_error.csv", "depth_error.svg", "depth_error.txt"]
+    with Image.open(BytesIO(study.plotting.figure("degradation", *small)._repr_png_())) as image:
+        assert image.format == "PNG" and 400 < image.width < 2000
+    assert plt.get_fignums() == []  # else the notebook's backend would show it again
 
 
 @pytest.mark.slow

@@ -38,9 +38,12 @@ def test_unknown_words(small: Frames, tmp_path: Path) -> None:
         ({"name": "degradatoin"}, "unknown figure 'degradatoin'; did you mean 'degradation'?"),
         ({"style": "papr"}, "unknown style 'papr'; did you mean 'paper'?"),
         ({"trainin": "train"}, "unknown option 'trainin' of figure 'degradation'; did you mean 'training'?"),
-        ({"training": "tran"}, "unknown training split 'tran'; did you mean 'train'?"),
-        ({"name": "sensitivity", "split": "tst"}, "unknown split 'tst'; did you mean 'test'"),
-        ({"name": "verdict", "training": "tran"}, "unknown training split 'tran'; did you mean 'train'"),
+        (
+            {"training": "tran"},
+            "option 'training' of figure 'degradation' must be 'train_clean' or 'train', not 'tran'",
+        ),
+        ({"name": "sensitivity", "split": "tst"}, "must be 'train_clean', 'train' or 'test', not 'tst'"),
+        ({"ymax": float("nan")}, "option 'ymax' of figure 'degradation' must be a finite number, not nan"),
     ):
         refused(message, **{"name": "degradation", "frame": small[0], "runs": small[1]} | options)
     with pytest.raises(StudyError, match="unknown figure format 'pgn'; did you mean 'png'"):

@@ -42,10 +42,9 @@ def _covering(wanted: frozenset[str]) -> tuple[str, ...]:
         if path not in known:
             with suppress(Exception):  # of a file of strangers anything may be wrong
                 font_manager.fontManager.addfont(path)
-    entries = [
-        entry for entry in font_manager.fontManager.ttflist if entry.style == "normal" and BOXES not in entry.name
-    ]
-    fonts = {entry.name: _letters(entry.fname) for entry in entries}
+    upright = [e for e in font_manager.fontManager.ttflist if e.style == "normal" and BOXES not in e.name]
+    upright.sort(key=lambda entry: entry.weight == 400)  # what the usual weight has counts, where there is one
+    fonts = {entry.name: _letters(entry.fname) for entry in upright}
     families = []
     while left and (best := max(sorted(fonts), key=lambda name: len(left & fonts[name]))) and left & fonts[best]:
         families.append(best)

@@ -43,10 +43,18 @@ class Picture(Figure):
         return self.saved("png", dpi=SCREEN_DPI)
 
     def saved(self, extension: str, **options: Any) -> bytes:
-        """The content of a file of this format."""
-        file = BytesIO()
+        """The content of a file of this format, in the style in which the figure was drawn."""
+        file, engine = BytesIO(), self.get_layout_engine()
         with style.styled(*self.look):
+            if engine is not None:
+                engine.execute(self)
+                self.set_layout_engine("none")
+                for axes in self.axes:  # the solver's last digits differ from one time to the next
+                    place = Bbox(axes.get_position(original=True).get_points().round(6))
+                    axes.set_position(place, which="original")
+                    axes.set_in_layout(True)
             self.savefig(file, format=extension, **options)
+            self.set_layout_engine(engine)
         return file.getvalue()
 
 
@@ -104,27 +112,16 @@ def page(
     tall: float | Sequence[float] = 1.6,
     width: float | None = None,
     aspect: float | None = None,
-    share: bool | str = "row",
+    share: bool = True,
     around: float = AROUND,
     most: int | None = None,
     projection: str | None = None,
 ) -> Page:
-    """A page with an empty row of panels for each title in `rows`.
+    """A page with an empty row of panels for each title in `rows`; a row of too many panels takes several lines.
 
-    Parameters
-    ----------
-    tall
-        Inches of a panel's height, or of each row's.
-    width
-        Inches of the page, where `--width` says nothing; by default a column for one panel, else a page.
-    aspect
-        A panel's height over its width, instead of `tall`.
-    share
-        Which panels share their y axis: those of a `row`, or none (False).
-    around
-        Inches above and below a panel for its title, ticks and labels.
-    most
-        Panels side by side; a row that has more of them, or too narrow ones, takes several lines.
+    `tall`: inches of a panel's height, or of each row's; `aspect`: its height over its width instead. `width`: inches of the
+    page, where `--width` says nothing; by default a column for one panel, else a page. `share`: whether panels of a row share
+    their y axis. `around`: inches above and below a panel for its title, ticks and labels. `most`: panels on a line.
     """
     look = style.look()
     width = look.width or width or style.PAGES["column" if columns == 1 else "page"]

@@ -23,7 +23,7 @@ def plot(
     curves: pd.DataFrame,
     runs: pd.DataFrame | None = None,
     *,
-    training: str = "train_clean",
+    training: overtime.Training = "train_clean",
     ymax: float | None = None,
 ) -> Plot:
     """Draw a panel for each network.
@@ -31,7 +31,6 @@ def plot(
     `training`: the split of the dashed lines: `train_clean`, or `train` for the running error. `ymax`: where the y
     axis ends, in percent. By default it holds every final value.
     """
-    overtime.check_training(training)
     evidence = tidy(curves, runs)
     networks = evidence.curves["network"]
     panels = {network_title(name): networks == name for name in in_order(networks)}

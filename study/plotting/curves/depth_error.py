@@ -17,8 +17,8 @@ from study.papers.values import R15, VALUES, match
 from study.plotting.base import page, style
 from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, network_title, tidy
 from study.plotting.base.page import Head, Plot
-from study.plotting.curves.lines import MEASURED, check_training, finding, values_legend
-from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
+from study.plotting.curves.lines import BOOTSTRAP, MEASURED, Training, finding, values_legend
+from study.stats.bca_interval import bca_interval
 from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]
@@ -27,12 +27,10 @@ SOURCES = ("fig6", "i16_table1", "i16_table2", "i16_table3", "l18_fig5")  # of `
 SIDE = 0.07  # between the lines of two networks at one depth, in units of the distance of two depths
 TALL = 1.9
 HALO = [withStroke(linewidth=1.5, foreground="white")]  # a line may run below
-BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure from the runs that are done; arguments and errors as for `degradation.plot`."""
-    check_training(training)
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
     means = data[data["kind"] == "mean"]

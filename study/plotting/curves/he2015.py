@@ -10,13 +10,17 @@ from study.plotting.base import style
 from study.plotting.base.frames import Tidy, network_title, restricted, tidy
 from study.plotting.base.page import Plot
 from study.plotting.curves.degradation import PAPERS, paneled
-from study.plotting.curves.lines import MEASURED, check_training
+from study.plotting.curves.lines import MEASURED, Training
 
 EXTREME = 110  # layers: figure 6 has deeper networks in a panel of their own, beside this depth
 
 
 def fig1(
-    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean", ymax: float | None = None
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    training: Training = "train_clean",
+    ymax: float | None = None,
 ) -> Plot:
     """R15 figure 1: training error (left) and test error (right) of a shallow and a deep plain network.
 
@@ -24,7 +28,6 @@ def fig1(
     paper's window of 0 to 20 % and, where they lie above it, in a part of the axis of their own. Arguments and errors as
     for `study.plotting.curves.degradation.plot`.
     """
-    check_training(training)
     evidence = tidy(curves, runs)
     plain = of_kind(evidence.runs, "plain")
     depths = sorted(evidence.runs.loc[plain, "depth"].unique())
@@ -38,14 +41,17 @@ def fig1(
 
 
 def fig4(
-    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean", ymax: float | None = None
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    training: Training = "train_clean",
+    ymax: float | None = None,
 ) -> Plot:
     """R15 figure 4: the ImageNet family of 18 and 34 layers, plain beside residual.
 
     On ImageNet the test error is that of centre crops, and the y axis has 20 to 60 %, as there. Arguments and errors as
     for `study.plotting.curves.degradation.plot`.
     """
-    check_training(training)
     evidence = tidy(curves, runs)
     option = (evidence.runs["shortcut"] == "A") | (evidence.runs["network"] == "plain")
     pair = (evidence.runs["family"] == "imagenet") & evidence.runs["depth"].isin([18, 34]) & option
@@ -61,7 +67,11 @@ def fig4(
 
 
 def fig6(
-    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean", ymax: float | None = None
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    training: Training = "train_clean",
+    ymax: float | None = None,
 ) -> Plot:
     """R15 figure 6: plain networks, residual networks, and the deepest ones; dashed training error, bold test error.
 
@@ -69,7 +79,6 @@ def fig6(
     in a third one, beside that of 110. Where runs follow the paper's protocol, its values stand at the end of their lines.
     The window is as in `fig1`, and so are arguments and errors.
     """
-    check_training(training)
     evidence = tidy(curves, runs)
     canonical = of_kind(evidence.runs, "plain") | of_kind(evidence.runs, "residual")
     evidence = _only(evidence, canonical, "plain or residual networks of the CIFAR family (basic blocks, option A)")

@@ -13,7 +13,7 @@ from study.config.differences import VARIANT
 from study.errors import StudyError
 from study.papers.values import I16, I16_CIFAR100, ORDERS, SHORTCUTS, VALUES
 from study.plotting.base import page, style
-from study.plotting.base.frames import Tidy, network_title, restricted, tidy
+from study.plotting.base.frames import Tidy, named, restricted, tidy
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
@@ -31,7 +31,9 @@ LOSSES = {
 }
 
 
-def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def shortcuts(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 3: each other shortcut against the identity (option A), in networks that differ in nothing else.
 
     Solid: test error (right axis, to 20 %, above which a network counts as failed); dashed: training loss (left axis, nats).
@@ -42,13 +44,17 @@ def shortcuts(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, trainin
     return _plot(curves, runs, training, "shortcut", shows, "i16_table1")
 
 
-def orders(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def orders(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 6: each other order of BN, ReLU and addition against the original one. As `shortcuts`."""
     shows = "Figure 6 of He et al. 2016: each order of convolution, BN, ReLU and addition against the original one"
     return _plot(curves, runs, training, "order", shows, "i16_table2")
 
 
-def preactivation(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def preactivation(
+    curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: overtime.Training = "train_clean"
+) -> Plot:
     """I16 figure 1: full pre-activation against the original order, one panel per network. As `shortcuts`."""
     shows = "Figure 1 of He et al. 2016: full pre-activation against the original order"
     return _plot(curves, runs, training, "order", shows, "i16_table3", only="pre")
@@ -63,7 +69,6 @@ def _plot(
     table: str,
     only: str | None = None,
 ) -> Plot:
-    overtime.check_training(training)
     require(curves, (*CURVE_COLUMNS, "loss"), "curves")
     evidence = _compared(tidy(curves, runs), field, only)
     drawn = _paneled(evidence, field)
@@ -193,8 +198,7 @@ def _losses(data: pd.DataFrame) -> tuple[float, float]:
 def _beyond(data: pd.DataFrame, top: float) -> Iterator[str]:
     """Notes on what the axes of the panels leave out."""
     lines = data[data["kind"].isin(overtime.DRAWN)]
-    names = lines["network"].map(network_title) + "-" + lines["label"].map(str)
-    names += lines["condition"].map(lambda text: f" ({text})" if text else "")
+    names = named(lines)["name"] + lines["condition"].map(lambda text: f" ({text})" if text else "")
     yield from outside(lines["error"], names, (0, top), "%")
     yield from nothing(lines["loss"], names, "training loss")
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.papers.values import Value, match
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order, named, network_title
 from study.plotting.base.outside import outside
+from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
@@ -27,20 +29,17 @@ FEW_POINTS = 5  # evaluations, below which they are marked
 DRAWN = ("seed", "mean")
 """The kinds of rows that are curves."""
 RANGE = "digitised range"
-VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False}}
+VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False, "solid_capstyle": "butt"}}
 """How numbers of a paper are drawn, by kind of row."""
+BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
+Training = Literal["train_clean", "train"]
+"""The splits of a training error."""
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
     "train": "running training error, in training mode, on augmented images",
 }
-
-
-def check_training(split: str) -> None:
-    """Raise StudyError for anything but a split of a training error."""
-    if split not in MEASURED:
-        raise StudyError(f"unknown training split '{split}'{nearest(str(split), MEASURED)}")
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------
@@ -193,15 +192,14 @@ def count_of(data: pd.DataFrame) -> str:
     return f"  (n = {counts[0]})" if len(counts) == 1 else ""
 
 
-def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]], value: str = "error") -> Iterator[str]:
+def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]]) -> Iterator[str]:
     """Notes on what lies beyond the axis of each condition, in percent of error."""
     for condition, ends in limits.items():
         here = lines[lines["condition"] == condition]
-        names = here["network"].map(network_title) + "-" + here["label"].map(str)
-        yield from outside(here[value], names, ends, "%", condition)
+        yield from outside(here["error"], named(here)["name"], ends, "%", condition)
 
 
-def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
+def top_of(data: pd.DataFrame, keys: Sequence[str]) -> float:
     """The end of the y axis, in percent: above everything, where that leaves the final values half of it; else above these."""
     done = data[(data["kind"] == "mean") | (data["state"] == "done")]
     ends = (done if not done.empty else data).groupby([*keys, "kind", "run_id"], dropna=False)["error"].last()
@@ -260,11 +258,8 @@ def seeds_in_words(lines: pd.DataFrame) -> str:
     thin, banded = _seeds(lines)
     said = ["Bold: mean over the seeds that are done."] if (lines["n"].dropna() > 1).any() else []
     said += ["Thin: single seeds."] if len(thin) else []
-    said += (
-        ["Pale band: from the least to the most of the seeds, without those that diverged or failed."]
-        if len(banded)
-        else []
-    )
+    if len(banded):
+        said.append("Pale band: from the least to the most of the seeds, without those that diverged or failed.")
     return " ".join(said) or "One seed each: no spread is known."
 
 
@@ -280,7 +275,5 @@ def finding(lines: pd.DataFrame, split: str) -> str:
     if not parts:
         return ""
     seeds = sorted(set(means["n"].dropna().astype(int)))
-    over = (
-        "one seed each" if seeds == [1] else f"means of {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''} seeds"
-    )
+    over = "one seed each" if seeds == [1] else f"means of {' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds"
     return f"Final {style.SPLIT_NAMES[split]}: {', '.join(parts)} ({over}). "

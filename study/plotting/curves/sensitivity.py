@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from study.config.differences import RECIPE, VARIANT, short, text
 from study.config.registry import DATA
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.plotting.base import page, style
 from study.plotting.base.caption import called, caption
 from study.plotting.base.frames import final_values, labelled, network_title, tidy
@@ -44,14 +44,17 @@ class Study(NamedTuple):
     left_out: list[str]
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str = "train_clean") -> Plot:
+def plot(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    split: Literal["train_clean", "train", "test"] = "train_clean",
+) -> Plot:
     """Draw the figure: settings of one field along each panel, of a second from panel to panel, of further ones from row to
     row.
 
     `split`: `train_clean`, `train` or `test`.
     """
-    if split not in style.SPLITS:
-        raise StudyError(f"unknown split '{split}'{nearest(str(split), style.SPLITS)}")
     evidence = tidy(curves, runs)
     studied = compared(evidence.runs)
     finals = final_values(evidence)

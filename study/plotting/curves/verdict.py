@@ -18,8 +18,8 @@ from study.plotting.base import page, style
 from study.plotting.base.caption import called
 from study.plotting.base.frames import tidy
 from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import BOOTSTRAP, Training
 from study.stats import answers as words
-from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.findings import Finding, numbers
 from study.stats.pairs import Contrast
 from study.stats.verdict import verdict
@@ -41,7 +41,7 @@ ANSWERS = {
 UNSURE = "cannot tell"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure: a panel for each group of networks that may be compared.
 
     `training`: what stands for the training error, as for `study.verdict`.
@@ -55,8 +55,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     text = f"{' '.join(answers)} Differences in error in points, paired by seed, at the last iteration" + (
         "; one seed each, so that no difference is established."
         if single
-        else f": small points are single seeds, large ones their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on "
-        f"({RESAMPLES:,} resamples, seed {SEED}); crosses at an edge are pairs in which a run diverged. Beside them mean and "
+        else f": small points are single seeds, large ones their means, with {BOOTSTRAP}; "
+        "crosses at an edge are pairs in which a run diverged. Beside them mean and "
         "interval, p of the exact sign-flip test, and the number of pairs. A difference is established where p is at most 0.05 "
         "and the interval excludes zero."
     )

@@ -39,8 +39,8 @@ FAILS, EXCEEDS = "paper_fails", "exceeds"
 """Columns that are not shown: the paper has no number, because its network fails; the difference is bold."""
 SIGNS = {"–": "--", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "→": r"$\to$", "≥": r"$\geq$", "<": r"\textless{}",
          ">": r"\textgreater{}", "[": "{[}"}  # fmt: skip
-WIDE = 8
-"""Columns of a LaTeX table beyond which it is set smaller and scaled to the text's width."""
+WIDE = 72
+"""Letters of a LaTeX table beyond which it is scaled to the text's width; the space between two columns counts as 2.5."""
 
 
 class Cell(NamedTuple):
@@ -152,7 +152,10 @@ def _latex(table: Layout) -> str:
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
     body = str(styled.to_latex(column_format=columns, hrules=True, multicol_align="c", convert_css=True))
     body = "".join(SIGNS.get(c, c) for c in body)
-    if len(columns) > WIDE:
+    longest = [
+        max([len(head), *(len(row[place].text) for row in table.rows)]) for place, (_, head) in enumerate(table.columns)
+    ]
+    if sum(longest) + 2.5 * len(longest) > WIDE:
         body = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{body.rstrip()}%\n}}\n"
     return "".join(f"% {' '.join(note.split())}\n" for note in table.notes) + body
 
