@@ -19,7 +19,6 @@ from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, offset_copy
@@ -56,16 +55,6 @@ class Picture(Figure):
             self.savefig(file, format=extension, **options)
             self.set_layout_engine(engine)
         return file.getvalue()
-
-
-class Layout(ConstrainedLayoutEngine):
-    """Constrained layout, rounded: its solver leaves noise in the last bits, by which equal figures differ in an SVG."""
-
-    def execute(self, fig: Figure) -> None:
-        super().execute(fig)
-        for axes in fig.axes:
-            axes.set_position(Bbox(axes.get_position(original=True).get_points().round(6)), which="original")
-            axes.set_in_layout(True)  # which `set_position` ends
 
 
 class Plot(NamedTuple):
@@ -142,7 +131,7 @@ def page(
     height = above + below + sum(ratios) + around * look.scale * lines * len(rows) + 0.04
     figure.set_size_inches(width, height)
     room = (0, below / height, 1, 1 - (above + below) / height)
-    figure.set_layout_engine(Layout(w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.0, rect=room))
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.0, rect=room)
     grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
     panels: list[list[Axes]] = []
     start = 0
