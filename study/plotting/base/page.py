@@ -227,14 +227,10 @@ def _long(text: str, size: float, weight: str = "normal") -> float:
 def absent(axes: Axes, text: str) -> None:
     """A panel that has nothing to show, and says so."""
     axes.set_axis_off()
-    look: dict[str, Any] = {
-        "ha": "center",
-        "va": "center",
-        "color": style.MUTED,
-        "transform": axes.transAxes,
-        "gid": "absent",
-    }
-    Axes.text(axes, 0.5, 0.5, text, **look)  # `axes.text` of a panel in 3-D takes a third coordinate
+    where: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    Axes.text(
+        axes, 0.5, 0.5, text, color=style.MUTED, gid="absent", **where
+    )  # `axes.text` in 3-D takes a third coordinate
 
 
 def few_ticks(axis: Axis, steps: int = 5) -> None:
