@@ -100,12 +100,12 @@ def _guessing(data: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _notes(data: pd.DataFrame, guessing: pd.DataFrame) -> Iterator[str]:
     whole = data[(data["panel"] == "whole") & (data["kind"] == "mean")]
-    told = [
-        f"{network_title(network)}-{label} errs {value:.1f} % (chance: {chance:g} %)"
-        for network, label, value, chance in guessing[["network", "label", "value", "chance"]].to_numpy()
-    ]
-    if told:
-        yield f"uninformative (hatched), since a network at chance loses nothing with a block: {', '.join(told)}"
+    if len(guessing):
+        told = ", ".join(
+            f"{name} errs {value:.1f} % (chance: {chance:g} %)"
+            for name, value, chance in zip(lines.names(guessing), guessing["value"], guessing["chance"], strict=True)
+        )
+        yield f"uninformative (hatched), since a network at chance loses nothing with a block: {told}"
     yield f"error of the whole networks, mean over seeds (%): {lines.each_point(whole, 'value', '.1f')}"
     depths = data[(data["panel"] == "depth") & (data["kind"] == "mean")]
     if len(depths):

@@ -195,12 +195,11 @@ def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, s
     """The title, the subtitle of what holds for all surfaces, and notes on what holds for some."""
     words = {**dict(_images(points, surfaces, splits)), **_words(surfaces)}
     common = {key: texts.iloc[0] for key, texts in words.items() if texts.nunique() == 1}
-    notes = []
+    notes, in_rows = [], ("bn", *_row_fields(surfaces))
     for key, texts in words.items():
-        if key not in common and key not in ("bn", *_row_fields(surfaces)):  # those are titles of rows
-            said = f"{key} " + texts if key == "recipe" else texts
-            groups = surfaces["column"].groupby(said).unique()
-            notes.append("; ".join(f"{words or 'otherwise'}: {_listed(names)}" for words, names in groups.items()))
+        if key not in common and key not in in_rows:
+            groups = surfaces["column"].groupby(f"{key} " + texts if key == "recipe" else texts).unique()
+            notes.append("; ".join(f"{text or 'otherwise'}: {_listed(names)}" for text, names in groups.items()))
     title = common.pop("dataset", "")
     return title, " · ".join(filter(None, common.values())), notes
 
@@ -254,7 +253,7 @@ def without_value(points: pd.DataFrame, column: str) -> Iterator[str]:
 def at_points(there: pd.Series, names: pd.Series) -> str:
     """`plain-56 at 7 of 121 points; ...`: where something holds; `names` are of the surfaces that points belong to."""
     counts = there.groupby(names, sort=False).agg(["sum", "size"])
-    return "; ".join(f"{name} at {n:,} of {counted(all_, 'point')}" for name, n, all_ in counts.itertuples() if n)
+    return "; ".join(f"{name} at {n:,} of {counted(size, 'point')}" for name, n, size in counts.itertuples() if n)
 
 
 def names(points: pd.DataFrame) -> pd.Series:
