@@ -101,6 +101,6 @@ def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:
 
 
 def in_order(networks: Iterable[str]) -> list[str]:
-    """Networks in the order of panels: plain first."""
+    """Networks in the order of panels: plain first, unknown ones last."""
     present = set(networks)
-    return [network for network in NETWORKS if network in present]
+    return [network for network in NETWORKS if network in present] + sorted(present - set(NETWORKS))

@@ -6,6 +6,7 @@ lines. A page is made for its printed size, so text keeps its size at any width.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from io import BytesIO
@@ -81,7 +82,8 @@ class Page(NamedTuple):
     def title(self, axes: Axes, *texts: str) -> None:
         """Write a panel's title, each text on lines of its own that fit the panel's share of the page."""
         room, size = 0.9 * self.figure.get_figwidth() / self.across, 7.5 * style.look().scale
-        axes.set_title("\n".join(line for text in texts for line in wrapped(text, room, size)), linespacing=1.3)
+        whole = [re.sub(r"\(n = .*?\)", lambda found: found[0].replace(" ", "\u00a0"), text) for text in texts]
+        axes.set_title("\n".join(line for text in whole for line in wrapped(text, room, size)), linespacing=1.3)
 
 
 class Head(NamedTuple):

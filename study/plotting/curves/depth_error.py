@@ -113,7 +113,7 @@ def _looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Colour and marker of each line; the second and later lines of a network have open marks."""
     looks = {}
     for network in in_order(data["network"]):
-        markers, colour = style.MARKERS[network], style.NETWORK_COLOURS[network]
+        markers, colour = style.MARKERS.get(network, "^"), style.NETWORK_COLOURS.get(network, style.MUTED)
         for number, name in enumerate(sorted(data.loc[data["network"] == network, "line"].unique())):
             looks[name] = {
                 "color": colour, "marker": markers[number % len(markers)], "markersize": 4, "linewidth": 1.2,

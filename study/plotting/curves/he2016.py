@@ -221,8 +221,7 @@ def _finals(data: pd.DataFrame, top: float) -> str:
         counts += [str(n) for n in ends["n"]]
         if ends.empty:
             said.append("×" if (mine["state"] == "diverged").any() else "–")
-    seeds = f"(n = {' and '.join(dict.fromkeys(counts)) or 0})".replace(" ", "\u00a0")  # on one line
-    return f"{' → '.join(said)} % {seeds}"
+    return f"{' → '.join(said)} % (n = {' and '.join(dict.fromkeys(counts)) or 0})"
 
 
 def _finding(data: pd.DataFrame) -> str:

@@ -195,7 +195,13 @@ def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
 
 
 def _seed(network: str) -> dict[str, Any]:
-    return {"marker": style.MARKERS[network][0], "markersize": 3, "mew": 0, "linestyle": "none", "clip_on": False}
+    return {
+        "marker": style.MARKERS.get(network, "^")[0],
+        "markersize": 3,
+        "mew": 0,
+        "linestyle": "none",
+        "clip_on": False,
+    }
 
 
 def chance(runs: pd.DataFrame) -> float | None:
