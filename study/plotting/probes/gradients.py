@@ -135,7 +135,9 @@ def _colours(data: pd.DataFrame) -> dict[str, str]:
     found = {}
     for network in in_order(pairs["network"]):
         for place, name in enumerate(sorted(pairs.loc[pairs["network"] == network, "column"])):
-            found[name] = to_hex((*to_rgb(style.NETWORK_COLOURS.get(network, style.MUTED)), LIGHTER**place), keep_alpha=True)
+            found[name] = to_hex(
+                (*to_rgb(style.NETWORK_COLOURS.get(network, style.MUTED)), LIGHTER**place), keep_alpha=True
+            )
     return found
 
 
