@@ -165,12 +165,13 @@ def test_degenerate_values_draw(name: str, small: Frames) -> None:
         assert plot(name, small[0].assign(value=value), small[1]).figure.axes
 
 
-def test_the_end_is_each_runs_last_iteration(small: Frames) -> None:
+def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_own(small: Frames) -> None:
     longer = probed(depths=(20,), networks=("plain",), seeds=1, iterations=(0, 300), dataset="digits")
-    data = plot("responses", *together([small, longer])).data
-    wanted = {"cifar10": values(small[0], "std"), "digits": values(longer[0], "std", 300)}
-    shown = data[(data["kind"] == "seed") & (data["order"] == "layer")]["value"]
-    assert sorted(shown) == sorted(pd.concat(wanted.values())["value"])
+    drawn = plot("responses", *together([small, longer]))
+    shown = drawn.data[(drawn.data["kind"] == "seed") & (drawn.data["order"] == "layer")]["value"]
+    assert sorted(shown) == sorted([*values(small[0], "std")["value"], *values(longer[0], "std", 300)["value"]])
+    assert len([axes for axes in drawn.figure.axes if axes.get_title("left")]) == 8  # in layer order and sorted
+    assert "data set digits, not cifar10" in drawn.caption
 
 
 def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Frames) -> None:
@@ -204,14 +205,6 @@ def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
     assert "values not above 0" in zeros.caption.lower()
     faint = plot("gradients", frame.assign(value=frame["value"].mask(first, 1e-30)), runs)
     assert "down to 1e-30" in faint.caption
-
-
-@pytest.mark.slow
-def test_a_protocol_that_is_not_the_papers_is_said(small: Frames) -> None:
-    other = probed(depths=(8,), seeds=1, iterations=(0, 100), dataset="digits")
-    assert "data set digits, not cifar10" in plot("responses", *other).caption
-    panels = [axes for axes in plot("responses", *together([small, other])).figure.axes if axes.get_title("left")]
-    assert len(panels) == 8  # of two data sets and two networks, in layer order and sorted
 
 
 @pytest.mark.slow
