@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, to_hex, to_rgb
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -35,7 +37,6 @@ COLUMNS = ["kind", *POINT, "column", "run_id", "seed", "state", "n", "iteration"
 DECADES = 8  # of the colour scale at most: where gradients have vanished, the others must still be told apart
 NOTHING = "#d8d8d8"
 COLOURS = "viridis"
-LIGHTER = 0.6  # opacity of the line of each further variant of a network
 
 
 def plot(frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, measure: str = "norm") -> Plot:
@@ -132,12 +133,11 @@ def draw(data: pd.DataFrame, evidence: Measured, unit: str) -> Figure:
 def _colours(data: pd.DataFrame) -> dict[str, str]:
     """The titles of the heat maps in their order, and the colour of each one's ratio: lighter for variants of a network."""
     pairs = data[["network", "column"]].drop_duplicates()
-    found = {}
+    found: dict[str, str] = {}
     for network in in_order(pairs["network"]):
-        for place, name in enumerate(sorted(pairs.loc[pairs["network"] == network, "column"])):
-            found[name] = to_hex(
-                (*to_rgb(style.NETWORK_COLOURS.get(network, style.MUTED)), LIGHTER**place), keep_alpha=True
-            )
+        names = sorted(pairs.loc[pairs["network"] == network, "column"])
+        shades = sns.light_palette(style.NETWORK_COLOURS.get(network, style.MUTED), len(names) + 1, reverse=True)
+        found |= dict(zip(names, shades.as_hex(), strict=False))  # all but the lightest
     return found
 
 
@@ -175,19 +175,26 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, norm: LogNorm) -> None:
         return
     table = cells.pivot(index="place", columns="iteration", values="value")
     table = table.reindex(range(1, int(table.index.max()) + 1)).astype(float)
-    edges = np.arange(table.shape[1] + 1) - 0.5, np.arange(table.shape[0] + 1) + 0.5
-    values = np.ma.masked_invalid(table.clip(lower=norm.vmin))
+    table = table.where(np.isfinite).clip(lower=norm.vmin)
     axes.set_facecolor(NOTHING)
+    ends = {"vmin": norm.vmin, "vmax": norm.vmax}  # else seaborn looks for them, and warns where no value is finite
+    look: dict[str, Any] = {"norm": norm, "cmap": COLOURS, "cbar": False, "rasterized": True}
+    sns.heatmap(table, xticklabels=False, yticklabels=False, ax=axes, **ends, **look)
+    axes.spines[["left", "bottom"]].set_visible(True)
     axes.grid(visible=False)
-    axes.pcolormesh(*edges, values, norm=norm, cmap=COLOURS, rasterized=True)
-    axes.invert_yaxis()
     iterations = table.columns.to_numpy(int)
     unit = 10_000 if iterations[-1] >= 10_000 else 1
-    for axis, most in ((axes.xaxis, 5), (axes.yaxis, 6)):
-        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=True))
-    axes.xaxis.set_major_formatter(lambda x, _: f"{iterations[int(x)] / unit:g}" if 0 <= x < len(iterations) else "")
+    columns, layers = _ticks(table.shape[1], 5), _ticks(table.shape[0] + 1, 6)[1:]
+    axes.set_xticks([column + 0.5 for column in columns], [f"{iterations[column] / unit:g}" for column in columns])
+    axes.set_yticks([layer - 0.5 for layer in layers], [str(layer) for layer in layers])
     axes.set(xlabel="iterations (×10⁴)" if unit > 1 else "iterations", ylabel="")
     axes.set_title(name.replace("residual", "ResNet", 1) + lines.counts(cells))
+
+
+def _ticks(size: int, most: int) -> list[int]:
+    """Round numbers from 0 to below `size`, in at most so many steps."""
+    ticks = MaxNLocator(most, steps=[1, 2, 5, 10], integer=True).tick_values(0, size - 0.5)
+    return [int(tick) for tick in ticks if tick < size]
 
 
 def _legend(data: pd.DataFrame, colours: Mapping[str, str], lost: bool) -> Iterator[Artist]:

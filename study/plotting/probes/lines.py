@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -21,21 +22,27 @@ from study.plotting.base.page import Head
 from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
 from study.plotting.probes.frames import LOST, POINT, Measured
-from study.plotting.surfaces.frames import is_finite
+from study.plotting.surfaces.frames import is_finite, strokes
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markersize": 3.5, "markeredgewidth": 1}
 SCALES = ("auto", "linear", "log")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SPREAD = 10  # a value this many times the median would leave the others at the foot of a linear axis
+
+THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}
+BOLD: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
+LINE = ["kind", "label", "run_id"]  # the fields that tell the lines of a panel apart
 
 
 def looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The colour of each label's depth, and a marker for the second and later labels of one depth."""
     labels = data[["depth", "label"]].drop_duplicates("label").sort_values(["depth", "label"])
     marks = (labels.groupby("depth").cumcount() % len(MARKS)).map(MARKS.__getitem__)
+    colours = labels["depth"].map(style.depth_colour)
     return {
-        label: {"color": style.depth_colour(depth), "marker": mark, "markerfacecolor": "white", "markersize": 3.5}
-        for label, depth, mark in zip(labels["label"], labels["depth"], marks, strict=True)
+        label: {"color": colour, "marker": mark, "markeredgecolor": colour} | HOLLOW
+        for label, colour, mark in zip(labels["label"], colours, marks, strict=True)
     }
 
 
@@ -77,26 +84,23 @@ def draw_lines(
     No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
     cross. `every` has the looks of the labels.
     """
-    data = data.assign(x=data[at or x] / unit, value=data["value"].where(is_finite(data["value"])).astype(float))
+    order = data["place"] if x == "place" else data.sort_values(x).groupby(LINE, dropna=False).cumcount()
+    data = strokes(data.assign(x=data[at or x].astype(float) / unit, step=order), LINE, "step", "value")
     seeds, means = data[data["kind"] == "seed"], data[data["kind"] == "mean"]
     alone = seeds.groupby(POINT)["run_id"].transform("nunique") == 1
     thin = seeds[~alone | seeds["state"].isin(LOST) | ~seeds["label"].isin(means["label"])]
-    pale: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}
-    bold: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
-    for part, look in ((thin, pale), (means, bold)):
-        for (label, _), line in part.groupby(["label", "run_id"], dropna=False):
-            ordered = line.sort_values(x)
-            if x == "place":
-                places = ordered["place"].astype(int)
-                ordered = ordered.set_index(places).reindex(range(places.min(), places.max() + 1))
-            known = ordered["value"].notna()
-            single = known & ~known.shift(fill_value=False) & ~known.shift(-1, fill_value=False)
-            own = (every[str(label)] if part is means else {"color": every[str(label)]["color"]}) | look
-            axes.plot(ordered["x"], ordered["value"], markevery=max(1, len(line) // 10), **own)
-            size = 5 if part is means else 3
-            axes.plot(ordered["x"][single], ordered["value"][single], ".", color=own["color"], ms=size, **look)
+    labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    same: dict[str, Any] = {"x": "x", "y": "value", "legend": False, "ax": axes}
+    for part, look, size in ((thin, THIN, 6), (means, BOLD, 12)):
+        for label, line in part.groupby("label"):
+            colour = {"color": every[str(label)]["color"]}
+            marked = every[str(label)] | {"markevery": max(1, len(line) // 10)} if part is means else colour
+            sns.lineplot(line, units="stroke", estimator=None, errorbar=None, **same, **look, **marked)
+            single = line[line.groupby("stroke")["x"].transform("size") == 1]
+            sns.scatterplot(single, s=size, **same, **look | colour | {"linewidth": 0})
+    axes.set(**labels)  # seaborn writes the names of columns
     if x == "iteration":
-        ends = seeds[(seeds["state"] == "diverged") & seeds["value"].notna()].sort_values(x).groupby("run_id").tail(1)
+        ends = seeds[seeds["state"] == "diverged"].sort_values(x).groupby("run_id").tail(1)
         for label, end in ends.groupby("label"):
             axes.plot(
                 end["x"], end["value"], color=every[str(label)]["color"], zorder=4, gid="diverged", **style.DIVERGED

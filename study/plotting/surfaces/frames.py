@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -270,6 +270,14 @@ def _panels(points: pd.DataFrame) -> pd.Series:
 def is_finite(values: pd.Series) -> pd.Series:
     """Whether each value is a number other than NaN and infinity."""
     return values.astype(float).abs() < float("inf")
+
+
+def strokes(data: pd.DataFrame, line: Sequence[str], step: str, value: str) -> pd.DataFrame:
+    """The finite values in order, with `stroke`: points of a line whose steps follow each other, without a gap."""
+    finite = data[is_finite(data[value])].sort_values([*line, step])
+    lines = finite.groupby([*line], dropna=False, sort=False).ngroup()
+    begins = (lines.diff() != 0) | (finite[step].astype(float).diff() != 1)
+    return finite.assign(stroke=begins.cumsum()).astype({value: float})
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
@@ -55,7 +55,7 @@ def plot(
         "positive one."
     )
     made, places = planes.laid_out(evidence, list(_legend(points)))
-    norm, colours = Normalize(0, MOST), colormaps["cividis"]
+    norm, colours = Normalize(0, MOST), sns.color_palette("cividis", as_cmap=True)
     for place in places:
         _cells(place, norm, colours, rasterised=len(points) > planes.MANY)
     page.colour_bar(made, ScalarMappable(norm, colours), "|λ_min / λ_max|", extend="max")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from study.plotting.base import page, style
 from study.plotting.base.outside import nothing
 from study.plotting.base.page import Plot
-from study.plotting.surfaces.frames import SPLITS, check_choice, is_finite, shown, without_value
+from study.plotting.surfaces.frames import SPLITS, check_choice, is_finite, shown, strokes, without_value
 from study.plotting.surfaces.panels import laid_out
 
 SAYS = {"train": "loss and error of {} training images", "test": "{} test images"}
@@ -91,14 +91,14 @@ def _panel(axes: Axes, points: pd.DataFrame, scale: str, limits: tuple[float, fl
     for mark in (0, 1) if first["plane"] == "interpolate" else (0,):
         axes.axvline(mark, color="#b0b0b0", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1, gid="network")
     for side, column in ((axes, "loss"), (errors, "error")):
-        for split, line in points.groupby("split"):
-            whole = line.set_index(line["i"].astype(int)).sort_index().reindex(range(int(first["points_a"])))
-            value = whole[column].astype(float).where(np.isfinite)  # no stroke spans a gap
-            alone = value.notna() & value.shift().isna() & value.shift(-1).isna()
-            look: dict[str, Any] = {"color": COLOURS[column], "zorder": 3}
-            stroke: dict[str, Any] = {"linewidth": style.WIDTHS[str(split)], "linestyle": style.line_of(str(split))}
-            side.plot(whole["alpha"], value, **look, **stroke)
-            side.plot(whole["alpha"][alone], value[alone], ".", ms=3, gid="alone", **look)
+        values = strokes(points, ["split"], "i", column)
+        alone = values[values.groupby("stroke")["alpha"].transform("size") == 1]
+        same: dict[str, Any] = {"x": "alpha", "y": column, "legend": False, "ax": side}
+        look: dict[str, Any] = {"color": COLOURS[column], "zorder": 3}
+        lines: dict[str, Any] = {"style": "split", "dashes": style.DASHES, "size": "split", "sizes": style.WIDTHS}
+        sns.lineplot(values, units="stroke", estimator=None, errorbar=None, **same, **look, **lines)
+        sns.scatterplot(alone, s=6, linewidth=0, gid="alone", **same, **look)
+        side.set_ylabel("")
     lost = points.loc[~is_finite(points["loss"]), "alpha"]
     if len(lost):
         top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "lost"}

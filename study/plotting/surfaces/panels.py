@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -80,8 +80,8 @@ def shades(values: pd.Series, of: str) -> Shades:
     if of == "loss":
         below = [level for level in LOSSES if level <= values[is_finite(values)].min()]
         levels = LOSSES[min(max(len(below) - 1, 0), len(LOSSES) - 3) :]
-    colours = colormaps["viridis"](np.linspace(0, 1, len(levels) + 3)[1:-1])
-    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in colours[1:, :3]]
+    colours = sns.color_palette("viridis", len(levels) + 1)
+    inks = ["white" if style.contrast(colour) > 3 else style.INK for colour in colours[1:]]
     return Shades(levels, ListedColormap(colours), inks, BoundaryNorm(levels, len(levels) + 1, extend="both"))
 
 
