@@ -58,7 +58,12 @@ def test_unknown_words_of_probes_and_surfaces(probes: Frames, fed: Fed) -> None:
         ("identity_ness", probes[0], {"measure": "chnage"}, "unknown measure 'chnage'; did you mean 'change'"),
         ("responses", probes[0], {"scale": "lgo"}, "unknown scale 'lgo'; did you mean 'log'"),
         ("responses", probes[0], {"iteration": 7}, "no run was measured at iteration 7; iteration= takes 0, 16,000"),
-        ("spectrum", fed("spectrum")[0], {"iteration": 7}, "not measured at iteration 7; it was at 0 and 64,000"),
+        (
+            "spectrum",
+            fed("spectrum")[0],
+            {"iteration": 7},
+            "no run was measured at iteration 7; iteration= takes 0 and 64,000",
+        ),
         ("spectrum", fed("spectrum")[0], {"reach": -1}, "reach must be a positive number, not -1"),
         ("contours", plane, {"of": "los"}, "unknown quantity 'los'; did you mean 'loss'?"),
         ("contours", plane, {"split": "tets"}, "unknown split 'tets'; did you mean 'test'?"),

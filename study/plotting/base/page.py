@@ -229,7 +229,10 @@ def _long(text: str, size: float, weight: str = "normal") -> float:
 def absent(axes: Axes, text: str) -> None:
     """A panel that has nothing to show, and says so."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=style.MUTED, transform=axes.transAxes, gid="absent")
+    where: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    Axes.text(
+        axes, 0.5, 0.5, text, color=style.MUTED, gid="absent", **where
+    )  # `axes.text` in 3-D takes a third coordinate
 
 
 def few_ticks(axis: Axis, steps: int = 5) -> None:
@@ -238,11 +241,10 @@ def few_ticks(axis: Axis, steps: int = 5) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
 
 
-def colour_bar(
-    made: Page, shown: ScalarMappable, label: str, panels: Sequence[Axes] | None = None, **more: Any
-) -> Axes:
+def colour_bar(made: Page, shown: ScalarMappable, label: str, **more: Any) -> Axes:
     """One colour bar of the panels' full height, at their right."""
-    bar = made.figure.colorbar(shown, ax=list(panels or made.axes), aspect=40, fraction=0.05, pad=0.01, **more)
+    aspect = 10 * made.figure.get_figheight()  # a tenth of an inch wide
+    bar = made.figure.colorbar(shown, ax=made.axes, aspect=aspect, fraction=0.05, pad=0.01, **more)
     bar.outline.set_linewidth(0.5)
     bar.ax.set_label("colour bar")
     bar.ax.minorticks_off()
