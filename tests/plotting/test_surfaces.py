@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.contour import ContourSet
 
-from study.config import choices
+from study import config
 from study.config.surface import Surface
 from study.plotting import plot
 from study.plotting.base.page import Plot
@@ -192,4 +192,4 @@ def test_a_trajectory_says_what_its_plane_is() -> None:
 def test_every_setting_has_its_words() -> None:
     normalisations = get_args(get_args(Surface.model_fields["normalisation"].annotation)[0])
     assert set(NORMALISATIONS) == set(normalisations)
-    assert set(PLANES) == set(get_args(choices.Plane)) and set(BN) == set(get_args(choices.BatchNorm))
+    assert set(PLANES) == set(get_args(config.Plane)) and set(BN) == set(get_args(config.BatchNorm))

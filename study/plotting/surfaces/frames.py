@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from study.config.choices import Precision
+from study.config import Precision
 from study.config.differences import RECIPE, text
 from study.errors import StudyError, nearest
 from study.papers.values import L18
