@@ -199,9 +199,7 @@ class _Bare(Program):
 
     def __init__(self, spec: RunSpec, images: Images) -> None:
         super().__init__(spec, images)
-        self.batch = images.in_order(
-            "train", torch.zeros((), dtype=torch.int64, device=images.device), spec.recipe.batch_size
-        )
+        self.batch = images.at("train", torch.arange(spec.recipe.batch_size, device=images.device))
 
     def step(self) -> None:
         _, _, gradients = self._differentiate(*self.batch)

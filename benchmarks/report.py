@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from study.reporting.album import pictures
+from study.reporting.evidence import pictures
 from study.reporting.page import page
 from tests.plotting.conftest import study
 from tests.plotting.planes import four

@@ -54,7 +54,7 @@ def draw(sweep: str) -> None:
     call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
     for path in folder.glob("*.png"):
         shrink(path)
-    (folder / "verdict.md").write_text(f"```\n{call('verdict', *where)}```\n")
+    (folder / "verdict.md").write_text(call("verdict", *where, "--format", "md"))
 
 
 def shrink(path: Path) -> None:

@@ -1,10 +1,10 @@
-"""The command `study`, which `python -m study` is, too."""
+"""The command `study`, also as `python -m study`."""
 
 from study import boot
 
 
 def main() -> None:
-    """Run the command, with nothing to be imported from the working directory."""
+    """Run the command. It imports nothing from the working directory."""
     boot.isolate()
     from study.cli.app import main as run
 

@@ -1,8 +1,8 @@
-"""Starts Python for a module of this package, so that it runs the code that its parent runs.
+"""Start Python for a module of this package, with the code that the parent process runs.
 
     python -P .../study/boot.py study.launch.local.worker cpu 0
 
-calls that module's `main`, in a process where `study` is the package that this file lies in, whatever else has that name.
+calls that module's `main`. There `study` is the package around this file, whatever else has that name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The words that start a module of this package in a process of its own; give it `environment()`."""
+    """The command line that starts a module of this package; run it in `environment()`."""
     return [sys.executable, "-P", str(Path(__file__).absolute()), module, *arguments]
 
 
@@ -28,14 +28,14 @@ def environment() -> dict[str, str]:
 
 
 def isolate() -> None:
-    """Take off this process's path what Python put there for a script: the script's folder or the working directory."""
+    """Remove from `sys.path` what Python adds for a script: its folder or the working directory."""
     if not sys.flags.safe_path:
         del sys.path[0]
     sys.path[:] = _elsewhere(sys.path)
 
 
 def _elsewhere(path: list[str]) -> list[str]:
-    """Of a path the entries that are not the working directory, for which an empty one stands."""
+    """The entries of a path without the working directory, which an empty entry means too."""
     installed = {*site.getsitepackages(), site.getusersitepackages()}
     return [entry for entry in path if entry in installed or (entry and not _is_here(Path(entry)))]
 
@@ -45,14 +45,14 @@ def _is_here(folder: Path) -> bool:
 
 
 def _pin() -> None:
-    """Make `study` the package around this file."""
+    """Make the package around this file `study`."""
     spec = spec_from_file_location("study", Path(__file__).absolute().with_name("__init__.py"))
     assert spec is not None and spec.loader is not None
     sys.modules["study"] = package = module_from_spec(spec)
     spec.loader.exec_module(package)
 
 
-if __name__ in ("__main__", "__mp_main__"):  # the latter in what multiprocessing spawns from such a process
+if __name__ in ("__main__", "__mp_main__"):  # the latter in processes that multiprocessing spawns
     _pin()
 if __name__ == "__main__":
     del sys.argv[0]

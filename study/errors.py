@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 LONGEST = 2000
-"""Characters of a line that is said of a mistake."""
+"""Maximum length of a line about a mistake."""
 
-# Control characters, ends of lines, marks that turn the direction of writing, and what is no character at all.
+# Control characters, line ends, marks of writing direction, and surrogates.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class StudyError(Exception):
-    """Mistakes that the user can mend, a line each, that says what is wrong, where, and what would be right.
+    """Mistakes that the user can fix. Each line (`args`) says what is wrong, where, and what would be right.
 
-    What a line quotes of a file or of the command line can neither break it nor steer a terminal. `args` are the lines.
+    Quoted input can neither break a line nor control a terminal.
     """
 
     def __init__(self, *mistakes: str) -> None:
@@ -28,20 +28,20 @@ class StudyError(Exception):
 
 
 def printable(text: str) -> str:
-    """The text with every character that a terminal would obey, or could not print, written as Python writes it."""
+    """The text with control and unprintable characters escaped as in Python."""
     return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
-    """The text as a line of a message: printable, and not without end."""
+    """The text as a line of a message: printable and of limited length."""
     line = printable(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str | None:
-    """The known name that an unknown one was probably meant to be: misspelt, cut short, in the wrong group, or an alias.
+    """The known name that was probably meant: the word is misspelt, cut short, in the wrong group, or an alias.
 
-    A group's name, as in `recipe.lr`, is no part of the comparison: any two words that begin with it would be alike.
+    The name of a group, as in `recipe.lr`, is not compared: it would make all its fields similar.
     """
     if not 0 < len(word) <= 100:
         return None
@@ -53,37 +53,24 @@ def closest(word: str, known: Iterable[str], aliases: Mapping[str, str] = Mappin
     if meant.casefold() in bare:
         return bare[meant.casefold()]
     begun = [name for name in bare if len(word) > 2 and name.startswith(word)]
-    like = difflib.get_close_matches(word, bare, n=3, cutoff=0.6)
-    for name in [
-        *difflib.get_close_matches(word, begun, n=1, cutoff=0.0),
-        *(name for name in like if _slip(word, name)),
-    ]:
-        return bare[name]
+    like = difflib.get_close_matches(word, begun, n=1, cutoff=0.0) or difflib.get_close_matches(
+        word, bare, n=1, cutoff=0.65
+    )
+    if like:
+        return bare[like[0]]
     return meant if meant.startswith("--") else None
 
 
-def _slip(word: str, name: str) -> bool:
-    """Whether two words differ by slips of the fingers: letters left out, put in (1 each), swapped (1), or others (2)."""
-    before, row = [0] * (len(name) + 1), list(range(len(name) + 1))
-    for i, letter in enumerate(word):
-        older, before, row = before, row, [i + 1]
-        for j, other in enumerate(name):
-            row.append(before[j] if letter == other else 1 + min(before[j + 1], row[j]))
-            if i and j and letter == name[j - 1] and other == word[i - 1]:
-                row[-1] = min(row[-1], older[j - 1] + 1)
-    return row[-1] <= 0.4 * max(len(word), len(name))
-
-
 FEW = 8
-"""Names that a hint shows at most."""
+"""Maximum number of names in a hint."""
 
 
 def nearest(
     word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({}), listing: str = ""
 ) -> str:
-    """A hint for an unknown name: `; did you mean 'depth'?`, or the known names where none is near.
+    """A hint for an unknown name: `; did you mean 'depth'?`, or the known names, if none is similar.
 
-    Of many names a few, the most similar first; `listing` is what `study list` calls them.
+    Of many names it shows the most similar; `listing` is their kind in `study list`.
     """
     names = sorted(known)
     if (name := closest(word, names, aliases)) is not None:

@@ -1,8 +1,8 @@
-"""Small pieces of sentences, and paths as a user writes them."""
+"""Words for messages, and paths with `~`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """`0 to 4 and 7`: whole numbers, neighbours together."""
+    """`0 to 4 and 7`: integers, with runs of neighbours joined."""
     ordered = sorted(set(numbers))
     blocks = [[n for _, n in block] for _, block in groupby(enumerate(ordered), lambda pair: pair[1] - pair[0])]
-    return listed(text for block in blocks for text in _block(block))
-
-
-def _block(block: Sequence[int]) -> list[str]:
-    return [f"{block[0]} to {block[-1]}"] if len(block) > 2 else [str(number) for number in block]
+    return listed(text for b in blocks for text in ([f"{b[0]} to {b[-1]}"] if len(b) > 2 else b))
 
 
 def duration(seconds: float | None) -> str:
@@ -46,16 +42,9 @@ def duration(seconds: float | None) -> str:
 
 
 def user_path(path: str | Path) -> Path:
-    """A path as its user wrote it: `~` is a home, which a shell leaves as it is in `--results=~/x` and in a variable.
-
-    Raises
-    ------
-    StudyError
-        That home is not known.
-    """
+    """A path with `~` expanded, which a shell does not do in `--results=~/x` and in variables; StudyError without a home."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise StudyError(
-            f"{path}: '~' stands for a home folder, and none is known here; write the whole path"
-        ) from None
+        words = "'~' stands for a home folder, and none is known here; write the whole path"
+        raise StudyError(f"{path}: {words}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,13 +33,18 @@ TINY = """
 fixed: {data: digits, train_subset: 200, recipe: quick, depth: 8, probes: [responses, gradients], probe_images: 64,
   recipe.iterations: 20, recipe.evaluate_every: 10, recipe.log_every: 5}
 grid: {network: [plain, residual], seed: [0, 1]}
-surfaces: [{points: 3, subset: 64, of: {seed: 0}}, {points: 5, dims: 1, subset: 64, of: {seed: 0}}]
+surfaces:
+  - {points: 3, of: {seed: 0}}
+  - {points: 5, dims: 1, subset: 64, bn: recalibrated, bn_images: 64, of: {seed: 0}}
 """
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results folder of one tiny sweep, trained once for all workers of pytest-xdist. Copy it before changing anything."""
+    """The results of one tiny sweep, trained once for all workers of pytest-xdist. Copy it before changing anything.
+
+    `tiny.yaml` and `out.txt`, what the command printed, lie beside its results folder.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     shared.mkdir(exist_ok=True)
@@ -50,8 +56,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             environment = {**os.environ, "STUDY_CACHE": str(shared / "cache")}
             done = subprocess.run(command, cwd=shared, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+            (shared / "out.txt").write_text(done.stdout)
             (shared / "done").touch()
     return shared / "results" / "tiny"
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of the tiny sweep and its file, to be changed."""
+    shutil.copytree(trained.parents[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path
 
 
 LONGEST = ("faults", "launch")

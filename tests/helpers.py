@@ -110,6 +110,12 @@ def points(files: RunFiles) -> list[tuple[Any, ...]]:
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
 
 
+def stopping(at: int) -> dict[str, Any]:
+    """Options of a `Session` that stop it after an iteration."""
+    taken = [0]
+    return {"stopped": lambda: taken[0] >= at, "report": lambda progress: taken.__setitem__(0, progress.iteration)}
+
+
 def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Advance the clock of training, as a sleep would."""
     passed = [0.0]

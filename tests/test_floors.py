@@ -18,12 +18,12 @@ IMPORTS = [
     "import study.networks.shape",
     "import study.launch.sweep, study.launch.status, study.launch.local.terminal, study.cli.catalogue",
     "import study.launch.slurm.submit, study.launch.slurm.cancel, study.launch.slurm.profile",
-    "import study.stats.verdict, study.stats.report",
+    "import study.stats.verdict",
     "import study.plotting.curves.degradation, study.plotting.curves.depth_error, study.plotting.tables.errors",
     "import study.plotting.surfaces.contours, study.plotting.surfaces.line1d, study.plotting.surfaces.export",
     "import study.plotting.surfaces.relief, study.plotting.surfaces.trajectory, study.plotting.surfaces.hessian_ratio",
     "import study.plotting.probes.spectrum, study.plotting.probes.responses",
-    "import study.reporting.page, study.reporting.write, study.launch.status",
+    "import study.reporting, study.launch.status",
 ]
 ONE_BY_ONE = """
 import sys

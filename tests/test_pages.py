@@ -13,7 +13,7 @@ from PIL import Image
 
 from study.config.ready import ready_sweeps
 from study.config.sweep import load
-from study.reporting.write import place
+from study.reporting import place
 from study.store.layout import SweepFiles
 
 ROOT = Path(__file__).parent.parent

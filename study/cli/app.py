@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import signal
 import sys
@@ -14,8 +13,9 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, complain, results_folder, unknown_option
-from study.errors import StudyError, one_line, printable
+from study.cli.options import DataRoot, Results, Use, complain, print_lines, unknown_option, working
+from study.errors import StudyError, printable
+from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
 
 Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "figures", "tables"]
@@ -23,26 +23,29 @@ Kind = Literal["sweeps", "data", "recipes", "networks", "fields", "probes", "fig
 
 def list_(
     what: Annotated[Kind | None, typer.Argument(help="list one kind only")] = None,
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    use: Use = None,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """List sweeps, data sets, networks, fields, figures and so on."""
     from study.cli.catalogue import listing
-    from study.data import default_root
 
     for kind in [what] if what else get_args(Kind):
         print(f"{kind}:")
-        found = listing(kind, results_folder(results), data_root or default_root())
+        found = listing(kind, results, data_root)
         lines = [(printable(name), printable(summary)) for name, summary in found]
         width = max((len(name) for name, _ in lines), default=0)
         for name, summary in lines:
-            print(f"  {name:<{width}}  {summary}")
+            print_lines([summary], f"  {name:<{width}}  ")
 
 
 def describe(
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. network=residual depth=56")
     ] = None,
+    *,
+    use: Use = None,
 ) -> None:
     """Print the layers, parameters and multiply-adds of a network."""
     from study.networks import describe as words
@@ -50,21 +53,21 @@ def describe(
     print(words.describe(words.run_of(fields or ())), end="")
 
 
-def doctor(results: Results = None, data_root: DataRoot = None) -> None:
+def doctor(*, results: Results, data_root: DataRoot) -> None:
     """Check this machine: Python, torch, GPUs, SLURM, data sets, disk."""
     from study.cli.doctor import examine
-    from study.data import default_root
 
     sound = True
-    for finding in examine(results_folder(results), data_root or default_root()):
-        print(f"{finding.mark:<5} {finding.subject:<16} {finding.says}", flush=True)
-        sound = sound and finding.mark != "FAIL"
+    with working("importing torch"):
+        for finding in examine(results, data_root):
+            print_lines([finding.says], f"{finding.mark:<5} {finding.subject:<16} ")
+            sound = sound and finding.mark != "FAIL"
     raise typer.Exit(0 if sound else 1)
 
 
 def schema() -> None:
     """Print the JSON schema of a sweep file, for editors."""
-    from study.config.sweep import sweep_schema
+    from study.config.schema import sweep_schema
 
     print(json.dumps(sweep_schema(), indent=1))
 
@@ -145,15 +148,15 @@ def _main(
 def main() -> None:
     """Entry point of `study`. Exit codes: 0 all done, 1 a run failed, 2 a mistake in the call, 130 interrupted."""
     _prepare_streams(lasting=len(sys.argv) > 1 and sys.argv[1] in LASTING)
-    logging.getLogger("study").handlers = [_notes()]
-    try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 130
-    except Exception as error:
-        complain(*_mistakes(error))
-        code = 2
+    with warnings_to(lambda text: complain(f"note: {text}"), alone=True):
+        try:
+            code = app(standalone_mode=False)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            code = 130
+        except Exception as error:
+            complain(*_mistakes(error))
+            code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -197,29 +200,12 @@ def _prepare_streams(lasting: bool) -> None:
     """Let no unprintable name fail a command, and no reader that ends first fail one that lasts."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper):
-            continue
-        stream.reconfigure(errors="backslashreplace")
-        if stream is not getattr(sys, f"__{name}__"):
+        if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
             continue
         if not lasting:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        else:
-            raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
-            lines = stream.line_buffering
-            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=lines))
-
-
-class _Note(logging.Formatter):
-    """One line for the terminal; tracebacks belong in a run's log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"study: note: {one_line(record.getMessage())}"
-
-
-def _notes() -> logging.Handler:
-    """Prints the warnings of this package, such as a damaged file."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(_Note())
-    return handler
+            stream.reconfigure(errors="backslashreplace")
+            continue
+        raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+        lines = stream.line_buffering
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=lines))

@@ -10,11 +10,11 @@ from study import data
 from study.config import recipes
 from study.config.components import Component
 from study.config.ready import ready_sweeps
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import DATA, FAMILIES, FIGURES, PROBES, TABLES
 from study.config.run import FOLDERS, RunSpec
 from study.config.schema import field_schemas
-from study.config.stored import columns, registry
+from study.config.stored import registry, settable
 from study.config.sweep import load
 from study.errors import StudyError
 from study.store.find import sweep_names
@@ -61,16 +61,14 @@ def _data(root: Path) -> Lines:
 def _fields() -> Lines:
     """What a sweep file and an override may set."""
     schemas = field_schemas()
-    for name in columns():
-        told = [_kind(schemas[name])]
-        model: Any = Recipe if name.startswith("recipe.") else RunSpec
-        own, _, option = name.removeprefix("recipe.").partition(".")
-        field, table = model.model_fields[own], registry(model, own)
-        if option and table is not None:
+    for name, column in settable().items():
+        told, field = [_kind(schemas[name])], column.field
+        outer, _, option = name.removeprefix("recipe.").partition(".")
+        in_recipe = name.startswith("recipe.")
+        if option and (table := registry(Recipe if in_recipe else RunSpec, outer)):
             told.append("with " + listed(c.name for c in table.values() if option in c.option_names))
-            field = table.fields()[option]
         if field.is_required():
-            told.append("default: the recipe's" if model is Recipe and not option else "needed")
+            told.append("default: the recipe's" if in_recipe and not option else "needed")
         elif field.default not in (None, ()):
             told.append(f"default {getattr(field.default, 'name', field.default)}".lower())
         yield name, "; ".join([*told, *filter(None, [schemas[name].get("description")])])

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE
 from typing import NamedTuple
@@ -21,11 +20,8 @@ from study.launch.attempt.provenance import cpu_model, package_version, usable_c
 
 LOW_DISK = 5e9
 PROBE = """
-import sys
-import torch
+import torch, torchvision
 print(torch.__version__)
-for library in sys.argv[1:]:
-    torch.ops.load_library(library)
 for i in range(torch.cuda.device_count()):
     p = torch.cuda.get_device_properties(i)
     print(f'{p.name}, {p.total_memory / 2**30:.0f} GiB')
@@ -42,11 +38,8 @@ class Finding(NamedTuple):
 
 def examine(results: Path, data_root: Path) -> Iterator[Finding]:
     """Check Python, CPU, SLURM, data sets, disk, then torch, which takes seconds."""
-    sound = sys.version_info >= (3, 11)
-    yield Finding("ok" if sound else "FAIL", "Python", f"{platform.python_version()} ({sys.executable})")
-    # In another process, since a broken torch may crash on import. Of torchvision only the library is loaded, to see whether
-    # it matches torch: importing it all would take as long again.
-    command = [sys.executable, "-P", "-c", PROBE, *_torchvision_library()]
+    yield Finding("ok", "Python", f"{platform.python_version()} ({sys.executable})")
+    command = [sys.executable, "-P", "-c", PROBE]  # in another process, since a broken torch may crash on import
     with subprocess.Popen(command, env=environment(), stdout=PIPE, stderr=PIPE, text=True) as probe:
         try:
             yield Finding("ok", "CPU", f"{usable_cores()} usable cores, {cpu_model()}")
@@ -54,17 +47,11 @@ def examine(results: Path, data_root: Path) -> Iterator[Finding]:
             for name in DATA:
                 if name not in FOLDERS:
                     lacking = data.missing(name, data_root)
-                    yield Finding("--" if lacking else "ok", name, lacking or "ready")
+                    yield Finding("--" if lacking else "ok", name, (lacking or "ready").removeprefix(f"{name}: "))
             yield _disk(results)
             yield from _torch(*probe.communicate(), probe.returncode)
         finally:
             probe.kill()  # if the caller stops early
-
-
-def _torchvision_library() -> Iterator[str]:
-    found = find_spec("torchvision")  # without importing it
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        yield from map(str, Path(folder).glob("_C*.so"))
 
 
 def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
@@ -78,9 +65,8 @@ def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
         return
     torch, *gpus = out.strip().splitlines()
     yield Finding("ok", "torch", f"{torch}, torchvision {versions['torchvision']}")
-    if gpus:
-        yield from (Finding("ok", f"cuda:{i}", gpu) for i, gpu in enumerate(gpus))
-    else:
+    yield from (Finding("ok", f"cuda:{i}", gpu) for i, gpu in enumerate(gpus))
+    if not gpus:
         yield Finding("--", "GPU", "torch sees none; training uses the CPU, slowly")
 
 
@@ -101,8 +87,7 @@ def _disk(results: Path) -> Finding:
             file.write(b"x")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding(
-            "FAIL", "disk", f"cannot write to {folder}: {error.strerror}; choose another folder with --results"
-        )
+        says = f"cannot write to {folder}: {error.strerror}; choose another folder with --results"
+        return Finding("FAIL", "disk", says)
     says = f"{free / 1e9:.0f} GB free for {results}/"
     return Finding("ok", "disk", says) if free > LOW_DISK else Finding("FAIL", "disk", says + "; free some space")

@@ -1,20 +1,33 @@
-"""Submit tasks to a cluster or run them here: for `study sweep` and `study surface`."""
+"""Submit tasks to a cluster or run them here, for `study sweep` and `study surface`; measure surfaces."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from study.cli.options import again
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from study.launch.local.pool import Pool
-    from study.launch.local.terminal import Shown
-    from study.launch.machine import Machine
-    from study.launch.slurm.profile import Profile
-    from study.store.layout import SweepFiles
+from study.cli.options import again, complain, print_lines, working
+from study.config import Mode
+from study.errors import StudyError
+from study.launch import surface as surfaces
+from study.launch.columns import room, table
+from study.launch.local.pool import Pool, pool
+from study.launch.local.terminal import Shown, Terminal, surfaces_shown
+from study.launch.local.train import train, train_here
+from study.launch.machine import Machine
+from study.launch.plan.state import WORK, count
+from study.launch.plan.surface import SurfaceRequest
+from study.launch.slurm.profile import Profile
+from study.store.collect import collect
+from study.store.layout import SweepFiles
+from study.store.lease import tidy
+
+
+def print_plan(rows: Sequence[dict[str, str]]) -> None:
+    """Print what would be done about each run or surface, its reason last."""
+    print(table(rows, room(), ("recipe", "id", "data"), heads=False), end="")
 
 
 def submit(
@@ -42,15 +55,75 @@ def execute(
     verb: str,
 ) -> bool:
     """Run packs of tasks on this machine, with progress bars; False when interrupted."""
-    from rich.console import Console
-
-    from study.launch.local.terminal import Terminal
-    from study.launch.local.train import train, train_here
-
     with Terminal(shown, ready, Console(), noun, verb) as view:
         run = train_here if machine.executor == "debug" else train
-        _, complete = run(packs, pool, machine, view)
+        complete = run(packs, pool, machine, view)
     if not complete:
-        print("interrupted; nothing is lost; rerun to continue:", file=sys.stderr)
-        print(f"  {again()}", file=sys.stderr)
+        print(f"interrupted; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
     return complete
+
+
+def measure(
+    request: SurfaceRequest,
+    machine: Machine,
+    profile: Profile,
+    mode: Mode = "missing",
+    jobs: int | None = None,
+    dry_run: bool = False,
+) -> int | None:
+    """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
+    actions = request.plan(mode)
+    if dry_run:
+        rows = [(a.verb, a.title, a.files.run_id, a.reason) for a in actions]
+        print_plan([dict(zip(("action", "surface", "id", "reason"), row, strict=True)) for row in rows])
+        print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
+        return 0
+    with working("checking the networks"):
+        wrong = surfaces.check(actions, request, machine)
+    usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
+    if wrong and not count(usable):
+        raise StudyError(*wrong.values())
+    complain(*wrong.values())
+    worked = count(usable) > 0
+    if machine.executor == "slurm":
+        if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
+            part = f"{sum(bool(action.chunks) for action in usable)} of {len(actions)} surfaces"
+            submit(request.files, packs, profile.single_task(), machine, "chunks", part)
+            return 1 if wrong else None
+    elif worked:
+        print(f"{request.files.name}: {count(usable)} of {len(request.surfaces)} surfaces to measure")
+        packs = surfaces.open_packs(usable)
+        shown, ready = surfaces_shown(usable, packs), count(usable, "keep")
+        if not execute(packs, pool(machine, request.chunks), machine, shown, ready, "surfaces", "measured"):
+            return 130
+    return max(_show(request, worked), int(bool(wrong)))
+
+
+def _show(request: SurfaceRequest, worked: bool) -> int:
+    """Print a line for each surface and the path of the table; returns the exit code."""
+    actions = request.plan()
+    for action in actions:
+        if action.verb == "keep":
+            for task in (action.files, *action.files.chunks()):
+                tidy(task)  # what killed processes left
+            line, doubts = surfaces.summary(action, request.runs[action.surface.run])
+            print_lines([line])
+            for warning in doubts:
+                print(f"WARNING: {warning}", file=sys.stderr)
+        elif action.verb != "hold":
+            told = sys.stderr if action.state == "failed" else sys.stdout
+            print(f"{action.title}: {action.reason or 'not measured'}", file=told)
+    if failed := [action for action in actions if action.state == "failed"]:
+        logs = f"{failed[0].files.folder}/chunks/*/log"
+        print(f"{len(failed)} failed; --mode retry tries again. See {logs}", file=sys.stderr)
+    left = count(actions, "wait", *WORK)
+    if left and worked:
+        print(f"note: {left} surfaces are unfinished; rerun to continue")
+    if held := count(actions, "hold"):
+        print(f"{held} surfaces are waiting until their runs are trained")
+    if request.files.sweep.exists():
+        collect(request.files)
+        if request.files.surfaces_table.exists():
+            draw = f"`study figure contours {request.files.name}`"
+            print_lines([f"surfaces: {request.files.surfaces_table}; draw them with {draw}"])
+    return int(bool(failed) or (worked and left > 0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import Results, at_home, complete_sweep, sweep_files
+from study.cli.options import Results, Use, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ Width = Annotated[
     str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")
 ]
 Bare = Annotated[bool, typer.Option("--bare", help="leave headers and notes to the caption, for a paper")]
+Out = Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")]
 Formats = Annotated[str, typer.Option("--formats", help="comma-separated: pdf, png, svg")]
 
 
@@ -30,7 +31,7 @@ def _complete_figure(incomplete: str) -> list[str]:
     return [name for name in FIGURES if name.startswith(incomplete)]
 
 
-def _frames(sweeps: list[str], results: Path | None, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _frames(sweeps: list[str], results: Path, needs: str = "curves") -> tuple[pd.DataFrame, pd.DataFrame | None]:
     from study.store.read import read_frame
 
     return read_frame(needs, [sweep_files(name, results).folder for name in sweeps])
@@ -57,8 +58,10 @@ def figure(
     width: Width = None,
     bare: Bare = False,
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    use: Use = None,
+    results: Results,
 ) -> None:
     """Draw one figure, with its caption and its data as CSV."""
     from study.config.yaml import scalar
@@ -73,10 +76,11 @@ def figure(
     needs = check(name, options).needs
     if not named:
         raise StudyError("name at least one sweep")
-    frame, runs = _frames(named, results, needs)
     folder = out or Path("figures") / sweep_files(named[0], results).name
-    for path in save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options):
-        print(path)
+    with working(f"drawing {name}"):
+        frame, runs = _frames(named, results, needs)
+        paths = save(name, frame, runs, folder, formats=tuple(formats.split(",")), sweeps=named, **options)
+    print(*paths, sep="\n")
 
 
 def figures(
@@ -85,18 +89,20 @@ def figures(
     width: Width = None,
     bare: Bare = False,
     formats: Formats = "pdf,png,svg",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    use: Use = None,
+    results: Results,
 ) -> None:
     """Draw every figure that the data allow, and list the others."""
     from study.plotting.every import draw_all
 
     named = [sweep_files(name, results) for name in sweeps]
     folder = out or Path("figures") / named[0].name
-    for line in draw_all(
-        [files.folder for files in named], folder, tuple(formats.split(",")), style=style, **_look(width, bare)
-    ):
-        print(line, flush=True)
+    with working("drawing figures"):
+        folders = [files.folder for files in named]
+        for line in draw_all(folders, folder, tuple(formats.split(",")), style=style, **_look(width, bare)):
+            print_lines([line])
 
 
 def report(
@@ -104,20 +110,19 @@ def report(
     out: Annotated[
         Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
     ] = None,
-    results: Results = None,
+    *,
+    use: Use = None,
+    results: Results,
 ) -> None:
     """Write all results of a sweep as one HTML page."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from study.reporting import write
+    from study.reporting import place, write
 
     files = sweep_files(sweep, results)
-    path = out or write.place(files.name)
+    path = out or place(files.name)
     if path.is_dir():
         raise StudyError(f"{path} is a folder; give --out a file name")
-    with Console(stderr=True).status("reading the results") as shown:  # on a terminal alone
-        line = write.write(files, path, lambda text: shown.update(escape(text)))
+    with working("reading the results") as told:
+        line = write(files, path, told)
     print(line)
 
 
@@ -125,33 +130,41 @@ def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="see `study list tables`")],
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, latex, html or csv")] = "text",
-    results: Results = None,
+    *,
+    use: Use = None,
+    results: Results,
 ) -> None:
     """Print a table as text, Markdown, LaTeX or CSV."""
     from study.plotting import check_table
     from study.plotting import table as make
     from study.plotting.tables.render import render
 
-    print(render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt), end="")
+    with working("reading the results"):
+        text = render(make(name, *_frames(sweeps, results, check_table(name).needs)), fmt)
+    print(text, end="")
 
 
 def verdict(
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, html or json")] = "text",
-    results: Results = None,
+    *,
+    results: Results,
 ) -> None:
     """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
-    from study.stats.report import render
+    from study.stats.verdict import render
     from study.stats.verdict import verdict as judge
 
-    print(render(judge(*_frames(sweeps, results)), fmt), end="")
+    with working("comparing the networks"):
+        text = render(judge(*_frames(sweeps, results)), fmt)
+    print(text, end="")
 
 
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
     split: Annotated[str, typer.Option(help="height: loss on train or test")] = "train",
-    out: Annotated[Path | None, typer.Option(callback=at_home, help="folder [default: figures/<sweep>]")] = None,
-    results: Results = None,
+    out: Out = None,
+    *,
+    results: Results,
 ) -> None:
     """Write each 2-D surface as a .vts file for ParaView."""
     from study.plotting.surfaces.export import export_all
@@ -159,5 +172,6 @@ def export(
 
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name
-    for line in export_all(read_surfaces(files.folder), folder, split):
-        print(line)
+    with working("writing shapes"):
+        for line in export_all(read_surfaces(files.folder), folder, split):
+            print_lines([line])

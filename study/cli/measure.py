@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from study.cli.options import DataRoot, Results, at_home, complete_sweep, results_folder, sweep_files
-from study.config.choices import Device
+from study.cli.options import DataRoot, Results, Use, complete_sweep, print_lines, sweep_files, working
+from study.config import Device
 
 
 def probe(
@@ -20,19 +18,20 @@ def probe(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="number of training images [default: the run's]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    use: Use = None,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Measure networks on their newest checkpoints, into probes.parquet."""
-    from rich.console import Console
-
-    from study.data import default_root
     from study.launch import probe as afterwards
+    from study.training.session import Session
 
-    asked = afterwards.order(probes, images, device, data_root or default_root())
+    names = afterwards.chosen_probes(probes)
+    session = Session(data_root, afterwards.chosen_device(device))
     failed = False
-    with Console(stderr=True).status("") as shown:
-        for line in afterwards.probe(sweep_files(what, results), asked, shown.update):
+    with working("starting") as told:
+        for line in afterwards.probe(sweep_files(what, results), names, images, session, told):
             print(line.text, file=sys.stderr if line.failed or line.loud else sys.stdout, flush=True)
             failed = failed or line.failed
     raise typer.Exit(1 if failed else 0)
@@ -41,38 +40,23 @@ def probe(
 def embed(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique prefixes")],
     depth: Annotated[int, typer.Option(help="depth of the new network")],
-    sweep: Annotated[
-        Path | None,
-        typer.Option(callback=at_home, help="write a sweep file that trains from the new networks"),
-    ] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    use: Use = None,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Turn a trained network into a deeper one that computes the same.
 
     It adds identity layers and checks the errors. This is the solution by construction of He et al. 2015, section 1, which
     shows that a deeper network need not train worse.
     """
-    from rich.console import Console
-
-    from study.data import default_root
-    from study.launch import embed as certify
+    from study.launch.embed import embed as stretch
     from study.launch.probe import chosen_device
     from study.training.session import Session
 
-    if sweep is not None:
-        certify.check_new(sweep)
-    specs = []
-    session = Session(data_root or default_root(), chosen_device(device))
-    with Console(stderr=True).status("") as shown:
+    session = Session(data_root, chosen_device(device))
+    with working("starting") as told:
         for run in runs:
-            shown.update(f"{run}: checking")
-            spec, certificate = certify.embed(run, depth, results_folder(results), session)
-            specs.append(spec)
-            print("\n".join(certify.lines(certificate)))
-    if sweep is None:
-        print("to train from these networks, add --sweep FILE.yaml")
-        return
-    certify.sweep_file(sweep, specs)
-    print(f"sweep file: {sweep}; train with `study sweep {shlex.quote(str(sweep))}`")
+            told(f"{run}: checking")
+            print_lines(stretch(run, depth, results, session))

@@ -7,17 +7,17 @@ import re
 import shlex
 import sys
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from study.config.choices import Device, Executor
+from study.config import Device, Executor
 from study.errors import StudyError, closest, one_line
+from study.store.layout import SweepFiles, default_results
 from study.text import user_path
-
-if TYPE_CHECKING:
-    from study.store.layout import SweepFiles
 
 MOST = 1024
 """Limit of workers and of threads per worker: more is a typing error."""
@@ -38,20 +38,42 @@ def at_home(path: Path | None) -> Path | None:
 def complete_sweep(incomplete: str) -> list[str]:
     """Complete the name of a sweep that has been started."""
     from study.store.find import sweep_names
-    from study.store.layout import default_results
 
     return [name for name in sweep_names(default_results()) if name.startswith(incomplete)]
 
 
-Results = Annotated[
-    Path | None, typer.Option("--results", callback=at_home, help="results folder [default: $STUDY_RESULTS or results]")
-]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", callback=at_home, help="data folder [default: $STUDY_DATA or data]")
-]
+def _data_root() -> Path:
+    from study.data import default_root
+
+    return default_root()
+
+
+def _option(default: Callable[[], Path], text: str) -> Any:
+    return typer.Option(default_factory=default, callback=at_home, help=text, show_default=False)
+
+
+Results = Annotated[Path, _option(default_results, "results folder [default: $STUDY_RESULTS or results]")]
+DataRoot = Annotated[Path, _option(_data_root, "data folder [default: $STUDY_DATA or data]")]
 ProfileFile = Annotated[
     Path | None,
     typer.Option("--profile", envvar="STUDY_PROFILE", callback=at_home, help="profile of a cluster (docs/slurm.md)"),
+]
+
+
+def _use(names: list[str] | None) -> list[str]:
+    """Import the user's components before anything else is looked up."""
+    from study.config.use import use
+
+    for name in names or ():
+        use(name)
+    return names or []
+
+
+Use = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--use", callback=_use, is_eager=True, metavar="FILE.py", help="import components of your own from a file"
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")]
 ExecutorName = Annotated[
@@ -81,40 +103,54 @@ def unknown_option(error: Any) -> str:
     word = error.option_name.lstrip("-")
     meant = options.get((closest(word, options, ALIASES) or "").removeprefix("--"))
     if meant is None and error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
-        from study.config.stored import columns
+        from study.config.stored import settable
 
-        meant = closest(word, columns(), ALIASES)
+        meant = closest(word, settable(), ALIASES)
         meant = None if meant is None or meant.startswith("--") else f"{meant}=..."
     return f"no option '{error.option_name}'" + (f"; did you mean '{meant}'?" if meant else "")
 
 
-def results_folder(folder: Path | None) -> Path:
-    """The results folder given, or the default."""
-    from study.store.layout import default_results
-
-    return folder or default_results()
-
-
-def sweep_files(name: str, results: Path | None) -> SweepFiles:
+def sweep_files(name: str, results: Path) -> SweepFiles:
     """The files of a sweep given by its name, its results folder or its sweep file."""
-    from study.store.layout import SweepFiles
-
     path = user_path(name)
     if path.suffix in (".yaml", ".yml"):
         from study.config.ready import find_sweep_file
         from study.config.sweep import load
 
-        return SweepFiles(results_folder(results), load(find_sweep_file(name)).name)
+        return SweepFiles(results, load(find_sweep_file(name)).name)
     if path.name in ("", ".."):
         raise StudyError(f"'{name}' is not a sweep: give its name, its results folder or its sweep file")
     if "/" in name.rstrip("/"):
         return SweepFiles(path.parent, path.name)
-    return SweepFiles(results_folder(results), unicodedata.normalize("NFC", path.name))
+    return SweepFiles(results, unicodedata.normalize("NFC", path.name))
 
 
 def again() -> str:
     """The command that continues this one: itself, without a `--mode force`, which would start over."""
     return "study " + re.sub(r" --mode[ =]force\b", "", shlex.join(sys.argv[1:]))
+
+
+def print_lines(lines: Iterable[str], head: str = "") -> None:
+    """Print messages, each after a head; at a terminal they are broken between words and continue below themselves."""
+    from study.launch.columns import hanging, room
+
+    for line in lines:
+        text = line.lstrip()
+        print(hanging(head + " " * (len(line) - len(text)), text, room()), flush=True)
+
+
+@contextmanager
+def working(words: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal, on standard error, what is being done; the function that is yielded changes the words."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.text import Text
+
+    spinner = Spinner("dots", Text(words))
+    # What is printed meanwhile goes above it, unless it goes into a file.
+    with Live(spinner, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()):
+        yield lambda text: spinner.update(text=Text(text))
 
 
 def complain(*mistakes: str) -> None:

@@ -1,15 +1,12 @@
-"""`study surface`, which also measures the surfaces of `study sweep`. Heavy imports are inside."""
+"""The verb `study surface`; `study.cli.execute` does its work. As in `study.cli.app`, heavy imports are inside."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from study.cli.execute import execute, submit
 from study.cli.options import (
     DataRoot,
     DeviceName,
@@ -18,19 +15,13 @@ from study.cli.options import (
     ProfileFile,
     Results,
     Threads,
+    Use,
     Workers,
-    complain,
     complete_sweep,
     sweep_files,
 )
-from study.config.choices import BatchNorm, Mode, Plane, Precision, Split
+from study.config import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
-
-if TYPE_CHECKING:
-    from study.launch.machine import Machine
-    from study.launch.plan.surface import SurfaceAction
-    from study.launch.slurm.profile import Profile
-    from study.launch.surface import SurfaceRequest
 
 
 def surface(
@@ -71,19 +62,21 @@ def surface(
     device: DeviceName = "auto",
     workers: Workers = None,
     threads: Threads = None,
-    results: Results = None,
-    data_root: DataRoot = None,
+    *,
+    use: Use = None,
+    results: Results,
+    data_root: DataRoot,
 ) -> None:
     """Measure the loss over planes of weights around trained networks.
 
     Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
     time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
     """
-    from study.data import default_root
-    from study.launch import surface as surfaces
+    from study.cli.execute import measure
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
     from study.launch.slurm.submissions import adopt_orphans
+    from study.launch.surface import request
     from study.launch.sweep import choose_executor
 
     given = {
@@ -102,11 +95,11 @@ def surface(
         "curvature": curvature,
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    request = surfaces.request(sweep_files(what, results), settings, to or ())
-    machine = Machine(data_root or default_root(), choose_executor(executor), device, workers, threads)
+    asked = request(sweep_files(what, results), settings, to or ())
+    machine = Machine(data_root, choose_executor(executor), device, workers, threads)
     if machine.executor == "slurm" and not dry_run:
-        adopt_orphans(request.files.results)
-    raise typer.Exit(measure(request, machine, load_profile(profile), mode, jobs, dry_run) or 0)
+        adopt_orphans(asked.files.results)
+    raise typer.Exit(measure(asked, machine, load_profile(profile), mode, jobs, dry_run) or 0)
 
 
 def _points(text: str) -> int | list[int]:
@@ -126,94 +119,3 @@ def _ranges(text: str) -> float | list[list[float]]:
     except ValueError:
         raise StudyError(f"--range {text}: write it as 1, as 0:2, or as -1:1,0:2") from None
     return pairs[0] if len(pairs) == 1 else pairs  # type: ignore[return-value]
-
-
-def measure(
-    request: SurfaceRequest,
-    machine: Machine,
-    profile: Profile,
-    mode: Mode = "missing",
-    jobs: int | None = None,
-    dry_run: bool = False,
-) -> int | None:
-    """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
-    from study.launch import surface as surfaces
-    from study.launch.plan.surface import count
-
-    actions = request.plan(mode)
-    if dry_run:
-        for action in actions:
-            reason = f"  ({action.reason})" if action.reason else ""
-            print(f"{action.verb:<7} {action.title}  {action.files.run_id}{reason}")
-        print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
-        return 0
-    wrong = surfaces.check(actions, request, machine)
-    usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
-    if wrong and not count(usable):
-        raise StudyError(*wrong.values())
-    complain(*wrong.values())
-    if machine.executor == "slurm":
-        if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
-            handed = f"{sum(bool(action.chunks) for action in usable)} of {len(request.surfaces)} surfaces"
-            submit(request.files, packs, profile.single_task(), machine, "chunks", handed)
-            return 1 if wrong else None
-    elif count(usable) and not _measure_here(request, usable, machine):
-        return 130
-    return max(_show(request, count(usable) > 0), int(bool(wrong)))
-
-
-def _measure_here(request: SurfaceRequest, actions: Sequence[SurfaceAction], machine: Machine) -> bool:
-    """Measure on this machine, again if points turn out to be damaged; False when interrupted."""
-    from study.launch import surface as surfaces
-    from study.launch.local.pool import pool_of
-    from study.launch.local.terminal import surfaces_shown
-    from study.launch.plan.surface import count
-
-    pool, names = pool_of(machine, request.chunks), {action.files.run_id for action in actions}
-    print(f"{request.files.name}: {count(actions)} of {len(request.surfaces)} surfaces to measure")
-    while packs := surfaces.open_packs(actions):
-        actions = [action for action in request.plan() if action.files.run_id in names]
-        shown, ready = surfaces_shown(actions, packs), count(actions, "keep")
-        if not execute(packs, pool, machine, shown, ready, "surfaces", "measured"):
-            return False
-        actions = [action for action in request.plan() if action.files.run_id in names]
-    return True
-
-
-def _show(request: SurfaceRequest, worked: bool) -> int:
-    """Print a line for each surface and the path of the table; returns the exit code."""
-    from study.launch import surface as surfaces
-    from study.launch.plan.state import WORK
-    from study.launch.plan.surface import count
-    from study.store.collect import collect
-    from study.store.lease import tidy
-
-    actions = request.plan()
-    for action in actions:
-        if action.verb == "keep":
-            for task in (action.files, *action.files.chunks()):
-                tidy(task)  # what killed processes left
-            run = request.runs[action.surface.run]
-            print(surfaces.summary(action, run))
-            for warning in surfaces.doubts(action, run):
-                print(f"WARNING: {warning}", file=sys.stderr)
-        elif action.verb != "hold":
-            told = sys.stderr if action.state == "failed" else sys.stdout
-            print(f"{action.title}: {action.reason or 'not measured'}", file=told)
-    if failed := [action for action in actions if action.state == "failed"]:
-        print(
-            f"{len(failed)} failed; --mode retry tries again. See {failed[0].files.folder}/chunks/*/log",
-            file=sys.stderr,
-        )
-    left = count(actions, "wait", *WORK)
-    if left and worked:
-        print(f"note: {left} surfaces are unfinished; rerun to continue")
-    if held := count(actions, "hold"):
-        print(f"{held} surfaces are waiting until their runs are trained")
-    if request.files.sweep.exists():
-        collect(request.files)
-        if request.files.surfaces_table.exists():
-            print(
-                f"surfaces: {request.files.surfaces_table}; draw them with `study figure contours {request.files.name}`"
-            )
-    return int(bool(failed) or (worked and left > 0))

@@ -1,4 +1,4 @@
-"""Components: blocks, shortcuts, data sets, optimizers and all else that a sweep file chooses by name.
+"""Components: blocks, shortcuts, data sets, optimizers and anything else that a sweep file chooses by name.
 
 A component is declared once, with its name, a summary, its options and the object that implements it. A declaration imports
 nothing of what it names, so that planning needs no torch.
@@ -30,7 +30,7 @@ class Options(Model):
     @property
     def options(self) -> dict[str, Any]:
         """The options alone, as keyword arguments for the component's implementation."""
-        return {key: value for key, value in self if key != "name"}
+        return {key: value for key, value in self if key not in ("name", "code")}
 
     def remark(self) -> str:
         """Why these options have no effect; empty where they have one."""
@@ -56,21 +56,38 @@ class Component:
     target: str
     """Where it is implemented: `module:attribute`."""
     options: type[Options] = Options
+    source: Any = None
+    """Of a component of the user's own, where it comes from (`study.config.use.Source`)."""
+    made: Any = None
+    """Of a component of the user's own, the object."""
 
     def load(self) -> Any:
         """Import the module and return the object."""
+        if self.made is not None:
+            return self.made
         module, _, attribute = self.target.partition(":")
         return getattr(import_module(module), attribute)
+
+    def make(self, *given: Any, **options: Any) -> Any:
+        """Call the object. A class of the user's own finds its options as attributes, in `__init__` too."""
+        called = self.load()
+        if self.source is None or not isinstance(called, type):
+            return called(*given, **options)
+        new: Any = object.__new__(called)
+        for name, value in options.items():
+            object.__setattr__(new, name, value)  # a module's own waits for its `__init__`
+        new.__init__(*given)
+        return new
 
     @property
     def option_names(self) -> list[str]:
         """The names of its options."""
-        return [name for name in self.options.model_fields if name != "name"]
+        return [name for name in self.options.model_fields if name not in ("name", "code")]
 
 
 @dataclass(frozen=True)
 class Data(Component):
-    """A data set, with what a network needs to know about it if the name implies it."""
+    """A data set, with the properties that its name implies."""
 
     size: int | None = None
     """Height and width of its images."""
@@ -117,6 +134,8 @@ class Family(Component):
     """Why there is no network of this depth with this block; empty where there is."""
     depths: str = ""
     """The depths in words."""
+    maps: int = 1
+    """Feature maps of its first stage, of which the others have multiples."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +143,20 @@ class Probe(Component):
     """A probe, and whether `study probe` measures it unless told otherwise."""
 
     usual: bool = True
+    needs: Literal["", "blocks", "BN"] = ""
+    """What a network must have to be measured."""
 
 
 @dataclass(frozen=True)
 class Figure(Component):
-    """A figure, and which frame it is drawn from: what `study.store.read.read_<needs>` gives."""
+    """A figure, and the frame that it is drawn from: the result of `study.store.read.read_<needs>`."""
 
     needs: Literal["curves", "surfaces", "probes"] = "curves"
 
 
 @dataclass(frozen=True)
-class Table(Component):
-    """A table, and which frame it is made of."""
-
-    needs: Literal["curves", "probes"] = "curves"
+class Table(Figure):
+    """A table, and the frame that it is made of."""
 
 
 C = TypeVar("C", bound=Component)
@@ -151,7 +170,7 @@ class Registry(dict[str, C], Generic[C]):
     def __init__(self, noun: str, field: str, components: Iterable[C] = ()) -> None:
         super().__init__()
         self.noun, self.field = noun, field
-        self._plain: dict[str, Options] = {}  # those that were chosen by their names alone
+        self._plain: dict[str, Options] = {}  # components chosen by name, with default options
         for component in components:
             self.add(component)
 
@@ -162,12 +181,12 @@ class Registry(dict[str, C], Generic[C]):
         self[component.name] = component
         return component
 
-    def fields(self) -> dict[str, Any]:
-        """The options of all components of this kind, by name, each as its first owner declares it."""
-        found: dict[str, Any] = {}
-        for component in self.values():
+    def options(self, counts: Callable[[Component], bool] = lambda component: True) -> dict[str, type[Options]]:
+        """The options of the components of this kind that count, by name, each with the first model that declares it."""
+        found: dict[str, type[Options]] = {}
+        for component in filter(counts, self.values()):
             for name in component.option_names:
-                found.setdefault(name, component.options.model_fields[name])
+                found.setdefault(name, component.options)
         return found
 
     def choose(self, value: Any) -> Options:
@@ -198,10 +217,8 @@ class Registry(dict[str, C], Generic[C]):
 
     @property
     def listing(self) -> str:
-        """What `study list` calls them, where it lists them alone."""
-        return {"data": "data", "probes": "probes", "figures": "figures", "tables": "tables"}.get(
-            self.field, "networks"
-        )
+        """The kind of `study list` that shows them."""
+        return self.field if self.field in ("data", "probes", "figures", "tables") else "networks"
 
     def _strange(self, name: str, key: Any) -> str:
         owners = [other for other, component in self.items() if key in component.option_names]
@@ -210,9 +227,8 @@ class Registry(dict[str, C], Generic[C]):
         own = self[name].option_names
         if not own:
             return f"is no option; {self.field}: {name} has none"
-        return f"is no option of {self.field}: {name}, which has {listed(own)}{nearest(str(key), own)}".partition(
-            "; known"
-        )[0]
+        hint = nearest(str(key), own).partition("; known")[0]
+        return f"is no option of {self.field}: {name}, which has {listed(own)}{hint}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(value: Any) -> Options | None:
@@ -222,20 +238,16 @@ class Registry(dict[str, C], Generic[C]):
         return core_schema.no_info_plain_validator_function(check, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        names, options = {"enum": list(self)}, self.option_schemas()
-        if not options:
-            return names
+        names = {"enum": list(self)}
+        options = {name: properties(owner)[name] for name, owner in self.options().items()}
         mapping = {"type": "object", "properties": {"name": names, **options}, "additionalProperties": False}
-        return {"anyOf": [names, mapping]}
+        return {"anyOf": [names, mapping]} if options else names
 
-    def option_schemas(self) -> dict[str, Any]:
-        """JSON schema of each option."""
-        found: dict[str, Any] = {}
-        for component in self.values():
-            properties = component.options.model_json_schema()["properties"]
-            for name in component.option_names:
-                found.setdefault(name, {k: v for k, v in properties[name].items() if k not in ("default", "label")})
-        return found
+
+def properties(model: type[Model]) -> dict[str, dict[str, Any]]:
+    """JSON schema of each field of a model, without defaults: a sweep file leaves out what it does not mean to set."""
+    found = model.model_json_schema()["properties"]
+    return {name: {k: v for k, v in of.items() if k not in ("default", "label")} for name, of in found.items()}
 
 
 def _written(value: Options | None, info: Any) -> Any:

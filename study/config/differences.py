@@ -1,17 +1,26 @@
-"""Which fields distinguish runs, and their values as exact text. For tables, figures, status and plans."""
+"""How runs differ: which fields distinguish them, their values as exact text, and whether one can start from another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from study.config import recipes
+from study.config.fields import OWN, flat
+from study.config.registry import BLOCKS, FAMILIES, SHORTCUTS
 from study.config.run import Kept, RunSpec
-from study.config.stored import columns, flat
+from study.config.stored import columns
+from study.errors import StudyError
 
 _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
-VARIANT = (*[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field], "start_from")
+VARIANT = (
+    *[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field],
+    *OWN[""],
+    "zero_gamma",
+    "start_from",
+)
 """Fields that distinguish networks of one depth."""
 TRAINED = (
     "dataset",
@@ -21,9 +30,13 @@ TRAINED = (
 _TOLD_BY: dict[str, tuple[str, ...]] = {
     "data": ("dataset",),
     "data.folder": ("dataset",),
+    "own": _NETWORK,
+    "own_code": (*_NETWORK, "own"),
+    "data.code": ("dataset",),
+    "recipe.code": ("recipe.optimizer", "recipe.schedule"),
     **{name: ("recipe", name.rpartition(".")[0]) for name in RECIPE},
 }
-"""Fields that need not be shown if each value of one of these implies their value."""
+"""Fields that are redundant if each value of one of these fields implies their value."""
 
 
 def text(value: Any) -> str:
@@ -43,19 +56,12 @@ def text(value: Any) -> str:
     return str(value)
 
 
+_known = lru_cache(maxsize=10_000, typed=True)(text)
+
+
 def texts(values: Iterable[Any]) -> list[str]:
     """`text` of each of many values, most of which are equal."""
-    known: dict[tuple[type, Any], str] = {}
-    found = []
-    for value in values:
-        try:
-            key = (type(value), value)
-            if key not in known:
-                known[key] = text(value)
-            found.append(known[key])
-        except TypeError:  # a list has no hash
-            found.append(text(value))
-    return found
+    return [_known(value) if isinstance(value, Hashable) else text(value) for value in values]
 
 
 def short(field: str) -> str:
@@ -66,8 +72,8 @@ def short(field: str) -> str:
 def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -> list[str]:
     """The fields in which runs differ, without those that follow from another of them (`_TOLD_BY`).
 
-    `columns` has, for each field, the text of its value in each run; `changed` are fields in which a recipe differs from the
-    named one, so that its name does not tell them.
+    `columns` has, for each field, the text of its value in each run; `changed` are the fields in which a recipe differs from
+    the named one.
     """
     found = [field for field, texts in columns.items() if len(set(texts)) > 1]
     own = {f"recipe.{name}" for name in changed}
@@ -113,6 +119,33 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
 
 
 def row(spec: RunSpec) -> dict[str, Any]:
-    """The fields of a run by their names in `runs.parquet`; `changes` has those that are not as in its named recipe."""
+    """The fields of a run by their names in `runs.parquet`; `changes` lists the changes to its named recipe."""
     fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
     return {**flat(fields), "dataset": spec.dataset, "changes": recipes.changes(fields["recipe"])}
+
+
+# -- stretching --------------------------------------------------------------------------------------------------------
+
+_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation")
+"""Fields in which the two must agree, with their options."""
+
+
+def check_stretch(small: RunSpec, large: RunSpec) -> None:
+    """Raise StudyError, with the reason, if a trained `small` cannot be stretched into `large`."""
+    ours, theirs = (flat(spec.model_dump(mode="json", include=set(_SAME))) for spec in (large, small))
+    for field in dict.fromkeys([*ours, *theirs]):
+        if ours.get(field) != theirs.get(field):
+            raise StudyError(
+                f"{field}: {ours.get(field)} cannot start from {theirs.get(field)}; identity layers change the depth alone"
+            )
+    if FAMILIES[large.family.name].plain_only:
+        raise StudyError(f"a {FAMILIES[large.family.name].title} has no blocks of unchanged shape to insert")
+    if large.depth < small.depth:
+        raise StudyError(f"depth: {large.depth} cannot start from {small.depth} layers; only deeper ones can")
+    if large.shortcut is not None and SHORTCUTS[large.shortcut.name].changes_input:
+        raise StudyError(
+            f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
+        )
+    block = BLOCKS[large.block.name]
+    if large.network == "plain" and (block.expansion > 1 or block.pooled):
+        raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")

@@ -1,4 +1,4 @@
-"""What specs are made of: strict fields, names, and messages that say what would be right."""
+"""Base model, field names and messages of specs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -60,7 +61,7 @@ _MEANT = {
     "--data-root": "data_root data_dir root",
 }
 ALIASES = {word: field for field, words in _MEANT.items() for word in words.split()}
-"""What other programs call our fields and options, for hints."""
+"""Names of our fields and options in other programs, for hints."""
 
 
 class Model(BaseModel):
@@ -118,6 +119,32 @@ def reasons(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Itera
 def as_tuple(value: Any) -> Any:
     """A list of YAML or JSON as the tuple that a spec keeps."""
     return tuple(value) if isinstance(value, list) else value
+
+
+OWN = {"": ("own", "own_code"), "data": ("data.own", "data.code"), "recipe": ("recipe.own", "recipe.code")}
+"""Columns with the options and digests of components of the user's own: of the network, the data set and the recipe."""
+
+
+def flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option.
+
+    The options of a component of the user's own are one text, since no table has columns for them (`OWN`).
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and "code" in value:
+            options, code = OWN["data" if name == "data" else before.rstrip(".")]
+            own = {f"{name}.{key}": inner for key, inner in value.items() if key not in ("name", "code")}
+            text = yaml.safe_dump(own, default_flow_style=True, width=10**6).strip()[1:-1]
+            found[before + name] = value.get("name")
+            found[options] = ", ".join(filter(None, [found.get(options), text if own else None])) or None
+            found[code] = ", ".join(filter(None, [found.get(code), f"{name} {value['code']}"]))
+        elif isinstance(value, Mapping):
+            found[before + name] = value.get("name")
+            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
 
 
 NAME_RULE = (

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from study.config.run import Kept, RunSpec
-from study.config.stored import recorded, upgraded
+from study.config.stored import Stored, recorded, upgraded
 
 SCHEMA = 2
 """Version of specs: part of every id; raised only when the meaning of a stored field changes."""
 
 _KEPT = frozenset(Kept.model_fields)
-
-Stored = Mapping[str, Any]
-"""A spec as it is stored, in JSON's types: perhaps with a component that is not registered here, or of a later version."""
 
 
 def canonical_json(kind: str, fields: Stored) -> str:

@@ -23,7 +23,7 @@ def find_sweep_file(name: str) -> Path:
 
 
 def ready_sweeps() -> dict[str, Path]:
-    """The sweep files in `sweeps/` here, and those that come with the package, by name."""
+    """The sweep files in `sweeps/` in the working directory and in the package, by name."""
     package = Path(__file__).parent.parent
     folders = [package / "_sweeps", package.parent / "sweeps", Path("sweeps")]
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}

@@ -38,17 +38,52 @@ class FolderOptions(Options):
     @field_validator("folder")
     @classmethod
     def _name(cls, folder: str) -> str:
-        if not re.fullmatch(FOLDER, folder):
-            rule = "at most 50 letters, digits and ._+-"
-            raise wrong(f"must be the name of a folder under the data root: {rule}, not {folder!r:.80}")
-        return folder
+        return _plain(folder, "folder")
+
+
+def _plain(name: str, kind: str) -> str:
+    if not re.fullmatch(FOLDER, name):
+        rule = "at most 50 letters, digits and ._+-"
+        raise wrong(f"must be the name of a {kind} under the data root: {rule}, not {name!r:.80}")
+    return name
 
 
 class StreamOptions(FolderOptions):
     image_size: int = option(224, "pixels of a crop (He et al. 2015, section 3.4)", ge=4, le=512)
 
 
-_BUILTIN, _FOLDER, _STREAM = "study.data.builtin", "study.data.folder", "study.data.stream"
+class FileOptions(Options):
+    file: str = Field(
+        description="a file of x_train, y_train, x_test, y_test below the data root, or here",
+        json_schema_extra={"pattern": f"^{FOLDER}$"},
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _name(cls, file: str) -> str:
+        return _plain(file, "file")
+
+
+class DatasetOptions(Options):
+    dataset: str = Field(
+        description="its name in torchvision.datasets, such as STL10", json_schema_extra={"pattern": r"^\w+$"}
+    )
+    image_size: int | None = option(None, "pixels to resize and crop to; default: as they are", ge=4, le=512)
+
+    @field_validator("dataset")
+    @classmethod
+    def _name(cls, dataset: str) -> str:
+        if not re.fullmatch(r"[A-Za-z]\w{0,49}", dataset):
+            raise wrong(f"must be the name of a class in torchvision.datasets, not {dataset!r:.80}")
+        return dataset
+
+
+_BUILTIN, _FOLDER, _STREAM, _ARRAYS = (
+    "study.data.builtin",
+    "study.data.folder",
+    "study.data.stream",
+    "study.data.arrays",
+)
 DATA = Registry("data set", "data", [
     Data("digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", "study.data.builtin:Digits",
          size=8, channels=1, classes=10),
@@ -60,6 +95,10 @@ DATA = Registry("data set", "data", [
     Data("image_folder", "any folder of train/<class>/* and test/<class>/*", f"{_FOLDER}:ImageFolder", FolderOptions),
     Data("image_stream", "as image_folder, but decoded as needed: for ImageNet's size", f"{_STREAM}:ImageStream",
          StreamOptions, streamed=True),
+    Data("npz", "arrays in a .npz file", f"{_ARRAYS}:Npz", FileOptions),
+    Data("parquet", "a folder of Parquet files in the layout of Hugging Face", f"{_ARRAYS}:Parquet", FolderOptions),
+    Data("torchvision", "any data set of torchvision with a training and a test split", f"{_ARRAYS}:Torchvision",
+         DatasetOptions),
 ])  # fmt: skip
 
 
@@ -110,13 +149,13 @@ def _vgg_depth(depth: int, block: Block) -> str:
 
 _NETWORK = "study.networks.network"
 FAMILIES = Registry("family", "family", [
-    Family("cifar", "three stages of 16, 32 and 64 maps (He et al. 2015)", f"{_NETWORK}:ResNet", FamilyOptions,
+    Family("cifar", "three stages of 16, 32 and 64 maps (He et al. 2015)", f"{_NETWORK}:ResNet", FamilyOptions, maps=16,
            refuse_depth=_cifar_depth,
            depths="6n + 2: 20, 32, 44, 56, 110, 1202 and any other; 9n + 2 with bottlenecks, 3n + 2 with single blocks"),
-    Family("imagenet", "four stages of 64 to 512 maps (He et al. 2015)", f"{_NETWORK}:ResNet", ImagenetOptions,
+    Family("imagenet", "four stages of 64 to 512 maps (He et al. 2015)", f"{_NETWORK}:ResNet", ImagenetOptions, maps=64,
            usual_block=lambda depth: "bottleneck" if depth in (50, 101, 152) else "basic",
            refuse_depth=_imagenet_depth, depths=", ".join(map(str, IMAGENET_BLOCKS))),
-    Family("vgg", "the plain networks of Simonyan & Zisserman 2014, with BN", f"{_NETWORK}:Vgg", VggOptions,
+    Family("vgg", "the plain networks of Simonyan & Zisserman 2014, with BN", f"{_NETWORK}:Vgg", VggOptions, maps=64,
            title="VGG", plain_only=True, blocks=("single",), usual_block=lambda depth: "single",
            refuse_depth=_vgg_depth, depths=f"{', '.join(map(str, VGG_CONVOLUTIONS))}; plain alone"),
 ])  # fmt: skip
@@ -179,14 +218,42 @@ ORDERS = Registry("order", "order", [
     Component("pre", "BN, ReLU, conv, BN, ReLU, conv; addition: full pre-activation", f"{_ORDERS}:pre"),
 ])  # fmt: skip
 
-NORMS = Registry("norm", "norm", [Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d")])
-ACTIVATIONS = Registry("activation", "activation", [Component("relu", "ReLU", "torch.nn:ReLU")])
+
+class GroupOptions(Options):
+    groups: int = option(8, "groups of maps, which must divide the maps of each stage", label="{} groups", ge=1)
+
+
+class SlopeOptions(Options):
+    slope: float = option(0.01, "slope below 0", label="slope {}")
+
+
+class GainOptions(Options):
+    gain: float = option(1.0, "singular values of a layer", label="gain {}", gt=0)
+
+
+_LAYERS = "study.networks.layers"
+NORMS = Registry("norm", "norm", [
+    Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d"),
+    Component("group", "group normalisation (Wu & He 2018)", f"{_LAYERS}:group", GroupOptions),
+    Component("layer", "layer normalisation: one group (Ba et al. 2016)", f"{_LAYERS}:layer"),
+    Component("none", "none; convolutions have biases", f"{_LAYERS}:no_norm"),
+])  # fmt: skip
+ACTIVATIONS = Registry("activation", "activation", [
+    Component("relu", "ReLU", "torch.nn:ReLU"),
+    Component("leaky_relu", "ReLU with a slope below 0", f"{_LAYERS}:leaky_relu", SlopeOptions),
+    Component("gelu", "x times the normal distribution at x (Hendrycks & Gimpel 2016)", "torch.nn:GELU"),
+    Component("silu", "x times the sigmoid of x (Elfwing et al. 2018)", "torch.nn:SiLU"),
+    Component("tanh", "hyperbolic tangent", "torch.nn:Tanh"),
+])  # fmt: skip
 
 _INITIALISE = "study.networks.initialise"
 INITIALISATIONS = Registry("initialisation", "initialisation", [
     Component("he_fan_in", "normal, variance 2 / fan_in: He et al. 2015", f"{_INITIALISE}:he_fan_in"),
     Component("he_fan_out", "normal, variance 2 / fan_out, as torchvision's convolutions", f"{_INITIALISE}:he_fan_out"),
     Component("glorot", "normal, variance 2 / (fan_in + fan_out)", f"{_INITIALISE}:glorot"),
+    Component("orthogonal", "orthonormal rows or columns: Saxe et al. 2013", f"{_INITIALISE}:orthogonal", GainOptions),
+    Component("delta_orthogonal", "orthogonal at the centre of each kernel, else 0: Xiao et al. 2018",
+              f"{_INITIALISE}:delta_orthogonal", GainOptions),
 ])  # fmt: skip
 
 
@@ -199,6 +266,42 @@ class SgdOptions(Options):
 
     def remark(self) -> str:
         return "nesterov has no effect, since momentum is 0" if self.nesterov and self.momentum == 0 else ""
+
+
+Betas = Annotated[
+    tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(as_tuple)
+]
+
+
+class AdamOptions(Options):
+    betas: Betas = option((0.9, 0.999), "decay of the means of the gradient and of its square")
+    eps: float = option(1e-8, "added to the root of the mean square", gt=0)
+
+
+class RmsPropOptions(Options):
+    alpha: float = option(0.99, "decay of the mean square of the gradient", ge=0, lt=1)
+    eps: float = option(1e-8, "added to the root of the mean square", gt=0)
+    momentum: float = option(0.0, "momentum", ge=0, lt=1)
+
+
+class AdagradOptions(Options):
+    lr_decay: float = option(0.0, "decay of the rate with each step", ge=0)
+    eps: float = option(1e-10, "added to the root of the sum of squares", gt=0)
+
+
+class LarsOptions(Options):
+    momentum: float = option(0.9, "momentum", ge=0, lt=1)
+    trust: float = option(0.001, "a layer's rate over the ratio of its weights to its gradient", gt=0)
+
+
+class FinalOptions(Options):
+    final: float = option(0.0, "rate at the end, as a share of learning_rate", ge=0, le=1)
+
+
+class OneCycleOptions(Options):
+    rise: float = option(0.3, "share of the training in which the rate rises", gt=0, lt=1)
+    start: float = option(0.04, "rate at the start, as a share of learning_rate", gt=0, le=1)
+    final: float = option(4e-6, "rate at the end, as a share of learning_rate", ge=0, le=1)
 
 
 class DropOptions(Options):
@@ -231,21 +334,36 @@ class IterationWarmup(WarmupOptions):
     iterations: int = option(400, "length", ge=1)
 
 
+class LinearWarmup(IterationWarmup):
+    rate: float = option(0.01, "learning rate of the first step", gt=0)
+
+
 class ErrorWarmup(WarmupOptions):
     below: float = option(80.0, "the warm-up ends when the running training error (%) is below this", gt=0, le=100)
 
 
-_SCHEDULE = "study.training.schedule"
+_OPTIMIZER, _SCHEDULE = "study.training.optimizer", "study.training.schedule"
 OPTIMIZERS = Registry("optimizer", "recipe.optimizer", [
-    Component("sgd", "stochastic gradient descent", "torch.optim:SGD", SgdOptions),
+    Component("sgd", "stochastic gradient descent, with momentum", f"{_OPTIMIZER}:Sgd", SgdOptions),
+    Component("adam", "Adam (Kingma & Ba 2015)", f"{_OPTIMIZER}:Adam", AdamOptions),
+    Component("adamw", "Adam with decoupled weight decay (Loshchilov & Hutter 2019)", f"{_OPTIMIZER}:AdamW", AdamOptions),
+    Component("rmsprop", "RMSprop (Tieleman & Hinton 2012)", f"{_OPTIMIZER}:RmsProp", RmsPropOptions),
+    Component("adagrad", "Adagrad (Duchi et al. 2011)", f"{_OPTIMIZER}:Adagrad", AdagradOptions),
+    Component("lars", "SGD with a rate for each layer (You et al. 2017)", f"{_OPTIMIZER}:Lars", LarsOptions),
 ])  # fmt: skip
 SCHEDULES = Registry("schedule", "recipe.schedule", [
     Component("milestones", "the rate drops at given iterations", f"{_SCHEDULE}:Schedule", MilestoneOptions),
     Component("plateau", "the rate drops at plateaus of the training error", f"{_SCHEDULE}:Plateau", PlateauOptions),
+    Component("constant", "the rate stays", f"{_SCHEDULE}:constant"),
+    Component("linear", "the rate falls on a line", f"{_SCHEDULE}:linear", FinalOptions),
+    Component("cosine", "the rate falls on half a cosine (Loshchilov & Hutter 2017)", f"{_SCHEDULE}:cosine", FinalOptions),
+    Component("one_cycle", "the rate rises, then falls, on cosines (Smith & Topin 2019)", f"{_SCHEDULE}:one_cycle",
+              OneCycleOptions),
 ])  # fmt: skip
 WARMUPS = Registry("warm-up", "recipe.warmup", [
     Component("none", "no warm-up", f"{_SCHEDULE}:Schedule"),
     Component("iterations", "a fixed number of iterations (He et al. 2016)", f"{_SCHEDULE}:Schedule", IterationWarmup),
+    Component("linear", "the rate rises on a line (Goyal et al. 2017)", f"{_SCHEDULE}:Schedule", LinearWarmup),
     Component("error", "until the training error falls (He et al. 2015)", f"{_SCHEDULE}:Schedule", ErrorWarmup),
 ])  # fmt: skip
 
@@ -253,18 +371,18 @@ WARMUPS = Registry("warm-up", "recipe.warmup", [
 # -- what is measured and drawn --------------------------------------------------------------------------------------------
 
 
-def _probe(name: str, summary: str, target: str = "", usual: bool = True) -> Probe:
-    return Probe(name, summary, f"study.measure.probes.{target or f'{name}:measure'}", usual=usual)
+def _probe(name: str, summary: str, target: str = "", usual: bool = True, needs: Any = "") -> Probe:
+    return Probe(name, summary, f"study.measure.probes.{target or f'{name}:measure'}", usual=usual, needs=needs)
 
 
 PROBES = Registry("probe", "probes", [
-    _probe("responses", "standard deviation of each 3x3 layer's responses, after BN"),
+    _probe("responses", "standard deviation of each 3x3 layer's responses, after BN", needs="blocks"),
     _probe("gradients", "norm of the gradient of each layer's weights"),
-    _probe("identity", "how far each block is from the identity, and what its ReLU cuts"),
+    _probe("identity", "how far each block is from the identity, and what its ReLU cuts", needs="blocks"),
     _probe("weights", "norm of each layer's weights, and their distance from the start"),
-    _probe("paths", "effect of deleting each block; the gradient by length of path"),
+    _probe("paths", "effect of deleting each block; the gradient by length of path", needs="blocks"),
     _probe("confusion", "whether mini-batches pull in the same direction"),
-    _probe("batch_norm", "errors with BN's running, recalibrated and folded statistics"),
+    _probe("batch_norm", "errors with BN's running, recalibrated and folded statistics", needs="BN"),
     _probe("hessian", "extreme eigenvalues, trace and spectral density of the loss's Hessian; costly", usual=False),
     _probe("ten_crop", "test errors over ten crops of each image; costly", "views:ten_crop", usual=False),
     _probe("multi_scale", "test errors over whole images at five scales; costly", "views:multi_scale", usual=False),

@@ -1,11 +1,11 @@
-"""What a spec sets that can never have an effect. It is trained all the same, so it is said before, not refused."""
+"""Remarks on settings that can never have an effect. Such runs are trained all the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from study.config.components import Options
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import DATA
 from study.config.run import RunSpec
 
@@ -45,7 +45,7 @@ def _warm_up_end(spec: RunSpec) -> int:
     warmup = spec.recipe.warmup
     if warmup.name == "none" or spec.depth < warmup.from_depth:
         return 0
-    return int(warmup.iterations) if warmup.name == "iterations" else spec.recipe.log_every
+    return int(warmup.iterations) if warmup.name in ("iterations", "linear") else spec.recipe.log_every
 
 
 def _drops(spec: RunSpec) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _drops(spec: RunSpec) -> Iterator[str]:
         if late:
             yield f"milestones {', '.join(f'{m:,}' for m in late)}: no effect, since the run ends at {recipe.iterations:,}"
         any_drop = len(late) < len(schedule.at) and _warm_up_end(spec) < recipe.iterations
-    else:
+    elif schedule.name == "plateau":
         possible = sum(_earliest(recipe, drop) < recipe.iterations for drop in range(1, schedule.drops + 1))
         any_drop = possible > 0
         if possible < schedule.drops:
@@ -64,6 +64,8 @@ def _drops(spec: RunSpec) -> Iterator[str]:
                 f"schedule.drops {schedule.drops}: at most {possible}, since with evaluate_every and schedule.patience drop "
                 f"{possible + 1} cannot come before iteration {first:,} and the run ends at {recipe.iterations:,}"
             )
+    else:
+        return
     if schedule.gamma == 1 and any_drop:
         yield "schedule.gamma 1: the rate never falls"
 
@@ -73,7 +75,7 @@ def _earliest(recipe: Recipe, drop: int) -> int:
 
     The first evaluation after the warm-up is the best so far; each drop takes `patience` more.
     """
-    warm_up = recipe.warmup.iterations if recipe.warmup.name == "iterations" else 0
+    warm_up = recipe.warmup.iterations if recipe.warmup.name in ("iterations", "linear") else 0
     return int((warm_up // recipe.evaluate_every + 1 + drop * recipe.schedule.patience) * recipe.evaluate_every)
 
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.choices import Precision
+from study.config import Precision
 from study.config.components import Options, Registry
 from study.config.fields import Model, shown, wrong
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.config.registry import (
     ACTIVATIONS,
     BLOCKS,
@@ -33,8 +33,8 @@ from study.text import listed
 PROBE_IMAGES = 1024
 """Training images that a probe looks at, unless told otherwise."""
 
-FOLDERS = tuple(name for name, data in DATA.items() if "folder" in data.option_names)
-"""Data sets that are a folder of the user's."""
+FOLDERS = tuple(name for name, data in DATA.items() if {"folder", "file", "dataset"} & set(data.option_names))
+"""Data sets of the user's files, or which they must name."""
 
 _POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 
@@ -64,7 +64,7 @@ _PROBE_OR_LIST: Any = _PROBE | Annotated[list[_PROBE], Field(json_schema_extra={
 
 
 class Kept(Model):
-    """What is measured and kept during training. It does not affect training, so no id depends on it."""
+    """Measurements and snapshots during training. They do not affect it, so no id depends on them."""
 
     probes: Annotated[tuple[str, ...], BeforeValidator(probe_names, json_schema_input_type=_PROBE_OR_LIST)] = Field(
         default=(), description="what is measured besides the errors: a name or a list (docs/probes.md)"
@@ -120,9 +120,13 @@ class RunSpec(Kept):
     initialisation: Annotated[Options, INITIALISATIONS] = Field(
         default=INITIALISATIONS.choose("he_fan_in"), description="of the weights of convolutions and linear layers"
     )
+    zero_gamma: bool = Field(
+        default=False,
+        description="start the last norm of each branch at 0 (Goyal et al. 2017); has no effect in a plain network",
+    )
     data: Annotated[Options, DATA] = Field(description="see `study list data`")
     train_subset: int | None = Field(default=None, ge=2, description="train on this many images, balanced over classes")
-    train_subset_seed: int = Field(default=0, ge=0, description="which images the subset holds")
+    train_subset_seed: int = Field(default=0, ge=0, lt=2**32, description="which images the subset holds")
     recipe: Recipe
     precision: Precision = Field(default="fp32", description="of convolutions and products")
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
@@ -136,7 +140,7 @@ class RunSpec(Kept):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        """Defaults that depend on another field, made explicit so that a stored spec says all."""
+        """Make defaults that depend on another field explicit, so that a stored spec is complete."""
         if not isinstance(given, Mapping):
             return given
         values = dict(given)
@@ -144,6 +148,9 @@ class RunSpec(Kept):
         usual = family.usual_block(values.get("depth")) if family else "basic"
         for field, name in (("family", "cifar"), ("block", usual), ("shortcut", "A")):
             values[field] = _named(values.get(field), name)
+        for field in ("order", "norm", "activation", "initialisation"):  # options alone are of the usual one
+            if isinstance(values.get(field), Mapping):
+                values[field] = _named(values[field], cls.model_fields[field].default.name)
         if values.get("probes"):
             recipe = values.get("recipe")
             every = (
@@ -176,6 +183,8 @@ class RunSpec(Kept):
     @classmethod
     def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
         family, block = above.data.get("family"), above.data.get("block")
+        if depth < 1:
+            raise wrong(f"must be at least 1, not {depth}")
         if family and block and (why := FAMILIES[family.name].refuse_depth(depth, BLOCKS[block.name])):
             raise wrong(why)
         return depth
@@ -188,9 +197,34 @@ class RunSpec(Kept):
             return value
         return None if above.field_name == "shortcut" else ORDERS.choose("original")
 
+    @field_validator("norm")
+    @classmethod
+    def _groups_divide(cls, norm: Options, above: ValidationInfo) -> Options:
+        family, groups = above.data.get("family"), norm.options.get("groups")
+        maps = (
+            0
+            if family is None or FAMILIES[family.name].source
+            else FAMILIES[family.name].maps * family.options.get("width", 1)
+        )
+        if NORMS[norm.name].source is None and groups and maps % groups:
+            raise wrong(f"groups: {groups} does not divide the {maps} maps of the first stage")
+        return norm
+
+    @field_validator("zero_gamma")
+    @classmethod
+    def _of_a_norm(cls, zero: bool, above: ValidationInfo) -> bool:
+        norm = above.data.get("norm")
+        if zero and norm is not None and norm.name == "none":
+            raise wrong("needs a norm, and norm is none")
+        return zero and above.data.get("network") != "plain"
+
     @field_validator("start_from")
     @classmethod
-    def _point(cls, point: str | None) -> str | None:
+    def _point(cls, point: str | None, above: ValidationInfo) -> str | None:
+        usual = {"norm": "batch", "activation": "relu"}
+        for field, name in usual.items() if point is not None else ():
+            if (chosen := above.data.get(field)) is not None and chosen.name != name:
+                raise wrong(f"goes with {field}: {name}: no block with {chosen.name} is an identity")
         if point is not None and not re.fullmatch(_POINT_ID, point):
             raise wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
         return point
@@ -218,8 +252,9 @@ class RunSpec(Kept):
     @property
     def dataset(self) -> str:
         """The data set's name as results and figures show it."""
-        folder: str = self.data.options.get("folder", self.data.name)
-        return folder
+        own: dict[str, Any] = self.data.options
+        name = own.get("folder") or own.get("dataset", "").lower() or own.get("file", "").rpartition(".")[0]
+        return str(name or self.data.name)
 
     @property
     def title(self) -> str:
@@ -231,7 +266,7 @@ class RunSpec(Kept):
 
     @property
     def variant(self) -> str:
-        """What the title leaves out about the network, in words; empty for the usual network of its family."""
+        """The network's details that the title leaves out; empty for the usual network of its family."""
         family = FAMILIES.get(self.family.name)
         block = family.usual_block(self.depth) if family else ""
         usual: list[tuple[str, str, Registry[Any]]] = [
@@ -248,6 +283,7 @@ class RunSpec(Kept):
             if chosen is not None:
                 words += [] if chosen.name == name else [chosen.name]
                 words += _changed_options(chosen, table)
+        words += ["zero-gamma"] if self.zero_gamma else []
         words += [] if self.start_from is None else [f"from {self.start_from}"]
         return " ".join(words)
 
@@ -260,12 +296,12 @@ def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:
 
 
 def _name(value: Any) -> Any:
-    """The name in what a file says of a component, which may be anything."""
+    """The name of a component as a file gives it, which may be anything."""
     return value.get("name") if isinstance(value, Mapping) else getattr(value, "name", value)
 
 
 def _named(value: Any, usual: str) -> Any:
-    """What a file says of a component, with its usual name where it has none."""
+    """A component as a file gives it, with its usual name if it has none."""
     if value is None:
         return usual
     return {"name": usual, **value} if isinstance(value, Mapping) and value.get("name") is None else value

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
-from study.config.fields import ALIASES, reasons
+from study.config.fields import ALIASES, flat, reasons, shown, wrong
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, flat, nested
-from study.config.surface import Surface, SurfaceEntry, surface_id
+from study.config.stored import FieldName, columns, nested
+from study.config.surface import Settings, Surface, surface_id
 from study.config.yaml import Document, Keys
 from study.errors import nearest
 
 MAX_SURFACES = 100_000
+MAX_PLANES = 1000
+
+_Changes = Annotated[dict[FieldName, Any], Field(min_length=1)]
+
+
+def _changes(value: Any) -> Any:
+    items = value if isinstance(value, list | tuple) else [None]
+    if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
+        raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
+    known = columns()
+    for name in (name for item in items if isinstance(item, dict) for name in item if name not in known):
+        raise wrong(f"'{name}' is unknown{nearest(name, known, ALIASES)}")
+    return tuple(items)
+
+
+class SurfaceEntry(Settings):
+    """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
+
+    of: dict[FieldName, Any] | None = Field(
+        default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
+    )
+    to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(
+        default=(),
+        max_length=2,
+        validate_default=True,
+        description="runs to interpolate to, given by the fields in which they differ from each run, or by their ids",
+    )
+    planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
+
+    def surface(self, run: str, to: tuple[str, ...] = (), number: int = 0) -> Surface:
+        """The surface of one run."""
+        settings = self.model_dump(exclude={"of", "planes", "to"})
+        return Surface(run=run, to=to, number=number, **settings)
 
 
 def expand(
@@ -68,22 +101,11 @@ def _chosen(document: Document, of: dict[str, Any] | None, path: Keys, rows: Map
     """The runs whose fields are as `of` says."""
     if of is None:
         return list(rows)
-    if not _known(document, of, path, "of"):
-        return []
     wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}
     found = [name for name, row in rows.items() if all(_same(row.get(f)) in values for f, values in wanted.items())]
     if not found and rows:
         document.wrong(path, f"of: no run of this sweep has {', '.join(f'{k}: {v}' for k, v in of.items())}")
     return found
-
-
-def _known(document: Document, fields: Mapping[str, Any], path: Keys, kind: str) -> bool:
-    """Whether all of these are fields of runs; notes the others."""
-    known = columns()
-    strange = [key for key in fields if key not in known]
-    for key in strange:
-        document.wrong((*path, key), f"{kind}.{key}: is unknown{nearest(key, known, ALIASES)}")
-    return not strange
 
 
 def _same(value: Any) -> Hashable:
@@ -102,8 +124,6 @@ def _others(
         if isinstance(changes, str):
             found.append(changes)
             continue
-        if not _known(document, changes, (*path, i), "to"):
-            return None
         row = flat(spec.model_dump(mode="json"))
         for name in changes:  # a component that changes loses its options
             row = {key: value for key, value in row.items() if name == "recipe" or not key.startswith(f"{name}.")}

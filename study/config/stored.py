@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict
+import yaml
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
-from study.config.components import Options, Registry
-from study.config.recipe import Recipe
+from study.config.components import Component, Options, Registry
+from study.config.fields import ALIASES, OWN, Model, flat, wrong
+from study.config.recipes import Recipe
 from study.config.run import Kept, RunSpec
+from study.errors import nearest
 
 Stored = Mapping[str, Any]
 """A spec in JSON's types."""
@@ -23,75 +29,110 @@ class Unchecked(Options):
     @property
     def options(self) -> dict[str, Any]:
         """As of any component."""
-        return dict(self.__pydantic_extra__ or {})
+        return {key: value for key, value in (self.__pydantic_extra__ or {}).items() if key != "code"}
 
 
-def registry(model: type[RunSpec | Recipe], field: str) -> Registry[Any] | None:
+def registry(model: type[Model], field: str) -> Registry[Any] | None:
     """The components that a field of a spec takes; None for a field that takes a value."""
     found = [item for item in model.model_fields[field].metadata if isinstance(item, Registry)]
     return found[0] if found else None
 
 
-def columns() -> dict[str, Any]:
-    """Every field and option of a run by its dotted name, and its type: the columns of `runs.parquet`."""
-    found: dict[str, Any] = {}
+class Column(NamedTuple):
+    """A field or option of a run: the model that declares it, and its name there."""
+
+    model: type[Model]
+    name: str
+
+    @property
+    def field(self) -> FieldInfo:
+        """Its type, default and description."""
+        return self.model.model_fields[self.name]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its value is itself a list."""
+        kind = self.field.annotation
+        return any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
+
+
+class Own(Model):
+    """What tables keep of components of the user's own."""
+
+    own: str | None = Field(None, description="options of components of your own", json_schema_extra={"label": "{}"})
+    code: str | None = Field(None, description="digests of the code of components of your own")
+
+
+@cache
+def columns() -> dict[str, Column]:
+    """The columns of `runs.parquet`: every field of a run and every built-in option, by its dotted name."""
+    own = {name: Column(Own, kind) for pair in OWN.values() for name, kind in zip(pair, ("own", "code"), strict=True)}
+    return settable(lambda component: component.source is None) | own
+
+
+def settable(counts: Callable[[Component], bool] = lambda component: True) -> dict[str, Column]:
+    """The keys of a sweep file: every field of a run, and the options of components that count, by dotted names."""
+    found: dict[str, Column] = {}
     for before, model in (("", RunSpec), ("recipe.", Recipe)):
-        for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in Kept.model_fields):
-            table = registry(model, name)
+        for name in sorted(model.model_fields, key=Kept.model_fields.__contains__):
             if (before, name) == ("recipe.", "name"):
                 continue
-            found[before + name] = str if table is not None or name == "recipe" else field.annotation
-            for option, declared in table.fields().items() if table else ():
-                found[f"{before}{name}.{option}"] = declared.annotation
+            found[before + name] = Column(model, name)
+            table = registry(model, name)
+            for option, owner in table.options(counts).items() if table else ():
+                found[f"{before}{name}.{option}"] = Column(owner, option)
     return found
+
+
+def _known(name: str) -> str:
+    if name not in (known := settable()):
+        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
+    return name
+
+
+FieldName = Annotated[str, AfterValidator(_known)]
+"""The dotted name of a field or option of a run, as a key of a mapping."""
 
 
 def labels() -> dict[str, str]:
     """How figures word the value of each option, by its dotted name: `bias {}`."""
     found = {}
-    for name in RunSpec.model_fields:
-        table = registry(RunSpec, name)
-        for option, declared in table.fields().items() if table else ():
-            extra = declared.json_schema_extra
-            found[f"{name}.{option}"] = str((extra if isinstance(extra, dict) else {}).get("label", f"{option} {{}}"))
-    return found
-
-
-def flat(fields: Stored, before: str = "") -> dict[str, Any]:
-    """A stored spec by dotted names: `shortcut` is the component's name, `shortcut.scale` an option."""
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            found[before + name] = value.get("name")
-            found |= flat({key: inner for key, inner in value.items() if key != "name"}, f"{before}{name}.")
-        else:
-            found[before + name] = value
+    for name, column in columns().items():
+        component, _, option = name.partition(".")
+        if option and component != "recipe":
+            extra: Any = column.field.json_schema_extra or {}
+            found[name] = str(extra.get("label", f"{option} {{}}"))
     return found
 
 
 def nested(row: Stored) -> dict[str, Any]:
     """A stored spec from dotted names, without the options that are null. Columns that are no field of a run are left out."""
     fields: dict[str, Any] = {}
-    for key in (key for key in columns() if key in row):
-        value, (*outer, name) = row[key], key.split(".")
-        model: Any = RunSpec if not outer else Recipe if outer == ["recipe"] else None
-        if model is None and value is None:
+    texts = dict(OWN.values())
+    for key, (model, _) in columns().items():
+        *outer, name = key.split(".")
+        if key not in row or model is Own or (row[key] is None and issubclass(model, Options)):
             continue
-        holder = fields
+        holder: dict[str, Any] | None = fields
         for part in outer:
-            holder = holder.setdefault(part, {})
-            if holder is None:
-                break
+            holder = None if holder is None else holder.setdefault(part, {})
         if holder is not None:
-            chosen = name == "recipe" or (model is not None and registry(model, name) is not None)
-            holder[name] = {"name": value} if chosen and value is not None else value
+            component = name == "recipe" or registry(model, name) is not None
+            holder[name] = {"name": row[key]} if component and row[key] is not None else row[key]
+    for text, code in texts.items():
+        holder = fields["recipe"] if text.startswith("recipe.") else fields
+        for name, digest in (part.split(" ") for part in (row.get(code) or "").split(", ") if part):
+            holder[name]["code"] = digest
+        for key, value in yaml.safe_load(f"{{{row.get(text) or ''}}}").items():
+            name, _, option = key.partition(".")
+            holder[name][option] = value
     return fields
 
 
 def recorded(spec: RunSpec | Stored) -> RunSpec:
-    """A stored spec as it stands, to look at: unchecked, since it may name what is not registered here.
+    """A stored spec for viewing: unchecked, since it may name components that are not registered here.
 
-    What is missing has its default, or is None.
+    Missing fields have their defaults, or are None.
     """
     if isinstance(spec, RunSpec):
         return spec
@@ -180,7 +221,7 @@ def upgraded(fields: Stored) -> dict[str, Any]:
 
 
 def upgraded_row(row: Stored) -> dict[str, Any]:
-    """The same of a row of `runs.parquet`; its other columns stay."""
+    """`upgraded` for a row of `runs.parquet`; its other columns stay."""
     if "recipe.momentum" not in row:
         return dict(row)
     stem = "family.head" if row.get("family") == "vgg" else "family.stem"

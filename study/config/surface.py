@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from study.config.choices import BatchNorm, Plane, Precision, Split
+from study.config import BatchNorm, Plane, Precision, Split
 from study.config.fields import Model, as_tuple, shown, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
@@ -33,14 +33,25 @@ def _pairs(value: Any) -> Any:
     return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
-MAX_PLANES = 1000
-_Changes = Annotated[dict[str, Any], Field(min_length=1)]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
 
+_GOES_WITH: dict[str, tuple[dict[str, Any], Any]] = {
+    "to": ({"plane": "interpolate"}, ()),
+    **dict.fromkeys(("normalisation", "orthogonal"), ({"plane": "random"}, False)),
+    "ignore": ({"plane": "random"}, "biasbn"),
+    "number": ({"plane": "random"}, 0),
+    "planes": ({"plane": "random"}, 1),
+    "centred": ({"plane": "pca"}, False),
+    "bn_images": ({"bn": "recalibrated"}, None),
+    "curvature_images": ({"curvature": True, "plane": "hessian"}, None),
+}
+"""Fields that have an effect only with one of some other values, and what they are without."""
+
+
 class Settings(Model):
-    """What a surface is, whatever its run. Field errors name the valid choices."""
+    """The settings of a surface, without its run. Field errors name the valid choices."""
 
     plane: Plane = Field(
         default="random",
@@ -120,30 +131,34 @@ class Settings(Model):
                 values[field] = default
         return values
 
+    @field_validator(*_GOES_WITH, check_fields=False)
+    @classmethod
+    def _goes_with(cls, value: Any, above: ValidationInfo) -> Any:
+        """Refuse a field that has no effect. One above that is wrong itself is absent."""
+        others, off = _GOES_WITH[str(above.field_name)]
+        chosen = {name: above.data.get(name) for name in others}
+        if value not in (None, (), off) and None not in chosen.values() and chosen.items().isdisjoint(others.items()):
+            owners = " or ".join(
+                "curvature" if wanted is True else f"{name}: {wanted}" for name, wanted in others.items()
+            )
+            raise wrong(
+                f"goes with {owners}, not with {chosen['plane']}" if "plane" in chosen else f"goes with {owners}"
+            )
+        return value
+
     @field_validator("to")
     @classmethod
     def _others(cls, to: tuple[Any, ...], above: ValidationInfo) -> tuple[Any, ...]:
-        plane = above.data.get("plane")
-        if plane == "interpolate" and len(to) not in (1, 2):
+        if above.data.get("plane") == "interpolate" and len(to) not in (1, 2):
             raise wrong(f"plane: interpolate needs one or two other runs, not {len(to)}")
-        if plane not in ("interpolate", None) and to:
-            raise wrong(f"goes with plane: interpolate, not with {plane}")
         return to
 
-    @field_validator("normalisation", "orthogonal", "ignore")
+    @field_validator("trajectory")
     @classmethod
-    def _random_only(cls, value: Any, above: ValidationInfo) -> Any:
-        if value and value != "biasbn" and above.data.get("plane", "random") != "random":
-            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
-        return value
-
-    @field_validator("centred", "trajectory")
-    @classmethod
-    def _of_a_trajectory(cls, value: bool, above: ValidationInfo) -> bool:
-        plane = above.data.get("plane")
-        if value and plane is not None and (plane == "pca") != (above.field_name == "centred"):
-            raise wrong("is on with plane: pca anyway" if plane == "pca" else f"goes with plane: pca, not with {plane}")
-        return value
+    def _not_of_pca(cls, trajectory: bool, above: ValidationInfo) -> bool:
+        if trajectory and above.data.get("plane") == "pca":
+            raise wrong("is on with plane: pca anyway")
+        return trajectory
 
     @field_validator("dims", mode="before")
     @classmethod
@@ -206,22 +221,6 @@ class Settings(Model):
             raise wrong("goes with filters, layers or the model, not with normalisation: weight")
         return orthogonal
 
-    @field_validator("bn_images", "curvature_images")
-    @classmethod
-    def _of_its_owner(cls, value: Any, above: ValidationInfo) -> Any:
-        data, field = above.data, above.field_name
-        owners = {
-            "bn_images": ("bn: recalibrated", data.get("bn", "recalibrated") == "recalibrated"),
-            "curvature_images": (
-                "curvature or plane: hessian",
-                data.get("curvature", True) or data.get("plane", "hessian") == "hessian",
-            ),
-        }
-        owner, there = owners[str(field)]
-        if value is not None and not there:
-            raise wrong(f"goes with {owner}")
-        return value
-
     @property
     def splits(self) -> tuple[str, ...]:
         """`train`, `test` or both."""
@@ -263,13 +262,6 @@ class Surface(Settings):
     )
     number: int = Field(default=0, ge=0, description="which of the random planes: each has its own directions")
 
-    @field_validator("number")
-    @classmethod
-    def _random_plane(cls, number: int, above: ValidationInfo) -> int:
-        if number and above.data.get("plane", "random") != "random":
-            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
-        return number
-
     @field_validator("run", "to")
     @classmethod
     def _run_ids(cls, value: Any, above: ValidationInfo) -> Any:
@@ -288,7 +280,7 @@ class Surface(Settings):
 
     @property
     def title(self) -> str:
-        """What distinguishes it from other surfaces of its run: `random 1, 51 x 51, recalibrated BN`."""
+        """Distinguishes it from other surfaces of its run: `random 1, 51 x 51, recalibrated BN`."""
         number = f" {self.number}" if self.number else ""
         words = [f"{self.plane}{number}", " x ".join(map(str, self.points))]
         if self.range is not None and set(self.range) != {RANGES.get(self.plane)}:
@@ -308,40 +300,6 @@ class Surface(Settings):
     def identity(self) -> str:
         """12 hex digits: a hash of the whole spec, as a run's."""
         return digest("surface", self.model_dump(mode="json"))
-
-
-def _changes(value: Any) -> Any:
-    items = value if isinstance(value, list | tuple) else [None]
-    if not all((isinstance(item, dict) and item) or isinstance(item, str) for item in items):
-        raise wrong(f"must be a list of mappings of a run's field: value, such as [{{seed: 1}}], not {shown(value)}")
-    return tuple(items)
-
-
-class SurfaceEntry(Settings):
-    """An entry of a sweep file's `surfaces`: settings, and which runs they are for."""
-
-    of: dict[str, Any] | None = Field(
-        default=None, min_length=1, description="fields of runs, with a value or a list: which runs; default: all"
-    )
-    to: Annotated[tuple[Any, ...], BeforeValidator(_changes, json_schema_input_type=list[_Changes])] = Field(
-        default=(),
-        max_length=2,
-        validate_default=True,
-        description="runs to interpolate to, given by the fields in which they differ from each run, or by their ids",
-    )
-    planes: int = Field(default=1, ge=1, le=MAX_PLANES, description="how many random planes")
-
-    @field_validator("planes")
-    @classmethod
-    def _random_planes(cls, planes: int, above: ValidationInfo) -> int:
-        if planes > 1 and above.data.get("plane", "random") != "random":
-            raise wrong(f"goes with plane: random, not with {above.data['plane']}")
-        return planes
-
-    def surface(self, run: str, to: tuple[str, ...] = (), number: int = 0) -> Surface:
-        """The surface of one run."""
-        settings = self.model_dump(exclude={"of", "planes", "to"})
-        return Surface(run=run, to=to, number=number, **settings)
 
 
 def surface_id(surface: Surface) -> str:

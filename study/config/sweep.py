@@ -1,140 +1,30 @@
-"""A sweep file: fixed fields, grids and zips, expanded to run specs, every mistake with its place in the file."""
+"""Expand a sweep file's fixed fields, grids and zips to run specs, and report each mistake with its place in the file."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
-import typing
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationError
 
 from study.config import recipes
-from study.config.fields import ALIASES, NAME_RULE, Model, reasons, shown, sweep_name, wrong
+from study.config.fields import ALIASES, NAME_RULE, reasons, shown, sweep_name
 from study.config.identity import run_id
-from study.config.registry import FIGURES
 from study.config.run import RunSpec
-from study.config.schema import FieldSchemas
+from study.config.schema import KNOWN, Part, SweepFile
 from study.config.spread import expand as expand_surfaces
-from study.config.stored import columns
-from study.config.surface import Surface, SurfaceEntry
+from study.config.stored import settable
+from study.config.surface import Surface
+from study.config.use import use
 from study.config.yaml import Document, Keys, read, scalar
-from study.errors import StudyError, nearest, printable
+from study.errors import StudyError, nearest
 
 MAX_RUNS = 100_000
-
-# -- the file ---------------------------------------------------------------------------------------------------------------
-
-
-def _known_field(name: str) -> str:
-    if name not in (known := columns()):
-        raise wrong(f"is unknown{nearest(name, known, ALIASES, 'fields')}")
-    return name
-
-
-def _name(value: str) -> str:
-    if (name := sweep_name(value)) is None:
-        raise wrong(f"{shown(value)} must be text of {NAME_RULE}")
-    return name
-
-
-def _words(text: str) -> str:
-    words = " ".join(text.split())
-    if printable(words) != words:
-        raise wrong(f"must be text without control characters, not {shown(text)}")
-    return words
-
-
-def _figure(name: Any) -> Any:
-    if not isinstance(name, str) or name not in FIGURES:
-        known = nearest(name if isinstance(name, str) else "", FIGURES, listing="figures")
-        raise wrong(f"no figure {shown(name)}{known}")
-    return name
-
-
-def _or(empty: Any) -> BeforeValidator:
-    """Null stands for nothing."""
-    return BeforeValidator(lambda value: copy.copy(empty) if value is None else value)
-
-
-FieldName = Annotated[str, AfterValidator(_known_field)]
-Fixed = Annotated[dict[FieldName, Any], FieldSchemas(), _or({})]
-Axes = Annotated[dict[FieldName, Annotated[list[Any], Field(min_length=1)]], FieldSchemas(lists=True)]
-
-
-class Part(Model):
-    """A block of a sweep file."""
-
-    fixed: Fixed = Field(default={}, description="fields with one value")
-    grid: Axes = Field(default={}, min_length=1, description="fields with a list of values: every combination")
-    zip: Axes = Field(
-        default={}, min_length=1, description="fields with lists of equal length, stepped through together"
-    )
-
-    @field_validator("zip")
-    @classmethod
-    def _columns(cls, zipped: dict[str, list[Any]], above: ValidationInfo) -> dict[str, list[Any]]:
-        if len({len(column) for column in zipped.values()}) > 1:
-            lengths = ", ".join(f"{key}: {len(column)}" for key, column in zipped.items())
-            raise wrong(f"lists of unequal length ({lengths})")
-        if twice := zipped.keys() & above.data.get("grid", {}).keys():
-            raise wrong(f"'{min(twice)}' stands in both grid and zip")
-        return zipped
-
-
-class SweepFile(Part):
-    """A sweep file."""
-
-    name: Annotated[str, AfterValidator(_name)] | None = Field(
-        default=None, description="name of the results folder; default: the file's name"
-    )
-    description: Annotated[str, AfterValidator(_words), _or("")] = ""
-    blocks: Annotated[list[Part], Field(min_length=1)] | None = Field(
-        default=None, description="the sweep is the union of its blocks"
-    )
-    surfaces: Annotated[list[SurfaceEntry], _or([])] = Field(
-        default=[], description="error surfaces around the trained networks (docs/surfaces.md)"
-    )
-    figures: Annotated[
-        list[Annotated[str, BeforeValidator(_figure, json_schema_input_type=typing.Literal[tuple(FIGURES)])]], _or([])
-    ] = Field(default=[], description="figures that `study figure` without a name draws, and the report shows")
-
-    @field_validator("blocks")
-    @classmethod
-    def _alone(cls, blocks: Any, above: ValidationInfo) -> Any:
-        for axes in ("grid", "zip"):
-            if blocks is not None and above.data.get(axes):
-                raise wrong(f"'{axes}' beside 'blocks': move it into a block")
-        return blocks
-
-
-_KNOWN = {"": SweepFile.model_fields, "blocks": Part.model_fields, "surfaces": SurfaceEntry.model_fields}
-
-
-def sweep_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of a sweep file, for editors that complete and check YAML."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **SweepFile.model_json_schema(),
-        "title": "study sweep",
-    }
-
-
-def _checked(document: Document) -> SweepFile:
-    """The file as a model; raises StudyError with all mistakes of its shape."""
-    try:
-        return SweepFile.model_validate(document.data)
-    except ValidationError as error:
-        document.explain(error, _KNOWN)
-        document.check()
-        raise
-
-
-# -- points -----------------------------------------------------------------------------------------------------------------
 
 
 class Value(NamedTuple):
@@ -161,6 +51,9 @@ class Sweep:
     surfaces: dict[str, Surface] = field(default_factory=dict)
     """Those of the whole sweep, by id."""
     chosen_from: dict[str, RunSpec] | None = None
+    command: str = ""
+    """The command that trains all of it; `file` is the text of its file."""
+    file: str = ""
 
     @property
     def whole(self) -> dict[str, RunSpec]:
@@ -168,26 +61,33 @@ class Sweep:
         return self.runs if self.chosen_from is None else self.chosen_from
 
 
-@dataclass
-class _Block:
+class _Block(NamedTuple):
+    """A block of the file. Its axes are lists of alternatives; each point combines one of each."""
+
     path: Keys
-    fixed: Point
-    grid: dict[str, list[Value]]
-    zip: dict[str, list[Value]]
+    axes: list[list[Point]]
 
     @property
     def size(self) -> int:
         """The number of its points, without making them."""
-        return math.prod(len(axis) for axis in self.grid.values()) * len(self._rows())
-
-    def _rows(self) -> list[tuple[Value, ...]]:
-        return list(zip(*self.zip.values(), strict=False)) if self.zip else [()]
+        return math.prod(map(len, self.axes))
 
     def points(self) -> Iterator[Point]:
-        """Every combination; the last axis of the grid changes fastest, the zip slowest."""
-        for row in self._rows():
-            for corner in itertools.product(*self.grid.values()):
-                yield self.fixed | dict(zip(self.grid, corner, strict=True)) | dict(zip(self.zip, row, strict=True))
+        """Every combination; the last axis changes fastest."""
+        for corner in itertools.product(*self.axes):
+            yield {key: value for part in corner for key, value in part.items()}
+
+    def overridden(self, field: str, values: list[Value]) -> _Block:
+        """The block with other values of a field: the last axis.
+
+        A new component drops the options that the file gave the old one; fields of the recipe apply to any recipe.
+        """
+
+        def stays(key: str) -> bool:
+            return key != field and (field == "recipe" or not key.startswith(f"{field}."))
+
+        kept = [[{key: v for key, v in part.items() if stays(key)} for part in axis] for axis in self.axes]
+        return _Block(self.path, [*filter(any, kept), [{field: value} for value in values]])
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -198,26 +98,43 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     document = read(path)
     if not isinstance(document.data, dict):
         raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SweepFile.model_fields)}")
-    file = _checked(document)
-    settings, fields = _split_overrides(document, overrides)
-    name = _called(document, file, settings, path)
-    blocks = _blocks(file)
-    changed = copy.deepcopy(blocks)
+    _use(document, path.parent)
+    try:
+        file = SweepFile.model_validate(document.data)
+    except ValidationError as error:
+        document.explain(error, KNOWN)
+        document.check()
+        raise
+    new_name, fields = _split_overrides(document, overrides)
+    name = _called(document, file, new_name, path)
+    blocks = changed = _blocks(file)
     for key, values in fields.items():
-        _override(changed, key, values)
+        changed = [block.overridden(key, values) for block in changed]
     runs = _expand(document, changed, merge_duplicates=bool(fields))
-    renamed = "name" in settings and settings["name"] != (file.name or path.stem)
+    renamed = new_name not in (None, file.name or path.stem)
     chosen_from = _chosen_from(document, blocks, runs) if fields and not renamed else None
     surfaces = expand_surfaces(document, file.surfaces, runs if chosen_from is None else chosen_from)
     document.check()
-    return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from)
+    command = shlex.join(["study", "sweep", path.name, *(overrides if chosen_from is None else ())])
+    return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from, command, document.text)
 
 
-def _called(document: Document, file: SweepFile, settings: dict[str, str], path: Path) -> str:
+def _use(document: Document, folder: Path) -> None:
+    """Import the user's code before the fields are checked, since it brings names; a wrong list is reported with the rest."""
+    names = document.data.get("use")
+    for place, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str):
+            try:
+                use(name, folder)
+            except StudyError as error:
+                raise StudyError(f"{document.place(('use', place))}: {error}") from None
+
+
+def _called(document: Document, file: SweepFile, override: str | None, path: Path) -> str:
     """The sweep's name: the override's, the file's `name`, or that of the file itself."""
-    name = sweep_name(settings.get("name", file.name or path.stem))
-    if name is None and "name" in settings:
-        document.note(f"override: name: {shown(settings['name'])} must be text of {NAME_RULE}")
+    name = sweep_name(override if override is not None else file.name or path.stem)
+    if name is None and override is not None:
+        document.note(f"override: name: {shown(override)} must be text of {NAME_RULE}")
     elif name is None and "name" not in document.data:
         document.wrong((), f"name: {shown(path.stem)} (the file's; set `name:` in it) must be text of {NAME_RULE}")
     return name or ""
@@ -226,13 +143,23 @@ def _called(document: Document, file: SweepFile, settings: dict[str, str], path:
 def _blocks(file: SweepFile) -> list[_Block]:
     shared = _fixed(file.fixed, ("fixed",))
     if file.blocks is None:
-        return [_Block((), shared, _axes(file.grid, ("grid",)), _axes(file.zip, ("zip",)))]
-    found = []
-    for i, part in enumerate(file.blocks):
-        path: Keys = ("blocks", i)
-        fixed = shared | _fixed(part.fixed, (*path, "fixed"))
-        found.append(_Block(path, fixed, _axes(part.grid, (*path, "grid")), _axes(part.zip, (*path, "zip"))))
-    return found
+        return [_block(file, (), shared)]
+    return [
+        _block(part, ("blocks", i), shared | _fixed(part.fixed, ("blocks", i, "fixed")))
+        for i, part in enumerate(file.blocks)
+    ]
+
+
+def _block(part: Part, path: Keys, fixed: Point) -> _Block:
+    """The zip changes slowest, the last field of the grid fastest."""
+    columns = [_axis(key, values, (*path, "zip")) for key, values in part.zip.items()]
+    rows = [{key: value for part in row for key, value in part.items()} for row in zip(*columns, strict=False)]
+    grid = [_axis(key, values, (*path, "grid")) for key, values in part.grid.items()]
+    return _Block(path, [[fixed], *([rows] if rows else []), *grid])
+
+
+def _axis(key: str, values: list[Any], path: Keys) -> list[Point]:
+    return [{key: Value(value, (*path, key, i))} for i, value in enumerate(values)]
 
 
 def _fixed(mapping: dict[str, Any], path: Keys) -> Point:
@@ -244,10 +171,6 @@ def _fixed(mapping: dict[str, Any], path: Keys) -> Point:
         else:
             point[key] = Value(value, (*path, key))
     return point
-
-
-def _axes(axes: dict[str, list[Any]], path: Keys) -> dict[str, list[Value]]:
-    return {key: [Value(value, (*path, key, i)) for i, value in enumerate(values)] for key, values in axes.items()}
 
 
 def resolve(point: Point, place: str = "", *, document: Document | None = None) -> RunSpec:
@@ -273,7 +196,7 @@ def _mistake(point: Point, path: Keys, message: str, place: str, document: Docum
     """One line about a wrong field, with the place of the most specific key that sets it, or of the block."""
     name = ".".join(str(part) for part in path)
     if message == "is unknown":
-        message += nearest(name, columns(), ALIASES, "fields")
+        message += nearest(name, settable(), ALIASES, "fields")
     source = max((key for key in point if f"{name}.".startswith(f"{key}.")), key=len, default=None)
     if source is not None:
         place = _where(point[source], path[len(source.split(".")) :], document)
@@ -293,27 +216,29 @@ def _assembled(point: Point, document: Document | None) -> dict[str, Any]:
         *outer, name = key.split(".")
         holder = fields
         for part in outer:
-            inner = holder.get(part, {})
-            holder[part] = holder = {"name": inner} if isinstance(inner, str) else dict(inner)
+            inner = {} if holder.get(part) is None else holder[part]
+            holder[part] = holder = dict(inner) if isinstance(inner, Mapping) else {"name": inner}
         value = point[key].value
         if key == "recipe":
             try:
-                value = _with_preset(value)
+                in_file = document is not None and not isinstance(point[key].place, str)
+                value = _with_preset(value, Path(document.file).parent if document and in_file else Path())
             except StudyError as error:
                 raise StudyError(f"{_where(point[key], (), document)}: recipe: {error}") from None
         holder[name] = _overlaid(holder.get(name), value)
     return fields
 
 
-def _with_preset(value: Any) -> dict[str, Any]:
-    """A named recipe, with the fields that a mapping changes."""
+def _with_preset(value: Any, folder: Path) -> dict[str, Any]:
+    """A named recipe, or one of a file by its path, with the fields that a mapping changes."""
     given = value if isinstance(value, Mapping) else {"name": value}
     if not isinstance(given.get("name"), str):
         raise StudyError(
             f"must be the name of a recipe, or a mapping with one, not {shown(value)}{nearest('', recipes.names())}"
         )
-    fields = recipes.preset(given["name"])
-    return {**fields, **{key: _overlaid(fields.get(key), inner) for key, inner in given.items()}}
+    fields = recipes.preset(given["name"], folder)
+    changed = {key: _overlaid(fields.get(key), inner) for key, inner in given.items() if key != "name"}
+    return {**fields, **changed}
 
 
 def _overlaid(before: Any, value: Any) -> Any:
@@ -329,9 +254,9 @@ def _overlaid(before: Any, value: Any) -> Any:
 def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
     """The run that `field=value` words name, with the other fields from `defaults`."""
     document = Document("the command line")
-    settings, fields = _split_overrides(document, words)
-    for setting in settings:
-        document.note(f"override '{setting}=': a run has no {setting}; it names a sweep")
+    name, fields = _split_overrides(document, words)
+    if name is not None:
+        document.note("override 'name=': a run has no name; it names a sweep")
     for values in fields.values():
         if len(values) > 1:
             document.note(f"{values[0].place}: give one value, not {len(values)}: this is about a single run")
@@ -343,26 +268,25 @@ def one(words: Sequence[str], defaults: dict[str, Any]) -> RunSpec:
 # -- overrides and expansion ------------------------------------------------------------------------------------------------
 
 
-def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, list[Value]]]:
-    """Separate the sweep's own settings (`name=`) from the values of each field."""
-    settings: dict[str, str] = {}
+def _split_overrides(document: Document, overrides: Sequence[str]) -> tuple[str | None, dict[str, list[Value]]]:
+    """The sweep's new name (`name=`), and the values of each field."""
+    name = None
     fields: dict[str, list[Value]] = {}
-    known = columns()
+    known = settable()
     for text in overrides:
         key, equals, raw = text.partition("=")
         if key == "name" and equals:
-            settings["name"] = raw
+            name = raw
             continue
         try:
             if not equals:
                 raise StudyError("write it as field=value, e.g. seed=0,1 or recipe.iterations=1000")
             if key not in known:
                 raise StudyError(f"unknown field '{key}'{nearest(key, known, ALIASES, 'fields')}")
-            is_list = any(typing.get_origin(kind) is tuple for kind in (known[key], *typing.get_args(known[key])))
-            fields[key] = [Value(item, f"override '{text}'") for item in _values(raw, is_list)]
+            fields[key] = [Value(item, f"override '{text}'") for item in _values(raw, known[key].is_list)]
         except StudyError as error:
             document.note(*(f"override '{text}': {mistake}" for mistake in error.args))
-    return settings, fields
+    return name, fields
 
 
 def _values(raw: str, is_list: bool) -> list[Any]:
@@ -372,22 +296,6 @@ def _values(raw: str, is_list: bool) -> list[Any]:
     if not values:
         raise StudyError("gives no value")
     return values
-
-
-def _override(blocks: list[_Block], field: str, values: list[Value]) -> None:
-    """Set a field in every block: one value fixes it, several become an axis of the grid.
-
-    A new component drops the options that the file gave the old one; fields of the recipe apply to any recipe.
-    """
-    for block in blocks:
-        for fields in (block.grid, block.zip, block.fixed):
-            for key in list(fields):
-                if key == field or (key.startswith(f"{field}.") and field != "recipe"):
-                    del fields[key]
-        if len(values) == 1:
-            block.fixed[field] = values[0]
-        else:
-            block.grid[field] = values
 
 
 def _expand(document: Document, blocks: list[_Block], *, merge_duplicates: bool) -> dict[str, RunSpec]:
@@ -425,6 +333,6 @@ def _chosen_from(document: Document, blocks: list[_Block], runs: dict[str, RunSp
 
 
 def _why_one(spec: RunSpec, point: Point) -> str:
-    """Say why points that differ are one run."""
+    """Why different points are one run."""
     lost = [field for field in ("shortcut", "order") if any(f"{key}.".startswith(f"{field}.") for key in point)]
     return f" (a plain network has no {' and no '.join(lost)})" if lost and spec.network == "plain" else ""

@@ -34,7 +34,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the numbers above; refuses a file with too many values."""
+    """PyYAML's safe loader with the numbers above; refuses tags, and a file with too many values."""
 
     values = 0
 
@@ -42,11 +42,15 @@ class _Loader(yaml.SafeLoader):
         self.values += 1
         if self.values > MAX_NODES:
             raise StudyError(f"{self.name}: more than {MAX_NODES:,} values")
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if (tag := getattr(event, "tag", None)) is not None:
+            place = f"{self.name}:{event.start_mark.line + 1}"
+            raise StudyError(f"{place}: the tag '{tag.replace(_TAG, '!!')}' has no meaning in a sweep file")
         return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float", ":timestamp"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":bool", ":null"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern in (("int", _INT), ("float", _FLOAT)):
@@ -56,8 +60,8 @@ for _tag, _pattern in (("int", _INT), ("float", _FLOAT)):
 class Document:
     """The data of a YAML file, the line of each part, and the mistakes found so far."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, text: str = "") -> None:
+        self.file, self.text = file, text
         self.data: Any = None
         self.lines: dict[Keys, int] = {}
         self.mistakes: dict[str, None] = {}
@@ -114,7 +118,7 @@ def read(path: Path) -> Document:
 
 def parse(text: str, file: str = "<text>") -> Document:
     """Parse YAML text; `file` names it in messages. As `read`."""
-    document = Document(file)
+    document = Document(file, text)
     try:
         loader = _Loader(text)
         loader.name = file
@@ -152,10 +156,11 @@ class _Builder:
         if len(path) > MAX_DEPTH:
             raise _too_deep(self.document.file)
         self.document.lines[path] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+        if isinstance(node, yaml.MappingNode):
             return dict(self.items(node, path))
-        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+        if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node)
 
     def items(self, node: yaml.MappingNode, path: Keys) -> Iterator[tuple[str, Any]]:
@@ -163,7 +168,7 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             place = f"{self.document.file}:{line}"
-            if key_node.tag != f"{_TAG}str":  # 3, yes, <<, a list, ...
+            if key_node.tag != f"{_TAG}str":  # 3, yes, a list, ...
                 shown = f"'{key_node.value}'" if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
                 self.document.note(f"{place}: a key must be a word, not {shown:.80}")
                 continue
@@ -175,47 +180,24 @@ class _Builder:
             yield key, self.value(value_node, (*path, key))
             self.document.lines[(*path, key)] = line
 
-    def scalar(self, node: yaml.Node) -> Any:
-        place, tag = f"{self.document.file}:{node.start_mark.line + 1}", node.tag.removeprefix(_TAG)
-        text: str = node.value if isinstance(node, yaml.ScalarNode) else ""
-        if tag not in _SCALARS or not isinstance(node, yaml.ScalarNode):
-            raise StudyError(f"{place}: the tag '{node.tag.replace(_TAG, '!!')}' has no meaning in a sweep file")
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        place, text = f"{self.document.file}:{node.start_mark.line + 1}", node.value
         try:
-            value = _SCALARS[tag](text)
+            value = _SCALARS[node.tag.removeprefix(_TAG)](text)
         except UnicodeDecodeError:
             raise StudyError(f"{place}: {text[:80]!r} has half of a character in it") from None
-        except (KeyError, ValueError):
-            raise StudyError(f"{place}: {text!r:.80} is no {tag}") from None
+        except ValueError:  # Python refuses thousands of digits
+            value = LARGEST + 1
         if isinstance(value, int) and abs(value) > LARGEST:
             raise StudyError(f"{place}: {text!r:.80} is too large; the largest is {LARGEST}")
         return value
 
 
-def _text(text: str) -> str:
-    """Join surrogate pairs, as JSON writes characters beyond the first 65,536."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16")
-
-
-def _whole(text: str) -> int:
-    if not _INT.match(text):
-        raise ValueError(text)
-    return int(text.replace("_", ""), 16 if "0x" in text else 10)
-
-
-def _real(text: str) -> float:
-    if not (_FLOAT.match(text) or _INT.match(text)):
-        raise ValueError(text)
-    return (
-        _whole(text)
-        if "0x" in text
-        else float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-    )
-
-
 _SCALARS: dict[str, Callable[[str], Any]] = {
-    "str": _text,
-    "int": _whole,
-    "float": _real,
+    # Surrogate pairs, as JSON writes characters beyond the first 65,536, are joined.
+    "str": lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16"),
+    "int": lambda text: int(text.replace("_", ""), 16 if "0x" in text else 10),
+    "float": lambda text: float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan")),
     "bool": lambda text: yaml.SafeLoader.bool_values[text.lower()],
     "null": lambda text: None,
 }

@@ -7,37 +7,35 @@ torchvision downloads or reads its own formats, and where several processes deco
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from study.config.registry import DATA
+from study.config.use import data as register
 from study.data.images import ImageFiles, ImageSet, Source, Survey, choose_subset
-from study.errors import StudyError, nearest
 from study.text import user_path
 
 __all__ = ["ImageFiles", "ImageSet", "Survey", "default_root", "load", "load_once", "missing", "prepare", "survey"]
 
 
 def load(
-    name: str,
-    root: Path,
-    *,
-    folder: str | None = None,
-    image_size: int | None = None,
-    train_subset: int | None = None,
-    train_subset_seed: int = 0,
+    name: str, root: Path, *, train_subset: int | None = None, train_subset_seed: int = 0, **options: Any
 ) -> ImageSet | ImageFiles:
     """Load a data set, preparing it first if needed.
 
-    `root` holds all data sets; `folder` and `image_size` (pixels) are for image folders only; `train_subset`
-    keeps that many training images, class-balanced and drawn from `train_subset_seed`. Raises `StudyError`.
+    `root` holds all data sets, and `options` are those of this one. `train_subset` keeps that many training images,
+    class-balanced and drawn from `train_subset_seed`. Raises `StudyError`.
     """
-    data = _source(name, root, folder, image_size).load()
+    data = _source(name, root, **options).load()
     if train_subset is None:
         return data
-    classes = len(data.classes)
     return data.with_train(
-        *choose_subset(data.fingerprint, data.train_labels, classes, data.name, train_subset, train_subset_seed)
+        *choose_subset(
+            data.fingerprint, data.train_labels, len(data.classes), data.name, train_subset, train_subset_seed
+        )
     )
 
 
@@ -45,26 +43,20 @@ load_once = lru_cache(maxsize=1)(load)
 """Like `load`, but keeps the last data set until the next `prepare`: a worker trains many runs on it."""
 
 
-def prepare(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> None:
+def prepare(name: str, root: Path, **options: Any) -> None:
     """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
 
     Returns at once if there is nothing to do. Raises `StudyError`, one line.
     """
     load_once.cache_clear()
-    _source(name, root, folder, image_size).prepare()
+    _source(name, root, **options).prepare()
 
 
 def survey(
-    name: str,
-    root: Path,
-    *,
-    folder: str | None = None,
-    image_size: int | None = None,
-    train_subset: int | None = None,
-    train_subset_seed: int = 0,
+    name: str, root: Path, *, train_subset: int | None = None, train_subset_seed: int = 0, **options: Any
 ) -> Survey:
-    """Return what is known without downloading or decoding anything. Arguments as for `load`. Raises `StudyError`."""
-    found = _source(name, root, folder, image_size).survey()
+    """What is known without downloading or decoding anything. Arguments as for `load`. Raises `StudyError`."""
+    found = _source(name, root, **options).survey()
     if train_subset is None or found.fingerprint is None or found.train_labels is None:
         return found
     _, digest = choose_subset(
@@ -73,18 +65,30 @@ def survey(
     return found._replace(fingerprint=digest)
 
 
-def missing(name: str, root: Path, *, folder: str | None = None, image_size: int | None = None) -> str | None:
-    """Return None if a data set can be had without a network, else one line: what is missing and how to get it."""
-    return _source(name, root, folder, image_size).missing()
+def missing(name: str, root: Path, **options: Any) -> str | None:
+    """None if a data set can be had without a network, else one line: what is missing and how to get it."""
+    return _source(name, root, **options).missing()
 
 
 def default_root() -> Path:
-    """Return `$STUDY_DATA`, or the folder `data` in the working directory."""
+    """`$STUDY_DATA`, or the folder `data` in the working directory."""
     return user_path(os.environ.get("STUDY_DATA") or "data")
 
 
-def _source(name: str, root: Path, folder: str | None, image_size: int | None) -> Source:
-    if name not in DATA:
-        raise StudyError(f"unknown data '{name}'{nearest(name, DATA)}")
-    source: Source = DATA[name].load()(name, root, folder, image_size)
+class _Decorator(ModuleType):
+    """This package is `@study.data`, too: a package's name is an attribute of its parent, whatever else it should be."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return register(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Decorator
+
+
+def _source(name: str, root: Path, **options: Any) -> Source:
+    if DATA[name].source is not None:
+        from study.data.arrays import Function  # late: pyarrow
+
+        return Function(name, root, **options)
+    source: Source = DATA[name].load()(name, root, **options)
     return source

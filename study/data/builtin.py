@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.data.images import Images, ImageSet, Labels, Source, Survey, image_set
 from study.errors import StudyError
@@ -35,8 +34,6 @@ class Digits(Source):
     image is a test image. As the file is ordered by writer, each writer is in both parts.
     """
 
-    SHAPE = (1797, 65)  # 64 grey levels and the digit
-
     def missing(self) -> str | None:
         if find_spec("sklearn") is None:
             return f"{self.name}: comes with scikit-learn, which is not installed; run `pip install scikit-learn`"
@@ -48,9 +45,9 @@ class Digits(Source):
 
     def load(self) -> ImageSet:
         self.prepare()
-        table = self._table()
-        if table.shape != self.SHAPE or table[:, :64].max() > 16:
-            raise StudyError(f"{self.name}: scikit-learn's file has shape {table.shape}, expected {self.SHAPE}")
+        # Importing scikit-learn takes seconds.
+        package = Path(getattr(find_spec("sklearn"), "origin", "")).parent
+        table = np.loadtxt(package / "datasets" / "data" / "digits.csv.gz", delimiter=",")
         images = (table[:, :64] * 15).astype(np.uint8).reshape(-1, 8, 8, 1)
         labels = table[:, 64].astype(np.int64)
         test = np.zeros(len(labels), dtype=np.bool_)
@@ -60,26 +57,16 @@ class Digits(Source):
     def survey(self) -> Survey:
         return Survey.of(self.load())
 
-    @staticmethod
-    def _table() -> NDArray[np.float64]:
-        """Read scikit-learn's table without importing scikit-learn, which takes seconds."""
-        spec = find_spec("sklearn")
-        folders = spec.submodule_search_locations if spec else None
-        path = Path(next(iter(folders or [""]))) / "datasets" / "data" / "digits.csv.gz"
-        if path.is_file():
-            with gzip.open(path, "rt") as lines:
-                return np.loadtxt(lines, delimiter=",", dtype=np.float64)
-        from sklearn.datasets import load_digits
-
-        images, labels = load_digits(return_X_y=True)
-        return np.column_stack([images, labels])
-
 
 class Downloaded(Source):
     """A data set that torchvision downloads."""
 
     files: ClassVar[tuple[str, ...]]
     """Relative to the root, where torchvision puts them."""
+
+    def prepare(self) -> None:
+        if hint := self.missing():
+            self.fetch(hint)
 
     @abstractmethod
     def download(self, staging: Path) -> None:
@@ -93,12 +80,12 @@ class Downloaded(Source):
         print(f"Downloading {self.name} to {self.root}", file=sys.stderr)  # a progress bar follows
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=self.root) as staging, _quiet_and_impatient():
-                self.download(Path(staging))
-                for file in self.files:
-                    if (Path(staging) / file).is_file():
-                        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
-                        (Path(staging) / file).replace(self.root / file)
+            with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=self.root) as name, _quiet_and_impatient():
+                staging = Path(name)
+                self.download(staging)
+                for file in filter(lambda file: (staging / file).is_file(), self.files):
+                    (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+                    (staging / file).replace(self.root / file)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StudyError(f"{hint} [the download failed: {reason}]") from error
@@ -106,7 +93,7 @@ class Downloaded(Source):
 
 @contextlib.contextmanager
 def _quiet_and_impatient() -> Iterator[None]:
-    """Keep torchvision's messages off stdout, and let a dead connection time out."""
+    """Keep torchvision's messages off stdout; let dead connections time out."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -120,7 +107,6 @@ class _Verified(Downloaded):
     """A data set whose files torchvision verifies by their MD5 each time it reads them."""
 
     def absent(self) -> list[str]:
-        """List the `files` that are not there."""
         return [file for file in self.files if not (self.root / file).is_file()]
 
     def missing(self) -> str | None:
@@ -130,10 +116,6 @@ class _Verified(Downloaded):
             f"{self.name}: expected {absent[0]} in {self.root}; run the sweep once on a machine with network "
             f"(it downloads them), or copy {self.offer()} there"
         )
-
-    def prepare(self) -> None:
-        if hint := self.missing():
-            self.fetch(hint)
 
     def load(self) -> ImageSet:
         from torchvision.datasets.utils import check_integrity
@@ -208,8 +190,6 @@ class _Cifar(_Verified):
 
 
 class Cifar10(_Cifar):
-    """CIFAR-10: 10 classes."""
-
     archive, dataset = "cifar-10-python.tar.gz", "CIFAR10"
     files = tuple(
         f"cifar-10-batches-py/{file}"
@@ -218,8 +198,6 @@ class Cifar10(_Cifar):
 
 
 class Cifar100(_Cifar):
-    """CIFAR-100: 100 fine classes."""
-
     archive, dataset = "cifar-100-python.tar.gz", "CIFAR100"
     files = ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")
 
@@ -262,31 +240,21 @@ class FashionMnist(Downloaded):
     NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     files = tuple(f"FashionMNIST/raw/{name}" for name in NAMES)
 
-    def _found(self) -> tuple[Path, list[Path]]:
-        """Return the folder that holds most of the files, and the paths of these files."""
-        folders = [self.root / "FashionMNIST/raw", self.root / "FashionMNIST", self.root / "fashion_mnist", self.DEBIAN]
-        found = {}
-        for folder in folders:
-            paths = [next((p for p in (folder / n, folder / f"{n}.gz") if p.is_file()), None) for n in self.NAMES]
-            found[folder] = [path for path in paths if path]
-        best = max(folders, key=lambda folder: len(found[folder]))
-        return best, found[best]
+    def _found(self) -> tuple[Path, dict[str, Path]]:
+        """The folder that holds most of the files, and their paths by name."""
+        folders = (self.root / "FashionMNIST" / "raw", self.DEBIAN)
+        found = [{n: p for n in self.NAMES for p in (d / f"{n}.gz", d / n) if p.is_file()} for d in folders]
+        return max(zip(folders, found, strict=True), key=lambda item: len(item[1]))
 
     def missing(self) -> str | None:
         folder, paths = self._found()
-        there = {path.name.removesuffix(".gz") for path in paths}
-        absent = next((name for name in self.NAMES if name not in there), None)
-        if absent is None:
+        absent = [name for name in self.NAMES if name not in paths]
+        if not absent:
             return None
         return (
-            f"{self.name}: expected {absent}[.gz] in {folder} (also searched {self.root / 'fashion_mnist'} and "
-            f"{self.DEBIAN}); run the sweep once on a machine with network (it downloads them), copy the four IDX "
-            "files there, or `apt install dataset-fashion-mnist`"
+            f"{self.name}: expected {absent[0]}[.gz] in {folder}; run the sweep once on a machine with network (it downloads "
+            f"them), copy the four IDX files to {self.root / 'FashionMNIST' / 'raw'}, or `apt install dataset-fashion-mnist`"
         )
-
-    def prepare(self) -> None:
-        if hint := self.missing():
-            self.fetch(hint)
 
     def download(self, staging: Path) -> None:
         from torchvision.datasets import FashionMNIST
@@ -295,8 +263,8 @@ class FashionMnist(Downloaded):
 
     def load(self) -> ImageSet:
         self.prepare()
-        _, paths = self._found()
-        return image_set(self.name, self._split(*paths[:2]), self._split(*paths[2:]), self.CLASSES)
+        train, train_labels, test, test_labels = self._found()[1].values()
+        return image_set(self.name, self._split(train, train_labels), self._split(test, test_labels), self.CLASSES)
 
     def survey(self) -> Survey:
         # torchvision verifies its downloads, but nobody verifies copies.

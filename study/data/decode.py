@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -79,7 +80,7 @@ def open_image(
     """Open an image as people see it: RGB, turned upright by its EXIF, laid on white, the first frame of several.
 
     Colour profiles are ignored. Images with more than 8 bits of grey are refused, because their range is unknown.
-    A change here needs a new `study.data.folder.VERSION`. Raises `StudyError` that names the file.
+    A change here needs a new `study.data.cache.VERSION`. Raises `StudyError` that names the file.
 
     `at_least` maps width and height of the upright image to a size that is enough: a much larger JPEG is decoded at a
     half, a quarter or an eighth of its size, which is faster. `notes` counts the images to which each rule applied.
@@ -143,7 +144,7 @@ def decode_all(
     if processes is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         processes = min(cores, len(files) // FILES_PER_PROCESS)
-    work = _Block(files, shape, crop)
+    work = partial(_decode_block, files, shape, crop)
     starts = range(0, len(files), BLOCK)
     blocks = map(work, starts) if processes < 2 else ahead(work, starts, processes)
     with slow_progress(title, len(files)) as advance:
@@ -155,16 +156,9 @@ def decode_all(
             raise lost(error) or error from error
 
 
-class _Block:
-    """Decodes the block of files that begins at a place."""
-
-    def __init__(self, files: Sequence[str], shape: tuple[int, int], crop: bool) -> None:
-        self.files, self.shape, self.crop = files, shape, crop
-
-    def __call__(self, start: int) -> tuple[Images, Counter[str]]:
-        notes: Counter[str] = Counter()
-        files = self.files[start : start + BLOCK]
-        return np.stack([decode(path, self.shape, self.crop, notes) for path in files]), notes
+def _decode_block(files: Sequence[str], shape: tuple[int, int], crop: bool, start: int) -> tuple[Images, Counter[str]]:
+    notes: Counter[str] = Counter()
+    return np.stack([decode(path, shape, crop, notes) for path in files[start : start + BLOCK]]), notes
 
 
 @contextmanager
@@ -247,7 +241,7 @@ def _as_it_is(answer: Any) -> Any:
 
 
 def _detach(worker: int) -> None:
-    """Keep away signals that are meant for the training: Ctrl-C, and those that SLURM sends to a whole group."""
+    """Ignore signals meant for the training: Ctrl-C, and signals from SLURM to the whole group."""
     with contextlib.suppress(OSError):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,38 +1,29 @@
-"""Folders of `train/<class>/*` and `test/<class>/*`: what is in them, and their images decoded once into a cache.
-
-The cache is `<cache>/<folder>-<key>/{train.npy, test.npy, about.json}`. An entry appears whole, by one rename, and never
-changes; its key is the content of the files. `<cache>/<folder>-<key>.json` remembers the content of a folder when it was
-last read. The whole cache may be deleted at any time.
-"""
+"""Folders of `train/<class>/*` and `test/<class>/*`: their listing, and their images, decoded once into the cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
 import stat
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from study.data.cache import cache_folder, cached, writing
 from study.data.decode import decode_all, open_image, slow_progress
 from study.data.images import Images, ImageSet, Labels, Source, Survey, fingerprint
 from study.errors import StudyError
-from study.store.files import write_bytes
-from study.text import user_path
 
-VERSION = 2
-"""Raise it when decoding changes, so that older entries of the cache are not used."""
 LAYOUT = "expected train/<class>/* and test/<class>/*"
 SETTLED = 2_000_000_000
 """Nanoseconds: the clock of a coarse file system stands still for so long, and two changes within it have equal times."""
@@ -41,91 +32,83 @@ SETTLED = 2_000_000_000
 class ClassFolders(Source):
     """A data set in a folder of the user's below the data root."""
 
-    takes_folder = True
+    def __init__(self, name: str, root: Path, folder: str, image_size: int | None = None) -> None:
+        super().__init__(name, root)
+        self.path = self.root / folder
+        self.image_size = image_size
 
     def missing(self) -> str | None:
         try:
-            splits(self._path())
+            splits(self.path)
         except StudyError as error:
             return str(error)
         return None
 
-    def listed(self) -> Listing:
-        """List the image files. Raises `StudyError` for a wrong layout, a class without images, or unreadable folders."""
-        return listed(self._path())
-
-    def _path(self) -> Path:
-        if self.folder is None:
-            raise StudyError(f"data '{self.name}' needs `folder`: the name of a folder in {self.root}; {LAYOUT} in it")
-        if self.folder in ("", ".", "..") or any(character in self.folder for character in "/\\\0"):
-            raise StudyError(f"folder: '{self.folder}' is not a plain name; it names a folder in {self.root}")
-        if self.image_size is not None and self.image_size < 1:
-            raise StudyError(f"image_size: {self.image_size} must be at least 1 pixel")
-        return self.root / self.folder
+    def prepare(self) -> None:
+        self.load()
 
 
 class ImageFolder(ClassFolders):
-    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache.
+    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it.
 
     Without `image_size` all images must have one size; with it, they are resized and cropped to a square.
     """
 
-    def prepare(self) -> None:
-        self.load()
-
     def load(self) -> ImageSet:
-        listing, content, place, entry = self._find()
+        listing = listed(self.path)
+        digest, _ = content(listing, remember=True)
+        entry = self._cached(listing, digest)
         if entry is None:
-            write_entry(place, lambda building: _decode(listing, self.image_size, building))
-            entry = read_entry(place)
+            self._decode(listing, digest)
+            entry = self._cached(listing, digest)
         if entry is None:
-            raise StudyError(f"the cache of decoded images cannot be read back: {place}; delete it and try again")
-        content.remember()
+            raise StudyError(f"the cache of decoded images in {cache_folder()} cannot be read back; try again")
+        train, test, facts = entry
         labels, classes = (listing.train_labels, listing.test_labels), listing.classes
-        return ImageSet(listing.path.name, entry.train, labels[0], entry.test, labels[1], classes, entry.fingerprint)
+        return ImageSet(self.path.name, train, labels[0], test, labels[1], classes, facts["fingerprint"])
 
     def survey(self) -> Survey:
-        listing, content, _, entry = self._find()
-        notes = [f"{count:,} {note}" for note, count in entry.notes.items()] if entry else []
-        summary = "; ".join([listing.summary, *([", ".join(notes)] if notes else [])])
-        changed = entry is None and content.before not in (None, content.digest)
-        digest = entry.fingerprint if entry else None
-        return Survey(digest, listing.train_labels, len(listing.classes), summary, changed)
+        listing = listed(self.path)
+        digest, before = content(listing)
+        entry = self._cached(listing, digest)
+        facts = entry[2] if entry else {"fingerprint": None, "notes": {}}
+        notes = ", ".join(f"{count:,} {note}" for note, count in facts["notes"].items())
+        summary = "; ".join(filter(None, [listing.summary, notes]))
+        changed = entry is None and before not in (None, digest)
+        return Survey(facts["fingerprint"], listing.train_labels, len(listing.classes), summary, changed)
 
-    def _find(self) -> tuple[Listing, Content, Path, Entry | None]:
-        listing = self.listed()
-        content = Content(listing)
-        place = entry_path(listing.path.name, [content.digest, self.image_size])
-        return listing, content, place, read_entry(place)
+    def _places(self, digest: str) -> list[Path]:
+        return [cached(self.path.name, [digest, self.image_size], suffix) for suffix in (".npy", ".json")]
 
+    def _cached(self, listing: Listing, digest: str) -> tuple[Images, Images, dict[str, Any]] | None:
+        """The decoded training and test images, as read-only memory maps, and the facts about them."""
+        images, facts = self._places(digest)
+        try:
+            told = json.loads(facts.read_text())
+            pixels = np.load(images, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return pixels[: len(listing.train_files)], pixels[len(listing.train_files) :], told
 
-def _decode(listing: Listing, image_size: int | None, building: Path) -> dict[str, object]:
-    """Decode both splits into train.npy and test.npy in the folder `building`; return what about.json says."""
-    train, test = listing.paths("train"), listing.paths("test")
-    if image_size:
-        shape = (image_size, image_size)
-    else:
-        first = open_image(train[0])
-        shape = (first.height, first.width)
-    arrays = [
-        np.lib.format.open_memmap(building / f"{split}.npy", "w+", np.uint8, (len(files), *shape, 3))
-        for split, files in (("train", train), ("test", test))
-    ]
-    notes: Counter[str] = Counter()
-    blocks = decode_all([*train, *test], shape, image_size is not None, f"Decoding {listing.path.name}")
-    with closing(blocks):
-        for start, images, found in blocks:
-            notes.update(found)
-            inside = max(0, min(len(images), len(train) - start))  # how many of the block are training images
-            arrays[0][start : start + inside] = images[:inside]
-            after = max(0, start - len(train))
-            arrays[1][after : after + len(images) - inside] = images[inside:]
-    for array in arrays:
-        array.flush()
-    if listed(listing.path).stamps != listing.stamps:
-        raise StudyError(f"{listing.path}: files changed while they were decoded; start again when all are there")
-    digest = fingerprint(arrays[0], listing.train_labels, arrays[1], listing.test_labels)
-    return {"fingerprint": digest, "notes": notes}
+    def _decode(self, listing: Listing, digest: str) -> None:
+        files = [*listing.paths("train"), *listing.paths("test")]
+        shape = (self.image_size, self.image_size) if self.image_size else open_image(files[0]).size[::-1]
+        images, facts = self._places(digest)
+        notes: Counter[str] = Counter()
+        with writing(images) as temporary:
+            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), *shape, 3))
+            blocks = decode_all(files, shape, self.image_size is not None, f"Decoding {self.path.name}")
+            with closing(blocks):
+                for start, block, told in blocks:
+                    pixels[start : start + len(block)] = block
+                    notes.update(told)
+            pixels.flush()
+            if listed(self.path).stamps != listing.stamps:
+                raise StudyError(f"{self.path}: files changed while they were decoded; start again when all are there")
+        train, test = np.split(pixels, [len(listing.train_files)])
+        found = fingerprint(train, listing.train_labels, test, listing.test_labels)
+        with writing(facts) as temporary:
+            temporary.write_text(json.dumps({"fingerprint": found, "notes": notes}))
 
 
 # -- what is in a folder ----------------------------------------------------------------------------------------------
@@ -294,107 +277,29 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix.lower() for suffix, name in Image.registered_extensions().items() if name in reads)
 
 
-# -- the cache --------------------------------------------------------------------------------------------------------
+# -- the content of its files -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """The decoded images of a folder, read-only memory maps of shape (N, H, W, 3)."""
+def content(listing: Listing, most: int | None = None, *, remember: bool = False) -> tuple[str, str | None]:
+    """A digest of the content of a folder's files, 64 hex digits, and the one that was remembered last.
 
-    train: Images
-    test: Images
-    fingerprint: str
-    notes: dict[str, int]
-    """To how many images each rule of decoding applied."""
-
-
-def cache_folder() -> Path:
-    """Return `$STUDY_CACHE`, or `$XDG_CACHE_HOME/study`, or `~/.cache/study`. Raises `StudyError` if there is no home."""
-    if own := os.environ.get("STUDY_CACHE"):
-        return user_path(own)
-    try:
-        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "study"
-    except StudyError:
-        raise StudyError(
-            "no home folder is known here for the cache of decoded images; set STUDY_CACHE to a folder"
-        ) from None
-
-
-def entry_path(name: str, what: object) -> Path:
-    """Return where the entry lies that `what` decides: anything that JSON can express."""
-    key = hashlib.sha256(json.dumps([VERSION, what]).encode()).hexdigest()[:20]
-    return cache_folder() / f"{name}-{key}"
-
-
-def read_entry(path: Path) -> Entry | None:
-    """Read an entry; None if there is none that is whole."""
-    try:
-        about = json.loads((path / "about.json").read_text())
-        train, test = (np.load(path / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in ("train", "test"))
-        return Entry(train, test, about["fingerprint"], about["notes"])
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-
-
-def write_entry(path: Path, fill: Callable[[Path], dict[str, object]]) -> None:
-    """Make an entry: `fill` writes train.npy and test.npy into a folder and returns what about.json says.
-
-    Two processes that make the same entry both do the work; the first one's stays.
+    Files are read only if they changed since it was remembered. Times and inodes show that on this machine; in a copy of the
+    folder they differ, and the files are read. Of each split `most` images are read, the same for every copy; all by default.
     """
-    building = path.parent / f".{path.name}-{uuid.uuid4().hex}"
-    try:
-        for left in path.parent.glob(f".{path.name}-*"):  # by processes that were killed
-            if time.time() - left.stat().st_mtime > 86400:
-                shutil.rmtree(left, ignore_errors=True)
-        building.mkdir(parents=True)
-        (building / "about.json").write_text(json.dumps(fill(building)))
-        for file in building.iterdir():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        try:
-            building.rename(path)
-        except OSError:
-            if read_entry(path) is None:  # damaged; else another process was first
-                shutil.rmtree(path, ignore_errors=True)
-                building.rename(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def cannot_write(path: Path, error: OSError) -> StudyError:
-    """Make the error for a cache that cannot be written."""
-    return StudyError(f"cannot write the cache {path.parent}: {error.strerror}; set STUDY_CACHE to another folder")
-
-
-class Content:
-    """A digest of the content of a folder's files, which are read only if they changed since they were last read.
-
-    Times and inodes show that on this machine; in a copy of the folder they differ, and the files are read. Of each
-    split `most` images are read, the same for every copy; all by default.
-    """
-
-    def __init__(self, listing: Listing, most: int | None = None) -> None:
-        self._listing = listing
-        self._place = entry_path(listing.path.name, ["content", str(listing.path), most]).with_suffix(".json")
-        try:
-            told = json.loads(self._place.read_text())
-            self.before: str | None = str(told["content"])
-            self._same = told["stamps"] == listing.stamps
-        except (OSError, ValueError, KeyError, TypeError):
-            self.before, self._same = None, False
-        self.digest = self.before if self._same and self.before else _read(listing, most)
-        """64 hex digits; `before` is what was remembered last."""
-
-    def remember(self) -> None:
-        """Note that the files were read; if the cache cannot be written, they are read again next time."""
-        if self.before == self.digest and self._same:
-            return
+    place = cached(listing.path.name, ["content", str(listing.path), most], ".json")
+    before: str | None = None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(place.read_text())
+        before = str(told["content"])
+        if told["stamps"] == listing.stamps:
+            return before, before
+    digest = _read(listing, most)
+    if remember:
         # What changed a moment ago may change again within one tick of the file system's clock: read it next time.
-        stamps = self._listing.stamps if self._listing.settled else ""
-        with suppress(OSError):
-            write_bytes(self._place, json.dumps({"content": self.digest, "stamps": stamps}).encode())
+        stamps = listing.stamps if listing.settled else ""
+        with suppress(StudyError), writing(place) as temporary:  # else the files are read again next time
+            temporary.write_text(json.dumps({"content": digest, "stamps": stamps}))
+    return digest, before
 
 
 def _read(listing: Listing, most: int | None) -> str:

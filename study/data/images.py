@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 class ImageSet:
     """Labelled images in memory, split into training and test set.
 
-    Images are uint8 of shape (N, H, W, C), grey levels 0 to 255, C = 1 (grey) or 3 (RGB), C-contiguous; they may
-    be a read-only memory map. Labels are int64 of shape (N,), indices into `classes`.
+    Images are of shape (N, H, W, C), C-contiguous: uint8, grey levels 0 to 255, C = 1 (grey) or 3 (RGB), or the user's
+    own float32 with any C. They may be a read-only memory map. Labels are int64 of shape (N,), indices into `classes`.
     """
 
     name: str  # as in tables and figures; for an image folder the folder's name
@@ -122,17 +122,11 @@ class Survey(NamedTuple):
 
 
 class Source(ABC):
-    """Provides one data set. A new one is a subclass and one line in `study.config.registry.DATA`."""
+    """Provides one data set; options are further arguments. A new one is a subclass and an entry in `DATA`."""
 
-    takes_folder: ClassVar[bool] = False
-
-    def __init__(self, name: str, root: Path, folder: str | None = None, image_size: int | None = None) -> None:
-        if not self.takes_folder and (folder is not None or image_size is not None):
-            raise StudyError(f"data '{name}' takes no `folder` and no `image_size`; only image folders do")
+    def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.root = user_path(root).resolve()
-        self.folder = folder
-        self.image_size = image_size
 
     @abstractmethod
     def missing(self) -> str | None:
@@ -163,40 +157,25 @@ class Source(ABC):
 def choose_subset(
     fingerprint: str, labels: Labels, classes: int, name: str, size: int, seed: int
 ) -> tuple[Labels, str]:
-    """Return the indices of a training subset and the fingerprint of the data set with only these.
+    """The indices of a training subset, and the fingerprint of the data set with only these.
 
-    The new fingerprint is of the old one and the indices, so a memory map need not be read again. Raises `StudyError`.
+    Indices are sorted and random; class counts differ by at most one. They depend only on `numpy.random.RandomState(seed)`,
+    whose streams NumPy's policy freezes. The new fingerprint is of the old one and the indices, so a memory map need not be
+    read again. Raises `StudyError`.
     """
-    try:
-        indices = balanced_indices(labels, classes, size, seed)
-    except ValueError as error:
-        raise StudyError(f"train_subset: {size} of data '{name}' is impossible: {error}") from None
-    digest = hashlib.sha256(fingerprint.encode() + indices.astype("<i8").tobytes())
-    return indices, digest.hexdigest()[:16]
-
-
-def balanced_indices(labels: Labels, n_classes: int, size: int, seed: int) -> Labels:
-    """Return sorted indices, shape (size,), of a random subset whose class counts differ by at most one.
-
-    They depend only on `numpy.random.RandomState(seed)`, whose streams NumPy's policy freezes. Raises `ValueError`.
-    """
-    if size < 1:
-        raise ValueError("it must be at least 1")
-    if size > len(labels):
-        raise ValueError(f"there are only {len(labels)} training images")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"train_subset_seed must lie in 0 to {2**32 - 1}, not {seed}")
     random = np.random.RandomState(seed)
-    quotas = np.full(n_classes, size // n_classes)
-    quotas[random.permutation(n_classes)[: size % n_classes]] += 1
+    quotas = np.full(classes, size // classes)
+    quotas[random.permutation(classes)[: size % classes]] += 1
     chosen = []
     for label, quota in enumerate(quotas):
         members = np.flatnonzero(labels == label)
         if len(members) < quota:
-            most = int(np.bincount(labels, minlength=n_classes).min()) * n_classes
-            raise ValueError(
-                f"class {label} has only {len(members)} training images; balanced over {n_classes} classes, at most {most} "
-                "can be had"
+            most = int(np.bincount(labels, minlength=classes).min()) * classes
+            raise StudyError(
+                f"train_subset: {size} of data '{name}' is impossible: class {label} has only {len(members)} training images; "
+                f"at most {most} can be balanced"
             )
         chosen.append(random.permutation(members)[:quota])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    indices = np.sort(np.concatenate(chosen)).astype(np.int64)
+    digest = hashlib.sha256(fingerprint.encode() + indices.astype("<i8").tobytes())
+    return indices, digest.hexdigest()[:16]

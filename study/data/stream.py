@@ -5,20 +5,20 @@ Images are decoded when they are needed, by `study.training.feeds.stream` (He et
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from study.data.cache import cached, writing
 from study.data.decode import decode_all, open_image, scaled
-from study.data.folder import ClassFolders, Content, Listing, cannot_write, entry_path
+from study.data.folder import ClassFolders, Listing, content, listed
 from study.data.images import Floats, ImageFiles, Images, Statistics, Survey
-from study.store.files import write_bytes
 
 SAMPLE = 4000
 """Images of a sample at most. Their mean is off by about 1 grey level a pixel (a pixel's deviation, 70, over the root of
@@ -33,32 +33,30 @@ class ImageStream(ClassFolders):
     would take an hour. Times are no part of it, since they differ between copies.
     """
 
-    def prepare(self) -> None:
-        self.load()
+    def __init__(self, name: str, root: Path, folder: str, image_size: int = 224) -> None:
+        super().__init__(name, root, folder)
+        self.size = image_size
 
     def load(self) -> ImageFiles:
-        listing = self.listed()
-        content = Content(listing, SAMPLE)
-        mark, size = content.digest[:16], self.image_size or 224
-        colours = statistics(listing, size, mark)
-        content.remember()
+        listing = listed(self.path)
+        digest, _ = content(listing, SAMPLE, remember=True)
         return ImageFiles(
-            listing.path.name,
-            str(listing.path),
-            listing.train_files,
-            listing.train_labels,
-            listing.test_files,
-            listing.test_labels,
-            listing.classes,
-            size,
-            colours,
-            fingerprint=mark,
+            name=self.path.name,
+            root=str(self.path),
+            train_files=listing.train_files,
+            train_labels=listing.train_labels,
+            test_files=listing.test_files,
+            test_labels=listing.test_labels,
+            classes=listing.classes,
+            image_size=self.size,
+            statistics=statistics(listing, self.size, digest[:16]),
+            fingerprint=digest[:16],
         )
 
     def survey(self) -> Survey:
-        listing = self.listed()
-        digest = Content(listing, SAMPLE).digest[:16]
-        return Survey(digest, listing.train_labels, len(listing.classes), listing.summary)
+        listing = listed(self.path)
+        digest, _ = content(listing, SAMPLE)
+        return Survey(digest[:16], listing.train_labels, len(listing.classes), listing.summary)
 
 
 # -- the statistics of the colours ------------------------------------------------------------------------------------
@@ -70,14 +68,14 @@ def statistics(listing: Listing, size: int, mark: str) -> Statistics:
     They are of the centre squares of `SAMPLE` images, resized to `size`. The sums are of whole numbers and exact, so
     the number of decoding processes changes nothing. Raises `StudyError`.
     """
-    place = entry_path(listing.path.name, ["statistics", size, SAMPLE, mark])
-    place = place.with_name(f"{place.name}.npz")
+    place = cached(listing.path.name, ["statistics", size, SAMPLE, mark], ".npz")
     try:
-        with np.load(place, allow_pickle=False) as content:
-            return Statistics(content["pixel_mean"], content["eigenvalues"], content["eigenvectors"])
+        with np.load(place, allow_pickle=False) as stored:
+            return Statistics(stored["pixel_mean"], stored["eigenvalues"], stored["eigenvectors"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         found = _measure(listing, size)
-    _write(place, found)
+    with writing(place) as temporary, temporary.open("wb") as file:
+        np.savez(file, **asdict(found))
     return found
 
 
@@ -90,29 +88,12 @@ def _measure(listing: Listing, size: int) -> Statistics:
             total += block.sum(0, dtype=np.float64)
             pixels = block.reshape(-1, 3).astype(np.float64)
             products += pixels.T @ pixels
-    return of_sums(total, products, len(paths))
-
-
-def of_sums(total: Floats, products: Floats, images: int) -> Statistics:
-    """Make statistics from the sum of images (S, S, 3) and the sum over pixels of the outer products of their colours.
-
-    The signs of eigenvectors mean nothing: each is turned so that its components sum to no less than zero.
-    """
-    pixel_mean = total / images
+    pixel_mean = total / len(paths)
     mean = pixel_mean.mean((0, 1))
-    covariance = (products / (images * total.shape[0] * total.shape[1]) - np.outer(mean, mean)) / WHITE**2
+    covariance = (products / (len(paths) * size**2) - np.outer(mean, mean)) / WHITE**2
     values, vectors = np.linalg.eigh(covariance)
-    vectors = vectors * np.where(vectors.sum(0) < 0, -1.0, 1.0)
+    vectors = vectors * np.where(vectors.sum(0) < 0, -1.0, 1.0)  # signs mean nothing; these are the same everywhere
     return Statistics(pixel_mean, np.maximum(values[::-1], 0.0).copy(), vectors[:, ::-1].copy())
-
-
-def _write(place: Path, found: Statistics) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, pixel_mean=found.pixel_mean, eigenvalues=found.eigenvalues, eigenvectors=found.eigenvectors)
-    try:
-        write_bytes(place, buffer.getvalue())
-    except OSError as error:
-        raise cannot_write(place, error) from error
 
 
 # -- parts of an image ------------------------------------------------------------------------------------------------

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from study.config.choices import Executor
+from study.config import Executor
 from study.config.run import RunSpec
+from study.config.use import names, use
+from study.launch.attempt.provenance import code, require
+
+if TYPE_CHECKING:
+    from study.training.session import Session
 
 CHECKPOINT_SECONDS = 60.0
 """Training time between two checkpoints: the most that a crash costs."""
@@ -26,6 +32,47 @@ class Machine:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     watchdog: float = math.inf
     """Seconds without progress after which a process is killed; its tasks resume from their checkpoints."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a process that trains or measures gets besides its tasks, as plain data."""
+
+    data_root: str
+    device: str
+    threads: int
+    checkpoint_seconds: float
+    watchdog: float | None
+    code: str
+    """The digest of the code that it must run."""
+    used: tuple[str, ...] = ()
+    """The user's code, for `study.config.use.use`."""
+
+    @classmethod
+    def of(cls, machine: Machine, device: str, threads: int, digest: str | None = None) -> Terms:
+        """The terms of a machine; `digest` is by default that of the code of this process."""
+        watchdog = machine.watchdog if math.isfinite(machine.watchdog) else None
+        root = str(machine.data_root.resolve())
+        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, digest or code(), tuple(names()))
+
+    def session(self, device: str, executor: str, stopped: Callable[[], bool], **further: Any) -> Session:
+        """A session under these terms. Raises StudyError if the code was edited."""
+        import torch
+
+        from study.training.session import Session
+
+        require(self.code)
+        for name in self.used:
+            use(name)
+        return Session(
+            Path(self.data_root),
+            torch.device(device),
+            executor,
+            checkpoint_seconds=self.checkpoint_seconds,
+            watchdog=self.watchdog or math.inf,
+            stopped=stopped,
+            **further,
+        )
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from study.launch.attempt.heartbeat import Heartbeat
 from study.launch.attempt.log import log_into, one_line, warnings_to
 from study.launch.attempt.runs import feed_of
 from study.launch.local.pool import pool
-from study.launch.machine import prepare_data
+from study.launch.machine import Machine, prepare_data
 from study.measure.probes import Measured, Subject
 from study.measure.probes.record import record
 from study.measure.recorded import contradiction
@@ -45,33 +45,32 @@ class Line(NamedTuple):
     loud: bool = False
 
 
-class Order(NamedTuple):
-    """What to measure, and with what."""
-
-    probes: tuple[str, ...]
-    images: int | None
-    """Training images; None for as many as the run's spec says."""
-    session: Session
-
-
-def order(probes: str | None, images: int | None, device: str, data_root: Path) -> Order:
-    """An order from the command line. Raises StudyError if a probe is unknown or there is no such device."""
+def chosen_probes(text: str | None) -> tuple[str, ...]:
+    """The probes of `--probes`; without it, all but costly ones. Raises StudyError if one is unknown."""
+    if text is None:
+        return tuple(name for name, entry in PROBES.items() if entry.usual)
     try:
-        names = tuple(n for n, e in PROBES.items() if e.usual) if probes is None else probe_names(probes.split(","))
+        return probe_names(text.split(","))
     except ValueError as error:
-        raise StudyError(f"--probes {probes}: {error}") from None
-    return Order(names, images, Session(data_root, chosen_device(device)))
+        raise StudyError(f"--probes {text}: {error}") from None
 
 
 def chosen_device(device: str) -> torch.device:
     """`auto` is the GPU if there is one. Raises StudyError for a GPU that is not there."""
-    return torch.device(pool(1, device).devices[0])
+    return torch.device(pool(Machine(Path(), device=device), 1).devices[0])
 
 
-def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda text: None) -> Iterator[Line]:
+def probe(
+    files: SweepFiles,
+    probes: Sequence[str],
+    images: int | None,
+    session: Session,
+    begin: Callable[[str], None] = lambda text: None,
+) -> Iterator[Line]:
     """Measure the runs of a sweep, or one run; yields a line for each run and probe, and the path of the file.
 
-    `begin` is called with what is being done. Raises StudyError if there is no such sweep or run, or no data set.
+    `images` is the number of training images, by default that of the run's spec; `begin` is called with what is being done.
+    Raises StudyError if there is no such sweep or run, or no data set.
     """
     whole = files.sweep.exists()
     runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
@@ -79,22 +78,23 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
     wrong: dict[str, str] = {}
     for run in runs:
         try:
-            if run.checkpoints():
-                specs[run.run_id] = store.read_spec(run)
-                continue
-            ended = store.status(run).state in store.ENDED
-            mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
-            wrong[run.run_id] = f"has no checkpoint to measure; {mend}"
+            if not run.checkpoints():
+                ended = store.status(run).state in store.ENDED
+                mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
+                raise StudyError(f"has no checkpoint to measure; {mend}")
+            specs[run.run_id] = store.read_spec(run)
         except StudyError as error:
             wrong[run.run_id] = str(error)
-    prepare_data(list(specs.values()), asked.session.data_root)
+    prepare_data(list(specs.values()), session.data_root)
     names = labels(specs)
     for count, run in enumerate(runs, 1):
-        if run.run_id in wrong:
-            yield Line(f"{run.run_id}: {wrong[run.run_id]}", failed=True)
-            continue
-        begin(f"{count} of {len(runs)}: {names[run.run_id]}")
-        yield from _measure(run, specs[run.run_id], asked, names[run.run_id])
+        try:
+            if run.run_id in wrong:
+                raise StudyError(wrong[run.run_id])
+            begin(f"{count} of {len(runs)}: {names[run.run_id]}")
+            yield from _measure(run, specs[run.run_id], names[run.run_id], probes, images, session)
+        except StudyError as error:
+            yield Line(f"{run.run_id}: {error}", failed=True)
     if whole:
         collect(files)
     path = files.probes if whole else runs[0].probes
@@ -102,13 +102,14 @@ def probe(files: SweepFiles, asked: Order, begin: Callable[[str], None] = lambda
         yield Line(f"probes: {path}")
 
 
-def _measure(files: RunFiles, spec: RunSpec, asked: Order, name: str) -> Iterator[Line]:
+def _measure(
+    files: RunFiles, spec: RunSpec, name: str, probes: Sequence[str], images: int | None, session: Session
+) -> Iterator[Line]:
     """Measure one run, under its lease and with its log."""
     with ExitStack() as stack:
         lease = claim(files)
         if lease is None:
-            yield Line(f"{files.run_id}: is busy: another process trains or measures it; skipped", failed=True)
-            return
+            raise StudyError("is busy: another process trains or measures it; skipped")
         stack.callback(lease.release)
         stack.enter_context(log_into(files))
         stack.enter_context(Heartbeat({files.run_id: lease}))
@@ -116,21 +117,20 @@ def _measure(files: RunFiles, spec: RunSpec, asked: Order, name: str) -> Iterato
             yield Line(f"{files.run_id}: has diverged: there is no network to measure")
             return
         try:
-            subject, iteration, notes = _subject(files, spec, asked)
-            for note in notes:
-                yield Line(f"note: {files.run_id}: {note}")
+            subject, iteration, notes = _subject(files, spec, images, session)
+            yield from (Line(f"note: {files.run_id}: {note}") for note in notes)
             if warning := _doubt(files, subject, iteration):
                 yield Line(f"WARNING: {warning}", loud=True)
-            for measured in record(files, iteration, asked.probes, subject, lease.check):
+            for measured in record(files, iteration, probes, subject, lease.check):
                 yield Line(f"{name}, iteration {iteration:,}: {_told(measured)}")
-        except StudyError as error:
-            yield Line(f"{files.run_id}: {error}", failed=True)
+        except StudyError:
+            raise
         except Exception as error:
             log.exception("the measurement failed")
-            yield Line(f"{files.run_id}: {one_line(error):.200} (its log has more)", failed=True)
+            raise StudyError(f"{one_line(error):.200} (its log has more)") from None
 
 
-def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int, list[str]]:
+def _subject(files: RunFiles, spec: RunSpec, count: int | None, session: Session) -> tuple[Subject, int, list[str]]:
     """The network of the newest sound checkpoint, its iteration, and why newer ones were passed over.
 
     Raises StudyError if there is none, or it does not belong to this run and data set.
@@ -142,12 +142,12 @@ def _subject(files: RunFiles, spec: RunSpec, asked: Order) -> tuple[Subject, int
         state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"no sound checkpoint: {'; '.join(passed)}")
-    images = feed_of(spec, asked.session)
+    images = feed_of(spec, session)
     checkpoint.check_images(state, images.fingerprint, spec.dataset)
-    if asked.session.device.type == "cpu":
+    if session.device.type == "cpu":
         torch.set_num_threads(state["threads"])  # the numbers of a measurement in training, to the last bit
     try:
-        subject = Subject.of(spec, state["network"], images, asked.images or spec.probe_images or PROBE_IMAGES)
+        subject = Subject.of(spec, state["network"], images, count or spec.probe_images or PROBE_IMAGES)
     except (ValueError, RuntimeError) as error:  # the latter if a tensor has another shape
         raise StudyError(f"its checkpoint is of another network: {' '.join(str(error).split()):.200}") from None
     return subject, state["iteration"], passed
@@ -164,7 +164,7 @@ def _doubt(files: RunFiles, subject: Subject, iteration: int) -> str:
 def _told(measured: Measured) -> str:
     """`responses: std 0.58 (0.31 to 0.97 at 19 places), 1.2 s`: the median and range of its first measure."""
     if not measured.values:
-        return f"{measured.probe}: nothing to measure here"
+        return f"{measured.probe}: left out: {measured.lacking or 'nothing to measure here'}"
     first = measured.values[0].measure
     numbers = np.array([value.value for value in measured.values if value.measure == first])
     text = f"{measured.probe}: {first} {np.median(numbers):.3g}"

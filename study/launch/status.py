@@ -6,10 +6,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
-from rich.cells import cell_len
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
@@ -17,19 +16,17 @@ from study.config.run import RunSpec
 from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
+from study.launch.columns import NO_LIMIT, table
 from study.launch.plan.state import decide
-from study.launch.slurm.submissions import places
-from study.launch.surface import of_sweep
+from study.launch.plan.surface import of_sweep
+from study.launch.slurm.submissions import Place, places
 from study.store import runs as store
-from study.store.collect import Collected, states
+from study.store.collect import Results
 from study.store.find import of_runs
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import read_spec as read_surface
 from study.store.sweeps import read_sweep
 from study.text import counted, duration
-
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +44,12 @@ COLOURS = {
 NUMBERS = ("iteration", "points", "error %", "images/s", "left", "attempts")
 """Right-aligned columns."""
 
+LEAST = ("attempts", "job", "where", "images/s", "left", "error %", "points", "iteration")
+"""Columns that a narrow terminal does without, from the first on."""
+
 
 def report(files: SweepFiles) -> list[dict[str, Any]]:
-    """A plain record per run, in the sweep's order: what `study status --json` prints. Raises StudyError if there is no
-    such sweep."""
+    """A plain record per run, in the sweep's order, as `study status --json` prints it; StudyError without such a sweep."""
     files = SweepFiles(files.results, files.name)  # afresh: `--watch` sees sweeps that were started meanwhile
     states = list(_states(files))
     where, trouble = _places(files)
@@ -87,16 +86,14 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
     """Each run, its stored spec and its state; as collected if it was trained elsewhere or its folder is gone."""
-    before = Collected(files)
-    if not files.sweep.exists() and files.runs_table.exists() and files.curves.exists():
-        yield from ((files.run(name), fields, now) for name, (fields, now) in before.records().items())
+    results = Results(files)
+    if results.alone:
+        yield from ((files.run(name), fields, now) for name, (fields, now) in results.records().items())
         return
     named = read_sweep(files)["runs"]
     runs = {name: files.run(name) for name in named}
-    found = states(runs, before)
-    gone = before.ended(
-        [name for name, now in found.items() if now.state == "pending" and not runs[name].folder.exists()]
-    )
+    found = results.states(runs)
+    gone = results.gone({name: runs[name] for name, now in found.items() if now.state == "pending"})
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
 
 
@@ -122,7 +119,7 @@ def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
 
 
 def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
-    """A plain record per surface: those that the sweep names and all others around its runs."""
+    """A plain record per surface: those named by the sweep, and any others around its runs."""
     files = SweepFiles(files.results, files.name)
     if not files.sweep.exists():  # trained elsewhere
         return []
@@ -153,20 +150,16 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
     ]
 
 
-def picture(records: Sequence[Mapping[str, Any]]) -> Text:
-    """Records, all of runs or all of surfaces, as aligned columns, and a line that counts the states."""
+def picture(records: Sequence[Mapping[str, Any]], width: int = NO_LIMIT, height: int = NO_LIMIT) -> Text:
+    """Records, all of runs or all of surfaces, as columns that fit a width, and a line that counts the states.
+
+    If there are more than fit a height, only those in progress or in trouble are shown.
+    """
     surfaces = any("surface_id" in record for record in records)
-    rows = [_surface_cells(record) if surfaces else _cells(record) for record in records]
-    used = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
-    widths = {name: max(len(name), *(cell_len(row[name]) for row in rows)) for name in used}
-    text = Text()
-    for row in [{name: name for name in used}, *rows] if used else []:
-        for name in used:
-            room = " " * (widths[name] - cell_len(row[name]))
-            style = "bold" if row[name] is name else COLOURS[row[name]] if name == "state" else ""
-            text.append(f"{room}{row[name]}  " if name in NUMBERS else f"{row[name]}{room}  ", style)
-        text.rstrip()
-        text.append("\n")
+    busy = [record for record in records if record["state"] not in ("done", "queued", "pending")]
+    shown = records if len(records) <= height else busy[:height]
+    rows = [_surface_cells(record) if surfaces else _cells(record) for record in shown]
+    text = table(rows, width, LEAST, NUMBERS, lambda name, value: COLOURS[value] if name == "state" else "")
     counts = Counter(record["state"] for record in records)
     head = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state])
     return text.append(f"{counted(len(records), 'surface' if surfaces else 'run')}: {head}")

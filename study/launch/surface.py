@@ -1,30 +1,26 @@
-"""Surfaces: which are requested, what has to be done about them, getting them ready, and a line on each result."""
+"""Surfaces: which are requested, getting them ready, and a line on each result."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from study.config.run import RunSpec
-from study.config.spread import expand
-from study.config.surface import Surface, SurfaceEntry
+from study.config.spread import SurfaceEntry, expand
+from study.config.surface import Surface
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
 from study.launch.machine import Machine, prepare_data
-from study.launch.plan.state import WORK, Mode, decide
-from study.launch.plan.surface import SurfaceAction, plan_surfaces
-from study.launch.slurm.submissions import places
+from study.launch.plan.state import WORK
+from study.launch.plan.surface import SurfaceAction, SurfaceRequest, of_sweep
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.store import runs as store
 from study.store import surfaces as surface_store
-from study.store.collect import Collected, states
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
 from study.store.layout import RunFiles, SweepFiles
@@ -32,42 +28,8 @@ from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
-
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
-
-
-@dataclass(frozen=True)
-class SurfaceRequest:
-    """Surfaces to measure, and the runs they name."""
-
-    files: SweepFiles
-    surfaces: Mapping[str, Surface]
-    specs: Mapping[str, RunSpec]
-    runs: Mapping[str, RunFiles]
-
-    def plan(
-        self, mode: Mode = "missing", where: Mapping[str, Place] | None = None, trouble: str = ""
-    ) -> list[SurfaceAction]:
-        """What to do about each. `where` is what the queue says of chunks, None to ask it; `trouble` is why it is unknown."""
-        queue = places(self.files.results) if where is None else where
-        named = {name for surface in self.surfaces.values() for name in (surface.run, *surface.to)}
-        runs = {name: self.runs[name] for name in named if name in self.runs}
-        return plan_surfaces(
-            self.surfaces,
-            self.specs,
-            self.runs,
-            states(runs, Collected(self.files)),
-            lambda files: decide(store.status(files), queue.get(files.run_id), trouble),
-            mode,
-        )
-
-    @property
-    def chunks(self) -> int:
-        """How many chunks all these surfaces have."""
-        return sum(len(chunks(surface)) for surface in self.surfaces.values())
 
 
 class _CommandLine(Document):
@@ -84,7 +46,6 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     `to` are the other runs of `plane: interpolate`: ids, or `field=value` in which they differ from each centre.
     """
     sweep = read_sweep(files) if files.sweep.exists() else None
-    there = all_runs(files.results)
     if sweep is None:
         run = one_run(files)
         specs = {run.run_id: store.read_spec(run)}
@@ -97,7 +58,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     ids = tuple(one_run(SweepFiles(files.results, text)).run_id for text in to if "=" not in text)
     changes = [_changes(text) for text in to if "=" in text]
     known = dict(specs)
-    for name, run in there.items() if changes else ():
+    for name, run in all_runs(files.results).items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
     try:
@@ -111,12 +72,6 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     return of_sweep(files, surfaces, specs)
 
 
-def of_sweep(files: SweepFiles, surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec]) -> SurfaceRequest:
-    """Surfaces of a sweep's runs, some of which may not be on disk yet."""
-    # A sweep's own runs have the last word: a copy of its folder, kept beside it, has runs of the same ids.
-    return SurfaceRequest(files, surfaces, specs, all_runs(files.results) | {name: files.run(name) for name in specs})
-
-
 def _changes(text: str) -> dict[str, Any]:
     """`seed=1`, or `seed=1 depth=20`."""
     changes = {}
@@ -126,9 +81,6 @@ def _changes(text: str) -> dict[str, Any]:
             raise StudyError(f"--to {text}: write it as field=value, e.g. seed=1, or name a run")
         changes[field] = scalar(value)
     return changes
-
-
-# -- before anything is started -----------------------------------------------------------------------------------------
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
@@ -152,9 +104,6 @@ def _sound(checkpoint: Path) -> bool:
     return False
 
 
-# -- getting them ready ---------------------------------------------------------------------------------------------------
-
-
 def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
     """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each.
 
@@ -175,13 +124,14 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
     return batches
 
 
-# -- results --------------------------------------------------------------------------------------------------------------
+def summary(action: SurfaceAction, run: RunFiles) -> tuple[str, list[str]]:
+    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured.
 
-
-def summary(action: SurfaceAction, run: RunFiles) -> str:
-    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
+    Also returns warnings, if the training recorded another loss than the one at the centre.
+    """
     table = read_table(action.files.table).to_pylist()
     surface, split = action.surface, action.surface.splits[0]
+    centre = [row for row in table if row["alpha"] == row["beta"] == 0.0]
     rows = [row for row in table if row["split"] == split and row["iteration"] is None]
     finite = [row["loss"] for row in rows if math.isfinite(row["loss"])]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
@@ -189,31 +139,13 @@ def summary(action: SurfaceAction, run: RunFiles) -> str:
         words.append(f"no number at {len(rows) - len(finite)} points")
         if surface.plane == "interpolate" and surface.bn == "frozen":
             words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
-    for row in rows:
-        if row["alpha"] == row["beta"] == 0.0:
-            words.append(f"{row['loss']:.4g} at the centre{_recorded(surface, run, split)}")
+    words += [f"{row['loss']:.4g} at the centre" for row in centre if row in rows]
     of = "variance" if surface.centred else "way"
     for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
         words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
-    return f"{action.title}: {', '.join(words)}"
-
-
-def _recorded(surface: Surface, run: RunFiles, split: str) -> str:
-    """The loss that the training recorded, if it is the same quantity."""
-    if surface.subset is not None or surface.bn != "frozen" or surface.precision != store.read_spec(run).precision:
-        return ""
-    name = "train_clean" if split == "train" else "test"
-    losses = [row["loss"] for row in read_table(run.curves).to_pylist() if row["split"] == name]
-    return f" (in training: {losses[-1]:.4g})" if losses else ""
-
-
-def doubts(action: SurfaceAction, run: RunFiles) -> list[str]:
-    """Warnings if a finished surface has another loss at its centre than the training recorded."""
-    surface, found = action.surface, []
-    if surface.bn != "frozen":
-        return []
-    for row in read_table(action.files.table).to_pylist():
-        if row["alpha"] == row["beta"] == 0.0 and row["residual"] in (None, 0.0):
+    doubts = []
+    for row in centre if surface.bn == "frozen" else ():
+        if row["residual"] in (None, 0.0):
             images = row["images"] if row["split"] == "train" and surface.subset is not None else None
-            found.append(contradiction(run, row["split"], row["loss"], images))
-    return [warning for warning in dict.fromkeys(found) if warning]
+            doubts.append(contradiction(run, row["split"], row["loss"], images))
+    return f"{action.title}: {', '.join(words)}", list(filter(None, dict.fromkeys(doubts)))

@@ -1,43 +1,47 @@
-"""Sweeps: plan the runs, check the machine, and open the folders of the runs to train."""
+"""Sweeps: plan the runs, compare their images, check the machine, and open the folders of the runs to train."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from study.config.choices import Executor
-from study.config.run import RunSpec
+from study.config import Executor, Mode
+from study.config.registry import FAMILIES
+from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
+from study.data import ImageFiles, Survey, load_once, survey
 from study.errors import StudyError
-from study.launch.local.pool import pool_of
+from study.launch.local.pool import pool
 from study.launch.machine import Machine, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
-from study.launch.plan.state import WORK, Action, Mode, TaskState, decide, plan
+from study.launch.plan.state import WORK, Action, decide, plan
+from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
+from study.networks.count import counted, measured
 from study.store import runs as store
-from study.store.collect import Collected
-from study.store.collect import states as on_disk
-from study.store.layout import SweepFiles, refuse_elsewhere
+from study.store.collect import Results
+from study.store.files import DamagedError, read_json
+from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
 from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
 
-if TYPE_CHECKING:
-    from study.launch.slurm.profile import Profile
+OTHERS = "trained on different images"
+PERHAPS = "trained before image files were changed"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A sweep, its files, the states of its runs, and what to do about each."""
+    """A sweep, its files, and what to do about each of its runs."""
 
     sweep: Sweep
     files: SweepFiles
     actions: list[Action]
-    states: dict[str, TaskState]
     lacking: dict[str, str]
     """What finished runs did not measure or keep, though the sweep asks for it."""
 
@@ -45,10 +49,6 @@ class Planned:
     def work(self) -> dict[str, RunSpec]:
         """The runs to train."""
         return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
-
-    def count(self, *verbs: str) -> int:
-        """How many runs have one of these verbs."""
-        return sum(action.verb in verbs for action in self.actions)
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
@@ -58,14 +58,14 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     the results folder.
     """
     files = SweepFiles(results, sweep.name)
-    files.refuse_elsewhere()
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
-    refuse_elsewhere(runs.values())
-    disk = on_disk(runs, Collected(files))
+    folders = [run.folder for run in runs.values()]
+    refuse_links(results, [files.folder, *{f.parent for f in folders}, *(f for f in folders if f.is_symlink())])
+    disk = Results(files).states(runs)
     where = places(results)
-    states = {run_id: decide(now, where.get(run_id)) for run_id, now in disk.items()}
-    actions = hold_dependents(plan(states.values(), mode), sweep.runs, disk, results)
-    return Planned(sweep, files, actions, states, _lacking(sweep, files, actions))
+    states = [decide(now, where.get(run_id)) for run_id, now in disk.items()]
+    actions = hold_dependents(plan(states, mode), sweep.runs, results)
+    return Planned(sweep, files, actions, _lacking(sweep, files, actions))
 
 
 def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
@@ -79,10 +79,54 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
     return found
 
 
+def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
+    """The plan, with a remark on each result trained on other images, and lines on the data sets.
+
+    Nothing is downloaded or decoded: images never read here are not compared.
+    """
+    surveys: dict[tuple[Any, ...], Survey] = {}
+    lines: dict[str, None] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    actions = []
+    for action in planned.actions:
+        spec = planned.sweep.runs[action.run_id]
+        key = (spec.data, spec.train_subset, spec.train_subset_seed)
+        begun = action.verb in ("keep", "resume")
+        if key not in surveys and (spec.data.name in FOLDERS or begun):
+            surveys[key] = Survey()
+            subset: dict[str, Any] = {"train_subset": spec.train_subset, "train_subset_seed": spec.train_subset_seed}
+            try:
+                surveys[key] = survey(spec.data.name, root, **spec.data.options, **subset)
+            except StudyError as error:
+                if action.verb in WORK:
+                    lines[f"note: {error}"] = None
+            if surveys[key].summary:
+                lines[f"{spec.dataset}: {surveys[key].summary}"] = None
+        if begun and (words := _difference(action.disk.data_digest, surveys[key])):
+            counts[spec.dataset, words, action.verb] += 1
+            action = replace(action, reason=f"{action.reason}, {words}")
+        actions.append(action)
+    for (dataset, words, verb), count in counts.items():
+        kind = "finished" if verb == "keep" else "interrupted"
+        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
+        lines[
+            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
+            "folder of their own"
+        ] = None
+    return replace(planned, actions=actions), [*lines, *code_changes(planned)]
+
+
+def _difference(before: str | None, now: Survey) -> str:
+    if before is None or now.fingerprint == before:
+        return ""
+    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""
+
+
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
     if machine.executor != "slurm":
-        pool_of(machine, len(planned.sweep.runs))
+        pool(machine, len(planned.sweep.runs))
     elif profile.ranks > 1 and profile.runs_per_gpu > 1:
         raise StudyError(
             "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
@@ -95,13 +139,54 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
                     f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
                 )
     prepare_data(list(planned.work.values()), machine.data_root)
+    _build_own(planned.work.values(), machine.data_root)
+
+
+def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
+    """Try the networks with parts of the user's own, on tensors without values: nothing starts that cannot be built."""
+    tried = set()
+    for spec in specs:
+        part = (spec.network, spec.depth, spec.family, spec.block, spec.shortcut, spec.norm, spec.data)
+        if not measured(spec) or str(part) in tried:
+            continue
+        tried.add(str(part))
+        data = load_once(spec.data.name, root, **spec.data.options)
+        size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
+        kind = "family" if FAMILIES[spec.family.name].source else "block"
+        try:
+            counted(spec, channels, len(data.classes), size)
+        except Exception as error:
+            what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
+            raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({spec.title})") from error
+
+
+def code_changes(planned: Planned) -> list[str]:
+    """A line for each component of the user's own whose code is not that of runs that were begun under this name."""
+    try:
+        before = read_json(planned.files.sweep) or {}
+    except DamagedError:
+        return []
+    codes: dict[tuple[str, str], set[str]] = {}
+    for fields in before.get("runs", {}).values():
+        for name, value in (fields | fields.get("recipe", {})).items():
+            if isinstance(value, Mapping) and "code" in value:
+                codes.setdefault((name, value["name"]), set()).add(value["code"])
+    lines: dict[str, None] = {}
+    for spec in planned.work.values():
+        for name, chosen in (*spec, *spec.recipe):
+            old = codes.get((name, getattr(chosen, "name", "")), set())
+            if old and chosen.code not in old:
+                lines[
+                    f"note: {name} {chosen.name}: its code changed since earlier runs, so its networks are new runs"
+                ] = None
+    return list(lines)
 
 
 def record(planned: Planned) -> int:
     """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
 
     Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
-    results would be lost of which only the tables are left.
+    results would be lost that exist only in the collected tables.
     """
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)

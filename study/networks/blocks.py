@@ -6,15 +6,10 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
+from study.networks.layers import activate, activation, conv, norm
 from study.networks.orders import Steps, original
-from study.networks.shortcuts import Shortcut
-
-
-def conv(kernel: int, in_maps: int, maps: int, stride: int = 1) -> nn.Conv2d:
-    """Make a convolution without bias (BN follows) that keeps height and width, divided by its stride."""
-    return nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
+from study.networks.shortcuts import Shortcut, Skipping
 
 
 class Block(nn.Module):
@@ -63,8 +58,11 @@ class Block(nn.Module):
                 width = layer.out_channels
                 self.add_module(name, layer)
             elif name.startswith("bn"):
-                self.add_module(name, nn.BatchNorm2d(width))
+                self.add_module(name, norm(width))
+        self.relu = activation()
+        """The run's activation, whatever its name."""
         self.shortcut = shortcut
+        self.skipping = Skipping()
 
     def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
         """Make the convolutions of the branch, in order, with the registry's `kernels` and `expansion`."""
@@ -74,7 +72,7 @@ class Block(nn.Module):
         """F(x): what is added to the shortcut. (N, in_maps, H, W) to (N, out_maps, H/stride, W/stride)."""
         for place, name in enumerate(self._branch):
             # The first step's input is also the shortcut's.
-            x = F.relu(x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
+            x = activate(self.relu, x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
         return x
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
@@ -83,12 +81,12 @@ class Block(nn.Module):
             return branch
         if self._branch[-1] == "relu" or type(self).branch is not Block.branch:
             branch = branch.clone()  # the gradient of its last operation may need its output
-        return self.shortcut.join(x, branch)
+        return self.shortcut.join(x, self.skipping(branch))
 
     def after(self, y: Tensor) -> Tensor:
         """Apply what follows the addition; may overwrite `y`."""
         for name in self._after:
-            y = F.relu(y, inplace=True) if name == "relu" else getattr(self, name)(y)
+            y = activate(self.relu, y, inplace=True) if name == "relu" else getattr(self, name)(y)
         return y
 
     def rectified(self, y: Tensor) -> Tensor | None:

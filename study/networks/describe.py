@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from study.config.components import Shortcut
 from study.config.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.config.sweep import one
-from study.networks.shape import Layer, large_stem, layers, stages
-
-
-class Images(NamedTuple):
-    """The images that a network takes."""
-
-    size: int
-    """Height and width in pixels."""
-    channels: int
-    classes: int
+from study.networks.shape import Layer, large_stem, layers, places, stages
 
 
 def run_of(words: Sequence[str]) -> RunSpec:
@@ -38,18 +29,18 @@ def run_of(words: Sequence[str]) -> RunSpec:
     return one(words, usual)
 
 
-def images(spec: RunSpec) -> Images:
-    """Return the images of a run's data set; for a folder, whose images are unknown, ImageNet's or CIFAR's."""
+def _images(spec: RunSpec) -> tuple[int, int, int]:
+    """Return size, channels and classes of a run's images; for a folder, whose images are unknown, ImageNet's or CIFAR's."""
     entry = DATA[spec.data.name]
     large = "imagenet" in (spec.family.options.get("stem"), spec.family.options.get("head"))
     size = entry.size or spec.data.options.get("image_size") or (224 if large else 32)
-    return Images(size, entry.channels, entry.classes or (1000 if large else 10))
+    return size, entry.channels, entry.classes or (1000 if large else 10)
 
 
 def describe(spec: RunSpec) -> str:
     """Return a table of layers as in He et al. 2015, table 1, the totals, and the shortcuts."""
-    about = images(spec)
-    plan = list(layers(spec, about.channels, about.classes, about.size))
+    size, channels, classes = _images(spec)
+    plan = list(layers(spec, channels, classes, size))
     rows = [("", "output", "layers", "parameters", "multiply-adds"), *_rows(spec, plan)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [_aligned(row, widths) for row in rows]
@@ -60,8 +51,8 @@ def describe(spec: RunSpec) -> str:
         parts += [f"order {spec.order.name}", _shortcut_words(spec)]
     heading = ", ".join(parts)
     sums = [f"{depth} weighted layers", f"{total:,} parameters", f"{_millions(work)} multiply-adds for an image"]
-    pixels = f"{about.size}x{about.size}x{about.channels}, {about.classes:,} classes"
-    return "\n".join([f"{heading}; images of {pixels}", "", *table, "", ", ".join(sums), *shortcuts(spec, plan)]) + "\n"
+    pixels = f"{size}x{size}x{channels}, {classes:,} classes"
+    return "\n".join([f"{heading}; images of {pixels}", "", *table, "", ", ".join(sums), *_shortcuts(spec)]) + "\n"
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -115,22 +106,19 @@ def _millions(count: int) -> str:
     return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.2f} M"
 
 
-def shortcuts(spec: RunSpec, plan: Sequence[Layer]) -> list[str]:
+def _shortcuts(spec: RunSpec) -> list[str]:
     """Describe each kind of shortcut connection, one per line."""
     if spec.shortcut is None:
         return ["no shortcuts"]
     shortcut = SHORTCUTS[spec.shortcut.name]
     changing, same = [], 0
-    maps = plan[0].out_maps
-    for number, stage in enumerate(stages(spec), start=1):
-        out = stage.maps * BLOCKS[spec.block.name].expansion
-        for b in range(stage.blocks):
-            if b == 0 and (stage.stride != 1 or out != maps):
-                way = _way(spec, shortcut) or "subsampled, " * (stage.stride == 2) + "padded with zeros"
-                changing.append(f"  stage{number}.block1: {maps} to {out} maps, stride {stage.stride} ({way})")
-            else:
-                same += 1
-            maps = out
+    for place in places(spec):
+        if place.changes:
+            way = _way(spec, shortcut) or "subsampled, " * (place.stride == 2) + "padded with zeros"
+            shape = f"{place.in_maps} to {place.out_maps} maps, stride {place.stride}"
+            changing.append(f"  {place.name}: {shape} ({way})")
+        else:
+            same += 1
     as_it_is = shortcut.summary if shortcut.changes_input else "identity"
     keep = "1x1 convolution, BN" if shortcut.projects == "every" else as_it_is
     return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]

@@ -10,7 +10,7 @@ of one convolution or by `torch.func.vmap`, are no faster than one after another
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from itertools import chain
 
@@ -45,20 +45,16 @@ class Folded(nn.Module):
     """The logits of `source` in evaluation, without gradients, at its weights when last renewed.
 
     Each BN that directly follows a convolution is folded into it, and ReLUs and additions join a convolution where the
-    block allows it. A block with its own code keeps it, and gets folded convolutions for `super().branch`.
+    block allows it. A block with its own code is copied as it is.
 
     The source is left as it is. Its tensors are read at each renewal: change them in place (`load_state_dict`,
     `copy_`), never replace them. `dtype` is that of the convolutions, float32 or bfloat16. Remaining BN and the head
     are float32: bfloat16 logits are no faster, and move the mean loss of a 20-layer network by twice as much (0.007
-    instead of 0.004). Raises `ValueError` for another dtype, or a network with its own `forward`.
+    instead of 0.004).
     """
 
     def __init__(self, source: Network, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        if dtype not in (torch.float32, torch.bfloat16):
-            raise ValueError(f"a folded network computes in float32 or bfloat16, not in {dtype}")
-        if type(source).forward is not Network.forward or type(source).classify is not Network.classify:
-            raise ValueError(f"{type(source).__name__} has a `forward` or `classify` of its own and cannot be folded")
         self._dtype, self._ties = dtype, Ties(dtype)
         self.steps = nn.Sequential(*_fuse(_way(source), self._ties))
         self.head = self._ties.copy(source.head, torch.float32)
@@ -77,10 +73,6 @@ class Folded(nn.Module):
         x = images.to(self._dtype, memory_format=torch.channels_last, copy=isinstance(self.steps[0], Residual))
         return self.head(self._pool(self.steps(x)).float())  # type: ignore[no-any-return]
 
-    def train(self, mode: bool = True) -> Folded:
-        """Stay in evaluation mode."""
-        return super().train(False)
-
 
 class Convolution(nn.Module):
     """A convolution with the BN and the ReLU that follow it, if any; `Ties.renew` fills its tensors."""
@@ -96,7 +88,8 @@ class Convolution(nn.Module):
         # Lists: torch.ops takes them faster than tuples.
         self._how = [[*map(int, values)] for values in (conv.padding, conv.stride, conv.dilation)]
         self._groups, self.relu = conv.groups, relu
-        self._onednn = ONEDNN and weight.device.type == "cpu" and _computes(dtype)
+        computes = dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self._onednn = ONEDNN and weight.device.type == "cpu" and computes
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_maps, H, W) to (N, out_maps, H/stride, W/stride); does not change `x`."""
@@ -130,7 +123,9 @@ class Residual(nn.Module):
             self.adding = last
             steps.pop()
         self.branch = nn.Sequential(*steps)
-        self.shortcut = _shortcut(block.shortcut, ties)
+        one = type(block.shortcut) is Projection
+        shortcut = Carried(*_fuse(block.shortcut.children(), ties)) if one else ties.copy(block.shortcut)
+        self.shortcut: Shortcut = shortcut  # type: ignore[assignment]
         self.after = nn.Sequential(*after)
         for step in after:
             if isinstance(step, nn.ReLU):
@@ -203,14 +198,11 @@ class Ties:
         columns = [scale.view(-1, 1, 1, 1) for scale in scales]
         weights = torch._foreach_mul([_float(conv.weight) for conv in convs], columns)
         torch._foreach_copy_([conv.weight for conv in fused], weights)
-        shifts = torch._foreach_mul(_centres(convs, bns), scales)
+        # What BN adds before it scales: the convolution's bias, if any, minus the mean.
+        means = torch._foreach_neg([_float(bn.running_mean) for bn in bns])
+        centres = [m if conv.bias is None else m + _float(conv.bias) for m, conv in zip(means, convs, strict=True)]
+        shifts = torch._foreach_mul(centres, scales)
         torch._foreach_copy_([conv.bias for conv in fused], torch._foreach_add(shifts, [_float(bn.bias) for bn in bns]))
-
-
-def _centres(convs: Sequence[nn.Conv2d], bns: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
-    """Return what BN adds to a convolution before it scales: the convolution's bias, if any, minus the mean."""
-    centres = list(torch._foreach_neg([_float(bn.running_mean) for bn in bns]))
-    return [c if conv.bias is None else c + _float(conv.bias) for c, conv in zip(centres, convs, strict=True)]
 
 
 def _float(tensor: Tensor | None) -> Tensor:
@@ -220,18 +212,18 @@ def _float(tensor: Tensor | None) -> Tensor:
 
 def _way(source: Network) -> Iterator[nn.Module]:
     """Yield the layers of a network up to its last maps, residual blocks as a whole, in order."""
-    yield from source.stem.children() if type(source.stem) is nn.Sequential else [source.stem]
-    for stage in source.stages:
-        for part in stage.children():
-            if isinstance(part, Block) and part.shortcut is None and _is_ordinary(part):
-                yield from _layers(part, (*part._branch, *part._after))
-            else:
-                yield part
+    yield from source.stem.children()
+    for part in source.parts():
+        if isinstance(part, Block) and part.shortcut is None and _is_ordinary(part):
+            yield from _layers(part, (*part._branch, *part._after))
+        else:
+            yield part
     yield from source.tail.children()
 
 
 def _layers(block: Block, names: Iterable[str]) -> list[nn.Module]:
-    return [nn.ReLU() if name == "relu" else block.get_submodule(name) for name in names]
+    layers = (block.get_submodule(name) for name in names)
+    return [nn.ReLU() if type(layer) is nn.ReLU else layer for layer in layers]
 
 
 def _is_ordinary(block: Block) -> bool:
@@ -252,8 +244,8 @@ def _fuse(layers: Iterable[nn.Module], ties: Ties) -> list[nn.Module]:
             fused.append(ties.convolution(layer, bn, relu))  # type: ignore[arg-type]
         elif type(layer) is nn.ReLU:
             fused.append(nn.ReLU(inplace=bool(fused)))
-        elif isinstance(layer, Block):
-            fused.append(Residual(layer, ties) if _is_ordinary(layer) else _own(layer, ties))
+        elif isinstance(layer, Block) and _is_ordinary(layer):
+            fused.append(Residual(layer, ties))
         else:
             fused.append(ties.copy(layer))
     return fused
@@ -266,29 +258,3 @@ def _is_plain(layer: nn.Module) -> bool:
 def _is_fixed(layer: nn.Module) -> bool:
     """Tell whether a layer is BN with an affine map and fixed statistics in evaluation mode."""
     return type(layer) is nn.BatchNorm2d and layer.affine and layer.running_var is not None
-
-
-def _shortcut(shortcut: Shortcut, ties: Ties) -> Shortcut:
-    if type(shortcut) is Projection:
-        return Carried(*_fuse(shortcut.children(), ties))
-    copied = ties.copy(shortcut)
-    assert isinstance(copied, Shortcut)
-    return copied
-
-
-def _own(block: Block, ties: Ties) -> nn.Module:
-    """Copy a block with code of its own; its inherited `Block.branch` goes through folded steps."""
-    copied = ties.copy(block)
-    assert isinstance(copied, Block)
-    names = []
-    for place, step in enumerate(_fuse(_layers(block, block._branch), ties)):
-        names.append("relu" if isinstance(step, nn.ReLU) else f"step{place}")
-        if names[-1] != "relu":
-            copied.add_module(names[-1], step)
-    copied._branch = tuple(names)
-    return copied
-
-
-def _computes(dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN convolves in this type on this CPU."""
-    return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,93 +3,109 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+Random = np.random.RandomState
+Draw = Callable[[Tensor, Random], Any]
+"""From a layer's weight, of which the shape counts, and its random stream to an array of that shape."""
 
-def he_fan_in(weight: Tensor) -> float:
+
+def he_fan_in(weight: Tensor, random: Random) -> Any:
     """Variance 2 / fan_in (He et al. 2015, arXiv 1502.01852, eq. 10), which preserves the signal in the forward pass."""
-    return 2.0 / weight[0].numel()
+    return _normal(weight, random, 2.0 / weight[0].numel())
 
 
-def he_fan_out(weight: Tensor) -> float:
+def he_fan_out(weight: Tensor, random: Random) -> Any:
     """Variance 2 / fan_out (the same, eq. 14) of convolutions, which preserves the gradient; as in torchvision.
 
     Linear layers as `he_fan_in`: with as few outputs as classes, their logits would start far too large.
     """
-    return 2.0 / weight[:, 0].numel() if weight.ndim == 4 else he_fan_in(weight)
+    return _normal(weight, random, 2.0 / weight[:, 0].numel()) if weight.ndim == 4 else he_fan_in(weight, random)
 
 
-def glorot(weight: Tensor) -> float:
+def glorot(weight: Tensor, random: Random) -> Any:
     """Variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010, eq. 12), here of a normal distribution."""
-    return 2.0 / (weight[0].numel() + weight[:, 0].numel())
+    return _normal(weight, random, 2.0 / (weight[0].numel() + weight[:, 0].numel()))
 
 
-def initialise(
-    network: nn.Module,
-    seed: int,
-    variance: Callable[[Tensor], float] = he_fan_in,
-    own: Collection[str] | None = None,
-) -> None:
-    """Draw normal weights of convolutions and linear layers, with the variance that their shape gives.
+def _normal(weight: Tensor, random: Random, variance: float) -> Any:
+    return random.standard_normal(weight.shape) * np.sqrt(variance)
 
-    Biases are 0 (of a gate, its `initial_bias`), BN scales 1 and shifts 0. Each layer has its own random stream, keyed
-    by the seed and the layer's name, so networks that differ in a shortcut or in later layers share the weights of all
-    common layers. `own` names weights and biases to keep, as BN is then: those that the blocks of a new network set
-    (`Constructed.own`). With None everything is initialised, also BN.
+
+def orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
+    """Rows or columns orthonormal, times `gain` (Saxe et al. 2013, arXiv 1312.6120); a convolution as a flat matrix."""
+    return gain * _orthonormal(random, len(weight), weight[0].numel()).reshape(weight.shape)
+
+
+def delta_orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
+    """An orthonormal matrix at the centre of each kernel and 0 elsewhere (Xiao et al. 2018, arXiv 1806.05393, algorithm 1)."""
+    if weight.ndim < 4:
+        return orthogonal(weight, random, gain=gain)
+    found = np.zeros(weight.shape)
+    height, width = weight.shape[2:]
+    found[:, :, height // 2, width // 2] = gain * _orthonormal(random, *weight.shape[:2])
+    return found
+
+
+def _orthonormal(random: Random, rows: int, columns: int) -> Any:
+    """A matrix with orthonormal rows or columns, uniform among them: signs as in Mezzadri 2007, section 5."""
+    q, r = np.linalg.qr(random.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return q if rows >= columns else q.T
+
+
+def initialise(network: nn.Module, seed: int, draw: Draw, own: Collection[str]) -> None:
+    """Draw the weights of convolutions and linear layers.
+
+    Biases are 0 (of a gate, its `initial_bias`). Each layer has its own random stream, keyed by the seed and the layer's
+    name, so networks that differ in a shortcut or in later layers share the weights of all common layers. `own` names
+    weights and biases to keep.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             with torch.no_grad():
-                if f"{name}.weight" not in (own or ()):
-                    draw = _stream(seed, name).standard_normal(module.weight.shape) * np.sqrt(variance(module.weight))
-                    module.weight.copy_(torch.from_numpy(draw))
-                if module.bias is not None and f"{name}.bias" not in (own or ()):
+                if f"{name}.weight" not in own:
+                    module.weight.copy_(torch.as_tensor(draw(module.weight, _stream(seed, name))))
+                if module.bias is not None and f"{name}.bias" not in own:
                     module.bias.fill_(getattr(module, "initial_bias", 0.0))
-        elif isinstance(module, nn.BatchNorm2d) and own is None:
-            module.reset_parameters()
 
 
-class Constructed:
-    """Tells what torch's constructors set in convolutions and linear layers made in this context from what blocks set.
+@contextmanager
+def constructing() -> Iterator[dict[nn.Module, Tensor]]:
+    """Record the generator's state before torch's constructors draw a convolution's or a linear layer's weights."""
+    states: dict[nn.Module, Tensor] = {}
 
-    Constructors draw from torch's generator. Its state is recorded, so that the draws can be repeated.
-    """
-
-    def __init__(self) -> None:
-        self._states: dict[nn.Module, Tensor] = {}
-
-    def __enter__(self) -> Constructed:
-        self._hook = register_module_parameter_registration_hook(self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hook.remove()
-
-    def _note(self, module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    def note(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
-            self._states.setdefault(
-                module, torch.get_rng_state()
-            )  # its parameters are registered before they are drawn
+            states.setdefault(module, torch.get_rng_state())  # parameters are registered before they are drawn
 
-    def own(self, network: nn.Module) -> set[str]:
-        """Return the names of weights and biases that blocks set."""
-        names = set()
-        for name, module in network.named_modules():
-            if module in self._states:
-                with torch.random.fork_rng(devices=[]):
-                    torch.set_rng_state(self._states[module])
-                    made = deepcopy(module)
-                    made.reset_parameters()
-                before = dict(made.named_parameters())
-                names |= {f"{name}.{n}" for n, value in module.named_parameters() if not torch.equal(value, before[n])}
-        return names
+    hook = register_module_parameter_registration_hook(note)
+    try:
+        yield states
+    finally:
+        hook.remove()
+
+
+def own_values(network: nn.Module, states: Mapping[nn.Module, Tensor]) -> set[str]:
+    """Return the names of weights and biases that blocks set, since they differ from what the constructors drew."""
+    names = set()
+    for name, module in network.named_modules():
+        if module in states:
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(states[module])
+                made = deepcopy(module)
+                made.reset_parameters()
+            drawn = dict(made.named_parameters())
+            names |= {f"{name}.{n}" for n, value in module.named_parameters() if not torch.equal(value, drawn[n])}
+    return names
 
 
 @contextmanager

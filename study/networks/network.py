@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import groupby
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import BLOCKS, FAMILIES, INITIALISATIONS, ORDERS, SHORTCUTS
+from study.config.registry import ACTIVATIONS, BLOCKS, FAMILIES, INITIALISATIONS, NORMS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
-from study.networks.blocks import Block, SingleBlock, conv
-from study.networks.initialise import Constructed, initialise, seeded
+from study.networks.blocks import Block, SingleBlock
+from study.networks.initialise import constructing, initialise, own_values, seeded
+from study.networks.layers import activation, choose, conv, norm
 from study.networks.orders import Steps
-from study.networks.shape import VGG_HEAD, large_stem, stages
-from study.networks.shortcuts import Dropout, Projection
+from study.networks.shape import VGG_HEAD, Place, large_stem, places, stages
+from study.networks.shortcuts import Keyed, Projection
 
 
 class Network(nn.Module):
@@ -34,6 +37,10 @@ class Network(nn.Module):
             if isinstance(module, Block):
                 yield name, module
 
+    def parts(self) -> Iterator[nn.Module]:
+        """Yield the blocks and what stands between them, from stem to tail."""
+        return (part for stage in self.stages for part in stage.children())
+
     def pool(self, x: Tensor) -> Tensor:
         """Pool the last maps for the head: means over all positions."""
         return x.mean((2, 3))
@@ -45,8 +52,8 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to logits (N, classes)."""
         x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
+        for part in self.parts():
+            x = part(x)
         return self.classify(x)
 
     def placed(self, device: torch.device) -> Self:
@@ -58,11 +65,16 @@ class Network(nn.Module):
         for module in self._dropouts:
             module.keys = keys
 
-    def _note_dropouts(self) -> None:
-        named = {n: m for n, m in self.named_modules() if isinstance(m, Dropout)}
-        self._dropouts = list(named.values())
-        for name, module in named.items():
-            module.salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little") >> 1
+    def drop(self, rate: float) -> None:
+        """Note the layers that drop values; branches are skipped from 0 before the first to `rate` at the last, on a line."""
+        blocks = [block for _, block in self.blocks()]
+        for place, block in enumerate(blocks, 1):
+            block.skipping.rate = rate * place / len(blocks)
+        self._dropouts: list[Keyed] = []
+        for name, module in self.named_modules():
+            if isinstance(module, Keyed) and module.rate:
+                module.salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little") >> 1
+                self._dropouts.append(module)
 
 
 class ResNet(Network):
@@ -74,29 +86,27 @@ class ResNet(Network):
     def __init__(self, spec: RunSpec, channels: int, classes: int) -> None:
         super().__init__()
         entry, order = BLOCKS[spec.block.name], ORDERS[spec.order.name].load()
-        block, steps = entry.load(), order(len(entry.kernels))
-        plan = stages(spec)
-        maps = plan[0].maps
+        steps = order(len(entry.kernels))
+        maps = stages(spec)[0].maps
         self.stem = _stem(spec, channels, maps)
         self.stages = nn.ModuleList()
-        for s, stage in enumerate(plan):
+        for stage, members in groupby(places(spec), key=lambda place: place.stage):
             parts: dict[str, nn.Module] = {}
-            for b in range(stage.blocks):
-                stride, out = (stage.stride if b == 0 else 1), stage.maps * entry.expansion
+            for place in members:
+                maps, number = place.out_maps, place.number - 1
                 # Blocks and shortcuts draw the same values in plain networks and their twins.
-                with seeded(spec.seed, f"stages.{s}.{b}.shortcut"):
-                    shortcut = _shortcut(spec, maps, out, stride, steps)
-                begun = s == b == 0  # by the stem
+                with seeded(spec.seed, f"stages.{stage - 1}.{number}.shortcut"):
+                    shortcut = _shortcut(spec, place, steps)
+                begun = stage == place.number == 1  # by the stem
                 if not begun and steps.before and isinstance(shortcut, Projection) and _follows_order(spec):
-                    parts["before"], begun = _activation(steps.before, maps), True
-                with seeded(spec.seed, f"stages.{s}.{b}"):
-                    parts[str(b)] = block(maps, stage.maps, stride, shortcut, order, begun, **spec.block.options)
-                maps = out
+                    parts["before"], begun = _activation(steps.before, place.in_maps), True
+                with seeded(spec.seed, f"stages.{stage - 1}.{number}"):
+                    shape = (place.in_maps, place.maps, place.stride)
+                    parts[str(number)] = entry.make(*shape, shortcut, order, begun, **spec.block.options)
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What each branch begins with also follows the last addition.
         self.tail = _activation(steps.before, maps)
         self.head = nn.Linear(maps, classes)
-        self._note_dropouts()
 
 
 class Vgg(Network):
@@ -111,22 +121,18 @@ class Vgg(Network):
         self.large = spec.family.head == "imagenet"
         self.stem = nn.Sequential()
         self.stages = nn.ModuleList()
-        maps = channels
-        for stage in stages(spec):
-            blocks: list[nn.Module] = []
-            for _ in range(stage.blocks):
-                blocks.append(SingleBlock(maps, stage.maps, 1, None))
-                maps = stage.maps
+        for _, members in groupby(places(spec, channels), key=lambda place: place.stage):
+            blocks = [SingleBlock(place.in_maps, place.maps, 1, None) for place in members]
             # Round up, so that images too small for five halvings end as one pixel.
             self.stages.append(nn.Sequential(*blocks, nn.MaxPool2d(2, ceil_mode=True)))
         self.tail = nn.Sequential()
+        maps = stages(spec)[-1].maps
         if self.large:
             side, width = VGG_HEAD
             first, second = nn.Linear(side**2 * maps, width), nn.Linear(width, width)
-            self.head = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(width, classes))
+            self.head = nn.Sequential(first, activation(), second, activation(), nn.Linear(width, classes))
         else:
             self.head = nn.Linear(maps, classes)
-        self._note_dropouts()
 
     def pool(self, x: Tensor) -> Tensor:
         if not self.large:
@@ -134,13 +140,13 @@ class Vgg(Network):
         return F.adaptive_avg_pool2d(x, VGG_HEAD[0]).flatten(1)
 
 
-def _shortcut(spec: RunSpec, in_maps: int, maps: int, stride: int, steps: Steps) -> nn.Module | None:
+def _shortcut(spec: RunSpec, place: Place, steps: Steps) -> nn.Module | None:
     if spec.shortcut is None:
         return None
     entry, options = SHORTCUTS[spec.shortcut.name], spec.shortcut.options
     if _follows_order(spec):
         options["normalised"] = steps.normalised
-    made: nn.Module = entry.load()(in_maps, maps, stride, **options)
+    made: nn.Module = entry.make(place.in_maps, place.out_maps, place.stride, **options)
     return made
 
 
@@ -150,25 +156,46 @@ def _follows_order(spec: RunSpec) -> bool:
 
 def _activation(letters: str, maps: int) -> nn.Sequential:
     """Make BN and ReLU outside of blocks."""
-    return nn.Sequential(*[nn.BatchNorm2d(maps) if letter == "B" else nn.ReLU() for letter in letters])
+    return nn.Sequential(*[norm(maps) if letter == "B" else activation() for letter in letters])
 
 
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
-    if not large_stem(spec):
-        return nn.Sequential(conv(3, channels, maps), nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
-    first = conv(7, channels, maps, 2)
-    return nn.Sequential(first, nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
+    if large_stem(spec):
+        pool = nn.MaxPool2d(3, 2, padding=1)
+        return nn.Sequential(conv(7, channels, maps, 2), norm(maps), activation(inplace=True), pool)
+    return nn.Sequential(conv(3, channels, maps), norm(maps), activation(inplace=True))
 
 
-def structure(spec: RunSpec, channels: int, classes: int) -> Network:
-    """Make the network of a run with arbitrary weights, for a data set's channels and classes (CIFAR-10: 3 and 10)."""
-    made: Network = FAMILIES[spec.family.name].load()(spec, channels, classes)
+class Own(Network):
+    """A network of a family of the user's own: any module from images to logits."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.contiguous())  # type: ignore[no-any-return]  # so that `view` works
+
+
+def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network:
+    """Make the network of a run with arbitrary weights, for a data set's channels, classes and size (CIFAR-10: 3, 10, 32)."""
+    norms, activations = NORMS[spec.norm.name], ACTIVATIONS[spec.activation.name]
+    with choose(
+        lambda maps: norms.make(maps, **spec.norm.options), lambda: activations.make(**spec.activation.options)
+    ):
+        family = FAMILIES[spec.family.name]
+        if family.source is not None:
+            given = (spec.depth, spec.network == "residual", channels, classes, size)
+            made: Network = Own(family.make(*given, **spec.family.options))
+        else:
+            made = family.load()(spec, channels, classes)
+    made.drop(spec.recipe.stochastic_depth or 0.0)
     return made
 
 
-def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int) -> Network:
+def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int, size: int = 32) -> Network:
     """Make the network of a run with the state of a checkpoint. Raises `ValueError` for another network's state."""
-    network = structure(spec, channels, classes)
+    network = structure(spec, channels, classes, size)
     try:
         missing, unexpected = network.load_state_dict(dict(state), strict=False)
     except RuntimeError as error:  # of another shape
@@ -179,9 +206,20 @@ def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: i
     return network
 
 
-def build(spec: RunSpec, channels: int, classes: int) -> Network:
+def build(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network:
     """Make the network of a run with the weights of its seed; keep what a block set in `__init__`. As `structure`."""
-    with seeded(spec.seed, ""), Constructed() as constructed:
-        network = structure(spec, channels, classes)
-    initialise(network, spec.seed, INITIALISATIONS[spec.initialisation.name].load(), constructed.own(network))
+    with seeded(spec.seed, ""), constructing() as states:
+        network = structure(spec, channels, classes, size)
+    draw = partial(INITIALISATIONS[spec.initialisation.name].make, **spec.initialisation.options)
+    initialise(network, spec.seed, draw, own_values(network, states))
+    if spec.zero_gamma:
+        zero_gamma(network)
     return network
+
+
+@torch.no_grad()
+def zero_gamma(network: Network) -> None:
+    """Start the last norm of each branch at a scale of 0, so that each block starts as its shortcut (Goyal et al. 2017)."""
+    for _, block in network.blocks():
+        for name in block.names("bn")[-1:]:
+            getattr(block, name).weight.zero_()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from study.config.registry import BLOCKS, IMAGENET_BLOCKS, ORDERS, SHORTCUTS, VGG_CONVOLUTIONS
@@ -50,7 +50,7 @@ class Layer(NamedTuple):
     size: int
     """Height and width of its output."""
     per_map: int = 2
-    """Parameters of each output map besides its weights: 2 for BN's scale and shift, 1 for a bias."""
+    """Parameters of each output map besides its weights: 2 for a norm's scale and shift, 1 for a bias."""
 
     @property
     def macs(self) -> int:
@@ -68,59 +68,59 @@ class Layer(NamedTuple):
         return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
 
 
+def _normed(spec: RunSpec) -> int:
+    """Parameters of each output map of a convolution and its norm besides the weights: a bias where there is no norm."""
+    return 1 if spec.norm.name == "none" else 2
+
+
+class Place(NamedTuple):
+    """A block's place in a network, and its shape."""
+
+    stage: int
+    """Counted from 1, as `number`."""
+    number: int
+    in_maps: int
+    maps: int
+    out_maps: int
+    stride: int
+
+    @property
+    def name(self) -> str:
+        return f"stage{self.stage}.block{self.number}"
+
+    @property
+    def changes(self) -> bool:
+        """Whether the shortcut changes the shape."""
+        return self.stride != 1 or self.in_maps != self.out_maps
+
+
+def places(spec: RunSpec, channels: int = 3) -> Iterator[Place]:
+    """Yield the place of every block, in order."""
+    plan, expansion = stages(spec), BLOCKS[spec.block.name].expansion
+    in_maps = channels if spec.family.name == "vgg" else plan[0].maps
+    for s, stage in enumerate(plan, 1):
+        for b in range(1, stage.blocks + 1):
+            place = Place(s, b, in_maps, stage.maps, stage.maps * expansion, stage.stride if b == 1 else 1)
+            yield place
+            in_maps = place.out_maps
+
+
 def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Iterator[Layer]:
     """Yield every weighted layer, in order, for images of `size` x `size` pixels."""
-    if spec.family.name == "vgg":
-        yield from _vgg(spec, channels, classes, size)
-        return
-    plan = stages(spec)
-    maps = plan[0].maps
+    vgg, maps = spec.family.name == "vgg", stages(spec)[0].maps
     if large_stem(spec):
         size = _halve(size)
-        yield Layer("stem", channels, maps, 7, size)
+        yield Layer("stem", channels, maps, 7, size, _normed(spec))
         size = _halve(size)
-    else:
-        yield Layer("stem", channels, maps, 3, size)
-    for s, stage in enumerate(plan):
-        for b in range(stage.blocks):
-            stride = stage.stride if b == 0 else 1
-            block = list(_block(spec, f"stage{s + 1}.block{b + 1}", maps, stage.maps, stride, size))
-            yield from block
-            maps = stage.maps * BLOCKS[spec.block.name].expansion
-            size = _halve(size) if stride == 2 else size
-    yield Layer("head", maps, classes, 1, 1, per_map=1)
-
-
-def _block(spec: RunSpec, name: str, in_maps: int, maps: int, stride: int, size: int) -> Iterator[Layer]:
-    entry = BLOCKS[spec.block.name]
-    out_maps, out_size = maps * entry.expansion, _halve(size) if stride == 2 else size
-    kernels, before = entry.kernels, in_maps
-    # R15's stride is in the first convolution, whatever its size; a bottleneck's `stride_in: 3x3` has it in the first 3x3.
-    strided = kernels.index(3) if spec.block.options.get("stride_in") == "3x3" else 0
-    for i, kernel in enumerate(kernels):
-        after = out_maps if i == len(kernels) - 1 else maps
-        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size)
-        before = after
-    for i, ratio in enumerate(entry.pooled):
-        after = max(1, round(ratio * out_maps))
-        yield Layer(f"{name}.pooled{i + 1}", before, after, 1, 1, per_map=1)
-        before = after
-    projects = "" if spec.shortcut is None else SHORTCUTS[spec.shortcut.name].projects
-    if projects == "gate":
-        yield Layer(f"{name}.gate", in_maps, out_maps, 1, out_size, per_map=1)
-    elif projects == "every" or (projects in ("change", "order") and (stride != 1 or in_maps != out_maps)):
-        normalised = projects != "order" or ORDERS[spec.order.name].load()(len(kernels)).normalised
-        yield Layer(f"{name}.shortcut", in_maps, out_maps, 1, out_size, per_map=2 if normalised else 0)
-
-
-def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Layer]:
-    maps = channels
-    for s, stage in enumerate(stages(spec)):
-        for b in range(stage.blocks):
-            yield Layer(f"stage{s + 1}.block{b + 1}.conv1", maps, stage.maps, 3, size)
-            maps = stage.maps
-        size = _halve(size)
-    if spec.family.head == "imagenet":
+    elif not vgg:
+        yield Layer("stem", channels, maps, 3, size, _normed(spec))
+    for place in places(spec, channels):
+        if vgg and place.number == 1 and place.stage > 1:  # a max pool ends each stage
+            size = _halve(size)
+        yield from _block(spec, place, size)
+        size = _halve(size) if place.stride == 2 else size
+        maps = place.out_maps
+    if vgg and spec.family.head == "imagenet":
         side, width = VGG_HEAD
         yield Layer("head1", side**2 * maps, width, 1, 1, per_map=1)
         yield Layer("head2", width, width, 1, 1, per_map=1)
@@ -128,24 +128,43 @@ def _vgg(spec: RunSpec, channels: int, classes: int, size: int) -> Iterator[Laye
     yield Layer("head", maps, classes, 1, 1, per_map=1)
 
 
+def _block(spec: RunSpec, place: Place, size: int) -> Iterator[Layer]:
+    entry, name, out_size = BLOCKS[spec.block.name], place.name, _halve(size) if place.stride == 2 else size
+    kernels, before = entry.kernels, place.in_maps
+    # The papers' stride is in the first convolution; a bottleneck's `stride_in: 3x3` has it in the first 3x3.
+    strided = kernels.index(3) if spec.block.options.get("stride_in") == "3x3" else 0
+    for i, kernel in enumerate(kernels):
+        after = place.out_maps if i == len(kernels) - 1 else place.maps
+        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size, _normed(spec))
+        before = after
+    for i, ratio in enumerate(entry.pooled):
+        after = max(1, round(ratio * place.out_maps))
+        yield Layer(f"{name}.pooled{i + 1}", before, after, 1, 1, per_map=1)
+        before = after
+    projects = "" if spec.shortcut is None else SHORTCUTS[spec.shortcut.name].projects
+    if projects == "gate":
+        yield Layer(f"{name}.gate", place.in_maps, place.out_maps, 1, out_size, per_map=1)
+    elif projects == "every" or (projects in ("change", "order") and place.changes):
+        normalised = projects != "order" or ORDERS[spec.order.name].load()(len(kernels)).normalised
+        yield Layer(
+            f"{name}.shortcut", place.in_maps, place.out_maps, 1, out_size, 2 * (normalised and _normed(spec) == 2)
+        )
+
+
 def _halve(size: int) -> int:
     """Return the output size of a stride-2 layer with padding, which rounds up."""
     return (size + 1) // 2
 
 
-def parameters(spec: RunSpec, channels: int = 3, classes: int = 10) -> int:
-    """Count the trained parameters of a network."""
-    return _total(spec, lambda network: sum(layer.parameters for layer in layers(network, channels, classes)))
-
-
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
-    """Count the multiply-adds of a forward pass for one image, without BN, ReLU, pooling and additions."""
-    return _total(spec, lambda network: sum(layer.macs for layer in layers(network, channels, classes, size)))
+    """Count the multiply-adds of a forward pass for one image, without BN, ReLU, pooling and additions.
 
+    In the CIFAR family extrapolate from its two shallowest networks: listing 100,000 layers would take too long.
+    """
 
-def _total(spec: RunSpec, count: Callable[[RunSpec], int]) -> int:
-    """Count over a network, in the CIFAR family by extrapolating from its two shallowest: a depth of 100,000 layers would
-    take too long to list."""
+    def count(network: RunSpec) -> int:
+        return sum(layer.macs for layer in layers(network, channels, classes, size))
+
     if spec.family.name != "cifar":
         return count(spec)
     each = 3 * len(BLOCKS[spec.block.name].kernels)  # layers that one more block in each stage adds
@@ -162,37 +181,17 @@ EVALUATED = 500
 
 
 def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
-    """Count the bytes that a training step keeps from the forward pass for the backward pass.
+    """Estimate, on the safe side, the bytes that a training step keeps from the forward for the backward pass.
 
-    They are the input, each convolution's output (for BN) and the ReLU's output (for the next convolution), in the
-    type of the precision, and what a pooling, an order or a shortcut keeps besides.
+    They are the input, each layer's output (for BN) and the ReLU's (for the next layer), and a third value where a max
+    pool, a gate, a mask or a ReLU before the addition keeps one.
     """
     batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
-    elements = channels * size**2
-    chain = [layer for layer in layers(spec, channels, classes, size) if not layer.name.startswith("head")]
-    shortcut = spec.shortcut.name if spec.shortcut else ""
-    last = f".conv{len(BLOCKS[spec.block.name].kernels)}"
-    for layer, following in zip(chain, [*chain[1:], None], strict=True):
-        output = layer.out_maps * layer.size**2
-        # A projection is followed by no ReLU of its own, and maybe not by BN; a gate keeps what it multiplies by, and with.
-        kept = min(1, layer.per_map) if layer.name.endswith("shortcut") else 2
-        if layer.name.endswith("gate"):
-            kept = 3 if shortcut == "exclusive_gate" else 1
-        if layer.name.endswith(last) and spec.order.name == "relu_before_add":
-            kept += 1  # ReLU's output is not the sum
-        elements += kept * output
-        if layer.name.endswith(last) and shortcut == "dropout":
-            elements += output // itemsize  # the mask, a byte for each value
-        if _pooled(spec, layer.name, following and following.name):
-            elements += output // 4 + 8 // itemsize * output // 4  # the pooled maps, and where each maximum was (int64)
-    return batch * elements * itemsize
-
-
-def _pooled(spec: RunSpec, name: str, following: str | None) -> bool:
-    """Tell whether a max pool follows a layer."""
-    if spec.family.name == "vgg":
-        return following is None or following.partition(".")[0] != name.partition(".")[0]
-    return name == "stem" and large_stem(spec)
+    shortcut = spec.shortcut and SHORTCUTS[spec.shortcut.name]
+    pooled = large_stem(spec) or spec.family.name == "vgg"
+    more = pooled or spec.order.name == "relu_before_add" or (shortcut is not None and shortcut.changes_input)
+    maps = sum(layer.out_maps * layer.size**2 for layer in layers(spec, channels, classes, size))
+    return batch * (channels * size**2 + (3 if more else 2) * maps) * itemsize
 
 
 def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -205,19 +204,3 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     step = activations(spec, channels, classes, size) + 4 * largest * spec.recipe.batch_size
     # What a graph has allocated is its own while it exists; recording the evaluation needs its maps beside it.
     return state + step + 4 * largest * EVALUATED + WORKSPACE
-
-
-def parts(needs: Sequence[int], room: int) -> list[list[int]]:
-    """Group the places of `needs` by first fit so that each part fits into `room`.
-
-    What does not fit even alone is a part of its own: the estimate is on the safe side.
-    """
-    filled: list[tuple[int, list[int]]] = []
-    for place, need in enumerate(needs):
-        for i, (taken, places) in enumerate(filled):
-            if taken + need <= room:
-                filled[i] = (taken + need, [*places, place])
-                break
-        else:
-            filled.append((need, [place]))
-    return [places for _, places in filled]

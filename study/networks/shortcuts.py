@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from study.networks.layers import norm
+
 
 class Shortcut(nn.Module):
     """What joins a block's input x to its branch F(x): their sum, unless a subclass says otherwise.
@@ -46,7 +48,7 @@ class Projection(Shortcut, nn.Sequential):
     """A 1x1 convolution, and BN unless told otherwise."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int, normalised: bool = True) -> None:
-        bn = [nn.BatchNorm2d(out_maps)] if normalised else []
+        bn = [norm(out_maps)] if normalised else []
         super().__init__(nn.Conv2d(in_maps, out_maps, 1, stride, bias=False), *bn)
 
 
@@ -57,12 +59,11 @@ def option_a(in_maps: int, out_maps: int, stride: int) -> Shortcut:
 
 def option_b(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """B: the identity; where the shape changes, a projection."""
-    return Identity() if in_maps == out_maps and stride == 1 else Projection(in_maps, out_maps, stride)
+    return projection(in_maps, out_maps, stride, normalised=True)
 
 
-def option_c(in_maps: int, out_maps: int, stride: int) -> Shortcut:
-    """C: a projection everywhere."""
-    return Projection(in_maps, out_maps, stride)
+option_c = Projection
+"""C: a projection everywhere."""
 
 
 def projection(in_maps: int, out_maps: int, stride: int, normalised: bool) -> Shortcut:
@@ -125,28 +126,52 @@ class ExclusiveGate(ShortcutGate):
         return torch.addcmul(gate * branch, 1 - gate, self.carry(x))
 
 
-class Dropout(_OverA):
-    """Dropout on the shortcut (section 3.1): in training each value is dropped with probability `rate`.
+class Keyed(nn.Module):
+    """Drops values in training, which ones as the keys of the batch's images say.
 
-    The values that stay are divided by 1 - `rate`. Which ones stay follows from the keys of the images in the batch,
-    which are among the samples' draws, so that a run is the same on every device and after every resume.
+    These are among the samples' draws, so a run is the same on every device and after every resume.
     """
+
+    rate = 0.0
+    """Probability that a value is dropped."""
+    salt = 0
+    """Distinguishes this layer from others; set by the network."""
+    keys: Tensor | None = None
+    """The keys of the batch's images, int64 (N,); set before each training step."""
+
+    def dropped(self, x: Tensor, shape: Sequence[int], rate: float) -> Tensor:
+        """In training set values to 0 with probability `rate`, and divide the others by 1 - `rate`; not in place.
+
+        `shape` is that of what is drawn for each image, (C, H, W), or 1 where one draw counts for all.
+        """
+        if not self.training:
+            return x
+        if self.keys is None:
+            raise ValueError("dropout needs the keys of the batch's images in training mode: Network.set_keys")
+        return x * dropout_mask(self.keys, self.salt, shape, rate) / (1 - rate)
+
+
+class Dropout(_OverA, Keyed):
+    """Dropout on the shortcut (section 3.1): in training each value is dropped with probability `rate`."""
 
     def __init__(self, in_maps: int, out_maps: int, stride: int, rate: float) -> None:
         super().__init__(in_maps, out_maps, stride)
         self.rate = rate
-        self.salt = 0
-        """Distinguishes this layer from others; set by the network."""
-        self.keys: Tensor | None = None
-        """The keys of the batch's images, int64 (N,); set before each training step."""
 
     def forward(self, x: Tensor) -> Tensor:
         carried: Tensor = self.carry(x)
-        if not self.training:
-            return carried
-        if self.keys is None:
-            raise ValueError("dropout needs the keys of the batch's images in training mode: Network.set_keys")
-        return carried * dropout_mask(self.keys, self.salt, carried.shape[1:], self.rate) / (1 - self.rate)
+        return self.dropped(carried, carried.shape[1:], self.rate)
+
+
+class Skipping(Keyed):
+    """Stochastic depth (Huang et al. 2016, arXiv 1603.09382): in training an image skips a branch with probability `rate`.
+
+    For each image by itself and scaled in training, as in torchvision; the paper draws for a whole batch and scales in
+    evaluation.
+    """
+
+    def forward(self, branch: Tensor) -> Tensor:
+        return self.dropped(branch, (1, 1, 1), self.rate) if self.rate else branch
 
 
 def dropout_mask(keys: Tensor, salt: int, shape: Sequence[int], dropout: float) -> Tensor:

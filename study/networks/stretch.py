@@ -22,7 +22,7 @@ Moments = tuple[Tensor, Tensor]
 def stretch(small: Network, large: Network, batches: Iterable[Tensor]) -> None:
     """Make `large`, as its seed made it, compute what `small` does in evaluation mode, up to rounding.
 
-    The two must pass `study.config.stretching.check`. New BN takes its statistics from the batches (N, channels, H, W);
+    The two must pass `study.config.differences.check_stretch`. New BN takes its statistics from the batches (N, channels, H, W);
     in training mode, new layers are identities as far as a batch has these statistics.
     """
     for name in ("stem", "tail", "head"):
@@ -51,25 +51,21 @@ def _stage_moments(network: Network, batches: Iterable[Tensor]) -> list[Moments]
         for stage, parts in zip(network.stages, sums, strict=True):
             x = stage(x)
             wide = x.double()
-            parts.append(torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), _count(x)]))
-    return [_moments(torch.stack(parts).sum(0)) for parts in sums]
-
-
-def _count(x: Tensor) -> Tensor:
-    return torch.full((x.shape[1],), x.numel() / x.shape[1], dtype=torch.float64, device=x.device)
-
-
-def _moments(sums: Tensor) -> Moments:
-    total, squares, count = sums
-    mean = total / count
-    return mean, (squares / count - mean**2).clamp(min=0)
+            count = torch.full((x.shape[1],), x.numel() / x.shape[1], dtype=torch.float64, device=x.device)
+            parts.append(torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), count]))
+    moments = []
+    for parts in sums:
+        total, squares, count = torch.stack(parts).sum(0)
+        mean = total / count
+        moments.append((mean, (squares / count - mean**2).clamp(min=0)))
+    return moments
 
 
 def _make_identity(block: Block, moments: Moments) -> None:
     convs = [getattr(block, name) for name in block.names("conv")]
     if block.shortcut is None:
         for conv in convs:
-            _dirac(conv)
+            nn.init.dirac_(conv.weight)
         for name in block.names("bn"):
             _pass_through(getattr(block, name), moments)
         return
@@ -82,12 +78,8 @@ def _make_identity(block: Block, moments: Moments) -> None:
     for name in block.names("bn", after=True):
         _pass_through(getattr(block, name), moments)
     if isinstance(block.shortcut, nn.Sequential):  # option C has a projection where the shape stays, too
-        _dirac(block.shortcut[0])
+        nn.init.dirac_(block.shortcut[0].weight)  # type: ignore[arg-type]
         _pass_through(block.shortcut[1], moments)
-
-
-def _dirac(conv: nn.Module) -> None:
-    nn.init.dirac_(conv.weight)  # type: ignore[arg-type]
 
 
 def _pass_through(bn: nn.Module, moments: Moments) -> None:

@@ -127,7 +127,7 @@ def of_kind(runs: pd.DataFrame, network: str, fields: Mapping[str, Any] | None =
     wanted = USUAL | ({"shortcut": "A"} if network == "residual" else {}) | dict(fields or {})
     for name in VARIANT:
         column = runs[name] if name in runs else pd.Series(None, index=runs.index, dtype=object)
-        same &= column == wanted[name] if name in wanted else column.isna()
+        same &= column == wanted[name] if name in wanted else column.isna() | column.eq(False)
     return same.fillna(False).astype(bool)
 
 

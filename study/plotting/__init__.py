@@ -8,10 +8,8 @@ exactly what it shows, and the text to write under it.
 from __future__ import annotations
 
 import inspect
-import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -30,10 +28,8 @@ if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figur
 
 __all__ = ["check", "check_table", "figure", "plot", "save", "table"]
 
-COMMON = {"style": "str", "width": "str | float | None", "bare": "bool"}
+COMMON = {"style": str, "width": str | float | None, "bare": bool}
 """The options that every figure has."""
-KINDS = {"str": "a word", "int": "a whole number", "float": "a finite number", "bool": "true or false"}
-"""What a figure's signature says of its options, and what that is called."""
 
 
 def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
@@ -47,7 +43,7 @@ def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **o
         What the figure is drawn from, with the fields of its run on each row: curves as `study.read_curves` gives them
         (one row per (run_id, iteration, split), errors in percent), surfaces as `study.read_surfaces` does, or probes.
     runs
-        One row per planned run; without it, runs of which nothing is in the frame can't be named on the figure.
+        One row per planned run; without it, runs that have no rows in the frame can't be named on the figure.
     options
         The figure's own, and `style` (`paper` or `talk`), `width` (`column`, `page` or inches) and `bare` (whether headers
         and notes are left out, for a paper whose caption has them).
@@ -70,40 +66,31 @@ def save(
     sweeps: Sequence[str] = (),
     **options: Any,
 ) -> list[Path]:
-    """Write `out/<name>.<format>` for each format, its caption `out/<name>.txt`, and `out/<name>.csv`: what was drawn.
+    """Write `out/<name>.<format>` for each format, its caption `.txt`, and `.csv`, what was drawn; the paths, the CSV last.
 
     Every write is atomic, and equal input gives equal bytes. The pictures' metadata have the command that makes them from
     these `sweeps`, and the versions. Further arguments and errors as for `figure`.
-
-    Returns
-    -------
-    The files written, the CSV last.
     """
     from study.plotting.base import output
 
     output.check(formats)
     drawn = plot(name, frame, runs, **options)
     made = provenance(name, frame if runs is None else runs, sweeps, options)
-    return output.write(drawn, name, Path(out), formats, options.get("style", "paper"), made)
+    return output.write(drawn, name, Path(out), formats, made)
 
 
 def provenance(name: str, runs: pd.DataFrame, sweeps: Sequence[str], options: Mapping[str, Any]) -> dict[str, str]:
     """How a figure is made: its name, the command, and the versions of programs that trained and drew."""
     from matplotlib import __version__ as matplotlib_version
 
-    flags = [
-        f"--{key}" if value is True else f"--{key}={value}"
-        for key, value in options.items()
-        if key in COMMON and value and value != "paper"
+    usual = {"style": "paper", "width": None, "bare": False}
+    words = [
+        f"{key}={str(v).lower() if v is True else v}" for key, v in options.items() if (key, v) not in usual.items()
     ]
-    own = [f"{key}={value}" for key, value in options.items() if key not in COMMON]
-    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *own, *flags])
+    command = shlex.join(["study", "figure", name, *(sweeps or ["SWEEP"]), *words])
     trained = {key: sorted(set(runs[key].dropna().map(str))) for key in ("torch", "commit") if key in runs}
-    versions = [
-        f"study {VERSION}",
-        f"matplotlib {matplotlib_version}",
-        *(f"{key} {', '.join(v)}" for key, v in trained.items() if v),
-    ]
+    versions = [f"study {VERSION}", f"matplotlib {matplotlib_version}"]
+    versions += [f"{key} {', '.join(known)}" for key, known in trained.items() if known]
     return {"figure": f"{name}: {FIGURES[name].summary}", "command": command, "versions": "; ".join(versions)}
 
 
@@ -117,43 +104,32 @@ def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> p
 
 
 def check_table(name: str) -> Table:
-    """A table's entry in the registry. Raises StudyError for an unknown one."""
+    """A table's entry in the registry."""
     if name not in TABLES:
         raise StudyError(f"unknown table '{name}'{nearest(name, TABLES, listing='tables')}")
     return TABLES[name]
 
 
 def check(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> FigureComponent:
-    """A figure's entry in the registry.
+    """A figure's entry in the registry, once its options are known to be among those it declares, and of their types."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    Raises
-    ------
-    StudyError
-        An unknown figure, an option that it does not take, or a value of another kind than the figure declares.
-    """
     if name not in FIGURES:
         raise StudyError(f"unknown figure '{name}'{nearest(name, FIGURES, listing='figures')}")
-    entry = FIGURES[name]
-    if set(options) - {"style"}:  # only then is the figure's module imported
-        parameters = inspect.signature(entry.load()).parameters.values()
-        known = COMMON | {p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}
-        for option, value in options.items():
-            if option not in known:
-                raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
-            kinds = known[option].split(" | ")
-            if set(kinds) <= {*KINDS, "None"} and not any(_is_a(kind, value) for kind in kinds):
-                wanted = " or ".join(KINDS[kind] for kind in kinds if kind in KINDS)
-                raise StudyError(f"option '{option}' of figure '{name}' must be {wanted}, not {value!r:.80}")
+    entry, known = FIGURES[name], dict[str, Any](COMMON)
+    if not options.keys() <= COMMON.keys():  # only then is the figure's module imported
+        parameters = inspect.signature(entry.load(), eval_str=True).parameters.values()
+        known |= {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option, value in options.items():
+        if option not in known:
+            raise StudyError(f"unknown option '{option}' of figure '{name}'{nearest(option, known)}")
+        plain = value.item() if hasattr(value, "item") else value  # a number of NumPy
+        try:
+            TypeAdapter(known[option], config=ConfigDict(allow_inf_nan=False)).validate_python(plain, strict=True)
+        except ValidationError as error:
+            wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise StudyError(f"option '{option}' of figure '{name}' must be {wanted}, not {value!r:.80}") from None
     return entry
-
-
-def _is_a(kind: str, value: Any) -> bool:
-    """Whether a value, of a command line or of a program that has NumPy's numbers, is of a kind."""
-    if kind == "None" or value is None:
-        return kind == "None" and value is None
-    if kind in ("str", "bool") or isinstance(value, str | bool):
-        return isinstance(value, {"str": str, "bool": bool}.get(kind, ()))
-    return isinstance(value, Integral) or (kind == "float" and isinstance(value, Real) and math.isfinite(value))
 
 
 def plot(
@@ -167,23 +143,10 @@ def plot(
     **options: Any,
 ) -> Plot:
     """As `figure`, with the frame of what is drawn, and the caption."""
-    entry = check(name, {**options, "width": width, "bare": bare} if options or width or bare else {})
+    entry = check(name, {**options, "style": style, "width": width, "bare": bare})
     from study.plotting.base import fonts
-    from study.plotting.base.page import Picture
     from study.plotting.base.style import styled
 
     draw: Callable[..., Plot] = entry.load()
     with styled(style, fonts.further([frame, runs]), width, bare):
-        drawn = draw(frame, runs, **options)
-    if isinstance(drawn.figure, Picture):
-        drawn.figure.style = style
-    return drawn
-
-
-def once() -> Iterator[tuple[str, FigureComponent]]:
-    """The registered figures; one that has two names under the first."""
-    seen: set[str] = set()
-    for name, entry in FIGURES.items():
-        if entry.target not in seen:
-            seen.add(entry.target)
-            yield name, entry
+        return draw(frame, runs, **options)

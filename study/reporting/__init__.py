@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from study.reporting.evidence import evidence, pictures
+from study.reporting.page import page
+from study.reporting.runs import state_line
+from study.store.files import write_bytes
+from study.store.layout import SweepFiles
 
 
 def report(sweep: str | Path, out: str | Path | None = None) -> Path:
@@ -20,11 +27,20 @@ def report(sweep: str | Path, out: str | Path | None = None) -> Path:
     StudyError
         There is no such sweep, or its files are damaged.
     """
-    from study.reporting.write import place, write
-    from study.store.layout import SweepFiles
-
     folder = Path(sweep)
-    files = SweepFiles(folder.parent, folder.name)
-    path = Path(out) if out is not None else place(files.name)
-    write(files, path)
+    path = Path(out) if out is not None else place(folder.name)
+    write(SweepFiles(folder.parent, folder.name), path)
     return path
+
+
+def place(sweep: str) -> Path:
+    """Where the report of a sweep is written by default."""
+    return Path("figures") / sweep / "report.html"
+
+
+def write(files: SweepFiles, out: Path, say: Callable[[str], object] = lambda text: None) -> str:
+    """Write the report, and return a line about it. `say` is told what takes its time."""
+    found = evidence(files)
+    content = page(found, pictures(found, say)).encode("utf-8", "replace")
+    write_bytes(out, content)
+    return f"{out} ({len(content) / 1e6:.1f} MB): {state_line(found.runs)}"

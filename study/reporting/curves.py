@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex, to_rgb
+from seaborn import husl_palette
 
 from study.plotting.base.frames import in_order, tidy
 from study.plotting.base.style import SPLIT_NAMES, SPLITS, depth_colour
@@ -15,7 +14,7 @@ from study.plotting.base.style import SPLIT_NAMES, SPLITS, depth_colour
 MOST_POINTS = 60_000
 """Of all curves together. Beyond it every curve is thinned evenly, and keeps its last point."""
 MOST_CURVES = 2_000
-"""Beyond it single seeds are left out where there is a mean over seeds, and then the last of the curves."""
+"""Beyond it means are shown in place of single seeds, and the first so many curves."""
 DIGITS = 5
 MEAN = "mean"
 GROUP = ["condition", "network", "label", "split"]
@@ -80,18 +79,16 @@ def _with_means(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _limited(rows: pd.DataFrame, most: int) -> tuple[pd.DataFrame, list[str]]:
-    """At most so many curves, and notes on those that are left out."""
-    keys = rows[["run_id", *GROUP]].drop_duplicates()
-    if len(keys) <= most:
+    """At most so many curves, of networks with a mean the mean alone, and a note on the others."""
+    count = len(rows[["run_id", *GROUP]].drop_duplicates())
+    if count <= most:
         return rows, []
-    named = pd.MultiIndex.from_frame(rows[GROUP])
-    averaged = named.isin(pd.MultiIndex.from_frame(keys.loc[keys["run_id"] == MEAN, GROUP]))
-    rows = rows[(rows["run_id"] == MEAN) | ~averaged]
-    number = rows.groupby(["run_id", *GROUP], sort=False).ngroup()
-    notes = [f"of {len(keys):,} curves, single seeds are left out here where there is a mean over seeds"]
-    if (more := int(number.max()) + 1 - most) > 0:
-        notes.append(f"{more:,} further curves are left out here; `study figure` draws all")
-    return rows[number < most], notes
+    means, networks = rows["run_id"] == MEAN, pd.MultiIndex.from_frame(rows[GROUP])
+    kept = rows[means | ~networks.isin(networks[means])]
+    number = kept.groupby(["run_id", *GROUP], sort=False).ngroup()
+    shown = min(most, int(number.max()) + 1)
+    note = f"of {count:,} curves, {shown:,} are shown here, means in place of single seeds; `study figure` draws all"
+    return kept[number < most], [note]
 
 
 def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float | None]:
@@ -100,11 +97,9 @@ def rounded(values: pd.Series | np.ndarray, digits: int = DIGITS) -> list[float 
 
 
 def _colours(labels: pd.DataFrame) -> list[str]:
-    """The figures' colour of each depth; where several networks share a depth, turned through the hues."""
-    found = []
+    """The figures' colour of each depth; where several networks share a depth, one of as many hues."""
+    found: list[str] = []
     for _, same in labels.groupby("depth", sort=False):
-        hue, light, full = colorsys.rgb_to_hls(*to_rgb(depth_colour(int(same["depth"].iloc[0]))))
-        many = len(same)
-        light, full = (light, full) if many == 1 else (min(max(light, 0.32), 0.5), max(full, 0.55))
-        found += [to_hex(colorsys.hls_to_rgb((hue + n / many) % 1, light, full)) for n in range(many)]
+        several = husl_palette(len(same), s=0.9, l=0.5).as_hex()
+        found += several if len(same) > 1 else [depth_colour(int(same["depth"].iloc[0]))]
     return found

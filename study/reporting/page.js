@@ -1,5 +1,5 @@
 "use strict";
-// Controls, tables, runs and figures. Whatever comes from data goes into the page as text, never as markup.
+// Controls and the list of runs. Whatever comes from data goes into the page as text, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
@@ -55,91 +55,30 @@ function notes(list, texts) {
   list.replaceChildren(...texts.map((text) => make("li", { dir: "auto" }, text[0].toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : "."))));
 }
 
-// -- sorting ----------------------------------------------------------------------------------------------------------
+// -- runs: searched and sorted ----------------------------------------------------------------------------------------
 
-const words = new Intl.Collator("en", { numeric: true });
+{
+  const table = byId("run-table"), rows = [...table.tBodies[0].rows], heads = [...table.tHead.rows[0].cells], search = byId("run-search");
+  const words = new Intl.Collator("en", { numeric: true });
 
-// Missing values come last in either direction.
-function compare(a, b, way) {
-  if (a === null || b === null) return (a === null) - (b === null);
-  return way * (typeof a === "number" && typeof b === "number" ? a - b : words.compare(a, b));
-}
+  // Missing numbers come last in either direction.
+  function compare(a, b, way) {
+    if (a.dataset.value === undefined) return way * words.compare(a.textContent, b.textContent);
+    if (!a.dataset.value || !b.dataset.value) return !a.dataset.value - !b.dataset.value;
+    return way * (a.dataset.value - b.dataset.value);
+  }
 
-// Sort by a column when its head is pressed; `sort(column, way)` does it.
-function sortable(heads, sort) {
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
     const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     for (const other of heads) other.setAttribute("aria-sort", other !== head ? "none" : way > 0 ? "ascending" : "descending");
-    sort(column, way);
+    table.tBodies[0].append(...rows.sort((a, b) => compare(a.cells[column], b.cells[column], way)));
   }));
-}
 
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  sortable(heads, (column, way) => {
-    const key = (row) => {
-      const text = row.cells[column].textContent.trim();
-      if (heads[column].dataset.kind !== "number") return text;
-      const value = parseFloat(text.replaceAll(",", "").replace("−", "-"));
-      return Number.isNaN(value) ? null : value;
-    };
-    body.append(...[...body.rows].sort((a, b) => compare(key(a), key(b), way)));
-  });
-}
-
-// -- runs: searched, sorted, and each opened to all its fields --------------------------------------------------------
-
-{
-  const { columns, fields, common, rows } = data.runs;
-  const search = byId("run-search"), more = byId("run-more"), body = make("tbody");
-  const shown = (cell) => (Array.isArray(cell) ? cell[1] : cell), key = (cell) => (Array.isArray(cell) ? cell[0] : cell);
-  const everywhere = common.map((field) => field[1]).join("\n").toLowerCase();
-  const texts = new Map(rows.map((row) => [row, [...row.cells.map(shown), ...row.fields].join("\n").toLowerCase()]));
-  let sorted = [...rows], most = 200;
-
-  const heads = columns.map((column) => make("th", { scope: "col", "aria-sort": "none", "data-kind": column.kind }, make("button", { type: "button" }, column.name)));
-  sortable(heads, (column, way) => {
-    sorted = [...rows].sort((a, b) => compare(key(a.cells[column]), key(b.cells[column]), way));
-    fill();
-  });
-
-  function fill() {
+  function filter() {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = sorted.filter((row) => wanted.every((word) => texts.get(row).includes(word) || everywhere.includes(word)));
-    body.replaceChildren(...found.slice(0, most).map(line));
-    byId("run-count").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} runs`;
-    more.hidden = found.length <= most;
-    more.textContent = `Show all ${found.length.toLocaleString("en")}`;
+    for (const row of rows) row.hidden = !wanted.every((word) => row.textContent.toLowerCase().includes(word));
+    byId("run-count").textContent = `${rows.filter((row) => !row.hidden).length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} runs`;
   }
-
-  function line(row) {
-    const button = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": `All fields of ${shown(row.cells[0])}` }, make("span", { dir: "auto" }, row.cells[0]));
-    const cells = row.cells.map((cell, place) => make("td", { class: columns[place].kind, dir: "auto", "data-is": columns[place].name === "state" ? cell : "" }, place ? shown(cell) : button));
-    const element = make("tr", {}, ...cells);
-    button.addEventListener("click", () => {
-      const open = button.getAttribute("aria-expanded") !== "true";
-      button.setAttribute("aria-expanded", String(open));
-      open ? element.after(details(row)) : element.nextElementSibling.remove();
-    });
-    return element;
-  }
-
-  function details(row) {
-    const pairs = [...fields.map((field, place) => [field, row.fields[place]]), ...common];
-    const list = make("dl", {}, ...pairs.map(([field, text]) => make("div", {}, make("dt", { dir: "auto" }, field), make("dd", { dir: "auto" }, text))));
-    return make("tr", { class: "details" }, make("td", { colspan: columns.length }, list));
-  }
-
-  byId("run-table").append(make("thead", {}, make("tr", {}, ...heads)), body);
-  search.addEventListener("input", fill);
-  more.addEventListener("click", () => { most = Infinity; fill(); });
-  fill();
+  search.addEventListener("input", filter);
+  filter();
 }
-
-// -- figures, enlarged ------------------------------------------------------------------------------------------------
-
-for (const button of document.querySelectorAll(".enlarge")) button.addEventListener("click", () => {
-  byId("large-image").src = button.firstElementChild.src;
-  byId("large-image").alt = button.firstElementChild.alt;
-  byId("large").showModal();
-});

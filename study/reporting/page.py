@@ -9,12 +9,14 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -23,9 +25,8 @@ from study.errors import StudyError
 from study.plotting import table as make_table
 from study.plotting.tables.render import laid_out, render
 from study.reporting import curves, runs, surfaces
-from study.reporting.album import Picture, Undrawn
-from study.reporting.evidence import Evidence
-from study.stats.report import render as worded
+from study.reporting.evidence import FIRST, Evidence, Picture
+from study.stats.verdict import render as worded
 from study.stats.verdict import verdict
 from study.version import VERSION
 
@@ -33,29 +34,38 @@ HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "plots.js")
 PLAIN = 64_000
 """Bytes of a CSV beyond which it is compressed."""
+MOST_BYTES = 4_000_000
+"""Of a Parquet file; a larger one is not embedded."""
+KINDS = {
+    "pdf": "application/pdf", "csv": "text/csv", "tex": "text/x-tex", "parquet": "application/vnd.apache.parquet",
+    "csv.gz": "application/gzip",
+}  # fmt: skip
 Made = TypeVar("Made")
 
 
-def page(found: Evidence, pictures: Sequence[Picture | Undrawn]) -> str:
-    """Render the page; `pictures` as from `study.reporting.album.pictures`."""
+def page(found: Evidence, pictures: Mapping[str, Picture | str]) -> str:
+    """Render the page; `pictures` as from `study.reporting.evidence.pictures`."""
     lines, planned = found.read("curves")[0], found.runs
     data = {
         "curves": _or_why(lambda: curves.payload(lines, planned)),
         "surfaces": surfaces.payload(found.read("surfaces")[0]),
-        "runs": runs.payload(lines, planned),
     }
     undrawn = [data["curves"]] if isinstance(data["curves"], str) else []
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     library = plotly() if data["surfaces"] or not undrawn else ""
+    drawn = {name: one for name, one in pictures.items() if isinstance(one, Picture)}
     return _environment().get_template("page.html.j2").render(
         found=found,
         state=runs.state_line(planned),
         facts=runs.facts(planned),
+        runs=runs.listed(lines, planned),
         verdict=_or_why(lambda: Markup(worded(verdict(lines, planned), "html"))),
         data=data | {"curves": None if undrawn else data["curves"]},
+        parquet=[*_parquet(lines, "curves", ["run_id", "iteration", "split"]), *_parquet(planned, "runs", ["run_id"])],
         nothing=undrawn,
-        pictures=[one for one in pictures if isinstance(one, Picture)],
-        undrawn=[one for one in pictures if isinstance(one, Undrawn)],
+        first=[drawn[name] for name in FIRST if name in drawn],
+        pictures=[one for name, one in drawn.items() if name not in FIRST],
+        undrawn=[(name, one) for name, one in pictures.items() if name not in drawn],
         tables={name: _or_why(partial(_table, found, name)) for name in TABLES},
         summaries={name: entry.summary for name, entry in TABLES.items()},
         script=Markup(script),
@@ -76,14 +86,23 @@ def _or_why(make: Callable[[], Made]) -> Made | str:
 
 def _table(found: Evidence, name: str) -> dict[str, Any]:
     table = make_table(name, *found.read(TABLES[name].needs))
-    return {"layout": laid_out(table), "csv": render(table, "csv").encode()}
+    files = [link(render(table, fmt).encode(), name, kind) for fmt, kind in (("csv", "csv"), ("latex", "tex"))]
+    return {"layout": laid_out(table), "files": files}
+
+
+def _parquet(frame: pd.DataFrame, name: str, key: list[str]) -> list[Link]:
+    """The download of a frame, if it is not too large."""
+    file = BytesIO()
+    frame.sort_values(key, ignore_index=True).to_parquet(file)
+    return [link(file.getvalue(), name, "parquet")] if file.tell() <= MOST_BYTES else []
 
 
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"embedded": embedded, "data_uri": data_uri, "csv_link": csv_link}
+    made.filters |= {"embedded": embedded, "data_uri": data_uri, "title": _title}
+    made.globals |= {"link": link}
     return made
 
 
@@ -107,6 +126,11 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
+def _title(summary: str) -> str:
+    """A summary as a heading."""
+    return summary[0].upper() + summary[1:]
+
+
 class Link(NamedTuple):
     """A download: its URI, its file name, and the text of the link."""
 
@@ -115,16 +139,12 @@ class Link(NamedTuple):
     text: str
 
 
-def csv_link(content: bytes, name: str) -> Link:
-    """The download of a CSV, compressed if large."""
-    if len(content) <= PLAIN:
-        return Link(data_uri(content, "text/csv"), f"{name}.csv", f"CSV, {_size(content)}")
-    small = gzip.compress(content, mtime=0)
-    return Link(data_uri(small, "application/gzip"), f"{name}.csv.gz", f"CSV, gzip, {_size(small)}")
-
-
-def _size(content: bytes) -> str:
-    return f"{max(1, round(len(content) / 1000)):,} kB"
+def link(content: bytes, name: str, kind: str) -> Link:
+    """The download of a file of one of `KINDS`; a large CSV is compressed."""
+    if kind == "csv" and len(content) > PLAIN:
+        content, kind = gzip.compress(content, mtime=0), "csv.gz"
+    size = f"{max(1, round(len(content) / 1000)):,} kB"
+    return Link(data_uri(content, KINDS[kind]), f"{name}.{kind}", f"{name}.{kind}, {size}")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 const PLAIN = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
 const FONT = { family: "system-ui, sans-serif", size: 12, color: "#1d1f21" };
+const CLEAR = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", modebar: { bgcolor: "rgba(0,0,0,0)" } };
 // Plotly reads some markup and %{fields} in its texts: of data neither is wanted.
 const plain = (text) => text.replace(/[&<>%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
@@ -48,7 +49,7 @@ function setUpCurves() {
     const alone = !shown.some((curve) => seeds[curve.seed] === "mean");
     const wide = plot.clientWidth > 640 && there.length > 1;
     const layout = {
-      font: FONT, showlegend: false, hovermode: "closest", height: wide || there.length < 2 ? 380 : 340 * there.length,
+      ...CLEAR, font: FONT, showlegend: false, hovermode: "closest", height: wide || there.length < 2 ? 380 : 340 * there.length,
       margin: { l: 55, r: 10, t: 30, b: 45 }, grid: { rows: wide ? 1 : there.length || 1, columns: wide ? there.length : 1, pattern: "independent", xgap: 0.12, ygap: 0.3 },
       annotations: [],
     };
@@ -72,18 +73,13 @@ function setUpCurves() {
 
 // -- surfaces ---------------------------------------------------------------------------------------------------------
 
-const VIEWS = { "at an angle": { x: 1.5, y: -1.5, z: 1 }, "from above": { x: 0, y: -0.01, z: 2.2 }, "along β": { x: 0, y: -2.2, z: 0.3 }, "along α": { x: 2.2, y: 0, z: 0.3 } };
+const HIGHEST = 100; // nats: far from a network the loss may be of any size, and would press all else flat
 
 function setUpSurfaces() {
   const { values, ranges, surfaces } = data.surfaces;
   const names = Object.keys(values), form = byId("surface-controls"), parent = byId("surface-panels"), panels = [];
   const draw = () => { if (window.Plotly) show(); };
   const height = choice(form, "Height", Object.values(values), draw);
-  // Far from a network the loss may be of any size, and would press all else flat.
-  const most = Math.max(...names.filter((name) => name.endsWith("loss")).map((name) => ranges[name][1]), 0);
-  const cuts = [...[10, 100, 1000].filter((level) => most > 2 * level), Infinity];
-  const cut = choice(form, "Loss cut above", cuts.map((level) => (level < Infinity ? `${level} nats` : "nothing")), draw, Math.min(1, cuts.length - 1));
-  const view = choice(form, "Seen", Object.keys(VIEWS), () => look(Object.values(VIEWS)[view.value]));
   notes(byId("surface-notes"), [...data.surfaces.notes, "a loss has a logarithmic axis; height and colour have one scale for all surfaces; numbers are rounded to 4 digits; gaps have no finite value"]);
 
   const deepest = (network) => surfaces.reduce((best, one, place) => (one.network === network && one.depth > (surfaces[best]?.depth ?? -1) ? place : best), -1);
@@ -96,13 +92,13 @@ function setUpSurfaces() {
   }
 
   // All surfaces are seen from one place.
-  function look(eye, from = null) {
+  function look(eye, from) {
     for (const { scene } of panels) if (scene !== from) Plotly.relayout(scene, { "scene.camera.eye": eye });
   }
 
   function show() {
     const name = names[height.value], loss = name.endsWith("loss"), [low, end] = ranges[name];
-    const high = loss ? Math.min(end, Math.max(cuts[cut.value], 2 * low)) : end, level = (value) => (loss ? Math.log10(value) : value);
+    const high = loss ? Math.min(end, Math.max(HIGHEST, 2 * low)) : end, level = (value) => (loss ? Math.log10(value) : value);
     const extent = [low, high].map(level), line = { showgrid: true, gridcolor: "#dedfdc" };
     for (const { scene, select } of panels) {
       const { alpha, beta, values: own } = surfaces[select.value];
@@ -116,12 +112,12 @@ function setUpSurfaces() {
       if (here) traces.push({ type: "scatter3d", mode: "markers", x: [0], y: [0], z: [here], marker: { size: 5, color: "#d9662b", symbol: "diamond" }, hovertemplate: "the trained network<extra></extra>" });
       const room = 0.03 * (extent[1] - extent[0]);
       const layout = {
-        font: FONT, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, height: 400, uirevision: "kept",
+        ...CLEAR, font: FONT, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, height: 400, uirevision: "kept",
         annotations: z.length ? [] : [{ text: "Not measured for this surface", showarrow: false }],
         scene: {
           xaxis: { title: { text: "α" }, ...line }, yaxis: { title: { text: "β" }, ...line }, aspectmode: "manual", aspectratio: { x: 1, y: 1, z: 0.75 },
           zaxis: { title: { text: values[name] }, type: loss ? "log" : "linear", dtick: loss ? 1 : undefined, range: [extent[0] - room, extent[1] + room], ...line },
-          camera: { eye: VIEWS["at an angle"], center: { x: 0, y: 0, z: -0.12 } }, dragmode: "turntable",
+          camera: { eye: { x: 1.5, y: -1.5, z: 1 }, center: { x: 0, y: 0, z: -0.12 } }, dragmode: "turntable",
         },
       };
       Plotly.react(scene, traces, layout, PLAIN);

@@ -1,4 +1,4 @@
-"""The runs of a sweep as plain data for the page: a table to search and sort, and every field of each run."""
+"""The runs of a sweep as plain data for the page: state, facts, and a table to search and sort."""
 
 from __future__ import annotations
 
@@ -23,30 +23,19 @@ FACTS = {
 }  # fmt: skip
 
 
-def payload(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
-    """What `page.js` shows.
+def listed(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
+    """The table of runs: `heads`, the name and kind (`text`, `number`) of each column; `rows` of values and their texts.
 
-    `columns` has the name and kind (`text`, `number`) of each column. Each of `rows` has `cells`: the text, and for a
-    number [value, text]; and its `fields`, the texts of the names in `fields`. Fields that all runs share are in `common`.
+    `common` has the fields that all runs share, as pairs of a name and a text.
     """
     require(runs, RUN_COLUMNS, "runs")
     table = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *VARIANT, "recipe_changes"])))
     table = table.assign(label=network_labels(table.astype(object)))
     table = table.sort_values(["network", "depth", "label", "seed", "run_id"], ignore_index=True)
-    columns, cells = zip(*_columns(table, _last_errors(curves)), strict=True)
-    texts = {str(name): table[name].map(text) for name in runs.columns}
-    common = [name for name, values in texts.items() if len(table) > 1 and values.nunique() == 1]
-    own = [name for name in texts if name not in common]
-    fields = zip(*(texts[name] for name in own), strict=True) if own else [()] * len(table)
-    return {
-        "columns": [{"name": name, "kind": kind} for name, kind in columns],
-        "fields": own,
-        "common": [[name, texts[name].iloc[0]] for name in common],
-        "rows": [
-            {"cells": list(shown), "fields": list(values)}
-            for shown, values in zip(zip(*cells, strict=True), fields, strict=True)
-        ],
-    }
+    heads, cells = zip(*_columns(table, _last_errors(curves)), strict=True)
+    texts = {str(name): runs[name].map(text).unique() for name in runs.columns}
+    common = [(name, values[0]) for name, values in texts.items() if len(values) == 1]
+    return {"heads": heads, "rows": list(zip(*cells, strict=True)), "common": common}
 
 
 def state_line(runs: pd.DataFrame) -> str:
@@ -79,14 +68,14 @@ def _last_errors(curves: pd.DataFrame) -> pd.DataFrame:
     return last.pivot(index="run_id", columns="split", values="error")
 
 
-def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Any]]:
+def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[str, str], list[tuple[Any, str]]]]:
     """Name, kind and cells of each column. What all runs share has none."""
-    yield ("run", "text"), table["label"]
+    yield ("run", "text"), _texts(table["label"])
     yield ("seed", "number"), _numbers(table["seed"], "{:.0f}".format)
     further = [name for name in (*OBSERVED, "device", "host") if name in table and table[name].map(text).nunique() > 1]
     for name in [*varying(table), *further]:
-        yield (short(name), "text"), table[name].map(text)
-    yield ("state", "text"), table["state"].map(text)
+        yield (short(name), "text"), _texts(table[name])
+    yield ("state", "text"), _texts(table["state"])
     if "iteration" in table:
         yield ("iteration", "number"), _numbers(table["iteration"], "{:,.0f}".format)
     training = "train_clean" if "train_clean" in errors else "train"
@@ -96,12 +85,16 @@ def _columns(table: pd.DataFrame, errors: pd.DataFrame) -> Iterator[tuple[tuple[
     if "seconds" in table:
         yield ("training time", "number"), _numbers(table["seconds"], duration)
     if "message" in table and table["message"].fillna("").ne("").any():
-        yield ("message", "text"), table["message"].fillna("").map(str)
+        yield ("message", "text"), _texts(table["message"].fillna(""))
 
 
-def _numbers(column: pd.Series, how: Callable[[float], str]) -> list[list[Any]]:
+def _texts(column: pd.Series) -> list[tuple[Any, str]]:
+    return [(shown, shown) for shown in column.map(text)]
+
+
+def _numbers(column: pd.Series, how: Callable[[float], str]) -> list[tuple[Any, str]]:
     values = pd.to_numeric(column).astype("Float64").to_numpy(float, na_value=np.nan).tolist()
-    return [[value, how(value)] if np.isfinite(value) else [None, "–"] for value in values]
+    return [(value, how(value)) if np.isfinite(value) else ("", "–") for value in values]
 
 
 def text(value: Any) -> str:

@@ -30,7 +30,7 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def bca_interval(values: Iterable[float], level: float = 0.95) -> Interval:
+def bca_interval(values: Iterable[float]) -> Interval:
     """Compute the bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), with `scipy.stats.bootstrap`.
 
     The result is seeded and does not depend on the order of the values. With few seeds the interval is too narrow: of normal
@@ -53,7 +53,7 @@ def bca_interval(values: Iterable[float], level: float = 0.95) -> Interval:
         return _none(f"{sample.size} seeds are too few, it takes {FEWEST}")
     unit = ((scaled - lowest) / spread,)  # from 0 to 1, so that rounding affects values of any size alike
     draws = np.random.default_rng(SEED)
-    found = bootstrap(unit, _mean, n_resamples=RESAMPLES, confidence_level=level, method="BCa", rng=draws)
+    found = bootstrap(unit, _mean, n_resamples=RESAMPLES, confidence_level=0.95, method="BCa", rng=draws)
     low, high = (float(largest * (lowest + spread * bound)) for bound in found.confidence_interval)
     return Interval(low, high) if low <= high else _none("the bootstrap finds none for these values")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
@@ -13,6 +13,7 @@ from study.stats.outcomes import Group, Line
 from study.stats.pairs import Contrast, Split, Term, contrast, split
 from study.stats.rates import Curves, Rates, rates
 from study.stats.significance import fewest
+from study.text import counted
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,6 @@ class Finding:
         return self.plain.train if self.plain else None
 
     @property
-    def all_zero(self) -> bool:
-        """Whether all training errors of the headline are zero."""
-        plain, span = self.group.plain, self.plain
-        if plain is None or span is None or not span.train.n:
-            return False
-        return not any(plain.outcomes[depth][s].train for depth in (span.shallow, span.deep) for s in span.train.seeds)
-
-    @property
     def absences(self) -> list[str]:
         """A sentence per kind of absence, naming every run without a final value."""
         return absences(self.group.runs.assign(condition=""))
@@ -102,8 +95,8 @@ def find(group: Group, curves: Curves, level: float | None) -> Finding:
     return Finding(group, tuple(spans), tuple(steps), found, rates(group, curves, level))
 
 
-def _ends(depths: Sequence[int], pairs: Callable[[int, int], int]) -> tuple[int, int, dict[int, int]]:
-    """The two depths that a headline compares, and the depths beyond them with the pairs that they would have.
+def _ends(line: Line, depths: Sequence[int], pairs: Callable[[int, int], int]) -> tuple[int, int, tuple[str, ...]]:
+    """The two depths that a headline compares, and the networks beyond them with the number of seeds that they would have.
 
     The two depths farthest apart that enough seeds have: the fewest that can reach p = 0.05, or else the most that any two
     depths have. So a single deep run that finishes early does not displace a comparison of many seeds.
@@ -114,16 +107,11 @@ def _ends(depths: Sequence[int], pairs: Callable[[int, int], int]) -> tuple[int,
         (ends for ends, n in counts.items() if n >= enough), key=lambda ends: (ends[1] - ends[0], ends[1])
     )
     beyond = {d: counts[d, deep] for d in depths if d < shallow} | {d: counts[shallow, d] for d in depths if d > deep}
-    return shallow, deep, beyond
-
-
-def _left_out(line: Line, beyond: Mapping[int, int]) -> tuple[str, ...]:
-    return tuple(f"{line.name(depth)} ({n} seed{'' if n == 1 else 's'})" for depth, n in beyond.items())
+    return shallow, deep, tuple(f"{line.name(depth)} ({counted(n, 'seed')})" for depth, n in beyond.items())
 
 
 def _span(line: Line) -> Split:
-    shallow, deep, beyond = _ends(line.depths, lambda *ends: split(line, *ends).train.n)
-    return split(line, shallow, deep, _left_out(line, beyond))
+    return split(line, *_ends(line, line.depths, lambda *ends: split(line, *ends).train.n))
 
 
 def _mend(plain: Line, line: Line) -> Mend | None:
@@ -132,13 +120,13 @@ def _mend(plain: Line, line: Line) -> Mend | None:
         return None
     if len(common) == 1:
         return Mend(line, common[0], common[0], None, None, None, _between(plain, line, common[0]))
-    shallow, deep, beyond = _ends(common, lambda *ends: _relief(plain, line, *ends).n)
+    shallow, deep, left_out = _ends(line, common, lambda *ends: _relief(plain, line, *ends).n)
     relief = _relief(plain, line, shallow, deep)
     rise, rest = (
         contrast(_change(one, shallow, deep), "train", sign, only=relief.seeds)
         for one, sign in ((plain, 1), (line, -1))
     )
-    return Mend(line, shallow, deep, relief, rise, rest, _between(plain, line, deep), _left_out(line, beyond))
+    return Mend(line, shallow, deep, relief, rise, rest, _between(plain, line, deep), left_out)
 
 
 def _between(plain: Line, line: Line, depth: int) -> Contrast:

@@ -12,7 +12,7 @@ from study.config.differences import TRAINED, VARIANT, short, text
 from study.config.stored import labels
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
-WORDS = {"family": "{} family", "start_from": "from {}", **labels()}
+WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels()}
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
@@ -54,14 +54,12 @@ def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Sequence[str]) -> list[str]:
     """`quick (changed: momentum 0.8)`: each run's recipe, and its changes other than the fields in `told`."""
-    names = []
+    names, unknown = [], ["none"] * len(runs)  # a frame may lack a field
     for place, (name, changes) in enumerate(zip(known["recipe"], _changes(runs), strict=True)):
-        columns = {change: known.get(f"recipe.{change}") for change in changes if f"recipe.{change}" not in told}
-        said = {
-            change: column[place] if column else "none" for change, column in columns.items()
-        }  # a frame may lack it
-        values = [change if value == "none" else f"{change} {value}" for change, value in said.items()]
-        names.append(name + (f" (changed: {', '.join(values)})" if values else ""))
+        fields = {change: f"recipe.{change}" for change in changes}
+        values = {change: known.get(field, unknown)[place] for change, field in fields.items() if field not in told}
+        words = [change if value == "none" else f"{change} {value}" for change, value in values.items()]
+        names.append(name + (f" (changed: {', '.join(words)})" if words else ""))
     return names
 
 
@@ -87,7 +85,7 @@ def kinds(runs: pd.DataFrame, fields: Sequence[str] = VARIANT) -> pd.Series:
 
 
 def _word(field: str, value: Any) -> str:
-    if text(value) == "none":
+    if text(value) in ("none", "false"):
         return ""
     return WORDS.get(field, "{}").format(FAMILIES.get(value, value) if field == "family" else text(value))
 

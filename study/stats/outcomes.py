@@ -15,7 +15,6 @@ from study.stats.naming import condition_words, distinguish, joined, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
-MEASURES = ("train", "test", "gap")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Outcome:
         return self.test - self.train
 
     def value(self, measure: str) -> float:
-        """One of `MEASURES`."""
+        """`train`, `test` or `gap`."""
         return float(getattr(self, measure))
 
 

@@ -14,7 +14,6 @@ from study.stats.bca_interval import Interval, bca_interval
 from study.stats.outcomes import Line, Outcome
 from study.stats.significance import ALPHA, Needed, SignFlip, needed, sign_flip, sized
 
-LAYERS = 10  # changes per depth are given per ten layers
 REASONS = {"failed": "failed", "running": "is still running", "interrupted": "was interrupted"}
 
 
@@ -212,7 +211,7 @@ class Split:
     def per_depth(self, part: str) -> float:
         """The mean change of one part in points per ten added layers."""
         change: Contrast = getattr(self, part)
-        return change.mean / (self.deep - self.shallow) * LAYERS
+        return 10 * change.mean / (self.deep - self.shallow)
 
 
 def split(line: Line, shallow: int, deep: int, left_out: tuple[str, ...] = ()) -> Split:

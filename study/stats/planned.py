@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, text
 from study.errors import StudyError
 from study.stats.naming import varying
-from study.store.images import ENDED, told_apart
+from study.store.images import told_apart
+from study.store.runs import ENDED
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
 RUN_COLUMNS = (
@@ -30,13 +31,12 @@ def planned(
     *,
     columns: Sequence[str] = CURVE_COLUMNS,
     name: str = "curves",
-    preferred: Collection[str] = (),
 ) -> pd.DataFrame:
     """One row per run, also for a run that has a curve but is not in the plan, and only one per experiment.
 
     `curves` may be any frame with several rows a run, of these `columns`, called `name` in errors; without `runs` it has the
-    runs' fields on each row. `further` columns are kept if the frames have them. For `preferred` see
-    `drop_duplicate_experiments`. Raises a StudyError for a frame that lacks columns, or curves of unlisted runs.
+    runs' fields on each row. `further` columns are kept if the frames have them. Raises a StudyError for a frame that lacks
+    columns, or curves of unlisted runs.
     """
     require(curves, tuple(columns) + (() if runs is not None else RUN_COLUMNS), name)
     reached = curves.groupby("run_id")["iteration"].max()
@@ -48,30 +48,27 @@ def planned(
         if strangers:
             raise StudyError(f"{name} of {len(strangers)} runs that the runs frame does not list: {min(strangers)}")
         known = runs
-    distinct = drop_duplicate_experiments(told_apart(known.drop_duplicates("run_id", ignore_index=True)), preferred)
+    distinct = _without_twins(told_apart(known.drop_duplicates("run_id", ignore_index=True)))
     table = fields_of(distinct, ("iteration", "iterations", *further))
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return in_order(table)
 
 
-def drop_duplicate_experiments(runs: pd.DataFrame, preferred: Collection[str] = ()) -> pd.DataFrame:
+def _without_twins(runs: pd.DataFrame) -> pd.DataFrame:
     """Keep one of several runs that differ in `OBSERVED` columns alone; all seeds of an experiment get one `point_id`.
 
-    The run that ended stays, else the one that got furthest; of several that ended one of `preferred`, such as those
-    that were measured. How a run ended does not matter, or divergences would be selected away.
+    The run that ended stays, else the one that got furthest. How a run ended does not matter, or divergences would be
+    selected away.
     """
     observed = _rows(runs, OBSERVED)
     if observed.nunique() < 2:
         return runs
     ended = runs["state"].isin(ENDED)
     reached = runs["iteration"].where(~ended, 0) if "iteration" in runs else 0
-    table = runs[["seed", "point_id", "run_id"]].assign(
-        point=_rows(runs, ("network", "depth", *VARIANT, *TRAINED)), observed=observed, ended=ended, reached=reached,
-        preferred=runs["run_id"].isin(list(preferred)) & ended,
-    )  # fmt: skip
-    order = ["ended", "preferred", "reached", "observed", "run_id"]
-    ranked = table.sort_values(order, ascending=[False, False, False, True, True])
+    point = _rows(runs, ("network", "depth", *VARIANT, *TRAINED))
+    table = runs[["seed", "point_id"]].assign(point=point, observed=observed, ended=ended, reached=reached)
+    ranked = table.sort_values(["ended", "reached", "observed"], ascending=[False, False, True])
     first = ranked.groupby(["point", "seed"])["observed"].transform("first").reindex(runs.index)
     plainest = table.sort_values(["observed", "point_id"]).groupby("point")["point_id"].transform("first")
     return runs.assign(point_id=plainest.reindex(runs.index))[observed == first]
@@ -88,7 +85,7 @@ def fields_of(runs: pd.DataFrame, further: Sequence[str] = ()) -> pd.DataFrame:
     """The columns that figures may mention: `RUN_COLUMNS`, the network, how it was trained, and `further` ones."""
     trained = [field for field in TRAINED if field in runs]
     wanted = dict.fromkeys([*RUN_COLUMNS, *VARIANT, *PROTOCOL, *trained, *further])
-    return runs.reindex(columns=list(wanted)).astype(object)
+    return runs.reindex(columns=list(wanted)).astype(object).copy()  # as one block, so that adding columns is fast
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -37,9 +37,8 @@ class Times:
     length: float
 
     def median(self, depth: int) -> float:
-        """Over the seeds of a depth; infinite if at least half of them never reach it, NaN without any."""
-        times = list(self.reached[depth].values())
-        return float(np.median(times)) if times else math.nan
+        """Over the seeds of a depth; infinite if at least half of them never reach it."""
+        return float(np.median(list(self.reached[depth].values())))
 
     def never(self, depth: int) -> int:
         """The number of runs of a depth that never reach it."""
@@ -105,8 +104,9 @@ class Times:
         """
         steps = set()
         for before, after in pairwise(self.reached.values()):
-            both = before.keys() & after.keys()
-            steps.add(_sign([min(after[seed], self.length) - min(before[seed], self.length) for seed in both]))
+            if both := before.keys() & after.keys():
+                changes = [min(after[seed], self.length) - min(before[seed], self.length) for seed in both]
+                steps.add(int(np.sign(np.median(changes))))
         explained = [fit for fit in self.fits if not math.isnan(fit)]
         steady = steps <= {0, self.slopes.direction} and max(explained, default=1.0) > 0.5
         return self.slopes.direction if steady else 0
@@ -135,11 +135,9 @@ class Rates:
 def running(curves: pd.DataFrame) -> Curves:
     """The running training curve of each run, without NaN."""
     rows = curves[(curves["split"] == "train") & curves["loss"].notna()].sort_values(["run_id", "iteration"])
-    columns = [rows[name].to_numpy(dtype=float) for name in ("iteration", "loss", "lr")]
-    ids = rows["run_id"].to_numpy()
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], dtype=int)
-    bounds = pairwise([*starts, len(ids)])
-    return {ids[a]: (columns[0][a:b], columns[1][a:b], columns[2][a:b]) for a, b in bounds}
+    ids, starts = np.unique(rows["run_id"].to_numpy(), return_index=True)
+    columns = (np.split(rows[name].to_numpy(dtype=float), starts[1:]) for name in ("iteration", "loss", "lr"))
+    return dict(zip(ids, zip(*columns, strict=True), strict=False))  # without any curve there is one empty part
 
 
 def rates(group: Group, curves: Curves, level: float | None = None) -> Rates | None:
@@ -175,16 +173,15 @@ def _length(group: Group, curves: Curves) -> float:
 
 
 def _times(line: Line, curves: Curves, level: float, length: float) -> Times:
-    reached: dict[int, dict[int, float]] = {}
-    for depth in line.outcomes:
-        reached[depth] = {}
-        for seed, outcome in line.outcomes[depth].items():
-            if outcome.run_id not in curves:
-                continue
-            iteration, loss, _ = curves[outcome.run_id]
-            time = iterations_to(level, iteration, loss)
-            if outcome.state in ("done", "diverged"):  # of unfinished runs only fast ones would count
-                reached[depth][seed] = time
+    """Without runs under way, of which only fast ones would count."""
+    reached = {
+        depth: {
+            seed: iterations_to(level, *curves[outcome.run_id][:2])
+            for seed, outcome in seeds.items()
+            if outcome.run_id in curves and outcome.state in ("done", "diverged")
+        }
+        for depth, seeds in line.outcomes.items()
+    }
     return Times(line, {depth: seeds for depth, seeds in reached.items() if seeds}, length)
 
 
@@ -202,10 +199,6 @@ def iterations_to(level: float, iteration: NDArray[np.float64], loss: NDArray[np
         return float(iteration[k])
     above, under = math.log(loss[k - 1]), math.log(loss[k])
     return float(iteration[k - 1] + (iteration[k] - iteration[k - 1]) * (above - math.log(level)) / (above - under))
-
-
-def _sign(differences: Sequence[float]) -> int:
-    return int(np.sign(np.median(differences))) if differences else 0
 
 
 def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -70,12 +70,12 @@ def remove(path: Path) -> None:
 
 
 def draft(path: Path) -> Path:
-    """A temporary name: unique, and with its writer in it, so that files of dead writers can be removed."""
+    """A unique temporary name that identifies the writer, so that files of dead writers can be removed."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where the file system can."""
+    """Make a rename survive a power cut, if the file system can."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -136,14 +136,20 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum."""
+def read_json(path: Path, known: int | None = None) -> dict[str, Any] | None:
+    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum.
+
+    Raises StudyError if its version is later than `known`.
+    """
     try:
-        return _checked(path.read_bytes())
+        content = _checked(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: is damaged: {error}") from None
+    if known is not None:
+        check_version(path, content.get("version", 1), known)
+    return content
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Find runs, sweeps and surfaces by what the user, or another file, calls them."""
+"""Find runs, sweeps and surfaces by name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ log = logging.getLogger(__name__)
 
 
 def sweep_names(results: Path) -> list[str]:
-    """The sweeps under a results folder, including those of which it has collected tables alone."""
+    """The sweeps under a results folder, including those with nothing but collected tables."""
     return sorted({path.parent.name for name in ("sweep.json", "runs.parquet") for path in results.glob(f"*/{name}")})
 
 
 def refuse_tables_alone(files: SweepFiles) -> None:
-    """Raise `StudyError` if a sweep was trained elsewhere and has collected tables alone here."""
+    """Raise `StudyError` if only the collected tables of a sweep are here."""
     if files.runs_table.exists() and not files.sweep.exists():
         raise StudyError(f"{files.folder}/ has collected tables alone; its runs are where it was trained")
 
 
 def all_runs(results: Path, pattern: str = "*") -> dict[str, RunFiles]:
-    """The files of every run under a results folder, by id; `pattern` is of ids."""
+    """The files of every run under a results folder whose id matches `pattern`, by id."""
     return {path.parent.name: RunFiles(path.parent) for path in sorted(results.glob(f"*/runs/{pattern}/spec.json"))}
 
 
@@ -56,7 +56,7 @@ def one_run(files: SweepFiles) -> RunFiles:
 
 
 def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
-    """The run of a point with this seed, in whatever sweep."""
+    """The run of a point with this seed, in any sweep."""
     readable = point.rpartition("-")[0]
     for files in all_runs(results, f"{readable}-s{seed}-*").values():
         with contextlib.suppress(StudyError):  # damaged, or of another version

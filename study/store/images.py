@@ -1,17 +1,17 @@
-"""Runs of one name and other images: the images of a data set may change between the runs of a sweep."""
+"""Tell runs apart that were trained on different images under one name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from study.errors import StudyError
+from study.store.runs import ENDED
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ONE_SET = ("data", "data.folder", "data.image_size", "train_subset", "train_subset_seed")
 """The fields of a run that name what it is trained on."""
-ENDED = ("done", "diverged")
 
 
 def told_apart(runs: pd.DataFrame) -> pd.DataFrame:

@@ -12,12 +12,12 @@ from study.text import user_path
 
 
 def default_results() -> Path:
-    """The results folder where none is named: `$STUDY_RESULTS`, else `results` here."""
+    """`$STUDY_RESULTS`, or `results` in the working directory."""
     return user_path(os.environ.get("STUDY_RESULTS") or "results")
 
 
 class _Inside:
-    """A path in the folder of its owner, made on access, since a sweep has many runs."""
+    """A path in its owner's folder, built on access because a sweep has many runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -42,15 +42,10 @@ class TaskFiles:
 
     @property
     def results(self) -> Path:
-        """The results folder that it lies in."""
         return self.folder.parent.parent.parent
 
-    def refuse_elsewhere(self) -> None:
-        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
-        _refuse_elsewhere(self.folder, self.results)
-
     def checkpoints(self) -> list[Path]:
-        """What it can resume from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
+        """The files to resume from, newest first: `<word>-<how far>-<first 16 hex digits of its SHA-256>.<suffix>`."""
         raise NotImplementedError
 
 
@@ -62,34 +57,32 @@ class RunFiles(TaskFiles):
     probes = _Inside("probes.parquet")
 
     def certificate(self, depth: int) -> Path:
-        """What `study embed` found of this run's network stretched to `depth` layers."""
+        """The result of `study embed` for this run's network stretched to `depth` layers."""
         return self.folder / f"certificate-{depth}.json"
 
     def certificates(self) -> list[Path]:
-        """All certificates."""
         return sorted(self.folder.glob("certificate-*.json"))
 
     def checkpoint(self, iteration: int, digest: str) -> Path:
-        """A checkpoint's name carries the first 16 hex digits of its SHA-256, so a damaged one gives itself away."""
+        """The name carries the first 16 hex digits of the SHA-256, which reveals damage."""
         return self.folder / f"checkpoint-{iteration:08d}-{digest}.pt"
 
     def checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*-*.pt"), reverse=True)
 
     def snapshot(self, iteration: int, digest: str) -> Path:
-        """The network at an iteration, kept for good (`snapshot_every`); its name is made as a checkpoint's is."""
+        """The network at an iteration, kept for good (`snapshot_every`); named like a checkpoint."""
         return self.folder / f"snapshot-{iteration:08d}-{digest}.pt"
 
     def snapshots(self) -> list[Path]:
-        """All snapshots, oldest first."""
+        """Oldest first."""
         return sorted(self.folder.glob("snapshot-*-*.pt"))
 
     def surface(self, surface_id: str) -> SurfaceFiles:
-        """A surface around this run's network."""
         return SurfaceFiles(self.folder.parent.parent / "surfaces" / surface_id)
 
     def surfaces(self) -> list[SurfaceFiles]:
-        """All surfaces in the folder of this run's sweep, of whatever run."""
+        """All surfaces of this run's sweep."""
         return [SurfaceFiles(path.parent) for path in sorted(self.folder.parent.parent.glob("surfaces/*/spec.json"))]
 
 
@@ -101,24 +94,22 @@ class SurfaceFiles(TaskFiles):
     facts = _Inside("plane.json")
 
     def plane(self, digest: str) -> Path:
-        """The centre and the directions."""
         return self.folder / f"plane-{digest}.pt"
 
     def planes(self) -> list[Path]:
-        """That file, where it is there."""
         return sorted(self.folder.glob("plane-*.pt"))
 
     def chunk(self, key: str) -> ChunkFiles:
-        """A part of the points, by its key such as `c003`."""
+        """A chunk by its key, such as `c003`."""
         return ChunkFiles(self.folder / "chunks" / f"{self.run_id}-{key}")
 
     def chunks(self) -> list[ChunkFiles]:
-        """All parts that were begun."""
+        """All chunks that were started."""
         return [ChunkFiles(path) for path in sorted(self.folder.glob("chunks/*")) if path.is_dir()]
 
 
 class ChunkFiles(TaskFiles):
-    """The files of a part of a surface: `<surface>/chunks/<surface_id>-<key>/`."""
+    """The files of a chunk of a surface: `<surface>/chunks/<surface_id>-<key>/`."""
 
     @property
     def results(self) -> Path:
@@ -126,16 +117,14 @@ class ChunkFiles(TaskFiles):
 
     @property
     def key(self) -> str:
-        """Its name within its surface."""
         return self.run_id.rpartition("-")[2]
 
     @property
     def surface(self) -> SurfaceFiles:
-        """The surface that it is a part of."""
         return SurfaceFiles(self.folder.parent.parent)
 
     def points(self, count: int, digest: str) -> Path:
-        """What was measured at its first `count` points; the name carries its SHA-256 as that of a checkpoint does."""
+        """The measurements at the first `count` points; named like a checkpoint."""
         return self.folder / f"points-{count:08d}-{digest}.parquet"
 
     def checkpoints(self) -> list[Path]:
@@ -163,13 +152,10 @@ class SweepFiles:
         self.runs = self.folder / "runs"
         self.slurm = self.folder / "slurm"  # a folder a submission: submission.json, and submitit's own files
         self.code = self.folder / "code"  # the code of each submission
-
-    def refuse_elsewhere(self) -> None:
-        """Raise StudyError where a link leads out of the results folder: nothing is to be written there."""
-        _refuse_elsewhere(self.folder, self.results)
+        self.components = self.folder / "components"  # the user's own code, by name and digest
 
     def run(self, run_id: str) -> RunFiles:
-        """Where a run lies: here, or in the sweep that had it first. Two sweeps that name the same run share it."""
+        """A run's files: in this sweep, or in another one that already has them, since sweeps share runs."""
         own = RunFiles(self.runs / run_id)
         if own.spec.exists():
             return own
@@ -178,25 +164,16 @@ class SweepFiles:
 
     @cached_property
     def _other_runs(self) -> list[Path]:
-        """The runs' folders of all other sweeps, by name; listed once, since a sweep asks it for each of its runs."""
+        """The run folders of all other sweeps, by name; listed once for all runs of this sweep."""
         return sorted(folder for folder in self.results.glob("*/runs") if folder != self.runs)
 
 
-def refuse_elsewhere(runs: Iterable[RunFiles]) -> None:
-    """`RunFiles.refuse_elsewhere` for many runs; checks each parent folder once."""
-    checked = set()
-    for run in runs:
-        folder = run.folder.parent
-        if folder not in checked:
-            _refuse_elsewhere(folder, run.results)
-            checked.add(folder)
-        if run.folder.is_symlink():
-            run.refuse_elsewhere()
-
-
-def _refuse_elsewhere(folder: Path, results: Path) -> None:
-    if not folder.resolve().is_relative_to(results.resolve()):
-        raise StudyError(
-            f"{folder}: is, or lies in, a link out of {results}/, so nothing is written there; put the folder itself there, "
-            "or name the results folder that it lies in by --results"
-        )
+def refuse_links(results: Path, folders: Iterable[Path]) -> None:
+    """Raise StudyError where a link leads out of the results folder: nothing is written there."""
+    inside = results.resolve()
+    for folder in folders:
+        if not folder.resolve().is_relative_to(inside):
+            raise StudyError(
+                f"{folder}: is, or lies in, a link out of {results}/, so nothing is written there; put the folder itself "
+                "there, or name the results folder that it lies in by --results"
+            )

@@ -1,4 +1,4 @@
-"""Who is training a run: a lease that one process holds, kept alive by a heartbeat.
+"""Leases: one process at a time works on a task, and keeps its lease alive by a heartbeat.
 
 The lease is a file that appears by `os.link`, which is atomic on network file systems too. Of a process of this machine it is
 known whether it lives, and that decides. Of any other the heartbeat decides: the lease is void when it is older than `STALE`
@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from study.store import process
 from study.store.files import DamagedError, draft, read_json, sweep_away_temporaries, write_json, writing
-from study.store.layout import TaskFiles
+from study.store.layout import TaskFiles, refuse_links
 
 BEAT = 5.0
 """Seconds between two heartbeats."""
@@ -48,17 +48,17 @@ def holder(files: TaskFiles) -> dict[str, Any] | None:
 
 
 class _Look(NamedTuple):
-    """A lease as it is found."""
+    """A lease as found on disk."""
 
     lease: dict[str, Any]
     told: dict[str, Any]
     """The holder's last heartbeat."""
     beat: float
-    """When that was, by the clock of the file system."""
+    """Its time, by the file system's clock."""
 
 
 def _look(files: TaskFiles) -> _Look | None:
-    """A run's lease; None if there is none, or it cannot be read."""
+    """A run's lease; None if there is none, or it is unreadable."""
     try:
         lease = read_json(files.lease)
         beat = max(_changed(files.heartbeat), _changed(files.lease))
@@ -88,12 +88,12 @@ class LeaseLost(Exception):  # noqa: N818 -- an event more than an error
 
 
 class Lease:
-    """A held lease. `beat` says where the run is; `release` gives it back."""
+    """A held lease."""
 
     def __init__(self, files: TaskFiles, token: str, before: float | None = None) -> None:
         self.files, self.token = files, token
         self.before = before
-        """When a holder that died without giving the run back was last heard of, in seconds since 1970."""
+        """Last sign of life of a holder that died without releasing the run, in seconds since 1970."""
 
     def beat(self, **progress: Any) -> None:
         """Renew the lease, and publish the run's progress (iteration, error, speed) for `study status`."""
@@ -108,12 +108,12 @@ class Lease:
         return content is not None and content.get("token") == self.token
 
     def check(self) -> None:
-        """Raise `LeaseLost` if the lease is no longer held; called before each write to the run's files."""
+        """Raise `LeaseLost` if the lease is no longer held. Call it before each write to the run's files."""
         if not self.mine():
             raise LeaseLost(f"{self.files.run_id} was taken over by another process")
 
     def release(self) -> None:
-        """Give the run back. If the disk fails, the lease is void when this process ends."""
+        """Release the run. If the disk fails, the lease is void when this process ends."""
         with contextlib.suppress(OSError):
             if self.mine():
                 self.files.lease.unlink(missing_ok=True)
@@ -156,7 +156,7 @@ def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
 
     `before` is what was found when the watch began.
     """
-    files.refuse_elsewhere()
+    refuse_links(files.results, [files.folder])
     token = uuid.uuid4().hex
     own = draft(files.lease)
     write_json(own, {"token": token, "time": time.time(), **process.identity()})
@@ -186,7 +186,6 @@ def _judge(found: _Look | None, now: float) -> Literal["void", "held", "silent"]
 
 
 def _link(draft: Path, target: Path) -> bool:
-    """Link a file to another name; False if that is taken."""
     try:
         os.link(draft, target)
     except FileExistsError:
@@ -225,7 +224,7 @@ def _end_turn(turn: Path, now: float) -> None:
 
 
 def tidy(files: TaskFiles) -> None:
-    """Remove what killed processes left in the folder of a sealed task."""
+    """Remove leftovers of killed processes from the folder of a sealed task."""
     with contextlib.suppress(OSError):
         if holder(files) is None:
             files.lease.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ def _boot() -> str:
 
 
 def _pids() -> str:
-    """The namespace of this process's number: two containers with one host name have two."""
+    """The PID namespace, which differs between containers with one host name."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -41,12 +41,12 @@ def started(pid: int) -> str | None:
 
 
 def machine() -> dict[str, str]:
-    """What must be equal for a process number to mean the same process."""
+    """Identifies the machine: equal process numbers mean the same process only if all of this is equal."""
     return {"host": socket.gethostname(), "boot": _boot(), "pids": _pids()}
 
 
 def identity() -> dict[str, Any]:
-    """This process, for others to check: machine, number, start, and its job on a cluster."""
+    """Identifies this process: machine, number, start, and cluster job."""
     job = {
         "job": os.environ.get("SLURM_JOB_ID"),
         "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
@@ -56,7 +56,7 @@ def identity() -> dict[str, Any]:
 
 
 def alive(other: dict[str, Any]) -> bool | None:
-    """Whether a process is alive, from its `identity`; None if that cannot be known from here."""
+    """Whether the process with this `identity` is alive; None if unknown."""
     here = identity()
     same_job = other.get("job") is not None and all(other.get(key) == here[key] for key in ("job", "cluster"))
     if same_job and other.get("restart") != here["restart"]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from study.errors import StudyError
-from study.store.collect import Collected, OnDisk
+from study.store.collect import Results
 from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles
+from study.store.runs_table import RUNS
 from study.store.surfaces import SURFACES
 from study.store.tables import CURVES, PROBES, Table
 from study.text import user_path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Sweeps = str | Path | Iterable[str | Path]
-Source = OnDisk | Collected
 
 
 def read_curves(sweep: Sweeps) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def read_curves(sweep: Sweeps) -> pd.DataFrame:
     StudyError
         There is no such sweep, or its files are damaged.
     """
-    return _with_fields(*read_frames(_folders(sweep)))
+    return _with_fields(*read_frame("curves", _folders(sweep)))
 
 
 def read_runs(sweep: Sweeps) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def read_runs(sweep: Sweeps) -> pd.DataFrame:
 
     If the images of a data set changed between runs, `dataset` and `point_id` tell which each was trained on.
     """
-    return read_frames(_folders(sweep))[1]
+    return read_frame("curves", _folders(sweep))[1]
 
 
 def read_probes(sweep: Sweeps) -> pd.DataFrame:
@@ -78,71 +78,55 @@ def read_surfaces(sweep: Sweeps) -> pd.DataFrame:
     return read_frame("surfaces", _folders(sweep))[0]
 
 
-def read_frames(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The curves of sweeps, without the fields of their runs, which would take many times their memory; and `read_runs`."""
-    return _frames(_sources(folders))
-
-
 def read_frame(needs: str, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `read_<needs>` (surfaces or probes) and `read_runs` return; for curves as `read_frames`."""
-    sources = _sources(folders)
-    curves, runs = _frames(sources)
-    if needs == "probes":
-        return _with_fields(_joined(PROBES, [source.probes() for source in sources]), runs), runs
-    if needs == "surfaces":
-        found = _joined(SURFACES, [source.surfaces() for source in sources])
-        return _with_fields(found, runs.assign(run_precision=runs["precision"])), runs
-    return curves, runs
+    """What `read_<needs>` and `read_runs` return; curves are without the fields of their runs, to save memory."""
+    return reader(folders)(needs)
 
 
-def _sources(folders: Sequence[Path]) -> list[Source]:
+def reader(folders: Sequence[Path]) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """`read_frame` for these folders; each of their files is read once."""
+    import pandas as pd
+
     if not folders:
         raise StudyError("no sweep was named")
-    return [_source(SweepFiles(folder.parent, folder.name)) for folder in folders]
-
-
-def _source(files: SweepFiles) -> Source:
-    elsewhere = not files.sweep.exists() and files.curves.exists() and files.runs_table.exists()
-    return Collected(files) if elsewhere else OnDisk(files)
-
-
-def _frames(sources: Sequence[Source]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import pandas as pd
-
-    tables = [source.curves_and_runs() for source in sources]
-    curves = _joined(CURVES, [pair[0] for pair in tables])
-    runs = pd.concat([_frame(pair[1]) for pair in tables], ignore_index=True)
-    if len(tables) > 1:  # sweeps that name the same run share it: it counts once
+    sources = [Results(SweepFiles(folder.parent, folder.name)) for folder in folders]
+    runs = pd.concat([_frame(source.table(RUNS)) for source in sources], ignore_index=True)
+    if len(sources) > 1:  # sweeps that name the same run share it: it counts once
         refuse_conflict(runs)
         runs = runs.drop_duplicates("run_id", ignore_index=True)
-    return curves, told_apart(runs)
+    runs = told_apart(runs).copy()  # in few blocks, so that adding columns is fast
+
+    @cache
+    def read(needs: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        rows = _joined({"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs], sources)
+        if needs == "curves":
+            return rows, runs
+        return _with_fields(rows, runs.assign(run_precision=runs["precision"]) if needs == "surfaces" else runs), runs
+
+    return read
 
 
-def _joined(kind: Table, tables: Sequence[pa.Table]) -> pd.DataFrame:
-    """The rows of several sweeps, those that they share once."""
+def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
+    """The rows of several sweeps; shared rows once."""
     import pandas as pd
 
-    frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
-    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(tables) > 1 else frame
+    frame = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)
+    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(sources) > 1 else frame
 
 
 def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Rows with the fields of their runs."""
     fields = [name for name in runs if name not in rows or name == "run_id"]
-    return rows.merge(runs[fields], on="run_id", validate="many_to_one")
+    return rows.merge(runs[fields], on="run_id", validate="many_to_one").copy()
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
     """To pandas; a whole-number column with gaps stays whole."""
     import pandas as pd
 
-    nullable = {pa.int64(): pd.Int64Dtype()}
-    gaps = {f.name for f in table.schema if pc.any(pc.is_null(table[f.name])).as_py()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-    for name in frame.columns:
-        if frame[name].dtype == "Int64" and name not in gaps:
-            frame[name] = frame[name].astype("int64")
-    return frame
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    whole = [name for name in frame.select_dtypes("Int64") if table[name].null_count == 0]
+    return frame.astype(dict.fromkeys(whole, "int64"))
 
 
 def _folders(sweep: Sweeps) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What is on disk of a run, or a chunk of a surface: its spec, its attempts, how it ended, and its state."""
+"""The files of a run, or of a chunk of a surface: spec, attempts, seal and failure; and the state that they show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from study.store import lease
 from study.store.files import (
     DamagedError,
     append_line,
-    check_version,
     digest,
     examine_lines,
     read_json,
@@ -44,7 +43,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run as its files show it."""
+    """The state of a run, from its files."""
 
     run_id: str
     state: State
@@ -65,7 +64,7 @@ class RunStatus:
 
     @property
     def data_digest(self) -> str | None:
-        """Digest of the images that it was trained on, or is being trained on."""
+        """Digest of the training images."""
         begun = (line.get("data") for line in reversed(self.record) if line.get("event") == "images")
         return self.seal.get("data") or next(filter(None, begun), None)
 
@@ -106,7 +105,7 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
 
 
 def _silence(held: dict[str, Any]) -> Iterable[str]:
-    """A warning about a living process that sends no heartbeat, or makes no progress."""
+    """Warn of a living process without heartbeat or progress."""
     still = float(held.get("still", 0.0))
     end = f"if it hangs, end process {held.get('pid')} on {held.get('host')}: the same sweep goes on where its checkpoint is"
     if held["silent"] > lease.STALE:
@@ -132,10 +131,9 @@ def seal(files: TaskFiles) -> dict[str, Any] | None:
 
     Raises `DamagedError` if it is damaged or another run's, `StudyError` if it is of a later version.
     """
-    done = read_json(files.done)
+    done = read_json(files.done, VERSION)
     if done is None:
         return None
-    check_version(files.done, done.get("version", 1), VERSION)
     if done.get("run_id", files.run_id) != files.run_id:
         raise DamagedError(f"{files.done}: is the seal of {done['run_id']}")
     earlier = {"curves.parquet": done.pop("curves", None), "surface.parquet": done.pop("table", None)}
@@ -162,7 +160,7 @@ def check_sealed(files: TaskFiles, done: Mapping[str, Any]) -> None:
 
 
 def write_failed(files: TaskFiles, message: str, traceback: str = "") -> None:
-    """Keep the failure message of a run."""
+    """Record why a task failed."""
     told = {"time": time.time(), "message": message, "traceback": traceback}
     write_json(files.failed, {"version": VERSION, "run_id": files.run_id, **told})
 
@@ -184,7 +182,7 @@ def failure_message(files: TaskFiles) -> str | None:
 
 
 def write_spec(files: RunFiles, spec: RunSpec) -> None:
-    """Put a run's spec into its folder. That of a finished run stays: it says what was measured and kept of it."""
+    """Write a run's spec. That of a finished run stays: it says what was measured and kept."""
     with suppress(DamagedError):
         if files.spec.exists() and (files.done.exists() or read_spec(files) == spec):
             read_spec(files)
@@ -197,11 +195,10 @@ def read_spec(files: RunFiles) -> RunSpec:
 
     Raises `DamagedError` if its id is not the run's, `StudyError` if there is none, or it is of a later version.
     """
-    content = read_json(files.spec)
+    content = read_json(files.spec, SCHEMA)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
     version = content.pop("version", 1)
-    check_version(files.spec, version, SCHEMA)
     try:
         named = run_id(content) if version == SCHEMA else files.run_id  # ids of older versions were made otherwise
     except ValueError:  # NaN, which no spec has
@@ -242,7 +239,7 @@ def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float
 
 
 def record_images(files: TaskFiles, digest: str) -> None:
-    """Record the images on which a run is begun: it continues with no others."""
+    """Record the images that a run starts with: it continues with no others."""
     append_line(files.attempts, {"event": "images", "time": time.time(), "data": digest})
 
 
@@ -256,7 +253,7 @@ def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -
 
 
 def fruitless_attempts(files: TaskFiles) -> int:
-    """How many of the latest attempts, since it last failed, began at the iteration where the run still is."""
+    """The number of latest attempts, since the last failure, that made no progress."""
     iteration, count = checkpointed(files), 0
     for line in reversed(read_lines(files.attempts)):
         at = line.get("from", line.get("iteration", iteration))

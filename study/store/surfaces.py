@@ -15,7 +15,6 @@ from study.errors import StudyError
 from study.store import lease
 from study.store.files import (
     DamagedError,
-    check_version,
     digest,
     read_checked,
     read_json,
@@ -96,7 +95,7 @@ SURFACES = Table(pa.schema([*SETTINGS, *POINTS.schema]), ("surface_id", "iterati
 
 
 def write_spec(files: SurfaceFiles, surface: Surface) -> None:
-    """Put a surface's spec into its folder, unless an intact one is there already."""
+    """Write a surface's spec, unless there is an intact one."""
     with contextlib.suppress(StudyError):
         read_spec(files)
         return
@@ -105,11 +104,10 @@ def write_spec(files: SurfaceFiles, surface: Surface) -> None:
 
 def read_spec(files: SurfaceFiles) -> Surface:
     """The stored spec of a surface; raises `StudyError` if it is missing, damaged, or of a later version."""
-    content = read_json(files.spec)
+    content = read_json(files.spec, VERSION)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the surface with `study surface`")
     version = content.pop("version", 1)
-    check_version(files.spec, version, VERSION)
     try:
         surface = Surface.model_validate(content)
     except ValueError:
@@ -147,7 +145,7 @@ def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Ro
 
 
 def intact(files: ChunkFiles) -> bool:
-    """Whether a sealed chunk still has all the points that its seal counts."""
+    """Whether a sealed chunk still has all points."""
     try:
         done = seal(files)
     except DamagedError:
@@ -158,17 +156,8 @@ def intact(files: ChunkFiles) -> bool:
 # -- whole surfaces -------------------------------------------------------------------------------------------------------
 
 
-def seal_surface(files: SurfaceFiles, seconds: float) -> None:
-    """Write the table of a surface that is completely measured, and seal it."""
-    table = gather(files)
-    told = SURFACES.write(files.table, table)
-    facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
-    write_done(files, {files.table.name: told}, **facts)
-    lease.tidy(files)
-
-
 def sealed(files: SurfaceFiles) -> bool:
-    """Whether a surface is measured, and its spec and table are intact; else they are made again."""
+    """Whether a surface is measured, with intact spec and table."""
     try:
         read_spec(files)
         done = seal(files)
@@ -187,14 +176,12 @@ def gather(files: SurfaceFiles) -> pa.Table:
         except DamagedError as error:
             log.warning("%s; its chunks are read instead", error)
     rows = [row for chunk in files.chunks() for row in load_points(chunk)[1]]
-    points, facts = POINTS.of(rows), _facts(files)
-    settings = _settings(files.run_id, read_spec(files), rows) | {name: facts.get(name) for name in FACTS}
+    points, settings = POINTS.of(rows), _settings(files, rows)
     columns = [pa.array([settings[field.name]] * len(points), field.type) for field in SETTINGS]
-    return SURFACES.order(pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES.schema))
+    return SURFACES.collect([pa.Table.from_arrays([*columns, *points.columns], schema=SURFACES.schema)])
 
 
 def _facts(files: SurfaceFiles) -> dict[str, Any]:
-    """What was found out about a plane when it was made."""
     try:
         return read_json(files.facts) or {}
     except DamagedError as error:
@@ -202,36 +189,27 @@ def _facts(files: SurfaceFiles) -> dict[str, Any]:
         return {}
 
 
-def _settings(name: str, surface: Surface, rows: Sequence[Row]) -> Row:
+def _settings(files: SurfaceFiles, rows: Sequence[Row]) -> Row:
+    surface, facts = read_spec(files), _facts(files)
     points = (*surface.points, 1)[:2]
-    ranges = (*(surface.range or _extent(surface, rows)), (0.0, 0.0))[:2]
+    ranges = (*(surface.range or facts.get("ranges") or _extent(surface, rows)), (0.0, 0.0))[:2]
     return surface.model_dump() | {
-        "surface_id": name,
+        "surface_id": files.run_id,
         "run_id": surface.run,
         "to": list(surface.to),
         "refine": 0,
         **dict(zip(("points_a", "points_b"), points, strict=True)),
         **{f"range_{axis}_{end}": value for axis, pair in zip("ab", ranges, strict=True)
            for end, value in zip(("low", "high"), pair, strict=True)},
+        **{name: facts.get(name) for name in FACTS},
     }  # fmt: skip
 
 
 def _extent(surface: Surface, rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """The range of each axis if it follows from the trajectory: extrapolated from the points that are measured."""
+    """The range of each axis as far as it is measured, for a plane without facts about it."""
     plane = [row for row in rows if row["iteration"] is None]
-    ends = []
-    for place, coordinate, points in zip("ij", ("alpha", "beta"), surface.points, strict=False):
-        known = {row[place]: row[coordinate] for row in plane}
-        if not known:
-            ends.append((0.0, 0.0))
-            continue
-        first, last, whole = min(known), max(known), points - 1
-        low, high = known[first], known[last]
-        step = (high - low) / (last - first or 1)
-        ends.append(
-            (low if first == 0 else low - first * step, high if last == whole else high + (whole - last) * step)
-        )
-    return ends
+    found = [[row[name] for row in plane] or [0.0] for name in ("alpha", "beta")[: surface.dims]]
+    return [(min(values), max(values)) for values in found]
 
 
 def finish(files: SurfaceFiles, keys: Iterable[str]) -> bool:
@@ -248,7 +226,12 @@ def finish(files: SurfaceFiles, keys: Iterable[str]) -> bool:
     for chunk in torn:
         log.warning("%s has lost points since it was measured; they are measured again", chunk.run_id)
         remove(chunk.done)
-    if not torn:
-        remove(files.table)  # of a surface that lost its seal: the chunks are gathered anew
-        seal_surface(files, math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks()))
-    return not torn
+    if torn:
+        return False
+    remove(files.table)  # of a surface that lost its seal: the chunks are gathered anew
+    table = gather(files)
+    seconds = math.fsum((read_json(chunk.done) or {}).get("seconds", 0.0) for chunk in files.chunks())
+    facts = {"outcome": "finished", "iteration": len(table), "error": None, "seconds": seconds}
+    write_done(files, {files.table.name: SURFACES.write(files.table, table)}, **facts)
+    lease.tidy(files)
+    return True

@@ -1,4 +1,4 @@
-"""The record of a sweep: which runs and surfaces it names."""
+"""The record of a sweep: which runs and surfaces it names, and the user's code that they were begun with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from study.config.sweep import Sweep
+from study.config.use import kept_in, used
 from study.errors import StudyError, nearest
-from study.store.files import DamagedError, check_version, read_json, write_json
+from study.store.files import DamagedError, read_json, write_bytes, write_json
 from study.store.find import refuse_tables_alone, sweep_names
 from study.store.layout import SweepFiles
 from study.store.runs import ENDED
 from study.store.tables import read_table
+from study.version import VERSION
+
+RECORD = 1
+"""Version of `sweep.json`."""
 
 
 class Record(NamedTuple):
@@ -24,12 +29,19 @@ class Record(NamedTuple):
 
 def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -> None:
     """Record what a sweep names, so that other commands need no sweep file; `before` is kept besides (`kept`)."""
+    for name, code in used():
+        if code is not None and not (files.components / name).exists():
+            write_bytes(files.components / name, code)
+    kept_in(files.components)
     old = before or Record({}, {})
     surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old.surfaces
     content = {
-        "version": 1,
+        "version": RECORD,
         "name": sweep.name,
         "description": sweep.description,
+        "command": sweep.command,
+        "file": sweep.file,
+        "study": VERSION,
         "figures": list(sweep.figures),
         "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | old.runs,
     }
@@ -42,12 +54,12 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
-    """What `write_sweep` recorded: `name`, `description`, `figures`, `runs`, and `surfaces` if there are any.
+    """What `write_sweep` recorded: `name`, `runs`, `surfaces` if there are any, `command` and `file` if known.
 
     Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
     """
     try:
-        content = read_json(files.sweep)
+        content = read_json(files.sweep, RECORD)
     except DamagedError as error:
         raise DamagedError(f"{error}; `study sweep FILE` writes it anew") from None
     if content is None:
@@ -56,12 +68,11 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         raise StudyError(
             f"no sweep '{files.name}' under {files.results}/{hint or '; start one with `study sweep FILE`'}"
         )
-    check_version(files.sweep, content.get("version"), 1)
     return content
 
 
 def kept(files: SweepFiles, named: Collection[str]) -> Record:
-    """What the record of a sweep keeps besides the runs that are `named` now: runs that were begun under its name.
+    """The recorded runs that a sweep keeps besides those that are `named` now: runs started under its name.
 
     Raises StudyError if the collected tables have the only results of further runs, which the next `collect` would drop.
     """

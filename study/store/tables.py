@@ -77,24 +77,10 @@ class Table:
                 table = table.append_column(column, pa.repeat(value, len(table)))
         return table.select(self.schema.names).cast(self.schema)
 
-    def order(self, table: pa.Table) -> pa.Table:
-        """Sort the rows by their key."""
-        return table.sort_by([(name, "ascending") for name in self.key])
-
-    def replace(self, table: pa.Table, rows: Sequence[Row], same: Sequence[str]) -> pa.Table:
-        """Add rows in place of those that have the same values as the first of them in the columns `same`."""
-        import pyarrow.compute as pc  # late: processes that train import this module, and few need this
-
-        for row in rows[:1]:
-            keep = pa.array([False] * len(table), pa.bool_())
-            for name in same:
-                keep = pc.or_(keep, pc.not_equal(table[name], row[name]))
-            table = table.filter(keep)
-        return self.collect([table, self.of(rows)])
-
     def collect(self, parts: Iterable[pa.Table]) -> pa.Table:
         """Join tables into one, sorted by the key."""
-        return self.order(pa.concat_tables([self.schema.empty_table(), *parts]))
+        whole = pa.concat_tables([self.schema.empty_table(), *parts])
+        return whole.sort_by([(name, "ascending") for name in self.key])
 
 
 CURVES = Table(
@@ -133,6 +119,8 @@ PROBES = Table(
 
 def add_probe(files: RunFiles, rows: Sequence[Row]) -> None:
     """Add one measurement of one probe to a run's file, in place of an earlier one at the same iteration."""
+    import pyarrow.compute as pc  # late: few of the processes that import this module need it
+
     try:
         old = PROBES.read(files.probes, files.run_id) if files.probes.exists() else PROBES.schema.empty_table()
     except DamagedError as error:  # no measurement is worth a run
@@ -140,7 +128,10 @@ def add_probe(files: RunFiles, rows: Sequence[Row]) -> None:
         files.probes.replace(aside)
         log.warning("%s; renamed to %s, and a new file is started", error, aside.name)
         old = PROBES.schema.empty_table()
-    PROBES.write(files.probes, PROBES.replace(old, rows, ("iteration", "probe")))
+    for row in rows[:1]:
+        others = [pc.not_equal(old[name], row[name]) for name in ("iteration", "probe")]
+        old = old.filter(pc.or_(*others))
+    PROBES.write(files.probes, PROBES.collect([old, PROBES.of(rows)]))
 
 
 def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -5,7 +5,6 @@ Both hold tensors and plain numbers, never pickled code.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import warnings
@@ -17,19 +16,11 @@ import torch
 from torch import Tensor
 
 from study.errors import StudyError
-from study.store.files import check_version, digest, remove, write_bytes
+from study.store.files import check_version, digest, read_checked, remove, write_bytes
 from study.store.layout import RunFiles
 
 VERSION = 1
 log = logging.getLogger(__name__)
-
-
-class _DamagedError(ValueError):
-    """A file differs from what was written."""
-
-
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError)
-"""What reading raises for a file that is damaged, missing, or another run's."""
 
 
 def save(files: RunFiles, iteration: int, state: dict[str, Any], keep: int = 2) -> None:
@@ -47,14 +38,9 @@ def load_newest(files: RunFiles, device: torch.device) -> dict[str, Any] | None:
     Raises `StudyError` if it is of a later version of this program: it must not be overwritten.
     """
     for path in files.checkpoints():
-        try:
-            return _read(files, path, device)
-        except _UNUSABLE as error:
-            if isinstance(error, _DamagedError):
-                # Renamed, or it would count as the run's newest and be kept in place of a sound one.
-                with contextlib.suppress(OSError):  # another rank was quicker
-                    path.rename(path.with_name(f"damaged-{path.name}"))
-            log.warning("passed over %s: %s", path.name, error)
+        state = _intact(files, path, device, aside=True)
+        if state is not None:
+            return state
     return None
 
 
@@ -103,11 +89,7 @@ def load_snapshot(path: Path, device: torch.device) -> dict[str, Any] | None:
 
     Log a damaged one and return None. It is not renamed: nothing is trained from it, and reading a run must not change it.
     """
-    try:
-        return _read(RunFiles(path.parent), path, device)
-    except _UNUSABLE as error:
-        log.warning("passed over %s of %s: %s", path.name, path.parent.name, error)
-        return None
+    return _intact(RunFiles(path.parent), path, device)
 
 
 def _bytes(files: RunFiles, iteration: int, state: Mapping[str, Any]) -> bytes:
@@ -116,13 +98,14 @@ def _bytes(files: RunFiles, iteration: int, state: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(files: RunFiles, path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a file written by `_bytes`, with its digest in the name. Raises one of `_UNUSABLE`."""
-    content = path.read_bytes()
-    if digest(content) != path.stem.rpartition("-")[2]:
-        raise _DamagedError("its content does not match the checksum in its name")
-    state = load_tensors(content, device)
-    check_version(path, state["version"], VERSION)
-    if state["run_id"] != files.run_id:
-        raise ValueError(f"it belongs to run {state['run_id']}")
-    return state
+def _intact(files: RunFiles, path: Path, device: torch.device, aside: bool = False) -> dict[str, Any] | None:
+    """Read a file written by `_bytes`; log one that is damaged or of another run and return None."""
+    try:
+        state = load_tensors(read_checked(path, aside=aside), device)
+        check_version(path, state["version"], VERSION)
+        if state["run_id"] != files.run_id:
+            raise ValueError(f"it belongs to run {state['run_id']}")
+        return state
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("passed over %s: %s", path.name, error)
+        return None

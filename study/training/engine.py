@@ -7,7 +7,6 @@ and its branches let the networks of a pack fill the device together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 
@@ -16,51 +15,31 @@ from study.training.program import Program
 from study.training.session import Tuning
 
 
-class Engine(Protocol):
-    """Runs the programs of a pack side by side."""
-
-    stride: int
-    """The most steps between two questions to the host, such as whether to stop."""
-
-    def steps(self, count: int) -> None:
-        """Take `count` steps of each program."""
-
-    def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
-        """Evaluate some of the programs on `train` or `test`; return False if `stopped` cut it short."""
-
-
 class Eager:
     """One operation after another: the reference; used on CPUs, for several ranks and for streamed images."""
 
     stride = 1
+    """The most steps between two questions to the host, such as whether to stop."""
 
     def __init__(self, programs: Sequence[Program]) -> None:
         self.programs = programs
 
     def steps(self, count: int) -> None:
+        """Take `count` steps of each program."""
         for program in self.programs:
             for _ in range(count):
                 program.step()
 
     def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
+        """Evaluate some of the programs on `train` or `test`; return False if `stopped` cut it short."""
         for program in programs:
             program.begin_evaluation()
             ranks = program.ranks
-            for size in program.images.evaluation_sizes(source, ranks.rank, ranks.size):
+            for images, labels in program.images.every(source, ranks.rank, ranks.size):
                 if ranks.size == 1 and stopped():  # several ranks stop together, later
                     return False
-                program.evaluate_batch(source, size)
+                program.evaluate_batch(images, labels)
         return True
-
-
-class Recorder(Protocol):
-    """Records work on a device so that it can be replayed."""
-
-    def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
-        """Do the work of all programs concurrently; later work waits for it."""
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return a function that does the work; recording does not do it."""
 
 
 class Cuda:
@@ -75,6 +54,7 @@ class Cuda:
         self._pool = torch.cuda.graph_pool_handle()
 
     def side_by_side(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
+        """Do the work of all programs concurrently; later work waits for it."""
         here = torch.cuda.current_stream()
         begun = []
         try:
@@ -89,6 +69,7 @@ class Cuda:
                 here.wait_stream(stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that does the work; recording does not do it."""
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=self._recording):
@@ -113,7 +94,7 @@ class Graphs:
 
     stride = 32
 
-    def __init__(self, programs: Sequence[Program], steps_per_graph: int, recorder: Recorder) -> None:
+    def __init__(self, programs: Sequence[Program], steps_per_graph: int, recorder: Cuda) -> None:
         self.programs, self.steps_per_graph, self.recorder = programs, steps_per_graph, recorder
         self._recorded: dict[tuple[object, int], Callable[[], None]] = {}
         self._warm: set[object] = set()
@@ -128,25 +109,28 @@ class Graphs:
     def evaluate(self, programs: Sequence[Program], source: str, stopped: Callable[[], bool]) -> bool:
         for program in programs:
             program.begin_evaluation()
-        for size in programs[0].images.evaluation_sizes(source):
+        whole, rest = divmod(programs[0].images.count(source), EVALUATION_BATCH)
+        for _ in range(whole):
             if stopped():
                 return False
-            if size == EVALUATION_BATCH:
-                self._play(programs, source, lambda program: program.evaluate_batch(source))
-            else:
-                for program in programs:
-                    program.evaluate_batch(source, size)
+            self._play(programs, source, lambda program: program.evaluate_next(source))
+        if rest and stopped():
+            return False
+        for program in programs if rest else ():
+            program.evaluate_next(source, rest)
         return True
 
     def _play(self, programs: Sequence[Program], name: str, work: Callable[[Program], None], times: int = 1) -> None:
+        def repeated(program: Program) -> None:
+            for _ in range(times):
+                work(program)
+
         what = (name, *map(id, programs))
         if (what, times) not in self._recorded:
             if what not in self._warm:
                 self._warm_up(programs, work)
                 self._warm.add(what)
-            self._recorded[what, times] = self.recorder.record(
-                lambda: self.recorder.side_by_side(programs, lambda program: _repeat(work, program, times))
-            )
+            self._recorded[what, times] = self.recorder.record(lambda: self.recorder.side_by_side(programs, repeated))
         self._recorded[what, times]()
 
     def _warm_up(self, programs: Sequence[Program], work: Callable[[Program], None]) -> None:
@@ -158,9 +142,8 @@ class Graphs:
                 tensor.copy_(value)
 
 
-def _repeat(work: Callable[[Program], None], program: Program, times: int) -> None:
-    for _ in range(times):
-        work(program)
+Engine = Eager | Graphs
+"""Runs the programs of a pack side by side."""
 
 
 def engine(programs: Sequence[Program], tuning: Tuning) -> Engine:

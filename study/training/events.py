@@ -14,7 +14,6 @@ infinite, at a point, no other event is due but the checkpoint.
 
 from __future__ import annotations
 
-import time
 from enum import Enum
 
 from study.config.run import RunSpec
@@ -27,10 +26,6 @@ class Event(Enum):
     EVALUATION = "evaluation"
     PROBE = "probe"
     SNAPSHOT = "snapshot"
-
-
-AT_START = (Event.PROBE, Event.SNAPSHOT)
-"""The events before the first step."""
 
 
 class Events:
@@ -65,7 +60,7 @@ class Events:
         if event not in self._periods:
             return False
         if iteration == 0:
-            return event in AT_START
+            return event in (Event.PROBE, Event.SNAPSHOT)
         return iteration == self.iterations or self._next(event, iteration - 1) == iteration
 
     def _next(self, event: Event, iteration: int) -> int:
@@ -76,18 +71,3 @@ class Events:
         # epochs, so that is up to a step late; if the set is smaller than a batch, every step completes one.
         epoch = iteration * self.batch_size // self.images + 1
         return -(-epoch * self.images // self.batch_size)
-
-
-class Checkpoints:
-    """When the lanes of a pack are checkpointed, by the clock."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.last = seconds, time.perf_counter()
-
-    def due(self) -> bool:
-        """Tell whether the last checkpoint is too long ago."""
-        return time.perf_counter() - self.last > self.seconds
-
-    def written(self) -> None:
-        """Note that all lanes have been checkpointed."""
-        self.last = time.perf_counter()

@@ -16,7 +16,7 @@ from study.store.tables import CURVES, Row
 from study.training import checkpoint
 from study.training.events import Event, Events
 from study.training.feeds.feed import Feed
-from study.training.feeds.samples import Samples
+from study.training.feeds.samples import Samples, mixing
 from study.training.program import Program
 from study.training.schedule import Schedule
 from study.training.session import Session
@@ -45,16 +45,13 @@ class Lane:
         self.diverged = False
         self.rows: list[Row] = []
         self.written = ""  # digest of the curves on disk
-        self._last: dict[str, float] = {}  # error of the newest row of each split
         self._window = range(0)  # iterations whose batches are on the device
 
     @property
     def error(self) -> float | None:
         """The last test error, in percent; before the first one the running training error, if any."""
-        for split in ("test", "train"):
-            if split in self._last:
-                return self._last[split]
-        return None
+        newest = (row for split in ("test", "train") for row in reversed(self.rows) if row["split"] == split)
+        return next((row["error"] for row in newest), None)
 
     @property
     def finished(self) -> bool:
@@ -73,8 +70,14 @@ class Lane:
             draws = self.samples.window(self.iteration)
             self._window = range(self.iteration, self.iteration + len(draws.image))
             self.images.expect(self.samples, self.iteration)
-            self.program.load_window(draws, [self.schedule.rate(i) for i in self._window])
+            self.program.load_window(draws, [self.schedule.rate(i) for i in self._window], self._mixes())
         return min(self.events.next(self.iteration), self._window.stop) - self.iteration
+
+    def _mixes(self) -> list[tuple[float, ...]]:
+        mixup, cutmix = self.recipe.mixup, self.recipe.cutmix
+        if mixup is None and cutmix is None:
+            return []
+        return [mixing(self.spec.seed, i, mixup, cutmix) for i in self._window]
 
     # -- the curves ---------------------------------------------------------------------------------------------------
 
@@ -139,7 +142,6 @@ class Lane:
             self.written = CURVES.write(self.files.curves, self.rows)
 
     def _append(self, split: str, loss: float, error: float) -> None:
-        self._last[split] = error
         self.rows.append(
             {
                 "run_id": self.files.run_id,
@@ -156,9 +158,14 @@ class Lane:
     # -- stopping and going on ------------------------------------------------------------------------------------------
 
     def save(self, keep: int = 2) -> None:
-        """Write a checkpoint and the curves up to it; keep only the newest `keep` checkpoints."""
-        self._gather()
+        """Write a checkpoint and the curves up to it; keep only the newest `keep` checkpoints.
+
+        The first rank has the sums of all counters, so that any number of ranks can go on from the checkpoint.
+        """
+        self.ranks.sum_((self.program.loss, self.program.wrong))
         if not self.ranks.first:
+            self.program.loss.zero_()
+            self.program.wrong.zero_()
             return
         self.write()
         state = {
@@ -166,7 +173,8 @@ class Lane:
             "logged": self.events.taken[Event.POINT],
             **self.schedule.state(),
             "seconds": self.seconds,
-            "curves": _columns(self.rows),
+            # The curve too, so that no point is lost with its file.
+            "curves": {name: [row[name] for row in self.rows] for name in CURVES.schema.names},
             "fingerprint": self.images.fingerprint,
             "threads": torch.get_num_threads(),
         }
@@ -190,31 +198,15 @@ class Lane:
             for path in later:
                 remove(path)
 
-    def _gather(self) -> None:
-        """Sum the counters of all ranks on the first, so that any number of ranks can go on from the checkpoint."""
-        self.ranks.sum_((self.program.loss, self.program.wrong))
-        if not self.ranks.first:
-            self.program.loss.zero_()
-            self.program.wrong.zero_()
-
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint. Raises `StudyError` if the run began with other images."""
         checkpoint.check_images(state, self.images.fingerprint, self.spec.dataset)
         self.program.restore(state)
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.schedule.restore(state)
-        self.rows = _rows(state["curves"])
-        self._last = {row["split"]: row["error"] for row in self.rows}
+        columns = state["curves"]
+        self.rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.events.take(Event.POINT, state["logged"])
         self.events.take(Event.EVALUATION, max((r["iteration"] for r in self.rows if r["split"] == "test"), default=-1))
         # The last attempt may have ended between this checkpoint and the seal.
         self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
-
-
-def _columns(rows: list[Row]) -> dict[str, list[Any]]:
-    """Turn rows into columns for a checkpoint, which holds the curve so that no point is lost with another file."""
-    return {name: [row[name] for row in rows] for name in CURVES.schema.names}
-
-
-def _rows(columns: dict[str, list[Any]]) -> list[Row]:
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -11,12 +11,12 @@ import torch
 
 from study.config.run import RunSpec
 from study.data import ImageFiles, ImageSet
-from study.networks.shape import needed, parts
+from study.networks.count import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.engine import engine
-from study.training.events import Checkpoints, Event
+from study.training.events import Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
 from study.training.precision import backends
@@ -31,10 +31,8 @@ _Run = tuple[RunSpec, RunFiles]
 def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
     """Train runs side by side from their checkpoints until each is sealed (`done.json`); False when stopped before.
 
-    Raises
-    ------
-    StudyError
-        The data are not those that a run began with, an image cannot be read, or a process that decodes was killed.
+    Raises `StudyError` if the data are not those that a run began with, an image cannot be read, or a process that
+    decodes was killed.
     """
     todo = _fitting(runs, data, session.device)
     if len(todo) > 1:
@@ -53,7 +51,7 @@ def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Sessi
 
 
 def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
-    """Split the runs into packs that fit on the device, one after another."""
+    """Split the runs into packs that fit on the device, one after another; a run that does not fit alone is a pack too."""
     if device.type != "cuda":
         return [runs]
     size, channels, resident = data.image_size if isinstance(data, ImageFiles) else 0, 3, 0
@@ -62,9 +60,18 @@ def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.de
         resident = data.train_images.nbytes + data.test_images.nbytes
     torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
-    room = int(0.9 * free) - resident
-    needs = [needed(spec, channels, len(data.classes), size) for spec, _ in runs]
-    return [[runs[place] for place in part] for part in parts(needs, room)]
+    packs: list[list[_Run]] = []
+    rooms: list[int] = []  # left in each pack
+    for run in runs:
+        need = needed(run[0], channels, len(data.classes), size)
+        fits = next((i for i, room in enumerate(rooms) if need <= room), None)
+        if fits is None:
+            fits = len(packs)
+            packs.append([])
+            rooms.append(int(0.9 * free) - resident)
+        packs[fits].append(run)
+        rooms[fits] -= need
+    return list(packs)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -107,7 +114,7 @@ def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) 
 class _Pack:
     def __init__(self, lanes: list[Lane], session: Session) -> None:
         self.lanes, self.session = lanes, session
-        self.checkpoints, self.ticked = Checkpoints(session.checkpoint_seconds), time.perf_counter()
+        self.saved = self.ticked = time.perf_counter()
         self._set_up(lanes)
 
     def run(self) -> bool:
@@ -120,7 +127,7 @@ class _Pack:
                 lane.iteration += steps
             self._tick()
             self._observe()
-            if self._agreed(self.checkpoints.due()):
+            if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):
                 self._save()
         self._save()
         return not self.active
@@ -154,7 +161,10 @@ class _Pack:
         for lane in self.active:
             if lane in points or lane in evaluated:
                 lane.write()
-            self.session.report(_progress(lane))
+            iterations, images = lane.recipe.iterations, lane.recipe.batch_size
+            self.session.report(
+                Progress(lane.files.run_id, lane.iteration, iterations, lane.error, lane.seconds, images)
+            )
         left = [lane for lane in self.active if not lane.finished]
         for lane in self.active:
             if lane.finished:
@@ -166,15 +176,26 @@ class _Pack:
         return [lane for lane in self.active if lane.due(event)]
 
     def _evaluate(self, lanes: list[Lane]) -> None:
-        """Evaluate lanes; if it is cut short, it is due again."""
-        for split, source in (("train_clean", "train"), ("test", "test")):
-            if not lanes or not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
-                for lane in lanes:
-                    lane.forget_evaluation()
-                break
+        """Evaluate lanes, first those with running means on these; if it is cut short, it is due again."""
+        averaged = [lane for lane in lanes if lane.recipe.ema is not None]
+        for lane in averaged:
+            lane.program.swap_means()
+        whole = self._evaluate_on(averaged, "_ema")
+        for lane in averaged:
+            lane.program.swap_means()
+        if not (whole and self._evaluate_on(lanes)):
             for lane in lanes:
-                lane.log_evaluation(split, source)
+                lane.forget_evaluation()
         self._tick()
+
+    def _evaluate_on(self, lanes: list[Lane], suffix: str = "") -> bool:
+        """Evaluate lanes on the training and the test images; return False if it is cut short."""
+        for split, source in (("train_clean", "train"), ("test", "test")):
+            if lanes and not self.engine.evaluate([lane.program for lane in lanes], source, self.session.stopped):
+                return False
+            for lane in lanes:
+                lane.log_evaluation(split + suffix, source)
+        return True
 
     def _untimed(self, event: Event, act: Callable[[Lane], None]) -> None:
         """Let lanes take an event whose time does not count as training time."""
@@ -193,12 +214,7 @@ class _Pack:
     def _save(self) -> None:
         for lane in self.active:
             lane.save()
-        self.checkpoints.written()
-
-
-def _progress(lane: Lane) -> Progress:
-    recipe = lane.recipe
-    return Progress(lane.files.run_id, lane.iteration, recipe.iterations, lane.error, lane.seconds, recipe.batch_size)
+        self.saved = time.perf_counter()
 
 
 def _seal(lane: Lane) -> None:

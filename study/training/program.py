@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.sgd import sgd
 
 from study.config.run import RunSpec
 from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
-from study.training.feeds.samples import Draws
+from study.training.feeds.samples import Draws, mask
+from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
 
 
@@ -33,11 +33,11 @@ class Program:
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
-        self.network = build(spec, images.channels, images.classes).placed(device)
+        self.network = build(spec, images.channels, images.classes, images.native[0]).placed(device)
         self._names = [name for name, _ in self.network.named_parameters()]
         self.parameters: list[Tensor] = list(self.network.parameters())
         """The float32 weights, in the network's order."""
-        self.momentum = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.optimizer = optimizer(self.parameters, spec.recipe)
         self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
         originals = {id(original) for _, original in self._copied}
         self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
@@ -47,6 +47,8 @@ class Program:
         self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in self._batch_norms:
             module.num_batches_tracked = None  # unused, and counting costs a launch per layer and step
+        averaged = [] if self.recipe.ema is None else [*self.parameters, *self.network.buffers()]
+        self._averaged: list[tuple[Tensor, Tensor]] = [(t.detach(), t.detach().clone()) for t in averaged]
 
         self.loss, self.wrong = _counters(device)
         self.evaluated_loss, self.evaluated_wrong = _counters(device)
@@ -56,20 +58,30 @@ class Program:
         # The fused SGD needs a float32 rate on a GPU; on a CPU it uses all digits.
         precision = torch.float32 if device.type == "cuda" else torch.float64
         self._rates = torch.zeros(batches, dtype=precision, device=device)
+        self._mixes = torch.zeros((batches, 4), device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
 
     def changing(self) -> list[Tensor]:
         """List all tensors that a step or an evaluation changes."""
         counters = [self.loss, self.wrong, self.evaluated_loss, self.evaluated_wrong, self._cursor, self._position]
         copies = [copy.data for copy, _ in self._copied]
-        return [*(p.data for p in self.parameters), *self.momentum, *copies, *self.network.buffers(), *counters]
+        return [
+            *(p.data for p in self.parameters),
+            *self.optimizer.tensors(),
+            *(mean for _, mean in self._averaged),
+            *copies,
+            *self.network.buffers(),
+            *counters,
+        ]
 
     # -- a step of SGD ------------------------------------------------------------------------------------------------
 
-    def load_window(self, draws: Draws, rates: Sequence[float]) -> None:
-        """Load the batches of the next steps and their rates."""
+    def load_window(self, draws: Draws, rates: Sequence[float], mixes: Sequence[tuple[float, ...]] = ()) -> None:
+        """Load the batches of the next steps, their rates, and how they are mixed."""
         window = torch.stack([part.long() for part in draws], dim=1)
         self._window[: len(window)].copy_(_pinned(window, self._window), non_blocking=True)
+        if mixes:
+            self._mixes[: len(mixes)].copy_(_pinned(torch.tensor(mixes), self._mixes), non_blocking=True)
         self._position.zero_()
         self.load_rates(rates)
 
@@ -96,6 +108,10 @@ class Program:
             gradients = [gradient / (groups // self.ranks.size) for gradient in gradients]
         self.ranks.average_(gradients)
         self._descend(gradients)
+        if self._averaged:
+            with torch.no_grad():
+                current, means = zip(*self._averaged, strict=True)
+                torch._foreach_lerp_(means, current, 1 - float(self.recipe.ema or 0))
         self._position += 1
 
     def _set_mode(self, training: bool) -> None:
@@ -118,8 +134,15 @@ class Program:
 
     def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return mean loss, logits and float32 gradients; the next call may overwrite the gradients."""
+        share = None
+        if self.recipe.mixup is not None or self.recipe.cutmix is not None:
+            kept = mask(self._mixes.index_select(0, self._position).squeeze(0), *images.shape[2:])
+            images, share = images * kept + images.flip(0) * (1 - kept), kept.mean()
         logits = self.network(images.to(self._dtype)).float()
-        loss = F.cross_entropy(logits, labels)
+        smoothing = self.recipe.label_smoothing or 0.0
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if share is not None:
+            loss = share * loss + (1 - share) * F.cross_entropy(logits, labels.flip(0), label_smoothing=smoothing)
         gradients = list(torch.autograd.grad(loss, self._leaves))
         if self._copied:
             # Only those in bfloat16: of one type they are copied in one launch, of several one by one.
@@ -130,19 +153,7 @@ class Program:
 
     @torch.no_grad()
     def _descend(self, gradients: Sequence[Tensor]) -> None:
-        # The functional form has the same bits as `torch.optim.SGD`, which imports the compiler: 900 modules, 150 MB a worker.
-        sgd(
-            self.parameters,
-            list(gradients),
-            self.momentum,  # type: ignore[arg-type]  # a list of tensors where one of optional tensors is asked for
-            fused=True,
-            lr=self._rates.index_select(0, self._position).squeeze(0),
-            momentum=self.recipe.optimizer.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.optimizer.nesterov,
-            dampening=0.0,
-            maximize=False,
-        )
+        self.optimizer.step(gradients, self._rates.index_select(0, self._position).squeeze(0))
         self._renew_copies()
 
     @torch.no_grad()
@@ -154,21 +165,23 @@ class Program:
     # -- an evaluation ------------------------------------------------------------------------------------------------
 
     def begin_evaluation(self) -> None:
-        """Reset the counters of an evaluation, and start at this rank's first image."""
+        """Reset the counters of an evaluation."""
         self.ranks.copy_first_(self.network.buffers())
-        self.evaluated_loss.zero_()
-        self.evaluated_wrong.zero_()
-        self._cursor.fill_(self.ranks.rank * EVALUATION_BATCH)
+        for tensor in (self.evaluated_loss, self.evaluated_wrong, self._cursor):
+            tensor.zero_()
 
     @torch.no_grad()
-    def evaluate_batch(self, source: str, size: int = EVALUATION_BATCH) -> None:
-        """Add the loss and the errors of the next `size` images of `train` or `test`, not augmented."""
+    def evaluate_batch(self, images: Tensor, labels: Tensor) -> None:
+        """Add the loss and the errors of a batch."""
         self._set_mode(training=False)
-        images, labels = self.images.in_order(source, self._cursor, size)
         logits = self.network(images.to(self._dtype)).float()
         self.evaluated_loss += F.cross_entropy(logits, labels, reduction="sum")
         self.evaluated_wrong += (logits.argmax(1) != labels).sum()
-        self._cursor += EVALUATION_BATCH * self.ranks.size
+
+    def evaluate_next(self, source: str, size: int = EVALUATION_BATCH) -> None:
+        """Evaluate the next `size` images of `train` or `test`; a graph can record it."""
+        self.evaluate_batch(*self.images.at(source, self._cursor + torch.arange(size, device=self._cursor.device)))
+        self._cursor += size
 
     def evaluation(self, source: str) -> tuple[float, float]:
         """Return mean loss (nats) and error (percent) of the evaluation; wait for the device."""
@@ -176,18 +189,37 @@ class Program:
         count = self.images.count(source)
         return float(self.evaluated_loss) / count, 100.0 * int(self.evaluated_wrong) / count
 
+    @torch.no_grad()
+    def swap_means(self) -> None:
+        """Exchange the weights and statistics with their running means, in place; the same call undoes it."""
+        for current, mean in self._averaged:
+            before = current.clone()
+            current.copy_(mean)
+            mean.copy_(before)
+        self._renew_copies()
+
     # -- a checkpoint -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Return the device's part of a checkpoint: float32 in every precision."""
         originals = dict(zip(self._names, self.parameters, strict=True))
         network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
-        return {"network": network, "momentum": self.momentum, "loss": self.loss, "wrong": self.wrong}
+        means = [mean for _, mean in self._averaged]
+        return {
+            "network": network,
+            "means": means,
+            "optimizer": self.optimizer.state,
+            "loss": self.loss,
+            "wrong": self.wrong,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a `state` in place, so that recorded graphs stay valid."""
         self.load(state["network"])
-        for ours, theirs in zip(self.momentum, state["momentum"], strict=True):
+        for name, tensors in self.optimizer.state.items():
+            for ours, theirs in zip(tensors, state["optimizer"][name], strict=True):
+                ours.copy_(theirs)
+        for (_, ours), theirs in zip(self._averaged, state["means"], strict=True):
             ours.copy_(theirs)
         if self.ranks.first:
             self.loss.copy_(state["loss"])
@@ -198,6 +230,8 @@ class Program:
         """Copy weights and BN statistics, in place."""
         for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
             tensor.copy_(network[name])
+        for current, mean in self._averaged:
+            mean.copy_(current)
         self._renew_copies()
 
 

@@ -69,49 +69,29 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class Session:
-    """How a process works on its tasks. None of it changes what is trained or measured.
-
-    Parameters
-    ----------
-    data_root
-        The data folder.
-    device
-        The device to train or measure on.
-    executor
-        Who started the process, for the record: `local`, `slurm` or `debug`.
-    checkpoint_seconds
-        Time between two checkpoints; they are also written at the end and when stopped.
-    watchdog
-        Seconds without a step, a batch of an evaluation or a measurement after which the process is killed.
-    stopped
-        Asked after every step (on a GPU after every few), batch of an evaluation and measurement. When it returns True, the
-        tasks are checkpointed and the call returns.
-    why
-        The reason to stop, in a few words: recorded with the attempt.
-    report
-        Called after every step of a run (on a GPU after every few) and every point of a surface.
-    raise_errors
-        Let an exception through once it is recorded.
-    ranks
-        The processes that train one run together.
-    before_write
-        Called before each write to a task's files; what it raises ends the work without another write.
-    probe
-        Measures a network in training, given what to ask whether to stop; False when it was cut short.
-    tuning
-        Changes the speed.
-    """
+    """How a process works on its tasks. None of it changes what is trained or measured."""
 
     data_root: Path = Path("data")
     device: torch.device = CPU
     executor: str = "debug"
+    """Who started the process, for the record: `local`, `slurm` or `debug`."""
     checkpoint_seconds: float = math.inf
+    """Time between two checkpoints; they are also written at the end and when stopped."""
     watchdog: float = math.inf
+    """Seconds without a step, a batch of an evaluation or a measurement after which the process is killed."""
     stopped: Callable[[], bool] = never
+    """Asked after every step (on a GPU after every few), batch of an evaluation and measurement. When it returns True, the
+    tasks are checkpointed and the call returns."""
     why: Callable[[], str] = lambda: ""
+    """The reason to stop, in a few words: recorded with the attempt."""
     report: Callable[[Progress], None] = lambda progress: None
+    """Called after every step of a run (on a GPU after every few) and every point of a surface."""
     raise_errors: bool = False
+    """Let an exception through once it is recorded."""
     ranks: Ranks = field(default_factory=Ranks)
+    """The processes that train one run together."""
     before_write: Callable[[TaskFiles], None] = lambda files: None
+    """Called before each write to a task's files; what it raises ends the work without another write."""
     probe: Callable[[Measurable, Callable[[], bool]], bool] = lambda network, stopped: True
+    """Measures a network in training, given what to ask whether to stop; False when it was cut short."""
     tuning: Tuning = Tuning()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.config import stretching
+from study.config.differences import check_stretch
 from study.config.run import RunSpec
 from study.errors import StudyError
 from study.networks.network import Network, build, loaded
@@ -28,7 +28,7 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
     found = run_of_point(files.results, point, spec.seed)
     if found is None:
         raise StudyError(f"starts from {point} with seed {spec.seed}, which is not under {files.results}/")
-    stretching.check(store.read_spec(found), spec)
+    check_stretch(store.read_spec(found), spec)
     final(found)
     return found
 
@@ -43,17 +43,7 @@ def final(files: RunFiles) -> dict[str, Any]:
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
         raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with --mode force")
-    _check_network(files, state["network"])
     return state
-
-
-def _check_network(files: RunFiles, state: dict[str, Tensor]) -> None:
-    """Check that the state is of the network that the spec names, whatever images it was trained on."""
-    first, last = next(iter(state.values())), list(state.values())[-1]
-    try:
-        loaded(store.read_spec(files), state, first.shape[1], last.shape[0])
-    except (ValueError, IndexError) as error:
-        raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
 
 
 def trained(files: RunFiles, images: Feed) -> Network:
@@ -67,7 +57,7 @@ def trained(files: RunFiles, images: Feed) -> Network:
     except StudyError as error:
         raise StudyError(f"{files.run_id}: {error}") from None
     try:
-        network = loaded(spec, state["network"], images.channels, images.classes)
+        network = loaded(spec, state["network"], images.channels, images.classes, images.native[0])
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
     return network.placed(images.device).eval()
@@ -75,7 +65,7 @@ def trained(files: RunFiles, images: Feed) -> Network:
 
 def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:
     """Build the network of `spec` so that it computes what `small` does; new BN has the training set's statistics."""
-    large = build(spec, images.channels, images.classes).placed(images.device)
+    large = build(spec, images.channels, images.classes, images.native[0]).placed(images.device)
     stretch(small, large, (batch for batch, _ in images.every("train")))
     return large.eval()
 

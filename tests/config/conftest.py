@@ -1,15 +1,12 @@
-"""What the tests of this floor share: sweep files written to a temporary folder, and the real command line."""
+"""What the tests of this floor share: sweep files written to a temporary folder, and the command line."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 
 import pytest
 
 from study.config import sweep
-from tests.helpers import PATIENCE
 from tests.launch.command import inside
 
 
@@ -32,22 +29,8 @@ def load(write):
 
 
 @pytest.fixture
-def study(tmp_path):
-    """Run `study ...` in a process of its own, in an empty folder with a results and a data folder of its own."""
-
-    def study(*words):
-        command = [sys.executable, "-c", "from study.cli.app import main; main()", *map(str, words)]
-        places = {"STUDY_RESULTS": str(tmp_path / "results"), "STUDY_DATA": str(tmp_path / "data")}
-        return subprocess.run(
-            command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=PATIENCE
-        )
-
-    return study
-
-
-@pytest.fixture
-def study_inside(tmp_path, monkeypatch):
-    """The same in the tests' process, which need not start."""
+def study(tmp_path, monkeypatch):
+    """Run `study ...` in an empty folder with a results and a data folder of its own."""
 
     def study(*words):
         monkeypatch.setenv("STUDY_RESULTS", str(tmp_path / "results"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.config import recipes
-from study.config.stored import flat
+from study.config.fields import flat
 from study.errors import StudyError
 from tests.helpers import make_spec
 
@@ -38,14 +38,14 @@ def spec_of(name):
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_every_named_recipe_resolves_and_those_of_papers_have_their_numbers(name):
+def test_named_recipes_have_the_numbers_of_their_papers(name):
     recipe = flat(spec_of(name).recipe.model_dump(mode="json"))
     expected = PAPERS.get(name, {})
     assert {field: recipe[field] for field in expected} == expected
     assert recipe["name"] == name and 20 < len(recipes.summary(name)) < 120
 
 
-def test_a_preset_stays_what_it_is():
+def test_changing_a_preset_changes_no_other():
     before = recipes.preset("quick")
     before["schedule"] = before["iterations"] = None
     assert make_spec(recipe="quick", recipe__iterations=7, recipe__schedule__at=[3]).recipe.iterations == 7
@@ -62,9 +62,9 @@ def test_a_preset_stays_what_it_is():
     ({"recipe": {"name": "quick", "schedule": {"gamma": 0.5}, "optimizer": {"momentum": 0.5}}},
      ["optimizer.momentum", "schedule.gamma"]),
 ], ids=str)  # fmt: skip
-def test_what_was_changed_of_a_recipe_is_listed(fields, changed):
+def test_changes_to_a_recipe_are_listed(fields, changed):
     assert recipes.changes(make_spec(**fields).recipe.model_dump(mode="json")) == changed
 
 
-def test_nothing_counts_as_changed_of_an_unknown_recipe():
+def test_an_unknown_recipe_has_no_changes():
     assert recipes.changes({"name": "no_longer_there", "iterations": 5}) == []

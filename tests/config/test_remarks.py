@@ -61,7 +61,7 @@ CASES = [*(({f"recipe__{k}": v for k, v in fields.items()}, said) for fields, sa
 
 
 @pytest.mark.parametrize("fields, said", CASES, ids=str)
-def test_what_can_have_no_effect_is_said_and_nothing_else(fields, said):
+def test_fields_without_effect_are_remarked(fields, said):
     found = remarks(make_spec(**fields))
     assert len(found) == len(said), found
     for line, expected in zip(found, said, strict=True):
@@ -69,7 +69,7 @@ def test_what_can_have_no_effect_is_said_and_nothing_else(fields, said):
 
 
 @pytest.mark.parametrize("fields", [fields for fields, _ in OF_RECIPES if fields.get("schedule") == "plateau"], ids=str)
-def test_what_is_said_of_plateaus_is_what_the_schedule_does(fields):
+def test_remarks_on_plateaus_match_the_schedule(fields):
     """With an error that never falls, drops come as early as they can."""
     spec = make_spec(**{f"recipe__{k}": v for k, v in fields.items()})
     schedule, rates = Schedule(spec), []
@@ -83,10 +83,10 @@ def test_what_is_said_of_plateaus_is_what_the_schedule_does(fields):
 
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
-def test_nothing_is_said_of_a_ready_sweep(file):
+def test_ready_sweeps_have_no_remarks(file):
     assert {line for spec in load(file).runs.values() for line in remarks(spec)} == set()
 
 
 @pytest.mark.parametrize("name", names())
-def test_nothing_is_said_of_a_named_recipe(name):
+def test_named_recipes_have_no_remarks(name):
     assert remarks(spec_of(name)) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from study.config import registry
 from study.config.components import Registry
@@ -35,15 +34,10 @@ FOLDER = {"data": {"name": "image_folder", "folder": "mine"}}
     ],
     ids=str,
 )  # fmt: skip
-def test_what_depends_on_another_field_is_made_explicit(fields, chosen):
+def test_dependent_defaults_are_made_explicit(fields, chosen):
     spec = make_spec(**fields)
     assert {name: spec.model_dump(mode="json")[name] for name in chosen} == chosen
     assert RunSpec.model_validate(spec.model_dump(mode="json")) == spec
-
-
-def test_a_component_has_its_name_and_options_as_attributes():
-    shortcut = make_spec(shortcut={"name": "exclusive_gate", "bias": -1}).shortcut
-    assert (shortcut.name, shortcut.bias, shortcut.options) == ("exclusive_gate", -1.0, {"bias": -1.0})
 
 
 @pytest.mark.parametrize(
@@ -67,8 +61,6 @@ def test_networks_and_data_sets_are_named_as_in_figures(fields, title, variant, 
 REFUSED = [
     # depths
     ({"depth": 34}, "depth: 34 is not 6n [+] 2, .* nearest: 32 or 38; .* set family: imagenet"),
-    ({"depth": 21}, "depth: 21 is not 6n [+] 2, .* nearest: 20 or 26$"),
-    ({"depth": -4}, "depth: -4 is not .*; nearest: 8$"),
     ({"depth": 6_000_002}, "depth: must be less than or equal to 100000"),
     ({"family": "imagenet", "depth": 20}, "depth: the ImageNet family has 18 and 34 layers with basic blocks, not 20"),
     ({"depth": 34, "block": "single", "family": "imagenet"}, "depth: the ImageNet family has no network with single"),
@@ -77,20 +69,19 @@ REFUSED = [
     ({"family": "vgg", "depth": 19}, "family: vgg has no shortcuts; set network: plain"),
     ({"network": "plain", "family": "vgg", "depth": 19, "block": "basic"}, "block: must be single with family: vgg"),
     # components and their options
-    ({"order": "preact"}, "order: no order 'preact'; .*pre"),
     ({"data": "cifar"}, "data: no data set 'cifar'; did you mean 'cifar10'"),
     ({"shortcut": 3}, "shortcut: must be the name of a shortcut, or a mapping with its name and options, not 3"),
     ({"shortcut__rate": 0.5}, "shortcut.rate: goes with shortcut: dropout, not with A"),
-    ({"shortcut": "B", "shortcut__bias": -1.0}, "shortcut.bias: goes with .* exclusive_gate or shortcut_gate, not with B"),
     ({"shortcut": {"name": "scaled", "scal": 1}}, "shortcut.scal: is no option of .* scale and branch; did you mean 'scale'"),
     ({"block__stride_in": "3x3"}, "block.stride_in: goes with block: bottleneck, not with basic"),
     ({"shortcut": "dropout", "shortcut__rate": 1.0}, "shortcut.rate: must be less than 1"),
-    ({"family__stem": "imagenet"}, "family.stem: goes with family: imagenet, not with cifar"),
+    ({"shortcut": None, "shortcut__bias": -1.0}, "shortcut.bias: goes with .*, not with A"),
+    ({"shortcut": 3, "shortcut__bias": -1.0}, "shortcut: must be the name of a shortcut, or a mapping"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
-    ({"recipe__optimizer": "adam"}, "recipe.optimizer: no optimizer 'adam'; known: sgd"),
+    ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
     # data
     ({"data": "image_folder"}, "data.folder: is missing"),
-    ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream, not with digits"),
+    ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream or parquet, not with digits"),
     *((FOLDER | {"data__folder": name}, "data.folder: must be the name") for name in ("a/b", "..", "a\0b", "a\n", "a" * 51)),
     (FOLDER | {"data__image_size": 4, "recipe__pad": 4}, r"recipe: pad \(4\) must be smaller than image_size \(4\)"),
     (STREAM | {"recipe__pad": 4}, "recipe: pad must be 0 with data: image_stream, not 4"),
@@ -101,11 +92,8 @@ REFUSED = [
     # numbers and words
     ({"depth": "20"}, "depth: must be a valid integer, not '20'"),
     ({"seed": True}, "seed: must be a valid integer, not True"),
-    ({"seed": 2**31}, "seed: must be less than"),
     ({"precision": "fp16"}, "precision: must be 'fp32', 'tf32' or 'bf16', not 'fp16'"),
     ({"recipe__learning_rate": float("nan")}, "recipe.learning_rate: must be a finite number"),
-    ({"recipe__optimizer__momentum": 1}, "recipe.optimizer.momentum: must be less than 1"),
-    ({"recipe__flip": 1}, "recipe.flip: must be a valid boolean, not 1"),
     ({"recipe__bn_groups": 3}, r"recipe.bn_groups: 3 must divide the batch of 64; .* bn_groups: 1 \(the whole batch\)"),
     ({"recipe__schedule__at": [5, 5]}, r"recipe.schedule.at: must be positive and rise, not \[5, 5\]"),
     ({"recipe__schedule": "plateau", "recipe__log_every": 26}, r"recipe.schedule: plateau needs log_every of at most .* not 26"),
@@ -122,7 +110,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("fields, message", REFUSED, ids=str)
-def test_a_wrong_value_is_refused_with_the_place_the_field_and_what_would_be_right(fields, message):
+def test_a_wrong_value_is_refused_with_field_and_hint(fields, message):
     with pytest.raises(StudyError, match=f"^test: {message}") as caught:
         make_spec(**fields)
     assert len(caught.value.args) == 1
@@ -135,18 +123,7 @@ def test_one_wrong_field_does_not_hide_another():
     assert sorted(fields) == ["family.stem", "network", "recipe.pad", "seed"]
 
 
-def test_a_long_value_is_shown_in_short():
-    with pytest.raises(StudyError) as caught:
-        make_spec(depth="x" * 10_000)
-    assert len(str(caught.value)) < 200
-
-
-def test_a_spec_cannot_be_changed():
-    with pytest.raises(ValidationError):
-        make_spec().depth = 20
-
-
-def test_every_component_has_an_object_a_summary_and_options_with_descriptions():
+def test_every_component_is_complete():
     tables = [table for table in vars(registry).values() if isinstance(table, Registry)]
     assert len(tables) == 14
     for component in (component for table in tables for component in table.values()):
@@ -154,7 +131,7 @@ def test_every_component_has_an_object_a_summary_and_options_with_descriptions()
         assert all(component.options.model_fields[name].description for name in component.option_names)
 
 
-def test_two_components_of_one_name_are_refused():
+def test_duplicate_component_names_are_refused():
     table = Registry("order", "order", [registry.ORDERS["pre"]])
     with pytest.raises(StudyError, match="there are two orders named 'pre'"):
         table.add(registry.ORDERS["pre"])

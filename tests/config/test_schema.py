@@ -10,8 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from study.config import sweep
-from study.config.stored import columns
-from study.config.sweep import sweep_schema
+from study.config.schema import sweep_schema
+from study.config.stored import settable
 from study.errors import StudyError
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
@@ -25,16 +25,16 @@ def validator():
     return Draft202012Validator(sweep_schema())
 
 
-def test_it_is_a_valid_schema_that_knows_every_field():
+def test_schema_is_valid_and_complete():
     schema = sweep_schema()
     Draft202012Validator.check_schema(schema)
     assert json.loads(json.dumps(schema)) == schema
     for part in ("fixed", "grid", "zip"):
-        assert set(schema["properties"][part]["properties"]) == set(columns())
+        assert set(schema["properties"][part]["properties"]) == set(settable())
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_it_accepts_every_ready_sweep(validator, path):
+def test_schema_accepts_every_ready_sweep(validator, path):
     validator.validate(yaml.safe_load(path.read_text()))
     assert sweep.load(path).runs
 
@@ -49,7 +49,7 @@ def test_it_accepts_every_ready_sweep(validator, path):
     {"surfaces": [SURFACE, {"points": [5, 3], "range": [[0, 1], [-1, 1]], "planes": 2}, {"plane": "pca", "range": 1}]},
     {"surfaces": [{"plane": "interpolate", "to": [{"seed": 1}], "of": {"seed": 0}, "range": [0, 1]}]},
 ], ids=str)  # fmt: skip
-def test_it_accepts_what_may_be_said(validator, change, tmp_path):
+def test_schema_accepts_valid_files(validator, change, tmp_path):
     text = {key: value for key, value in (GOOD | change).items() if value is not None}
     validator.validate(text)
     path = tmp_path / "good.yaml"
@@ -71,7 +71,7 @@ def test_it_accepts_what_may_be_said(validator, change, tmp_path):
         {"pints": 5}, {"bn": "frozn"}, {"points": "many"}, {"planes": 0}, {"of": {}}, {"number": 1}, {"run": "x"},
     )),
 ], ids=str)  # fmt: skip
-def test_it_refuses_what_the_reader_refuses(validator, change, tmp_path):
+def test_schema_refuses_invalid_files(validator, change, tmp_path):
     assert not validator.is_valid(GOOD | change)
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(GOOD | change))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import study
+from study.config.fields import flat
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, flat, lacking, nested, recorded, upgraded
+from study.config.stored import columns, lacking, nested, recorded, upgraded
 from tests.helpers import RESULTS, make_spec
 
 SCALED = {"shortcut": {"name": "scaled", "scale": 0.25}, "probes": ["weights"], "recipe__schedule__at": [3, 5]}
@@ -28,7 +29,7 @@ ONE = {
 """A spec as schema version 1 stored it."""
 
 
-def test_a_spec_as_columns_and_back_is_the_same():
+def test_columns_round_trip():
     spec = make_spec(**SCALED)
     row = flat(spec.model_dump(mode="json"))
     assert (row["shortcut"], row["shortcut.scale"], row["recipe"]) == ("scaled", 0.25, "quick")
@@ -37,7 +38,7 @@ def test_a_spec_as_columns_and_back_is_the_same():
     assert RunSpec.model_validate(nested(dict.fromkeys(columns()) | row)) == spec
 
 
-def test_a_spec_of_version_1_has_the_fields_of_now():
+def test_schema_1_specs_are_upgraded():
     new = make_spec(
         **{name: ONE[name] for name in ("depth", "order", "seed", "probes", "probe_every", "probe_images")},
         block={"name": "bottleneck", "stride_in": "3x3"}, shortcut={"name": "shortcut_gate", "bias": -2.0},
@@ -51,7 +52,7 @@ def test_a_spec_of_version_1_has_the_fields_of_now():
     assert vgg["family"] == {"name": "vgg", "width": 2, "head": "cifar"} and vgg["shortcut"] is None
 
 
-def test_the_reference_results_read_with_the_columns_of_now():
+def test_reference_results_have_current_columns():
     runs = study.read_runs([RESULTS / "quickstart", RESULTS / "probes_quick", RESULTS / "cifar10-jpeg_cpu"])
     assert {"shortcut", "recipe.optimizer.momentum", "recipe.schedule.at", "data.folder"} <= set(runs.columns)
     assert set(runs["recipe.optimizer"]) == {"sgd"} and set(runs["recipe.optimizer.momentum"]) == {0.9}
@@ -63,7 +64,7 @@ def test_the_reference_results_read_with_the_columns_of_now():
     assert "residual" in str(study.verdict(curves)) and study.figure("degradation", curves).axes
 
 
-def test_unknown_components_and_missing_fields_can_be_looked_at():
+def test_unknown_components_and_missing_fields_are_readable():
     fields = make_spec(**SCALED).model_dump(mode="json") | {"block": {"name": "ghost", "ratio": 0.3}}
     del fields["train_subset"], fields["depth"]
     spec = recorded(fields)
@@ -86,3 +87,18 @@ def test_unknown_components_and_missing_fields_can_be_looked_at():
 )
 def test_what_a_finished_run_lacks(had, asked, lacks):
     assert lacking(make_spec(**had).model_dump(mode="json"), make_spec(**asked)) == lacks
+
+
+def test_options_and_code_of_components_of_the_users_own_survive_a_table():
+    """Each kind of them has a text for its options and one for its code, whatever the options are called."""
+    fields = make_spec(network="residual").model_dump(mode="json")
+    fields["block"] = {"name": "ghost", "ratio": 0.5, "sizes": [1, 2], "code": "0123456789ab"}
+    fields["norm"] = {"name": "mine", "code": "ba9876543210"}
+    fields["recipe"]["optimizer"] = {"name": "lion", "betas": [0.9, 0.99], "code": "aaaaaaaaaaaa"}
+    row = flat(fields)
+    assert row["own"] == "block.ratio: 0.5, block.sizes: [1, 2]" and row["recipe.code"] == "optimizer aaaaaaaaaaaa"
+    assert row["own_code"] == "block 0123456789ab, norm ba9876543210" and row["block"] == "ghost"
+    stored = {name: row.get(name) for name in columns()}
+    assert nested(stored)["recipe"]["optimizer"] == fields["recipe"]["optimizer"]
+    assert recorded(nested(stored)).block.options == {"ratio": 0.5, "sizes": [1, 2]}
+    assert run_id(nested(stored)) == run_id(fields)

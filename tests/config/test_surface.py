@@ -84,14 +84,12 @@ def test_every_field_is_part_of_the_identity():
         ({"points": [3, 4, 5]}, "one for each of 2 axes"),
         ({"points": 10_000}, "at most 1,000,000"),
         ({"range": 0}, "low < high"),
-        ({"range": [1, -1]}, "low < high"),
         ({"plane": "interpolate"}, "one or two other runs"),
         ({"plane": "interpolate", "to": [RUN]}, "the centre itself"),
         ({"plane": "interpolate", "to": [OTHER, OTHER]}, "names a run twice"),
         ({"plane": "interpolate", "to": [OTHER], "dims": 2}, "number of other runs"),
         ({"to": [OTHER]}, "goes with plane: interpolate"),
         ({"plane": "pca", "number": 1}, "goes with plane: random"),
-        ({"plane": "pca", "normalisation": "filter"}, "goes with plane: random"),
         ({"plane": "pca", "ignore": "none"}, "goes with plane: random"),
         ({"centred": True}, "goes with plane: pca, not with random"),
         ({"plane": "pca", "trajectory": True}, "is on with plane: pca anyway"),
@@ -100,26 +98,19 @@ def test_every_field_is_part_of_the_identity():
         ({"bn_images": 5}, "goes with bn: recalibrated"),
         ({"curvature_images": 5}, "goes with curvature or plane: hessian"),
         ({"run": "../../etc"}, "must be a run's id"),
-        ({"number": -1}, "greater than or equal to 0"),
         ({"points": True}, "valid tuple"),
         ({"range": float("nan")}, ""),
-        ({"range": [0, float("inf")]}, ""),
-        ({"subset": 0}, "greater than or equal to 1"),
         ({"pints": 5}, "Extra inputs"),
         ({"dims": 1.0}, ""),
-        ({"dims": 0}, ""),
         ({"dims": True}, ""),
-        ({"points": 0}, ""),
-        ({"points": False}, ""),
         ({"range": [False, True]}, ""),
         ({"range": 1e308}, ""),  # coordinates would be no numbers
         ({"range": 10**400}, ""),
-        ({"range": [[0, 10**400], [0, 1]]}, ""),
         ({"data": "test", "subset": 100}, ""),  # it would be a second id of the surface without it
         ({"bn": "batch", "subset": 1}, ""),  # maps may end as one pixel
     ],
 )
-def test_what_does_not_fit_is_refused(fields, says):
+def test_invalid_settings_are_refused(fields, says):
     with pytest.raises(ValidationError) as raised:
         make(**fields)
     assert says in str(raised.value)
@@ -128,7 +119,7 @@ def test_what_does_not_fit_is_refused(fields, says):
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
+def test_surfaces_are_expanded_over_runs(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
@@ -137,9 +128,10 @@ def test_a_file_spreads_its_surfaces_over_its_runs(tmp_path):
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
 
 
-def test_other_runs_are_told_by_what_differs(tmp_path):
+def test_other_runs_are_found_by_their_differences(tmp_path):
     sweep = loaded(
-        tmp_path, "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0}}"
+        tmp_path,
+        "{plane: interpolate, to: [{seed: 1}, {network: residual}], of: {network: plain, seed: 0, recipe: quick}}",
     )
     for surface in sweep.surfaces.values():
         centre, (second, third) = sweep.runs[surface.run], (sweep.runs[name] for name in surface.to)
@@ -148,29 +140,18 @@ def test_other_runs_are_told_by_what_differs(tmp_path):
     assert len(sweep.surfaces) == 2
 
 
-def test_a_recipes_fields_choose_and_change_too(tmp_path):
-    entries = ["{of: {recipe: quick, recipe.batch_size: 128}}", "{plane: interpolate, to: [{recipe.batch_size: 64}]}"]
-    tmp_path.joinpath("two.yaml").write_text(
-        "fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
-        "grid: {recipe.batch_size: [128, 64]}\nsurfaces:\n"
-        f"  - {entries[0]}\n  - {entries[1][:-1]}, of: {{recipe.batch_size: 128}}}}\n"
-    )
-    sweep = load(tmp_path / "two.yaml")
-    assert [sweep.runs[surface.run].recipe.batch_size for surface in sweep.surfaces.values()] == [128, 128]
-    assert [sweep.runs[name].recipe.batch_size for surface in sweep.surfaces.values() for name in surface.to] == [64]
-
-
 SHAPE = {
     "{points: 5, bn: frozn}": "bn: must be 'frozen', 'recalibrated' or 'batch', not 'frozn'; did you mean 'frozen'?",
     "{plane: interpolate, to: seed}": "to: must be a list of mappings of a run's field: value, such as [{seed: 1}]",
     "{planes: 0}": "planes: must be greater than or equal to 1, not 0",
     "{plane: pca, planes: 2}": "planes: goes with plane: random, not with pca",
+    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
+    "{plane: interpolate, to: [{sed: 0}]}": "to: 'sed' is unknown; did you mean 'seed'?",
     "[5]": "must be a mapping such as {name: value}, not [5]",
     "{range: [1, 0]}": "range: must be [low, high]",
 }
 RUNS = {
     "{of: {seed: 7}}": "of: no run of this sweep has seed: 7",
-    "{of: {sed: 0}}": "of.sed: is unknown; did you mean 'seed'?",
     "{plane: interpolate, to: [{seed: 9}], of: {seed: 0, depth: 8, network: plain}}":
         "to: no run of this sweep is as plain-8 seed 0 with seed: 9",
     "{plane: interpolate, to: [{depth: 9}], of: {seed: 0, depth: 8, network: plain}}": "to: depth:",
@@ -189,15 +170,10 @@ def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
         ), line
 
 
-@pytest.mark.parametrize("name", ["surfaces", "surfaces_quick"])
-def test_the_ready_sweeps_are_the_papers(name):
-    sweep = load(Path(__file__).parents[2] / "sweeps" / f"{name}.yaml")
+def test_the_ready_sweep_follows_the_paper():
+    sweep = load(Path(__file__).parents[2] / "sweeps" / "surfaces.yaml")
     assert {surface.bn for surface in sweep.surfaces.values()} == {"frozen", "recalibrated"}
-    assert {(spec.network, spec.depth) for spec in sweep.runs.values()} >= {
-        (network, depth) for network in ("plain", "residual") for depth in (20, 56)
-    }
-    if name == "surfaces":
-        assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
-        assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
-        rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
-        assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1
+    assert {surface.points for surface in sweep.surfaces.values()} == {(51, 51)}
+    assert [surface.centred for surface in sweep.surfaces.values() if surface.plane == "pca"] == [True] * 6
+    rates = {(spec.network, spec.depth): spec.recipe.learning_rate for spec in sweep.runs.values()}
+    assert rates["plain", 56] == rates["plain", 110] == 0.01 and rates["residual", 110] == 0.1

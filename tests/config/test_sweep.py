@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from study.config.stored import flat
+from study.config.fields import flat
 from study.errors import StudyError
 
 FIXED = "fixed: {data: digits, recipe: quick, network: residual, depth: 8, seed: 0}\n"
@@ -22,7 +22,7 @@ def fields(sweep, *names):
 # -- blocks -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_is_every_combination_in_the_files_order(load):
+def test_a_grid_is_every_combination_in_file_order(load):
     sweep = load(FIXED + "grid: {depth: [20, 8], network: [residual, plain], seed: [1, 0]}\n")
     expected = [(depth, network, seed) for depth in (20, 8) for network in ("residual", "plain") for seed in (1, 0)]
     assert fields(sweep, "depth", "network", "seed") == expected
@@ -34,7 +34,7 @@ def test_each_row_of_a_zip_has_the_whole_grid(load):
     assert fields(sweep, "depth", "family.width", "seed") == [(8, 2, 0), (8, 2, 1), (14, 1, 0), (14, 1, 1)]
 
 
-def test_a_sweep_is_the_union_of_its_blocks_whose_fields_go_before_the_files(load):
+def test_blocks_are_joined_and_override_the_file(load):
     text = """
 blocks:
   - grid: {depth: [20, 14]}
@@ -62,7 +62,7 @@ SHORTCUTS = {
 
 
 @pytest.mark.parametrize("text, expected", SHORTCUTS.items())
-def test_options_of_a_component_can_be_set_in_each_way(load, text, expected):
+def test_forms_of_component_options(load, text, expected):
     sweep = load(f"{FIXED}blocks:\n  - {text}\n")
     assert fields(sweep, "shortcut", "shortcut.scale", "shortcut.branch") == expected
 
@@ -80,13 +80,13 @@ RECIPES = [
 
 
 @pytest.mark.parametrize("text", RECIPES)
-def test_a_field_of_the_recipe_can_be_set_in_each_way(load, text):
+def test_forms_of_recipe_fields(load, text):
     [spec] = load(text).runs.values()
     assert (spec.recipe.name, spec.recipe.iterations, spec.recipe.schedule.at) == ("quick", 7, (3, 5))
     assert (spec.recipe.batch_size, spec.recipe.schedule.gamma) == (64, 0.1)  # the rest is the preset's
 
 
-def test_recipes_and_their_fields_can_be_axes_and_another_component_starts_from_its_defaults(load):
+def test_recipes_and_components_can_be_axes(load):
     sweep = load(FIXED + "grid: {recipe: [quick, he2015_cifar], recipe.warmup: [none, iterations, error]}\n")
     assert fields(sweep, "recipe", "recipe.warmup", "recipe.warmup.from_depth") == [
         ("quick", "none", None), ("quick", "iterations", 0), ("quick", "error", 0),
@@ -124,12 +124,12 @@ def test_name_description_and_figures(load):
     ("seed=[5, 6]", [(8, 5), (8, 6), (14, 5), (14, 6), (20, 5), (20, 6)]),
     ("seed=0", [(8, 0), (14, 0), (20, 0)]),
 ])  # fmt: skip
-def test_an_override_reaches_every_block_and_runs_that_it_makes_equal_are_one(load, override, expected):
+def test_overrides_apply_to_every_block_and_merge_equal_runs(load, override, expected):
     text = FIXED + "blocks:\n  - grid: {depth: [8, 14], seed: [0, 1]}\n  - zip: {depth: [20], seed: [4]}\n"
     assert fields(load(text, override), "depth", "seed") == expected
 
 
-def test_overrides_change_the_recipe_and_components_as_a_file_does(load):
+def test_overrides_change_recipe_and_components(load):
     [spec] = load(
         FIXED, "recipe=he2015_cifar", "recipe.optimizer.momentum=0.5", "shortcut={name: scaled, scale: 0}"
     ).runs.values()
@@ -140,7 +140,7 @@ def test_overrides_change_the_recipe_and_components_as_a_file_does(load):
     ]  # fmt: skip
 
 
-def test_overrides_that_choose_runs_of_the_file_know_the_whole(load):
+def test_overrides_that_select_runs_keep_the_whole_sweep(load):
     text = FIXED + "grid: {depth: [8, 14]}\n"
     assert len(load(text, "depth=8").whole) == 2 and len(load(text, "depth=20").whole) == 1
 
@@ -158,7 +158,7 @@ OVERRIDES = [
 ]
 
 
-def test_each_bad_override_is_named_and_all_of_them_at_once(load):
+def test_all_bad_overrides_are_reported(load):
     for override, message in OVERRIDES:
         with pytest.raises(StudyError) as caught:
             load(FIXED, override)
@@ -179,7 +179,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-def test_an_unknown_field_is_answered_with_what_was_meant_or_a_few(load):
+def test_unknown_fields_get_a_suggestion(load):
     hints = [*((word, f"did you mean '{name}'?") for word, name in WORDS), ("xyz", "(`study list fields` has all)")]
     for word, hint in hints:
         for text, override in ((FIXED, [f"{word}=1"]), (FIXED.replace("seed: 0", f"seed: 0, {word}: 1"), [])):

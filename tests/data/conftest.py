@@ -1,4 +1,4 @@
-"""What the tests of this floor share: a cache of their own, and a network that is not there."""
+"""What the tests of this floor share: the cache, and a network that is not there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from urllib.error import URLError
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """No test reads or writes the user's cache."""
-    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+@pytest.fixture
+def cache(tmp_path):
+    """Where every test has its cache."""
     return tmp_path / "cache"
 
 
@@ -48,13 +47,3 @@ def mirror(tmp_path, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", serve)
     return folder
-
-
-@pytest.fixture
-def forbid_download(monkeypatch):
-    """Any request is a failure of the test."""
-
-    def fail(*args, **kwargs):
-        raise AssertionError("a download was tried")
-
-    monkeypatch.setattr(urllib.request, "urlopen", fail)

@@ -19,7 +19,6 @@ from study.errors import StudyError
 
 RANDOM = np.random.RandomState(0)
 FOLDER = "cifar-10-batches-py"
-NAMES = [f"class {i}" for i in range(10)]
 
 
 def md5(path):
@@ -30,35 +29,35 @@ def images(n):
     return RANDOM.randint(0, 256, (n, 32, 32, 3)).astype(np.uint8)
 
 
-def planes(batch):
-    """How CIFAR stores images: rows of 1024 red, 1024 green, 1024 blue values."""
-    return batch.transpose(0, 3, 1, 2).reshape(len(batch), -1)
+def cifar(root, monkeypatch, name, batches, label_key, classes):
+    """Small files in the format of torchvision's data set `name`, and their checksums; returns both splits' images."""
+    import torchvision.datasets
 
+    dataset, train, test = getattr(torchvision.datasets, name), images(20), images(6)
 
-def write_pickle(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(content))
-    return md5(path)
+    def pickled(file, content):
+        path = root / dataset.base_folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(content))
+        return [file, md5(path)]
+
+    def batch(file, pixels):  # rows of 1024 red, 1024 green, 1024 blue values
+        rows = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+        return pickled(file, {"data": rows, label_key: [classes - 1 - i for i in range(len(pixels))]})
+
+    lists = [batch(file, part) for file, part in zip(batches, np.split(train, len(batches)), strict=True)]
+    meta_key = dataset.meta["key"]
+    meta = pickled(dataset.meta["filename"], {meta_key: [f"class {i}" for i in range(classes)]})
+    monkeypatch.setattr(dataset, "train_list", lists)
+    monkeypatch.setattr(dataset, "test_list", [batch(dataset.test_list[0][0], test)])
+    monkeypatch.setattr(dataset, "meta", {"filename": meta[0], "key": meta_key, "md5": meta[1]})
+    return train, test
 
 
 @pytest.fixture
 def cifar10(tmp_path, monkeypatch):
-    """Small batches in CIFAR-10's format, whose checksums torchvision is told to expect."""
-    from torchvision.datasets import CIFAR10
-
-    folder, train = tmp_path / "cifar-10-batches-py", images(20)
-    lists = []
-    for i in range(5):
-        part = slice(4 * i, 4 * i + 4)
-        content = {"data": planes(train[part]), "labels": [(j % 10) for j in range(4 * i, 4 * i + 4)]}
-        lists.append([f"data_batch_{i + 1}", write_pickle(folder / f"data_batch_{i + 1}", content)])
-    test = images(6)
-    test_md5 = write_pickle(folder / "test_batch", {"data": planes(test), "labels": [5, 4, 3, 2, 1, 0]})
-    meta_md5 = write_pickle(folder / "batches.meta", {"label_names": NAMES})
-    monkeypatch.setattr(CIFAR10, "train_list", lists)
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", test_md5]])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": meta_md5})
-    return tmp_path, train, test
+    names = [f"data_batch_{i}" for i in range(1, 6)]
+    return tmp_path, *cifar(tmp_path, monkeypatch, "CIFAR10", names, "labels", 10)
 
 
 def archive(root, monkeypatch):
@@ -75,15 +74,21 @@ def archive(root, monkeypatch):
     return path
 
 
-def test_cifar10_reads_the_batches_in_order(cifar10, forbid_download):
+def test_cifar10_reads_the_batches_in_order(cifar10, no_network):
     root, train, test = cifar10
     assert data.missing("cifar10", root) is None
     loaded = data.load("cifar10", root)
     assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
-    assert loaded.train_labels.tolist() == [i % 10 for i in range(20)]
-    assert loaded.test_labels.tolist() == [5, 4, 3, 2, 1, 0]
+    assert loaded.train_labels.tolist() == [9, 8, 7, 6] * 5 and loaded.test_labels.tolist() == [9, 8, 7, 6, 5, 4]
     assert loaded.train_images.flags.c_contiguous and loaded.train_images.dtype == np.uint8
-    assert loaded.classes == tuple(NAMES) and loaded.name == "cifar10"
+    assert loaded.classes == tuple(f"class {i}" for i in range(10)) and loaded.name == "cifar10"
+
+
+def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, no_network):
+    train, test = cifar(tmp_path, monkeypatch, "CIFAR100", ["train"], "fine_labels", 100)
+    loaded = data.load("cifar100", tmp_path)
+    assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
+    assert loaded.train_labels.tolist() == list(range(99, 79, -1)) and len(loaded.classes) == 100
 
 
 def test_a_corrupt_batch_is_named(cifar10):
@@ -94,7 +99,7 @@ def test_a_corrupt_batch_is_named(cifar10):
     assert "\n" not in str(caught.value)
 
 
-def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatch, forbid_download, capsys):
+def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, no_network, capsys):
     root, train, _ = cifar10
     archive(root, monkeypatch)
     assert data.missing("cifar10", root) is None
@@ -104,7 +109,7 @@ def test_the_archive_in_the_root_is_unpacked_without_network(cifar10, monkeypatc
     assert capsys.readouterr().out == ""
 
 
-def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, forbid_download):
+def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, no_network):
     root, _, _ = cifar10
     path = archive(root, monkeypatch)
     path.write_bytes(path.read_bytes()[:-100])
@@ -133,7 +138,7 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypa
         ("svhn", "train_32x32.mat", "test_32x32.mat"),
     ],
 )
-def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, expected, copy):
+def test_without_network_the_error_says_what_to_do(tmp_path, no_network, name, expected, copy):
     line = data.missing(name, tmp_path / "root")
     for part in (f"expected {expected} in {tmp_path / 'root'}", "once on a machine with network", "or copy ", copy):
         assert part in line
@@ -144,43 +149,16 @@ def test_without_network_one_line_says_what_to_do(tmp_path, no_network, name, ex
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_cifar100_reads_the_fine_labels(tmp_path, monkeypatch, forbid_download):
-    from torchvision.datasets import CIFAR100
-
-    folder, train, test = tmp_path / "cifar-100-python", images(8), images(4)
-    names = [f"fine {i}" for i in range(100)]
-    sums = [
-        write_pickle(
-            folder / "train",
-            {"data": planes(train), "fine_labels": [99, 1, 2, 3, 4, 5, 6, 7], "coarse_labels": [0] * 8},
-        ),
-        write_pickle(folder / "test", {"data": planes(test), "fine_labels": [0, 1, 2, 98], "coarse_labels": [0] * 4}),
-        write_pickle(folder / "meta", {"fine_label_names": names, "coarse_label_names": ["coarse"]}),
-    ]
-    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums[0]]])
-    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums[1]]])
-    monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "key": "fine_label_names", "md5": sums[2]})
-    loaded = data.load("cifar100", tmp_path)
-    assert np.array_equal(loaded.train_images, train) and np.array_equal(loaded.test_images, test)
-    assert loaded.train_labels.tolist() == [99, 1, 2, 3, 4, 5, 6, 7] and loaded.test_labels.tolist() == [0, 1, 2, 98]
-    assert loaded.classes == tuple(names)
-
-
-def svhn(root, monkeypatch):
-    """Small .mat files in SVHN's format: X of shape (32, 32, 3, N), y of shape (N, 1) with 10 for the digit 0."""
+def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, no_network):
+    """In its files X has shape (32, 32, 3, N), and y is 10 for the digit 0."""
     from torchvision.datasets import SVHN
 
     made, sums = {}, {}
     for split, labels in (("train", [10, 1, 2, 9, 10]), ("test", [5, 10, 7])):
-        batch, path = images(len(labels)), root / f"{split}_32x32.mat"
+        batch, path = images(len(labels)), tmp_path / f"{split}_32x32.mat"
         savemat(path, {"X": batch.transpose(1, 2, 3, 0), "y": np.array(labels, dtype=np.uint8)[:, None]})
         made[split], sums[split] = batch, [f"http://localhost/{path.name}", path.name, md5(path)]
     monkeypatch.setattr(SVHN, "split_list", sums)
-    return made
-
-
-def test_svhn_reads_images_upright_and_ten_as_zero(tmp_path, monkeypatch, forbid_download):
-    made = svhn(tmp_path, monkeypatch)
     loaded = data.load("svhn", tmp_path)
     assert np.array_equal(loaded.train_images, made["train"]) and np.array_equal(loaded.test_images, made["test"])
     assert loaded.train_labels.tolist() == [0, 1, 2, 9, 0] and loaded.test_labels.tolist() == [5, 0, 7]
@@ -215,8 +193,8 @@ def debian(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "root/FashionMNIST", "root/fashion_mnist", "debian"])
-def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_download, debian):
+@pytest.mark.parametrize("place", ["root/FashionMNIST/raw", "debian"])
+def test_fashion_mnist_is_found(tmp_path, place, packed, no_network, debian):
     write(tmp_path / place, packed)
     assert data.missing("fashion_mnist", tmp_path / "root") is None
     loaded = data.load("fashion_mnist", tmp_path / "root")
@@ -226,11 +204,11 @@ def test_fashion_mnist_is_found_where_it_lies(tmp_path, place, packed, forbid_do
     assert data.survey("fashion_mnist", tmp_path / "root").fingerprint == loaded.fingerprint
 
 
-def test_without_fashion_mnist_one_line_names_the_folder_the_file_and_the_ways_to_get_it(tmp_path, no_network, debian):
-    write(tmp_path / "root/fashion_mnist", packed=True)
-    (tmp_path / "root/fashion_mnist/t10k-labels-idx1-ubyte.gz").unlink()
+def test_missing_fashion_mnist_is_explained(tmp_path, no_network, debian):
+    write(tmp_path / "root/FashionMNIST/raw", packed=True)
+    (tmp_path / "root/FashionMNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
     line = data.missing("fashion_mnist", tmp_path / "root")
-    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "fashion_mnist"),
+    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "FashionMNIST" / "raw"),
                  "machine with network", "copy", "apt install dataset-fashion-mnist"):  # fmt: skip
         assert part in line
     with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
@@ -259,12 +237,9 @@ def test_fashion_mnist_is_downloaded_and_verified(tmp_path, monkeypatch, mirror,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "begins with nothing"),
+        (b"", "not a complete IDX file .* .it begins with nothing"),
         (idx_bytes(np.arange(20, dtype=np.uint8)), "IDX file of 3-dimensional uint8 data .it begins with 00 00 08 01"),
-        (b"<html>not found</html>", "not a complete IDX file"),
-        (idx_bytes(TRAIN)[:10], "not a complete IDX file"),
         (idx_bytes(TRAIN)[:-1], "cannot reshape array of size 15679"),
-        (idx_bytes(TRAIN) + b"x", "cannot reshape array of size 15681"),
         (gzip.compress(idx_bytes(TRAIN))[:-9], "not a complete IDX file"),
         (idx_bytes(TRAIN[:-1]), "20 labels up to 9 do not fit the 19 images"),
     ],
@@ -294,8 +269,8 @@ def test_digits_and_their_split_are_pinned(digits):
     assert digits.fingerprint == "ba97cca2f8286bfa"
 
 
-def test_data_sets_that_are_there_are_prepared_and_digits_and_fashion_mnist_loaded_without_torch(tmp_path):
-    write(tmp_path / "fashion_mnist", packed=True)
+def test_present_data_sets_need_no_torch(tmp_path):
+    write(tmp_path / "FashionMNIST/raw", packed=True)
     for file in (*Cifar10.files, *Cifar100.files, *Svhn.files):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()

@@ -17,6 +17,7 @@ from study.errors import StudyError
 
 KEYS = range(300)
 SHAPES = [(500, 375), (40, 1000), (224, 225)]
+LOSSLESS = {"webp": {"lossless": True}}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def picture(tmp_path):
 
 
 @pytest.mark.parametrize("width, height", SHAPES)
-def test_a_random_crop_lies_in_an_image_whose_shorter_side_is_in_the_range(width, height):
+def test_random_crops_lie_inside_the_scaled_image(width, height):
     sides, lefts, tops = set(), set(), set()
     for key in KEYS:
         crop = random_crop(choices(key), (256, 480), 224)(width, height)
@@ -41,20 +42,22 @@ def test_a_random_crop_lies_in_an_image_whose_shorter_side_is_in_the_range(width
     assert all(min(places) < 0.02 and max(places) > 0.98 for places in (lefts, tops))
 
 
-def test_what_is_drawn_for_a_key_never_changes():
+def test_golden_choices():
     chosen = choices(654498540)
-    assert random_crop(chosen, (256, 480), 224)(500, 375) == PINNED_CROP
-    assert chosen.alphas.tolist() == pytest.approx(PINNED_ALPHAS, abs=1e-12)
+    crop = Crop(whole=(371, 278), left=99, top=50, width=224, height=224)
+    assert random_crop(chosen, (256, 480), 224)(500, 375) == crop
+    alphas = [-0.0004648225486614888, 0.05356318988199932, 0.13593023582502575]
+    assert chosen.alphas.tolist() == pytest.approx(alphas, abs=1e-12)
 
 
-def test_the_middle_and_the_whole():
+def test_centre_crop_and_whole_image():
     assert scaled(500, 375, 256) == (341, 256) and scaled(375, 500, 256) == (256, 341)
     assert centre_crop(256, 224)(500, 375) == Crop((341, 256), 58, 16, 224, 224)
     assert whole_image(480)(500, 375) == Crop((640, 480), 0, 0, 640, 480)
 
 
 @pytest.mark.parametrize("side", [24, 60, 97])
-def test_a_cut_is_what_scaling_the_whole_and_cropping_gives(picture, side):
+def test_a_cut_equals_scaling_and_cropping(picture, side):
     for key in range(20):
         place = random_crop(choices(key), (side, side + 20), 20)
         crop = place(90, 60)
@@ -84,10 +87,6 @@ def test_a_bad_file_is_named(tmp_path, content):
     assert len(str(caught.value).splitlines()) == 1
 
 
-PINNED_CROP = Crop(whole=(371, 278), left=99, top=50, width=224, height=224)
-PINNED_ALPHAS = [-0.0004648225486614888, 0.05356318988199932, 0.13593023582502575]
-
-
 # -- images as people see them ----------------------------------------------------------------------------------------
 
 
@@ -106,7 +105,7 @@ def test_other_colour_modes_become_rgb(tmp_path, mode):
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "webp", "TIF", "ppm", "bmp", "gif", "tga", "jp2"])
-def test_pillows_formats_are_taken(tmp_path, suffix):
+def test_image_formats(tmp_path, suffix):
     assert f".{suffix.lower()}" in suffixes()
     colour = Image.new("RGB", (16, 16), (200, 30, 60))
     assert np.abs(decoded(colour, tmp_path / f"5.{suffix}")[0].astype(int) - [200, 30, 60]).max() < 20
@@ -134,8 +133,8 @@ def test_images_are_turned_upright_as_exif_says(tmp_path, code, suffix):
     exif = Image.Exif()
     exif[0x0112] = code
     path = tmp_path / f"image.{suffix}"
-    lossless = {"lossless": True} if suffix == "webp" else {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
-    Image.fromarray(np.kron(stored, np.ones((16, 16, 1), np.uint8))).save(path, exif=exif, **lossless)
+    best = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
+    Image.fromarray(np.kron(stored, np.ones((16, 16, 1), np.uint8))).save(path, exif=exif, **best)
     for found in (decode.decode(str(path), (96, 64), False), cut(str(path), whole_image(64))):
         assert found.shape == (96, 64, 3)
         np.testing.assert_allclose(found[8::16, 8::16].astype(int), seen, atol=4)
@@ -147,36 +146,33 @@ def transparent(mode):
     """A black square whose middle alone is opaque: a drawing that is in the alpha channel."""
     alpha = np.zeros((6, 6), np.uint8)
     alpha[2:4, 2:4] = 255
+    if mode == "P":
+        image = Image.fromarray((alpha == 0).astype(np.uint8), "L").convert("P")
+        image.putpalette([0, 0, 0, 9, 9, 9])
+        return image, {"transparency": 1}
+    if mode == "RGB":
+        return Image.fromarray(np.where(alpha[..., None] > 0, 0, [9, 9, 9]).astype(np.uint8)), {
+            "transparency": (9, 9, 9)
+        }
     image = Image.new("RGBA", (6, 6), "black")
     image.putalpha(Image.fromarray(alpha))
-    if mode == "P":
-        flat = Image.fromarray((alpha == 0).astype(np.uint8), "L").convert("P")
-        flat.putpalette([0, 0, 0, 9, 9, 9])
-        flat.info["transparency"] = 1
-        return flat
-    if mode == "RGB":
-        flat = Image.fromarray(np.where(alpha[..., None] > 0, 0, [9, 9, 9]).astype(np.uint8))
-        flat.info["transparency"] = (9, 9, 9)
-        return flat
-    return image.convert(mode)
+    return image.convert(mode), {}
 
 
 @pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("RGB", "png"),
                                           ("RGBA", "webp"), ("RGBA", "tif")])  # fmt: skip
-def test_what_is_transparent_is_laid_on_white(tmp_path, mode, suffix):
-    image = transparent(mode)
-    lossless = {"lossless": True} if suffix == "webp" else {}
-    keep = {"transparency": image.info["transparency"]} if "transparency" in image.info else {}
-    found, notes = decoded(image, tmp_path / f"5.{suffix}", **lossless, **keep)
+def test_transparent_images_are_laid_on_white(tmp_path, mode, suffix):
+    image, options = transparent(mode)
+    found, notes = decoded(image, tmp_path / f"5.{suffix}", **options, **LOSSLESS.get(suffix, {}))
     assert (found[2:4, 2:4] == 0).all() and found[0].min() == 255 and found.sum() == 32 * 3 * 255
     assert notes == {"with transparent parts, laid on white": 1}
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
-def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
+def test_the_first_frame_is_taken(tmp_path, suffix):
     first, *others = (Image.new("RGB", (6, 6), colour) for colour in ("red", "blue", "lime"))
-    lossless = {"lossless": True} if suffix == "webp" else {}
-    found, notes = decoded(first, tmp_path / f"5.{suffix}", save_all=True, append_images=others, **lossless)
+    options = {"save_all": True, "append_images": others, **LOSSLESS.get(suffix, {})}
+    found, notes = decoded(first, tmp_path / f"5.{suffix}", **options)
     assert (found == [255, 0, 0]).all() and notes == {"first of several frames": 1}
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from study import data
 from study.data import ImageFiles, stream
-from study.data.stream import of_sums
 from tests.helpers import make_folder
 
 
@@ -25,7 +24,7 @@ def toy(tmp_path):
     return make_folder(tmp_path / "toy").parent
 
 
-def test_val_will_do_for_test(tmp_path):
+def test_val_serves_as_test(tmp_path):
     make_folder(tmp_path / "toy", held_out="val")
     as_val = load(tmp_path)
     assert as_val.path("test", 0) == str(tmp_path / "toy/val/class0/0.jpg")
@@ -50,20 +49,7 @@ def test_the_mean_is_that_of_the_centre_squares(toy):
     covariance = np.cov(np.reshape(squares, (-1, 3)).T, bias=True) / 255**2
     rebuilt = found.eigenvectors @ np.diag(found.eigenvalues) @ found.eigenvectors.T
     np.testing.assert_allclose(rebuilt, covariance, atol=1e-12)
-
-
-def test_the_eigenvectors_of_a_known_covariance():
-    axes, _ = np.linalg.qr(np.random.RandomState(0).normal(size=(3, 3)))
-    axes *= np.where(axes.sum(0) < 0, -1, 1)
-    known = np.array([0.2, 0.02, 0.005])
-    mean = np.array([120.0, 110.0, 100.0])
-    covariance = axes @ np.diag(known) @ axes.T * 255**2
-    images, side = 7, 5
-    total = np.broadcast_to(mean, (side, side, 3)) * images
-    found = of_sums(total, (covariance + np.outer(mean, mean)) * images * side**2, images)
-    np.testing.assert_allclose(found.eigenvalues, known, atol=1e-9)
-    np.testing.assert_allclose(found.eigenvectors, axes, atol=1e-6)
-    np.testing.assert_allclose(found.pixel_mean, np.broadcast_to(mean, (side, side, 3)))
+    assert (np.diff(found.eigenvalues) <= 0).all() and (found.eigenvectors.sum(0) >= 0).all()
 
 
 def test_statistics_are_measured_once_of_a_sample(toy, monkeypatch, tmp_path):

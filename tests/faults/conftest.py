@@ -10,8 +10,8 @@ import pytest
 
 from tests.faults.layer import Layer, build
 from tests.faults.sweeps import sweep
-from tests.faults.undisturbed import Undisturbed
 from tests.faults.warm import Warm
+from tests.faults.whole import Undisturbed
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,6 @@ struct state {
     uint32_t reserved;
     double clock;      /* seconds that the clock is ahead */
     char only[256];    /* where not empty: paths that contain this */
-    char never[256];   /* where not empty: no paths that contain this */
 };
 
 static struct state *state;
@@ -121,7 +120,7 @@ static enum action strike(enum kind kind, const char *word, const char *full)
     if (!watched(full) || !(state->kinds & kind)) return NOTHING;
     enum action action = state->action;
     uint64_t at = state->at, number = state->count;
-    int asked = !(state->only[0] && !strstr(full, state->only)) && !(state->never[0] && strstr(full, state->never));
+    int asked = !(state->only[0] && !strstr(full, state->only));
     int broken = at && number >= at && (action == BREAK || action == FILL); /* whatever the file */
     if (!asked && !broken) return NOTHING;
     if (asked) number = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST);

@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.launch.command import descendants
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
@@ -53,7 +55,6 @@ class _State(ctypes.Structure):
         ("reserved", ctypes.c_uint32),
         ("clock", ctypes.c_double),
         ("only", ctypes.c_char * 256),
-        ("never", ctypes.c_char * 256),
     )
 
 
@@ -90,15 +91,7 @@ def build(folder: Path) -> Path | None:
 
 
 class Layer:
-    """Commands whose operations on files below `root` are counted, and fail or stop when told to.
-
-    Parameters
-    ----------
-    library
-        Of `build`.
-    root
-        Only files below it are watched. The state and the trace lie beside it.
-    """
+    """Commands whose operations on files below `root` are counted, and fail or stop as `arm` says; `library` is `build`'s."""
 
     def __init__(self, library: Path, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -110,19 +103,20 @@ class Layer:
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_State))
         self.state = _State.from_buffer(self._map)
 
-    def environment(self, *, clock: float = 0.0, traced: bool = True) -> dict[str, str]:
+    def environment(self, *, clock: float = 0.0) -> dict[str, str]:
         """What a process needs to run under the layer; `clock` is how many seconds its clock is ahead."""
         mine = {
             "LD_PRELOAD": str(self.library),
             "FAULTY_STATE": str(self.file),
             "FAULTY_ROOT": str(self.root),
             "FAULTY_CLOCK": str(clock),
+            "FAULTY_TRACE": str(self.trace),
             "PYTHONPATH": str(PACKAGE),
             "STUDY_EXECUTOR": "local",
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "160",
         }
-        return {**os.environ, **mine, **({"FAULTY_TRACE": str(self.trace)} if traced else {})}
+        return {**os.environ, **mine}
 
     # -- what is to happen ----------------------------------------------------------------------------------------------
 
@@ -133,13 +127,12 @@ class Layer:
         error: int = errno.EIO,
         kinds: Kind = CHANGES,
         only: str = "",
-        never: str = "",
     ) -> None:
-        """Count from 0 the operations of these kinds, on paths that contain `only` and not `never`; act at the `at`-th."""
+        """Count from 0 the operations of these kinds, on paths that contain `only`; act at the `at`-th."""
         self.trace.unlink(missing_ok=True)
         state = self.state
         state.at = state.count = state.struck = state.process = 0
-        state.only, state.never = only.encode(), never.encode()
+        state.only = only.encode()
         state.action, state.error, state.kinds = action, error, kinds
         state.at = at
 
@@ -171,13 +164,7 @@ class Layer:
 
     @contextmanager
     def started(self, folder: Path, *words: str, prefix: Sequence[str] = (), clock: float = 0.0) -> Iterator[Command]:
-        """`study WORDS` in a folder; killed with all it started where it is still there in the end.
-
-        Parameters
-        ----------
-        prefix
-            A command that starts it, such as `unshare`.
-        """
+        """`study WORDS` in a folder, started by a `prefix` such as `unshare`; at the end killed with all that it started."""
         folder.mkdir(parents=True, exist_ok=True)
         command = Command(self, folder, [*prefix, sys.executable, "-m", "study", *words], self.environment(clock=clock))
         try:
@@ -263,7 +250,7 @@ class Command:
     def seconds(self) -> float:
         """CPU time of its processes so far, those that ended included: its progress on however busy a machine."""
         ticks = 0
-        for pid in family(self.process.pid):
+        for pid in [self.process.pid, *descendants(self.process.pid)]:
             try:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             except OSError:
@@ -274,23 +261,3 @@ class Command:
     def over(self) -> bool:
         """Whether it has ended."""
         return self.process.poll() is not None
-
-
-def family(pid: int) -> list[int]:
-    """A process and its descendants: cheaper than `Command.tree`, and enough while none of them dies."""
-    found = [pid]
-    for one in found:
-        for path in Path(f"/proc/{one}/task").glob("*/children"):
-            try:
-                found += map(int, path.read_text().split())
-            except OSError:
-                continue
-    return found
-
-
-def until(condition: Callable[[], object], seconds: float = 180.0, pause: float = 0.01) -> None:
-    """Wait until a condition holds; an error when it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(pause)

@@ -9,10 +9,11 @@ import pytest
 import study
 from study.store.runs import status
 from tests.faults import whole
-from tests.faults.layer import Layer, until
+from tests.faults.layer import Layer
 from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, layer, left_alone, namespaces, trained_once
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
+from tests.launch.command import wait_for
 
 __all__ = ["layer", "namespaces"]  # fixtures
 
@@ -32,7 +33,7 @@ def test_two_hosts_whose_clocks_differ_by_an_hour_leave_each_other_alone(
     warm: Warm, layer: Layer, folder: Path, theirs: int, ours: int
 ) -> None:
     with layer.started(folder, *WORDS, prefix=OTHER_HOST, clock=theirs * HOUR) as first:
-        until(lambda: in_training(folder))
+        wait_for(lambda: in_training(folder))
         with first.standing_still():
             left_alone(layer.run(folder, *WORDS, clock=ours * HOUR) if ours else warm.run(folder, *WORDS))
         assert first.ended().code == 0
@@ -43,7 +44,7 @@ def test_two_hosts_whose_clocks_differ_by_an_hour_leave_each_other_alone(
 @pytest.mark.parametrize("hours", [-1, long(1)])
 def test_a_clock_that_jumps_in_mid_run_changes_no_measured_time(layer: Layer, folder: Path, hours: int) -> None:
     with layer.started(folder, *WORDS) as first:
-        until(lambda: in_training(folder))
+        wait_for(lambda: in_training(folder))
         layer.state.clock = hours * HOUR
         ended = first.ended()
     layer.state.clock = 0.0

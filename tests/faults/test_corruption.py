@@ -12,10 +12,11 @@ import torch
 
 from study.launch.attempt.work import work
 from study.store import runs as store
-from study.store.collect import OnDisk, collect
+from study.store.collect import Results, collect
 from study.store.files import DamagedError
 from study.store.read import read_curves, read_probes, read_surfaces
 from study.store.reset import reset_run
+from study.store.runs_table import RUNS
 from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table
 from study.training import checkpoint
@@ -77,7 +78,8 @@ def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: i
     told = 0
     for content in _damages(path, theirs.read_bytes(), count):
         path.write_bytes(content)
-        curves, runs = OnDisk(files).curves_and_runs()
+        now = Results(files)
+        curves, runs = now.table(CURVES), now.table(RUNS)
         shown = curves.filter([name == run.run_id for name in curves["run_id"].to_pylist()])
         row = next(row for row in runs.to_pylist() if row["run_id"] == run.run_id)
         assert shown.equals(right) or (shown.num_rows == 0 and name in row["message"])

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import kills, whole
-from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind, until
-from tests.faults.undisturbed import SMALL, WORDS, Undisturbed
+from tests.faults import whole
+from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind
 from tests.faults.warm import Warm
+from tests.faults.whole import SMALL, WORDS, Undisturbed
+from tests.launch.command import wait_for
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 KINDS = {
@@ -28,7 +29,7 @@ KINDS = {
     Kind.LINK: "link",
     Kind.UNLINK: "unlink",
 }
-FILES = [name for name in kills.FILES if name != "/figures/"]  # figures are drawn from collected tables
+FILES = [name for name in whole.FILES if name != "/figures/"]  # figures are drawn from collected tables
 OPTIONAL = ("/log", "heartbeat")
 """A run finishes without these."""
 
@@ -66,7 +67,7 @@ def fail(
     """Run a sweep whose `at`-th operation of these kinds on a kind of file fails; then again on a sound disk."""
     case = f"{action.name} {kinds!r} {at} on {file}: {os.strerror(error)}"
     shutil.rmtree(folder)
-    whole.sweep_file(folder, undisturbed.text)
+    whole.sweep_file(folder, SMALL)
     warm.layer.arm(action, at, error, kinds, only=file)
     ended = warm.run(folder, *WORDS)
     try:
@@ -158,7 +159,7 @@ def test_runs_finished_before_the_disk_was_full_are_collected_later(
 ) -> None:
     warm.layer.arm(Action.STOP, 1, kinds=Kind.OPEN, only="/results/tiny/.curves.parquet")
     with warm.started(small_disk, *WORDS) as fork:
-        until(lambda: warm.layer.struck)
+        wait_for(lambda: warm.layer.struck)
         room = os.statvfs(small_disk / "results")
         (small_disk / "results" / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize))
         os.kill(fork.pid, signal.SIGCONT)

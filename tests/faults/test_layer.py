@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+from tests.faults.layer import Action, Command, Ended, Kind, Layer
+from tests.launch.command import wait_for
 
 EVERY_KIND = """
 import os
@@ -31,7 +32,7 @@ def run(layer: Layer, code: str, clock: float = 0.0) -> Ended:
     return python(layer, code, clock).ended(60)
 
 
-@pytest.mark.parametrize("at", [1, 4, 7])
+@pytest.mark.parametrize("at", [1, 7])
 def test_the_nth_operation_fails_and_no_other(layer: Layer, at: int) -> None:
     error = (errno.EIO, errno.EROFS, errno.ENOSPC)[at % 3]
     layer.arm(Action.FAIL, at, error)
@@ -61,8 +62,8 @@ for _ in range(2):
 def test_a_process_is_stopped_at_an_operation_and_killed_there(layer: Layer, action: Action, there: int) -> None:
     layer.arm(action, 3)
     command = python(layer, EVERY_KIND)
-    until(lambda: layer.struck)
-    until(lambda: Path(f"/proc/{layer.state.process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    wait_for(lambda: layer.struck)
+    wait_for(lambda: Path(f"/proc/{layer.state.process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
     assert (layer.root / "folder" / "a").stat().st_size == there
     command.kill()
     assert not command.tree() and layer.where() == "write folder/a (stopped)"

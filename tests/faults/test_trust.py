@@ -53,7 +53,7 @@ def bombs(marker: Path, told: dict[str, Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", range(4))
-def test_a_bomb_goes_off_where_it_is_unpickled_and_not_as_a_checkpoint(marker: Path, kind: int) -> None:
+def test_checkpoints_are_never_unpickled(marker: Path, kind: int) -> None:
     content = bombs(marker, {})[kind]
     with pytest.raises(ValueError, match="it is not a checkpoint"):
         checkpoint.load_tensors(content, torch.device("cpu"))
@@ -153,7 +153,7 @@ def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_files_that_are_links_are_replaced_and_never_followed_in_writing(copy: Path, tmp_path: Path) -> None:
+def test_links_are_replaced_not_written_through(copy: Path, tmp_path: Path) -> None:
     run = run_of(copy, "plain")
     run.done.unlink()
     theirs = tmp_path / "theirs"

@@ -15,9 +15,10 @@ import pytest
 from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
-from tests.faults.layer import Action, Command, Ended, Kind, Layer, until
+from tests.faults.layer import Action, Command, Ended, Kind, Layer
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
+from tests.launch.command import wait_for
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
@@ -123,7 +124,7 @@ def test_a_process_that_stalls_at_its_lease_or_seal_trains_no_run_twice(
 ) -> None:
     layer.arm(Action.STOP, 1, kinds=Kind.LINK if file == "lease" else Kind.RENAME, only=f"/{file}")
     with layer.started(folder, *HERE) as first:
-        until(lambda: layer.struck)
+        wait_for(lambda: layer.struck)
         stopped = layer.state.process
         layer.mend()
         second = warm.run(folder, *HERE)
@@ -140,7 +141,7 @@ def test_a_worker_killed_after_sealing_its_run_leaves_no_lease(layer: Layer, fol
     whole.sweep_file(folder, ONE)
     layer.arm(Action.STOP, 1, kinds=Kind.UNLINK, only="/lease")
     with layer.started(folder, *WORDS) as command:
-        until(lambda: layer.struck)
+        wait_for(lambda: layer.struck)
         worker = layer.state.process
         layer.mend()
         os.kill(worker, signal.SIGKILL)
@@ -167,7 +168,7 @@ def test_a_run_of_another_host_is_left_alone_until_its_lease_is_stale(
 ) -> None:
     whole.sweep_file(folder, ONE)
     with layer.started(folder, *HERE, prefix=prefix) as first:
-        until(lambda: in_training(folder))
+        wait_for(lambda: in_training(folder))
         with first.standing_still():
             (theirs,) = [files for files in whole.runs_of(folder) if files.lease.exists()]
             lease = theirs.lease.read_bytes()

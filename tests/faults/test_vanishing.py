@@ -13,10 +13,11 @@ import pytest
 
 from study.store.runs import status
 from tests.faults import whole
-from tests.faults.layer import Action, Kind, until
-from tests.faults.undisturbed import SMALL, WORDS, Undisturbed
+from tests.faults.layer import Action, Kind
 from tests.faults.warm import Warm
+from tests.faults.whole import SMALL, WORDS, Undisturbed
 from tests.helpers import long
+from tests.launch.command import wait_for
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_file_removed_in_mid_run_spoils_no_curve(
 ) -> None:
     warm.layer.arm(Action.STOP, 1, kinds=Kind.OPEN, only=at)
     with warm.started(folder, *WORDS) as fork:
-        until(lambda: warm.layer.struck)
+        wait_for(lambda: warm.layer.struck)
         (run,) = whole.runs_of(folder)
         for path in run.folder.glob(name):
             path.unlink()

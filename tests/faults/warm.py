@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.layer import PACKAGE, Ended, Layer, family
+from tests.faults.layer import PACKAGE, Ended, Layer
+from tests.launch.command import descendants
 
 
 class Warm:
@@ -118,7 +119,7 @@ class Fork:
         """SIGKILL for it and for what it started."""
         if self.over():
             return
-        for pid in family(self.pid):
+        for pid in [self.pid, *descendants(self.pid)]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles, SweepFiles
 from study.store.tables import read_table
+from tests.faults.warm import Warm
 from tests.helpers import attempts, points, read_rows
 
 SWEEP = """
@@ -22,6 +24,15 @@ surfaces:
 figures: [degradation]
 """
 """A sweep with every kind of file, which takes three seconds once everything is imported."""
+
+SMALL = """
+fixed: {data: digits, network: plain, train_subset: 100, depth: 8, seed: 0, probes: [weights], probe_every: 6,
+  snapshot_every: 6, recipe: {name: quick, iterations: 12, batch_size: 16, evaluate_every: 6, log_every: 3}}
+surfaces:
+  - {dims: 1, points: 2, data: train, subset: 32}
+"""
+"""A sweep of a second, to be disturbed at every operation."""
+WORDS = ("sweep", "tiny.yaml", "--threads", "1", "--checkpoint-seconds", "0")
 
 NAME = "tiny"
 ITERATIONS = 30
@@ -129,3 +140,29 @@ def half_done(folder: Path, undisturbed: dict[str, Rows]) -> Iterator[str]:
 def curves_of(folder: Path) -> dict[str, Rows]:
     """The curve of each run that has one, without its seconds."""
     return {files.run_id: points(files) for files in runs_of(folder) if files.curves.exists()}
+
+
+FILES = (
+    *("checkpoint-", "snapshot-", "curves.parquet", "probes.parquet", "surface.parquet", "surfaces.parquet", "plane"),
+    *("points-", "sweep.json", "spec.json", "attempts.jsonl", "collected.json", "runs.parquet", "lease", "heartbeat"),
+    *("done.json", "/log", "/figures/"),
+)
+"""Kinds of files, by a part of their paths."""
+
+
+def kind_of(path: str) -> str:
+    """The kind of a file; empty for a folder."""
+    return next((name for name in FILES if name in path), "")
+
+
+class Undisturbed:
+    """The results of `SMALL` when it is left alone, and how many operations of each kind it does on each kind of file."""
+
+    def __init__(self, warm: Warm) -> None:
+        folder = warm.layer.root / "undisturbed"
+        sweep_file(folder, SMALL)
+        warm.layer.arm()
+        ended = warm.run(folder, *WORDS)
+        assert ended.code == 0, ended.err
+        self.whole, self.curves = read(folder), curves_of(folder)
+        self.operations = Counter((kind_of(o.path), o.kind) for o in warm.layer.operations())

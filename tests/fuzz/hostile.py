@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
+from study.config.schema import SweepFile
+from study.config.spread import SurfaceEntry
 from study.config.stored import columns
-from study.config.surface import SurfaceEntry
-from study.config.sweep import SweepFile
 
 Tree = Any
 """Scalars, lists, and mappings as lists of pairs in a `Pairs`, so that a key can stand in one twice."""
@@ -64,25 +64,11 @@ def as_word(text: str) -> str:
     return os.fsdecode(text.encode("utf-8", "surrogatepass").replace(b"\0", b""))
 
 
-words = st.one_of(
-    texts.map(as_word),
-    st.binary(max_size=12).map(lambda raw: os.fsdecode(raw.replace(b"\0", b""))),
-    st.sampled_from(
-        [
-            "--",
-            "-",
-            "-n",
-            "-h",
-            "--results",
-            "--style=x",
-            "seed=0,1",
-            "name=..",
-            "x.yaml",
-            "quickstart.yaml",
-            "shortcut={a:1}",
-        ]
-    ),
-)
+OPTIONS = (
+    "--", "-", "-n", "-h", "--results", "--style=x", "seed=0,1", "name=..", "x.yaml", "quickstart.yaml", "shortcut={a:1}",
+)  # fmt: skip
+bytes_as_word = st.binary(max_size=12).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
+words = texts.map(as_word) | bytes_as_word | st.sampled_from(OPTIONS)
 """Of a command line."""
 
 

@@ -46,7 +46,7 @@ def lines(draw):
 
 @cases(60)
 @given(lines())
-def test_a_command_line_is_right_or_refused(words):
+def test_a_command_line_works_or_is_refused(words):
     sound(study(words, {"mine.yaml": FILE}))
 
 
@@ -66,7 +66,7 @@ def overrides(draw):
 
 @cases(30)
 @given(overrides(), st.sampled_from([["sweep", "--dry-run", "mine.yaml"], ["describe"]]))
-def test_overrides_are_right_or_refused(words, verb):
+def test_overrides_work_or_are_refused(words, verb):
     sound(study([*verb, "--", *words], {"mine.yaml": FILE}))
 
 
@@ -100,7 +100,7 @@ VIEWS = st.builds(
 
 @cases(25)
 @given(drawings() | VIEWS)
-def test_results_are_shown_or_the_words_refused(words):
+def test_viewing_results_works_or_is_refused(words):
     """Results are there: they are read, and a figure may be drawn, but nothing else is written."""
     call = study([words[0], "--results", str(RESULTS), *words[1:]])
     if call.code == 0:
@@ -110,7 +110,7 @@ def test_results_are_shown_or_the_words_refused(words):
         sound(call)
 
 
-def test_an_option_of_a_figure_is_of_its_kind():
+def test_figure_options_are_type_checked():
     for number, (name, option, sweep) in enumerate(CHOICES):
         value = (".nan", "[1, 2]", "{a: 1}", "true")[number % 4]
         words = ["figure", name, "--results", str(RESULTS), *([sweep] if sweep else []), f"{option}={value}"]
@@ -148,12 +148,12 @@ def surfaces(draw):
 
 @cases(20)
 @given(surfaces())
-def test_surfaces_are_planned_or_the_settings_refused(words):
+def test_surfaces_are_planned_or_refused(words):
     sound(study(["surface", "--dry-run", "mine", *words], {"results/mine/sweep.json": recorded()}))
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_tells_how_it_is_called_and_refuses_bytes_that_are_no_text(verb):
+def test_every_verb_has_help_and_refuses_invalid_text(verb):
     """A command line may have any bytes: Python has those that are no UTF-8 as halves of characters."""
     assert study([verb, "--help"]).code == 0
     complaints(study([verb, *FIRST.get(verb, []), "\udc80", "--\udc80"]))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import typing
 
 import pytest
 
-from study.config.stored import columns
-from study.config.surface import MAX_PLANES
+from study.config.spread import MAX_PLANES
+from study.config.stored import settable
 from study.config.yaml import MAX_MISTAKES, MAX_NODES
 from study.errors import LONGEST
 from tests.fuzz.calling import complaints, study
@@ -46,7 +45,6 @@ UNFOLDS = {
     "braces": ("{a: " * 100_000, DEEP),
     "dashes": ("- " * 100_000, DEEP),
     "too many values": (FIXED + "grid:\n  seed:\n" + "  - 1\n" * MAX_NODES + "  - ]\n", MANY),
-    "merge keys": ("a: &a {b: 1}\n<<: [*a, *a]\n", "mine.yaml:2: a key must be a word, not '<<'"),
 }  # fmt: skip
 
 
@@ -57,24 +55,21 @@ SLOW = ("too many values", "aliases in mappings", "brackets", "braces")
     "text, message",
     [pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, case in UNFOLDS.items()],
 )
-def test_a_file_that_unfolds_is_refused(text, message):
+def test_yaml_bombs_are_refused(text, message):
     assert refused(text)[0] == message
 
 
 NUMBERS = {
-    "a decimal number of 100,000 digits": ("9" * 100_000, "is no int"),
+    "a decimal number of 100,000 digits": ("9" * 100_000, "is too large; the largest is"),
     "a decimal number of 20 digits": ("9" * 20, "is too large; the largest is 9223372036854775807"),
     "a hexadecimal number of 100,000 digits": ("0x" + "f" * 100_000, "is too large; the largest is"),
-    "a number to the base 60 of 100,000 digits": ("1" + ":1" * 100_000, "must be a valid integer, not '1:1"),
-    "a tagged number to the base 60": ("!!int 1" + ":1" * 100_000, "is no int"),
-    "a tagged fraction to the base 60": ("!!float 1" + ":1" * 100_000 + ".5", "is no float"),
+    "a tagged number": ("!!int 1", "the tag '!!int' has no meaning in a sweep file"),
     "a fraction of 100,000 digits": ("0." + "3" * 100_000, "must be a valid integer, not 0.333"),
-    "octal, or decimal?": ("010", "must be a valid integer, not '010'"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("number, message", NUMBERS.values(), ids=NUMBERS)
-def test_a_number_that_is_none_is_refused(number, message):
+def test_invalid_numbers_are_refused(number, message):
     (line,) = refused(FIXED + f"grid: {{seed: [0, {number}]}}\n")
     assert line.startswith("mine.yaml:2: ") and message in line
     (line,) = refused(GOOD, f"seed=[{number}]")
@@ -82,7 +77,7 @@ def test_a_number_that_is_none_is_refused(number, message):
 
 
 @pytest.mark.parametrize("text", [r'"\UFFFFFFFF"', r'"\U00110000"', r'"\ud800"', r'"\e[2J"', r'"a\0b"'])
-def test_what_is_no_character_is_refused(text):
+def test_invalid_characters_are_refused(text):
     for field in ("description", "name", "figures"):
         said = refused(GOOD + f"{field}: {text}\n")
         assert len(said) == 1 and said[0].startswith("mine.yaml:3: ")
@@ -100,10 +95,6 @@ AXES = ["seed", "family__width", "train_subset", "train_subset_seed", "probe_eve
 HUGE = {
     "one more seed than may be": (grid(seed=401, train_subset=250), "100,250 runs; a sweep has at most 100,000"),
     "more than a machine can count": (grid(**dict.fromkeys(AXES, 100)), "1e+20 runs; a sweep has at most 100,000"),
-    "in blocks": (
-        FIXED + "blocks:\n" + f"  - grid: {{seed: {[*range(600)]}, train_subset: {[*range(2, 102)]}}}\n" * 2,
-        "120,000 runs; a sweep has at most 100,000",
-    ),
     "surfaces": (
         FIXED + f"grid: {{seed: {[*range(101)]}}}\nsurfaces:\n  - {{planes: {MAX_PLANES}, points: 2}}\n",
         "101,000 surfaces so far; a sweep has at most 100,000",
@@ -112,13 +103,13 @@ HUGE = {
 
 
 @pytest.mark.parametrize("text, count", HUGE.values(), ids=HUGE)
-def test_a_huge_sweep_is_refused_before_any_of_it_is_made(text, count):
+def test_a_huge_sweep_is_refused_quickly(text, count):
     started = time.process_time()
     [line] = refused(text)
     assert line.endswith(count) and time.process_time() - started < 5
 
 
-def test_a_great_many_mistakes_are_not_all_said():
+def test_the_number_of_messages_is_limited():
     for axes in (
         "seed: [" + ", ".join(f"x{i}" for i in range(150)) + "]",
         ", ".join(f"x{i}: [0]" for i in range(110)),
@@ -131,19 +122,18 @@ def test_a_great_many_mistakes_are_not_all_said():
 @pytest.mark.parametrize(
     "text", ["{}: 1\n", "name: {}\n", "figures: [{}]\n", "fixed: {{{}: 1}}\n", "fixed: {{shortcut: {}}}\n"]
 )
-def test_what_is_said_of_a_long_text_is_short(text):
+def test_messages_about_long_text_are_short(text):
     assert all(len(line) <= LONGEST for line in refused(GOOD + text.format("x" * 500_000)))
 
 
 # -- NaN and infinity --------------------------------------------------------------------------------------------------
 
-NO_NUMBERS = (".nan", "-.inf", "1e400", "!!float .NaN")
+NO_NUMBERS = (".nan", "-.inf", "1e400", ".NaN")
 
 
 def test_no_field_of_a_run_is_nan_or_infinite():
-    for number, (field, kind) in enumerate(columns().items()):
-        is_list = any(typing.get_origin(part) is tuple for part in (kind, *typing.get_args(kind)))
-        value = f"[{NO_NUMBERS[number % 4]}]" if is_list else NO_NUMBERS[number % 4]
+    for number, (field, column) in enumerate(settable().items()):
+        value = f"[{NO_NUMBERS[number % 4]}]" if column.is_list else NO_NUMBERS[number % 4]
         fixed = FIXED if field == "seed" else FIXED.replace("depth", "seed: 0, depth")
         said = refused(fixed + f"zip:\n  {field}:\n  - {value}\n")
         assert any(mistake.startswith(f"mine.yaml:4: {field}") for mistake in said), (field, said)

@@ -41,7 +41,7 @@ def named(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_sweep_is_named_in_any_script(name):
+def test_a_sweep_name_may_have_any_script(name):
     for words, files in (
         (PLAN, {"mine.yaml": named(name)}),
         ((*PLAN, f"name={name}"), {"mine.yaml": GOOD.encode()}),
@@ -53,7 +53,7 @@ def test_a_sweep_is_named_in_any_script(name):
 
 
 @pytest.mark.parametrize("name", NONE, ids=ascii)
-def test_what_is_no_name_is_refused_wherever_it_stands(name):
+def test_invalid_names_are_refused(name):
     assert sweep_name(name) is None
     (line,) = complaints(study(PLAN, {"mine.yaml": named(name)}))
     assert line.startswith("mine.yaml:3: ")
@@ -101,10 +101,10 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("words", BY_SWEEP, ids=" ".join)
-def test_no_sweep_is_named_by_a_way_out_of_the_results(results, words):
+def test_no_sweep_is_named_by_a_path_out_of_the_results(results, words):
     """Where `..` would lead to there is a sweep's folder, that could be read and collected into."""
-    (results.parent / "sweep.json").write_bytes((results / "é" / "sweep.json").read_bytes())
-    (results / "sweep.json").write_bytes((results / "é" / "sweep.json").read_bytes())
+    for folder in (results.parent, results):
+        (folder / "sweep.json").write_bytes((results / "é" / "sweep.json").read_bytes())
     before = tree(results.parent.parent)
     for name in ELSEWHERE:
         complaints(study([*words, "--results", str(results), "--", name]))
@@ -115,45 +115,17 @@ def test_no_sweep_is_named_by_a_way_out_of_the_results(results, words):
 def test_no_run_is_named_by_a_path_a_pattern_or_nothing(results, words):
     (run,) = (path.name for path in (results / "é" / "runs").iterdir())
     before = tree(results.parent.parent)
-    for name in (*ELSEWHERE, f"../runs/{run}", f"é/runs/{run}", f"{run[:8]}*", f"{run}/", f"{run}\n"):
-        if not (name == f"{run}/" and words[0] in ("probe", "surface")):
-            complaints(study([*words, "--results", str(results), "--", name]))
+    for name in (*ELSEWHERE, f"../runs/{run}", f"é/runs/{run}", f"{run[:8]}*", f"{run}\n"):
+        complaints(study([*words, "--results", str(results), "--", name]))
     assert tree(results.parent.parent) == before
-
-
-FOLDERS = ("..", ".", "", "/", "/etc", "a/b", "../a", ".a", "-a", "a b", "a\0", "a\n", "a\\b", "~", "a" * 51)
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-@pytest.mark.parametrize("data", ["image_folder", "image_stream"])
-def test_no_data_set_lies_outside_of_the_data_root(data, folder):
-    text = GOOD.replace("data: digits", f"data: {data}, data.folder: {json.dumps(folder)}, recipe.pad: 0")
-    (line,) = complaints(study(PLAN, {"mine.yaml": text.encode()}))
-    assert line.startswith("mine.yaml:1: data.folder: must be the name of a folder under the data root")
 
 
 @pytest.mark.parametrize(
     "words", [["status", "x"], ["collect", "x"], ["report", "x"], ["surface", "x", "-n"]], ids=" ".join
 )
-def test_results_that_are_no_folder_are_refused(words):
+def test_results_must_be_a_folder(words):
     for place in ("file", "file/inside", "missing", "", "a" * 300, "a\x1b[31m"):
         complaints(study([*words, "--results", place], {"file": b"precious"}))
-
-
-@pytest.mark.parametrize("out", ["", ".", "..", "/", "folder"])
-def test_a_report_takes_no_folders_place(results, out):
-    (line,) = complaints(study(["report", "é", "--results", str(results), "--out", out], {"folder/file": b""}))
-    assert "is a folder; give --out a file name" in line
-
-
-def test_collecting_follows_no_link_out_of_the_results(results, tmp_path):
-    precious = tmp_path / "precious"
-    precious.write_text("mine")
-    for name in ("curves.parquet", "runs.parquet"):
-        (results / "é" / name).symlink_to(precious)
-    assert sound(study(["collect", "é", "--results", str(results)])).code == 0
-    assert precious.read_text() == "mine"
-    assert not (results / "é" / "curves.parquet").is_symlink()
 
 
 # -- names and words that are found, and shown -------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def planned(profile):
     )
 
 
-def test_the_documented_profile_is_right():
+def test_the_documented_profile_is_valid():
     assert sound(planned(EXAMPLE.encode())).code == 0
 
 
@@ -33,7 +33,7 @@ fields = st.sampled_from([*Profile.model_fields]) | hostile.keys
 
 @cases(30)
 @given(changed(tree(EXAMPLE)) | st.lists(st.tuples(fields, hostile.values), max_size=6).map(Pairs), st.booleans())
-def test_a_profile_is_right_or_refused(profile, escaped):
+def test_a_profile_works_or_is_refused(profile, escaped):
     sound(planned(as_file(profile, escaped=escaped)))
 
 

@@ -20,14 +20,14 @@ PLAN = ("sweep", "mine.yaml", "--dry-run")
 
 
 @pytest.mark.parametrize("name", READY)
-def test_a_ready_sweep_is_right_as_it_is(name):
+def test_ready_sweeps_are_valid(name):
     assert sound(study(PLAN, {"mine.yaml": READY[name].encode()})).code == 0
     assert sound(study(PLAN, {"mine.yaml": as_file(tree(READY[name]))})).code == 0
 
 
 @cases(60)
 @given(st.sampled_from([*READY]).flatmap(lambda name: changed(tree(READY[name]))), st.booleans())
-def test_a_ready_sweep_with_changes_is_right_or_refused(file, escaped):
+def test_a_changed_ready_sweep_works_or_is_refused(file, escaped):
     sound(study(PLAN, {"mine.yaml": as_file(file, escaped=escaped)}))
 
 
@@ -84,7 +84,7 @@ def grammatical(draw):
 
 @cases(30)
 @given(grammatical())
-def test_each_wrong_field_is_named_and_nothing_but_wrong_ones(made):
+def test_exactly_the_wrong_fields_are_named(made):
     file, count, wrong = made
     call = study(PLAN, {"mine.yaml": as_file(file)})
     if not wrong:
@@ -109,11 +109,11 @@ PIECES = (
 
 @cases(40)
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
-def test_text_is_right_or_refused(text):
+def test_any_text_works_or_is_refused(text):
     sound(study(PLAN, {"mine.yaml": text.encode("utf-8", "surrogatepass")}))
 
 
 @cases(15)
 @given(st.binary(max_size=200))
-def test_bytes_are_right_or_refused(content):
+def test_any_bytes_work_or_are_refused(content):
     sound(study(PLAN, {"mine.yaml": content}))

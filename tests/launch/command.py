@@ -91,20 +91,13 @@ def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below one, from /proc."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:
-            continue
-        parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
-    found, queue = [], [pid]
-    while queue:
-        children = parents.get(queue.pop(), [])
-        found += children
-        queue += children
-    return found
+    """All processes below one, none of which dies meanwhile."""
+    found = [pid]
+    for one in found:
+        for path in Path(f"/proc/{one}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, path.read_text().split())
+    return found[1:]
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:

@@ -14,7 +14,7 @@ from study.errors import StudyError
 from study.launch.slurm.code import copy
 
 
-def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
+def test_python_imports_the_copied_code(tmp_path: Path) -> None:
     code = copy(tmp_path / "code")
     probe = "import study, study.launch.sweep, study.config.recipes as r; print(study.__file__, r.names())"
     env = {**os.environ, "PYTHONPATH": str(code)}
@@ -27,7 +27,7 @@ def test_the_copy_is_what_python_imports_from_it(tmp_path: Path) -> None:
     assert {path.relative_to(package) for path in package.rglob("*.py")} <= copied
 
 
-def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> None:
+def test_equal_code_is_copied_once(tmp_path: Path) -> None:
     first = copy(tmp_path)
     assert copy(tmp_path) == first and list(tmp_path.iterdir()) == [first]
     edited = tmp_path / "edited"
@@ -40,7 +40,7 @@ def test_the_same_code_is_kept_once_and_other_code_beside_it(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("how", ["changed", "gone", "added", "beside it", "linked", "compiled"])
-def test_code_that_somebody_else_laid_there_is_not_run(tmp_path: Path, how: str) -> None:
+def test_a_changed_copy_of_the_code_is_refused(tmp_path: Path, how: str) -> None:
     code = copy(tmp_path / "results")
     module = code / "study" / "errors.py"
     cached = code / "study" / "__pycache__" / "errors.cpython-311.pyc"

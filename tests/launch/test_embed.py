@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,32 +13,24 @@ from study.launch.attempt.work import work
 from study.launch.embed import embed
 from study.launch.plan.runs import hold_dependents
 from study.launch.plan.state import Action
+from study.store.files import read_json
 from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
 from study.training.session import Session
 from tests.helpers import make_spec, open_run, read_rows
 from tests.launch.command import curves, inside, runs, sweep_file
 
-PLAIN = """
-fixed: {data: digits, recipe: quick, network: plain, recipe.iterations: 30, recipe.evaluate_every: 30}
-grid: {depth: [8, 14], seed: [0, 1]}
+DEEPER = """
+fixed: {data: digits, train_subset: 200, recipe: quick, network: plain, depth: 14,
+  recipe.iterations: 20, recipe.evaluate_every: 10, recipe.log_every: 5}
+grid: {seed: [0]}
 """
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of plain networks of 8 and 14 layers, two seeds each, trained."""
-    folder = tmp_path_factory.mktemp("finished")
-    code, _, err = inside(folder, "sweep", sweep_file(folder, PLAIN))
-    assert code == 0, err
-    return folder
-
-
 @pytest.fixture
-def trained(finished: Path, tmp_path: Path) -> list[RunFiles]:
-    """Those of 8 layers, in a copy."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    return [run for run in runs(tmp_path) if run.run_id.startswith("plain-8-")]
+def shallow(copied: Path) -> list[RunFiles]:
+    """Two trained plain networks of 8 layers."""
+    return [run for run in runs(copied) if run.run_id.startswith("plain-8-")]
 
 
 def last(files: RunFiles, split: str) -> dict[str, object]:
@@ -47,53 +38,35 @@ def last(files: RunFiles, split: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_a_certificate_shows_equal_outputs_and_equal_training_error_and_a_sweep_trains_on(tmp_path, trained):
-    ids = [run.run_id for run in trained]
-    code, out, err = inside(tmp_path, "embed", *ids, "--depth", "14", "--sweep", "onwards.yaml")
+def test_a_stretched_network_computes_the_same_and_trains_on(tmp_path, shallow):
+    source, file = shallow[0], sweep_file(tmp_path, DEEPER, "deeper")
+    assert inside(tmp_path, "sweep", file)[0] == 0
+    code, out, err = inside(tmp_path, "embed", source.run_id, "--depth", "14")
+    assert code == 0 and "plain-8 stretched to plain-14 by 3 identity blocks" in out, err
+    found = read_json(source.certificate(14))
+    assert found["large"] == pytest.approx(found["small"], rel=1e-5)
+    assert found["disagreements"] == 0 and found["images"] == 560 and found["blocks"] == 3
+    assert 0 <= found["difference"] < 1e-5 * found["largest"]
+    # The recorded final errors of the run, from another code: that of training.
+    clean, test = last(source, "train_clean"), last(source, "test")
+    assert found["small"]["train_error"] == pytest.approx(clean["error"])
+    assert found["small"]["train_loss"] == pytest.approx(clean["loss"], rel=1e-5)
+    assert found["small"]["test_error"] == pytest.approx(test["error"])
+    assert found["trained_deep"] == last(runs(tmp_path, "deeper")[0], "train_clean")["error"]
+
+    onwards = ("sweep", file, f"start_from={point_id(read_spec(source))}", "name=onwards")
+    assert onwards[2] in out
+    code, _, err = inside(tmp_path, *onwards)
     assert code == 0, err
-    for run in trained:
-        found = json.loads(run.certificate(14).read_text())
-        assert found["large"] == pytest.approx(found["small"], rel=1e-5)
-        assert found["disagreements"] == 0 and found["images"] == 1797 and found["blocks"] == 3
-        assert 0 <= found["difference"] < 1e-5 * found["largest"]
-        # The recorded final errors of the run, from another code: that of training.
-        clean, test = last(run, "train_clean"), last(run, "test")
-        assert found["small"]["train_error"] == pytest.approx(clean["error"])
-        assert found["small"]["train_loss"] == pytest.approx(clean["loss"], rel=1e-5)
-        assert found["small"]["test_error"] == pytest.approx(test["error"])
-        deep = next(r for r in runs(tmp_path) if r.run_id.startswith(f"plain-14-digits-{run.run_id.split('-')[3]}"))
-        assert found["trained_deep"] == last(deep, "train_clean")["error"]
-    assert "plain-8 stretched to plain-14 by 3 identity blocks" in out
-    assert "study sweep onwards.yaml" in out
-
-    code, _, err = inside(tmp_path, "sweep", "onwards.yaml")
-    assert code == 0, err
-    for run, origin in zip(runs(tmp_path, "onwards"), trained, strict=True):
-        first = read_rows(run.curves)[0]
-        began = [row for row in read_rows(origin.curves) if row["split"] == "train"][-1]
-        assert first["loss"] < 1.3 * began["loss"]  # it continues
-    log = runs(tmp_path, "onwards")[0].log.read_text()
-    assert f"starts from {point_id(read_spec(trained[0]))}" in log
-    code, out, _ = inside(tmp_path, "verdict", "onwards")
-    assert code == 0 and "2/2" in out  # two seeds of one network
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_with_an_origin_resumes_from_its_own_checkpoint(tmp_path, trained):
-    text = f"""
-fixed: {{data: digits, recipe: quick, network: plain, depth: 14, recipe.iterations: 40, recipe.evaluate_every: 20}}
-grid: {{seed: [0], start_from: [{point_id(read_spec(trained[0]))}]}}
-"""
-    assert inside(tmp_path, "sweep", sweep_file(tmp_path, text, "on"))[0] == 0
-    undisturbed = curves(tmp_path, "on")
-    files = runs(tmp_path, "on")[0]
-    again = sweep_file(tmp_path, text, "again")
-    files.done.unlink()
-    for path in trained[0].checkpoints():  # its origin may go once it has started
+    [run] = runs(tmp_path, "onwards")
+    assert read_rows(run.curves)[0]["loss"] < 1.3 * last(source, "train")["loss"]  # it continues
+    assert f"starts from {point_id(read_spec(source))}" in run.log.read_text()
+    undisturbed = curves(tmp_path, "onwards")
+    run.done.unlink()
+    for path in source.checkpoints():  # the origin may go once the run has its own checkpoint
         path.unlink()
-    code, _, err = inside(tmp_path, "sweep", again)
-    assert code == 0, err
-    assert curves(tmp_path, "on") == undisturbed
+    code, _, err = inside(tmp_path, *onwards)
+    assert code == 0 and curves(tmp_path, "onwards") == undisturbed, err
 
 
 @pytest.mark.slow
@@ -141,23 +114,21 @@ def test_a_missing_origin_stops_the_sweep_before_it_starts(tmp_path, fields, mes
     assert not (tmp_path / "results").exists()
 
 
-def test_a_run_that_cannot_be_embedded_gives_one_line(tmp_path, trained):
-    name = trained[0].run_id
-    code, _, err = inside(tmp_path, "embed", name, "--depth", "14", "--sweep", "tiny.yaml")
-    assert (code, err) == (2, "study: tiny.yaml: exists; name another file\n")
-    for path in trained[0].checkpoints():
+def test_a_run_that_cannot_be_embedded_gives_one_line(tmp_path, shallow):
+    name = shallow[0].run_id
+    for path in shallow[0].checkpoints():
         path.write_bytes(path.read_bytes()[:100])
-    trained[1].done.unlink()
+    shallow[1].done.unlink()
     for run, depth, message in [
         ("plain-9", 14, "no run 'plain-9' under"),
         (name, 15, "--depth: depth: 15 is not 6n"),
         (name, 14, f"{name} has no sound checkpoint"),
-        (trained[1].run_id, 14, f"{trained[1].run_id} is not finished"),
+        (shallow[1].run_id, 14, f"{shallow[1].run_id} is not finished"),
     ]:
         with pytest.raises(StudyError, match=f"^{message}") as caught:
             embed(run, depth, tmp_path / "results", Session(tmp_path / "data"))
         assert "\n" not in str(caught.value)
-    assert not trained[0].certificate(14).exists()
+    assert not shallow[0].certificate(14).exists()
 
 
 DEEP, SHALLOW = {"network": "plain", "depth": 14}, {"network": "plain"}
@@ -168,8 +139,8 @@ def planned(verbs, states, tmp_path, **fields):
     specs = {"shallow": make_spec(**SHALLOW)}
     specs["deep"] = make_spec(**DEEP | {"start_from": point_id(specs["shallow"])} | fields)
     disk = {name: RunStatus(name, *state) for name, state in zip(specs, states, strict=True)}
-    actions = [Action(name, verb, "") for name, verb in zip(specs, verbs, strict=True)]
-    return [(action.verb, action.reason) for action in hold_dependents(actions, specs, disk, tmp_path)]
+    actions = [Action(disk[name], verb, "") for name, verb in zip(specs, verbs, strict=True)]
+    return [(action.verb, action.reason) for action in hold_dependents(actions, specs, tmp_path)]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +166,10 @@ def test_an_origin_on_other_data_is_refused(tmp_path):
         planned(["keep", "start"], [("done",), ("pending",)], tmp_path, data="fashion_mnist")
 
 
-def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, trained):
-    for path in trained[0].checkpoints():
+def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, shallow):
+    for path in shallow[0].checkpoints():
         path.write_bytes(b"damaged")
-    origin = point_id(read_spec(trained[0]))
+    origin = point_id(read_spec(shallow[0]))
     specs = (
         make_spec(**DEEP, recipe__iterations=5, start_from=origin),
         make_spec(**SHALLOW, recipe__iterations=5, seed=3),

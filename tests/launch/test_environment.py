@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pwd
 import stat
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from study.cli.doctor import examine
-from study.launch.attempt.provenance import cpu_quota
 from tests.helpers import PATIENCE, make_folder
 from tests.launch.command import inside, runs, start, sweep_file
 
@@ -48,10 +46,8 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: p
     ):
         code, _, err = inside(folder, *words)
         assert code == 0, err
-    [run] = (home / "results/tiny/runs").iterdir()
-    assert inside(folder, "embed", run.name, "--depth", "14", "--sweep=~/deeper.yaml")[0] == 0
     made = {path.name for path in home.iterdir() if not path.name.startswith(".")}  # matplotlib has a cache there
-    assert made == {"results", "figures", "out", "tiny.yaml", "deeper.yaml", "profile.yaml"}
+    assert made == {"results", "figures", "out", "tiny.yaml", "profile.yaml"}
     assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
 
 
@@ -104,57 +100,15 @@ def test_the_doctor_reports_folders_that_cannot_be_written(tmp_path: Path) -> No
     assert list((tmp_path / "results").iterdir()) == []
 
 
-def groups(folder: Path, own: str, limits: dict[str, str]) -> float:
-    (folder / "cgroup").write_text(own)
-    for name, text in limits.items():
-        path = folder / "mounted" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return cpu_quota(folder / "cgroup", folder / "mounted")
-
-
-def test_cores_of_a_container(tmp_path: Path) -> None:
-    folders = iter([tmp_path / str(number) for number in range(9)])
-
-    def quota(own: str, limits: dict[str, str]) -> float:
-        (folder := next(folders)).mkdir()
-        return groups(folder, own, limits)
-
-    # Version 2: of the group, of one above it, of a container that sees its own group as the root.
-    assert quota("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "max 100000\n"}) == 1.5
-    assert quota("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000\n"}) == 2
-    assert quota("0::/\n", {"cpu.max": "50000 100000\n"}) == 0.5
-    assert quota("0::/../../a\n", {"cpu.max": "50000 100000\n"}) == 0.5
-    # Version 1: the group as the host names it is not there in the container.
-    limits = {"cpu,cpuacct/cpu.cfs_quota_us": "300000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
-    assert quota("3:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n", limits) == 3
-    limits = {"cpu/x/cpu.cfs_quota_us": "-1\n", "cpu/x/cpu.cfs_period_us": "100000\n"}
-    assert quota("4:cpu,cpuacct:/x\n", limits) == math.inf
-    assert quota("0::/a\n", {"a/cpu.max": "what?"}) == math.inf
-    assert cpu_quota(tmp_path / "nothing", tmp_path) == math.inf
-
-
 @pytest.mark.slow
 def test_a_reader_that_ends_early_stops_verbs_that_show_but_not_training(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, SWEEP)
     study = f"{sys.executable} -m study"
-    ended = "; echo ${PIPESTATUS[0]}"
 
     def codes(*commands: str) -> list[str]:
-        done = [
-            subprocess.run(
-                ["bash", "-c", f"{command}{ended}"],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-            for command in commands
-        ]
-        assert "Traceback" not in "".join(one.stderr for one in done) and "Exception" not in "".join(
-            one.stderr for one in done
-        )
+        words = [["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"] for command in commands]
+        done = [subprocess.run(w, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE) for w in words]
+        assert not any(word in one.stderr for one in done for word in ("Traceback", "Exception"))
         return [one.stdout.splitlines()[-1] for one in done]
 
     assert codes(f"{study} list figures | true", f"{study} schema | head -1", f"{study} --help | true") == ["141"] * 3

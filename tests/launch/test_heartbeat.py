@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from study.launch.attempt.heartbeat import HUNG_EXIT, Heartbeat
+from study.launch.attempt.heartbeat import Heartbeat
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles
 from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
-from tests.launch.command import descendants, runs, start, study, sweep_file, wait_for
+from tests.launch.command import descendants, runs, start, sweep_file, wait_for
 
 STREAM = """
 fixed:
   {data: image_stream, data.folder: toy, data.image_size: 16, recipe: quick, depth: 8, seed: 0, network: plain, recipe.pad: 0,
    recipe.iterations: 30, recipe.evaluate_every: 30, recipe.log_every: 5, recipe.batch_size: 12}
-"""
-
-HANGS = """
-import sys, time
-from pathlib import Path
-from study.launch.attempt.heartbeat import Heartbeat
-from study.training.session import Session
-from study.store.layout import RunFiles
-from study.store.lease import claim
-files = RunFiles(Path(sys.argv[1]))
-with Heartbeat({files.run_id: claim(files)}, watchdog=0.5) as heartbeat:
-    asked = heartbeat.watched(Session()).stopped
-    for _ in range(15):
-        time.sleep(0.1)
-        asked()
-    print("it went on", flush=True)
-    time.sleep(60)
 """
 
 
@@ -51,7 +33,7 @@ def held(tmp_path: Path) -> lease.Lease:
     return found
 
 
-def test_a_heartbeat_tells_how_long_there_was_no_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_reports_the_time_without_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
         asked = heartbeat.watched(Session()).stopped
@@ -60,7 +42,7 @@ def test_a_heartbeat_tells_how_long_there_was_no_progress(held: lease.Lease, mon
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)
 
 
-def test_status_says_that_a_run_makes_no_progress_and_how_to_end_it(held: lease.Lease) -> None:
+def test_status_reports_a_hung_run_and_how_to_end_it(held: lease.Lease) -> None:
     files = held.files
     held.beat(iteration=5, still=store.HUNG / 2)
     assert store.status(files).message == ""
@@ -72,23 +54,13 @@ def test_status_says_that_a_run_makes_no_progress_and_how_to_end_it(held: lease.
 
 
 @pytest.mark.slow
-def test_a_watchdog_kills_a_process_that_hangs_and_no_other(tmp_path: Path) -> None:
-    files = open_run(tmp_path / "results", make_spec())
-    done = subprocess.run([sys.executable, "-c", HANGS, str(files.folder)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == HUNG_EXIT and done.stdout == "it went on\n"
-    assert "killed by its watchdog" in done.stderr
-    assert lease.claim(files) is not None  # at once: it is known to be dead
-
-
-@pytest.mark.slow
 def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path: Path) -> None:
     make_folder(tmp_path / "data" / "toy", train=24)
     options = ("--checkpoint-seconds", "0", "--watchdog", "0.1", "--workers", "1")
     process = start(tmp_path, "sweep", sweep_file(tmp_path, STREAM), *options)
     wait_for(lambda: in_training(tmp_path))
     (run,) = runs(tmp_path)
-    worker = int((read_json(run.heartbeat) or {"pid": 0}).get("pid", 0)) or int((read_json(run.lease) or {})["pid"])
-    decoders = descendants(worker)
+    decoders = descendants((read_json(run.lease) or {})["pid"])
     assert decoders
     for pid in decoders:  # training now waits for images for ever, and its heartbeat continues
         os.kill(pid, signal.SIGSTOP)
@@ -96,17 +68,13 @@ def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path: P
         out, err = process.communicate(timeout=180)
     finally:
         for pid in decoders:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
     assert process.returncode == 0, err
     assert "a worker died (exit status 75: no step for" in out and "goes on from iteration" in out
     starts = [line for line in read_lines(run.attempts) if line["event"] == "start"]
     assert len(starts) == 2 and starts[1]["from"] > 0
     assert store.status(run).state == "done"
-    code, out, _ = study(tmp_path, "sweep", "tiny.yaml")
-    assert code == 0 and "nothing is left to do" in out
 
 
 def in_training(folder: Path) -> bool:

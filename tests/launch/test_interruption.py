@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from study.store.files import read_lines
+from study.store.layout import RunFiles
 from study.store.runs import status
 from tests.helpers import PATIENCE, attempts
 from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, sweep_file, wait_for
 
-LONG = ("recipe.iterations=150", "recipe.schedule.at=[100]")
-
-ONE_WORKER = ("--workers", "1", "--threads", "1")
-"""For tests of one worker, which starts sooner than two."""
+WORDS = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=100", "recipe.schedule.at=[80]", "--threads", "1")
+COMMAND = (*WORDS, "--workers", "1", "--checkpoint-seconds", "0.1")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, _, err = inside(folder, "sweep", sweep_file(folder), *LONG)
+    sweep_file(folder)
+    code, _, err = inside(folder, *WORDS)
     assert code == 0, err
     return curves(folder)
 
 
-def in_mid_run(folder: Path) -> bool:
-    """Whether some unfinished run has a point on its curve."""
-    try:
-        return any(files.curves.exists() and not files.done.exists() for files in runs(folder))
-    except FileNotFoundError:
-        return False
+@pytest.fixture
+def begun(tmp_path: Path) -> subprocess.Popen[str]:
+    """The command, whose run has a point on its curve and a checkpoint."""
+
+    def in_mid_run() -> bool:
+        found = [RunFiles(path) for path in tmp_path.glob("results/tiny/runs/*")]
+        return any(files.curves.exists() and files.checkpoints() and not files.done.exists() for files in found)
+
+    sweep_file(tmp_path)
+    process = start(tmp_path, *COMMAND)
+    wait_for(in_mid_run)
+    return process
 
 
 def rerun(folder: Path, undisturbed: object) -> None:
     """Rerun the command: it finishes the sweep, and nothing of the interruption is left."""
-    code, out, err = inside(folder, "sweep", "tiny.yaml", *LONG)
+    code, out, err = inside(folder, *WORDS)
     assert code == 0, out + err
     assert curves(folder) == undisturbed
     left = [path.name for files in runs(folder) for path in files.folder.iterdir()]
@@ -46,84 +54,69 @@ def rerun(folder: Path, undisturbed: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, ()), (signal.SIGTERM, ONE_WORKER)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
-    tmp_path: Path, number: signal.Signals, workers: tuple[str, ...], undisturbed: object
+    begun: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, undisturbed: object
 ) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *workers)
-    wait_for(lambda: in_mid_run(tmp_path))
-    under_way = {files.run_id for files in runs(tmp_path) if files.curves.exists()}
-    process.send_signal(number)
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert f"study sweep tiny.yaml {LONG[0]} '{LONG[1]}'" in err
-    unfinished = [files for files in runs(tmp_path) if not files.done.exists()]
-    assert unfinished
-    for files in unfinished:
-        now = status(files)
-        assert now.state in ("interrupted", "pending")
-        if now.state == "interrupted":
-            end = read_lines(files.attempts)[-1]
-            assert end["outcome"] == "interrupted" and end["why"] == (
-                "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
-            )
-            assert now.iteration > 0 or files.run_id not in under_way  # another worker may not have taken a step yet
+    begun.send_signal(number)
+    _, err = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 130 and f"study {shlex.join(COMMAND)}" in err
+    [files] = runs(tmp_path)
+    end = read_lines(files.attempts)[-1]
+    assert (status(files).state, end["outcome"]) == ("interrupted", "interrupted") and status(files).iteration > 0
+    assert end["why"] == ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
     rerun(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_second_interruption_does_not_say_that_it_checkpointed(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
-    wait_for(lambda: in_mid_run(tmp_path))
-    for pid in descendants(process.pid):
+def test_a_second_interruption_does_not_say_that_it_checkpointed(
+    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
+) -> None:
+    for pid in descendants(begun.pid):
         os.kill(pid, signal.SIGSTOP)  # so that it cannot checkpoint
-    assert process.stdout is not None
-    process.send_signal(signal.SIGINT)
-    while "press Ctrl-C once more to stop at once" not in process.stdout.readline():
+    assert begun.stdout is not None
+    begun.send_signal(signal.SIGINT)
+    while "press Ctrl-C once more to stop at once" not in begun.stdout.readline():
         pass
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130 and "checkpointed" not in out + err
+    begun.send_signal(signal.SIGINT)
+    out, err = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 130 and "checkpointed" not in out + err
     assert "training since the last checkpoints is lost" in out and "study sweep tiny.yaml" in err
     rerun(tmp_path, undisturbed)
 
 
-def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1")
-    wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
-    kill_tree(process)
-    states = [status(files) for files in runs(tmp_path)]  # at once, long before a heartbeat is stale
-    assert any(now.state == "interrupted" and now.iteration for now in states)
-    assert not any(now.state == "running" for now in states)
+def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(
+    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
+) -> None:
+    kill_tree(begun)
+    [files] = runs(tmp_path)
+    now = status(files)  # at once, long before a heartbeat is stale
+    assert now.state == "interrupted" and now.iteration
     rerun(tmp_path, undisturbed)
-    tries = [attempts(files) for files in runs(tmp_path)]
-    killed = [pair for rows in tries for pair in pairwise(rows) if pair[0]["end"] is None]
+    [(first, later)] = pairwise(attempts(files))
     # The first heartbeat is a little older than the record of the start.
-    assert killed and all(later["last_sign"] > first["start"] - 1 for first, later in killed)
+    assert first["end"] is None and later["last_sign"] > first["start"] - 1
 
 
 @pytest.mark.slow
-def test_workers_end_in_order_when_only_their_parent_is_killed(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, *ONE_WORKER)
-    wait_for(lambda: in_mid_run(tmp_path))
-    workers = descendants(process.pid)
-    process.kill()
-    process.communicate(timeout=PATIENCE)
+def test_workers_end_in_order_when_only_their_parent_is_killed(
+    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
+) -> None:
+    workers = descendants(begun.pid)
+    begun.kill()
+    begun.communicate(timeout=PATIENCE)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    assert all(files.done.exists() or files.checkpoints() for files in runs(tmp_path) if files.curves.exists())
-    whys = {
-        line.get("why") for files in runs(tmp_path) for line in read_lines(files.attempts) if line["event"] == "end"
-    }
-    assert "the process that started it died" in whys
+    [files] = runs(tmp_path)
+    assert read_lines(files.attempts)[-1]["why"] == "the process that started it died"
     rerun(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced_in_the_same_call(tmp_path: Path, undisturbed: object) -> None:
-    process = start(tmp_path, "sweep", sweep_file(tmp_path), *LONG, "--checkpoint-seconds", "0.1", *ONE_WORKER)
-    wait_for(lambda: in_mid_run(tmp_path) and any(files.checkpoints() for files in runs(tmp_path)))
-    os.kill(descendants(process.pid)[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+def test_a_worker_that_dies_is_replaced_in_the_same_call(
+    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
+) -> None:
+    os.kill(descendants(begun.pid)[0], signal.SIGKILL)
+    out, err = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 0, err
     assert "a worker died (killed by SIGKILL (out of memory?))" in out
     assert curves(tmp_path) == undisturbed

@@ -42,11 +42,12 @@ def test_workers_of_a_machine(
 ) -> None:
     monkeypatch.setattr(pools, "usable_cores", lambda: cores)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
+    machine = Machine(Path(), **chosen)
     if isinstance(devices, str):
         with pytest.raises(StudyError, match=devices):
-            pool(runs, **chosen)
+            pool(machine, runs)
     else:
-        assert pool(runs, **chosen) == Pool(devices, threads)
+        assert pool(machine, runs) == Pool(devices, threads)
 
 
 def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
@@ -66,8 +67,8 @@ class _View:
     def started(self, run_id: str, iteration: int) -> None:
         self.begun.append(run_id)
 
-    def progress(self, facts: dict[str, Any]) -> None:
-        self.facts[facts["run_id"]] = facts
+    def progress(self, run_id: str, step: int, total: int, facts: dict[str, Any]) -> None:
+        self.facts[run_id] = facts
 
     def tick(self) -> None: ...
 
@@ -82,15 +83,12 @@ def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[
     """Train runs by local workers, each run a pack of its own."""
     view = _View()
     packs = [[files.folder] for files in tasks]
-    outcomes, complete = local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
-    assert complete and outcomes == view.outcomes
-    return view, outcomes
+    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
+    return view, view.outcomes
 
 
 def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
-    make_folder(tmp_path / "toy")
-    stream = {"data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0}
-    done, held, *others = [open_run(tmp_path, make_spec(**SHORT, **stream, seed=seed)) for seed in range(5)]
+    done, held, *others = [open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in range(5)]
     attempt([done.folder], tmp_path)
     store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
     taken = lease.claim(held)
@@ -110,8 +108,8 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
     view = _View()
     machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long
-    _, complete = local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
-    assert complete and view.outcomes == {files.run_id: "failed"}
+    assert local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
+    assert view.outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
     assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
     assert len(view.notes) == 2 and f"{files.run_id} goes on from iteration 0" in view.notes[0]
@@ -130,7 +128,7 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
         says = "no worker could start: exit status 1: no torch for you"
     else:
         monkeypatch.setattr(
-            "study.launch.local.workers.code", lambda: "0123456789ab"
+            "study.launch.machine.code", lambda: "0123456789ab"
         )  # as if it had been edited since the parent began
     files = open_run(tmp_path, make_spec())
     with pytest.raises(StudyError, match=says):
@@ -167,27 +165,33 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_of_a_sweep(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "terminal, width, words",
+    [
+        (True, 140, "50/100  error 12.3 %  1,234 images/s  1:23 left"),
+        (True, 66, "50/100  1:23 left"),
+        (False, 66, "50/100"),
+    ],
+)
+def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.launch.local.terminal.FILE_SECONDS", 0.0)
     spec = make_spec(recipe__iterations=100)
     key = run_id(spec)
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=140)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
     with Terminal(runs_shown({key: spec}, {key: spec}), 2, console) as view:
         view.started(key, 0)
         for step in (10, 50):
             beat = {"error": 12.34, "images_per_second": 1234.5, "seconds_left": 83.0}
-            view.progress({"run_id": key, "iteration": step, "iterations": 100, **beat})
+            view.progress(key, step, 100, beat)
             view.tick()
         view._bars.refresh()
         view.ended(key, "done")
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "2/3 runs finished in 0 s" in text and "50/100" in text
+    assert "2/3 runs finished in 0 s" in text and words in text and "…" not in text
     assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
-    assert ("error 12.3 %  1,234 images/s  1:23 left" in text) == terminal
 
 
-def test_who_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:
     files = open_run(tmp_path, make_spec(**SHORT | {"recipe__iterations": 12}))
     taken: list[bytes] = []
 

@@ -27,7 +27,7 @@ VERBS: dict[Mode, dict[str, str]] = {
 
 
 def place(state: str, folder: Path, waiting: bool = True) -> Place:
-    return Place(Job("17_3", "study-tiny-0", state, "", ""), waiting, folder / "log")
+    return Place(Job("17_3", "study-tiny-0", state, ""), waiting, folder / "log")
 
 
 @pytest.mark.parametrize("mode", VERBS)
@@ -38,7 +38,7 @@ def test_the_verb_of_each_state(mode: Mode) -> None:
     assert [action.run_id for action in actions] == list(DISK)
 
 
-def test_the_disk_has_the_first_word_and_the_queue_the_second(tmp_path: Path) -> None:
+def test_the_disk_decides_before_the_queue(tmp_path: Path) -> None:
     waiting, lost = place("PENDING", tmp_path), place("UNKNOWN", tmp_path, waiting=False)
     queued = {state: decide(now, waiting) for state, now in DISK.items()}
     assert {state for state, task in queued.items() if task.state == "queued"} == {"failed", "interrupted", "pending"}
@@ -52,7 +52,7 @@ def test_the_disk_has_the_first_word_and_the_queue_the_second(tmp_path: Path) ->
     assert (cancelled.state, cancelled.message) == ("interrupted", "job 17_3, cancelled: it ended badly; why")
 
 
-def test_a_task_in_the_queue_is_waited_for_in_every_mode_unless_its_result_is_there(tmp_path: Path) -> None:
+def test_queued_tasks_wait_in_every_mode_unless_finished(tmp_path: Path) -> None:
     for mode in VERBS:
         [action] = plan([decide(DISK["pending"], place("PENDING", tmp_path))], mode)
         assert action.verb == "wait" and action.reason == "job 17_3, pending"
@@ -60,7 +60,7 @@ def test_a_task_in_the_queue_is_waited_for_in_every_mode_unless_its_result_is_th
     assert action.verb == "keep"
 
 
-def test_a_plan_says_what_a_finished_run_was_not_measured_for_and_did_not_keep() -> None:
+def test_a_plan_lists_measurements_that_finished_runs_lack() -> None:
     plain, probed = make_spec(), make_spec(probes=["weights", "paths"], probe_every=5, snapshot_every=10)
     assert missing_measurements(probed, plain) == "" and missing_measurements(probed, probed) == ""
     words = missing_measurements(plain, probed)

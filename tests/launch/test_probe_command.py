@@ -10,43 +10,32 @@ import torch
 
 import study as package
 from study.errors import StudyError
-from study.launch.probe import order, probe
+from study.launch.probe import chosen_probes, probe
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.tables import read_table
-from tests.launch.command import inside, runs, sweep_file
-
-PROBED = ("probes=responses,weights", "probe_every=40", "probe_images=128")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a finished sweep that was measured in training, and what its call printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    code, out, err = inside(folder, "sweep", sweep_file(folder), *PROBED)
-    assert code == 0, err
-    return folder, out
+from study.training.session import Session
+from tests.launch.command import inside
 
 
 @pytest.fixture
-def sweep(finished: tuple[Path, str], tmp_path: Path) -> SweepFiles:
-    """A copy of it, to be changed."""
-    shutil.copytree(finished[0] / "results", tmp_path / "results")
-    return SweepFiles(tmp_path / "results", "tiny")
+def sweep(copied: Path) -> SweepFiles:
+    """The tiny sweep, measured in training by `responses` and `gradients`."""
+    return SweepFiles(copied / "results", "tiny")
 
 
 def said(files: SweepFiles, probes: str = "weights", images: int | None = None) -> tuple[list[str], list[str]]:
     """The lines of a measurement in this process: of successes, and of failures."""
     threads = torch.get_num_threads()
-    lines = list(probe(files, order(probes, images, "cpu", Path("data"))))
+    lines = list(probe(files, chosen_probes(probes), images, Session()))
     torch.set_num_threads(threads)
     return [line.text for line in lines if not line.failed], [line.text for line in lines if line.failed]
 
 
 @pytest.mark.slow
 def test_every_row_gives_its_number_of_images(sweep: SweepFiles) -> None:
-    images = 300
+    images = 160
     usual = "responses,gradients,identity,weights,paths,confusion,batch_norm"
     assert not said(sweep, usual, images)[1]
     frame = package.read_probes(sweep.folder)
@@ -63,51 +52,48 @@ def test_every_row_gives_its_number_of_images(sweep: SweepFiles) -> None:
     # It is the test error that the training recorded, not one of a sample.
     for run_id, rows in tested.groupby("run_id"):
         curve = read_table(RunFiles(sweep.runs / str(run_id)).curves).to_pylist()
-        [recorded] = [row["error"] for row in curve if row["split"] == "test" and row["iteration"] == 60]
+        [recorded] = [row["error"] for row in curve if row["split"] == "test" and row["iteration"] == 20]
         assert rows.loc[rows["measure"] == "error_running", "value"].item() == pytest.approx(recorded)
 
 
 def named(files: SweepFiles, network: str) -> RunFiles:
-    [found] = [RunFiles(path) for path in files.runs.glob(f"{network}-*")]
+    [found] = [RunFiles(path) for path in files.runs.glob(f"{network}-8-digits-s0-*")]
     return found
 
 
-def test_a_sweep_says_where_its_measurements_are(finished: tuple[Path, str]) -> None:
-    folder, out = finished
-    assert "probes: results/tiny/probes.parquet" in out
-    frame = package.read_probes(folder / "results/tiny")
-    assert set(frame["iteration"]) == {0, 40, 60} and set(frame["probe"]) == {"responses", "weights"}
-    assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {0, 128}
+def test_a_sweep_measures_in_training(sweep: SweepFiles) -> None:
+    assert "probes: results/tiny/probes.parquet" in (sweep.results.parent / "out.txt").read_text()
+    frame = package.read_probes(sweep.folder)
+    assert set(frame["iteration"]) == {0, 10, 20} and set(frame["probe"]) == {"responses", "gradients"}
+    assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {64}
     assert not frame.duplicated(["run_id", "iteration", "probe", "measure", "place", "layer"]).any()
-    for files in runs(folder):
-        assert "iteration 40: measured responses" in files.log.read_text()
+    assert "iteration 10: measured responses" in named(sweep, "plain").log.read_text()
 
 
-def test_afterwards_the_same_numbers_are_measured_and_others_are_added(
-    finished: tuple[Path, str], sweep: SweepFiles, tmp_path: Path
-) -> None:
+def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles, tmp_path: Path) -> None:
     key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
     before = package.read_probes(sweep.folder)
     code, out, err = inside(tmp_path, "probe", "tiny")
     assert code == 0, err
     after = package.read_probes(sweep.folder)
-    again = after[after["probe"].isin(["responses", "weights"])].reset_index(drop=True)
+    again = after[after["probe"].isin(["responses", "gradients"])].reset_index(drop=True)
     assert again[key].equals(before[key]) and not again["seconds"].equals(before["seconds"])
-    assert {"gradients", "identity"} <= set(after["probe"])
-    assert set(after[after["probe"] == "gradients"]["iteration"]) == {60}
-    assert "plain-8 seed 0, iteration 60: responses: std " in out and " at 7 places), " in out
+    assert {"weights", "identity"} <= set(after["probe"])
+    assert set(after[after["probe"] == "weights"]["iteration"]) == {20}
+    assert "plain-8 seed 0, iteration 20: responses: std " in out and " at 7 places), " in out
     assert out.splitlines()[-1] == "probes: results/tiny/probes.parquet"
 
 
 def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "probe", "residual-8", "--probes", "identity", "--images", "64")
+    files = named(sweep, "residual")
+    code, out, err = inside(tmp_path, "probe", files.run_id[:22], "--probes", "identity", "--images", "128")
     assert code == 0, err
-    path = named(sweep, "residual").probes
-    assert out.splitlines()[-1] == f"probes: {path.relative_to(tmp_path)}" and len(out.splitlines()) == 2
-    found = [row for row in read_table(path).to_pylist() if row["probe"] == "identity"]
-    assert {row["images"] for row in found} == {64} and {row["iteration"] for row in found} == {60}
-    assert not (path.parent / "lease").exists() and not (path.parent / "heartbeat").exists()
-    assert {row["probe"] for row in read_table(named(sweep, "plain").probes).to_pylist()} == {"responses", "weights"}
+    assert out.splitlines()[-1] == f"probes: {files.probes.relative_to(tmp_path)}" and len(out.splitlines()) == 2
+    found = [row for row in read_table(files.probes).to_pylist() if row["probe"] == "identity"]
+    assert {row["images"] for row in found} == {128} and {row["iteration"] for row in found} == {20}
+    assert not files.lease.exists() and not files.heartbeat.exists()
+    others = {row["probe"] for row in read_table(named(sweep, "plain").probes).to_pylist()}
+    assert others == {"responses", "gradients"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +121,7 @@ def lose(files: RunFiles) -> None:
 
 def mistake_for_another(files: RunFiles) -> None:
     [own] = files.checkpoints()
-    [other] = files.folder.parent.glob("residual-*/checkpoint-*")
+    [other] = files.folder.parent.glob("residual-8-digits-s0-*/checkpoint-*")
     own.unlink()
     shutil.copy(other, files.folder / other.name)
 
@@ -147,18 +133,18 @@ def change_the_spec(files: RunFiles) -> None:
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (damage, "no sound checkpoint: passed over checkpoint-00000060-"),
+        (damage, "no sound checkpoint: passed over checkpoint-00000020-"),
         (lose, "has no checkpoint to measure; train it again with --mode force"),
         (mistake_for_another, "it belongs to run residual-8"),
         (change_the_spec, "it was changed by hand"),
     ],
 )
-def test_a_run_that_cannot_be_measured_is_said_so_and_the_others_are(sweep: SweepFiles, spoil, message) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep: SweepFiles, spoil, message) -> None:  # type: ignore[no-untyped-def]
     files = named(sweep, "plain")
     spoil(files)
     good, [bad] = said(sweep)
     assert bad.startswith(files.run_id) and message in bad and "\n" not in bad
-    assert len(good) == 2 and good[0].startswith("ResNet-8 seed 0, iteration 60: weights: norm ")
+    assert len(good) == 4 and any(line.startswith("ResNet-8 seed 0, iteration 20: weights: norm ") for line in good)
     assert not files.lease.exists()
 
 
@@ -168,7 +154,7 @@ def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
     assert lease is not None
     before = files.probes.read_bytes()
     good, [bad] = said(sweep)
-    assert "is busy" in bad and len(good) == 2 and files.probes.read_bytes() == before
+    assert "is busy" in bad and len(good) == 4 and files.probes.read_bytes() == before
     lease.release()
     assert said(sweep)[1] == []
 
@@ -181,5 +167,5 @@ def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(
 
     monkeypatch.setattr("study.measure.probes.weights.measure", broken)
     _, bad = said(sweep)
-    assert [line.partition(": ")[2] for line in bad] == ["ZeroDivisionError: two lines (its log has more)"] * 2
+    assert [line.partition(": ")[2] for line in bad] == ["ZeroDivisionError: two lines (its log has more)"] * 4
     assert "Traceback" in named(sweep, "plain").log.read_text()

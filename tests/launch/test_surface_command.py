@@ -11,26 +11,18 @@ from pathlib import Path
 import pytest
 
 import study as package
-from study.launch.local.terminal import surfaces_shown
-from study.launch.surface import open_packs, request
+from study.launch.surface import request
 from study.measure.surface.lattice import chunks
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
 from study.store.lease import claim, holder
-from study.store.surfaces import finish, gather, read_spec, write_spec
+from study.store.surfaces import finish, gather, read_spec
 from study.training import checkpoint
 from study.training.start import final
+from tests.conftest import TINY
 from tests.helpers import PATIENCE, read_rows
 from tests.launch.command import curves, inside, kill_tree, start, study, sweep_file, wait_for
 
-FILE = """
-name: tiny
-fixed: {data: digits, train_subset: 400, depth: 8,
-  recipe: {name: quick, iterations: 40, evaluate_every: 20, schedule: {at: [30]}}}
-grid: {network: [plain, residual], seed: [0]}
-surfaces:
-  - {points: [5, 3], data: both}
-  - {plane: random, points: 5, dims: 1, bn: recalibrated, bn_images: 128, of: {network: plain}}
-"""
+PLAIN, RESIDUAL = "plain-8-digits-s0", "residual-8-digits-s0"
 
 
 def surfaces(folder: Path) -> dict[str, SurfaceFiles]:
@@ -38,8 +30,8 @@ def surfaces(folder: Path) -> dict[str, SurfaceFiles]:
     return {path.name: SurfaceFiles(path) for path in sorted(folder.glob("results/*/surfaces/*"))}
 
 
-def named(folder: Path, beginning: str) -> RunFiles:
-    [path] = folder.glob(f"results/*/runs/{beginning}*")
+def named(folder: Path, network: str) -> RunFiles:
+    [path] = folder.glob(f"results/*/runs/{network}-8-digits-s0-*")
     return RunFiles(path)
 
 
@@ -48,138 +40,119 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {name: files.table.read_bytes() for name, files in surfaces(folder).items()}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a finished sweep with its surfaces, and what its call printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    code, out, err = inside(folder, "sweep", sweep_file(folder, FILE), "--threads", "1")
-    assert code == 0, err
-    return folder, out
-
-
-@pytest.fixture
-def copy(finished: tuple[Path, str], tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    shutil.copytree(finished[0], tmp_path / "copy")
-    return tmp_path / "copy"
-
-
-def test_a_sweep_measures_the_surfaces_that_its_file_names(finished: tuple[Path, str]) -> None:
-    folder, out = finished
-    assert "tiny: 3 of 3 surfaces to measure" in out and "surfaces: results/tiny/surfaces.parquet" in out
-    frame = package.read_surfaces(folder / "results/tiny")
+def test_a_sweep_measures_the_surfaces_that_its_file_names(trained: Path) -> None:
+    folder = trained.parents[1]
+    out = (folder / "out.txt").read_text()
+    assert "tiny: 4 of 4 surfaces to measure" in out and "surfaces: results/tiny/surfaces.parquet" in out
+    frame = package.read_surfaces(trained)
     assert set(frame["network"]) == {"plain", "residual"} and set(frame["bn"]) == {"frozen", "recalibrated"}
     assert not frame.duplicated(["surface_id", "i", "j", "split"]).any()
-    assert len(frame) == 2 * 15 * 2 + 5 * 2
+    assert len(frame) == 2 * (9 + 5) * 2
     for name in ("plain", "residual"):
         part = frame[(frame["network"] == name) & (frame["dims"] == 2)]
-        assert (part["points_a"] == 5).all() and (part["points_b"] == 3).all() and part["j"].max() == 2
-        last = {row["split"]: row for row in read_rows(named(folder, f"{name}-8").curves)}
+        assert (part["points_a"] == 3).all() and (part["points_b"] == 3).all() and part["j"].max() == 2
+        last = {row["split"]: row for row in read_rows(named(folder, name).curves)}
         centre = part[(part["alpha"] == 0) & (part["beta"] == 0)].set_index("split")
         assert centre["loss"]["train"] == pytest.approx(last["train_clean"]["loss"], rel=1e-5)
         assert centre["error"]["test"] == last["test"]["error"]
-        assert f"{centre['loss']['train']:.4g} at the centre (in training: {last['train_clean']['loss']:.4g})" in out
+        assert f"{centre['loss']['train']:.4g} at the centre" in out
 
 
-def test_finished_surfaces_are_not_measured_again(copy: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in copy.glob("results/tiny/surfaces/**/*.parquet")}
-    code, out, err = inside(copy, "sweep", "tiny.yaml")
-    assert code == 0 and "nothing is left to train" in out and "to measure" not in out, err
-    code, out, _ = inside(copy, "surface", "tiny")
-    assert code == 0 and "to measure" not in out and out.count("at the centre") == 3
+def test_finished_surfaces_are_not_measured_again(copied: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in copied.glob("results/tiny/surfaces/**/*.parquet")}
+    code, out, _ = inside(copied, "surface", "tiny")
+    assert code == 0 and "to measure" not in out and out.count("at the centre") == 4
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_status_shows_surfaces(copy: Path) -> None:
-    code, out, _ = inside(copy, "status", "tiny")
-    assert code == 0 and "3 surfaces: 3 done" in out and "plain-8 seed 0: random, 5 x 3" in out
-    chosen = next(files for name, files in surfaces(copy).items() if "recalibrated" in name)
+def test_status_shows_a_surface_that_is_gone_as_pending(copied: Path) -> None:
+    chosen = next(files for name, files in surfaces(copied).items() if "recalibrated" in name)
     chosen.done.unlink()
     chosen.table.unlink()
     shutil.rmtree(chosen.folder / "chunks")
-    code, out, _ = inside(copy, "status", "tiny", "--json")
+    code, out, _ = inside(copied, "status", "tiny", "--json")
     states = {record["surface_id"]: record["state"] for record in json.loads(out) if "surface_id" in record}
-    assert sorted(states.values()) == ["done", "done", "pending"] and states[chosen.run_id] == "pending"
+    assert code == 0 and sorted(states.values()) == ["done"] * 3 + ["pending"] and states[chosen.run_id] == "pending"
 
 
-def test_a_dry_run_does_nothing(copy: Path) -> None:
-    before = sorted(copy.rglob("*"))
-    code, out, _ = inside(copy, "surface", "tiny", "--points", "4", "--planes", "2", "-n")
-    assert code == 0 and "4 surfaces, 4 to measure; nothing was done" in out
-    assert out.count("random 1, 4 x 4") == 2
-    assert sorted(copy.rglob("*")) == before
+def test_a_dry_run_does_nothing(copied: Path) -> None:
+    before = sorted(copied.rglob("*"))
+    code, out, _ = inside(copied, "surface", "tiny", "--points", "4", "--planes", "2", "-n")
+    assert code == 0 and "8 surfaces, 8 to measure; nothing was done" in out
+    assert out.count("random 1, 4 x 4") == 4
+    assert sorted(copied.rglob("*")) == before
 
 
-def test_options_measure_other_surfaces_of_all_runs(copy: Path) -> None:
+def test_options_measure_other_surfaces_of_all_runs(copied: Path) -> None:
     words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
-    code, out, err = inside(copy, "surface", "tiny", *words)
-    assert code == 0 and "2 of 2 surfaces to measure" in out, err
-    frame = package.read_surfaces(copy / "results/tiny")
+    code, out, err = inside(copied, "surface", "tiny", *words)
+    assert code == 0 and "4 of 4 surfaces to measure" in out, err
+    frame = package.read_surfaces(copied / "results/tiny")
     part = frame[frame["orthogonal"]]
-    assert set(part["images"]) == {64} and set(part["split"]) == {"train"} and len(part) == 12
+    assert set(part["images"]) == {64} and set(part["split"]) == {"train"} and len(part) == 24
     assert sorted(set(part["beta"])) == [0.0, 0.5] and sorted(set(part["alpha"])) == [-1.0, 0.0, 1.0]
-    assert part["surface_id"].nunique() == 2 and frame["surface_id"].nunique() == 5
-    assert "5 surfaces: 5 done" in inside(copy, "status", "tiny")[1]
+    assert part["surface_id"].nunique() == 4 and frame["surface_id"].nunique() == 8
+    assert "8 surfaces: 8 done" in inside(copied, "status", "tiny")[1]
 
 
-def test_a_surface_that_another_process_measures_is_left_to_it(copy: Path) -> None:
-    before = tables(copy)
-    chosen = next(iter(surfaces(copy).values()))
+def test_a_surface_that_another_process_measures_is_left_to_it(copied: Path) -> None:
+    before = tables(copied)
+    chosen = next(iter(surfaces(copied).values()))
     chosen.done.unlink()
     [chunk] = chosen.chunks()
     chunk.done.unlink()
     lease = claim(chunk)
     assert lease is not None
-    _code, out, err = inside(copy, "surface", "tiny", "--mode", "force")
-    assert "2 of 3 surfaces to measure" in out and "in progress on" in out, err
+    _code, out, err = inside(copied, "surface", "tiny", "--mode", "force")
+    assert "3 of 4 surfaces to measure" in out and "in progress on" in out, err
     lease.release()
-    inside(copy, "surface", "tiny")
-    assert tables(copy) == before
+    inside(copied, "surface", "tiny")
+    assert tables(copied) == before
 
 
 @pytest.mark.slow
-def test_a_line_to_another_run(copy: Path) -> None:
-    code, _, err = inside(copy, "surface", "plain-8", "--plane", "interpolate", "--to", "residual-8", "--points", "5")
+def test_a_line_to_another_run(copied: Path) -> None:
+    code, _, err = inside(copied, "surface", PLAIN, "--plane", "interpolate", "--to", RESIDUAL, "--points", "5")
     assert code == 0, err
-    frame = package.read_surfaces(copy / "results/tiny")
+    frame = package.read_surfaces(copied / "results/tiny")
     line = frame[(frame["plane"] == "interpolate") & (frame["split"] == "test")].set_index("alpha")
     # The range is -0.5 to 1.5, so both runs are on the line.
     assert list(line.index) == [-0.5, 0.0, 0.5, 1.0, 1.5]
-    last = [row for row in read_rows(named(copy, "plain-8").curves) if row["split"] == "test"][-1]
+    last = [row for row in read_rows(named(copied, "plain").curves) if row["split"] == "test"][-1]
     assert line["loss"][0.0] == pytest.approx(last["loss"], rel=1e-5)
 
 
 @pytest.mark.slow
-def test_an_interrupted_measurement_resumes_to_the_same_bytes(copy: Path) -> None:
-    words = ["surface", "plain-8", "--points", "9", "--subset", "100", "--data", "train", "--bn", "recalibrated"]
+def test_an_interrupted_measurement_resumes_to_the_same_bytes(copied: Path) -> None:
+    words = ["surface", PLAIN, "--points", "9", "--subset", "100", "--data", "train", "--bn", "recalibrated"]
     words += ["--planes", "1", "--workers", "1", "--threads", "1"]  # one worker starts sooner than two
-    code, _, err = inside(copy, *words)
+    code, _, err = inside(copied, *words)
     assert code == 0, err
-    expected = tables(copy)
-    assert len(expected) == 4
-    for name, files in surfaces(copy).items():
+    expected = tables(copied)
+    assert len(expected) == 5
+    for name, files in surfaces(copied).items():
         if json.loads(files.spec.read_text())["points"] == [9, 9]:
             shutil.rmtree(files.folder)
             expected.setdefault(name, b"")
     for count in (1, 2):  # chunks begun
-        process = start(copy, *words)
-        wait_for(lambda: len(list(copy.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 3)  # noqa: B023
+        process = start(copied, *words)
+        wait_for(lambda: len(list(copied.glob("results/tiny/surfaces/*/chunks/*/attempts.jsonl"))) >= count + 4)  # noqa: B023
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130 and "rerun to continue" in err
-    code, _out, err = inside(copy, *words)
+    code, _out, err = inside(copied, *words)
     assert code == 0, err
-    assert tables(copy) == expected
-    assert not list(copy.glob("results/tiny/surfaces/**/*.tmp"))
+    assert tables(copied) == expected
+    assert not list(copied.glob("results/tiny/surfaces/**/*.tmp"))
     # One that is killed between its chunk's seal and the lease's release leaves a lease that is void.
-    assert not [path for path in copy.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
+    assert not [path for path in copied.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
 
 
 @pytest.mark.slow
 def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
-    file = sweep_file(tmp_path, FILE)
+    file = sweep_file(tmp_path, TINY)
     code, out, _ = inside(tmp_path, "sweep", file, "-n")
-    assert code == 0 and "3 surfaces" in out and not (tmp_path / "results").exists()
+    assert code == 0 and "4 surfaces" in out and not (tmp_path / "results").exists()
     process = start(tmp_path, "sweep", file, "--executor", "debug")
     wait_for(lambda: list(tmp_path.glob("results/tiny/runs/*/attempts.jsonl")))
     kill_tree(process)
@@ -187,68 +160,50 @@ def test_surfaces_wait_for_their_runs(tmp_path: Path) -> None:
     assert code == 0 and out.count("hold") >= 1 and "is not trained yet" in out
 
 
-def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copy: Path) -> None:
-    run, says = named(copy, "plain-8"), "has no sound checkpoint"
+def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copied: Path) -> None:
+    run, says = named(copied, "plain"), "has no sound checkpoint"
     [path] = run.checkpoints()
     path.write_bytes(path.read_bytes()[:1000])
-    before = set(surfaces(copy))
-    code, out, err = inside(copy, "surface", "plain-8", "--points", "3")
+    before = set(surfaces(copied))
+    code, out, err = inside(copied, "surface", PLAIN, "--points", "4")
     lines = [line for line in err.splitlines() if "passed over" not in line]
     assert code == 2 and len(lines) == 1 and says in lines[0] and run.run_id in lines[0]
-    assert set(surfaces(copy)) == before
+    assert set(surfaces(copied)) == before
     # The other runs of a sweep are measured nevertheless.
-    code, out, err = inside(copy, "surface", "tiny", "--points", "3")
-    assert code == 1 and says in err and len(set(surfaces(copy)) - before) == 1 and "ResNet-8 seed 0" in out
+    code, out, err = inside(copied, "surface", "tiny", "--points", "4")
+    assert code == 1 and says in err and len(set(surfaces(copied)) - before) == 3 and "ResNet-8 seed 0" in out
 
 
-def test_a_line_to_a_missing_run_is_held(copy: Path) -> None:
-    wanted = request(SweepFiles(copy / "results", "plain-8"), {"plane": "interpolate", "points": 3}, ["residual-8"])
+def test_a_line_to_a_missing_run_is_held(copied: Path) -> None:
+    wanted = request(SweepFiles(copied / "results", PLAIN), {"plane": "interpolate", "points": 3}, [RESIDUAL])
     gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
     [action] = gone.plan()
     assert action.verb == "hold" and action.reason.endswith("no longer exists")
 
 
-def test_a_chunk_that_another_process_takes_before_the_work_begins_has_a_bar(copy: Path) -> None:
-    wanted = request(SweepFiles(copy / "results", "residual-8"), {"points": 3})
-    packs = open_packs(wanted.plan())
-    [[chunk]] = [[ChunkFiles(folder) for folder in pack] for pack in packs]
-    lease = claim(chunk)
-    assert lease is not None and [action.verb for action in wanted.plan()] == ["wait"]
-    assert [task.task_id for task in surfaces_shown(wanted.plan(), packs)] == [chunk.run_id]
-
-
-def test_a_damaged_spec_of_a_surface_is_written_again(copy: Path) -> None:
-    chosen = next(iter(surfaces(copy).values()))
-    spec = read_spec(chosen)
-    for text in ("{", "{}", chosen.spec.read_text().replace("5", "7", 1)):
-        chosen.spec.write_text(text)
-        write_spec(chosen, spec)
-        assert read_spec(chosen) == spec
-
-
-def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copy: Path) -> None:
-    for files in surfaces(copy).values():
+def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied: Path) -> None:
+    for files in surfaces(copied).values():
         shutil.rmtree(files.folder)
-    for path in copy.glob("results/tiny/runs/*/checkpoint-*"):
+    for path in copied.glob("results/tiny/runs/*/checkpoint-*"):
         path.unlink()
-    code, out, err = inside(copy, "sweep", "tiny.yaml")
+    code, out, err = inside(copied, "sweep", "tiny.yaml")
     assert code == 2 and err.count("has no sound checkpoint") == 2 and "training error" in out
 
 
 @pytest.mark.slow
-def test_a_centre_that_contradicts_the_training_gives_a_warning(copy: Path) -> None:
-    run = named(copy, "plain-")
+def test_a_centre_that_contradicts_the_training_gives_a_warning(copied: Path) -> None:
+    run = named(copied, "plain")
     words = ("surface", run.run_id, "--points", "3", "--range", "0.01", "--data", "train", "--subset", "200")
-    assert "WARNING" not in inside(copy, *words)[2]
+    assert "WARNING" not in inside(copied, *words)[2]
     exchange_weights(run)
-    shutil.rmtree(copy / "results/tiny/surfaces")
-    code, out, err = inside(copy, *words)
+    shutil.rmtree(copied / "results/tiny/surfaces")
+    code, out, err = inside(copied, *words)
     assert code == 0 and "at the centre" in out
     [warning] = [line for line in err.splitlines() if line.startswith("WARNING")]
     assert run.run_id in warning and "its training recorded" in warning
-    code, out, _ = inside(copy, "embed", run.run_id, "--depth", "14")
+    code, out, _ = inside(copied, "embed", run.run_id, "--depth", "14")
     assert code == 0 and f"WARNING: {run.run_id}" in out
-    code, _, err = inside(copy, "probe", run.run_id, "--probes", "weights", "--images", "256")
+    code, _, err = inside(copied, "probe", run.run_id, "--probes", "weights", "--images", "256")
     assert code == 0 and err.startswith(f"WARNING: {run.run_id}")
 
 
@@ -263,27 +218,27 @@ def exchange_weights(run: RunFiles) -> None:
 
 
 @pytest.mark.slow
-def test_training_again_ends_the_same_and_measures_the_surfaces_again(copy: Path) -> None:
-    before, trained = tables(copy), curves(copy)
-    code, out, err = study(copy, "sweep", "tiny.yaml", "--mode", "force", "--workers", "2", "--threads", "1")
-    assert code == 0 and "3 of 3 surfaces to measure" in out, err
-    assert tables(copy) == before  # the same weights, so the same surfaces, with any number of workers
-    assert curves(copy) == trained and set(package.read_runs(copy / "results/tiny")["attempts"]) == {2}
+def test_training_again_ends_the_same_and_measures_the_surfaces_again(copied: Path) -> None:
+    before, trained = tables(copied), curves(copied)
+    code, out, err = study(copied, "sweep", "tiny.yaml", "--mode", "force", "--workers", "2", "--threads", "1")
+    assert code == 0 and "4 of 4 surfaces to measure" in out, err
+    assert tables(copied) == before  # the same weights, so the same surfaces, with any number of workers
+    assert curves(copied) == trained and set(package.read_runs(copied / "results/tiny")["attempts"]) == {2}
 
 
-def test_a_failed_chunk_says_why_and_is_retried_on_request(copy: Path) -> None:
-    words = ["surface", "residual-8", "--plane", "pca", "--points", "3"]
-    code, out, err = inside(copy, *words)
+def test_a_failed_chunk_says_why_and_is_retried_on_request(copied: Path) -> None:
+    words = ["surface", RESIDUAL, "--plane", "pca", "--points", "3"]
+    code, out, err = inside(copied, *words)
     assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
-    code, out, err = inside(copy, *words)
+    code, out, err = inside(copied, *words)
     assert code == 1 and "to measure" not in out
-    code, out, err = inside(copy, *words, "--mode", "retry", "-n")
+    code, out, err = inside(copied, *words, "--mode", "retry", "-n")
     assert code == 0 and "1 surfaces, 1 to measure" in out, err
 
 
-def test_a_mistake_gives_one_line_and_starts_nothing(finished: tuple[Path, str]) -> None:
-    before = sorted(finished[0].rglob("*"))
-    between = ["plain-8", "--plane", "interpolate", "--to"]
+def test_a_mistake_gives_one_line_and_starts_nothing(trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    between = [PLAIN, "--plane", "interpolate", "--to"]
     for words, says in (
         (["nothing"], "no run 'nothing'"),
         (["tiny", "--points", "0"], "points: must be a number from 2"),
@@ -292,28 +247,28 @@ def test_a_mistake_gives_one_line_and_starts_nothing(finished: tuple[Path, str])
         (["tiny", "--range", "one"], "--range one: write it as 1, as 0:2"),
         (["tiny", "--plane", "interpolate"], "interpolate needs one or two other runs"),
         (["tiny", *between[1:], "seed=5"], "to: no run of this sweep is as plain-8 seed 0 with seed: 5"),
-        ([*between, "plain-8"], "is the centre itself"),
-        ([*between, "residual-8", "--to", "residual-8"], "is named twice"),
+        ([*between, PLAIN], "is the centre itself"),
+        ([*between, RESIDUAL, "--to", RESIDUAL], "is named twice"),
         (["tiny", "--plane", "pca", "--planes", "2"], "planes: goes with plane: random"),
         (["tiny", "--plane", "spiral"], "'spiral' is not one of"),
     ):
-        code, _, err = inside(finished[0], "surface", *words)
+        code, _, err = inside(trained.parents[1], "surface", *words)
         assert code == 2 and says in err and "Traceback" not in err, (words, err)
-    assert sorted(finished[0].rglob("*")) == before
+    assert sorted(trained.rglob("*")) == before
 
 
-def test_a_surface_is_never_sealed_with_holes(copy: Path) -> None:
-    before = tables(copy)
-    torn, bare, *_ = surfaces(copy).values()
+def test_a_surface_is_never_sealed_with_holes(copied: Path) -> None:
+    before = tables(copied)
+    torn, bare, *_ = surfaces(copied).values()
     [chunk] = torn.chunks()
     [points] = chunk.checkpoints()
     points.write_bytes(points.read_bytes()[:100])
     for files in (torn, bare):
         files.table.unlink()
     torn.done.unlink()
-    seen = sorted(copy.rglob("*"))
-    assert not gather(torn).num_rows and sorted(copy.rglob("*")) == seen  # looking changes nothing
+    seen = sorted(copied.rglob("*"))
+    assert not gather(torn).num_rows and sorted(copied.rglob("*")) == seen  # looking changes nothing
     assert not finish(torn, chunks(read_spec(torn))) and not chunk.done.exists() and not torn.table.exists()
-    code, _, err = inside(copy, "surface", "tiny")
+    code, _, err = inside(copied, "surface", "tiny")
     assert code == 0, err
-    assert tables(copy) == before
+    assert tables(copied) == before

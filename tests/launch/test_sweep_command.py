@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 import study as package
 from study.cli import options
-from study.config.stored import columns
+from study.config.stored import settable
 from study.store.files import read_json
-from tests.launch.command import TINY, inside, runs, study, sweep_file
+from tests.conftest import TINY
+from tests.launch.command import inside, runs, study, sweep_file
 
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
@@ -24,19 +26,25 @@ figures: [degradation, depth_error]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a finished sweep, and what its first call printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    name = sweep_file(folder, TINY + "figures: [degradation]\n")
-    code, out, err = inside(folder, "sweep", name, "seed=0,1", "--threads", "1")
+def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished sweep, and what a call printed that had its figure to draw."""
+    folder = Path(shutil.copytree(trained.parents[1], tmp_path_factory.mktemp("finished") / "copy"))
+    code, out, err = inside(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"))
     assert code == 0, err
     return folder, out
 
 
-def test_the_first_call_ends_with_a_table_and_the_paths_of_the_figures(finished: tuple[Path, str]) -> None:
+def test_a_sweep_ends_with_a_table_a_verdict_and_the_paths_of_the_figures(finished: tuple[Path, str]) -> None:
     folder, out = finished
-    assert "4/4" in out and "training error (%)" in out
-    assert "figures/tiny/degradation.pdf" in out
+    first = (folder / "out.txt").read_text()
+    assert "4/4  ResNet-8 seed 1: done in" in first
+    for words in (
+        "training error (%)",
+        "1. Does depth raise the training error",
+        "curves: results/tiny/curves.parquet",
+    ):
+        assert words in out and words in first
+    assert "figure: figures/tiny/degradation.pdf" in out
     for suffix in ("pdf", "png", "svg", "csv"):
         assert (folder / f"figures/tiny/degradation.{suffix}").stat().st_size > 500
 
@@ -47,63 +55,58 @@ def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Pat
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     probe = "import sys\nfrom study.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run(
-        [sys.executable, "-c", probe, "sweep", "tiny.yaml", "seed=0,1"], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-c", probe, "sweep", "tiny.yaml"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "nothing is left to do; 4 of 4 runs are finished" in done.stdout
+    assert "nothing is left to train; 4 of 4 runs are finished" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
-    assert code == 0 and "nothing is left to do; 2 of 2 runs are finished" in out
+    assert code == 0 and "nothing is left to train; 2 of 2 runs are finished" in out
     assert not (folder / "results/other/runs").exists()
     assert len(package.read_runs(folder / "results/other")) == 2
 
 
-def test_read_curves_gives_the_tidy_frame_with_the_runs_fields(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
-    frame = package.read_curves(folder / "results/tiny")
+def test_read_curves_gives_the_tidy_frame_with_the_runs_fields(trained: Path) -> None:
+    frame = package.read_curves(trained)
     assert not frame.duplicated(["run_id", "iteration", "split"]).any()
     assert set(frame["split"]) == {"train", "train_clean", "test"}
-    assert set(zip(frame["network"], frame["seed"], strict=True)) == {
-        (n, s) for n in ("plain", "residual") for s in (0, 1)
-    }
+    points = set(zip(frame["network"], frame["seed"], strict=True))
+    assert points == {(network, seed) for network in ("plain", "residual") for seed in (0, 1)}
     assert (frame["depth"] == 8).all() and (frame["recipe"] == "quick").all() and (frame["dataset"] == "digits").all()
-    assert frame["error"].between(0, 100).all() and (frame["recipe.iterations"] == 60).all()
-    runs_frame = package.read_runs(folder / "results/tiny")
+    assert frame["error"].between(0, 100).all() and (frame["recipe.iterations"] == 20).all()
+    runs_frame = package.read_runs(trained)
     assert (runs_frame["state"] == "done").all() and (runs_frame["attempts"] == 1).all()
 
 
-def test_collected_files_suffice_without_the_runs(finished: tuple[Path, str], tmp_path: Path) -> None:
-    folder, _ = finished
-    inside(folder, "collect", "tiny")
-    target = tmp_path / "results/tiny"
+def tables_alone(sweep: Path, folder: Path) -> Path:
+    """A copy of a sweep's tables, as in a repository without the runs."""
+    target = folder / "results/tiny"
     target.mkdir(parents=True)
-    for name in ("curves.parquet", "runs.parquet"):
-        (target / name).write_bytes((folder / "results/tiny" / name).read_bytes())
-    pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(folder / "results/tiny"))
+    for path in sweep.glob("*.parquet"):
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_collected_files_suffice_without_the_runs(trained: Path, tmp_path: Path) -> None:
+    target = tables_alone(trained, tmp_path)
+    pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(trained))
     code, out, err = inside(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
     assert code == 0 and "figures/tiny/depth_error.png" in out, err
 
 
-def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(
-    finished: tuple[Path, str], tmp_path: Path
-) -> None:
-    """As in a repository to which tables were committed, and runs were not."""
-    results = tmp_path / "results"
-    (results / "tiny").mkdir(parents=True)
-    for path in (finished[0] / "results/tiny").glob("*.parquet"):
-        (results / "tiny" / path.name).write_bytes(path.read_bytes())
-    before = package.read_curves(results / "tiny")
+def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(trained: Path, tmp_path: Path) -> None:
+    target = tables_alone(trained, tmp_path)
     few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.schedule.at=[1]", "recipe.evaluate_every=2")
     code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), *few)
     assert code == 2 and "tables of 4 other runs, whose folders are gone" in err and "name=..." in err
-    assert not (results / "tiny/runs").exists() and not (results / "tiny/sweep.json").exists()
-    pd.testing.assert_frame_equal(package.read_curves(results / "tiny"), before)
+    assert not (target / "runs").exists() and not (target / "sweep.json").exists()
+    pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(trained))
     assert inside(tmp_path, "sweep", "tiny.yaml", *few, "name=few")[0] == 0
-    assert set(package.read_runs(results / "few")["seed"]) == {1}
+    assert set(package.read_runs(tmp_path / "results/few")["seed"]) == {1}
 
 
 QUICKEST = """
@@ -123,7 +126,7 @@ def states(folder: Path) -> dict[tuple[str, int], str]:
 
 
 @pytest.mark.slow
-def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_is(tmp_path: Path) -> None:
+def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST)
     code, out, err = inside(tmp_path, "sweep", name, "seed=0", "--dry-run")
     assert code == 0 and "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out, err
@@ -151,7 +154,7 @@ def test_a_call_that_chooses_some_runs_trains_these_and_leaves_the_sweep_as_it_i
 
 
 @pytest.mark.slow
-def test_runs_that_were_trained_under_a_name_stay_in_its_tables_until_its_record_is_removed(tmp_path: Path) -> None:
+def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
     assert inside(tmp_path, "sweep", name, "seed=0,1,2")[0] == 0  # more than the file has
     code, out, err = inside(tmp_path, "sweep", name)
@@ -175,16 +178,16 @@ def test_status_as_json_and_for_people(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "status", "tiny", "--json")
     records = json.loads(out)
-    assert code == 0 and len(records) == 4
-    assert {record["state"] for record in records} == {"done"} and records[0]["iteration"] == 60
+    assert code == 0 and len([record for record in records if "surface_id" in record]) == 4 and len(records) == 8
+    assert {record["state"] for record in records} == {"done"} and records[0]["iteration"] == 20
     code, out, _ = inside(folder, "status", "tiny")
-    assert "plain-8 seed 0" in out and "4 runs: 4 done" in out
+    assert "plain-8 seed 0" in out and "4 runs: 4 done" in out and "4 surfaces: 4 done" in out
 
 
 def test_logs_show_a_run_from_start_to_end(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "logs", "plain-8-digits-s0")
-    assert code == 0 and "attempt on" in out and "iteration 60: training error" in out
+    assert code == 0 and "attempt on" in out and "iteration 20: training error" in out
     code, _, err = inside(folder, "logs", "plain-8")
     assert code == 2 and "fits 2 runs" in err
     code, _, err = inside(folder, "logs", "plian-8")
@@ -249,18 +252,18 @@ def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
 
 def test_no_gpu_where_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    code, _, err = study(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
+    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path), "--device", "cuda")
     assert code == 2 and "GPU" in err and "study doctor" in err and len(err.splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
-def test_the_command_to_go_on_with_does_not_start_over(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_to_continue_has_no_mode_force(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
     assert options.again() == "study sweep 'my file.yaml' seed=0"
 
 
-def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(finished: tuple[Path, str]) -> None:
+def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) -> None:
     folder, nearest = finished[0], "did you mean 'tiny'?"
     for words, hint in (
         (("status", "tinny"), nearest), (("collect", "tinny"), nearest),
@@ -277,5 +280,5 @@ def test_unknown_names_are_answered_with_the_nearest_or_where_all_are_listed(fin
         assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
     code, out, _ = inside(folder, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
-    assert code == 0 and tuple(names) == tuple(columns())
+    assert code == 0 and tuple(names) == tuple(settable())
     assert "plain | residual; needed" in out

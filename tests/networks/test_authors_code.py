@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from study.networks import shape
 from study.networks.network import build, structure
 from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
+from tests.networks.test_shape import listed
 
 PRE = {"data": "cifar10", "recipe": "he2016_cifar", "block": "bottleneck", "order": "pre", "shortcut": "projection"}
 
 
 @pytest.mark.parametrize("depth, parameters", [(164, 1_703_258), slow(1001, 10_327_706)])
-def test_they_have_the_parameters_of_the_authors_code(depth, parameters):
+def test_parameter_counts_equal_the_authors_code(depth, parameters):
     spec = make_spec(**PRE, depth=depth)
     with torch.device("meta"):
         network = structure(spec, 3, 10)
-    assert sum(p.numel() for p in network.parameters()) == shape.parameters(spec) == parameters
+    assert sum(p.numel() for p in network.parameters()) == listed(spec) == parameters
 
 
 def authors(weights, blocks, images):
@@ -49,7 +49,7 @@ def authors(weights, blocks, images):
 
 
 @pytest.mark.parametrize("depth", [11, slow(29)])
-def test_the_logits_are_those_of_the_authors_network(depth):
+def test_logits_equal_the_authors_network(depth):
     network = build(make_spec(**PRE, depth=depth), 3, 10).double().eval()
     random_bn(network)
     columns = [

@@ -46,14 +46,14 @@ def described(*words):
         ),
     ],
 )
-def test_the_table_has_the_papers_lines(words, lines):
+def test_description_has_expected_lines(words, lines):
     text = described(*words)[1]
     for line in lines:
         assert line in text
 
 
 @pytest.mark.parametrize("words", [["depth=14", "shortcut=exclusive_gate"], ["depth=20", "block=bottleneck"]], ids=str)
-def test_the_numbers_are_the_built_networks(words):
+def test_described_counts_equal_built_network(words):
     spec, text = described(*words)
     built = sum(p.numel() for p in structure(spec, 3, 10).parameters())
     assert f"{built:,} parameters" in text

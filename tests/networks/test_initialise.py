@@ -1,4 +1,4 @@
-"""Initial weights: from the seed and the layer's name alone."""
+"""Initial weights depend on the seed and the layer's name only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 import pytest
 import torch
 
-from study.config.registry import INITIALISATIONS
-from study.networks.initialise import initialise
 from study.networks.network import build
 from tests.helpers import make_spec, slow
 
@@ -23,7 +21,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_first_weights_of_plain_20_with_seed_0_are_what_they_always_were():
+def test_first_weights_are_pinned():
     first = weights()
     stem, inner, head = first["stem.0.weight"], first["stages.1.0.conv1.weight"], first["head.weight"]
     torch.testing.assert_close(
@@ -34,7 +32,7 @@ def test_the_first_weights_of_plain_20_with_seed_0_are_what_they_always_were():
     )  # fmt: skip
 
 
-def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does():
+def test_weights_do_not_depend_on_torchs_generator():
     torch.manual_seed(1)
     first = weights()
     torch.manual_seed(2)
@@ -44,14 +42,14 @@ def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_generator_does
 @pytest.mark.parametrize(
     "family", [{"depth": 32}, slow({"family": "imagenet", "family.stem": "cifar", "depth": 18})], ids=str
 )
-def test_a_plain_network_and_its_twin_start_from_the_same_parameters_in_the_same_order(family):
+def test_plain_network_and_twin_start_equal(family):
     plain, residual = weights(**family), weights(**family, network="residual", shortcut="A")
     assert list(plain) == list(residual)
     assert same(plain, residual)
 
 
 @pytest.mark.parametrize("shortcut", ["B", "C"])
-def test_shortcuts_differ_in_their_own_weights_alone(shortcut):
+def test_networks_with_other_shortcuts_share_all_other_weights(shortcut):
     a, other = weights(network="residual"), weights(network="residual", shortcut=shortcut)
     common = {name: parameter for name, parameter in other.items() if ".shortcut." not in name}
     assert len(common) < len(other)
@@ -65,8 +63,8 @@ FANS = {
 }
 
 
-@pytest.mark.parametrize("initialisation", INITIALISATIONS)
-def test_weights_are_normal_with_the_variance_of_their_initialisation(initialisation):
+@pytest.mark.parametrize("initialisation", FANS)
+def test_weights_are_normal_with_expected_variance(initialisation):
     weight = weights(initialisation=initialisation)["stages.2.0.conv1.weight"].detach().double()
     scaled = weight.flatten() / math.sqrt(2 / FANS[initialisation](9 * weight.shape[1], 9 * weight.shape[0]))
     n = scaled.numel()
@@ -74,21 +72,3 @@ def test_weights_are_normal_with_the_variance_of_their_initialisation(initialisa
     assert abs(scaled.mean()) < 5 / math.sqrt(n)
     assert abs(scaled.std() - 1) < 5 / math.sqrt(2 * n)
     assert abs(scaled.pow(4).mean() - 3) < 5 * math.sqrt(96 / n)
-
-
-def test_initialising_again_undoes_training():
-    network = build(make_spec(**PLAIN | {"depth": 8}), 3, 10)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(1)
-    network(torch.randn(2, 3, 8, 8))
-    initialise(network, 0)
-    assert same(before, network.state_dict())
-
-
-@pytest.mark.cuda
-def test_weights_are_the_same_on_a_gpu():
-    network = build(make_spec(**PLAIN), 3, 10).cuda()
-    initialise(network, 0)
-    assert all(torch.equal(p.cpu(), weights()[name]) for name, p in network.named_parameters())

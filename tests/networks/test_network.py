@@ -22,11 +22,8 @@ def random_bn(network):
                 module.running_var.uniform_(0.5, 1.5)
 
 
-def drawn(spec, classes, dtype=torch.float32):
-    """A network of random weights of He's variance: by torch, for a seed's own take seconds for a hundred million."""
-    with torch.device("meta"):
-        network = structure(spec, 3, classes).to(dtype)
-    network.to_empty(device="cpu")
+def randomise(network):
+    """Draw weights of He's variance, by torch: a seed's own take seconds for a hundred million; and BN at random."""
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
@@ -37,6 +34,12 @@ def drawn(spec, classes, dtype=torch.float32):
                 module.reset_running_stats()
     random_bn(network)
     return network
+
+
+def drawn(spec, classes, dtype=torch.float32):
+    with torch.device("meta"):
+        network = structure(spec, 3, classes).to(dtype)
+    return randomise(network.to_empty(device="cpu"))
 
 
 def torchvisions(name, network, **options):
@@ -54,7 +57,7 @@ def torchvisions(name, network, **options):
 
 
 @pytest.mark.parametrize("depth", [18, slow(50), long(34), long(101), long(152)])
-def test_an_imagenet_network_computes_what_torchvisions_does(depth):
+def test_imagenet_network_equals_torchvision(depth):
     stride = {"block.stride_in": "3x3"} if depth >= 50 else {}
     spec = make_spec(**CIFAR, family="imagenet", network="residual", shortcut="B", depth=depth, **stride)
     ours = drawn(spec, 1000, torch.float64)
@@ -71,7 +74,7 @@ def test_an_imagenet_network_computes_what_torchvisions_does(depth):
 
 
 @pytest.mark.parametrize("depth", [slow(11), long(19)])
-def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth):
+def test_vgg_equals_torchvision_without_biases_and_dropout(depth):
     ours = drawn(make_spec(**CIFAR, network="plain", family="vgg", depth=depth), 10).eval()
     theirs = torchvisions(f"vgg{depth}_bn", ours, num_classes=10, init_weights=False).eval()
     images = torch.randn(2, 3, 64, 64)
@@ -80,7 +83,7 @@ def test_a_vgg_computes_what_torchvisions_does_without_biases_and_dropout(depth)
         torch.testing.assert_close(ours(images), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_plain_network_is_its_residual_twin_with_the_shortcuts_taken_out():
+def test_plain_network_is_its_twin_without_shortcuts():
     plain = build(make_spec(**CIFAR, network="plain", depth=14), 3, 10)
     residual = build(make_spec(**CIFAR, network="residual", depth=14), 3, 10)
     for stage in residual.stages:

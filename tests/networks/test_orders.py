@@ -54,7 +54,7 @@ FORMULAS = {
 
 
 def reference(network, order, x):
-    """The network's output in evaluation mode, from its parameters alone."""
+    """The network's output in evaluation mode, computed from its parameters."""
     formula, tail = FORMULAS[order]
     x = F.relu(bn(network.stem[1], conv(network.stem[0], x)))
     first = True
@@ -69,7 +69,7 @@ def reference(network, order, x):
 
 @pytest.mark.parametrize("shortcut", ["A", "projection"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_network_computes_its_formula(order, shortcut):
+def test_order_computes_its_formula(order, shortcut):
     network = build(make_spec(**CIFAR, depth=14, order=order, shortcut=shortcut), 3, 10).double().eval()
     random_bn(network)
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
@@ -78,7 +78,7 @@ def test_a_network_computes_its_formula(order, shortcut):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("block, depth", [("basic", 8), ("bottleneck", 11)])
-def test_every_order_can_be_trained_and_leaves_its_input_alone(order, block, depth):
+def test_every_order_has_gradients_and_keeps_its_input(order, block, depth):
     network = build(make_spec(**CIFAR, depth=depth, order=order, block=block), 3, 10)
     images = torch.randn(4, 3, 16, 16)
     before = images.clone()

@@ -1,4 +1,4 @@
-"""What a block sets in its `__init__` is what its network starts with."""
+"""Values that a block sets in `__init__` are kept."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import torch
 from torch import nn
 
 from study.config import components
-from study.config.registry import BLOCKS, INITIALISATIONS
+from study.config.registry import BLOCKS
 from study.networks.blocks import BasicBlock
 from study.networks.network import build
 from tests.helpers import make_spec
-from tests.networks.test_new_block import block_of
 
-exec(block_of("example: zero gamma"))  # the page's own example
-ZeroGamma = locals()["ZeroGamma"]
+
+class ZeroGamma(BasicBlock):
+    """A branch that starts at zero."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        nn.init.zeros_(self.bn2.weight)
 
 
 class ByData(BasicBlock):
-    """The idioms that go past autograd, and a single row of a weight."""
+    """Writes that bypass autograd, and a single row of a weight."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -33,7 +37,7 @@ class ByData(BasicBlock):
 
 
 class Early(BasicBlock):
-    """Sets weights before they are anybody's, and another parameter for the one that was there."""
+    """Set weights before the layer belongs to the block, and replace a parameter."""
 
     def convolutions(self, *arguments):
         first, second = super().convolutions(*arguments)
@@ -43,7 +47,7 @@ class Early(BasicBlock):
 
 
 class Beside(BasicBlock):
-    """A layer whose bias alone is set, and a parameter that is of no layer."""
+    """A layer with only its bias set, and a parameter outside layers."""
 
     def __init__(self, in_maps, maps, *arguments, **options):
         super().__init__(in_maps, maps, *arguments, **options)
@@ -81,18 +85,16 @@ def blocks(values, names):
     return {key: value for key, value in values.items() if key.split(".", 3)[-1] in names}
 
 
-@pytest.mark.parametrize("initialisation", [*INITIALISATIONS][:1])
-def test_what_a_block_sets_stays_and_all_else_is_the_seeds(kind, initialisation, monkeypatch):
-    own = state(initialisation=initialisation)
-    monkeypatch.setitem(
-        BLOCKS, "basic", components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
-    )
-    usual = state(initialisation=initialisation)
+def test_values_set_by_a_block_are_kept(kind, monkeypatch):
+    own = state()
+    block = components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
+    monkeypatch.setitem(BLOCKS, "basic", block)
+    usual = state()
     differing = {key for key in usual if not torch.equal(own[key], usual[key])}
     assert differing == blocks(usual, OWN[kind]).keys()
 
 
-def test_they_follow_from_the_seed_alone_in_plain_networks_and_their_twins(kind):
+def test_own_draws_depend_on_seed_and_position_only(kind):
     torch.manual_seed(1)
     first = state()
     generator = torch.get_rng_state()

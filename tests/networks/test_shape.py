@@ -18,57 +18,59 @@ PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962
 """Plain and option A, 10 classes (counted from He et al. 2015, section 4.2)."""
 
 
+def listed(spec, channels=3, classes=10):
+    return sum(layer.parameters for layer in shape.layers(spec, channels, classes))
+
+
 def counted(network):
-    """Trained parameters of a built network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def empty(spec, channels=3, classes=10):
-    """A network of the right shape without memory behind it."""
     with torch.device("meta"):
         return structure(spec, channels, classes)
 
 
 @pytest.mark.parametrize("network", ["plain", "residual"])
 @pytest.mark.parametrize("depth", [*list(PARAMETERS)[:-1], slow(1202)])
-def test_cifar_networks_have_the_papers_parameters(network, depth):
+def test_cifar_parameters_equal_the_paper(network, depth):
     spec = make_spec(**CIFAR, network=network, depth=depth)
-    assert counted(empty(spec)) == shape.parameters(spec) == PARAMETERS[depth]
+    assert counted(empty(spec)) == listed(spec) == PARAMETERS[depth]
 
 
 @pytest.mark.parametrize(
     "depth, parameters",
     [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160), (152, 60_192_808)],
 )
-def test_imagenet_networks_have_torchvisions_parameters(depth, parameters):
+def test_imagenet_parameters_equal_torchvision(depth, parameters):
     spec = make_spec(**IMAGENET, depth=depth)
-    assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == parameters
+    assert counted(empty(spec, classes=1000)) == listed(spec, classes=1000) == parameters
 
 
 @pytest.mark.parametrize("depth, millions", [(20, 40.6), (56, 125.5), (110, 252.9)])
-def test_cifar_networks_have_the_papers_multiply_adds(depth, millions):
+def test_cifar_multiply_adds_equal_the_paper(depth, millions):
     for network in ("plain", "residual"):
         spec = make_spec(**CIFAR, network=network, depth=depth)
         assert round(shape.macs(spec) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize("depth, billions", [(18, 1.8), (34, 3.6), (50, 3.8), (101, 7.6), (152, 11.3)])
-def test_imagenet_networks_have_the_papers_multiply_adds(depth, billions):
+def test_imagenet_multiply_adds_equal_the_paper(depth, billions):
     spec = make_spec(**IMAGENET, depth=depth)
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(billions, abs=0.08)
 
 
-def test_the_stride_of_a_bottleneck_changes_its_cost_but_not_its_parameters():
+def test_stride_of_bottleneck_changes_cost_but_not_parameters():
     paper, theirs = (make_spec(**IMAGENET, depth=50, block__stride_in=which) for which in ("1x1", "3x3"))
-    assert shape.parameters(paper) == shape.parameters(theirs)
+    assert listed(paper) == listed(theirs)
     assert shape.macs(theirs, classes=1000, size=224) / 1e9 == pytest.approx(4.09, abs=0.01)  # torchvision's count
     assert shape.macs(paper, classes=1000, size=224) < shape.macs(theirs, classes=1000, size=224)
 
 
-def test_vgg_19_has_torchvisions_parameters_but_for_its_biases():
+def test_vgg_19_parameters_equal_torchvision_without_biases():
     convolutions = 2 * 64 + 2 * 128 + 4 * 256 + 8 * 512
     spec = make_spec(**CIFAR, network="plain", family="vgg", depth=19)
-    assert counted(empty(spec, classes=1000)) == shape.parameters(spec, classes=1000) == 143_678_248 - convolutions
+    assert counted(empty(spec, classes=1000)) == listed(spec, classes=1000) == 143_678_248 - convolutions
     assert shape.macs(spec, classes=1000, size=224) / 1e9 == pytest.approx(19.6, abs=0.1)  # He et al. 2015, figure 3
 
 
@@ -108,7 +110,7 @@ COUNTED = [
 def test_counts_agree_with_pytorch(network, family, size, channels, classes):
     spec = make_spec(**CIFAR | network | family)
     built = empty(spec, channels, classes)
-    assert counted(built) == shape.parameters(spec, channels, classes)
+    assert counted(built) == listed(spec, channels, classes)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         built.eval()(torch.empty(1, channels, size, size, device="meta"))
     assert counter.get_total_flops() == 2 * shape.macs(spec, channels, classes, size)
@@ -116,7 +118,7 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 @pytest.mark.parametrize("shortcut", ["A", "C"])
-def test_the_listed_layers_are_those_built_and_their_number_is_the_depth(family, shortcut):
+def test_listed_layers_match_built_network_and_depth(family, shortcut):
     spec = make_spec(**CIFAR | family, network="residual", shortcut=shortcut)
     listed = list(shape.layers(spec))
     assert sum(not layer.beside for layer in listed) == spec.depth

@@ -48,7 +48,7 @@ def test_a_and_b_are_the_identity_where_the_shape_stays(option):
     ],
 )
 @pytest.mark.parametrize("size", [7, 8])
-def test_where_the_shape_changes_it_follows_the_block(option, maps, stride, kind, size):
+def test_shortcut_output_has_the_shape_of_the_branch(option, maps, stride, kind, size):
     shortcut = option(4, maps, stride)
     assert isinstance(shortcut, kind)
     expected = nn.Conv2d(4, maps, 3, stride, padding=1)(torch.randn(2, 4, size, size)).shape
@@ -64,7 +64,7 @@ def test_constant_scaling_scales_both(maps, stride):
 
 @pytest.mark.parametrize("maps, stride", [(4, 1), (8, 2)])
 @pytest.mark.parametrize("kind, scales_the_branch", [(ShortcutGate, False), (ExclusiveGate, True)])
-def test_a_gate_weighs_the_shortcut_and_the_exclusive_one_the_branch_too(maps, stride, kind, scales_the_branch):
+def test_gates_weight_shortcut_and_branch(maps, stride, kind, scales_the_branch):
     shortcut = kind(4, maps, stride, -1.5)
     with torch.no_grad():
         shortcut.gate.bias.fill_(shortcut.gate.initial_bias)
@@ -94,7 +94,7 @@ def mixed(x):
     return x
 
 
-def test_a_mask_is_a_hash_of_key_layer_and_place():
+def test_dropout_mask_is_a_hash_of_key_layer_and_position():
     keys, salt, dropout = [1, 2**31 - 2], 0x5EED, 0.3
     mask = dropout_mask(torch.tensor(keys), salt, (2, 3, 4), dropout)
     for n, key in enumerate(keys):

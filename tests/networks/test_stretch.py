@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from study.config.stretching import check
+from study.config.differences import check_stretch
 from study.errors import StudyError
 from study.networks.network import build
 from study.networks.stretch import stretch
@@ -19,7 +19,7 @@ BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) f
 
 def stretched(depth, deeper, **fields):
     spec, larger = make_spec(depth=depth, **fields), make_spec(depth=deeper, **fields)
-    check(spec, larger)
+    check_stretch(spec, larger)
     small, large = build(spec, 1, 10), build(larger, 1, 10)
     random_bn(small)
     stretch(small, large, BATCHES)
@@ -40,7 +40,7 @@ def stretched(depth, deeper, **fields):
     ],
     ids=str,
 )
-def test_a_stretched_network_computes_the_same(depth, deeper, fields):
+def test_stretched_network_computes_the_same(depth, deeper, fields):
     small, large = stretched(depth, deeper, **fields)
     images = torch.randn(5, 1, 8, 8)
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_a_stretched_network_computes_the_same(depth, deeper, fields):
     assert len(list(large.blocks())) >= len(list(small.blocks()))
 
 
-def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_gets():
+def test_new_plain_layers_are_dirac_deltas_with_matching_bn():
     small, large = stretched(8, 20, network="plain")
     block = large.stages[0][1]
     expected = torch.zeros(16, 16, 3, 3)
@@ -74,12 +74,12 @@ def test_new_plain_layers_are_dirac_deltas_and_bn_has_the_statistics_of_what_it_
         ({"depth": 11, **PLAIN, "family": "vgg"}, {"depth": 19, **PLAIN, "family": "vgg"}, "a VGG has no blocks"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_stretched_is_said(small, large, message):
+def test_impossible_stretching_is_refused(small, large, message):
     with pytest.raises(StudyError, match=f"^{message}"):
-        check(make_spec(**small), make_spec(**large))
+        check_stretch(make_spec(**small), make_spec(**large))
 
 
-def test_pass_through_bn_survives_a_map_that_is_always_zero():
+def test_stretching_handles_dead_maps():
     small = build(make_spec(network="plain", depth=8), 1, 10).eval()
     with torch.no_grad():
         for module in (small.stages[0][-1].bn2,):

@@ -48,7 +48,7 @@ def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: 
     for split in ("train", "test"):
         own = frame[frame["split"] == split].iloc[[0] * snapshots].reset_index(drop=True)
         own["iteration"] = pd.array((share * 64_000).astype(int), dtype="Int64")
-        own["i"], own["j"], own["level"] = np.arange(snapshots), 0, 0
+        own["i"], own["j"] = np.arange(snapshots), 0
         own["alpha"], own["beta"] = left, 0.45 * np.sin(3 * left) * left
         own["residual"] = 0.3 * np.sin(np.pi * share)
         own["loss"], own["error"] = 0.1 + 2.2 * left, 5 + 50 * left

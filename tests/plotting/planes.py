@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.plotting.base.page import Plot
 from tests.frames import joined
 
 from .conftest import FIELDS
@@ -39,25 +40,14 @@ def surface(
     bn: str = "frozen",
     plane: str = "random",
     number: int = 0,
-    refine: int = 0,
     **fields: Any,
 ) -> pd.DataFrame:
-    """One surface, both splits. `refine` levels are added around the middle; plain-56 has no finite loss in a corner."""
+    """One surface, both splits; plain-56 has no finite loss in two corners."""
     line = shape[1] == 1
-    step = 2**refine
-    spaces = [(np.arange((count - 1) * step + 1), count - 1) for count in shape]
-    i, j = (grid.ravel() for grid in np.meshgrid(spaces[0][0], spaces[1][0], indexing="ij"))
-    alpha, beta = (
-        (2 * k / max(1, cells * step) - 1) * span for k, (_, cells), span in zip((i, j), spaces, spans, strict=True)
-    )
+    i, j = (grid.ravel() for grid in np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    alpha, beta = ((2 * k / max(1, count - 1) - 1) * span for k, count, span in zip((i, j), shape, spans, strict=True))
     if line:
         beta = np.zeros_like(alpha)
-    level = np.zeros(len(i), dtype=int)
-    for finer in range(1, refine + 1):
-        unit = 2 ** (refine - finer)
-        level[(level == finer - 1) & ((i % (2 * unit) != 0) | (j % (2 * unit) != 0))] = finer
-    kept = (level == 0) | (np.hypot(alpha, beta) < 0.6 / np.maximum(level, 1) ** 0.5)
-    i, j, level, alpha, beta = (values[kept] for values in (i, j, level, alpha, beta))
     run = {
         "network": network, "depth": depth, "seed": seed, "family": "cifar", **FIELDS,
         "shortcut": None if network == "plain" else "A", "recipe_changes": "", "state": "done", "order": "original",
@@ -68,13 +58,14 @@ def surface(
     own = run | {
         "point_id": point, "run_id": f"{point}-s{seed}", "plane": plane, "number": number,
         "dims": 1 if line else 2, "bn": bn, "precision": "fp32", "normalisation": "filter" if plane == "random" else None,
-        "orthogonal": False, "subset": pd.NA, "refine": refine, "points_a": shape[0], "points_b": shape[1],
+        "orthogonal": False, "ignore": "biasbn", "centred": False, "run_precision": "fp32", "curvature_images": pd.NA,
+        "subset": pd.NA, "points_a": shape[0], "points_b": shape[1],
         "range_a_low": -spans[0], "range_a_high": spans[0], "range_b_low": 0.0 if line else -spans[1],
         "range_b_high": 0.0 if line else spans[1], "lambda_max": np.nan, "lambda_min": np.nan,
         "residual": np.nan, **fields,
     }  # fmt: skip
     own["surface_id"] = "-".join(
-        str(own[k]) for k in ("run_id", "plane", "number", "bn", "dims", "normalisation", "refine", "precision")
+        str(own[k]) for k in ("run_id", "plane", "number", "bn", "dims", "normalisation", "precision")
     )
     frames = []
     for split, more, images in (("train", 0.0, 50_000), ("test", 0.25, 10_000)):
@@ -82,11 +73,16 @@ def surface(
         if network == "plain" and depth > 40:
             losses[(alpha > 0.65 * spans[0]) & (beta > 0.5 * spans[1])] = np.nan
             losses[(alpha < -0.9 * spans[0]) & (beta >= 0.95 * spans[1] if not line else True)] = np.inf
-        values = {"i": i, "j": j, "level": level, "alpha": alpha, "beta": beta, "split": split, "loss": losses}
+        values = {"i": i, "j": j, "alpha": alpha, "beta": beta, "split": split, "loss": losses}
         frames.append(pd.DataFrame(values | {"error": errors(losses), "images": images}))
     frame = joined(frames, [own, own])
     frame["iteration"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     return frame
+
+
+def notes(plot: Plot) -> str:
+    """The words around the panels of a figure."""
+    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
 
 
 def together(*frames: pd.DataFrame) -> pd.DataFrame:

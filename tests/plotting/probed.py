@@ -10,7 +10,7 @@ import pandas as pd
 
 from tests.frames import joined
 
-from .conftest import FIELDS, Frames
+from .conftest import Frames, study
 
 Row = tuple[int, str, str, str, int, float]  # iteration, probe, measure, layer, place, value
 
@@ -31,33 +31,29 @@ def rows(network: str, depth: int, seed: int, iterations: Sequence[int]) -> Iter
     changes = {1 + blocks // 3, 1 + 2 * blocks // 3}  # the shape: a plain network has no `change` and no deletion there
     for iteration in iterations:
         share = iteration / iterations[-1]
-        for place in range(1, depth):
-            std = (0.9 if network == "plain" else 0.5) + (3 * np.exp(-place / 9) * share if wild else 0.1 * share)
-            yield iteration, "responses", "std", layer(place, depth), place, std * rng.uniform(0.9, 1.1)
         for place in range(1, depth + 1):
-            steep = 1.6 * (1 - place / depth) * (1 - share) - 1.2 * share if wild else 0.3 - 0.8 * share
-            norm = 10**steep * rng.uniform(0.8, 1.25)
-            yield iteration, "gradients", "norm", layer(place, depth), place, norm
-            yield iteration, "gradients", "relative", layer(place, depth), place, norm / 5
+            name = layer(place, depth)
+            if place < depth:
+                std = 0.5 + (3 * np.exp(-place / 9) if wild else 0.1) * share
+                yield iteration, "responses", "std", name, place, std * rng.uniform(0.9, 1.1)
+            norm = 10 ** (1.6 * (1 - place / depth) * wild - share) * rng.uniform(0.8, 1.25)
+            yield iteration, "gradients", "norm", name, place, norm
+            yield iteration, "gradients", "relative", name, place, norm / 5
         error = 90 - share * ((10 if wild else 70) + rng.uniform(0, 5))
         yield iteration, "paths", "error", "", 0, error
         for place in range(1, blocks + 1):
             name = f"stages.{3 * (place - 1) // blocks}.{(place - 1) % (blocks // 3)}"
-            ratio = 1.2 + 0.3 * np.sin(place) if network == "plain" else 1 - 0.7 * share * place / blocks
-            yield iteration, "identity", "ratio", name, place, ratio * rng.uniform(0.95, 1.05)
-            yield iteration, "identity", "truncated", name, place, rng.uniform(0.4, 0.6)
+            ratio = (1 - 0.7 * share * place / blocks) * rng.uniform(0.95, 1.05)
+            yield iteration, "identity", "ratio", name, place, ratio
             if network == "residual" or place not in changes:
                 yield iteration, "identity", "change", name, place, ratio * rng.uniform(0.5, 0.6)
-                loss = min(90 - error, 60 * rng.uniform(0.5, 1) * (1 if network == "plain" else 4 * place**-1.5 / 4))
-                yield iteration, "paths", "deleted_error", name, place, error + loss
+                yield iteration, "paths", "deleted_error", name, place, min(90.0, error + rng.uniform(30, 60) / place)
         if network == "residual":
             k = np.arange(blocks + 1)
             weights = np.exp(-0.5 * ((k - 2 - 0.4 * blocks**0.5 - 0.2 * seed) / 1.8) ** 2)
-            shares = weights / weights.sum()
-            yield from (
-                (iteration, "paths", "path_share", "", int(n), float(s)) for n, s in zip(k, shares, strict=True)
-            )
-            yield iteration, "paths", "effective_depth", "", 0, float(2 + 2 * (k * shares).sum())
+            for n, path_share in enumerate(weights / weights.sum()):
+                yield iteration, "paths", "path_share", "", n, float(path_share)
+            yield iteration, "paths", "effective_depth", "", 0, float(2 + 2 * (k * weights).sum() / weights.sum())
 
 
 def probed(
@@ -68,22 +64,13 @@ def probed(
     **fields: Any,
 ) -> Frames:
     """Probes and runs of a sweep in which every run is done; `fields` override those of every run."""
-    frames, runs, fields_of = [], [], []
-    for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
-        own = {
-            "network": network, "depth": depth, "seed": seed, "family": "cifar", "order": "original",
-    "norm": "batch", "activation": "relu",
-            "shortcut": None if network == "plain" else "A", "recipe_changes": "", "iterations": iterations[-1],
-            "state": "done", **FIELDS, **fields,
-        }  # fmt: skip
-        point = f"{network}-{depth}-" + "-".join(str(own[k]) for k in ("dataset", "recipe", "shortcut", "order"))
-        own |= {"point_id": point, "run_id": f"{point}-s{seed}"}
-        runs.append(own | {"iteration": iterations[-1]})
-        columns = ["iteration", "probe", "measure", "layer", "place", "value"]
-        frame = pd.DataFrame(list(rows(network, depth, seed, iterations)), columns=columns)
-        frames.append(frame.assign(images=1024, seconds=1.0))
-        fields_of.append(own)
-    return joined(frames, fields_of), pd.DataFrame(runs)
+    runs = study(depths, networks, seeds, iterations[-1], evaluations=1, **fields)[1]
+    columns = ["iteration", "probe", "measure", "layer", "place", "value"]
+    frames, fields_of = [], runs.drop(columns="iteration").to_dict("records")
+    for run in fields_of:
+        values = rows(run["network"], run["depth"], run["seed"], iterations)
+        frames.append(pd.DataFrame(list(values), columns=columns).assign(images=1024, seconds=1.0))
+    return joined(frames, fields_of), runs
 
 
 def ended(frames: Frames, run_id: str, state: str, iteration: int, measured: bool = True) -> Frames:

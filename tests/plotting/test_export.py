@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.plotting.surfaces.export import export, export_all, relief
+from study.plotting.surfaces.export import export, export_all
 
 from .planes import four, surface, together
 
@@ -67,28 +67,22 @@ def test_vts_holds_the_lattice_and_all_values(slope: pd.DataFrame, tmp_path: Pat
         rows = slope[slope["split"] == split].sort_values(["j", "i"])
         for value in ("loss", "error"):
             np.testing.assert_array_equal(arrays[f"{split}_{value}"], rows[value])
-    assert np.isinf(arrays["train_loss"]).sum() == np.isnan(arrays["train_loss"]).sum() == 1
     assert arrays["finite"].tolist() == np.isfinite(arrays["train_loss"]).astype(int).tolist()
+    export(slope, tmp_path / "test.vts", split="test")
+    np.testing.assert_allclose(read_vts(tmp_path / "test.vts")[1]["height"] - arrays["height"], np.log10(2))
 
 
-def test_vts_of_a_surface_with_missing_points_keeps_its_lattice(slope: pd.DataFrame, tmp_path: Path) -> None:
-    export(slope[~((slope["i"] == 2) & (slope["j"] >= 1))], tmp_path / "a.vts")
+def test_missing_points_are_nan_and_a_loss_of_zero_stands_at_the_smallest_height(
+    slope: pd.DataFrame, tmp_path: Path
+) -> None:
+    slope.loc[(slope["i"] == 1) & (slope["j"] == 1), "loss"] = 0.0
+    assert export(slope[~((slope["i"] == 2) & (slope["j"] >= 1))], tmp_path / "a.vts") == 2
     extent, arrays = read_vts(tmp_path / "a.vts")
     assert extent == (0, 4, 0, 2, 0, 0)
     np.testing.assert_allclose(arrays["points"][:, :2], np.column_stack([np.tile(ALPHA, 3), np.repeat(BETA, 5)]))
     lost = np.flatnonzero(np.isnan(arrays["test_error"]))
     assert lost.tolist() == [7, 12] and not arrays["finite"][lost].any()
-
-
-def test_a_loss_of_zero_stands_at_the_smallest_height(slope: pd.DataFrame) -> None:
-    slope.loc[(slope["i"] == 2) & (slope["j"] == 1), "loss"] = 0.0
-    shape = relief(slope, "train")
-    assert np.isfinite(shape.height).all() and shape.finite.sum() == 13
-    assert shape.height[7] == shape.height.min() == pytest.approx(-6)
-
-
-def test_the_height_may_be_of_the_test_loss(slope: pd.DataFrame) -> None:
-    np.testing.assert_allclose(relief(slope, "test").height - relief(slope, "train").height, np.log10(2))
+    assert arrays["height"][6] == arrays["height"].min() == pytest.approx(-6)
 
 
 def test_equal_input_gives_equal_bytes_and_no_other_file(slope: pd.DataFrame, tmp_path: Path) -> None:
@@ -100,20 +94,16 @@ def test_equal_input_gives_equal_bytes_and_no_other_file(slope: pd.DataFrame, tm
 
 def test_each_surface_has_a_file_of_its_own(tmp_path: Path) -> None:
     more = [surface(shape=(5, 3), seed=1), surface(shape=(5, 3), number=1), surface(shape=(5, 3), precision="bf16")]
-    frame = together(four(("frozen", "batch"), shape=(5, 3)), *more, surface(shape=(5, 1)))
+    empty = surface(shape=(5, 3), seed=2).assign(loss=np.nan)
+    frame = together(four(("frozen", "batch"), shape=(5, 3)), *more, empty, surface(shape=(5, 1)))
     lines = list(export_all(frame, tmp_path / "new"))
     paths = sorted(Path(line) for line in lines if not line.startswith("note: "))
     assert paths == sorted((tmp_path / "new").iterdir()) and len(paths) == 11
     assert any(re.fullmatch(r"plain-56-seed0-random0-batch-[0-9a-f]{6}\.vts", path.name) for path in paths)
     assert sum("points without a finite training loss stand at the largest height" in line for line in lines) == 2
+    [left_out] = [line for line in lines if "left out plain-20-seed2" in line]
+    assert left_out.endswith("it has no finite training loss")
     assert lines[-1] == "note: surfaces of one dimension have no shape, and are left out: 1"
-
-
-def test_a_surface_that_has_no_heights_is_left_out_and_named(tmp_path: Path) -> None:
-    frame = together(surface(shape=(5, 3)).assign(loss=np.nan), surface("residual", shape=(5, 3)))
-    lines = list(export_all(frame, tmp_path))
-    assert lines[0].startswith("note: left out plain-20-") and lines[0].endswith("it has no finite training loss")
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import study
 from study.config.registry import FIGURES
 from study.plotting import save
-from study.plotting.refresh import refresh
+from study.plotting.every import refresh
 from study.store.layout import SweepFiles
 from tests.launch.command import inside
 
@@ -70,7 +70,7 @@ def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("figure spectrum tiny", "no Hessian has been measured; `study probe SWEEP --probes hessian`"),
+        ("figure spectrum tiny", "no run was measured by the probe 'hessian'; `study probe SWEEP --probes hessian`"),
         ("figure contours tiny off=loss", "unknown option 'off' of figure 'contours'; did you mean 'of'?"),
         ("figure contours of=loss", "name at least one sweep"),
         ("figure fig1 tiny --style papr", "unknown style 'papr'; did you mean 'paper'?"),
@@ -89,11 +89,11 @@ def test_mistakes_are_one_line(words: str, message: str, sweep: SweepFiles, tmp_
 def test_figures_are_drawn_again_only_if_their_data_changed(
     sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.plotting.refresh.save", partial(save, formats=("svg",)))
+    monkeypatch.setattr("study.plotting.every.save", partial(save, formats=("svg",)))
     names, csv = ["degradation", "spectrum"], tmp_path / "out" / "degradation.csv"
     first, second = refresh(sweep, names, tmp_path / "out")
     assert first == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"
-    assert second.startswith("note: no figure spectrum: nothing to draw: no Hessian has been measured")
+    assert second.startswith("note: no figure spectrum: nothing to draw: no run was measured by the probe 'hessian'")
     before = csv.stat().st_mtime_ns
     list(refresh(sweep, names, tmp_path / "out"))
     assert csv.stat().st_mtime_ns == before

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,8 +16,7 @@ from study.plotting.tables.render import render
 
 from . import variants
 from .conftest import Frames, cut, run_id
-
-HOSTILE = "a_b & 5% {x} ~^\\ $#<>| – ± − × → ≥ [1]"
+from .settings import together
 
 
 def test_table6_beside_ours(make: Callable[..., Frames]) -> None:
@@ -51,12 +47,8 @@ def test_bold_where_the_difference_exceeds_the_spread(make: Callable[..., Frames
     text = render(table("table6", curves, runs), "md")
     assert "| **0.99** |" in text and "| 0.05 |" in text
     assert r"\bfseries 0.99" in render(table("table6", curves, runs), "latex")
-
-
-def test_one_seed_is_never_bold(make: Callable[..., Frames]) -> None:
-    curves, runs = make(depths=(20,), networks=("residual",), seeds=1, evaluations=8)
-    curves["error"] = 60.0
-    assert not table("table6", curves, runs)["exceeds"].any()
+    one = runs[runs["seed"] == 0]
+    assert not table("table6", curves[curves["seed"] == 0].assign(error=60.0), one)["exceeds"].any()
 
 
 @pytest.mark.parametrize(
@@ -78,12 +70,12 @@ def test_another_protocol_is_refused_with_the_reason(
 
 def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> None:
     right, wrong = make(seeds=2, evaluations=8), make(seeds=3, evaluations=8, dataset="cifar10-jpeg")
-    made = table("table6", pd.concat([right[0], wrong[0]]), pd.concat([right[1], wrong[1]]))
+    made = table("table6", *together([right, wrong]))
     assert made.set_index("network").loc["ResNet-20", "n"] == 2
     assert any("residual-20 (3)" in note for note in made.attrs["notes"])
 
 
-def test_i16_takes_medians_and_says_fails() -> None:
+def test_i16_compares_medians_and_marks_failures() -> None:
     made = table("i16_table1", *variants.shortcuts()).set_index("network")
     row = made.loc["ResNet-110, 1×1 conv"]
     assert row["difference"] == pytest.approx(row["ours_median"] - 12.22)
@@ -105,7 +97,7 @@ def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
     frames = variants.variant(depth=164, block="bottleneck", block__stride_in="1x1", order="pre")
     with pytest.raises(StudyError, match=r"none of its networks .*164 and 1001 layers have `shortcut: projection`"):
         table("i16_table3", *frames)
-    both = variants.together(frames, variants.orders())
+    both = together([frames, variants.orders()])
     made = table("i16_table3", *both)
     assert made.set_index(["dataset", "network"]).loc[("cifar10", "ResNet-164, full pre-activation"), "n"] == 2
     assert any("residual-164 (2)" in note for note in made.attrs["notes"])
@@ -135,38 +127,25 @@ def test_bn_of_one_device_counts_with_a_remark(
     assert any("with 64 images each" in note for note in made.attrs["notes"]) == remarked
 
 
-def test_l18_wants_its_own_rate(make: Callable[..., Frames]) -> None:
+def test_values_of_l18_need_its_learning_rate(make: Callable[..., Frames]) -> None:
     frames = make(depths=(20, 56), networks=("plain",), seeds=1, evaluations=8, recipe="li2018_cifar",
                   recipe_changes="learning_rate", **{"recipe.learning_rate": 0.01})  # fmt: skip
     made = table("l18_fig5", *frames).set_index("network")
     assert made.loc["plain-56", "n"] == 1 and made.loc["plain-20", "n"] == 0  # plain-20 was trained at 0.1
     with pytest.raises(StudyError, match="nothing to set beside"):
-        table(
-            "l18_fig5",
-            frames[0].assign(**{"recipe.learning_rate": 0.001}),
-            frames[1].assign(**{"recipe.learning_rate": 0.001}),
-        )
+        table("l18_fig5", *(frame.assign(**{"recipe.learning_rate": 0.001}) for frame in frames))
 
 
 def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
-    rows = [
-        {
-            "run_id": run_id,
-            "iteration": 600_000,
-            "probe": probe,
-            "measure": measure,
-            "layer": "test",
-            "place": 0,
-            "value": value,
-        }
-        for run_id in runs["run_id"]
+    found = [
+        runs.assign(probe=probe, measure=measure, value=value, iteration=600_000, layer="test", place=0)
         for probe in ("ten_crop", "multi_scale")
         for measure, value in measures.items()
     ]
-    return pd.DataFrame(rows).merge(runs.drop(columns="iteration"), on="run_id")
+    return pd.concat(found, ignore_index=True)
 
 
-def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames]) -> None:
+def test_imagenet_takes_errors_over_crops_and_scales(make: Callable[..., Frames]) -> None:
     _, runs = make(depths=(34,), seeds=2, evaluations=8, dataset="imagenet", recipe="he2015_imagenet")
     runs["family.stem"] = "imagenet"
     made = table("imagenet", probes(runs, error=25.5, top5_error=8.0), runs).set_index(["network", "test"])
@@ -181,7 +160,7 @@ def test_imagenet_is_of_the_tests_that_the_paper_made(make: Callable[..., Frames
 
 
 def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
-    from study.config.stored import flat
+    from study.config.fields import flat
     from study.config.sweep import Value, resolve
 
     for value in (value for values in VALUES.values() for value in values):
@@ -191,17 +170,14 @@ def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> No
         )
         fields = {"network": value.network, "depth": value.depth, "seed": 0, "recipe": name, **data, **value.fields}
         spec = resolve({key: Value(field, "here") for key, field in fields.items()})
-        row = flat(spec.model_dump(mode="json")) | {
-            "dataset": spec.dataset,
-            "recipe": spec.recipe.name,
-            "recipe_changes": "",
-        }
+        own = {"dataset": spec.dataset, "recipe": spec.recipe.name, "recipe_changes": ""}
+        row = flat(spec.model_dump(mode="json")) | own
         if value.rate is not None:
             row |= {"recipe_changes": "learning_rate", "recipe.learning_rate": value.rate}
         assert match(pd.DataFrame([row]).astype(object), value).all(), value
 
 
-def test_errors_say_how_far_the_twin_is(make: Callable[..., Frames]) -> None:
+def test_errors_give_the_difference_from_the_plain_twin(make: Callable[..., Frames]) -> None:
     curves, runs = make(seeds=4, evaluations=8)
     made = errors(curves, runs).set_index(["network", "depth"])
     last = curves[(curves["iteration"] == 64_000) & (curves["split"] == "test") & (curves["depth"] == 56)]
@@ -215,27 +191,5 @@ def test_errors_say_how_far_the_twin_is(make: Callable[..., Frames]) -> None:
     assert left["pairs"] == 3 and left[["test_low", "test_high"]].isna().all()
 
 
-def test_errors_of_one_network_have_no_such_columns(make: Callable[..., Frames]) -> None:
+def test_errors_of_one_network_have_no_differences(make: Callable[..., Frames]) -> None:
     assert "pairs" not in errors(*make(seeds=2, evaluations=8, networks=("plain",)))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
-def test_latex_compiles(make: Callable[..., Frames], tmp_path: Path) -> None:
-    small = make(seeds=2, evaluations=8)
-    hostile = pd.DataFrame({"dataset": [HOSTILE, "[" + HOSTILE], "n": [1, 2]})
-    hostile.attrs["notes"] = ["100 % \\input{secret}\n\\nonsense"]
-    made = [errors(*small), table("table6", *small), table("i16_table1", *variants.shortcuts()), hostile]
-    body = "\n\n".join(render(one, "latex") for one in made)
-    (tmp_path / "t.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\tiny\n" + body + "\\end{document}\n",
-        "utf-8",
-    )
-    done = subprocess.run(
-        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:]

@@ -13,16 +13,13 @@ from study.plotting.base.page import Plot
 
 from .bends import spectra
 from .conftest import Frames, run_id
+from .planes import notes
 from .probed import layer, probed
 from .settings import together
 
 Drawn = Callable[[str], Plot]
 PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
 POINT = ["network", "depth", "place"]
-
-
-def notes(plot: Plot) -> str:
-    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
 
 
 def same(one: pd.Series, other: pd.Series) -> None:
@@ -85,24 +82,31 @@ def test_identity_ness_by_block_and_over_training(measure: str, small: Frames) -
 
 def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) -> None:
     drawn = plot("effective_depth", *small)
-    data = drawn.data
+    seeds, means = (drawn.data[drawn.data["kind"] == kind] for kind in ("seed", "mean"))
     whole = values(small[0], "error").set_index("run_id")["value"]
-    deleted = values(small[0], "deleted_error").set_index(["run_id", "place"])["value"]
-    seeds = data[data["kind"] == "seed"]
-    same(
-        seeds[seeds["panel"] == "deleted"].set_index(["run_id", "place"])["value"],
-        deleted - whole.reindex(deleted.index, level="run_id"),
+    deleted, shares = (
+        values(small[0], name).set_index(["run_id", "place"])["value"] for name in ("deleted_error", "path_share")
     )
-    shares = values(small[0], "path_share").set_index(["run_id", "place"])["value"]
+    rise = deleted - whole.reindex(deleted.index, level="run_id")
+    same(seeds[seeds["panel"] == "deleted"].set_index(["run_id", "place"])["value"], rise)
     same(seeds[seeds["panel"] == "paths"].set_index(["run_id", "place"])["value"], shares)
-    depths = values(small[0], "effective_depth")
-    for depth, mean in depths.groupby("depth")["value"].mean().items():
-        corner = [
-            text.get_text() for axes in drawn.figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()
-        ]
-        assert f"{depth}: {mean:.1f} layers" in corner
-    plain = data[(data["panel"] == "whole") & (data["kind"] == "mean") & (data["network"] == "plain")]
-    assert f"plain-20 {plain.set_index('depth')['value'][20]:.1f}" in notes(drawn)
+    depths = values(small[0], "effective_depth").groupby("depth")["value"].mean()
+    said = ", ".join(f"ResNet-{depth} {mean:.1f}" for depth, mean in depths.items())
+    assert f"effective depth (layers): {said}" in notes(drawn)
+    error = means[(means["panel"] == "whole") & (means["network"] == "plain") & (means["depth"] == 20)]["value"].item()
+    assert f"plain-20 {error:.1f}" in notes(drawn)
+
+
+def test_networks_at_chance_are_hatched_and_named(small: Frames) -> None:
+    frame, runs = small
+    worst = frame["value"].mask((frame["measure"] == "error") & (frame["network"] == "plain"), 88.0)
+    drawn = plot("effective_depth", frame.assign(value=worst), runs)
+    assert "uninformative (hatched)" in notes(drawn) and "plain-20 errs 88.0 % (chance: 90 %)" in notes(drawn)
+    assert {child.get_gid() for axes in drawn.figure.axes for child in axes.collections} >= {
+        "at chance 8",
+        "at chance 20",
+    }
+    assert "when a block is deleted: ResNet-20" in drawn.caption
 
 
 def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
@@ -125,25 +129,15 @@ def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
 
 
 @pytest.mark.slow
-def test_options_of_the_spectrum(fed: Callable[[str], Frames]) -> None:
-    frames = fed("spectrum")
-    assert set(plot("spectrum", *frames, iteration=0).data["iteration"]) == {0}
-    near = plot("spectrum", *frames, reach=40.0)
-    assert near.data["eigenvalue"].abs().max() <= 40
-    far = frames[0][(frames[0]["iteration"] == 64_000) & frames[0]["measure"].isin(["largest", "smallest"])]
-    far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56)]
-    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
-
-
-@pytest.mark.slow
-def test_spectra_that_were_not_found_are_named(fed: Callable[[str], Frames]) -> None:
+def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Callable[[str], Frames]) -> None:
     frame, runs = fed("spectrum")
-    late, lost = run_id(runs, "plain", 56, 1), run_id(runs, "plain", 56, 2)
-    frame = frame[(frame["run_id"] != late) | (frame["iteration"] == 0)]
-    drawn = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs)
-    assert "not measured at this iteration: plain-56 seed 1" in notes(drawn)
-    assert "no finite density: plain-56 seed 2" in notes(drawn)
-    assert not {late, lost} & set(drawn.data["run_id"])
+    lost = run_id(runs, "plain", 56, 2)
+    near = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs, reach=40.0)
+    assert near.data["eigenvalue"].abs().max() <= 40
+    far = frame[(frame["iteration"] == 64_000) & frame["measure"].isin(["largest", "smallest"])]
+    far = far[(far["value"].abs() > 40) & (far["network"] == "plain") & (far["depth"] == 56) & (far["run_id"] != lost)]
+    assert "eigenvalues found beyond 40" in notes(near) and f"plain-56: {len(far)}" in notes(near)
+    assert "not finite: plain-56 seed 2 (" in notes(near) and lost not in set(near.data["run_id"])
 
 
 @pytest.mark.parametrize("name", PROBE)
@@ -171,12 +165,13 @@ def test_degenerate_values_draw(name: str, small: Frames) -> None:
         assert plot(name, small[0].assign(value=value), small[1]).figure.axes
 
 
-def test_the_end_is_each_runs_last_iteration(small: Frames) -> None:
+def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_own(small: Frames) -> None:
     longer = probed(depths=(20,), networks=("plain",), seeds=1, iterations=(0, 300), dataset="digits")
-    data = plot("responses", *together([small, longer])).data
-    wanted = {"cifar10": values(small[0], "std"), "digits": values(longer[0], "std", 300)}
-    shown = data[(data["kind"] == "seed") & (data["order"] == "layer")]["value"]
-    assert sorted(shown) == sorted(pd.concat(wanted.values())["value"])
+    drawn = plot("responses", *together([small, longer]))
+    shown = drawn.data[(drawn.data["kind"] == "seed") & (drawn.data["order"] == "layer")]["value"]
+    assert sorted(shown) == sorted([*values(small[0], "std")["value"], *values(longer[0], "std", 300)["value"]])
+    assert len([axes for axes in drawn.figure.axes if axes.get_title("left")]) == 8  # in layer order and sorted
+    assert "data set digits, not cifar10" in drawn.caption
 
 
 def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Frames) -> None:
@@ -210,14 +205,6 @@ def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
     assert "values not above 0" in zeros.caption.lower()
     faint = plot("gradients", frame.assign(value=frame["value"].mask(first, 1e-30)), runs)
     assert "down to 1e-30" in faint.caption
-
-
-@pytest.mark.slow
-def test_a_protocol_that_is_not_the_papers_is_said(small: Frames) -> None:
-    other = probed(depths=(8,), seeds=1, iterations=(0, 100), dataset="digits")
-    assert "data set digits, not cifar10" in plot("responses", *other).caption
-    panels = [axes for axes in plot("responses", *together([small, other])).figure.axes if axes.get_title("left")]
-    assert len(panels) == 8  # of two data sets and two networks, in layer order and sorted
 
 
 @pytest.mark.slow

@@ -38,9 +38,12 @@ def test_unknown_words(small: Frames, tmp_path: Path) -> None:
         ({"name": "degradatoin"}, "unknown figure 'degradatoin'; did you mean 'degradation'?"),
         ({"style": "papr"}, "unknown style 'papr'; did you mean 'paper'?"),
         ({"trainin": "train"}, "unknown option 'trainin' of figure 'degradation'; did you mean 'training'?"),
-        ({"training": "tran"}, "unknown training split 'tran'; did you mean 'train'?"),
-        ({"name": "sensitivity", "split": "tst"}, "unknown split 'tst'; did you mean 'test'"),
-        ({"name": "verdict", "training": "tran"}, "unknown training split 'tran'; did you mean 'train'"),
+        (
+            {"training": "tran"},
+            "option 'training' of figure 'degradation' must be 'train_clean' or 'train', not 'tran'",
+        ),
+        ({"name": "sensitivity", "split": "tst"}, "must be 'train_clean', 'train' or 'test', not 'tst'"),
+        ({"ymax": float("nan")}, "option 'ymax' of figure 'degradation' must be a finite number, not nan"),
     ):
         refused(message, **{"name": "degradation", "frame": small[0], "runs": small[1]} | options)
     with pytest.raises(StudyError, match="unknown figure format 'pgn'; did you mean 'png'"):
@@ -55,7 +58,12 @@ def test_unknown_words_of_probes_and_surfaces(probes: Frames, fed: Fed) -> None:
         ("identity_ness", probes[0], {"measure": "chnage"}, "unknown measure 'chnage'; did you mean 'change'"),
         ("responses", probes[0], {"scale": "lgo"}, "unknown scale 'lgo'; did you mean 'log'"),
         ("responses", probes[0], {"iteration": 7}, "no run was measured at iteration 7; iteration= takes 0, 16,000"),
-        ("spectrum", fed("spectrum")[0], {"iteration": 7}, "not measured at iteration 7; it was at 0 and 64,000"),
+        (
+            "spectrum",
+            fed("spectrum")[0],
+            {"iteration": 7},
+            "no run was measured at iteration 7; iteration= takes 0 and 64,000",
+        ),
         ("spectrum", fed("spectrum")[0], {"reach": -1}, "reach must be a positive number, not -1"),
         ("contours", plane, {"of": "los"}, "unknown quantity 'los'; did you mean 'loss'?"),
         ("contours", plane, {"split": "tets"}, "unknown split 'tets'; did you mean 'test'?"),
@@ -81,7 +89,7 @@ def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Fra
     refused("no rows of split 'train_clean' or 'test'", "degradation", curves[curves["split"] == "train"], runs)
     refused("the runs of no network differ in recipe or initialisation", "sensitivity", *small)
     for name in ("shortcuts", "orders", "preactivation"):
-        refused("nothing to draw: no residual network has both", name, *small)
+        refused("nothing to draw: there are no residual networks with", name, *small)
     refused("networks of the ImageNet family", "fig4", *small)
     refused("nothing to draw", "fig1", *make(seeds=1, evaluations=4, networks=("residual",)))
     one = make(depths=(56,), networks=("plain",), seeds=2, iterations=400, evaluations=4)

@@ -27,7 +27,7 @@ def apart(colours: Sequence[str], sight: str | None) -> float:
 
 
 @pytest.mark.parametrize("depths", DRAWN_TOGETHER, ids=str)
-def test_depths_are_apart_for_everybody(depths: tuple[int, ...]) -> None:
+def test_colours_of_depths_are_distinguishable_in_every_kind_of_vision(depths: tuple[int, ...]) -> None:
     colours = [depth_colour(depth) for depth in depths]
     assert apart(colours, None) > 7
     assert min(apart(colours, sight) for sight in SIGHTS) > 3

@@ -13,17 +13,19 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
+from study.plotting import table
 from study.plotting.tables.errors import errors, final_errors
 from study.plotting.tables.render import render
 
+from . import variants
 from .conftest import Frames, cut, run_id
 
 
 def test_statistics_over_seeds(small: Frames) -> None:
     curves, runs = small
-    table = final_errors(curves, runs)
-    assert len(table) == 4 and list(table["n"]) == [3] * 4
-    for point, row in table.iterrows():
+    made = final_errors(curves, runs)
+    assert len(made) == 4 and list(made["n"]) == [3] * 4
+    for point, row in made.iterrows():
         for split in ("train_clean", "test"):
             last = curves[(curves["point_id"] == point) & (curves["split"] == split) & (curves["iteration"] == 400)]
             values = last["error"].to_numpy()
@@ -31,15 +33,10 @@ def test_statistics_over_seeds(small: Frames) -> None:
             np.testing.assert_allclose(got, [values.mean(), values.std(ddof=1), np.median(values)])
 
 
-def test_one_seed_has_no_std(make: Callable[..., Frames]) -> None:
-    table = final_errors(*make(seeds=1, iterations=400))
-    assert table["test_std"].isna().all() and table["test_mean"].notna().all()
-
-
 def test_runs_without_a_final_value_are_counted(absences: Frames) -> None:
     frames = cut(absences, run_id(absences[1], "plain", 20, 2), "failed", 500)
-    table = final_errors(*frames).set_index(["network", "depth"])
-    counts = table[["n", "n_diverged", "n_failed", "n_missing"]]
+    made = final_errors(*frames).set_index(["network", "depth"])
+    counts = made[["n", "n_diverged", "n_failed", "n_missing"]]
     assert counts.loc[("plain", 56)].tolist() == [4, 1, 0, 0]
     assert counts.loc[("plain", 20)].tolist() == [4, 0, 1, 0]
     assert counts.loc[("residual", 56)].tolist() == [4, 0, 0, 1]
@@ -58,7 +55,9 @@ def test_only_fields_that_vary_are_columns(make: Callable[..., Frames]) -> None:
     a, b = (make(seeds=1, iterations=400, dataset=name) for name in ("cifar10", "digits"))
     both = final_errors(pd.concat([a[0], b[0]]), pd.concat([a[1], b[1]]))
     assert list(both.columns[:4]) == ["dataset", "network", "depth", "n"]
-    assert list(final_errors(*a).columns[:3]) == ["network", "depth", "n"]
+    one = final_errors(*a)
+    assert list(one.columns[:3]) == ["network", "depth", "n"]
+    assert one["test_std"].isna().all() and one["test_mean"].notna().all()  # of one seed
 
 
 TABLE = pd.DataFrame(
@@ -91,15 +90,17 @@ def test_html_is_escaped_and_equal_each_time() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
-def test_latex_compiles_within_the_text(small: Frames, tmp_path: Path) -> None:
-    tables = [render(TABLE, "latex"), render(errors(*small), "latex")]
-    text = "\n\n".join(f"\\begin{{table}}{table}\\end{{table}}" for table in tables)
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
+def test_latex_compiles_within_the_text(small: Frames, make: Callable[..., Frames], tmp_path: Path) -> None:
+    hostile = pd.DataFrame({"dataset": ["– ± − × → ≥ [1]", "[" + TABLE["dataset"][0]], "n": [1, 2]})
+    hostile.attrs["notes"] = ["100 % \\input{secret}\n\\nonsense"]
+    papers = [table("table6", *make(seeds=2, evaluations=8)), table("i16_table1", *variants.shortcuts())]
+    tables = [render(made, "latex") for made in (TABLE, errors(*small), *papers, hostile)]
+    text = "\n\n".join(f"\\begin{{table}}\n{made}\\end{{table}}" for made in tables)
     head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}"
-    (tmp_path / "t.tex").write_text(f"{head}{text}\\end{{document}}")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    (tmp_path / "t.tex").write_text(f"{head}{text}\\end{{document}}", "utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]
 
 
@@ -117,9 +118,9 @@ def test_text_is_aligned() -> None:
 
 
 def test_csv_is_the_table_unrounded(small: Frames) -> None:
-    table = final_errors(*small)
-    read = pd.read_csv(StringIO(render(table, "csv")))
-    pd.testing.assert_frame_equal(read, table.reset_index(drop=True), check_dtype=False, rtol=1e-15)
+    made = final_errors(*small)
+    read = pd.read_csv(StringIO(render(made, "csv")))
+    pd.testing.assert_frame_equal(read, made.reset_index(drop=True), check_dtype=False, rtol=1e-15)
 
 
 def test_unknown_format() -> None:

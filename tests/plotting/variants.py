@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .conftest import Frames, cut, study
-
-PLAIN_FIELDS = {
-    "order": "original", "norm": "batch", "activation": "relu", "initialisation": "he_fan_in", "recipe_changes": "",
-    "recipe": "he2016_cifar",
-}  # fmt: skip
+from .settings import together
 
 
 def variant(depth: int = 110, seeds: int = 2, scale: float = 1.0, **fields: Any) -> Frames:
     """Residual networks of one kind; their errors are the usual ones times `scale`."""
-    own = PLAIN_FIELDS | {name.replace("__", "."): value for name, value in fields.items()}
+    own = {"recipe": "he2016_cifar"} | {name.replace("__", "."): value for name, value in fields.items()}
     curves, runs = study(depths=(depth,), networks=("residual",), seeds=seeds, evaluations=40, **own)
     curves[["error", "loss"]] = np.minimum(curves[["error", "loss"]].to_numpy() * scale, [90.0, 2.3])
     name = "-".join(
@@ -29,21 +24,15 @@ def variant(depth: int = 110, seeds: int = 2, scale: float = 1.0, **fields: Any)
     return curves, runs
 
 
-def together(*frames: Frames) -> Frames:
-    """Several sweeps as one."""
-    curves, runs = zip(*frames, strict=True)
-    return pd.concat(curves, ignore_index=True), pd.concat(runs, ignore_index=True)
-
-
 def shortcuts() -> Frames:
     """ResNet-110 with identity, two gates (one fails), a scaled shortcut (one seed diverges) and 1x1 convolutions."""
-    frames = together(
+    frames = together([
         variant(),
         variant(scale=1.8, shortcut="C"),
         variant(scale=1.3, shortcut="exclusive_gate", shortcut__bias=-6.0),
         variant(scale=9.0, shortcut="exclusive_gate", shortcut__bias=0.0),
         variant(scale=1.9, shortcut="scaled", shortcut__scale=0.5, shortcut__branch=0.5),
-    )
+    ])  # fmt: skip
     lost = frames[1][frames[1]["shortcut"] == "scaled"]["run_id"].iloc[1]
     return cut(frames, lost, "diverged", 9_700)
 
@@ -51,7 +40,7 @@ def shortcuts() -> Frames:
 def orders() -> Frames:
     """Two orders of 110 layers, and of 164 with bottlenecks."""
     deep = {"depth": 164, "block": "bottleneck", "block.stride_in": "1x1", "shortcut": "projection"}
-    return together(
+    return together([
         variant(), variant(scale=1.25, order="bn_after_add"), variant(scale=0.96, order="pre"),
         variant(**deep), variant(scale=0.9, order="pre", **deep),
-    )  # fmt: skip
+    ])  # fmt: skip

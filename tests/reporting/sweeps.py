@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.reporting.album import Picture
-from study.reporting.evidence import Evidence, Frames
+from study.reporting.evidence import Evidence, Frames, Picture
 from study.reporting.page import page
 from tests.plotting.conftest import study, with_absences
 from tests.plotting.planes import four
@@ -16,8 +15,11 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;{{7*7}}<
 PICTURE = Picture(
     "degradation", "error over iterations", "image/svg+xml",
     b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 70 40'><path d='M0 40L70 0' stroke='red'/></svg>",
-    "What it shows.\n\nOf which runs.\n", b"a,b\n1,2\n",
+    "What it shows.\n\nOf which runs.\n", b"a,b\n1,2\n", b"%PDF",
 )  # fmt: skip
+RECORD = {
+    "description": "Does depth hurt?", "command": "study sweep mine.yaml seed=0,1", "file": "name: mine\n", "study": "0.1.0",
+}  # fmt: skip
 
 
 def found(curves: pd.DataFrame, runs: pd.DataFrame, planes: pd.DataFrame | None = None, name: str = "mine") -> Evidence:
@@ -25,7 +27,7 @@ def found(curves: pd.DataFrame, runs: pd.DataFrame, planes: pd.DataFrame | None 
     frames: dict[str, Frames] = {"curves": (curves, runs), "surfaces": (pd.DataFrame(), runs)}
     if planes is not None:
         frames["surfaces"] = (planes, runs)
-    return Evidence(name, "Does depth hurt?", lambda needs: frames.get(needs, (pd.DataFrame(), runs)))
+    return Evidence(name, RECORD, lambda needs: frames.get(needs, (pd.DataFrame(), runs)))
 
 
 def usual() -> Evidence:
@@ -40,7 +42,7 @@ def strangers() -> Evidence:
     curves, runs = study(seeds=2, iterations=400, evaluations=8)
     runs = runs.assign(message="m", host="h", cpu="c", commit="k", recipe_changes="r", point_id=runs["point_id"])
     hostile = [_hostile(frame) for frame in (curves, runs, four(shape=(5, 5)))]
-    return Evidence(HOSTILE, HOSTILE, found(*hostile).read)
+    return Evidence(HOSTILE, dict.fromkeys(RECORD, HOSTILE), found(*hostile).read)
 
 
 def _hostile(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,5 +55,5 @@ def _hostile(frame: pd.DataFrame) -> pd.DataFrame:
 
 def written(evidence: Evidence, path: Path) -> Path:
     """Its page as a file."""
-    path.write_text(page(evidence, [PICTURE]), "utf-8")
+    path.write_text(page(evidence, {PICTURE.name: PICTURE}), "utf-8")
     return path

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import pytest
 
 from study.plotting.base.style import depth_colour
 from study.reporting import curves, runs, surfaces
-from study.reporting.album import Picture, Undrawn, pictures
-from study.reporting.page import csv_link, page, plotly
+from study.reporting.evidence import Picture, pictures
+from study.reporting.page import link, page, plotly
 from tests.plotting.conftest import cut, run_id, study, with_absences
 from tests.plotting.planes import four, together
 from tests.plotting.planes import surface as plane
@@ -35,7 +35,7 @@ def data(text: str) -> Any:
 @pytest.fixture(scope="module")
 def whole() -> str:
     """The page of `usual`."""
-    return page(usual(), [PICTURE])
+    return page(usual(), {"degradation": PICTURE})
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -46,11 +46,11 @@ def test_the_order_of_rows_does_not_matter(whole: str) -> None:
     (lines, known), (planes, _) = read("curves"), read("surfaces")
     assert known is not None
     turned = (lines.sample(frac=1, random_state=1), known.iloc[::-1], planes.sample(frac=1, random_state=1))
-    assert page(found(*turned), [PICTURE]) == whole
+    assert page(found(*turned), {"degradation": PICTURE}) == whole
 
 
 def test_nothing_of_a_stranger_is_markup() -> None:
-    text = page(strangers(), [PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), Undrawn(HOSTILE, HOSTILE)])
+    text = page(strangers(), {"degradation": PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), HOSTILE: HOSTILE})
     assert "<script>alert" not in text and "<img src=x" not in text
     assert text.count("</script>") == text.count("<script") == 3  # data, library, code
     assert any(HOSTILE in name for name in data(text)["curves"]["networks"])
@@ -70,37 +70,55 @@ def test_only_the_pages_own_scripts_are_allowed_by_hash(whole: str) -> None:
 
 def test_a_sweep_without_curves_says_so() -> None:
     lines, known = study(seeds=1)
-    text = page(found(lines.iloc[:0], known.assign(state="pending")), [])
+    text = page(found(lines.iloc[:0], known.assign(state="pending")), {})
     assert "nothing to draw: none of the 4 runs has been evaluated yet" in text
     assert "nothing to judge: none of the 4 runs has been evaluated yet" in text
-    assert data(text)["curves"] is None and len(data(text)["runs"]["rows"]) == 4
+    assert data(text)["curves"] is None and text.count('data-head="seed"') == 4
     assert "0 of 4 runs done; 4 pending" in text and len(text) < 100_000  # without plotly
 
 
-def test_verdict_figures_and_reasons(whole: str, tmp_path: Path) -> None:
-    assert (
-        '1. Does depth raise the training error of the plain networks? <span class="answer" dir="auto">Yes.</span>'
-        in whole
-    )
-    large = b"x,y\n" + b"1,2\n" * 20_000
-    text = page(found(*study(seeds=1)), [PICTURE._replace(csv=large), Undrawn("contours", "no <b> surface")])
+def test_the_first_screen_has_headline_answers_and_commands(whole: str) -> None:
+    text = whole.partition('<section id="curves">')[0]
+    assert re.search(r'class="headline" dir="auto">56 plain layers end at [0-9.]+\u00a0% training error', text)
+    asked = re.findall(r'<summary dir="auto">(\d)\. [^<]*<span class="answer">([^<]+)</span>', text)
+    assert [number for number, _ in asked] == list("12345") and asked[0][1] == "Yes."
+    assert '<code dir="auto">study sweep mine.yaml seed=0,1</code>' in text and "name: mine" in text
+    assert '<code dir="auto">study report mine</code>' in text and "<dt>study</dt><dd>0.1.0;" in text
+    downloads = re.findall(r'download="([^"]+)"', text)
+    assert downloads == [
+        "curves.parquet",
+        "runs.parquet",
+        "errors.csv",
+        "errors.tex",
+        "degradation.pdf",
+        "degradation.csv",
+    ]
+
+
+def test_downloads_hold_the_data(whole: str) -> None:
+    lines, _ = usual().read("curves")
+    (uri,) = re.findall(r'href="data:application/vnd.apache.parquet;base64,([^"]+)" download="curves.parquet"', whole)
+    read = pd.read_parquet(io.BytesIO(base64.b64decode(uri)))
+    assert sorted(read["error"].dropna()) == sorted(lines["error"].dropna())
+    large = link(b"x,y\n" + b"1,2\n" * 20_000, "degradation", "csv")
+    assert large.file == "degradation.csv.gz"
+    assert len(pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(large.uri.partition(",")[2]))))) == 20_000
+    assert link(b"a\n", "n", "csv")[1:] == ("n.csv", "n.csv, 1 kB")
+
+
+def test_figures_and_reasons() -> None:
+    text = page(found(*study(seeds=1)), {"degradation": PICTURE, "contours": "no <b> surface"})
     assert f'src="data:image/svg+xml;base64,{base64.b64encode(PICTURE.image).decode()}"' in text
     assert "Not drawn, and why (1)" in text and "no &lt;b&gt; surface" in text
-    assert '<p dir="auto">Of which runs.</p>' in text
-    link = csv_link(large, "degradation")
-    assert link.uri in text and link.file == "degradation.csv.gz"
-    file = tmp_path / link.file
-    file.write_bytes(base64.b64decode(link.uri.partition(",")[2]))
-    assert len(pd.read_csv(file)) == 20_000
-    assert csv_link(b"a\n", "n")[1:] == ("n.csv", "CSV, 1 kB")
+    assert "<h3>Error over iterations</h3>" in text and '<p dir="auto">Of which runs.</p>' in text
 
 
 @pytest.mark.slow
 def test_every_figure_is_drawn_or_says_why_not() -> None:
     told: list[str] = []
     every = pictures(found(*study(seeds=2, iterations=400, evaluations=8)), told.append)
-    assert {"degradation", "depth_error"} <= {one.name for one in every if isinstance(one, Picture)}
-    assert {"contours", "line1d"} <= {one.name for one in every if isinstance(one, Undrawn)}
+    assert isinstance(every["degradation"], Picture) and b"<svg" in every["degradation"].narrow
+    assert isinstance(every["contours"], str) and every["contours"].startswith("nothing to draw")
     assert len(told) == len(every) and told[0].startswith("drawing figure 1 of ")
 
 
@@ -143,9 +161,11 @@ def test_too_many_points_are_thinned() -> None:
 def test_of_too_many_curves_the_means_stay() -> None:
     made = curves.payload(*study(seeds=3), most_curves=20)
     assert made["seeds"] == ["mean"] and len(made["curves"]) == 12
-    assert made["notes"] == ["of 48 curves, single seeds are left out here where there is a mean over seeds"]
+    assert made["notes"] == [
+        "of 48 curves, 12 are shown here, means in place of single seeds; `study figure` draws all"
+    ]
     made = curves.payload(*study(seeds=1), most_curves=7)
-    assert len(made["curves"]) == 7 and made["notes"][-1].startswith("5 further curves are left out")
+    assert len(made["curves"]) == 7 and made["notes"][-1].startswith("of 12 curves, 7 are shown here, ")
 
 
 def test_infinite_losses_are_null() -> None:
@@ -214,31 +234,22 @@ def test_surfaces_of_one_network_are_told_apart() -> None:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_field_of_every_run_is_there() -> None:
+def test_runs_are_listed_with_what_differs_and_what_they_share() -> None:
     lines, known = with_absences()
-    known = known.assign(seconds=1.5, started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"), message=None)
+    known = known.assign(seconds=[None, *range(1, len(known))], started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"))
     known["recipe.schedule.at"] = [[32_000, 48_000]] * len(known)
-    made = runs.payload(lines, known)
+    made = runs.listed(lines, known)
     common = dict(made["common"])
     assert common["recipe.schedule.at"] == "32000, 48000" and common["started"] == "2026-01-02 03:04:05 UTC"
-    assert common["message"] == "–" and common["train_subset"] == "–" and common["family.width"] == "1"
-    rows = [common | dict(zip(made["fields"], row["fields"], strict=True)) for row in made["rows"]]
-    assert all(set(row) == set(known.columns) for row in rows)
-    assert {row["run_id"]: row["state"] for row in rows} == dict(zip(known["run_id"], known["state"], strict=True))
-
-
-def test_columns_of_runs_are_text_or_numbers() -> None:
-    lines, known = with_absences()
-    made = runs.payload(lines, known.assign(seconds=[None, *range(1, len(known))]))
-    names = [one["name"] for one in made["columns"]]
+    assert common["train_subset"] == "–" and common["family.width"] == "1"
+    names = [name for name, _ in made["heads"]]
     assert names == ["run", "seed", "state", "iteration", "training error (%)", "test error (%)", "training time"]
-    for row in made["rows"]:
-        for one, cell in zip(made["columns"], row["cells"], strict=True):
-            assert isinstance(cell, str) if one["kind"] == "text" else (cell[0] is None) == (cell[1] == "–")
-    never = next(row for row in made["rows"] if row["cells"][2] == "pending")
-    assert never["cells"][4] == [None, "–"]
+    rows = [dict(zip(names, row, strict=True)) for row in made["rows"]]
+    assert len(rows) == len(known)
+    never = next(row for row in rows if row["state"][1] == "pending")
+    assert never["training error (%)"] == ("", "–")
     last = lines.query("network == 'plain' and depth == 20 and seed == 0 and split == 'test'").iloc[-1]
-    assert made["rows"][0]["cells"][5] == [pytest.approx(last["error"]), f"{last['error']:.2f}"]
+    assert rows[0]["test error (%)"] == (pytest.approx(last["error"]), f"{last['error']:.2f}")
 
 
 def test_the_state_and_the_facts() -> None:

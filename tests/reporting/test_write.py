@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import study as package
+from study.config.sweep import load
 from study.errors import StudyError
 from study.reporting import report
-from study.reporting.album import Undrawn, pictures
-from study.reporting.evidence import evidence
+from study.reporting.evidence import Picture, evidence, pictures
 from study.store.layout import SweepFiles
+from study.store.sweeps import write_sweep
 from tests.helpers import RESULTS
 from tests.launch.command import inside
 
@@ -47,8 +48,23 @@ def test_what_cannot_be_written_is_one_clear_line(collected: SweepFiles, tmp_pat
     assert (code, out) == (2, "") and err.endswith("is a folder; give --out a file name\n") and err.count("\n") == 1
 
 
-def test_many_runs_get_no_pictures_of_curves(collected: SweepFiles) -> None:
-    found = evidence(collected)
-    told = {one.name: one for one in pictures(found, most_runs=10)}
-    assert isinstance(told["degradation"], Undrawn)
-    assert told["degradation"].why == "too many runs for this page; `study figure degradation SWEEP` draws it"
+def test_a_sweep_records_its_command_and_file(tmp_path: Path) -> None:
+    path, text = (
+        tmp_path / "mine.yaml",
+        "fixed: {data: digits, recipe: quick, network: plain, depth: 8}\ngrid: {seed: [0, 1, 2]}\n",
+    )
+    path.write_text(text)
+    sweep = load(path, ["name=other", "seed=5"])
+    files = SweepFiles(tmp_path / "results", sweep.name)
+    write_sweep(files, sweep)
+    record = evidence(files).record
+    assert (record["command"], record["file"]) == ("study sweep mine.yaml name=other seed=5", text)
+    assert record["study"] == package.__version__
+    assert load(path, ["seed=0"]).command == "study sweep mine.yaml"  # the record keeps all three runs
+
+
+@pytest.mark.slow
+def test_many_runs_get_only_the_first_pictures_of_curves(collected: SweepFiles) -> None:
+    told = pictures(evidence(collected), most_runs=10)
+    assert isinstance(told["degradation"], Picture)
+    assert told["fig6"] == "too many runs for this page; `study figure fig6 quickstart` draws it"

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -112,7 +111,6 @@ class Cluster:
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.mark = f"SLURM_CONF={self.folder / 'slurm.conf'}"
         self.run_folder = Path()  # of the sockets, whose paths must be short: 107 characters at most
-        self.watcher: subprocess.Popen[bytes] | None = None
         self.inside: list[str] = []
         """Words before each command, which take it into the cluster's network; none where it is this machine's."""
 
@@ -130,7 +128,6 @@ class Cluster:
         """Start all daemons and wait until both nodes are idle; after a failure nothing is left running."""
         self.run_folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.run_folder.chmod(0o755)  # munged wants its socket to be within everybody's reach
-        self._watch()
         try:
             if self.accounting:
                 self._close_network()
@@ -150,21 +147,13 @@ class Cluster:
     def stop(self) -> None:
         """End every process of this cluster: daemons, steps, jobs. What does not die is an error."""
         left = kill(self.mark)
-        for daemon in (*self.daemons.values(), *([self.watcher] if self.watcher else [])):
+        for daemon in self.daemons.values():
             daemon.wait(10)
         self.daemons.clear()
-        if self.watcher and self.watcher.stdin:
-            self.watcher.stdin.close()
-        self.watcher = None
         if self.run_folder != Path():
             shutil.rmtree(self.run_folder, ignore_errors=True)
         if left:
             raise ClusterError(f"processes outlive SIGKILL: {sorted(left)}")
-
-    def _watch(self) -> None:
-        """A process that ends the cluster when ours dies without a word (SIGKILL): then its standard input closes."""
-        command = [sys.executable, __file__, str(self.run_folder), self.mark]
-        self.watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=self.env)
 
     def _close_network(self) -> None:
         """A network of the cluster's own, with nothing but loopback: slurmdbd listens wherever it can."""
@@ -435,13 +424,3 @@ class Cluster:
         """
         winner = self.submit("sleep 1", "-p", "high", "-N", 2, "--exclusive", "-J", "winner")
         self.wait_for(winner, "COMPLETED")
-
-
-def _reap_after_parent(run_folder: str, mark: str) -> None:
-    sys.stdin.read()
-    kill(mark)
-    shutil.rmtree(run_folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    _reap_after_parent(*sys.argv[1:])

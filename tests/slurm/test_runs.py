@@ -174,7 +174,7 @@ def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: 
         user.study("cancel", "tiny")
 
 
-def test_what_cannot_be_known_is_unknown(cluster: Cluster, tmp_path: Path) -> None:
+def test_jobs_that_cannot_be_traced_are_unknown(cluster: Cluster, tmp_path: Path) -> None:
     user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     cluster.stop_controller()
@@ -232,30 +232,7 @@ def test_why_a_job_ended_without_a_result_is_shown(cluster: Cluster, tmp_path: P
     assert "Raise time or max_requeues" in record["message"]
 
 
-@pytest.mark.long
-def test_a_full_disk_in_the_run_folder_is_shown(cluster: Cluster, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    results.mkdir()
-    cluster.run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", results)
-    try:
-        user = User(cluster, tmp_path, TWO, HELD)
-        # The job has its own copy of the code, and what Python compiles of that would take the room for its last words.
-        user.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        user.study("sweep", "tiny.yaml", "network=plain")
-        filler = results / "filler"
-        filler.write_bytes(b"x" * (shutil.disk_usage(results).free - 120_000))  # room for all but a checkpoint
-        cluster.release()
-        cluster.wait(lambda: not cluster.squeue(), "the job ended")
-        assert "No space left" in user.records()[0]["message"]
-        filler.unlink()
-        user.study("sweep", "tiny.yaml", "network=plain", "recipe.iterations=20", "--mode", "retry")
-    finally:
-        cluster.run("scancel", "-u", "root", check=False)
-        cluster.wait(lambda: not cluster.squeue(), "the queue did not empty")
-        cluster.run("umount", "-l", results)
-
-
-def test_what_sbatch_refuses_is_one_line_and_leaves_no_job(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_sbatch_error_is_one_line_and_leaves_no_job(cluster: Cluster, tmp_path: Path) -> None:
     for text, says in {"partition: nowhere\n": "invalid partition", "sbatch: {licences: x}\n": "licences"}.items():
         out = User(cluster, tmp_path, TWO, text).study("sweep", "tiny.yaml", code=2)
         assert "sbatch refused: " in out and says in out and "Traceback" not in out
@@ -283,12 +260,10 @@ HOSTILE = {
 """Options of SLURM's commands and of submitit, as sites and users set them; and another user's name."""
 
 
-def test_neither_the_environment_nor_other_jobs_decide_what_is_submitted_and_seen(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_environment_and_foreign_jobs_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
     user = User(cluster, tmp_path, TWO, "{partition: high, time: 7, sbatch: {hold: true}}")
     user.env |= HOSTILE
-    for name in ("a|b\n1|2|3", "\r\n17|0|PENDING||None|x"):
+    for name in ("a|b\n1|2|3", "\r\n17|0|PENDING|None|x"):
         cluster.submit("true", "--hold", f"--job-name={name}")
     cluster.run("scontrol", "update", "PartitionName=high", "Hidden=YES")
     try:
@@ -306,9 +281,7 @@ def test_neither_the_environment_nor_other_jobs_decide_what_is_submitted_and_see
         cluster.run("scontrol", "update", "PartitionName=high", "Hidden=NO")
 
 
-def test_a_job_of_the_same_id_that_is_not_ours_is_neither_waited_for_nor_cancelled(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_jobs_of_other_submissions_with_the_same_id_are_ignored(cluster: Cluster, tmp_path: Path) -> None:
     user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     ours = cluster.squeue()[0]["job"]

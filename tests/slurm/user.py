@@ -20,7 +20,7 @@ from study.store.runs import ENDED, status
 from study.training.pack import train_pack
 from study.training.session import Session
 from tests.helpers import PATIENCE, make_spec, open_run
-from tests.launch.command import curves, study
+from tests.launch.command import curves, runs, study
 from tests.slurm.cluster import Cluster
 
 TWO = """
@@ -75,7 +75,7 @@ class User:
 
     def runs(self) -> list[RunFiles]:
         """The runs of the sweep, by id."""
-        return [RunFiles(path) for path in sorted((self.folder / "results/tiny/runs").iterdir())]
+        return runs(self.folder)
 
     def states(self) -> Counter[str]:
         """How many runs are in each state, from the disk."""

@@ -41,9 +41,8 @@ def test_divergence_is_a_result_and_absence_is_none():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"dataset": "svhn", "data": "svhn"},
+        {"dataset": "svhn"},
         {"train_subset": 5000},
-        {"recipe_changes": "learning_rate", "recipe.learning_rate": 0.05},
         {"recipe.learning_rate": 0.05},
     ],
 )

@@ -48,7 +48,7 @@ def test_seeds_with_and_without_snapshots_are_one_point():
     assert final_errors(*mixed)["n"].tolist() == [5, 5, 5, 5]
 
 
-@pytest.mark.parametrize("other", ["running", "failed", "pending"])
+@pytest.mark.parametrize("other", ["running", "pending"])
 def test_the_run_that_ended_stays(other):
     unfinished = sweep(degrades, seeds=1, states={("plain", 56, 0): other})
     for both in (together(bare(sweep(degrades, seeds=1)), kept(unfinished)),
@@ -72,9 +72,8 @@ def test_how_a_run_ended_does_not_matter():
         assert group.plain is not None and math.isinf(group.plain.outcomes[56][0].train) == (one is wild)
 
 
-@pytest.mark.parametrize("fields", [{"precision": "bf16"}, {"recipe.learning_rate": 0.05}, {"dataset": "svhn"}])
-def test_runs_that_differ_in_training_are_no_duplicates(fields):
-    frames = together(bare(sweep(degrades, seeds=1)), kept(sweep(degrades, seeds=1, **fields)))
+def test_runs_that_differ_in_training_are_no_duplicates():
+    frames = together(bare(sweep(degrades, seeds=1)), kept(sweep(degrades, seeds=1, precision="bf16")))
     assert len(planned(*frames)) == 8 and len(groups(*frames)) == 2
 
 

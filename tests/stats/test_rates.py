@@ -59,13 +59,6 @@ def test_an_exponentially_low_rate_is_recovered():
     assert times.slopes.mean == pytest.approx(slope, rel=0.02)  # (d - 20) // 4 rounds
 
 
-def test_a_rate_that_does_not_change_has_no_slope():
-    times = found(sweep(degrades, depths=DEPTHS)).times[1]
-    assert times.line.network == "residual"
-    assert times.slopes.differences == pytest.approx([0.0] * 5, abs=1e-12)
-    assert times.slopes.established == 0
-
-
 @pytest.mark.parametrize("shape", ["exponential", "power"])
 def test_the_shape_of_the_growth_is_told(shape):
     def speed(network, depth):
@@ -96,12 +89,6 @@ def test_divergence_is_never_and_a_running_run_is_left_out():
     assert times.reached[56][0] == math.inf and 1 not in times.reached[56] and 2 not in times.reached[20]
     assert times.slopes.seeds == (0, 3, 4)
     assert times.length == 1000  # not the 300 after which it diverged
-
-
-def test_a_run_under_way_does_not_count_though_it_is_there_already():
-    states = {("plain", 56, 1): "running"}
-    times = plain(sweep(degrades, states=states, speed=lambda network, depth: 0.02 if depth > 20 else 0.01))
-    assert 1 not in times.reached[56] and times.reached[56][0] < 300
 
 
 def test_without_a_loss_that_falls_there_is_no_level():

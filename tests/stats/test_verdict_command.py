@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from study.store.collect import RUNS
+from study.store.runs_table import RUNS
 from study.store.tables import CURVES, to_bytes
 from tests.launch.command import inside, study
 from tests.stats.conftest import degrades, sweep
@@ -52,9 +52,3 @@ def test_without_curves_it_is_one_clear_line(tmp_path):
     assert err == "study: nothing to judge: none of the 24 runs has been evaluated yet\n"
     code, _, err = inside(tmp_path, "verdict", "unknown")
     assert code == 2 and len(err.splitlines()) == 1
-
-
-def test_on_the_results_that_come_along():
-    for name in ("quickstart", "cifar10-jpeg_cpu"):
-        code, out, err = inside(ROOT, "verdict", f"results/reference/{name}")
-        assert (code, err) == (0, "") and "5. How many seeds would it take?" in out

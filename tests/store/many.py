@@ -1,4 +1,4 @@
-"""A sweep of many runs in all states, made as training would have left it on disk; and what a verb costs that looks at it."""
+"""A sweep of many runs in all states, as training would leave it on disk; and the cost of a verb on it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, us
 """
 """A small process between: a child's peak of memory begins with its parent's."""
 UNFINISHED = ("failed", "interrupted", "running", "pending")
-"""The states of the last runs of each network; all others are done, but for one that has diverged."""
+"""The states of the last seeds of each network; all others are done, except one that has diverged."""
 
 
 def sweep_file(folder: Path, runs: int, rows: int = ROWS) -> Path:
@@ -58,14 +58,7 @@ def sweep_file(folder: Path, runs: int, rows: int = ROWS) -> Path:
 
 
 def make(file: Path, results: Path, unfinished: bool = True) -> SweepFiles:
-    """Put the runs of a sweep file on disk, as if they had been trained.
-
-    Parameters
-    ----------
-    unfinished
-        Leave the last seeds of each network failed, interrupted, in training (by this process) and pending. Else all that is
-        not sealed is sealed.
-    """
+    """Put the runs of a sweep file on disk, as if they had been trained; without `unfinished` all are sealed."""
     sweep = load(file)
     files = SweepFiles(results, sweep.name)
     with _without_fsync():

@@ -16,10 +16,11 @@ from study.config.sweep import Sweep
 from study.errors import StudyError
 from study.launch.status import report
 from study.store import runs as store
-from study.store.collect import RUNS, Collected, collect
+from study.store.collect import Results, collect
 from study.store.files import DamagedError
 from study.store.layout import RunFiles, SweepFiles
 from study.store.read import read_curves, read_probes, read_runs
+from study.store.runs_table import RUNS
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, add_probe, read_table
 from tests.helpers import make_spec, open_run, seal_run
@@ -40,7 +41,7 @@ def two_runs(results):
     return files, runs
 
 
-def test_runs_without_a_curve_are_listed_too(tmp_path):
+def test_runs_without_a_curve_are_listed(tmp_path):
     files, _ = two_runs(tmp_path)
     for _ in range(2):  # from the runs, and as they were collected
         curves, runs = read_curves(files.folder), read_runs(files.folder)
@@ -67,13 +68,13 @@ CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
+def test_changes_after_collecting_are_noticed(name, tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
-    assert Collected(files).unchanged({run.run_id: run}).keys() == {run.run_id}
+    assert Results(files).unchanged({run.run_id: run}).keys() == {run.run_id}
     change, state, message = CHANGES[name]
     change(run)
-    assert not Collected(files).unchanged({run.run_id: run})
+    assert not Results(files).unchanged({run.run_id: run})
     said = report(files)[0]
     assert said["state"] == state and message in said["message"]
     row = read_runs(files.folder).iloc[0]
@@ -85,7 +86,7 @@ def test_a_collected_run_that_has_changed_since_is_noticed(name, tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["curves.parquet", "runs.parquet", "collected.json"])
-def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_none(damaged, tmp_path):
+def test_damaged_tables_are_rebuilt_or_refused(damaged, tmp_path):
     files, runs = two_runs(tmp_path)
     collect(files)
     path = files.folder / damaged
@@ -102,7 +103,7 @@ def test_damaged_tables_are_made_anew_of_the_runs_and_refused_where_there_are_no
     assert len(runs) == 2
 
 
-def test_a_finished_run_whose_folder_is_gone_is_as_it_was_collected(tmp_path):
+def test_a_run_without_folder_is_as_collected(tmp_path):
     files, [run, _] = two_runs(tmp_path)
     collect(files)
     before = read_curves(files.folder), read_runs(files.folder), report(files)
@@ -137,7 +138,7 @@ def test_several_sweeps_read_as_one_count_a_shared_run_once(tmp_path):
         read_curves(tmp_path / "tset")
 
 
-def test_a_field_that_is_a_number_or_a_word_is_text_in_the_tables(tmp_path):
+def test_a_field_of_mixed_type_is_text_in_tables(tmp_path):
     specs = [make_spec(snapshot_every=every, seed=seed) for seed, every in enumerate((None, "epoch", 500))]
     files, _ = swept(tmp_path, *specs)
     found = read_runs(files.folder).set_index("run_id")["snapshot_every"].fillna("")
@@ -150,7 +151,7 @@ def test_columns_that_older_tables_lack_are_null(tmp_path):
     later = ["order", "probes", "snapshot_every", "recipe.bn_groups", "initialisation", "shortcut.rate"]
     RUNS.write(files.runs_table, pa.Table.from_pylist([row], schema=RUNS.schema).drop_columns(later))
     CURVES.write(files.curves, [])
-    (found,) = Collected(files).curves_and_runs()[1].to_pylist()
+    (found,) = Results(files).table(RUNS).to_pylist()
     assert {name: found[name] for name in later} == dict.fromkeys(later)
     assert (found["network"], found["depth"]) == ("plain", None)
 

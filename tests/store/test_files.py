@@ -10,7 +10,7 @@ import pytest
 from study.store import files
 
 
-def test_a_write_replaces_and_leaves_nothing_beside(tmp_path):
+def test_a_write_replaces_the_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "deep" / "file"
     files.write_bytes(path, b"old")
     files.write_bytes(path, b"new")
@@ -46,7 +46,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
         assert path.read_bytes() in contents
 
 
-def test_json_refuses_what_is_not_json(tmp_path):
+def test_nan_is_refused_in_json(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert files.read_json(tmp_path / "x.json") is None
@@ -61,7 +61,7 @@ files.write_bytes(Path(sys.argv[1]), b"x")
 """
 
 
-def test_temporaries_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
+def test_temporaries_of_dead_writers_are_removed(tmp_path):
     command = [sys.executable, "-c", WRITE_AND_STOP, str(tmp_path / "curves.parquet")]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None and writer.stdout.readline() == "written\n"
@@ -74,7 +74,7 @@ def test_temporaries_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_temporaries_of_others_go_where_the_folder_is_held_or_after_a_week(tmp_path):
+def test_temporaries_of_unknown_writers_are_removed_when_held_or_old(tmp_path):
     mine = files.draft(tmp_path / "lease").name
     for name in (".lease.1-2-3-x.tmp", "..lease.1.tmp.2.tmp", ".points.1-2-3-x.tmp", mine, "curves.parquet"):
         (tmp_path / name).touch()
@@ -88,7 +88,7 @@ def test_temporaries_of_others_go_where_the_folder_is_held_or_after_a_week(tmp_p
     assert sorted(os.listdir(tmp_path)) == sorted([mine, "curves.parquet"])
 
 
-def test_json_that_was_changed_is_told_and_that_of_earlier_versions_is_read(tmp_path):
+def test_changed_json_is_damaged(tmp_path):
     path = tmp_path / "x.json"
     files.write_json(path, {"loss": 0.1, "runs": {"ä": [1, None]}})
     assert files.read_json(path) == {"loss": 0.1, "runs": {"ä": [1, None]}}
@@ -103,15 +103,18 @@ def test_json_that_was_changed_is_told_and_that_of_earlier_versions_is_read(tmp_
             files.read_json(path)
 
 
-def test_a_line_after_one_that_was_cut_short_is_not_lost(tmp_path):
+def test_a_line_after_a_torn_one_is_kept(tmp_path):
     path = tmp_path / "lines"
     files.append_line(path, {"a": 1})
-    path.write_bytes(path.read_bytes() + b'{"a": 2, "sha')
-    files.append_line(path, {"a": 3})
-    assert files.examine_lines(path) == ([{"a": 1}, {"a": 3}], 1)
+    path.write_bytes(path.read_bytes() + b"\n")  # by another writer, which saw the line half written
+    files.append_line(path, {"a": 2})
+    assert files.examine_lines(path) == ([{"a": 1}, {"a": 2}], 0)
+    path.write_bytes(path.read_bytes() + b'{"a": 3, "sha')
+    files.append_line(path, {"a": 4})
+    assert files.examine_lines(path) == ([{"a": 1}, {"a": 2}, {"a": 4}], 1)
 
 
-def test_a_line_that_was_changed_or_is_of_another_folder_is_left_out(tmp_path):
+def test_changed_or_foreign_lines_are_skipped(tmp_path):
     path, other = tmp_path / "one" / "lines", tmp_path / "two" / "lines"
     for i in range(3):
         files.append_line(path, {"from": i})
@@ -132,7 +135,7 @@ def test_lines_are_not_appended_through_a_link(tmp_path):
     assert (tmp_path / "outside").read_text() == "theirs\n"
 
 
-def test_what_cannot_be_written_is_named(tmp_path):
+def test_a_failed_write_names_the_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(files.WriteError) as caught:
         files.write_bytes(tmp_path / "file" / "below", b"x")

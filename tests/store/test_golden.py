@@ -42,7 +42,7 @@ def golden(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["trained", "collected"])
-def test_what_version_1_wrote_reads_as_it_did(golden, where):
+def test_version_1_results_read_as_before(golden, where):
     if where == "collected":
         golden.sweep.unlink()
         shutil.rmtree(golden.runs)
@@ -61,23 +61,18 @@ def test_what_version_1_wrote_reads_as_it_did(golden, where):
     assert surfaces["loss"].max() == pytest.approx(121.615, abs=1e-3)
 
 
-def test_its_tables_are_renewed_and_its_state_is_shown(golden):
+def test_version_1_tables_are_renewed(golden):
     records = report(golden)
     assert [record["state"] for record in records] == ["done", "done", "failed"]
     assert [record["label"] for record in records] == ["plain-8 seed 0", "ResNet-8 seed 0", "plain-8 seed 1"]
     before = study.read_curves(golden.folder)
     collect(golden)
     after = study.read_curves(golden.folder)
-    assert after.equals(before)
+    assert after.equals(before) and study.figure("degradation", after).axes
     assert not any(study.read_runs(golden.folder)["message"][:2])
 
 
-def test_a_figure_is_drawn_of_it(golden, tmp_path):
-    picture = study.figure("degradation", study.read_curves(golden.folder), study.read_runs(golden.folder))
-    assert picture.axes
-
-
-def test_what_was_damaged_since_is_told_without_checksums_too(golden):
+def test_damage_is_found_without_checksums(golden):
     run = golden.run(PLAIN)
     run.curves.write_bytes(run.curves.read_bytes()[:-9])
     now = store.status(run)
@@ -97,7 +92,7 @@ def of_a_later_version(path):
 
 
 @pytest.mark.parametrize("name", ["sweep.json", f"runs/{PLAIN}/done.json", f"runs/{PLAIN}/curves.parquet"])
-def test_what_a_later_version_wrote_is_refused_with_the_version(golden, name):
+def test_files_of_a_later_version_are_refused(golden, name):
     of_a_later_version(golden.folder / name)
     with pytest.raises(StudyError, match=r"has version 9; this program reads version 1") as told:
         study.read_curves(golden.folder)
@@ -106,14 +101,14 @@ def test_what_a_later_version_wrote_is_refused_with_the_version(golden, name):
 
 
 @pytest.mark.parametrize("name", ["curves", "runs", "probes", "surfaces"])
-def test_what_a_later_version_collected_is_refused_with_the_version(golden, name):
+def test_tables_of_a_later_version_are_refused(golden, name):
     golden.sweep.unlink()
     of_a_later_version(golden.folder / f"{name}.parquet")
     with pytest.raises(StudyError, match=rf"{name}\.parquet: has version 9; this program reads version 1"):
         getattr(study, f"read_{name}")(golden.folder)
 
 
-def test_a_later_spec_is_refused_with_the_version(golden):
+def test_specs_of_a_later_version_are_refused(golden):
     run = golden.run(PLAIN)
     of_a_later_version(run.spec)
     with pytest.raises(StudyError, match=r"spec\.json: has version 9"):
@@ -128,7 +123,7 @@ def test_a_later_spec_is_refused_with_the_version(golden):
         read_surface(surface)
 
 
-def test_a_later_network_is_refused_with_the_version_and_stays(tmp_path):
+def test_networks_of_a_later_version_are_refused_and_kept(tmp_path):
     run, cpu = open_run(tmp_path / "results", make_spec()), torch.device("cpu")
     checkpoint.save(run, 5, {"network": {}})
     checkpoint.save_snapshot(run, 5, {})

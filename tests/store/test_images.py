@@ -35,23 +35,23 @@ OF_A, OF_B, UNKNOWN = "pets (images aaaaaaaa)", "pets (images bbbbbbbb)", "pets 
         ([(None, "done"), (A, "done"), (None, "interrupted")], [UNKNOWN, OF_A, OF_A]),
     ],
 )
-def test_runs_are_named_for_their_images_where_these_differ(rows, names):
+def test_runs_on_different_images_get_different_names(rows, names):
     found = told_apart(frame(*rows))
     assert found["dataset"].tolist() == names
     assert found["point_id"].nunique() == len(set(names))
 
 
-def test_results_of_a_data_set_of_one_content_stay_together():
+def test_built_in_data_sets_are_never_split():
     found = told_apart(frame((None, "done"), (A, "done"), folder=None))
     assert set(found["dataset"]) == {"digits"} and set(found["point_id"]) == {"plain-8"}
 
 
-def test_subsets_differ_in_their_digests_and_not_in_their_images():
+def test_subsets_do_not_count_as_different_images():
     whole, part = frame((A, "done")), frame((B, "done")).assign(train_subset=10)
     assert set(told_apart(pd.concat([whole, part], ignore_index=True))["dataset"]) == {"pets"}
 
 
-def test_one_run_of_two_results_folders_must_be_of_the_same_images():
+def test_a_run_on_different_images_in_two_folders_is_refused():
     runs = frame((A, "done"), (B, "done")).assign(run_id="run-0")
     with pytest.raises(StudyError, match="run-0 was trained on different images"):
         refuse_conflict(runs)

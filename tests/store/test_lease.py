@@ -57,7 +57,7 @@ def files(tmp_path):
     return RunFiles(tmp_path / "run")
 
 
-def test_one_holds_it_until_it_is_released(files):
+def test_a_lease_is_exclusive_until_released(files):
     first = lease.claim(files)
     assert first is not None and lease.claim(files) is None
     held = lease.holder(files)
@@ -67,7 +67,7 @@ def test_one_holds_it_until_it_is_released(files):
     assert lease.claim(files) is not None
 
 
-def test_a_living_process_elsewhere_is_respected_and_a_killed_one_is_not(files):
+def test_the_lease_of_a_killed_process_is_void(files):
     other = claim_elsewhere(files.folder)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     assert lease.claim(files) is None
@@ -79,13 +79,13 @@ def test_a_living_process_elsewhere_is_respected_and_a_killed_one_is_not(files):
     other.communicate()
 
 
-def test_a_number_used_again_by_another_process_is_not_its_holder(files):
+def test_a_reused_pid_is_not_the_holder(files):
     assert lease.claim(files) is not None
     rewrite(files, started="1")
     assert lease.claim(files) is not None
 
 
-def test_another_host_is_believed_while_its_heart_beats(files, short_watch):
+def test_a_remote_lease_holds_while_it_beats(files, short_watch):
     first = claimed_elsewhere(files)
     assert lease.claim(files) is None
     silent_for(files.lease, lease.STALE + 1)
@@ -97,7 +97,7 @@ def test_another_host_is_believed_while_its_heart_beats(files, short_watch):
     assert not first.mine()
 
 
-def test_a_lease_that_seems_void_is_watched_before_it_is_taken(files, monkeypatch):
+def test_a_silent_lease_is_watched_before_it_is_taken(files, monkeypatch):
     first = claimed_elsewhere(files)
     for path in (files.lease, files.heartbeat):  # the clock of the file system has jumped, and all seems old
         silent_for(path, 3600)
@@ -113,7 +113,7 @@ def test_a_lease_that_seems_void_is_watched_before_it_is_taken(files, monkeypatc
 
 
 @pytest.mark.parametrize("field", ["host", "boot", "pids"])
-def test_a_number_of_another_machine_or_container_means_nothing(files, field):
+def test_a_pid_of_another_machine_or_container_proves_nothing(files, field):
     other = claim_elsewhere(files.folder)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     other.kill()
@@ -124,7 +124,7 @@ def test_a_number_of_another_machine_or_container_means_nothing(files, field):
     assert held is not None and 0 <= held["silent"] < lease.STALE
 
 
-def test_a_living_process_of_this_machine_is_never_robbed_however_silent(files):
+def test_a_living_local_holder_keeps_its_lease_however_silent(files):
     first = lease.claim(files)
     assert first is not None
     silent_for(files.lease, 7200)
@@ -133,7 +133,7 @@ def test_a_living_process_of_this_machine_is_never_robbed_however_silent(files):
     assert lease.claim(files) is None and first.mine()
 
 
-def test_an_earlier_start_of_a_job_is_dead_but_not_that_of_another_cluster(files, monkeypatch):
+def test_an_earlier_start_of_a_job_is_dead(files, monkeypatch):
     for name, value in (("JOB_ID", "17"), ("CLUSTER_NAME", "alps"), ("RESTART_COUNT", "0")):
         monkeypatch.setenv(f"SLURM_{name}", value)
     claimed_elsewhere(files)
@@ -157,7 +157,7 @@ def test_an_unreadable_lease_is_void_for_its_holder_too(files):
     assert second is not None and second.mine()
 
 
-def test_the_turn_of_a_process_that_is_dead_is_over_at_once(files):
+def test_the_turn_of_a_dead_process_ends_at_once(files):
     other = claim_elsewhere(files.folder)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     os.link(files.lease, files.folder / lease.TURN)
@@ -167,7 +167,7 @@ def test_the_turn_of_a_process_that_is_dead_is_over_at_once(files):
     assert os.listdir(files.folder) == ["lease"]
 
 
-def test_what_the_killed_left_in_a_sealed_folder_is_tidied_away(files):
+def test_leftovers_in_a_sealed_folder_are_removed(files):
     other = claim_elsewhere(files.folder)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     files.heartbeat.touch()
@@ -191,7 +191,7 @@ def test_nothing_is_claimed_through_a_link_out_of_the_results(files, tmp_path):
     assert os.listdir(outside) == []
 
 
-def test_leases_are_given_back_where_one_of_them_cannot_be_asked_for(files, tmp_path):
+def test_leases_are_released_if_one_claim_fails(files, tmp_path):
     broken = RunFiles(tmp_path / "file" / "run")
     broken.folder.parent.touch()
     with pytest.raises(WriteError):

@@ -40,7 +40,7 @@ def test_the_states_of_a_run(tmp_path):
     assert (now.state, now.iteration, now.attempts, now.message) == ("done", 60, 2, "a warning")
 
 
-def test_starting_over_keeps_none_of_a_runs_results_unless_it_is_being_trained(tmp_path):
+def test_reset_removes_all_results_unless_the_run_is_held(tmp_path):
     files = open_run(tmp_path, make_spec(snapshot_every="epoch"))
     seal_run(files, "diverged", iteration=3)
     for path in (files.checkpoint(30, "0" * 16), files.snapshot(0, "1" * 16), files.snapshot(30, "2" * 16)):
@@ -55,7 +55,7 @@ def test_starting_over_keeps_none_of_a_runs_results_unless_it_is_being_trained(t
     assert [path.name for path in files.folder.iterdir()] == ["spec.json"]
 
 
-def test_fruitless_attempts_are_those_that_began_where_the_run_still_is(tmp_path):
+def test_fruitless_attempts(tmp_path):
     files = open_run(tmp_path, make_spec())
     for _ in range(3):  # trained to its end and reset, three times
         store.start_attempt(files, {})
@@ -69,7 +69,7 @@ def test_fruitless_attempts_are_those_that_began_where_the_run_still_is(tmp_path
     assert store.fruitless_attempts(files) == 0
 
 
-def test_the_record_of_attempts_tells_the_last_sign_of_a_killed_one_and_why_one_failed(tmp_path):
+def test_attempts_record_last_sign_and_failure(tmp_path):
     files = open_run(tmp_path, make_spec())
     store.start_attempt(files, {"host": "here"})
     files.checkpoint(3, "0" * 16).touch()
@@ -85,7 +85,7 @@ def test_the_record_of_attempts_tells_the_last_sign_of_a_killed_one_and_why_one_
     assert read_lines(files.attempts)[1]["last_sign"] > 1000.0
 
 
-def test_a_run_is_found_by_its_id_its_point_or_in_the_sweep_that_had_it_first(tmp_path):
+def test_find_a_run_by_id_or_point(tmp_path):
     spec = make_spec()
     first = open_run(tmp_path, spec, "first")
     assert SweepFiles(tmp_path, "second").run(run_id(spec)).folder == first.folder

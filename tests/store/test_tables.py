@@ -31,7 +31,7 @@ ROW = {
 
 
 @pytest.mark.parametrize("table", [CURVES, PROBES, POINTS])
-def test_rows_make_the_table_that_pyarrow_makes_of_them(table):
+def test_tables_equal_those_of_pyarrow(table):
     random = Random(0)
     chosen = {
         pa.string(): lambda: random.choice(["", "residual-8", "é", None]),
@@ -57,7 +57,7 @@ def test_reading_and_writing_imports_no_pandas_and_starts_no_thread(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.parquet")], check=True)
 
 
-def test_no_single_bit_of_a_file_can_change_a_value_unnoticed(tmp_path):
+def test_a_flipped_bit_never_changes_a_value(tmp_path):
     path = tmp_path / "curves.parquet"
     rows = [ROW | {"iteration": i, "loss": 1 / i} for i in range(1, 20)]
     CURVES.write(path, rows)
@@ -74,7 +74,7 @@ def test_no_single_bit_of_a_file_can_change_a_value_unnoticed(tmp_path):
             CURVES.read(path)
 
 
-def test_a_file_is_checked_against_its_run_its_seal_its_columns_and_its_version(tmp_path):
+def test_a_table_is_checked_on_reading(tmp_path):
     path = tmp_path / "curves.parquet"
     sealed = CURVES.write(path, [ROW])
     assert CURVES.read(path, "a", sealed).to_pylist() == [ROW]
@@ -110,7 +110,7 @@ def test_a_measurement_replaces_its_earlier_self(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_damaged_file_of_measurements_is_put_aside_with_a_warning(tmp_path, caplog):
+def test_a_damaged_probe_file_is_put_aside(tmp_path, caplog):
     files = RunFiles(tmp_path / "run")
     files.folder.mkdir()
     files.probes.write_bytes(b"no parquet at all")

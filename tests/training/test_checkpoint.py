@@ -20,14 +20,14 @@ def written(folder, *iterations):
     return files
 
 
-def test_the_newest_comes_back(tmp_path):
+def test_newest_checkpoint_is_loaded(tmp_path):
     state = checkpoint.load_newest(written(tmp_path, 5, 10, 200), CPU)
     assert state is not None and state["iteration"] == 200
     assert torch.equal(state["network"]["w"], torch.full((3,), 200.0))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])
-def test_a_damaged_one_is_passed_over_and_said_so(tmp_path, damage, caplog):
+def test_damaged_checkpoint_is_logged_and_skipped(tmp_path, damage, caplog):
     files = written(tmp_path, 5, 10)
     newest = files.checkpoints()[0]
     content = bytearray(newest.read_bytes())
@@ -40,7 +40,7 @@ def test_a_damaged_one_is_passed_over_and_said_so(tmp_path, damage, caplog):
     assert newest.name in caplog.text
 
 
-def test_a_damaged_one_does_not_count_any_more(tmp_path):
+def test_damaged_checkpoint_no_longer_counts(tmp_path):
     files = written(tmp_path, 5, 10)
     files.checkpoints()[0].write_bytes(b"damaged")
     checkpoint.load_newest(files, CPU)
@@ -49,7 +49,7 @@ def test_a_damaged_one_does_not_count_any_more(tmp_path):
     assert [path.name.split("-")[1] for path in files.checkpoints()] == ["00000007", "00000005"]
 
 
-def test_another_runs_checkpoint_is_not_taken(tmp_path):
+def test_checkpoint_of_another_run_is_not_loaded(tmp_path):
     [path] = written(tmp_path, 7).checkpoints()
     other = RunFiles(tmp_path / "other")
     other.folder.mkdir()

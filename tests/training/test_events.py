@@ -36,14 +36,14 @@ def test_an_epoch_ends_with_the_step_that_completes_it(batch, images):
     assert due(events(1200, batch, images, snapshot_every="epoch"), Event.SNAPSHOT) == [0, *expected, 1200]
 
 
-def test_what_was_taken_is_due_no_more_at_that_iteration():
+def test_taken_event_is_not_due_again():
     schedule = events()
     schedule.take(Event.EVALUATION, 5)
     assert not schedule.due(Event.EVALUATION, 5) and schedule.due(Event.EVALUATION, 10)
 
 
 @pytest.mark.parametrize("every", ["epoch", 5, None])
-def test_the_next_iteration_is_that_of_the_next_event(every):
+def test_next_returns_the_iteration_of_the_next_event(every):
     schedule = events(snapshot_every=every, probes="weights", probe_every=7)
     stops = sorted({0, 12}.union(*(due(schedule, event) for event in Event)))
     for now, following in pairwise(stops):

@@ -13,7 +13,7 @@ def draws(image, top, left, mirror):
     return Draws(*parts)
 
 
-def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror():
+def test_batch_has_padded_crops_and_mirrors():
     data = tiny_images(channels=3)
     pad = 2
     images, labels = Images(data, torch.device("cpu")).batch(
@@ -29,16 +29,19 @@ def test_a_batch_is_the_crop_of_the_padded_centred_image_or_its_mirror():
     assert images.shape == (3, 3, 8, 8) and images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_evaluation_takes_every_image_once_whatever_the_ranks():
+def test_ranks_share_the_batches_of_an_evaluation():
     images = Images(tiny_images(train=1200), torch.device("cpu"))
-    assert images.evaluation_sizes("train") == [500, 500, 200]
-    assert images.evaluation_sizes("train", 0, 2) + images.evaluation_sizes("train", 1, 2) == [500, 200, 500]
-    assert images.evaluation_sizes("test", 1, 2) == []
+    whole = [labels for _, labels in images.every("train")]
+    assert [len(labels) for labels in whole] == [500, 500, 200]
+    shares = [[labels for _, labels in images.every("train", rank, 2)] for rank in (0, 1)]
+    assert [len(share) for share in shares] == [2, 1]
+    assert torch.equal(torch.cat([shares[0][0], shares[1][0], shares[0][1]]), torch.cat(whole))
+    assert list(images.every("test", 1, 2)) == []
 
 
-def test_the_mean_may_be_that_of_each_channel():
+def test_channel_mean():
     data = tiny_images(train=300, channels=3)
     images = Images(data, torch.device("cpu"), "channel")
-    first, _ = images.in_order("train", torch.tensor(0), 300)
+    first, _ = images.at("train", torch.arange(300))
     expected = (data.train_images - data.train_images.mean((0, 1, 2), dtype=np.float64)) / 255
     np.testing.assert_allclose(first.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)

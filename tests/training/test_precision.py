@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.training.precision import bf16_gain, slow_bf16
 
 
-def test_a_cpu_that_is_slower_in_bf16_is_warned_of(monkeypatch):
+def test_warning_if_bf16_is_slower(monkeypatch):
     assert 0.005 < bf16_gain(0.2) < 200  # of single tries: 21 was seen on a busy machine
     monkeypatch.setattr("study.training.precision.bf16_gain", lambda: 0.5)
     assert slow_bf16() == "precision bf16 is slower than fp32 on this CPU; precision=fp32 would be faster"

@@ -15,7 +15,7 @@ from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
 from study.training.session import Session, Tuning
-from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, tiny_images
+from tests.helpers import PATIENCE, make_folder, make_spec, open_run, read_rows, stopping, tiny_images
 
 FIELDS = {
     "recipe__iterations": 8,
@@ -37,7 +37,7 @@ STREAM = {
 }
 CPU = torch.device("cpu")
 RANKS = multiprocessing.get_context("forkserver")
-"""Its processes are forked from one that has done nothing but import: torch is imported once, not by each rank."""
+"""Forks from a process that has only imported torch, so that ranks need not import it."""
 RANKS.set_forkserver_preload(["pytest", "study.data", "study.training.pack"])
 
 
@@ -46,17 +46,15 @@ def _rank(rank, size, port, results, stop_at, streamed):
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     spec = make_spec(**FIELDS | (STREAM if streamed else {}))
     images = data.load("image_stream", Path(results).parent, folder="toy", image_size=16) if streamed else tiny_images()
-    taken = [0]
-    train_pack(
-        [(spec, open_run(Path(results), spec))],
-        images,
-        Session(
-            ranks=Ranks(rank, size),
-            tuning=Tuning(decoders=rank),  # as different as can be
-            stopped=lambda: rank == size - 1 and taken[0] >= stop_at,  # asked of one, obeyed by all
-            report=lambda progress: taken.__setitem__(0, progress.iteration),
-        ),
+    options = stopping(stop_at)
+    stopped = options.pop("stopped")
+    session = Session(
+        ranks=Ranks(rank, size),
+        tuning=Tuning(decoders=rank),  # as different as can be
+        stopped=lambda: rank == size - 1 and stopped(),  # asked of one, obeyed by all
+        **options,
     )
+    train_pack([(spec, open_run(Path(results), spec))], images, session)
     torch.distributed.destroy_process_group()
 
 
@@ -79,7 +77,7 @@ def curve(results, **fields):
     return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
 
 
-def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path):
+def test_two_ranks_train_as_one_and_one_resumes_their_run(tmp_path):
     train(tmp_path / "one", 1)
     train(tmp_path / "two", 2, stop_at=5)
     files = open_run(tmp_path / "two", make_spec(**FIELDS))
@@ -100,7 +98,7 @@ def test_two_ranks_train_as_one_does_and_one_goes_on_where_they_stopped(tmp_path
 
 
 @pytest.mark.slow
-def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path):
+def test_two_ranks_train_on_streamed_images_as_one(tmp_path):
     make_folder(tmp_path / "toy", train=24, test=12)
     train(tmp_path / "one", 1, streamed=True)
     train(tmp_path / "two", 2, streamed=True, stop_at=5)
@@ -112,7 +110,7 @@ def test_two_ranks_train_on_streamed_images_as_one_does(tmp_path):
         assert two[point][1] == pytest.approx(error, abs=8.4)  # an image of 12 on the edge
 
 
-def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path):
+def test_bn_groups_change_the_result(tmp_path):
     whole, parts = make_spec(**FIELDS | {"recipe__bn_groups": 1}), make_spec(**FIELDS)
     for spec in (whole, parts):
         train_pack([(spec, open_run(tmp_path, spec))], tiny_images(), Session())
@@ -120,7 +118,7 @@ def test_parts_of_a_batch_matter_to_bn_and_so_to_the_run(tmp_path):
     assert losses[0] != losses[1]
 
 
-def test_every_part_is_worked_on_once():
+def test_ranks_share_all_parts_of_a_batch():
     for size in (1, 2, 4):
         shares = [part for rank in range(size) for part in Ranks(rank, size).share(4)]
         assert shares == [0, 1, 2, 3]

@@ -12,7 +12,7 @@ def steps(samples, first, count):
     return [Draws(*(part[0] for part in samples.window(i))) for i in range(first, first + count)]
 
 
-def test_every_epoch_shows_every_image_once_and_batches_cross_epochs():
+def test_epoch_has_every_image_once_and_batches_cross_epochs():
     samples = Samples(seed=3, size=10, batch_size=4, pad=1, flip=True)
     images = torch.cat([step.image for step in steps(samples, 0, 15)])
     assert len(images) == 60
@@ -21,7 +21,7 @@ def test_every_epoch_shows_every_image_once_and_batches_cross_epochs():
 
 
 @pytest.mark.parametrize("size, batch", [(10, 4), (10, 10), (7, 16), (1437, 64)])
-def test_a_window_holds_what_its_steps_would_draw_alone(size, batch):
+def test_window_equals_draws_of_single_steps(size, batch):
     samples = Samples(seed=0, size=size, batch_size=batch, pad=2, flip=True)
     iteration = 0
     while iteration < 3 * -(-size // batch) + 3:

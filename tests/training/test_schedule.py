@@ -36,7 +36,7 @@ def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent():
 PLATEAU = {"recipe__schedule": "plateau", "recipe__learning_rate": 0.1}
 
 
-def test_the_rate_drops_after_so_many_evaluations_without_improvement():
+def test_rate_drops_after_patience_evaluations_without_improvement():
     few = {"recipe__schedule__patience": 2, "recipe__schedule__improvement": 0.1, "recipe__schedule__drops": 2}
     schedule = Schedule(make_spec(**PLATEAU | few))
     # Best so far 50, then 44; 41 takes less than a tenth off 44, 39 more.
@@ -47,7 +47,7 @@ def test_the_rate_drops_after_so_many_evaluations_without_improvement():
 
 
 @pytest.mark.parametrize("patience, improvement", [(2, 0.0), (2, 0.01), (3, 0.05)])
-def test_a_plateau_is_what_torch_calls_one(patience, improvement):
+def test_plateau_equals_reduce_lr_on_plateau(patience, improvement):
     fields = {"recipe__schedule__patience": patience, "recipe__schedule__improvement": improvement}
     schedule = Schedule(make_spec(**PLATEAU | fields, recipe__schedule__drops=10))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
@@ -71,12 +71,51 @@ def test_a_warm_up_has_no_plateau():
     assert not schedule.observe_evaluation(60, 90.0) and schedule.observe_evaluation(70, 90.0)
 
 
-def test_the_state_of_a_plateau_goes_on_and_older_checkpoints_have_none():
+def test_plateau_state_can_be_restored():
     spec = make_spec(**PLATEAU, recipe__schedule__patience=2)
-    first, second, old = Schedule(spec), Schedule(spec), Schedule(spec)
+    first, second = Schedule(spec), Schedule(spec)
     for error in (50.0, 50.0):
         first.observe_evaluation(10, error)
     second.restore(first.state())
-    old.restore({"warmed_up": True})
-    assert second.observe_evaluation(20, 50.0) and not old.observe_evaluation(20, 50.0)
+    assert second.observe_evaluation(20, 50.0)
     assert second.plateau is not None and second.plateau.state() == {"best": 50.0, "stale": 0, "drops": 1}
+
+
+def torch_rates(made, iterations):
+    """The rates of torch's scheduler, which `made` makes of an optimizer of rate 0.1."""
+    steps = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    scheduler, rates = made(steps), []
+    for _ in range(iterations):
+        rates.append(scheduler.get_last_lr()[0])
+        steps.step()
+        scheduler.step()
+    return rates
+
+
+lr = torch.optim.lr_scheduler
+WARM = {"recipe__warmup": {"name": "linear", "iterations": 40, "rate": 0.02}}
+
+
+def warmed(optimizer, then):
+    rise = lr.LinearLR(optimizer, start_factor=0.2, total_iters=40)
+    return lr.SequentialLR(optimizer, [rise, then], milestones=[40])
+
+
+@pytest.mark.parametrize("fields, made", [
+    ({"recipe__schedule": "constant"}, lambda o: lr.ConstantLR(o, 1.0)),
+    ({"recipe__schedule": "linear"}, lambda o: lr.LinearLR(o, 1.0, 0.0, 200)),
+    ({"recipe__schedule": "cosine"}, lambda o: lr.CosineAnnealingLR(o, 200)),
+    ({"recipe__schedule": {"name": "cosine", "final": 0.1}}, lambda o: lr.CosineAnnealingLR(o, 200, 0.01)),
+    ({"recipe__schedule": "one_cycle"},
+     lambda o: lr.OneCycleLR(o, 0.1, 200, cycle_momentum=False, final_div_factor=1e4)),
+    ({"recipe__schedule": {"name": "one_cycle", "rise": 0.2, "start": 0.1, "final": 0.001}},
+     lambda o: lr.OneCycleLR(o, 0.1, 200, pct_start=0.2, cycle_momentum=False, div_factor=10, final_div_factor=100)),
+    (WARM | {"recipe__schedule": "constant"}, lambda o: lr.LinearLR(o, start_factor=0.2, total_iters=40)),
+    (WARM | {"recipe__schedule": "cosine"}, lambda o: warmed(o, lr.CosineAnnealingLR(o, 160))),
+    (WARM | {"recipe__schedule": {"name": "milestones", "at": [100, 150]}},
+     lambda o: warmed(o, lr.MultiStepLR(o, [60, 110], 0.1))),
+])  # fmt: skip
+def test_rates_are_those_of_torch(fields, made):
+    given = {"recipe__iterations": 200, "recipe__learning_rate": 0.1} | fields
+    schedule = Schedule(make_spec(**given))
+    assert [schedule.rate(i) for i in range(200)] == pytest.approx(torch_rates(made, 200), abs=1e-12)

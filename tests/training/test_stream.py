@@ -1,7 +1,8 @@
-"""Streamed images: what a batch is, that nothing but the key decides it, and runs on them from end to end."""
+"""Streamed images: batches depend on their keys only; whole runs on them."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -23,7 +24,7 @@ from study.training.feeds.stream import Stream
 from study.training.pack import train_pack
 from study.training.ranks import Ranks
 from study.training.session import Session, Tuning
-from tests.helpers import make_folder, make_spec, open_run, points, read_rows
+from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping
 from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def batches(files, count, workers=0, ranks=None, **fields):
     return taken
 
 
-def test_a_batch_is_made_of_its_keys_and_nothing_else(files):
+def test_batch_depends_on_its_keys_only(files):
     values, vectors = files.statistics.eigenvalues, files.statistics.eigenvectors
     seen = 0
     for draws, images, labels in batches(files, 4):
@@ -103,24 +104,18 @@ def test_ranks_decode_their_own_parts(files):
 
 
 def evaluated(stream, split, rank=0, ranks=1):
-    place, images, labels = torch.tensor(rank * 5), [], []
-    for size in stream.evaluation_sizes(split, rank, ranks):
-        part, theirs = stream.in_order(split, place.clone(), size)
-        images.append(part)
-        labels += theirs.tolist()
-        place += 5 * ranks
-    return torch.cat(images), labels
+    images, labels = zip(*stream.every(split, rank, ranks), strict=True)
+    return torch.cat(images), torch.cat(labels).tolist()
 
 
 @pytest.fixture
 def _small_batches(monkeypatch):
-    for module in ("feed", "stream"):
-        monkeypatch.setattr(f"study.training.feeds.{module}.EVALUATION_BATCH", 5)
+    monkeypatch.setattr("study.training.feeds.feed.EVALUATION_BATCH", 5)
     monkeypatch.setattr("study.training.feeds.stream.CHUNK", 2)
 
 
 @pytest.mark.usefixtures("_small_batches")
-def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files):
+def test_evaluation_takes_centre_crops_in_order_for_any_number_of_ranks(files):
     recipe = spec().recipe
     stream = Stream(files, recipe, CPU, workers=1)
     images, labels = evaluated(stream, "train")
@@ -136,17 +131,17 @@ def test_an_evaluation_is_of_centre_crops_in_order_whatever_the_ranks(files):
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
-def test_images_can_be_had_by_their_numbers(files):
+def test_images_by_number(files):
     stream = Stream(files, spec().recipe, CPU, workers=1)
-    whole, labels = stream.in_order("train", torch.tensor(0), 12)
+    whole, labels = stream.at("train", torch.arange(12))
     some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
     assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
 
 
-def test_the_training_images_evaluated_are_a_fixed_sample(files, monkeypatch):
+def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
-    (some, labels), (same, _) = (stream.in_order("train", torch.tensor(0), 7) for stream in streams)
+    (some, labels), (same, _) = (stream.at("train", torch.arange(7)) for stream in streams)
     assert streams[0].count("train") == 7 and streams[0].count("test") == 6 and len(streams[0]) == 12
     assert torch.equal(some, same) and len(set(labels.tolist())) == 3
 
@@ -157,21 +152,12 @@ def test_the_training_images_evaluated_are_a_fixed_sample(files, monkeypatch):
 def train(results, files, decoders=0, stop_at=100, **fields):
     run = spec(**fields)
     opened = open_run(results, run)
-    taken = [0]
-    train_pack(
-        [(run, opened)],
-        files,
-        Session(
-            tuning=Tuning(decoders=decoders),
-            stopped=lambda: taken[0] >= stop_at,
-            report=lambda progress: taken.__setitem__(0, progress.iteration),
-        ),
-    )
+    train_pack([(run, opened)], files, Session(tuning=Tuning(decoders=decoders), **stopping(stop_at)))
     return opened
 
 
 @pytest.mark.slow
-def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(files, tmp_path):
+def test_streamed_run_is_equal_after_resume_with_other_processes(files, tmp_path):
     whole = points(train(tmp_path / "whole", files))
     assert {row["split"] for row in read_rows(open_run(tmp_path / "whole", spec()).curves)} == {
         "train", "train_clean", "test"
@@ -182,7 +168,7 @@ def test_a_run_is_the_same_stopped_and_resumed_and_with_any_number_of_processes(
 
 
 @pytest.mark.parametrize("split, decoders", [("train", 0), ("test", 2)])
-def test_an_unreadable_image_is_one_line_that_names_it(files, tmp_path, split, decoders):
+def test_error_names_unreadable_image(files, tmp_path, split, decoders):
     bad = Path(files.path(split, 2))
     bad.write_bytes(bad.read_bytes()[:300])
     with pytest.raises(StudyError, match=f"{split}/.*: not a readable image") as caught:
@@ -190,7 +176,7 @@ def test_an_unreadable_image_is_one_line_that_names_it(files, tmp_path, split, d
     assert str(bad) in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
+def test_error_if_a_decoder_is_killed(files, tmp_path, monkeypatch):
     def die(path, place):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -201,7 +187,7 @@ def test_a_process_that_is_killed_is_said_so(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
+def test_error_if_decoders_hang(files, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "cut", lambda path, place: time.sleep(30))
     monkeypatch.setattr(decode, "STALLED", 0.3)
     with pytest.raises(StudyError, match=r"no image was decoded in 0.3 s"):
@@ -209,7 +195,7 @@ def test_processes_that_stand_still_are_given_up(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
-def test_processes_end_with_the_training_and_heed_no_signal_meant_for_it(files, tmp_path):
+def test_decoders_ignore_interrupts_and_end_with_the_stream(files, tmp_path):
     before = children()
     stream = Stream(files, spec().recipe, CPU, workers=2)
     samples = Samples(3, 12, 8, 0, True)
@@ -237,13 +223,4 @@ def ignores_interrupts(pid):
 
 
 def children():
-    """Processes whose parent this one is."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == os.getpid():
-            found.add(int(process.name))
-    return found
+    return {process.pid for process in multiprocessing.active_children()}

@@ -35,11 +35,6 @@ WAIT = 0.5
 log = logging.getLogger(__name__)
 
 
-def check(files: ChunkFiles) -> None:
-    """Raise StudyError if a chunk's surface has no sound spec."""
-    read_spec(files.surface)
-
-
 def measure(files: ChunkFiles, session: Session) -> None:
     """Measure a chunk, and seal its surface if this was the last one."""
     surface = read_spec(files.surface)

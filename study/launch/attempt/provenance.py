@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
-import math
 import os
 import platform
+import re
 import socket
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,34 +42,9 @@ FORCED = ("_sweeps",)
 
 def usable_cores() -> int:
     """Cores that this process may run on, and no more than its container's share of processor time, rounded up."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        cores = os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, cpu_quota())))
+    from joblib import cpu_count  # which comes with scikit-learn; late: it takes a moment
 
-
-def cpu_quota(process: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> float:
-    """The processor time that control groups, of version 2 or 1, grant this process, in cores; infinity for no limit."""
-    quotas = [math.inf]
-    with contextlib.suppress(OSError):
-        for line in process.read_text().splitlines():
-            _, controllers, own = line.split(":", 2)
-            names = ("",) if not controllers else (controllers, "cpu") if "cpu" in controllers.split(",") else ()
-            parts = [part for part in own.split("/") if part not in ("", "..")]
-            for name, depth in itertools.product(names, range(len(parts) + 1)):  # a group's limit holds for those in it
-                quotas.append(_group_quota(mounted.joinpath(name, *parts[:depth])))
-    return min(quotas)
-
-
-def _group_quota(group: Path) -> float:
-    with contextlib.suppress(OSError, ValueError):
-        if (group / "cpu.max").exists():
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota, period = (group / "cpu.cfs_quota_us").read_text(), (group / "cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else math.inf  # version 2 says `max`, version 1 -1
-    return math.inf
+    return int(cpu_count())
 
 
 def package_version(name: str) -> str | None:
@@ -84,15 +58,13 @@ def package_version(name: str) -> str | None:
 @cache
 def cpu_model() -> str:
     """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    with suppress(OSError):
+        if found := re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return found[1]
     return platform.processor() or platform.machine()
 
 
+@cache
 def output(*command: str) -> str | None:
     """What a program prints; None if it is missing, fails or hangs."""
     try:
@@ -148,16 +120,14 @@ def commit() -> tuple[str | None, str | None]:
     return head.strip(), hashlib.sha256(difference).hexdigest()[:12] if difference else None
 
 
-@cache
-def _driver() -> str | None:
-    """The version of the GPU's driver."""
-    found = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", "0")
-    return (found or "").strip() or None
-
-
 def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
     """The record of an attempt. `device` is its name, such as `cpu` or `NVIDIA H100 80GB HBM3`."""
     head, dirty = commit()
+    driver = (
+        output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", "0")
+        if device != "cpu"
+        else None
+    )
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return {
         "executor": executor,
@@ -166,7 +136,7 @@ def describe(device: str, executor: str, threads: int) -> dict[str, Any]:
         "job": f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID"),
         "node": os.environ.get("SLURMD_NODENAME"),
         "device": device,
-        "driver": _driver() if device != "cpu" else None,
+        "driver": (driver or "").strip() or None,
         "cpu": cpu_model(),
         "threads": threads,
         "python": platform.python_version(),

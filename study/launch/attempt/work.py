@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -44,7 +44,7 @@ def work(folders: Sequence[Path], session: Session) -> dict[str, str]:
     if not isinstance(task_files(folders[0]), ChunkFiles):
         if not session.ranks.first:
             return runs.follow(RunFiles(folders[0]), session)
-        with _attempt([RunFiles(folder) for folder in folders], session, runs.check, outcomes) as (mine, watched):
+        with _attempt([RunFiles(folder) for folder in folders], session, outcomes) as (mine, watched):
             if mine:
                 runs.train(mine, watched)
         return outcomes
@@ -54,20 +54,17 @@ def work(folders: Sequence[Path], session: Session) -> dict[str, str]:
         if session.stopped():
             outcomes[files.run_id] = "interrupted"
             continue
-        with _attempt([files], session, chunks.check, outcomes) as (claimed, watched):
+        with _attempt([files], session, outcomes) as (claimed, watched):
             if claimed:
                 chunks.measure(files, watched)
     return outcomes
 
 
 @contextmanager
-def _attempt(
-    tasks: Sequence[T], session: Session, check: Callable[[T], None], outcomes: dict[str, str]
-) -> Iterator[tuple[list[T], Session]]:
+def _attempt(tasks: Sequence[T], session: Session, outcomes: dict[str, str]) -> Iterator[tuple[list[T], Session]]:
     """Yield the tasks to work on, under their leases and with their logs, and a session that their heartbeat watches.
 
-    Whatever happens in the context, `outcomes` has each task's outcome afterwards. `check` raises StudyError for a task
-    that can never be done.
+    `outcomes` gets the outcome of each task, even if the work raises an exception.
     """
     with ExitStack() as stack:
         claimed = claim_all(tasks)
@@ -79,7 +76,7 @@ def _attempt(
                 outcomes[files.run_id] = "busy"
                 continue
             stack.enter_context(log_into(files))
-            if (outcome := _refuse(files, session, check)) is not None:
+            if (outcome := _refuse(files, session)) is not None:
                 outcomes[files.run_id] = outcome
                 continue
             sweep_away_temporaries(files.folder, held=True)
@@ -93,7 +90,7 @@ def _attempt(
             yield mine, heartbeat.watched(session)
 
 
-def _refuse(files: T, session: Session, check: Callable[[T], None]) -> str | None:
+def _refuse(files: TaskFiles, session: Session) -> str | None:
     """The outcome of a task that is not to be tried, now that its lease is held; None if it is to be tried."""
     now = store.status(files)
     if now.state in store.ENDED:  # by another process, a moment ago
@@ -105,7 +102,8 @@ def _refuse(files: T, session: Session, check: Callable[[T], None]) -> str | Non
             # A time limit too short for one checkpoint would requeue the job for ever.
             where = f"at iteration {store.checkpointed(files):,}"
             raise StudyError(f"{MAX_FRUITLESS} attempts made no progress {where}; give its jobs more time")
-        check(files)  # here, so that no other task of the pack fails with this one
+        if isinstance(files, RunFiles):
+            runs.check(files)  # here, so that no other run of the pack fails with this one
     except (StudyError, ValueError) as error:
         log.error("%s", error)
         store.write_failed(files, one_line(error))

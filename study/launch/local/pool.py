@@ -27,30 +27,24 @@ class Pool:
         return 1 if self.devices[0] == "cpu" else RUNS_PER_GPU
 
 
-def visible_gpus() -> int:
+def pool(machine: Machine, tasks: int) -> Pool:
+    """The workers for a sweep of this many runs or chunks: by default one per GPU, or one per core.
+
+    The number of threads depends on the size of the whole sweep, not on what is left, so that a resumed sweep adds its
+    sums in the same order as an uninterrupted one. Raises StudyError if a GPU is requested and none is visible.
+    """
+    gpus = 0 if machine.device == "cpu" else _visible_gpus()
+    if machine.device == "cuda" and not gpus:
+        raise StudyError("--device cuda: no GPU is visible here (see `study doctor`); leave it out to use the CPU")
+    cores = usable_cores()
+    count = machine.workers or gpus or cores
+    threads = machine.threads or max(1, cores // min(count, max(1, tasks)))
+    return Pool(tuple(f"cuda:{i % gpus}" if gpus else "cpu" for i in range(count)), threads)
+
+
+def _visible_gpus() -> int:
     """GPUs that a worker could use, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([item for item in visible.split(",") if item.strip() and item.strip() != "-1"])
     return sum(line.startswith("GPU ") for line in (output("nvidia-smi", "-L") or "").splitlines())
-
-
-def pool(runs: int, device: str = "auto", workers: int | None = None, threads: int | None = None) -> Pool:
-    """The workers for a sweep of `runs` runs: by default one per GPU, or one per core.
-
-    The number of threads depends on the size of the whole sweep, not on what is left, so that a resumed sweep adds its
-    sums in the same order as an uninterrupted one. Raises StudyError if a GPU is requested and none is visible.
-    """
-    gpus = 0 if device == "cpu" else visible_gpus()
-    if device == "cuda" and not gpus:
-        raise StudyError("--device cuda: no GPU is visible here (see `study doctor`); leave it out to use the CPU")
-    cores = usable_cores()
-    count = workers or gpus or cores
-    threads = threads or max(1, cores // min(count, max(1, runs)))
-    devices = tuple(f"cuda:{i % gpus}" if gpus else "cpu" for i in range(count))
-    return Pool(devices, threads)
-
-
-def pool_of(machine: Machine, tasks: int) -> Pool:
-    """The workers of a machine for this many tasks; as `pool`."""
-    return pool(tasks, machine.device, machine.workers, machine.threads)

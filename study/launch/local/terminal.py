@@ -68,7 +68,8 @@ class Terminal:
         self.total, self.finished = ready + len(self.groups), ready
         self.began = self._told = time.monotonic()
         self._begun: dict[str, float] = {}  # when each group began
-        self._done: dict[str, float] = {}  # the fraction of each task
+        self._before: dict[str, float] = {}  # the fraction of each task that earlier calls did
+        self._done: dict[str, float] = {}  # the fraction of each task that is done
         self._facts: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
@@ -80,9 +81,9 @@ class Terminal:
             speed_estimate_period=3600,
             disable=not console.is_terminal,
         )
-        self._left = sum(task.cost for task in self.tasks.values())  # of this call's work, in units of cost
-        self._all = self._bars.add_task(self._head(), total=self._left, told="")
+        self._all = self._bars.add_task(self._head(), told="")
         self._bar: dict[str, TaskID] = {}
+        self._room = console.width - max([32, *(len(task.name) for task in self.tasks.values())]) - 7
 
     def __enter__(self) -> Terminal:
         self._bars.start()
@@ -95,62 +96,59 @@ class Terminal:
         """A worker took the task, at the iteration of its newest checkpoint."""
         task = self.tasks[run_id]
         self._begun.setdefault(task.group, time.monotonic())
-        if run_id not in self._done:
-            self._done[run_id] = iteration / task.steps
-            self._shorten(task.cost * self._done[run_id])  # earlier calls did that
+        self._before.setdefault(run_id, iteration / task.steps)
         if task.group not in self._bar:
             self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
-    def progress(self, facts: dict[str, Any]) -> None:
-        """A heartbeat: `run_id`, `iteration`, `iterations`, `error` and perhaps `images_per_second`, `seconds_left`."""
-        task, step, total = self.tasks[facts["run_id"]], facts["iteration"], facts["iterations"]
-        self._facts[task.task_id] = facts
-        self._advance(task, step / total if total else 1.0)
-        step, total = self._reached(task.group)
-        told = _told(facts) if len(self.groups[task.group]) == 1 else f"{step:,}/{total:,} points"
+    def progress(self, run_id: str, step: int, total: int, facts: dict[str, Any]) -> None:
+        """The task is at a step of `total`; `facts` may have `error`, `images_per_second` and `seconds_left`."""
+        task = self.tasks[run_id]
+        self._facts[run_id] = facts
+        self._done[run_id] = step / total if total else 1.0
+        told = _told(step, total, facts, self._room)
+        if len(self.groups[task.group]) > 1:
+            step, total = self._reached(task.group)
+            told = f"{step:,}/{total:,} points"
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
         """The task has ended: `done`, `diverged`, `failed`, or `busy` if another process works on it."""
-        task = self.tasks[run_id]
+        group = self.tasks[run_id].group
         self._outcomes[run_id] = outcome
-        if outcome == "busy":
-            self._shorten(task.cost * (1.0 - self._done.get(run_id, 0.0)))
-        else:
-            self._advance(task, 1.0)
-        if all(member.task_id in self._outcomes for member in self.groups[task.group]):
-            self._close(task.group)
+        if all(member.task_id in self._outcomes for member in self.groups[group]):
+            self._close(group)
 
     def note(self, message: str) -> None:
-        self.console.print(Text(message), highlight=False, soft_wrap=True)
+        """Print a message above the bars."""
+        self.console.print(Text(message), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def tick(self) -> None:
-        if self.console.is_terminal:
-            self._bars.update(self._all, description=self._head())
-        elif time.monotonic() - self._told >= FILE_SECONDS:
+        """Show the time, and how far all tasks are together."""
+        shares = [
+            (task.cost, self._before.get(name, 0.0), 1.0 if name in self._outcomes else self._done.get(name, 0.0))
+            for name, task in self.tasks.items()
+            if self._outcomes.get(name) != "busy"
+        ]
+        done = sum(cost * max(0.0, now - before) for cost, before, now in shares)
+        whole = sum(cost * (1.0 - before) for cost, before, _ in shares)
+        self._bars.update(self._all, description=self._head(), total=whole, completed=done)
+        seconds = self._bars.tasks[0].time_remaining
+        left = "" if seconds is None else f"about {duration(seconds)} left"
+        self._bars.update(self._all, told=left)
+        if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
             briefs = []
             for group in self._bar:
                 step, total = self._reached(group)
                 name = self.groups[group][0].name
                 briefs.append(f"{name} at {step:,}/{total:,}" if step else f"{name} starting")
-            self.note("; ".join(filter(None, [self._head(), self._time_left(), ", ".join(briefs)])))
-
-    def _shorten(self, cost: float) -> None:
-        """Take work that is not this call's off the bar of all tasks."""
-        self._left -= cost
-        self._bars.update(self._all, total=self._left, told=self._time_left())
-
-    def _advance(self, task: Shown, fraction: float) -> None:
-        self._bars.update(self._all, advance=task.cost * (fraction - self._done.get(task.task_id, 0.0)))
-        self._done[task.task_id] = fraction
-        self._bars.update(self._all, told=self._time_left())
+            self.note("; ".join(filter(None, [self._head(), left, ", ".join(briefs)])))
 
     def _reached(self, group: str) -> tuple[int, int]:
         """How far a group is, and of how much."""
         members = self.groups[group]
-        steps = [min(self._facts.get(task.task_id, {}).get("iteration", 0), task.steps) for task in members]
-        return sum(steps), sum(task.steps for task in members)
+        steps = sum(round(self._done.get(task.task_id, 0.0) * task.steps) for task in members)
+        return steps, sum(task.steps for task in members)
 
     def _close(self, group: str) -> None:
         """Print how a group ended."""
@@ -166,19 +164,22 @@ class Terminal:
         said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
         self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {members[0].name}: {said}")
 
-    def _time_left(self) -> str:
-        seconds = self._bars.tasks[0].time_remaining
-        return "" if seconds is None else f"about {duration(seconds)} left"
-
     def _head(self) -> str:
         return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
 
-def _told(facts: dict[str, Any]) -> str:
-    """The words beside a run's bar."""
+def _told(step: int, total: int, facts: Mapping[str, Any], room: int) -> str:
+    """The words beside a run's bar, as many as there is room for; speed and error go first."""
     error, speed, left = (facts.get(key) for key in ("error", "images_per_second", "seconds_left"))
-    words = [f"{facts['iteration']:,}/{facts['iterations']:,}"]
-    words += [] if error is None else [f"error {error:.1f} %"]
-    words += [] if not speed else [f"{speed:,.0f} images/s"]
-    words += [] if not left else [f"{duration(left)} left"]
-    return "  ".join(words)
+    words = {
+        "step": f"{step:,}/{total:,}",
+        "error": "" if error is None else f"error {error:.1f} %",
+        "speed": f"{speed:,.0f} images/s" if speed else "",
+        "left": f"{duration(left)} left" if left else "",
+    }
+    for least in ("", "speed", "error", "left"):
+        words.pop(least, None)
+        told = "  ".join(filter(None, words.values()))
+        if len(told) <= room:
+            break
+    return told

@@ -6,25 +6,22 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.errors import StudyError
 from study.launch.attempt.log import warnings_to
 from study.launch.local.pool import Pool
 from study.launch.local.terminal import Terminal
-from study.launch.local.watch import LOOK_SECONDS, Watch
-from study.launch.local.worker import Interrupt, free
+from study.launch.local.watch import Watch
+from study.launch.local.worker import Interrupt, work_on
 from study.launch.local.workers import Workers
-
-if TYPE_CHECKING:
-    from study.launch.machine import Machine
+from study.launch.machine import Machine, Terms
 
 
-def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> tuple[dict[str, str], bool]:
+def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> bool:
     """Work on packs of tasks, each a list of folders with their specs, in worker processes.
 
-    Returns the outcome of each task that ended, and False if Ctrl-C or SIGTERM came first. Raises WriteError if the
-    results folder cannot be written, and StudyError if the code was edited or no worker can start.
+    Returns False if Ctrl-C or SIGTERM came first. Raises WriteError if the results folder cannot be written, and
+    StudyError if the code was edited or no worker can start.
     """
     with Interrupt() as interrupt, Workers(packs, pool, machine, view, interrupt) as workers:
         while workers.running and not interrupt.count:
@@ -34,42 +31,23 @@ def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Termi
         workers.watch.held_elsewhere()
         if workers.broken and workers.watch.left:
             raise StudyError(f"no worker could start: {workers.broken}")
-    return workers.watch.outcomes, complete
+    return complete
 
 
-def train_here(
-    packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal
-) -> tuple[dict[str, str], bool]:
+def train_here(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> bool:
     """As `train`, in this process; an exception in training is raised."""
-    import torch
-
-    from study.launch.attempt.work import work
-    from study.training.session import Session
-
-    watch = Watch(packs, view)
-    seen = time.monotonic()
-
-    def report(progress: object) -> None:
-        nonlocal seen
-        if time.monotonic() - seen > LOOK_SECONDS:
-            seen = time.monotonic()
-            watch.look({os.getpid()})
-
+    watch, us = Watch(packs, view), {os.getpid()}
+    device = pool.devices[0]
     with Interrupt() as interrupt, warnings_to(view.note, alone=True):
-        session = Session(
-            machine.data_root,
-            torch.device(pool.devices[0]),
+        session = Terms.of(machine, device, pool.threads).session(
+            device,
             "debug",
-            checkpoint_seconds=machine.checkpoint_seconds,
-            stopped=interrupt.stopped,
+            interrupt.stopped,
             why=interrupt.why,
-            report=report,
+            report=lambda progress: watch.look(us, soon=False),
             raise_errors=True,
         )
-        for folders in free(packs, pool.threads, interrupt.stopped):
-            work(folders, session)
-            watch.look({os.getpid()})
-    watch.look({os.getpid()})
+        work_on(packs, pool.threads, session, lambda: watch.look(us))
     if not interrupt.count:
         watch.held_elsewhere()
-    return watch.outcomes, not interrupt.count
+    return not interrupt.count

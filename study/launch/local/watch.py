@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from study.launch.local.terminal import Terminal
 from study.store import process
 from study.store.files import DamagedError, read_json, remove
 from study.store.layout import TaskFiles, task_files
-from study.store.runs import ENDED, RunStatus, checkpointed, status
+from study.store.runs import ENDED, checkpointed, status
 
 LOOK_SECONDS = 0.25
 """Between two looks at the files."""
@@ -27,20 +28,32 @@ class Watch:
         self.left = dict(self.tasks)
         """The tasks that have not ended."""
         self.view = view
-        self.outcomes: dict[str, str] = {}
         self.holders: dict[str, int] = {}
         """By task, the worker that was last seen with it."""
         self._beats: dict[str, dict[str, Any]] = {}
+        self._next = 0.0
 
-    def look(self, workers: Container[int]) -> None:
-        """Look at every task that has not ended; `workers` are the process numbers of our own."""
+    def look(self, workers: Container[int], soon: bool = True) -> None:
+        """Look at every task that has not ended; `workers` are the process numbers of our own.
+
+        With `soon=False`, only if the last look was some time ago.
+        """
+        began = time.monotonic()
+        if not soon and began < self._next:
+            return
         for files in list(self.left.values()):
             now = status(files) if files.done.exists() or files.failed.exists() else None
-            if now and now.state in (*ENDED, "failed"):
-                self._end(files, now)
-            else:
+            if now is None or now.state not in (*ENDED, "failed"):
                 self._look(files, workers)
+                continue
+            if now.state in ENDED:
+                if files.run_id not in self.holders:  # a short task may begin and end between two looks
+                    self.view.started(files.run_id, 0)
+                self.view.progress(files.run_id, now.iteration, now.iteration, {"error": now.error})
+            self.end(files.run_id, now.state)
         self.view.tick()
+        took = time.monotonic() - began  # some 30 ms with thousands of runs
+        self._next = began + max(LOOK_SECONDS, 20 * took)
 
     def _look(self, files: TaskFiles, workers: Container[int]) -> None:
         lease = _read(files.lease)
@@ -52,20 +65,11 @@ class Watch:
         beat = _read(files.heartbeat)
         if beat.get("token") == lease["token"] and "iteration" in beat and beat != self._beats.get(files.run_id):
             self._beats[files.run_id] = beat
-            self.view.progress({"run_id": files.run_id, **beat})
-
-    def _end(self, files: TaskFiles, now: RunStatus) -> None:
-        if now.state in ENDED:
-            at = {"iteration": now.iteration, "iterations": now.iteration}
-            if files.run_id not in self.holders:  # a short task may begin and end between two looks
-                self.view.started(files.run_id, 0)
-            self.view.progress({"run_id": files.run_id, "error": now.error, **at})
-        self.end(files.run_id, now.state)
+            self.view.progress(files.run_id, beat["iteration"], beat["iterations"], beat)
 
     def end(self, run_id: str, outcome: str) -> None:
         """Take a task off the list."""
         del self.left[run_id]
-        self.outcomes[run_id] = outcome
         self.view.ended(run_id, outcome)
 
     def held_elsewhere(self) -> None:

@@ -3,8 +3,8 @@
 Workers share the list by the tasks' leases, as two commands on one sweep do. Each starts at another place in the list and
 passes over tasks that are finished, failed or held by another process.
 
-Standard input is the list, as JSON (`Work`). Standard output takes warnings for the user, one a line. On SIGTERM, SIGINT or
-the death of its parent a worker checkpoints and exits.
+Standard input has the list as JSON: `packs`, `parent` and `terms`. Standard output takes warnings for the user, one a line.
+On SIGTERM, SIGINT or the death of its parent a worker checkpoints and exits.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from study.errors import StudyError
 from study.launch.attempt.log import warnings_to
-from study.launch.attempt.provenance import require
+from study.launch.machine import Terms
 from study.store.files import WriteError
 from study.store.layout import task_files
 from study.store.runs import status
+
+if TYPE_CHECKING:
+    from study.training.session import Session
 
 UNWRITABLE, REFUSED = 74, 78
 """Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
@@ -56,59 +59,37 @@ class Interrupt:
         return "the process that started it died" if self.stopped() else ""
 
 
-def free(packs: Iterable[list[Path]], threads: int, stopped: Callable[[], bool]) -> Iterator[list[Path]]:
-    """Yield one pack after another, without the tasks that are finished, failed or held by another process."""
+def work_on(
+    packs: Sequence[list[Path]], threads: int, session: Session, after: Callable[[], None] = lambda: None
+) -> None:
+    """Work on one pack after another, without tasks that are finished, failed or held; call `after` each."""
     import torch
+
+    from study.launch.attempt.work import work
 
     for pack in packs:
         left = [folder for folder in pack if status(task_files(folder)).state in ("pending", "interrupted")]
-        if stopped():
-            return
+        if session.stopped():
+            break
         if left:
             torch.set_num_threads(threads)  # each time: a resumed run sets the number that it began with
-            yield left
-
-
-@dataclass(frozen=True)
-class Work:
-    """What all workers of a command get on standard input."""
-
-    packs: list[list[str]]
-    parent: int
-    code: str
-    data_root: str
-    threads: int
-    checkpoint_seconds: float
-    watchdog: float
+            work(left, session)
+            after()
 
 
 def main() -> None:
     """Entry of a worker's process (`study.boot`): its device, and the pack to begin with."""
     device, first = sys.argv[1], int(sys.argv[2])
     # All workers have the same open file, so it is read without moving its offset.
-    task = Work(**json.loads(os.pread(0, os.fstat(0).st_size, 0)))
+    task = json.loads(os.pread(0, os.fstat(0).st_size, 0))
     notes = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
     try:
-        with Interrupt(task.parent) as interrupt, warnings_to(lambda text: print(text, file=notes, flush=True)):
-            import torch  # late: the signal handlers are in place while this takes its seconds
-
-            from study.launch.attempt.work import work
-            from study.training.session import Session
-
-            require(task.code)
-            session = Session(
-                Path(task.data_root),
-                torch.device(device),
-                "local",
-                checkpoint_seconds=task.checkpoint_seconds,
-                watchdog=task.watchdog,
-                stopped=interrupt.stopped,
-                why=interrupt.why,
-            )
-            packs = [[Path(folder) for folder in pack] for pack in task.packs[first:] + task.packs[:first]]
-            for folders in free(packs, task.threads, interrupt.stopped):
-                work(folders, session)
+        with Interrupt(task["parent"]) as interrupt, warnings_to(lambda text: print(text, file=notes, flush=True)):
+            terms = Terms(**task["terms"])
+            session = terms.session(device, "local", interrupt.stopped, why=interrupt.why)
+            packs = [[Path(folder) for folder in pack] for pack in task["packs"]]
+            work_on(packs[first:] + packs[:first], terms.threads, session)
     except (StudyError, WriteError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED if isinstance(error, StudyError) else UNWRITABLE)

@@ -13,35 +13,32 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.boot import command, environment
 from study.errors import StudyError
-from study.launch.attempt.provenance import ALLOCATOR, code
+from study.launch.attempt.provenance import ALLOCATOR
 from study.launch.local.pool import Pool
 from study.launch.local.terminal import Terminal
-from study.launch.local.watch import LOOK_SECONDS, Watch
-from study.launch.local.worker import REFUSED, UNWRITABLE, Interrupt, Work
+from study.launch.local.watch import Watch
+from study.launch.local.worker import REFUSED, UNWRITABLE, Interrupt
+from study.launch.machine import Machine, Terms
 from study.store import runs as store
 from study.store.files import WriteError
 from study.store.layout import TaskFiles
 from study.store.lease import holder, tidy
-
-if TYPE_CHECKING:
-    from study.launch.machine import Machine
 
 MAX_DEATHS = 3
 """Deaths of workers on a run without any progress after which the run counts as failed."""
 
 
 class _Worker:
-    """A worker process."""
+    """A worker process; `deaths` of its predecessors died before they took any task."""
 
-    def __init__(self, words: list[str], device: str, deaths: int, stdin: int, stdout: int, threads: int) -> None:
+    def __init__(self, device: str, first: int, deaths: int, stdin: int, stdout: int, threads: int) -> None:
         self.device, self.deaths = device, deaths
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
         self.process = subprocess.Popen(
-            words,
+            command("study.launch.local.worker", device, str(first)),
             stdin=stdin,
             stdout=stdout,
             stderr=self._errors,
@@ -74,33 +71,26 @@ class Workers:
     def __init__(
         self, packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal, interrupt: Interrupt
     ) -> None:
-        self.pool, self.view, self.interrupt = pool, view, interrupt
+        self.packs, self.pool, self.machine, self.view, self.interrupt = packs, pool, machine, view, interrupt
         self.watch = Watch(packs, view)
-        self.work = Work(
-            [[str(folder) for folder in pack] for pack in packs],
-            os.getpid(),
-            code(),
-            str(machine.data_root.resolve()),
-            pool.threads,
-            machine.checkpoint_seconds,
-            machine.watchdog,
-        )
         self.running: list[_Worker] = []
         self.broken = ""
         """Why a worker could not start."""
         self._deaths: dict[str, tuple[int, int]] = {}  # by run: its iteration, and how many workers died there
         self._said: set[str] = set()
         self._read = 0
-        self._look_at = 0.0
 
     def __enter__(self) -> Workers:
+        terms = Terms.of(self.machine, "auto", self.pool.threads)
+        packs = [list(map(str, pack)) for pack in self.packs]
+        task = {"packs": packs, "parent": os.getpid(), "terms": asdict(terms)}
         with ExitStack() as stack:
             stack.callback(self._stop)
             self._list = stack.enter_context(tempfile.TemporaryFile())
             self._notes = stack.enter_context(tempfile.TemporaryFile())
-            self._list.write(json.dumps(asdict(self.work)).encode())
+            self._list.write(json.dumps(task).encode())
             self._list.flush()
-            for first, device in enumerate(self.pool.devices[: len(self.work.packs)]):
+            for first, device in enumerate(self.pool.devices[: len(packs)]):
                 self._start(device, first)
             self._files = stack.pop_all()
         return self
@@ -109,20 +99,14 @@ class Workers:
         self._files.close()
 
     def _start(self, device: str, first: int = 0, deaths: int = 0) -> None:
-        """Start a worker at a pack of the list; `deaths` of its predecessors died before they took any."""
-        words = command("study.launch.local.worker", device, str(first))
         stdin, stdout = self._list.fileno(), self._notes.fileno()
-        self.running.append(_Worker(words, device, deaths, stdin, stdout, self.pool.threads))
+        self.running.append(_Worker(device, first, deaths, stdin, stdout, self.pool.threads))
 
     def look(self) -> None:
         """Show what has happened, and replace workers that have died."""
         ended = [worker for worker in self.running if worker.process.poll() is not None]
-        began = time.monotonic()
-        if ended or began > self._look_at:
-            self.watch.look({worker.process.pid for worker in self.running})
-            self._tell()
-            took = time.monotonic() - began  # some 30 ms with thousands of runs
-            self._look_at = began + max(LOOK_SECONDS, 20 * took)
+        self.watch.look({worker.process.pid for worker in self.running}, soon=bool(ended))
+        self._tell()
         for worker in ended:
             self.running.remove(worker)
             if worker.process.returncode:

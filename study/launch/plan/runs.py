@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from study.config import stretching
+from study.config.differences import check_stretch
 from study.config.identity import point_id
 from study.config.registry import DATA
 from study.config.run import RunSpec
 from study.config.stored import lacking
 from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
-from study.networks.shape import macs
+from study.networks.count import macs
 from study.store import runs as store
 from study.store.find import run_of_point
-from study.store.runs import RunStatus
 
 
-def hold_dependents(
-    actions: Sequence[Action], specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus], results: Path
-) -> list[Action]:
-    """The actions, with `hold` for runs that start from an unfinished one; `disk` has the states of the sweep's own runs.
+def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], results: Path) -> list[Action]:
+    """The actions, with `hold` for runs that start from an unfinished one.
 
     A run with a checkpoint no longer needs the one it started from. A StudyError has a line for each run that can never
     start, since the run it starts from is missing, has diverged, or cannot be stretched to it.
@@ -34,11 +31,10 @@ def hold_dependents(
     own = {(point_id(specs[action.run_id]), specs[action.run_id].seed): action for action in actions}
     for action in actions:
         spec = specs[action.run_id]
-        begins = action.verb in WORK and (action.verb == "redo" or disk[action.run_id].iteration == 0)
+        begins = action.verb in WORK and (action.verb == "redo" or action.disk.iteration == 0)
         if begins and spec.start_from is not None:
             try:
-                source = own.get((spec.start_from, spec.seed))
-                why = _own(spec, source, specs, disk) if source else _elsewhere(spec, results)
+                why = _unready(spec, own.get((spec.start_from, spec.seed)), specs, results)
             except StudyError as error:
                 wrong[f"{spec.title} seed {spec.seed}: start_from: {error}"] = None
                 continue
@@ -51,25 +47,24 @@ def hold_dependents(
     return found
 
 
-def _own(spec: RunSpec, source: Action, specs: Mapping[str, RunSpec], disk: Mapping[str, RunStatus]) -> str:
-    """Why a run waits for one of its own sweep; empty if it need not."""
-    stretching.check(specs[source.run_id], spec)
-    state = disk[source.run_id].state
-    if source.verb in WORK or state not in ("done", "diverged", "failed"):
+def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], results: Path) -> str:
+    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not.
+
+    Raises StudyError if it can never start from it.
+    """
+    if own is not None:
+        origin, state, unfinished = specs[own.run_id], own.disk.state, own.verb in WORK
+    else:
+        files = run_of_point(results, spec.start_from or "", spec.seed)
+        if files is None:
+            raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
+        origin, state, unfinished = store.read_spec(files), store.status(files).state, False
+    check_stretch(origin, spec)
+    if own is None and state in ("diverged", "failed"):
+        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
+    if unfinished or state not in ("done", "diverged", "failed"):
         return "is not trained yet"
     return "" if state == "done" else f"has {state}"
-
-
-def _elsewhere(spec: RunSpec, results: Path) -> str:
-    """Why a run waits for one of another sweep; empty if it need not."""
-    files = run_of_point(results, spec.start_from or "", spec.seed)
-    if files is None:
-        raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
-    stretching.check(store.read_spec(files), spec)
-    state = store.status(files).state
-    if state in ("diverged", "failed"):
-        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
-    return "" if state == "done" else "is not trained yet"
 
 
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
@@ -87,16 +82,20 @@ def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
 
 def cost(spec: RunSpec) -> float:
     """Multiply-adds of a run, to order packs by. Relative within one data set."""
-    size = spec.data.options.get("image_size") or 32
-    return float(macs(spec, size=size)) * 3 * spec.recipe.batch_size * spec.recipe.iterations
+    data = DATA[spec.data.name]
+    size = spec.data.options.get("image_size") or data.size or 32
+    try:
+        one = float(macs(spec, data.channels, data.classes or 10, size))
+    except Exception:  # a network of the user's own that wants other images
+        one = 1.0
+    return one * 3 * spec.recipe.batch_size * spec.recipe.iterations
 
 
 def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, workers: int = 1) -> list[list[str]]:
     """Group runs into packs of at most `size` that can be trained side by side, the longest first.
 
     The runs of a pack share data set and precision; a run that decodes images while it trains is alone. There are as few
-    packs as possible, but one for each of `workers` if there are enough runs. The longest runs are dealt out first, each
-    to the pack with the least work.
+    packs as possible, but one for each of `workers` if there are enough runs.
     """
     groups: dict[object, list[str]] = {}
     for run_id in sorted(work, key=lambda item: -cost(specs[item])):
@@ -104,15 +103,8 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         alone = run_id if DATA[spec.data.name].streamed else ""
         key = (spec.data, spec.train_subset, spec.train_subset_seed, spec.precision, alone)
         groups.setdefault(key, []).append(run_id)
-    chunks = []
+    dealt = []
     for group in groups.values():
-        dealt: list[list[str]] = [[] for _ in range(max(-(-len(group) // size), min(workers, len(group))))]
-        for run_id in group:
-            open_packs = [pack for pack in dealt if len(pack) < size]
-            min(open_packs, key=lambda pack: _total(pack, specs)).append(run_id)
-        chunks += dealt
-    return sorted(chunks, key=lambda chunk: -_total(chunk, specs))
-
-
-def _total(pack: Sequence[str], specs: Mapping[str, RunSpec]) -> float:
-    return sum(cost(specs[item]) for item in pack)
+        count = max(-(-len(group) // size), min(workers, len(group)))
+        dealt += [group[first::count] for first in range(count)]
+    return sorted(dealt, key=lambda pack: -sum(cost(specs[item]) for item in pack))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
+from study.config import Mode
+from study.launch.slurm.submissions import Place
 from study.store.runs import ENDED, RunStatus
-
-if TYPE_CHECKING:
-    from study.launch.slurm.submissions import Place
-
-Mode = Literal["missing", "retry", "force"]
-"""missing: unfinished tasks; retry: failed ones too; force: all again, from the start."""
 
 Verb = Literal["start", "resume", "retry", "redo", "keep", "wait", "hold", "leave"]
 
@@ -33,11 +29,6 @@ class TaskState:
     """Where a scheduler holds it, such as `job 17_3, pending`."""
     job: str | None = None
 
-    @property
-    def task_id(self) -> str:
-        """The id of the run or chunk."""
-        return self.disk.run_id
-
 
 def decide(disk: RunStatus, place: Place | None = None, trouble: str = "") -> TaskState:
     """The state of a task, from the disk first and the queue second.
@@ -45,33 +36,36 @@ def decide(disk: RunStatus, place: Place | None = None, trouble: str = "") -> Ta
     `place` is its newest job; `trouble` is why the queue could not be read.
     """
     state, message = str(disk.state), disk.message
+    unfinished = state in ("pending", "interrupted")
     if place is None:
-        unknown = trouble and state in ("pending", "interrupted")
-        return TaskState(disk, "unknown", trouble) if unknown else TaskState(disk, state, message)
-    queued, job = str(place) if place.waiting else "", place.job.job_id
+        return TaskState(disk, "unknown", trouble) if trouble and unfinished else TaskState(disk, state, message)
+    queued = str(place) if place.waiting else ""
     if queued and state == "failed":
         state, message = "queued", f"{place}; failed before: {message}"
-    elif queued and state in ("pending", "interrupted"):
-        state, message = "queued", "; ".join(filter(None, [queued, message]))
-    elif state in ("pending", "interrupted"):
-        words = place.failure_message()
-        message = "; ".join(filter(None, [f"{place}: {words}" if words else str(place), message]))
-        state = "unknown" if place.job.state == "UNKNOWN" else state
-    return TaskState(disk, state, message, queued, job)
+    elif unfinished:
+        words = ": ".join(filter(None, [str(place), place.failure_message()]))
+        message = "; ".join(filter(None, [words, message]))
+        state = "queued" if queued else "unknown" if place.job.state == "UNKNOWN" else state
+    return TaskState(disk, state, message, queued, place.job.job_id)
 
 
 @dataclass(frozen=True)
 class Action:
     """What to do about one task, and why."""
 
-    run_id: str
+    disk: RunStatus
     verb: Verb
     reason: str
+
+    @property
+    def run_id(self) -> str:
+        """The task's id."""
+        return self.disk.run_id
 
 
 def plan(tasks: Iterable[TaskState], mode: Mode = "missing") -> list[Action]:
     """One action for each task, in order."""
-    return [Action(task.task_id, *_verb(task, mode)) for task in tasks]
+    return [Action(task.disk, *_verb(task, mode)) for task in tasks]
 
 
 def _verb(task: TaskState, mode: Mode) -> tuple[Verb, str]:
@@ -89,3 +83,8 @@ def _verb(task: TaskState, mode: Mode) -> tuple[Verb, str]:
     if now.state == "interrupted":
         return "resume", "; ".join(filter(None, [f"from iteration {now.iteration:,}", now.message]))
     return "start", now.message
+
+
+def count(actions: Iterable[Any], *verbs: Verb) -> int:
+    """How many actions, of runs or surfaces, have one of these verbs; without any, how many train or measure."""
+    return sum(action.verb in (verbs or WORK) for action in actions)

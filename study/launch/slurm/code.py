@@ -1,4 +1,4 @@
-"""Copy the code beside the results, so that a job runs it as submitted, whatever is edited afterwards."""
+"""Copy the code beside the results, so that a job runs it as submitted, even if it is edited later."""
 
 from __future__ import annotations
 

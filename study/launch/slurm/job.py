@@ -6,13 +6,12 @@ own requeue) it checkpoints and exits.
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from submitit.core.utils import DelayedSubmission, UncompletedJobError
 
 from study.errors import StudyError
-from study.launch.attempt.provenance import require
+from study.launch.machine import Terms
 from study.launch.slurm import queue
 from study.store import runs as store
 from study.store.layout import task_files
@@ -34,13 +33,7 @@ class PackJob:
     """A job's pack, as paths and numbers: the specs are in the runs' folders."""
 
     folders: list[str]
-    data_root: str
-    device: str
-    threads: int
-    checkpoint_seconds: float
-    watchdog: float | None
-    code: str
-    """The digest of the submitted code."""
+    terms: Terms
 
     def __call__(self) -> dict[str, str]:
         """Train until the runs are sealed or a signal comes; returns their outcomes."""
@@ -56,28 +49,19 @@ class PackJob:
         import torch
 
         from study.launch.attempt.work import work
-        from study.training.session import Session
 
+        device = self.terms.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            require(self.code)
+            session = self.terms.session(device, "slurm", lambda: signals.stop, why=signals.why)
         except StudyError as error:
             sys.exit(str(error))
-        torch.set_num_threads(self.threads)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        torch.set_num_threads(self.terms.threads)
         ranks = _join(device)
         if ranks.size > 1 and device == "cuda":
-            device = f"cuda:{os.environ['SLURM_LOCALID']}"
-        session = Session(
-            Path(self.data_root),
-            torch.device(device),
-            "slurm",
-            checkpoint_seconds=self.checkpoint_seconds,
-            watchdog=self.watchdog or math.inf,
-            stopped=lambda: signals.stop,
-            why=signals.why,
-            ranks=ranks,
-        )
-        return work([Path(folder) for folder in self.folders], session), ranks
+            session = replace(session, device=torch.device("cuda", int(os.environ["SLURM_LOCALID"])))
+        return work([Path(folder) for folder in self.folders], replace(session, ranks=ranks)), ranks
 
     def _requeue(self, signals: _Signals) -> None:
         """Have submitit requeue this job; if that fails, leave the reason where `study status` finds it."""

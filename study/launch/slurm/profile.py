@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from study.config.choices import Device
+from study.config import Device
 from study.config.fields import wrong
 from study.config.yaml import read
 from study.errors import StudyError, printable

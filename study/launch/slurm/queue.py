@@ -25,7 +25,6 @@ class Job(NamedTuple):
     name: str
     state: str
     """SLURM's word: PENDING, RUNNING, COMPLETED, TIMEOUT, ..."""
-    node: str
     reason: str
     """Why it waits, in SLURM's word; empty for a past job."""
 
@@ -74,13 +73,13 @@ def held() -> list[Job]:
 
     Raises StudyError if the controller does not answer: then nothing may be submitted.
     """
-    done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%N|%r|%j"])
+    done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%r|%j"])
     if done.returncode:
         raise StudyError(f"squeue: {_last(done.stderr)}; the queue is unknown, so nothing was submitted")
-    rows = _rows(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|([^|]*)\|(.*)\|([^|]*)", done.stdout)
+    rows = _rows(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|(.*)\|([^|]*)", done.stdout)
     return [
-        Job(job if index == "N/A" else f"{job}_{index}", name, state, node, reason)
-        for job, index, state, node, reason, name in rows
+        Job(job if index == "N/A" else f"{job}_{index}", name, state, reason)
+        for job, index, state, reason, name in rows
     ]
 
 
@@ -90,15 +89,13 @@ def past(job_ids: Iterable[str]) -> dict[str, Job] | None:
     if not arrays:
         return {}
     try:
-        done = run(["sacct", "-n", "-P", "-X", "-j", ",".join(arrays), "-o", "JobID,State,NodeList,JobName"])
+        done = run(["sacct", "-n", "-P", "-X", "-j", ",".join(arrays), "-o", "JobID,State,JobName"])
     except StudyError:
         return None
     if done.returncode:
         return None
-    rows = _rows(r"([\d_]+|\d+_\[[^|]*\])\|([A-Z_]+)[^|]*\|([^|]*)\|([^|]*)", done.stdout)
-    return {
-        job_id: Job(job_id, name, state, node, "") for listed, state, node, name in rows for job_id in _expand(listed)
-    }
+    rows = _rows(r"([\d_]+|\d+_\[[^|]*\])\|([A-Z_]+)[^|]*\|([^|]*)", done.stdout)
+    return {job_id: Job(job_id, name, state, "") for listed, state, name in rows for job_id in _expand(listed)}
 
 
 def _rows(pattern: str, printed: str) -> Iterator[tuple[str, ...]]:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
+from study.launch.machine import Terms
 from study.launch.slurm import queue
 from study.store.files import DamagedError, read_json, write_json
+
+if TYPE_CHECKING:
+    from study.launch.slurm.job import PackJob
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Submission:
     name: str
     packs: list[list[str]]
     job: dict[str, Any]
-    """Arguments of `PackJob` except for the folders."""
+    """The `Terms` of its jobs."""
     limits: list[int]
     """Minutes of a job, and how often it may be requeued after them."""
     time: float
@@ -43,16 +48,20 @@ class Submission:
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "folder"}
         write_json(self.folder / "submission.json", facts)
 
+    def jobs(self) -> list[PackJob]:
+        """What submitit runs, a job for each pack."""
+        from study.launch.slurm.job import PackJob
+
+        return [PackJob(pack, Terms(**self.job)) for pack in self.packs]
+
     def complete(self) -> None:
         """Write the job files that are missing if the submitter was killed after sbatch; tasks wait a minute for them."""
         from submitit.core.utils import DelayedSubmission, JobPaths
 
-        from study.launch.slurm.job import PackJob
-
-        for index, pack in enumerate(self.packs):
+        for index, job in enumerate(self.jobs()):
             path = JobPaths(self.folder, self.task_id(index)).submitted_pickle
             if not path.exists():
-                delayed = DelayedSubmission(PackJob(pack, **self.job))
+                delayed = DelayedSubmission(job)
                 delayed.set_timeout(*self.limits)
                 draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
                 delayed.dump(draft)
@@ -81,12 +90,13 @@ class Place:
 
         Lines of srun that only say that a task failed do not count.
         """
-        try:
-            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
-        except OSError:
+        if self.waiting:
             return ""
-        lines = [line for line in lines if not _TASK_FAILED.match(line)]
-        return "" if self.waiting or not lines or lines[-1].startswith("submitit INFO") else lines[-1]
+        with suppress(OSError):
+            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
+            last = [line for line in lines if not _TASK_FAILED.match(line)][-1:]
+            return "" if not last or last[0].startswith("submitit INFO") else last[0]
+        return ""
 
 
 def places(results: Path) -> dict[str, Place]:
@@ -104,7 +114,7 @@ def places(results: Path) -> dict[str, Place]:
     found: dict[str, Place] = {}
     for submission, task, pack in tasks:
         known = [job for job in (jobs.get(task), past.get(task)) if job and job.name == submission.name]
-        job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "", "")
+        job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "")
         place = Place(job, job == jobs.get(task), submission.folder / f"{task}_0_log.out")
         found |= {Path(folder).name: place for folder in pack}
     return found

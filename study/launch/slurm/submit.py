@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from study.errors import StudyError
 from study.launch.attempt.provenance import ALLOCATOR
+from study.launch.machine import Machine, Terms
 from study.launch.slurm import code as codes
 from study.launch.slurm import queue
-from study.launch.slurm.job import PackJob
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.submissions import Submission
 from study.store.layout import SweepFiles
-
-if TYPE_CHECKING:
-    from study.launch.machine import Machine
 
 FORGET = "unset ${!SRUN_@} ${!SCONTROL_@} ${!SUBMITIT_@} SLURM_CLUSTERS"
 """A shell line that undoes what a login shell on the node may have set for SLURM's commands."""
@@ -39,19 +35,12 @@ def submit(
     """
     code = codes.copy(files.code.resolve())
     limit = queue.max_array_size()
-    job = {
-        "data_root": str(machine.data_root.resolve()),
-        "device": profile.device,
-        "threads": profile.cpus,
-        "checkpoint_seconds": machine.checkpoint_seconds,
-        "watchdog": machine.watchdog if math.isfinite(machine.watchdog) else None,
-        "code": code.name,
-    }
+    terms = Terms.of(machine, profile.device, profile.cpus, code.name)
     for start in range(0, len(packs), limit):
         part = [[str(folder.resolve()) for folder in pack] for pack in packs[start : start + limit]]
         token = uuid.uuid4().hex[:8]
         name, limits = f"study-{files.name}-{token}", [profile.time, profile.max_requeues]
-        submission = Submission(files.slurm.resolve() / token, name, part, job, limits, time.time(), None)
+        submission = Submission(files.slurm.resolve() / token, name, part, asdict(terms), limits, time.time(), None)
         submission.write()
         comment = f"study: sweep {files.name}, {len(part)} jobs of {content}"
         parameters = {"job_name": name, "comment": comment, **_parameters(profile, code)}
@@ -61,10 +50,9 @@ def submit(
 def _sbatch(submission: Submission, parameters: dict[str, Any], profile: Profile) -> Submission:
     executor = submitit.SlurmExecutor(submission.folder, max_num_timeout=profile.max_requeues, python=profile.python)
     executor.update_parameters(**parameters)
-    jobs = [PackJob(pack, **submission.job) for pack in submission.packs]
     try:
         with queue.plain_environment():
-            first = executor.submit_array(jobs)[0]
+            first = executor.submit_array(submission.jobs())[0]
     except (FailedJobError, FailedSubmissionError) as error:
         (submission.folder / "submission.json").unlink()
         told = [line.rpartition("sbatch: ")[2].strip() for line in str(error).splitlines() if "sbatch: " in line]

@@ -12,9 +12,13 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
 
+from torch import nn
+
 from study.config.registry import PROBES
 from study.measure.probes.subject import Stopped, Subject, Value
+from study.networks.network import Network
 from study.training.precision import backends
+from study.training.session import never
 
 __all__ = ["Measured", "Stopped", "Subject", "Value", "measure"]
 
@@ -25,33 +29,40 @@ class Measured(NamedTuple):
     probe: str
     seconds: float
     values: list[Value]
+    lacking: str = ""
+    """What the network lacks for it, if nothing was measured."""
 
 
-def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] = lambda: False) -> Iterator[Measured]:
+def lacking(name: str, network: Network) -> str:
+    """What a network lacks for a probe; empty if it can be measured."""
+    needs = PROBES[name].needs
+    if needs == "blocks" and not any(True for _ in network.blocks()):
+        return "the network has no blocks"
+    if needs == "BN" and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return "the network has no BN"
+    return ""
+
+
+def measure(names: Iterable[str], subject: Subject, stopped: Callable[[], bool] = never) -> Iterator[Measured]:
     """Measure a network with each of these probes; end early, without the current probe, when `stopped` returns True.
 
     Each probe has a copy of the network to itself, in evaluation mode, and computes in float32 with sums in a fixed
     order, whatever the precision of the training.
     """
     for name in names:
-        began = time.perf_counter()
-        taken = _take(name, subject, stopped)
-        if taken is None:
-            return
-        yield Measured(name, time.perf_counter() - began, taken)
-
-
-def _take(name: str, subject: Subject, stopped: Callable[[], bool]) -> list[Value] | None:
-    own = replace(subject, network=deepcopy(subject.network).eval(), stopped=stopped)
-    values: list[Value] = []
-    with backends({"fp32"}, subject.images.device, deterministic=True):
-        measuring = iter(PROBES[name].load()(own))
-        while not stopped():
+        if why := lacking(name, subject.network):
+            yield Measured(name, 0.0, [], why)
+            continue
+        began, values = time.perf_counter(), []
+        own = replace(subject, network=deepcopy(subject.network).eval(), stopped=stopped)
+        with backends({"fp32"}, subject.images.device, deterministic=True):
+            if stopped():
+                return
             try:
-                value = next(measuring, None)
+                for value in PROBES[name].load()(own):
+                    values.append(value)
+                    if stopped():
+                        return
             except Stopped:
-                break
-            if value is None:
-                return values
-            values.append(value)
-    return None
+                return
+        yield Measured(name, time.perf_counter() - began, values)

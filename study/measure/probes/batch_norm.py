@@ -7,9 +7,8 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, scores
 from study.networks.fold import Folded
 from study.networks.network import Network
 
@@ -32,24 +31,17 @@ def measure(subject: Subject) -> Iterator[Value]:
     with torch.no_grad():
         for split in ("train", "test"):
             for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
-                loss, error, count = _evaluate(other, subject.every(split) if split == "test" else subject.batches())
-                yield Value(f"loss_{name}", split, 0, loss, count)
-                yield Value(f"error_{name}", split, 0, error, count)
+                total, count = torch.zeros(2, dtype=torch.float64), 0
+                for images, labels in subject.every(split) if split == "test" else subject.batches():
+                    total += scores(other(images), labels)
+                    count += len(labels)
+                loss, wrong = total.tolist()
+                yield Value(f"loss_{name}", split, 0, loss / count, count)
+                yield Value(f"error_{name}", split, 0, 100.0 * wrong / count, count)
         images, _ = next(subject.batches())
         expected = network(images)
         difference = float((folded(images) - expected).abs().max() / expected.abs().max())
         yield Value("folded_difference", "", 0, difference, len(images))
-
-
-def _evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, int]:
-    """Return loss, error and number of images."""
-    loss, wrong, count = 0.0, 0, 0
-    for images, labels in batches:
-        logits = network(images)
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        wrong += int((logits.argmax(1) != labels).sum())
-        count += len(labels)
-    return loss / count, 100.0 * wrong / count, count
 
 
 def parts(subject: Subject) -> Iterator[Tensor]:

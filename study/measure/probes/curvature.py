@@ -1,14 +1,14 @@
 """The curvature of the training loss by Hessian-vector products: eigenvalues, trace and spectral density.
 
 `extremes`, `trace` and `density` take any symmetric `LinearOperator`, such as `Hessian`. All random numbers are NumPy's
-from a seed, so results repeat bit for bit.
+from a fixed seed, so results repeat bit for bit.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 
 from study.measure.probes.subject import Stopped
+from study.training.session import never
 
 Array = NDArray[np.float64]
 
@@ -47,29 +48,27 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         self,
         network: nn.Module,
         batches: Sequence[tuple[Tensor, Tensor]],
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = never,
     ) -> None:
         if any(module.training for module in network.modules()):
             raise ValueError("the Hessian is of a network in evaluation mode; call network.eval() first")
         self.network, self.batches, self.stopped = network, batches, stopped
         self.images = sum(len(labels) for _, labels in batches)
-        if not self.images:
-            raise ValueError("the Hessian is of the loss over some images; there are none")
-        self.products = 0
-        """The number of products so far."""
         count = sum(parameter.numel() for parameter in network.parameters())
         super().__init__(np.dtype(np.float64), (count, count))
 
     def _matvec(self, vector: Array) -> Array:
         # Detached, so that a network with frozen weights has a Hessian too; copies would need memory.
         weights = {name: weight.detach().requires_grad_() for name, weight in self.network.named_parameters()}
-        direction = _split(vector, list(weights.values()))
-        total = torch.zeros(self.shape[0], dtype=torch.float64, device=direction[0].device)
+        like = next(iter(weights.values()))
+        whole = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64).reshape(-1)).to(like.device, like.dtype)
+        parts = torch.split(whole, [weight.numel() for weight in weights.values()])
+        direction = [part.view_as(weight) for part, weight in zip(parts, weights.values(), strict=True)]
+        total = torch.zeros(self.shape[0], dtype=torch.float64, device=like.device)
         for images, labels in self.batches:
             if self.stopped():
                 raise Stopped
             total += self._product(weights, direction, images, labels)
-        self.products += 1
         return total.cpu().numpy()
 
     def _product(self, weights: dict[str, Tensor], direction: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -81,17 +80,6 @@ class Hessian(LinearOperator):  # type: ignore[misc]
             gradient = torch.autograd.grad(loss, over, create_graph=True)
             parts = torch.autograd.grad(gradient, over, direction, materialize_grads=True)
         return torch.cat([part.flatten() for part in parts])
-
-    def _adjoint(self) -> Hessian:
-        return self
-
-
-def _split(vector: Array, like: Sequence[Tensor]) -> list[Tensor]:
-    """Split a vector into parts of the shape, precision and device of these tensors."""
-    whole = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64).reshape(-1))
-    whole = whole.to(like[0].device, like[0].dtype)
-    parts = torch.split(whole, [one.numel() for one in like])
-    return [part.view_as(one) for part, one in zip(parts, like, strict=True)]
 
 
 # -- eigenvalues ----------------------------------------------------------------------------------------------------------
@@ -108,43 +96,30 @@ class _GaveUp(Exception):  # noqa: N818 -- never seen outside
     """A product is not finite, or there were too many."""
 
 
-def extremes(
-    hessian: LinearOperator, largest: int, smallest: int, tolerance: float = 1e-3, limit: int = LIMIT, seed: int = 0
-) -> tuple[Pairs, Pairs]:
+def extremes(hessian: LinearOperator, largest: int, smallest: int, tolerance: float = 1e-3) -> tuple[Pairs, Pairs]:
     """Find the algebraically largest eigenvalues, descending, and the smallest ones, ascending, by ARPACK.
 
     `tolerance` is relative: the norm of the residual Hv - lambda v, and so the distance from a true eigenvalue, is at
     most `tolerance` times |lambda|. Each vector's component of largest magnitude is positive. All are NaN where
-    products are not finite, or a search does not converge within `limit` products: it is unknown which eigenvalues
+    products are not finite, or a search does not converge within `LIMIT` products: it is unknown which eigenvalues
     those that converged are. Each end has its own search, unless both ask for as many. `largest` or `smallest` may be 0.
     """
     if largest == smallest:  # measured: 21 to 54 products for one of each, 42 to 92 in two searches
-        both = _search(hessian, 2 * largest, "BE", tolerance, limit, seed)
+        both = _search(hessian, 2 * largest, "BE", tolerance)
         return Pairs(*(part[largest:][::-1] for part in both)), Pairs(*(part[:largest] for part in both))
-    # For 5 and 2 one search is as dear as two: "BE" can't have other than as many of both.
-    top = _search(hessian, largest, "LA", tolerance, limit, seed)
-    return Pairs(*(part[::-1] for part in top)), _search(hessian, smallest, "SA", tolerance, limit, seed)
+    # For 5 and 2 one search costs as much as two: "BE" finds as many of both.
+    top = _search(hessian, largest, "LA", tolerance)
+    return Pairs(*(part[::-1] for part in top)), _search(hessian, smallest, "SA", tolerance)
 
 
-def _search(hessian: LinearOperator, count: int, which: str, tolerance: float, limit: int, seed: int) -> Pairs:
+def _search(hessian: LinearOperator, count: int, which: str, tolerance: float) -> Pairs:
     """Find the `count` eigenvalues that SciPy calls `which`, ascending."""
-    size = hessian.shape[0]
+    size, left = hessian.shape[0], LIMIT
     if not count:
         return Pairs(np.empty(0), np.empty((0, size)))
-    start = np.random.RandomState(seed).standard_normal(size)
-    try:
-        found = eigsh(_guarded(hessian, limit), count, which=which, v0=start, tol=tolerance, **_restarts(seed))
-    except (_GaveUp, ArpackError):
-        return Pairs(np.full(count, np.nan), np.full((count, size), np.nan))
-    order = np.argsort(found[0])
-    return Pairs(found[0][order], _signed(found[1].T[order]))
-
-
-def _guarded(hessian: LinearOperator, limit: int) -> LinearOperator:
-    """Wrap the operator so that it raises where ARPACK would go on with NaN, or for hours."""
-    left = limit
 
     def product(vector: Array) -> Array:
+        """Raise where ARPACK would go on with NaN, or for hours."""
         nonlocal left
         if not left:
             raise _GaveUp
@@ -154,42 +129,41 @@ def _guarded(hessian: LinearOperator, limit: int) -> LinearOperator:
             raise _GaveUp
         return result
 
-    return LinearOperator(hessian.shape, matvec=product, dtype=np.float64)
-
-
-def _restarts(seed: int) -> dict[str, Any]:
-    """Seed the vectors that ARPACK draws when its space is exhausted: since SciPy 1.17 they are random."""
-    return {"rng": np.random.default_rng(seed)} if "rng" in inspect.signature(eigsh).parameters else {}
-
-
-def _signed(vectors: Array) -> Array:
-    """Turn rows so that their component of largest magnitude (the first of equal ones) is positive."""
-    places = np.abs(vectors).argmax(1)
-    signs: Array = np.sign(vectors[np.arange(len(vectors)), places])
-    return vectors * signs[:, None]
+    start = np.random.RandomState(0).standard_normal(size)
+    # Since SciPy 1.17 ARPACK draws vectors when its space is exhausted.
+    seeded = {"rng": np.random.default_rng(0)} if "rng" in inspect.signature(eigsh).parameters else {}
+    operator = LinearOperator(hessian.shape, matvec=product, dtype=np.float64)
+    try:
+        values, columns = eigsh(operator, count, which=which, v0=start, tol=tolerance, **seeded)
+    except (_GaveUp, ArpackError):
+        return Pairs(np.full(count, np.nan), np.full((count, size), np.nan))
+    order = np.argsort(values)
+    vectors = columns.T[order]
+    signs = np.sign(vectors[np.arange(count), np.abs(vectors).argmax(1)])
+    return Pairs(values[order], vectors * signs[:, None])
 
 
 # -- trace and density ----------------------------------------------------------------------------------------------------
 
 
-def trace(hessian: LinearOperator, samples: int, seed: int = 0) -> tuple[float, float]:
+def trace(hessian: LinearOperator, samples: int) -> tuple[float, float]:
     """Estimate the trace as the mean of v'Hv over random signs v; return it with its standard error.
 
     Source: Hutchinson 1990. One product per sample. The error of a single sample is NaN.
     """
-    draws = [signs @ hessian.matvec(signs) for signs in _signs(hessian, samples, seed)]
+    draws = [signs @ hessian.matvec(signs) for signs in _signs(hessian, samples)]
     error = np.std(draws, ddof=1) / np.sqrt(samples) if samples > 1 else np.nan
     return float(np.mean(draws)), float(error)
 
 
-def density(hessian: LinearOperator, steps: int, samples: int, seed: int = 0) -> Iterator[tuple[Array, Array]]:
+def density(hessian: LinearOperator, steps: int, samples: int) -> Iterator[tuple[Array, Array]]:
     """Yield nodes, ascending, and weights of the spectral density, float64 (`steps`,), by stochastic Lanczos quadrature.
 
     For a smooth f the sum of weight times f(node) is, in expectation over samples, the mean of f over the spectrum; a
     sample's weights sum to 1. There are fewer nodes if the spectrum has fewer values, and one NaN if products are not
     finite. Source: Ghorbani et al. 2019 (arXiv 1901.10159), section 2. Keeps `steps` vectors of length P.
     """
-    for start in _signs(hessian, samples, seed):
+    for start in _signs(hessian, samples):
         diagonal, beside = lanczos(hessian, start, steps)
         if np.isnan(diagonal[-1]):
             yield np.full(1, np.nan), np.full(1, np.nan)
@@ -223,8 +197,8 @@ def lanczos(hessian: LinearOperator, start: Array, steps: int) -> tuple[Array, A
     return np.array(diagonal), np.array(beside)
 
 
-def _signs(hessian: LinearOperator, samples: int, seed: int) -> Iterator[Array]:
+def _signs(hessian: LinearOperator, samples: int) -> Iterator[Array]:
     """Draw random vectors of 1 and -1 (Rademacher)."""
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(0)
     for _ in range(samples):
         yield random.randint(0, 2, hessian.shape[0]) * 2.0 - 1.0

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from study.measure.probes.curvature import Hessian, density, extremes, trace
 from study.measure.probes.subject import Subject, Value
-
-LARGEST = 5
-SMALLEST = 2
-TRACE_SAMPLES = 10
-DENSITY_SAMPLES = 2
-DENSITY_STEPS = 30
 
 
 def measure(subject: Subject) -> Iterator[Value]:
@@ -31,16 +27,14 @@ def measure(subject: Subject) -> Iterator[Value]:
     four to five times a forward and a backward pass of the images; keeps 30 vectors of all parameters, in float64.
     """
     hessian = Hessian(subject.network.eval(), list(subject.batches()), subject.stopped)
-    top, bottom = extremes(hessian, LARGEST, SMALLEST)
+    top, bottom = extremes(hessian, largest=5, smallest=2)
     yield from (Value("largest", "", rank, float(value)) for rank, value in enumerate(top.values, 1))
     yield from (Value("smallest", "", rank, float(value)) for rank, value in enumerate(bottom.values, 1))
     yield Value("ratio", "", 0, float(abs(bottom.values[0] / top.values[0])))
-    mean, error = trace(hessian, TRACE_SAMPLES)
+    mean, error = trace(hessian, samples=10)
     yield Value("trace", "", 0, mean)
     yield Value("trace_error", "", 0, error)
-    place = 0
-    for sample in density(hessian, DENSITY_STEPS, DENSITY_SAMPLES):
-        for node, weight in zip(*sample, strict=True):
-            place += 1
-            yield Value("density_node", "", place, float(node))
-            yield Value("density_weight", "", place, float(weight) / DENSITY_SAMPLES)
+    nodes, weights = (np.concatenate(parts) for parts in zip(*density(hessian, steps=30, samples=2), strict=True))
+    for place, (node, weight) in enumerate(zip(nodes, weights, strict=True), 1):
+        yield Value("density_node", "", place, float(node))
+        yield Value("density_weight", "", place, float(weight) / 2)

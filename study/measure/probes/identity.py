@@ -6,12 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from study.measure.probes.subject import Subject, Value
 from study.networks.blocks import Block
-
-MEASURES = ("ratio", "change", "truncated")
 
 
 def measure(subject: Subject) -> Iterator[Value]:
@@ -30,23 +28,17 @@ def measure(subject: Subject) -> Iterator[Value]:
     the branches of deep residual networks are small beside their shortcuts. Cost: one forward pass.
     """
     blocks = dict(subject.network.blocks())
-    sums: dict[str, dict[str, Tensor]] = {name: defaultdict(lambda: torch.zeros(())) for name in blocks}
-    handles = {block: sums[name] for name, block in blocks.items()}
+    sums: dict[nn.Module, dict[str, Tensor]] = {b: defaultdict(lambda: torch.zeros(())) for b in blocks.values()}
     with torch.no_grad():
         for images, _ in subject.batches():
-            _pass(subject, images, handles)
-    for measured in MEASURES:
-        for place, name in enumerate(blocks, 1):
-            if measured in (found := _measures(sums[name])):
-                yield Value(measured, name, place, found[measured])
-
-
-def _pass(subject: Subject, images: Tensor, sums: dict[Block, dict[str, Tensor]]) -> None:
-    """Pass images forward up to the last block, and add up each block's parts."""
-    x = subject.network.stem(images)
-    for stage in subject.network.stages:
-        for module in stage.children():
-            x = _note(module, x, sums[module]) if isinstance(module, Block) else module(x)
+            x = subject.network.stem(images)
+            for part in subject.network.parts():
+                x = _note(part, x, sums[part]) if isinstance(part, Block) else part(x)
+    found = {name: _measures(sums[block]) for name, block in blocks.items()}
+    for measured in ("ratio", "change", "truncated"):
+        for place, (name, values) in enumerate(found.items(), 1):
+            if measured in values:
+                yield Value(measured, name, place, values[measured])
 
 
 def _note(block: Block, x: Tensor, sums: dict[str, Tensor]) -> Tensor:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.measure.probes.subject import Subject, Value
+from study.measure.probes.subject import Subject, Value, scores
 from study.networks.blocks import Block
 from study.networks.network import Network
 
@@ -56,34 +55,25 @@ def measure(subject: Subject) -> Iterator[Value]:
 
 def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
     whole, count = torch.zeros(2, dtype=torch.float64), 0
-    without: dict[Block, Tensor] = {}
-    names = [name for name, _ in network.blocks()]
+    without: dict[nn.Module, Tensor] = {}
     for images, labels in subject.batches(count=subject.count // DELETED_SHARE):
-        modules, inputs = _walk(network, images)
-        whole += _loss_and_errors(network.classify(inputs[-1]), labels)
+        modules, x = list(network.parts()), network.stem(images)
         count += len(labels)
         for place, module in enumerate(modules):
-            if isinstance(module, Block) and (x := _deleted(module, inputs[place])) is not None:
+            if isinstance(module, Block) and (y := _deleted(module, x)) is not None:
                 for later in modules[place + 1 :]:
-                    x = later(x)
+                    y = later(y)
                 lost = without.setdefault(module, torch.zeros(2, dtype=torch.float64))
-                lost += _loss_and_errors(network.classify(x), labels)
+                lost += scores(network.classify(y), labels)
+            x = module(x)
+        whole += scores(network.classify(x), labels)
     scale = torch.tensor([1.0, 100.0]) / count
     for measured, value in zip(("loss", "error"), (whole * scale).tolist(), strict=True):
         yield Value(measured, "", 0, value, count)
-    for place, (name, block) in enumerate(zip(names, dict(network.blocks()).values(), strict=True), 1):
+    for place, (name, block) in enumerate(network.blocks(), 1):
         if block in without:
             for measured, value in zip(("loss", "error"), (without[block] * scale).tolist(), strict=True):
                 yield Value(f"deleted_{measured}", name, place, value, count)
-
-
-def _walk(network: Network, images: Tensor) -> tuple[list[torch.nn.Module], list[Tensor]]:
-    """Return blocks and pools in order, and the input of each with the output of the last."""
-    modules = [module for stage in network.stages for module in stage.children()]
-    inputs = [network.stem(images)]
-    for module in modules:
-        inputs.append(module(inputs[-1]))
-    return modules, inputs
 
 
 def _deleted(block: Block, x: Tensor) -> Tensor | None:
@@ -95,22 +85,11 @@ def _deleted(block: Block, x: Tensor) -> Tensor | None:
     return x if same else None
 
 
-def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum of losses and number of errors, float64 (2,)."""
-    loss = F.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()]).cpu()
-
-
 # -- the gradient by length of path -------------------------------------------------------------------------------------
 
 
-class _Ways(NamedTuple):
-    """Take a gradient at the output of a block, or of a layer between two, back to its input."""
-
-    through: Callable[[Tensor], Tensor] | None
-    """Through the branch; None between two stages, where all paths pass."""
-    along: Callable[[Tensor], Tensor]
-    """Along the shortcut, including its gate."""
+Way = Callable[[Tensor], Tensor]
+"""Takes a gradient at a module's output back to its input."""
 
 
 def by_length(network: Network, images: Tensor, labels: Tensor, longest: int = LONGEST) -> list[Tensor]:
@@ -121,41 +100,37 @@ def by_length(network: Network, images: Tensor, labels: Tensor, longest: int = L
     """
     x = network.stem(images)
     ways = []
-    for module in (module for stage in network.stages for module in stage.children()):
-        x, back = _split(module, x) if isinstance(module, Block) else _between(module, x)
-        ways.append(back)
+    for module in network.parts():
+        x, along, through = _split(module, x)
+        ways.append((along, through))
     output = x.requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(network.classify(output), labels), output)
     parts, whole = [gradient], gradient
-    for way in reversed(ways):
-        along = [way.along(part) for part in parts]
-        if way.through is None:
-            parts, whole = along, way.along(whole)
+    for along, through in reversed(ways):
+        carried = [along(part) for part in parts]
+        if through is None:
+            parts, whole = carried, along(whole)
             continue
-        through = [way.through(part) for part in parts]
-        whole = way.along(whole) + way.through(whole)
-        parts = [along[0], *(a + b for a, b in zip(along[1:], through[:-1], strict=True)), through[-1]][: longest + 1]
-    blocks = sum(way.through is not None for way in ways)
+        branched = [through(part) for part in parts]
+        whole = along(whole) + through(whole)
+        parts = [carried[0], *map(torch.add, carried[1:], branched[:-1]), branched[-1]][: longest + 1]
+    blocks = sum(through is not None for _, through in ways)
     return parts if blocks <= longest else [*parts, whole - torch.stack(parts).sum(0)]
 
 
-def _between(module: torch.nn.Module, x: Tensor) -> tuple[Tensor, _Ways]:
-    """As `_split`, for BN and ReLU between two stages."""
-    with torch.enable_grad():
-        given = x.detach().requires_grad_()
-        output = module(given)
-    return output.detach(), _Ways(
-        None, lambda gradient: torch.autograd.grad(output, given, gradient, retain_graph=True)[0]
-    )
+def _split(module: nn.Module, x: Tensor) -> tuple[Tensor, Way, Way | None]:
+    """Return a module's detached output and the ways back, along a block's shortcut, with its gate, and through its branch.
 
-
-def _split(block: Block, x: Tensor) -> tuple[Tensor, _Ways]:
-    """Return a block's detached output, and the ways back: branch and shortcut have separate inputs."""
+    All paths pass along a module between two stages, which has no way through.
+    """
     with torch.enable_grad():
         carried, branched = x.detach().requires_grad_(), x.detach().requires_grad_()
-        branch = block.branch(branched)
-        added = branch.detach().requires_grad_()
-        output = block.after(block.join(carried, added.clone()))
+        if isinstance(module, Block):
+            branch = module.branch(branched)
+            added = branch.detach().requires_grad_()
+            output = module.after(module.join(carried, added.clone()))
+        else:
+            output = module(carried)
 
     def along(gradient: Tensor) -> Tensor:
         return torch.autograd.grad(output, carried, gradient, retain_graph=True)[0]
@@ -164,4 +139,4 @@ def _split(block: Block, x: Tensor) -> tuple[Tensor, _Ways]:
         (reached,) = torch.autograd.grad(output, added, gradient, retain_graph=True)
         return torch.autograd.grad(branch, branched, reached, retain_graph=True)[0]
 
-    return output.detach(), _Ways(through, along)
+    return output.detach(), along, through if isinstance(module, Block) else None

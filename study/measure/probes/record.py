@@ -26,14 +26,11 @@ def record(
 ) -> Iterator[Measured]:
     """Measure, and write the values of each probe as it ends. As `study.measure.probes.measure`."""
     for taken in measure(names, subject, stopped):
-        common = {"run_id": files.run_id, "iteration": iteration, "probe": taken.probe}
-        usual = subject.looked_at()
-        rows = [
-            common
-            | value._asdict()
-            | {"images": usual if value.images is None else value.images, "seconds": taken.seconds}
-            for value in taken.values
-        ]
+        rows = []
+        for value in taken.values:
+            images = subject.looked_at() if value.images is None else value.images
+            row = {"run_id": files.run_id, "iteration": iteration, "probe": taken.probe, **value._asdict()}
+            rows.append(row | {"images": images, "seconds": taken.seconds})
         before_write()
         add_probe(files, rows)
         yield taken
@@ -51,6 +48,6 @@ def during(lane: Measurable, stopped: Callable[[], bool] = never) -> bool:
     with torch.random.fork_rng(devices=[]):
         subject = Subject.of(spec, lane.network(), lane.images, spec.probe_images)
         for measured in record(lane.files, lane.iteration, spec.probes, subject, lane.before_write, stopped):
-            taken.append(f"{measured.probe} ({measured.seconds:.1f} s)")
+            taken.append(f"{measured.probe} ({measured.lacking or f'{measured.seconds:.1f} s'})")
     log.info("iteration %d: measured %s", lane.iteration, ", ".join(taken) or "nothing")
     return len(taken) == len(spec.probes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from study.measure.probes.subject import Subject, Value, normalised
+from study.measure.probes.subject import Subject, Value
 from study.networks.network import Network
 
 
@@ -35,9 +36,12 @@ class Spread:
 
 def _places(network: Network) -> Iterator[tuple[str, str]]:
     """Yield each 3x3 convolution of the chain, and the module whose output is its response."""
-    follows = dict(normalised(network))
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+    follows = {f"{name}.{conv}": f"{name}.{bn}" for name, block in network.blocks() for conv, bn in block.normalised()}
+    for (name, module), (after, _) in pairwise(network.stem.named_children()):
+        if isinstance(module, nn.Conv2d):
+            follows[f"stem.{name}"] = f"stem.{after}"
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
             yield name, follows.get(name, name)
 
 

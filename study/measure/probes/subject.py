@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.config.run import RunSpec
 from study.networks.network import Network, build, loaded
 from study.training.feeds.feed import Feed
+from study.training.session import never
 
 
 class Value(NamedTuple):
@@ -44,29 +44,30 @@ class Subject:
     images: Feed
     count: int
     """How many training images a probe uses."""
-    stopped: Callable[[], bool] = lambda: False
+    stopped: Callable[[], bool] = never
     """Whether to stop, by raising `Stopped`; for a probe that takes minutes per value."""
 
     @classmethod
     def of(cls, spec: RunSpec, state: Mapping[str, Tensor], images: Feed, count: int) -> Subject:
         """Make a subject from a network's state (of a checkpoint or a `Program`)."""
-        network = loaded(spec, state, images.channels, images.classes)
+        network = loaded(spec, state, images.channels, images.classes, images.native[0])
         return cls(spec, network.placed(images.device), images, count)
 
     def initial(self) -> Network:
         """Build the network as its seed initialises it."""
-        return build(self.spec, self.images.channels, self.images.classes).placed(self.images.device)
+        return build(self.spec, self.images.channels, self.images.classes, self.images.native[0]).placed(
+            self.images.device
+        )
 
-    def batches(self, split: str = "train", count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield whole batches of `split`, not augmented: about `count` images in all, at least one batch.
+    def batches(self, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield whole batches of training images, not augmented: about `count` images in all, at least one batch.
 
         They are the same randomly drawn images for every network and iteration. Shapes as `Feed.batch`.
         """
-        whole = self.looked_at(split, count)
-        chosen = np.random.RandomState(0).permutation(self.images.count(split))[:whole]
+        whole = self.looked_at(count)
+        chosen = np.random.RandomState(0).permutation(self.images.count("train"))[:whole]
         numbers = torch.from_numpy(chosen).to(self.images.device)
-        for part in torch.split(numbers, min(self.spec.recipe.batch_size, whole)):
-            yield self.images.at(split, part)
+        return self.images.batches("train", torch.split(numbers, min(self.spec.recipe.batch_size, whole)))
 
     def every(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all images of `split` in order, not augmented, as an evaluation does. Shapes as `Feed.batch`.
@@ -78,9 +79,9 @@ class Subject:
                 raise Stopped
             yield batch
 
-    def looked_at(self, split: str = "train", count: int | None = None) -> int:
+    def looked_at(self, count: int | None = None) -> int:
         """Count the images that `batches` yields."""
-        there = self.images.count(split)
+        there = self.images.count("train")
         size = min(self.spec.recipe.batch_size, there)
         return max(size, min(count or self.count, there) // size * size)
 
@@ -100,11 +101,7 @@ def weighted(network: Network) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
     return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
 
-def normalised(network: Network) -> Iterator[tuple[str, str]]:
-    """Yield the name of each convolution that BN directly follows in the chain of stem and branches, and of that BN."""
-    for (first, module), (second, after) in pairwise(network.stem.named_children()):
-        if isinstance(module, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
-            yield f"stem.{first}", f"stem.{second}"
-    for name, block in network.blocks():
-        for first, second in block.normalised():
-            yield f"{name}.{first}", f"{name}.{second}"
+def scores(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the sum of losses and the number of errors, float64 (2,), on the CPU."""
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()]).cpu()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from study.config.surface import Surface
 from study.errors import StudyError
 from study.measure.probes.curvature import Hessian, extremes
 from study.measure.probes.subject import Stopped
-from study.measure.surface.evaluate import Evaluator, Measured
+from study.measure.surface.evaluate import Evaluator
 from study.measure.surface.lattice import PATH, Point, coordinate
 from study.measure.surface.plane import Plane, Snapshot, hessian_batches
 from study.store import runs as store
@@ -32,11 +32,7 @@ class Chunk:
         self.files, self.surface, self.plane, self.run = files, surface, plane, run
         self.points: Sequence[Point | Snapshot] = plane.snapshots if files.key == PATH else points
 
-    def measure(
-        self,
-        evaluator: Evaluator,
-        session: Session,
-    ) -> bool:
+    def measure(self, evaluator: Evaluator, session: Session) -> bool:
         """Measure the remaining points and seal the chunk; return False if `session.stopped` cut it short.
 
         Raises `StudyError` if a snapshot of the trajectory is missing.
@@ -68,38 +64,34 @@ class Chunk:
         return Progress(self.files.run_id, done, len(self.points), None, time.perf_counter() - began)
 
     def _measure(self, point: Point | Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> list[Row] | None:
-        """Return the rows of a point, or None if it was cut short."""
+        """Return the rows of a point, one per split, or None if it was cut short."""
         try:
             if isinstance(point, Snapshot):
-                return list(self._of_snapshot(point, evaluator, stopped))
-            return list(self._of_point(point, evaluator, stopped))
+                common = {"i": self.plane.snapshots.index(point), "j": 0, **point._asdict()}
+                vector = evaluator.flat.pack(self._state(point.iteration)).to(evaluator.feed.device)
+                found = evaluator.of(vector, stopped)
+            else:
+                ranges = enumerate(zip(point, self.plane.ranges, strict=False))
+                coordinates = tuple(coordinate(self.surface, axis, i, *ends) for axis, (i, ends) in ranges)
+                alpha, beta = (*coordinates, 0.0)[:2]
+                common = {**point._asdict(), "alpha": alpha, "beta": beta}
+                found = evaluator.at(coordinates, stopped)
+                if self.surface.curvature:
+                    common |= self._curvature(evaluator, coordinates, stopped)
         except Stopped:
             return None
-
-    def _of_point(self, point: Point, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
-        place = (point.i, point.j)
-        coordinates = tuple(
-            coordinate(self.surface, axis, place[axis], *self.plane.ranges[axis]) for axis in range(self.surface.dims)
-        )
-        found = evaluator.at(coordinates, stopped)
-        curvature = self._curvature(evaluator, coordinates, stopped) if self.surface.curvature else {}
-        alpha, beta = (*coordinates, 0.0)[:2]
-        common = {**point._asdict(), "level": 0, "alpha": alpha, "beta": beta, "iteration": None, "residual": None}
-        yield from self._rows(common | curvature, evaluator, found)
-
-    def _of_snapshot(self, snapshot: Snapshot, evaluator: Evaluator, stopped: Callable[[], bool]) -> Iterator[Row]:
-        found = evaluator.of(evaluator.flat.pack(self._state(snapshot.iteration)).to(evaluator.feed.device), stopped)
-        number = self.plane.snapshots.index(snapshot)
-        common = {"i": number, "j": 0, "level": 0, **snapshot._asdict()}
-        yield from self._rows(common, evaluator, found)
+        rows = [{"level": 0, **common, "split": split, "images": evaluator.images(split), **measured._asdict()}
+                for split, measured in found.items()]  # fmt: skip
+        for row in rows[1:]:  # the curvature is that of the training loss
+            row |= {"lambda_max": None, "lambda_min": None}
+        return rows
 
     def _state(self, iteration: int) -> Mapping[str, Tensor]:
         for path in self.run.snapshots():
-            if f"-{iteration:08d}-" in path.name:
-                state = checkpoint.load_snapshot(path, torch.device("cpu"))
-                if state is not None:
-                    network: Mapping[str, Tensor] = state["network"]
-                    return network
+            state = checkpoint.load_snapshot(path, torch.device("cpu")) if f"-{iteration:08d}-" in path.name else None
+            if state is not None:
+                network: Mapping[str, Tensor] = state["network"]
+                return network
         raise StudyError(f"{self.run.run_id}: its snapshot of iteration {iteration:,} is missing")
 
     def _curvature(
@@ -109,9 +101,3 @@ class Chunk:
         batches = hessian_batches(self.surface, self.run, network, evaluator.feed)
         largest, smallest = extremes(Hessian(network, batches, stopped), 1, 1)
         return {"lambda_max": float(largest.values[0]), "lambda_min": float(smallest.values[0])}
-
-    @staticmethod
-    def _rows(common: Row, evaluator: Evaluator, found: Mapping[str, Measured]) -> Iterator[Row]:
-        for split, measured in found.items():
-            row = common | {"split": split, "images": evaluator.images(split), **measured._asdict()}
-            yield row if split == "train" or len(found) == 1 else row | {"lambda_max": None, "lambda_min": None}

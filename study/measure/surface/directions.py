@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,27 +91,20 @@ def _scale(above: Tensor, below: Tensor) -> Tensor:
     return torch.where(below > 0, above / below, torch.zeros_like(above))
 
 
-def towards(centre: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """Return the differences to other networks, (others, size), with BN's statistics: the others are at (1, 0) and (0, 1)."""
-    return torch.stack([other - centre for other in others])
+class Places(NamedTuple):
+    """Where the snapshots of a training lie in a plane."""
 
-
-@dataclass(frozen=True)
-class Trajectory:
-    """A training trajectory in the plane of its principal directions."""
-
-    directions: Tensor
-    """Orthonormal, float32 (dims, size): coordinates are distances."""
     coordinates: Tensor
-    """Of each snapshot, float64 (snapshots, dims)."""
+    """float64 (snapshots, dims)."""
     residuals: Tensor
     """The distance of each snapshot from the plane, float64 (snapshots,)."""
-    explained: list[float]
-    """Share of the squared distances to the centre, or of the snapshots' variance, that lies along each direction."""
 
 
-def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Trajectory:
+def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> tuple[Tensor, Places, list[float]]:
     """Find the principal directions of the snapshots' weights minus the centre's, `ways` (n, weights).
+
+    Returns orthonormal directions, float32 (dims, size), the snapshots' places, and the share of the squared distances
+    to the centre, or of the snapshots' variance, that lies along each direction.
 
     The origin is the centre, as the text of Li et al. 2018, section 7.1, has it. With `centred` the mean of the
     snapshots is subtracted first, as in that paper's code (`projection.py`): directions and shares are those of the
@@ -140,11 +133,11 @@ def principal(flat: Flat, ways: Tensor, dims: int, centred: bool = False) -> Tra
         directions[:, start : start + part.shape[1]] = (vectors / lengths).T @ part
     coordinates = inner @ (vectors / lengths)
     residuals = (inner.diagonal() - coordinates.square().sum(1)).clamp(min=0).sqrt()
-    return Trajectory(directions, coordinates, residuals, (squares / total).tolist())
+    return directions, Places(coordinates, residuals), (squares / total).tolist()
 
 
-def projected(ways: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Project snapshots onto a plane: return coordinates of the nearest points, (n, dims), and distances, (n,).
+def projected(ways: Tensor, directions: Tensor) -> Places:
+    """Project snapshots onto a plane.
 
     Least squares, since directions need not be orthogonal. `ways` are differences to the centre, (n, weights). All
     sums are float64.
@@ -154,4 +147,4 @@ def projected(ways: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     dims = len(directions)
     coordinates = torch.linalg.lstsq(inner[:dims, :dims], inner[:dims, dims:]).solution.T
     squares = inner.diagonal()[dims:] - (coordinates * inner[dims:, :dims]).sum(1)
-    return coordinates, squares.clamp(min=0).sqrt()
+    return Places(coordinates, squares.clamp(min=0).sqrt())

@@ -23,9 +23,10 @@ from study.measure.probes.subject import Stopped
 from study.measure.surface.flat import Flat
 from study.measure.surface.plane import Plane
 from study.networks.fold import Folded
-from study.networks.network import Network, structure
+from study.networks.network import Network, Own, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
+from study.training.session import never
 
 PIXELS = {("cpu", torch.float32): 1 << 16, ("cpu", torch.bfloat16): 1 << 17}
 GPU_PIXELS = 2500 << 10
@@ -56,14 +57,15 @@ class Evaluator:
     def __init__(self, surface: Surface, spec: RunSpec, plane: Plane, feed: Feed) -> None:
         self.surface, self.spec, self.feed = surface, spec, feed
         device = feed.device
-        self.network = structure(spec, feed.channels, feed.classes).placed(device).eval()
+        self.network = structure(spec, feed.channels, feed.classes, feed.native[0]).placed(device).eval()
         self.flat = Flat(self.network)
         self.centre, self.directions = plane.centre.to(device), plane.directions.to(device)
         self._vector = self.centre.clone()
         self.flat.bind(self.network, self._vector)
         self._coordinates = torch.zeros(surface.dims, device=device)
         dtype = torch.bfloat16 if surface.precision == "bf16" else torch.float32
-        self._forward = _Batchwise(self.network, dtype) if surface.bn == "batch" else Folded(self.network, dtype)
+        plain = surface.bn == "batch" or isinstance(self.network, Own)  # whose structure is unknown
+        self._forward = _AsItIs(self.network, dtype, surface.bn == "batch") if plain else Folded(self.network, dtype)
         self._calibration = self._calibrating() if surface.bn == "recalibrated" else None
         self._sums = {split: _Sums(device) for split in surface.splits}
         self._batches = {split: self._made(split, dtype) for split in surface.splits}
@@ -79,12 +81,12 @@ class Evaluator:
 
     # -- points -------------------------------------------------------------------------------------------------------
 
-    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def at(self, coordinates: tuple[float, ...], stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure loss and error of each split at a point of the plane.
 
         Asks `stopped` before each batch, and raises `Stopped`; a GPU takes only seconds for a point and does not ask.
         """
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         if self.recording and self._replay is None:
             self._eager()  # so that libraries choose their algorithms before the recording
             self._replay = Cuda([]).record(self._eager)
@@ -94,7 +96,7 @@ class Evaluator:
             self._eager(stopped)
         return self._found()
 
-    def of(self, vector: Tensor, stopped: Callable[[], bool] = lambda: False) -> dict[str, Measured]:
+    def of(self, vector: Tensor, stopped: Callable[[], bool] = never) -> dict[str, Measured]:
         """Measure a network that need not lie in the plane, given as a `Flat` vector."""
         self._vector.copy_(vector)
         self._evaluate(stopped)
@@ -103,12 +105,12 @@ class Evaluator:
     @torch.no_grad()
     def move(self, coordinates: tuple[float, ...]) -> Network:
         """Return the network at a point in float32, to be measured otherwise; always the same object."""
-        self._coordinates.copy_(torch.tensor(coordinates[: len(self._coordinates)]))
+        self._coordinates.copy_(torch.tensor(coordinates))
         self._place()
         self._recalibrate()
         return self.network
 
-    def _eager(self, stopped: Callable[[], bool] = lambda: False) -> None:
+    def _eager(self, stopped: Callable[[], bool] = never) -> None:
         self._place()
         self._evaluate(stopped)
 
@@ -140,11 +142,11 @@ class Evaluator:
         """Make batches of training images for BN's statistics, of the size that BN saw in training."""
         chosen = _drawn(self.feed.count("train"), self.surface.bn_images)
         size = self.spec.recipe.batch_size // self.spec.recipe.bn_groups
-        return self._kept(_Anew(self.feed, "train", _split(chosen, size, self.feed.device), torch.float32))
+        return self._kept("train", chosen, size, torch.float32)
 
     def _made(self, split: str, dtype: torch.dtype) -> Iterable[Batch]:
         """Make the batches of an evaluation."""
-        count, device = self.images(split), self.feed.device
+        count = self.images(split)
         if self.surface.bn == "batch":
             # Shuffled: files often come class by class, and a batch of one class has other statistics.
             chosen, size = _drawn(self.feed.count(split), count), self.spec.recipe.batch_size
@@ -152,13 +154,15 @@ class Evaluator:
         else:
             whole = count == self.feed.count(split)
             chosen = np.arange(count) if whole else np.sort(_drawn(self.feed.count(split), count))
-            size = max(1, PIXELS.get((device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
-        return self._kept(_Anew(self.feed, split, _split(chosen, size, device), dtype))
+            size = max(1, PIXELS.get((self.feed.device.type, dtype), GPU_PIXELS) // math.prod(self.feed.native))
+        return self._kept(split, chosen, size, dtype)
 
-    def _kept(self, batches: _Anew) -> Iterable[Batch]:
-        """Keep the batches as a list if that saves time and they fit."""
-        dear = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
-        return list(batches) if dear and batches.bytes <= RESIDENT else batches
+    def _kept(self, split: str, numbers: np.ndarray, size: int, dtype: torch.dtype) -> Iterable[Batch]:
+        """Split images into as few batches of at most `size` as possible; keep them as a list if that saves time."""
+        parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
+        batches = _Anew(self.feed, split, [torch.from_numpy(part).to(self.feed.device) for part in parts], dtype)
+        costly = self.feed.device.type == "cuda" or not self.feed.recordable  # to be recorded, or decoded from files
+        return list(batches) if costly and batches.bytes <= RESIDENT else batches
 
 
 class _Anew:
@@ -193,12 +197,12 @@ class _Sums:
         return Measured(float(self.loss) / count, 100.0 * (count - int(self.right)) / count)
 
 
-class _Batchwise:
-    """The network with each batch's own statistics; dropout as in evaluation."""
+class _AsItIs:
+    """The network itself; `batchwise` with each batch's own statistics. Dropout as in evaluation."""
 
-    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype, batchwise: bool) -> None:
         self._network, self._dtype = network, dtype
-        for module in network.modules():
+        for module in network.modules() if batchwise else ():
             if isinstance(module, nn.BatchNorm2d):
                 module.forward = partial(_of_batch, module)  # type: ignore[method-assign]
 
@@ -217,9 +221,3 @@ def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
 def _drawn(there: int, count: int | None) -> np.ndarray:
     """Draw the numbers of `count` images, always the same for a data set."""
     return np.random.RandomState(0).permutation(there)[: min(there, count or there)]
-
-
-def _split(numbers: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
-    """Split into as few parts of at most `size` as possible, equal to within one."""
-    parts = np.array_split(numbers, max(1, -(-len(numbers) // size)))
-    return [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts]

@@ -25,6 +25,7 @@ from study.store.files import check_version, digest, read_checked, write_bytes, 
 from study.store.layout import RunFiles, SurfaceFiles
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
+from study.training.session import never
 from study.training.start import trained
 
 VERSION = 1
@@ -65,9 +66,11 @@ class Plane:
 
     def save(self, files: SurfaceFiles) -> None:
         """Write the plane atomically, after its facts."""
-        write_json(files.facts, {name: value for name, value in self.facts.items() if math.isfinite(value)})
+        ranges = [list(pair) for pair in self.ranges]
+        known = {name: value for name, value in self.facts.items() if math.isfinite(value)}
+        write_json(files.facts, known | {"ranges": ranges})
         buffer = io.BytesIO()
-        fields = asdict(self) | {"ranges": [list(pair) for pair in self.ranges]}
+        fields = asdict(self) | {"ranges": ranges}
         fields["snapshots"] = [list(snapshot) for snapshot in self.snapshots]
         torch.save({"version": VERSION, "surface_id": files.run_id, **fields}, buffer)
         write_bytes(files.plane(digest(buffer.getvalue())), buffer.getvalue())
@@ -90,7 +93,7 @@ def load(files: SurfaceFiles) -> Plane | None:
 
 
 def make(
-    surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = lambda: False
+    surface: Surface, run: RunFiles, others: list[RunFiles], feed: Feed, stopped: Callable[[], bool] = never
 ) -> Plane:
     """Make the plane of a surface around `run`; `others` are the runs that `surface.to` names.
 
@@ -102,6 +105,7 @@ def make(
     centre = flat.pack(network.state_dict()).cpu()
     facts: dict[str, float] = {}
     snapshots: tuple[Snapshot, ...] = ()
+    iterations, ways = _ways(surface, run, flat, centre) if surface.has_trajectory else ([], torch.empty(0))
     if surface.plane == "random":
         kind = surface.normalisation or "filter"
         directions = spanning.random(
@@ -109,14 +113,18 @@ def make(
         )
     elif surface.plane == "interpolate":
         _check_alike(run, others)
-        directions = spanning.towards(centre, [_packed(flat, other, feed) for other in others])
+        directions = torch.stack([_packed(flat, other, feed) - centre for other in others])
     elif surface.plane == "hessian":
         directions, facts = _leading(surface, run, network, flat, feed, stopped)
     else:
-        directions, snapshots, facts = _trajectory(surface, run, flat, centre)
+        try:
+            directions, places, shares = spanning.principal(flat, ways, surface.dims, surface.centred)
+        except ValueError as error:
+            raise StudyError(f"{run.run_id}: {error}") from None
+        facts = {f"explained_{axis}": share for axis, share in zip("ab", shares, strict=False)}
+        snapshots = _snapshots(iterations, places)
     if surface.trajectory:
-        iterations, ways = _ways(surface, run, flat, centre)
-        snapshots = _snapshots(iterations, *spanning.projected(ways, directions))
+        snapshots = _snapshots(iterations, spanning.projected(ways, directions))
     if surface.dims == 2:
         a, b = directions.double()
         # Without the digits that depend on the number of threads, so that a surface's table has the same bytes.
@@ -127,22 +135,18 @@ def make(
 
 def _check_alike(run: RunFiles, others: list[RunFiles]) -> None:
     """Check that the others were trained on images prepared as the centre's: all networks of a plane get the same."""
+
+    def prepared(files: RunFiles) -> dict[str, object]:
+        recipe = store.read_spec(files).recipe
+        return {"recipe.mean": recipe.mean, "recipe.scales from": recipe.scales and recipe.scales[0]}
+
     for other in others:
-        for name, (ours, theirs) in _inputs(run, other).items():
+        for (name, ours), theirs in zip(prepared(run).items(), prepared(other).values(), strict=True):
             if ours != theirs:
                 raise StudyError(
                     f"{other.run_id} was trained with {name} {theirs}, the centre with {ours}: in this plane it would get "
                     "other images than it was trained on"
                 )
-
-
-def _inputs(*runs: RunFiles) -> dict[str, tuple[object, ...]]:
-    """Return, for each run, the settings that decide how an image of an evaluation is prepared."""
-    recipes = [store.read_spec(run).recipe for run in runs]
-    return {
-        "recipe.mean": tuple(recipe.mean for recipe in recipes),
-        "recipe.scales from": tuple(recipe.scales and recipe.scales[0] for recipe in recipes),
-    }
 
 
 def _packed(flat: Flat, run: RunFiles, feed: Feed) -> Tensor:
@@ -188,22 +192,9 @@ def _ways(surface: Surface, run: RunFiles, flat: Flat, centre: Tensor) -> tuple[
     return iterations, ways[: len(iterations)]
 
 
-def _trajectory(
-    surface: Surface, run: RunFiles, flat: Flat, centre: Tensor
-) -> tuple[Tensor, tuple[Snapshot, ...], dict[str, float]]:
-    """Find the principal directions of a run's snapshots, and the snapshots' places."""
-    iterations, ways = _ways(surface, run, flat, centre)
-    try:
-        found = spanning.principal(flat, ways, surface.dims, surface.centred)
-    except ValueError as error:
-        raise StudyError(f"{run.run_id}: {error}") from None
-    facts = {f"explained_{axis}": share for axis, share in zip("ab", found.explained, strict=False)}
-    return found.directions, _snapshots(iterations, found.coordinates, found.residuals), facts
-
-
-def _snapshots(iterations: list[int], coordinates: Tensor, residuals: Tensor) -> tuple[Snapshot, ...]:
-    places = zip(iterations, coordinates.tolist(), residuals.tolist(), strict=True)
-    return tuple(Snapshot(iteration, place[0], sum(place[1:]), residual) for iteration, place, residual in places)
+def _snapshots(iterations: list[int], places: spanning.Places) -> tuple[Snapshot, ...]:
+    rows = zip(iterations, places.coordinates.tolist(), places.residuals.tolist(), strict=True)
+    return tuple(Snapshot(iteration, row[0], sum(row[1:]), residual) for iteration, row, residual in rows)
 
 
 def _around(snapshots: tuple[Snapshot, ...], dims: int) -> tuple[tuple[float, float], ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from study.papers.values import Protocol, deviations, remarks
-from study.plotting.base.frames import called
 from study.text import counted, listed, ranges
 
 
@@ -35,6 +35,11 @@ def caption(
         parts.append(f"Not as in {paper.paper}: {'; '.join(differs)}." if differs else f"Trained as in {paper.paper}.")
     parts += [note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes]
     return called("\n\n".join(parts)) + "\n"
+
+
+def called(text: str) -> str:
+    """A text in which every network has the papers' name."""
+    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
 
 
 def number(value: float, form: str = ".2g") -> str:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
-from unicodedata import name as name_of
 
 import pandas as pd
 from matplotlib import font_manager
@@ -14,14 +13,7 @@ from matplotlib import font_manager
 USUAL = "DejaVu Sans"  # comes with matplotlib: the same picture on every machine
 BOXES = "Last Resort"  # a font of boxes for everything
 LATIN = 0x24F  # the last of what every script here shares
-PACKAGES = {
-    "CJK": "fonts-noto-cjk",
-    "HIRAGANA": "fonts-noto-cjk",
-    "KATAKANA": "fonts-noto-cjk",
-    "HANGUL": "fonts-noto-cjk",
-}
-"""Debian packages of fonts, by the first word of a character's name. Other letters are in `LETTERS`, signs in `SIGNS`."""
-LETTERS, SIGNS = "fonts-noto-core", "fonts-symbola"
+PACKAGES = "fonts-noto-core, fonts-noto-cjk or fonts-symbola"  # of Debian
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +42,15 @@ def _covering(wanted: frozenset[str]) -> tuple[str, ...]:
         if path not in known:
             with suppress(Exception):  # of a file of strangers anything may be wrong
                 font_manager.fontManager.addfont(path)
-    entries = [
-        entry for entry in font_manager.fontManager.ttflist if entry.style == "normal" and BOXES not in entry.name
-    ]
-    fonts = {entry.name: _letters(entry.fname) for entry in entries}
+    upright = [e for e in font_manager.fontManager.ttflist if e.style == "normal" and BOXES not in e.name]
+    upright.sort(key=lambda entry: entry.weight == 400)  # what the usual weight has counts, where there is one
+    fonts = {entry.name: _letters(entry.fname) for entry in upright}
     families = []
     while left and (best := max(sorted(fonts), key=lambda name: len(left & fonts[name]))) and left & fonts[best]:
         families.append(best)
         left -= fonts[best]
     if left:
-        packages = sorted({_package(c) for c in left})
-        log.warning(
-            "no installed font has %s; drawn as boxes; install %s", " ".join(sorted(left)), " or ".join(packages)
-        )
+        log.warning("no installed font has %s; drawn as boxes; install %s", " ".join(sorted(left)), PACKAGES)
     return tuple(families)
 
 
@@ -74,8 +62,3 @@ def _letters(path: str) -> frozenset[str]:
         return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
     except Exception:  # of a file of strangers anything may be wrong
         return frozenset()
-
-
-def _package(character: str) -> str:
-    first = name_of(character, "").partition(" ")[0]
-    return PACKAGES.get(first, LETTERS if character.isalpha() else SIGNS)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from study.errors import StudyError
+from study.papers.values import Protocol
+from study.plotting.base.caption import caption
 from study.plotting.base.drops import drops
 from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, planned
@@ -34,6 +34,10 @@ class Tidy(NamedTuple):
     subtitle: str
     notes: list[str]
 
+    def caption(self, shows: str, paper: Protocol | None = None) -> str:
+        """The text under a figure; see `study.plotting.base.caption.caption`."""
+        return caption(shows, named(self.runs), protocol=(self.title, self.subtitle), notes=self.notes, paper=paper)
+
 
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     """Check the frames and label the runs."""
@@ -42,18 +46,8 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     if values.empty:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
-    return Tidy(_with_fields(values, runs), runs, drops(curves, runs), title, subtitle, absences(runs))
-
-
-def _with_fields(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of curves with `ON_CURVES`, sorted by run, split and iteration: as by a merge, but several times as fast."""
-    names = pd.Index(runs["run_id"])
-    run = names.get_indexer(values["run_id"])
-    values, run = values[run >= 0], run[run >= 0]
-    order = np.lexsort((values["iteration"], values["split"].factorize(sort=True)[0], names.argsort().argsort()[run]))
-    merged = values.take(order).reset_index(drop=True)
-    fields = runs[ON_CURVES].take(run[order]).set_axis(merged.index)
-    return pd.concat([fields[["run_id"]], merged.drop(columns="run_id"), fields.drop(columns="run_id")], axis=1)
+    labels = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"], ignore_index=True)
+    return Tidy(labels, runs, drops(curves, runs), title, subtitle, absences(runs))
 
 
 def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
@@ -82,12 +76,14 @@ def labels_of(runs: pd.DataFrame) -> pd.Series:
     return joined([runs["depth"].map(str), more, rest], runs.index, " ")
 
 
-def restricted(evidence: Tidy, runs: pd.DataFrame) -> Tidy:
-    """The evidence of these of its runs alone, with a note that names the others."""
+def restricted(evidence: Tidy, runs: pd.DataFrame, what: str) -> Tidy:
+    """The evidence of these of its runs alone, with a note that names the others. `what` these are, for the refusal."""
     curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
+    if curves.empty:
+        raise StudyError(f"nothing to draw: there are no {what}, or none of them has been evaluated yet")
     others = named(evidence.runs[~evidence.runs["run_id"].isin(runs["run_id"])])["name"].unique()
     left_out = [f"left out: {', '.join(others)}"] if len(others) else []
-    return evidence._replace(curves=curves, runs=runs, notes=[*absences(runs), *left_out])
+    return evidence._replace(curves=curves, runs=runs.reset_index(drop=True), notes=[*absences(runs), *left_out])
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
@@ -100,11 +96,6 @@ def network_title(network: str) -> str:
     return "ResNet" if network == "residual" else str(network)
 
 
-def called(text: str) -> str:
-    """A text in which every network has the papers' name."""
-    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
-
-
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:
     """The conditions of what is drawn, in the order of the runs."""
     present = set(drawn.dropna().unique())
@@ -114,4 +105,4 @@ def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:
 def in_order(networks: Iterable[str]) -> list[str]:
     """Networks in the order of panels: plain first, unknown ones last."""
     present = set(networks)
-    return [n for n in NETWORKS if n in present] + sorted(present - set(NETWORKS))
+    return [network for network in NETWORKS if network in present] + sorted(present - set(NETWORKS))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 
 from study.errors import StudyError, nearest
-from study.plotting.base.page import Plot
-from study.plotting.base.style import styled
+from study.plotting.base.page import Picture, Plot
 from study.store.files import sweep_away_temporaries, write_bytes
 
 FORMATS = ("pdf", "png", "svg")
@@ -30,27 +28,22 @@ def check(formats: Sequence[str]) -> None:
             raise StudyError(f"unknown figure format '{name}'{nearest(name, FORMATS)}")
 
 
-def write(
-    plot: Plot, name: str, out: Path, formats: Sequence[str], style: str, made: Mapping[str, str] = MappingProxyType({})
-) -> list[Path]:
+def write(plot: Plot, name: str, out: Path, formats: Sequence[str], made: Mapping[str, str]) -> list[Path]:
     """Write picture, caption and CSV into `out`, made where it is missing; the files, the CSV last."""
     sweep_away_temporaries(out)
-    files = {extension: picture(plot, extension, style, made) for extension in formats}
+    files = {extension: picture(plot, extension, made) for extension in formats}
     files |= {"txt": plot.caption.encode(), "csv": csv(plot)}
     for extension, content in files.items():
         write_bytes(out / f"{name}.{extension}", content)
     return [out / f"{name}.{extension}" for extension in files]
 
 
-def picture(plot: Plot, extension: str, style: str = "paper", made: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def picture(plot: Plot, extension: str, made: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """The picture as a file of this format, whose metadata say how it was `made` (`study.plotting.provenance`)."""
-    file = BytesIO()
-    families = plot.figure.texts[0].get_fontfamily()[1:] if plot.figure.texts else ()
     said = zip(KEYS[extension], (made.get(key) for key in ("figure", "command", "versions")), strict=True)
     stamps = {TIMES[extension]: None} if extension in TIMES else {}
-    with styled(style, families):
-        plot.figure.savefig(file, format=extension, metadata={key: text for key, text in said if text} | stamps)
-    return file.getvalue()
+    assert isinstance(plot.figure, Picture)
+    return plot.figure.saved(extension, metadata={key: text for key, text in said if text} | stamps)
 
 
 def csv(plot: Plot) -> bytes:

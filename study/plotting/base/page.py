@@ -6,6 +6,7 @@ lines. A page is made for its printed size, so text keeps its size at any width.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from io import BytesIO
@@ -19,12 +20,12 @@ from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox, offset_copy
 
 from study.plotting.base import style
-from study.plotting.base.frames import called
+from study.plotting.base.caption import called
 
 SCREEN_DPI = 144
 TITLE, TEXT, NOTE = 8.5, 7.0, 6.0  # points
@@ -34,14 +35,26 @@ NARROWEST = 1.25  # inches of a panel with what belongs to it: a page that would
 
 
 class Picture(Figure):
-    """A figure that a notebook shows by itself."""
+    """A figure that a notebook shows by itself, and that is saved in the style in which it was drawn."""
 
-    style = "paper"
+    look = style.PLAIN
 
     def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        with style.styled(self.style):
-            self.savefig(file, format="png", dpi=SCREEN_DPI)
+        return self.saved("png", dpi=SCREEN_DPI)
+
+    def saved(self, extension: str, **options: Any) -> bytes:
+        """The content of a file of this format, in the style in which the figure was drawn."""
+        file, engine = BytesIO(), self.get_layout_engine()
+        with style.styled(*self.look):
+            if engine is not None:
+                engine.execute(self)
+                self.set_layout_engine("none")
+                for axes in self.axes:  # the solver's last digits differ from one time to the next
+                    place = Bbox(axes.get_position(original=True).get_points().round(6))
+                    axes.set_position(place, which="original")
+                    axes.set_in_layout(True)
+            self.savefig(file, format=extension, **options)
+            self.set_layout_engine(engine)
         return file.getvalue()
 
 
@@ -58,11 +71,19 @@ class Page(NamedTuple):
 
     figure: Picture
     panels: list[list[Axes]]
+    across: int
+    """Panels side by side."""
 
     @property
     def axes(self) -> list[Axes]:
         """All panels, row by row."""
         return [axes for row in self.panels for axes in row]
+
+    def title(self, axes: Axes, *texts: str) -> None:
+        """Write a panel's title, each text on lines of its own that fit the panel's share of the page."""
+        room, size = 0.9 * self.figure.get_figwidth() / self.across, 7.5 * style.look().scale
+        whole = [re.sub(r"\(n = .*?\)", lambda found: found[0].replace(" ", "\u00a0"), text) for text in texts]
+        axes.set_title("\n".join(line for text in whole for line in wrapped(text, room, size)), linespacing=1.3)
 
 
 class Head(NamedTuple):
@@ -82,41 +103,37 @@ def page(
     tall: float | Sequence[float] = 1.6,
     width: float | None = None,
     aspect: float | None = None,
-    share: bool | str = "row",
+    share: bool = True,
     around: float = AROUND,
+    most: int | None = None,
     projection: str | None = None,
 ) -> Page:
-    """A page with an empty row of panels for each title in `rows`.
+    """A page with an empty row of panels for each title in `rows`; a row of too many panels takes several lines.
 
-    Parameters
-    ----------
-    tall
-        Inches of a panel's height, or of each row's.
-    width
-        Inches of the page, where `--width` says nothing; by default a column for one panel, else a page.
-    aspect
-        A panel's height over its width, instead of `tall`.
-    share
-        Which panels share their y axis: those of a `row`, or none (False).
-    around
-        Inches above and below a panel for its title, ticks and labels.
+    `tall`: inches of a panel's height, or of each row's; `aspect`: its height over its width instead. `width`: inches of the
+    page, where `--width` says nothing; by default a column for one panel, else a page. `share`: whether panels of a row share
+    their y axis. `around`: inches above and below a panel for its title, ticks and labels. `most`: panels on a line.
     """
     look = style.look()
     width = look.width or width or style.PAGES["column" if columns == 1 else "page"]
-    across = max(1, min(columns, int(width / NARROWEST)))
-    lines = -(-columns // across)  # a row of panels may take several
+    across = max(1, min(most or columns, columns, int(width / NARROWEST)))
+    lines = -(-columns // across)
+    across = -(-columns // lines)  # so that the last line is as full as can be
     talls = [*tall] if isinstance(tall, Sequence) else [tall] * len(rows)
     if aspect:
         talls = [min(3.2, aspect * (width - 0.5) / across - 0.2)] * len(rows)
     figure = Picture(figsize=(width, 1))
-    above, below = _head(figure, head, width, look), _notes(figure, [] if look.bare else notes, width, look)
+    figure.look = look
+    above, below = _head(figure, head), _notes(figure, [] if look.bare else notes)
     ratios = [
         height
         for title, own in zip(rows, talls, strict=True)
         for height in [*([0.14 * look.scale] if title else []), *[own] * lines]
     ]
     height = above + below + sum(ratios) + around * look.scale * lines * len(rows) + 0.04
-    _place(figure, width, height, above, below)
+    figure.set_size_inches(width, height)
+    room = (0, below / height, 1, 1 - (above + below) / height)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.0, rect=room)
     grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
     panels: list[list[Axes]] = []
     start = 0
@@ -133,38 +150,30 @@ def page(
                 row[-1].tick_params(labelleft=column % across == 0)
         panels.append(row)
         start += lines
-    return Page(figure, panels)
+    return Page(figure, panels, across)
 
 
-def _head(figure: Picture, head: Head, width: float, look: style.Look) -> float:
-    """Write title, protocol and legend; their height in inches. Their places are set once the page's height is known."""
-    down = EDGE
-    if not look.bare and (head.title or head.subtitle):
-        size = TITLE * look.scale
+def _head(figure: Picture, head: Head) -> float:
+    """Write title, protocol and legend; their height in inches."""
+    width, scale, down = figure.get_figwidth(), figure.look.scale, EDGE
+    if not figure.look.bare and (head.title or head.subtitle):
+        size, small = TITLE * scale, TEXT * scale
         beside = _long(head.title, size, "bold") + 0.12
-        lines = wrapped(head.subtitle, width - beside, TEXT * look.scale)
-        if len(lines) > 1:
-            beside, lines = 0.0, wrapped(head.subtitle, width, TEXT * look.scale)
-        _write(figure, 0, down, head.title, size=size, weight="bold", kind="title")
-        down += 1.25 * size / 72 if beside == 0 else 0.0
-        for line in lines:
-            _write(
-                figure,
-                beside,
-                down + (0.02 if beside else 0),
-                line,
-                size=TEXT * look.scale,
-                color=style.MUTED,
-                kind="subtitle",
-            )
-            down += 1.2 * TEXT * look.scale / 72
-        down = max(down, EDGE + 1.3 * size / 72)
+        lines = wrapped(head.subtitle, width - beside, small)
+        _write(figure, 0, down, head.title, size=size, weight="bold")
+        if len(lines) > 1:  # below the title
+            beside, lines, down = 0.0, wrapped(head.subtitle, width, small), down + 1.25 * size / 72
+        _write(figure, beside, down + (0.02 if beside else 0), "\n".join(lines), size=small, color=style.MUTED)
+        down = max(down + 1.2 * small / 72 * len(lines), EDGE + 1.3 * size / 72)
     if head.handles:
-        entries = [_long(str(handle.get_label()), 6.5 * look.scale) + 0.5 * look.scale for handle in head.handles]
+        entries = [_long(str(handle.get_label()), 6.5 * scale) + 0.5 * scale for handle in head.handles]
         columns = _legend_columns(entries, width - 2 * EDGE)
-        legend = figure.legend(handles=list(head.handles), loc="upper left", ncols=columns)
-        legend.set_gid(f"{down + 0.03}")
-        down += 0.03 + 1.5 * 6.5 * look.scale / 72 * -(-len(entries) // columns)
+        corner = offset_copy(figure.transFigure, figure, EDGE, -down - 0.03)
+        legend = figure.legend(
+            handles=list(head.handles), loc="upper left", ncols=columns, bbox_to_anchor=(0, 1), bbox_transform=corner
+        )
+        legend.set_in_layout(False)
+        down += 0.03 + 1.5 * 6.5 * scale / 72 * -(-len(entries) // columns)
     return down + 0.05
 
 
@@ -176,44 +185,20 @@ def _legend_columns(entries: Sequence[float], room: float) -> int:
     return 1
 
 
-def _notes(figure: Picture, notes: Sequence[str], width: float, look: style.Look) -> float:
-    """Write the notes, from the bottom up; their height in inches."""
-    size = NOTE * look.scale
-    lines = [line for note in notes for line in wrapped(called(note), width, size)]
-    step = 1.3 * size / 72
-    for number, line in enumerate(lines, 1):
-        _write(
-            figure,
-            0,
-            -EDGE - step * (len(lines) - number),
-            line,
-            size=size,
-            color=style.MUTED,
-            va="bottom",
-            kind="note",
-        )
-    return step * len(lines) + (2 * EDGE if lines else 0)
+def _notes(figure: Picture, notes: Sequence[str]) -> float:
+    """Write the notes at the bottom; their height in inches."""
+    size = NOTE * figure.look.scale
+    lines = [line for note in notes for line in wrapped(called(note), figure.get_figwidth(), size)]
+    _write(figure, 0, -EDGE, "\n".join(lines), size=size, color=style.MUTED)
+    return 1.3 * size / 72 * len(lines) + (2 * EDGE if lines else 0)
 
 
-def _write(figure: Picture, right: float, down: float, text: str, *, kind: str, va: str = "top", **look: Any) -> None:
+def _write(figure: Picture, right: float, down: float, text: str, **look: Any) -> None:
     """Text so many inches from the left and from the top, or, where negative, from the bottom."""
     if text:
-        figure.text(EDGE + right, down, text, va=va, in_layout=False, gid=kind, **look)
-
-
-def _place(figure: Picture, width: float, height: float, above: float, below: float) -> None:
-    """Give the page its height, and put in place what was written in inches."""
-    figure.set_size_inches(width, height)
-    for text in figure.texts:
-        x, y = text.get_position()
-        text.set_position((x / width, 1 - y / height if y > 0 else -y / height))
-    for legend in figure.legends:
-        legend.set_bbox_to_anchor((EDGE / width, 1 - float(legend.get_gid() or 0) / height))
-        legend.set_in_layout(False)
-    engine = ConstrainedLayoutEngine(
-        w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.0, rect=(0, below / height, 1, 1 - (above + below) / height)
-    )
-    figure.set_layout_engine(engine)
+        place, va = ((0, 1), "top") if down > 0 else ((0, 0), "bottom")
+        inches = offset_copy(figure.transFigure, figure, EDGE + right, -down)
+        figure.text(*place, text, transform=inches, va=va, in_layout=False, linespacing=1.2, **look)
 
 
 def _row_title(figure: Picture, place: Any, title: str) -> None:
@@ -244,7 +229,10 @@ def _long(text: str, size: float, weight: str = "normal") -> float:
 def absent(axes: Axes, text: str) -> None:
     """A panel that has nothing to show, and says so."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=style.MUTED, transform=axes.transAxes, gid="absent")
+    where: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    Axes.text(
+        axes, 0.5, 0.5, text, color=style.MUTED, gid="absent", **where
+    )  # `axes.text` in 3-D takes a third coordinate
 
 
 def few_ticks(axis: Axis, steps: int = 5) -> None:
@@ -253,11 +241,10 @@ def few_ticks(axis: Axis, steps: int = 5) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
 
 
-def colour_bar(
-    made: Page, shown: ScalarMappable, label: str, panels: Sequence[Axes] | None = None, **more: Any
-) -> Axes:
+def colour_bar(made: Page, shown: ScalarMappable, label: str, **more: Any) -> Axes:
     """One colour bar of the panels' full height, at their right."""
-    bar = made.figure.colorbar(shown, ax=list(panels or made.axes), aspect=40, fraction=0.05, pad=0.01, **more)
+    aspect = 10 * made.figure.get_figheight()  # a tenth of an inch wide
+    bar = made.figure.colorbar(shown, ax=made.axes, aspect=aspect, fraction=0.05, pad=0.01, **more)
     bar.outline.set_linewidth(0.5)
     bar.ax.set_label("colour bar")
     bar.ax.minorticks_off()

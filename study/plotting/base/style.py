@@ -19,6 +19,7 @@ import matplotlib.style
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.lines import Line2D
 
 from study.errors import StudyError, nearest
 from study.plotting.base.fonts import USUAL
@@ -36,7 +37,10 @@ VALUE_MARKS: dict[str, dict[str, Any]] = {
            "zorder": 5, "linestyle": "none"}
     for kind, marker in (("reported", "D"), ("digitised", "s"))
 }  # fmt: skip
-"""A number that a paper reports, and one that was read off its figure."""
+"""A number that a paper reports, and one that was read off its figure; below, a single seed, and a run that diverged."""
+SEED: dict[str, Any] = {"marker": ".", "markersize": 4.5, "markeredgewidth": 0, "alpha": 0.5, "clip_on": False,
+                        "linestyle": "none"}  # fmt: skip
+DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4, "clip_on": False, "linestyle": "none"}
 
 SPLITS = ("train_clean", "train", "test")
 SPLIT_NAMES = {"train": "training error (running)", "train_clean": "training error", "test": "test error"}
@@ -67,17 +71,30 @@ STYLES = {"paper": 1.0, "talk": 1.35}
 """How much larger than in print letters and lines are."""
 
 
+def entry(label: str, colour: Any = INK, **look: Any) -> Line2D:
+    """A line or mark of a legend."""
+    return Line2D([], [], color=colour, label=label, **look)
+
+
 def line_of(split: str) -> Any:
     """The line style of a split, as matplotlib takes it."""
     return (0, DASHES[split]) if DASHES[split] else "-"
 
 
 class Look(NamedTuple):
-    """How figures are drawn now: inches across, None for each figure's own, and whether headers and notes are left out."""
+    """How figures are drawn now."""
 
+    style: str = "paper"
+    families: tuple[str, ...] = ()
+    """Fonts for letters that the usual one lacks."""
     width: float | None = None
+    """Inches across, None for each figure's own."""
     bare: bool = False
-    scale: float = 1.0
+    """Whether headers and notes are left out."""
+
+    @property
+    def scale(self) -> float:
+        return STYLES[self.style]
 
 
 PLAIN = Look()
@@ -95,9 +112,9 @@ def styled(
     """
     if name not in STYLES:
         raise StudyError(f"unknown style '{name}'{nearest(name, STYLES)}")
-    scale = STYLES[name]
-    before = _look.set(Look(inches(width), bare, scale))
-    sizes = {key: scale * value for key, value in _SETTINGS.items() if isinstance(value, float | int) and "size" in key}
+    here = Look(name, tuple(families), inches(width), bare)
+    before = _look.set(here)
+    sizes = {k: here.scale * v for k, v in _SETTINGS.items() if isinstance(v, float | int) and "size" in k}
     theme = sns.axes_style("whitegrid") | _SETTINGS | sizes | {"font.family": [USUAL, *families]}
     try:
         with matplotlib.style.context(["default", theme]), catch_warnings():

@@ -16,11 +16,10 @@ from matplotlib.patheffects import withStroke
 from study.errors import StudyError
 from study.papers.values import R15, VALUES, match
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, named, network_title, tidy
+from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, network_title, tidy
 from study.plotting.base.page import Head, Plot
-from study.plotting.curves.lines import MEASURED, check_training, finding
-from study.stats.bca_interval import FEWEST, RESAMPLES, SEED, bca_interval
+from study.plotting.curves.lines import BOOTSTRAP, MEASURED, Training, finding, values_legend
+from study.stats.bca_interval import bca_interval
 from study.stats.naming import distinguish, kinds
 
 MARK = ["condition", "network", "line", "split", "depth"]
@@ -29,12 +28,10 @@ SOURCES = ("fig6", "i16_table1", "i16_table2", "i16_table3", "l18_fig5")  # of `
 SIDE = 0.07  # between the lines of two networks at one depth, in units of the distance of two depths
 TALL = 1.9
 HALO = [withStroke(linewidth=1.5, foreground="white")]  # a line may run below
-BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure from the runs that are done; arguments and errors as for `degradation.plot`."""
-    check_training(training)
     evidence = tidy(curves, runs)
     data = prepare(evidence, training)
     means = data[data["kind"] == "mean"]
@@ -47,9 +44,7 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
         if several
         else "One seed each: no spread is known."
     )
-    protocol = (evidence.title, evidence.subtitle)
-    text = caption(shows, named(evidence.runs), protocol=protocol, notes=evidence.notes, paper=R15)
-    return Plot(draw(data, evidence, training, notes), data, text)
+    return Plot(draw(data, evidence, training, notes), data, evidence.caption(shows, R15))
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
@@ -108,80 +103,67 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str, notes: list[str]) ->
         page.few_ticks(row[0].yaxis)
         for axes, split in zip(row, splits, strict=True):
             marks = here[(here["split"] == split) | here["split"].isna()]
-            _panel(axes, marks, [str(depth) for depth in sorted(here["depth"].unique())], looks)
-            most = marks["n"].max()
-            count = f"n = {most}" + (" unless given" if marks["n"].nunique() > 1 else "")
-            axes.set_title(f"final {style.SPLIT_NAMES[split]}  ({count})")
+            _panel(axes, marks, split, looks)
+            count = f"n = {marks['n'].max()}" + (" unless given" if marks["n"].nunique() > 1 else "")
+            made.title(axes, f"final {style.SPLIT_NAMES[split]} ({count})")
         row[0].set_ylabel("error (%)")
     return made.figure
 
 
-def _looks(data: pd.DataFrame) -> dict[str, Line2D]:
+def _looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Colour and marker of each line; the second and later lines of a network have open marks."""
     looks = {}
     for network in in_order(data["network"]):
-        markers = style.MARKERS.get(network, ("^",))
+        markers, colour = style.MARKERS.get(network, "^"), style.NETWORK_COLOURS.get(network, style.MUTED)
         for number, name in enumerate(sorted(data.loc[data["network"] == network, "line"].unique())):
-            colour = style.NETWORK_COLOURS.get(network, style.MUTED)
-            looks[name] = Line2D(
-                [], [], color=colour, marker=markers[number % len(markers)], markersize=4, linewidth=1.2, markeredgewidth=0.9,
-                markerfacecolor="white" if number else colour, label=name.replace(network, network_title(network), 1),
-            )  # fmt: skip
+            looks[name] = {
+                "color": colour, "marker": markers[number % len(markers)], "markersize": 4, "linewidth": 1.2,
+                "markeredgewidth": 0.9, "markerfacecolor": "white" if number else colour,
+            }  # fmt: skip
     return looks
 
 
-def _legend(data: pd.DataFrame, looks: Mapping[str, Line2D]) -> Iterator[Artist]:
-    yield from looks.values()
+def _legend(data: pd.DataFrame, looks: Mapping[str, dict[str, Any]]) -> Iterator[Artist]:
+    networks = data.drop_duplicates("line").set_index("line")["network"]
+    for name, look in looks.items():
+        yield Line2D([], [], label=name.replace(networks[name], network_title(networks[name]), 1), **look)
     if (data["kind"] == "seed").sum() > (data["kind"] == "mean").sum():
-        yield Line2D(
-            [], [], color=style.INK, marker=".", markersize=4, mew=0, alpha=0.5, linestyle="none", label="single seeds"
-        )
+        yield style.entry("single seeds", **style.SEED)
     if (data["kind"] == "diverged").any():
-        yield Line2D([], [], color=style.INK, marker="x", markersize=4, linestyle="none", label="diverged")
-    papers = data[data["kind"].isin(style.VALUE_MARKS)].drop_duplicates(["kind", "source"])
-    for kind, source in sorted(zip(papers["kind"], papers["source"], strict=True), reverse=True):
-        name = f"{source} (digitised, ±0.2)" if kind == "digitised" else source
-        yield Line2D([], [], color=style.INK, label=name, **style.VALUE_MARKS[kind])
+        yield style.entry("diverged", **style.DIVERGED)
+    for paper, theirs in data.groupby("source"):
+        yield from values_legend(theirs["kind"], str(paper))
 
 
-def _panel(axes: Axes, data: pd.DataFrame, depths: list[str], looks: Mapping[str, Line2D]) -> None:
+def _panel(axes: Axes, data: pd.DataFrame, split: str, looks: Mapping[str, dict[str, Any]]) -> None:
     """Depths are spaced evenly: to scale, 18 and 20 would lie on each other beside 110."""
-    shown = data.assign(x=data["depth"].map(str), error=data["error"].astype(float))
-    means = shown[shown["kind"] == "mean"]
-    dash = style.DASHES[means["split"].iloc[0]] if len(means) else ""
-    order = [name for name in looks if (data["line"] == name).any()]
-    colours = {name: looks[name].get_color() for name in order}
-    side = {name: SIDE * (place - (len(order) - 1) / 2) for place, name in enumerate(order)}
-    sns.pointplot(
-        means, x="x", y="error", hue="line", order=depths, hue_order=order, palette=colours, dodge=SIDE * (len(order) - 1),
-        errorbar=None, markers=[looks[name].get_marker() for name in order], linestyles=(0, dash) if dash else "-", markersize=4,
-        linewidth=1.2, legend=False, ax=axes, zorder=3,
-    )  # fmt: skip
-    for name in order:
-        line = shown[shown["line"] == name]
-        places = line["x"].map(depths.index) + side[name]
-        out = places + (0.06 if side[name] > 0 else -0.06)
-        _marks(axes, line, places, out, looks[name])
-        fewer = line["kind"].eq("mean") & (line["n"] < data["n"].max())
-        for at, error, n in zip(places[fewer], line["error"][fewer], line["n"][fewer], strict=True):
-            own: dict[str, Any] = {"color": style.ink(colours[name]), "size": style.SMALLEST, "path_effects": HALO}
-            axes.annotate(f"n={n}", (at, error), (0, 5), textcoords="offset points", ha="center", zorder=4, **own)
+    depths, most = sorted(data["depth"].unique()), data["n"].max()
+    lines = [name for name in looks if (data["line"] == name).any()]
+    places = data["depth"].map(depths.index)
+    for place, name in enumerate(lines):
+        side = SIDE * (place - (len(lines) - 1) / 2)
+        line = data[data["line"] == name].assign(x=places + side)
+        _line(axes, line, looks[name] | {"linestyle": style.line_of(split)}, 0.06 if side > 0 else -0.06, most)
+    axes.set_xticks(range(len(depths)), depths)
     axes.set(xlabel="depth (layers)", ylabel="", xlim=(-0.5, len(depths) - 0.5))
 
 
-def _marks(axes: Axes, line: pd.DataFrame, places: pd.Series, out: pd.Series, look: Line2D) -> None:
-    """What stands beside the means of a line: intervals, seeds, the papers' values, and runs that diverged."""
-    kinds = {kind: line["kind"] == kind for kind in ("mean", "seed", "diverged", *style.VALUE_MARKS)}
-    own: dict[str, Any] = {"color": look.get_color(), "linestyle": "none", "clip_on": False, "markersize": 4}
-    name = line["line"].iloc[0]
-    mean = kinds["mean"]
-    axes.vlines(places[mean], line["low"][mean], line["high"][mean], colors=look.get_color(), linewidth=1, gid=name)
-    if (seeds := kinds["seed"]).sum() > mean.sum():  # of one seed each the means say it all
-        axes.plot(out[seeds], line["error"][seeds], marker=".", mew=0, alpha=0.5, gid=f"{name} seed", **own)
+def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any], out: float, most: int) -> None:
+    """The means of a line and what stands beside them: intervals, seeds, the papers' values, and runs that diverged."""
+    name, colour = line["line"].iloc[0], look["color"]
+    mean, seed, lost = (line[line["kind"] == kind] for kind in ("mean", "seed", "diverged"))
+    sns.pointplot(mean, x="x", y="error", native_scale=True, errorbar=None, ax=axes, zorder=3, **look)
+    axes.vlines(mean["x"], mean["low"], mean["high"], colors=colour, linewidth=1, gid=name)
+    if len(seed) > len(mean):  # of one seed each the means say it all
+        axes.plot(seed["x"] + out, seed["error"], color=colour, gid=f"{name} seed", **style.SEED)
     for kind, mark in style.VALUE_MARKS.items():
-        if (theirs := kinds[kind]).any():
-            beside = 2 * out[theirs] - places[theirs]
-            axes.plot(beside, line["error"][theirs], color=look.get_color(), gid=f"{name} {kind}", **mark)
-    if (lost := kinds["diverged"]).any():
-        top = axes.get_xaxis_transform()
-        axes.plot(out[lost], [1.0] * int(lost.sum()), marker="x", transform=top, gid=f"{name} diverged", **own)
+        for value in line[line["kind"] == kind].to_dict("records"):
+            axes.plot(value["x"] + 2 * out, value["error"], color=colour, gid=f"{name} {kind}", **mark)
+    edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "gid": f"{name} diverged"}
+    for place in lost["x"] + out:
+        axes.plot(place, 1, color=colour, **edge, **style.DIVERGED)
+    for row in mean[mean["n"] < most].to_dict("records"):
+        axes.annotate(
+            f"n={row['n']}", (row["x"], row["error"]), (0, 5), textcoords="offset points", ha="center", zorder=4,
+            color=style.ink(colour), size=style.SMALLEST, path_effects=HALO,
+        )  # fmt: skip

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
+from study.papers.values import Value, match
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order, named, network_title
 from study.plotting.base.outside import outside
+from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
@@ -24,25 +25,22 @@ COLUMNS = [*POINT, "depth", "run_id", "seed", "state", "n", "iteration", "error"
 TYPES = dict.fromkeys(("depth", "seed", "n", "iteration"), "Int64")
 MOST_HEADROOM = 2.0  # if all there is fits below it, the axis shows all
 HEADROOM = 1.4  # else the y axis ends here, in units of the largest final error, so that the tail fills the panel
-MANY_SEEDS = 50  # of more than that the frame has the range and the quartiles instead of every seed
 FEW_SEEDS = 5  # of more than that a band from the least to the most is drawn instead of thin lines
 FEW_POINTS = 5  # evaluations, below which they are marked
-BAND = {"least": 0.0, "quarter": 0.25, "three_quarters": 0.75, "most": 1.0}
-"""The kinds of rows that stand for many seeds, and the quantiles that they are."""
-DRAWN = ("seed", "mean", *BAND)
+DRAWN = ("seed", "mean")
 """The kinds of rows that are curves."""
+RANGE = "digitised range"
+VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False, "solid_capstyle": "butt"}}
+"""How numbers of a paper are drawn, by kind of row."""
+BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
 GONE = ("diverged", "failed")
+Training = Literal["train_clean", "train"]
+"""The splits of a training error."""
 MEASURED = {
     "train_clean": "training error in evaluation mode, without augmentation",
     "train": "running training error, in training mode, on augmented images",
 }
-
-
-def check_training(split: str) -> None:
-    """Raise StudyError for anything but a split of a training error."""
-    if split not in MEASURED:
-        raise StudyError(f"unknown training split '{split}'{nearest(str(split), MEASURED)}")
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------
@@ -51,7 +49,7 @@ def check_training(split: str) -> None:
 def lines_of(
     curves: pd.DataFrame, drops: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
 ) -> pd.DataFrame:
-    """Every line and mark of a figure, one row per point: `kind` is mean, lr_drop, and seed or one of `BAND`.
+    """Every line and mark of a figure, one row per point: `kind` is seed, mean or lr_drop.
 
     `splits`: those that are drawn. `panel`: further columns that tell lines apart. `value`: the column that is drawn.
     """
@@ -59,9 +57,7 @@ def lines_of(
     if chosen.empty:
         raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
     keys = [*panel, *POINT]
-    many = chosen.groupby(keys)["run_id"].transform("nunique") > MANY_SEEDS
-    alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")
-    rows = [alone, _bands(chosen[many], keys, value), _means(chosen, keys, value), _drops(drops, chosen, panel)]
+    rows = [chosen.assign(kind="seed"), _means(chosen, keys, value), _drops(drops, chosen, panel)]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
     table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
@@ -81,14 +77,6 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     return means[means["size"] == means["n"]].rename(columns={"mean": value}).assign(kind="mean")
 
 
-def _bands(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """The quantiles over the seeds at each iteration, without those that diverged or failed."""
-    kept = curves[~curves["state"].isin(GONE)]
-    values = kept.groupby([*keys, "depth", "iteration"])[value]
-    bands = [values.quantile(share).reset_index().assign(kind=kind) for kind, share in BAND.items()]
-    return pd.concat(bands, ignore_index=True)
-
-
 def _drops(drops: pd.DataFrame, curves: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     """The iterations at which the rate of some run of a panel falls, while one is drawn there."""
     where = [*panel, "condition", "network"]
@@ -97,6 +85,29 @@ def _drops(drops: pd.DataFrame, curves: pd.DataFrame, panel: Sequence[str]) -> p
     found = shown[shown["iteration"] < shown["end"]].drop_duplicates([*where, "iteration"])
     few = found.groupby(where)["iteration"].transform("size") <= MANY_DROPS
     return found.loc[few, [*where, "iteration"]].sort_values([*where, "iteration"]).assign(kind="lr_drop")
+
+
+def beside(
+    lines: pd.DataFrame, runs: pd.DataFrame, values: Sequence[Value], places: Sequence[str], span: str
+) -> pd.DataFrame:
+    """The paper's final test errors, infinite where it says that a network fails, and the ranges of its training errors.
+
+    Each is drawn in every one of the `places` (columns of `lines`) that has a run which matches it, at the last iteration of
+    the lines that share `span`.
+    """
+    rows = []
+    test = lines[lines["split"] == "test"]
+    for value in values:
+        mine = test[test["run_id"].isin(runs.loc[match(runs, value), "run_id"])]
+        for _, place in mine.drop_duplicates([*places]).iterrows():
+            same = {name: place[name] for name in dict.fromkeys((*POINT, *places, "depth"))}
+            same["iteration"] = lines.loc[lines[span] == place[span], "iteration"].max()
+            error = math.inf if value.error is None else value.error
+            rows.append(same | {"kind": "digitised" if value.digitised else "reported", "error": error})
+            if value.train is not None:
+                low, high = value.train
+                rows.append(same | {"kind": RANGE, "split": "", "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 # -- the picture ------------------------------------------------------------------------------------------------------
@@ -111,36 +122,32 @@ def draw_lines(
     cross, at the panel's top where it lies `above`.
     """
     data = data[data["kind"].isin(DRAWN)].assign(x=lambda rows: rows["iteration"] / unit)
-    labels = data.drop_duplicates("label")
-    palette = {label: colour or style.depth_colour(depth) for label, depth in labels[["label", "depth"]].to_numpy()}
-    splits = list(dict.fromkeys(data["split"]))
-    # Lines begin and end anywhere, so nothing is averaged here.
-    same: dict[str, Any] = {
-        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "size": "split", "legend": False,
-        "dashes": {split: style.DASHES[split] for split in splits}, "ax": axes, "errorbar": None,
-    }  # fmt: skip
     thin, banded = _seeds(data)
-    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-    if not thin.empty:
-        sizes = {split: 0.5 * style.WIDTHS[split] for split in splits}
-        sns.lineplot(thin, units="run_id", estimator=None, sizes=sizes, alpha=0.35, zorder=2, **same)
-    if not banded.empty:
-        _band(axes, banded, value, palette)
     means = data[data["kind"] == "mean"]
-    shown = means if not means.empty else thin
-    few = not shown.empty and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
+    shown = means if len(means) else thin
+    few = len(shown) > 0 and shown.groupby(POINT)["iteration"].nunique().max() < FEW_POINTS
     marks = {"marker": "o", "markersize": 3, "markeredgewidth": 0} if few else {}
-    if not means.empty:
-        sns.lineplot(means, estimator=None, sizes={s: style.WIDTHS[s] for s in splits}, zorder=3, **same, **marks)
-    elif few:
-        sns.scatterplot(thin, x="x", y=value, hue="label", palette=palette, s=9, linewidth=0, legend=False, ax=axes)
+    pale = {"units": "run_id", "alpha": 0.35, "zorder": 2} | ({} if len(means) else marks)
+    depths = data.drop_duplicates("label").set_index("label")["depth"]
+    palette = {label: colour or style.depth_colour(depth) for label, depth in depths.items()}
+    same: dict[str, Any] = {
+        "x": "x", "y": value, "hue": "label", "palette": palette, "style": "split", "dashes": style.DASHES, "legend": False,
+        "ax": axes,
+    }  # fmt: skip
+    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    for part, width, look in ((thin, 0.5, pale), (means, 1.0, {"zorder": 3} | marks)):
+        if len(part):
+            sizes = {split: width * points for split, points in style.WIDTHS.items()}
+            sns.lineplot(part, estimator=None, errorbar=None, size="split", sizes=sizes, **same, **look)
+    if len(banded):
+        band = {"alpha": 0.18, "linewidth": 0, "gid": "band"}
+        sns.lineplot(banded, estimator="median", errorbar=("pi", 100), linewidth=0, err_kws=band, zorder=1.5, **same)
+    axes.set(**said)  # seaborn writes the columns' names
     ends = thin[(thin["state"] == "diverged") & (thin["split"] == "test")].groupby("run_id").tail(1)
     for end in ends.to_dict("records"):
-        at = (end["x"], min(end[value], axes.get_ylim()[1]))
-        if at[1] < end[value] and not above:
-            continue
-        axes.plot(*at, "x", color=palette[end["label"]], ms=4, zorder=4, clip_on=False, gid="diverged")
-    axes.set(**said)  # seaborn writes the columns' names
+        height = min(end[value], axes.get_ylim()[1])
+        if above or height == end[value]:
+            axes.plot(end["x"], height, color=palette[end["label"]], zorder=4, gid="diverged", **style.DIVERGED)
 
 
 def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -149,17 +156,17 @@ def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     gone = seeds["state"].isin(GONE)
     count = seeds["run_id"].where(~gone).groupby([seeds[key] for key in POINT]).transform("nunique")
     alone = (count == 1) & (seeds["state"] == "done")
-    banded = seeds[~gone & (count > FEW_SEEDS)]
-    return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], pd.concat(
-        [banded, data[data["kind"].isin(["least", "most"])]]
-    )
+    return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], seeds[~gone & (count > FEW_SEEDS)]
 
 
-def _band(axes: Axes, banded: pd.DataFrame, value: str, palette: Mapping[str, str]) -> None:
-    sns.lineplot(
-        banded, x="x", y=value, hue="label", palette=palette, style="split", dashes=False, estimator="median", linewidth=0,
-        errorbar=("pi", 100), err_kws={"alpha": 0.18, "linewidth": 0, "gid": "band"}, legend=False, ax=axes, zorder=1.5,
-    )  # fmt: skip
+def draw_values(axes: Axes, data: pd.DataFrame, unit: int, colour: str = "") -> None:
+    """The papers' values within the axis, in the colour of their depth unless one is given."""
+    bottom, top = axes.get_ylim()
+    for mark in data[data["kind"].isin(VALUES)].to_dict("records"):
+        ends = [mark["low"], mark["high"]] if mark["kind"] == RANGE else [mark["error"]]
+        if bottom <= ends[0] and ends[-1] <= top:
+            own = colour or style.depth_colour(mark["depth"])
+            axes.plot([mark["iteration"] / unit] * len(ends), ends, color=own, gid=mark["kind"], **VALUES[mark["kind"]])
 
 
 def draw_drops(axes: Axes, data: pd.DataFrame, unit: int) -> None:
@@ -174,7 +181,7 @@ def ends_of(lines: pd.DataFrame) -> Iterator[tuple[float, str, str]]:
     The end is that of the mean test curve, or of what there is instead.
     """
     uneven = lines["n"].nunique() > 1
-    for (_, text), curves in lines[~lines["kind"].isin(BAND)].groupby(["network", "label"]):
+    for (_, text), curves in lines.groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
         kept = ordered[ordered["state"] != "diverged"]
         ordered = ordered if kept.empty else kept
@@ -192,17 +199,16 @@ def count_of(data: pd.DataFrame) -> str:
     return f"  (n = {counts[0]})" if len(counts) == 1 else ""
 
 
-def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]], value: str = "error") -> Iterator[str]:
+def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]]) -> Iterator[str]:
     """Notes on what lies beyond the axis of each condition, in percent of error."""
     for condition, ends in limits.items():
         here = lines[lines["condition"] == condition]
-        names = here["network"].map(network_title) + "-" + here["label"].map(str)
-        yield from outside(here[value], names, ends, "%", condition)
+        yield from outside(here["error"], named(here)["name"], ends, "%", condition)
 
 
-def top_of(data: pd.DataFrame, keys: Sequence[str] = POINT) -> float:
+def top_of(data: pd.DataFrame, keys: Sequence[str]) -> float:
     """The end of the y axis, in percent: above everything, where that leaves the final values half of it; else above these."""
-    done = data[data["kind"].isin(["mean", "most"]) | (data["state"] == "done")]
+    done = data[(data["kind"] == "mean") | (data["state"] == "done")]
     ends = (done if not done.empty else data).groupby([*keys, "kind", "run_id"], dropna=False)["error"].last()
     whole = 1.04 * data["error"].max()
     return float(max(0.5, whole if whole <= MOST_HEADROOM * ends.max() else HEADROOM * ends.max()))
@@ -223,38 +229,44 @@ def iteration_axis(axes: Iterable[Axes], last: int) -> int:
 
 def legend(lines: pd.DataFrame) -> list[Artist]:
     """An entry for each split that is drawn, and those for the seeds."""
-    handles: list[Artist] = []
-    for split in [split for split in reversed(style.SPLITS) if (lines["split"] == split).any()]:
-        name = style.SPLIT_NAMES[split]
-        handles.append(
-            Line2D([], [], color=style.INK, linewidth=style.WIDTHS[split], linestyle=style.line_of(split), label=name)
-        )
-    return handles + seeds_legend(lines)
+    splits = [split for split in reversed(style.SPLITS) if (lines["split"] == split).any()]
+    entries = [
+        style.entry(style.SPLIT_NAMES[split], linewidth=style.WIDTHS[split], linestyle=style.line_of(split))
+        for split in splits
+    ]
+    return [*entries, *seeds_legend(lines)]
 
 
-def seeds_legend(lines: pd.DataFrame) -> list[Artist]:
+def seeds_legend(lines: pd.DataFrame) -> Iterator[Artist]:
     """Entries for thin lines and for bands, where there are any."""
-    thin, banded = _seeds(lines[lines["kind"].isin(DRAWN)])
-    entries: list[Artist] = []
+    thin, banded = _seeds(lines)
     if len(thin):
-        entries.append(Line2D([], [], color=style.INK, linewidth=0.8, alpha=0.4, label="single seeds"))
+        yield style.entry("single seeds", linewidth=0.8, alpha=0.4)
     if len(banded):
-        entries.append(Patch(color=style.INK, alpha=0.18, linewidth=0, label="least to most of the seeds"))
+        yield Patch(color=style.INK, alpha=0.18, linewidth=0, label="least to most of the seeds")
     if (thin["state"] == "diverged").any():
-        entries.append(Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged"))
-    return entries
+        yield style.entry("diverged", **style.DIVERGED)
+
+
+def values_legend(kinds: Iterable[str], paper: str) -> Iterator[Artist]:
+    """Entries for the numbers of a paper."""
+    present = set(kinds)
+    for kind, name in (
+        ("reported", paper),
+        ("digitised", f"{paper} (digitised, ±0.2)"),
+        (RANGE, "its training error (digitised range)"),
+    ):
+        if kind in present:
+            yield style.entry(name, **VALUES[kind])
 
 
 def seeds_in_words(lines: pd.DataFrame) -> str:
     """What a caption says of the seeds of these lines."""
-    thin, banded = _seeds(lines[lines["kind"].isin(DRAWN)])
+    thin, banded = _seeds(lines)
     said = ["Bold: mean over the seeds that are done."] if (lines["n"].dropna() > 1).any() else []
     said += ["Thin: single seeds."] if len(thin) else []
-    said += (
-        ["Pale band: from the least to the most of the seeds, without those that diverged or failed."]
-        if len(banded)
-        else []
-    )
+    if len(banded):
+        said.append("Pale band: from the least to the most of the seeds, without those that diverged or failed.")
     return " ".join(said) or "One seed each: no spread is known."
 
 
@@ -270,7 +282,5 @@ def finding(lines: pd.DataFrame, split: str) -> str:
     if not parts:
         return ""
     seeds = sorted(set(means["n"].dropna().astype(int)))
-    over = (
-        "one seed each" if seeds == [1] else f"means of {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''} seeds"
-    )
+    over = "one seed each" if seeds == [1] else f"means of {' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds"
     return f"Final {style.SPLIT_NAMES[split]}: {', '.join(parts)} ({over}). "

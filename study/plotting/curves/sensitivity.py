@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from study.config.differences import VARIANT, text
+from study.config.differences import RECIPE, VARIANT, short, text
 from study.config.registry import DATA
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import called, final_values, in_order, labelled, network_title, tidy
+from study.plotting.base.caption import called, caption
+from study.plotting.base.frames import final_values, labelled, network_title, tidy
 from study.plotting.base.page import Head, Plot
 from study.stats.naming import absences, joined
-from study.stats.planned import planned
 from study.text import listed
 
-EQUAL = ("dataset", "train_subset", "precision", "network", "depth", *(f for f in VARIANT if f != "initialisation"))
+EQUAL = ("network", "depth", "dataset", "train_subset", "precision", *(f for f in VARIANT if f != "initialisation"))
 """What the runs of one study of sensitivity share."""
-FIRST = ("recipe", "recipe.learning_rate", "initialisation", "recipe.warmup")
+FIELDS = dict.fromkeys(("recipe", "recipe.learning_rate", "initialisation", "recipe.warmup", *sorted(RECIPE)))
 """Fields in the order in which they are looked at; one that follows from those before it is no axis of its own."""
 CELL = ["study", "row", "column", "setting"]
 COLUMNS = ["kind", *CELL, "place", "network", "depth", "run_id", "seed", "n", "error"]
-MOST = 3  # fields that a picture has axes for
 SPREAD = 0.13  # between neighbouring seeds, in units of the distance of two settings
 TALL = 1.1
+SIZE = 3  # points, of a seed's mark
 
 
 class Study(NamedTuple):
-    """The runs that are compared, labelled; the fields that vary, those that go along with them, and other networks."""
+    """The runs that are compared, labelled; the fields that vary, those that go along with them, and other networks.
+
+    The runs have the setting of each field as text in a column `at FIELD`, and all of them in `settings`.
+    """
 
     runs: pd.DataFrame
     fields: list[str]
@@ -44,114 +46,87 @@ class Study(NamedTuple):
     left_out: list[str]
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, split: str = "train_clean") -> Plot:
+def plot(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    *,
+    split: Literal["train_clean", "train", "test"] = "train_clean",
+) -> Plot:
     """Draw the figure: settings of one field along each panel, of a second from panel to panel, of further ones from row to
     row.
 
     `split`: `train_clean`, `train` or `test`.
     """
-    if split not in style.SPLITS:
-        raise StudyError(f"unknown split '{split}'{nearest(str(split), style.SPLITS)}")
     evidence = tidy(curves, runs)
-    studied = compared(curves, runs)
+    studied = compared(evidence.runs)
     finals = final_values(evidence)
     data = prepare(studied, finals[finals["split"] == split])
     shown = [*studied.fields, *studied.along]
+    changes = [
+        ", ".join(name for name in text(names).split(", ") if f"recipe.{name}" not in shown and name != "none")
+        for names in studied.runs["recipe_changes"]
+    ]
     rest = studied.runs.drop(columns=[field for field in shown if field.startswith("recipe.")])
-    here, title, subtitle = labelled(rest.assign(recipe_changes=_further_changes(studied)))
-    subtitle = " · ".join(text for text in (_only(studied.runs["study"]), subtitle) if text)
-    named = here.assign(label=here["depth"].map(str) + " (" + here["settings"] + ")")
-    notes = [*_notes(studied), *absences(named)]
+    here, title, subtitle = labelled(rest.assign(recipe_changes=changes))
+    if here["study"].nunique() == 1:
+        subtitle = " · ".join(filter(None, [here["study"].iloc[0], subtitle]))
+    depths = here["depth"].map(str)
+    notes = [*_notes(studied), *absences(here.assign(label=depths + " (" + here["settings"] + ")"))]
     shows = (
         f"{_finding(data, split)}Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over "
         f"{listed(map(_field, studied.fields))}. Points: single seeds; strokes: their mean; crosses at the top: runs that "
         "diverged; dotted: the error of guessing. Below each setting the number of runs that are done."
     )
-    ways = here.assign(
-        name=here["network"].map(network_title) + "-" + here["depth"].map(str), condition=here["settings"]
-    )
-    text = caption(shows, ways, protocol=(title, subtitle), notes=notes)
-    return Plot(
-        draw(data, studied, Head(title, subtitle, list(_legend(data, chance(studied.runs)))), notes), data, text
-    )
+    ways = here.assign(name=here["network"].map(network_title) + "-" + depths, condition=here["settings"])
+    head = Head(title, subtitle, list(_legend(data, chance(studied.runs))))
+    return Plot(draw(data, studied, head, notes), data, caption(shows, ways, protocol=(title, subtitle), notes=notes))
 
 
 def _finding(data: pd.DataFrame, split: str) -> str:
     """What the panels show: the settings with the least and the largest mean."""
     means = data[(data["kind"] == "mean") & data["error"].notna()].sort_values("error", kind="stable")
-    ends = [means.iloc[0], means.iloc[-1]] if len(means) > 1 else []
+    if len(means) < 2:
+        return ""
     told = [
-        f"{end['error']:.1f} % ({', '.join(t for t in (end['setting'], end['column'], end['row']) if t)}; n = {end['n']})"
-        for end in ends
+        f"{end['error']:.1f} % ({', '.join(filter(None, (end['setting'], end['column'], end['row'])))}; n = {end['n']})"
+        for end in means.iloc[[0, -1]].to_dict("records")
     ]
-    return f"{style.SPLIT_NAMES[split].capitalize()} ends between {' and '.join(told)}. " if told else ""
+    return f"{style.SPLIT_NAMES[split].capitalize()} ends between {' and '.join(told)}. "
 
 
-def _further_changes(studied: Study) -> pd.Series:
-    """What is changed in each recipe besides the fields that the figure is about."""
-    shown = {field.removeprefix("recipe.") for field in (*studied.fields, *studied.along)}
-    changes = (
-        studied.runs["recipe_changes"]
-        .fillna("")
-        .map(lambda names: [n for n in str(names).split(", ") if n not in shown])
-    )
-    return changes.map(", ".join)
-
-
-def compared(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Study:
-    """The runs of networks that were trained in several ways, with the setting of each field as text."""
-    source = curves if runs is None else runs
-    recipe = sorted(str(column) for column in source.columns if str(column).startswith("recipe."))
-    every = planned(curves, runs, (*recipe, "data"))
-    texts = pd.DataFrame({field: every[field].map(text) for field in ("recipe", "initialisation", *recipe)})
-    order = [*(f for f in FIRST if f in texts), *(f for f in recipe if f not in FIRST)]
-    keys = every[[*EQUAL]].map(text).agg(" ".join, axis=1)
-    varies = [f for f in order if any(group.nunique() > 1 for _, group in texts[f].groupby(keys))]
-    rich = (
-        texts[varies].agg(" ".join, axis=1).groupby(keys).transform("nunique") > 1
-        if varies
-        else pd.Series(False, every.index)
-    )
+def compared(runs: pd.DataFrame) -> Study:
+    """The runs of networks that were trained in several ways."""
+    texts = pd.DataFrame({field: runs[field].map(text) for field in FIELDS if field in runs})
+    keys = runs[[*EQUAL]].map(text).agg(" ".join, axis=1)
+    varies = [str(field) for field in texts if (texts[field].groupby(keys).nunique() > 1).any()]
+    rich = texts[varies].apply(tuple, axis=1).groupby(keys).transform("nunique") > 1 if varies else keys.isna()
     if not rich.any():
         raise StudyError(
             "nothing to draw: the runs of no network differ in recipe or initialisation; put `recipe.learning_rate: [0.1, 0.03]` "
             "into a sweep's grid"
         )
-    fields = _independent(texts[rich], keys[rich], varies)
-    fields = sorted(fields, key=lambda f: (-_levels(texts.loc[rich, f]), order.index(f))) if len(fields) > 1 else fields
-    here = every[rich].assign(
-        **{f"at {field}": texts.loc[rich, field] for field in fields}, study=_studies(every[rich])
-    )
-    settings = [f"{_field(field)} " + here[f"at {field}"] for field in fields]
-    here["settings"] = joined(settings, here.index, ", ")
-    others = every[~rich]
-    left_out = sorted({f"{n}-{d}" for n, d in zip(others["network"], others["depth"], strict=True)})
-    return Study(here, fields, [field for field in varies if field not in fields], left_out)
-
-
-def _levels(texts: pd.Series) -> int:
-    return int(texts.nunique())
-
-
-def _independent(texts: pd.DataFrame, keys: pd.Series, varies: Sequence[str]) -> list[str]:
-    """The fields without those that follow from the ones before them."""
-    chosen: list[str] = []
+    texts, keys, here = texts[rich], keys[rich], runs[rich]
+    fields: list[str] = []
     for field in varies:
-        known = [keys, *(texts[name] for name in chosen)]
-        if (texts[field].groupby(known).nunique() > 1).any():
-            chosen.append(field)
-    return chosen
+        if (texts[field].groupby([keys, *(texts[name] for name in fields)]).nunique() > 1).any():
+            fields.append(field)
+    fields.sort(key=lambda field: -texts[field].nunique())
+    here = here.assign(study=_studies(here), **{f"at {field}": texts[field] for field in fields})
+    here["settings"] = _settings(here, fields)
+    others = runs.loc[~rich, "network"].map(str) + "-" + runs.loc[~rich, "depth"].map(str)
+    return Study(here, fields, [field for field in varies if field not in fields], sorted(set(others)))
 
 
 def _studies(runs: pd.DataFrame) -> pd.Series:
     """What the runs of each study share, as far as it tells studies apart: the network, and perhaps a data set."""
     network = runs["network"].map(str) + "-" + runs["depth"].map(str)
-    rest = [
-        runs[f].map(text)
-        for f in EQUAL
-        if f not in ("network", "depth") and runs.groupby(network)[f].nunique(dropna=False).max() > 1
-    ]
-    return joined([network, *rest], runs.index)
+    rest = [f for f in EQUAL[2:] if runs.groupby(network)[f].nunique(dropna=False).max() > 1]
+    return joined([network, *(runs[field].map(text) for field in rest)], runs.index)
+
+
+def _settings(runs: pd.DataFrame, fields: Sequence[str], form: str = "{} {}", glue: str = ", ") -> pd.Series:
+    """The settings of these fields of each run, in words."""
+    return joined([runs[f"at {f}"].map(lambda at, f=f: form.format(_field(f), at)) for f in fields], runs.index, glue)
 
 
 def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
@@ -160,15 +135,10 @@ def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
     `place` is where a mark stands along its panel: settings are one apart, from 0.
     """
     runs, (first, *others) = studied.runs, studied.fields
-    second, further = others[:1], others[1:]
     table = runs.assign(
         setting=runs[f"at {first}"],
-        column=joined(
-            [runs[f"at {field}"].map(lambda text, f=field: f"{_field(f)}: {text}") for field in second], runs.index
-        ),
-        row=joined(
-            [runs[f"at {field}"].map(lambda text, f=field: f"{_field(f)}: {text}") for field in further], runs.index
-        ),
+        column=_settings(runs, others[:1], "{}: {}", " · "),
+        row=_settings(runs, others[1:], "{}: {}", " · "),
     )
     levels = _ordered(table["setting"])
     ranks = table.groupby(CELL)["seed"].rank(method="first") - 1
@@ -189,17 +159,12 @@ def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, studied: Study, head: Head, notes: Sequence[str]) -> Figure:
     """The picture of what `prepare` gives."""
-    columns, levels = _ordered(data["column"]), _ordered(data["setting"])
-    networks = in_order(data["network"])
-    keys = data.drop_duplicates(["study", "row"]).assign(order=lambda d: d["network"].map(networks.index))
-    keys = keys.assign(place=keys["row"].map(_ordered(data["row"]).index)).sort_values(
-        ["order", "depth", "study", "place"]
-    )
-    rows = list(zip(keys["study"], keys["row"], strict=True))
+    columns, levels, guess = _ordered(data["column"]), _ordered(data["setting"]), chance(studied.runs)
+    keys = data.drop_duplicates(["study", "row"]).assign(place=lambda d: d["row"].map(_ordered(d["row"]).index))
+    rows = keys.sort_values(["network", "depth", "study", "place"])[["study", "row"]].to_numpy()
     several = data["study"].nunique() > 1
-    titles = [" · ".join(text for text in (called(study) if several else "", row) if text) for study, row in rows]
+    titles = [" · ".join(filter(None, [called(study) if several else "", row])) for study, row in rows]
     made = page.page(titles, len(columns), head, notes, tall=TALL)
-    guess = chance(studied.runs)
     for line, (study, row) in zip(made.panels, rows, strict=True):
         top = _top(data[data["study"] == study], guess)
         line[0].set_ylim(0, top)
@@ -208,13 +173,10 @@ def draw(data: pd.DataFrame, studied: Study, head: Head, notes: Sequence[str]) -
             if guess is not None and guess < top:
                 axes.axhline(guess, color=style.MUTED, linewidth=0.8, linestyle=":", zorder=1, gid="chance")
             _panel(axes, data[(data["study"] == study) & (data["row"] == row) & (data["column"] == column)], levels)
-            axes.set_title(column)
-            axes.set(
-                xlabel=_field(studied.fields[0]) if line is made.panels[-1] else "",
-                ylabel="",
-                xlim=(-0.55, len(levels) - 0.45),
-            )
-        line[0].set_ylabel("error (%)")
+            made.title(axes, column)
+            axes.set_xlim(-0.55, len(levels) - 0.45)
+            axes.set_xlabel(_field(studied.fields[0]) if line is made.panels[-1] else "")
+            axes.set_ylabel("error (%)" if axes is line[0] else "")
     return made.figure
 
 
@@ -225,18 +187,20 @@ def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
     if data.empty:
         return
     network, depth = data[["network", "depth"]].iloc[0]
-    colour, marker = style.depth_colour(depth), style.MARKERS.get(network, ("^",))[0]
-    seeds, mean, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
+    look: dict[str, Any] = {"color": style.depth_colour(depth), "clip_on": False}
+    seeds, means, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
     sns.scatterplot(
-        seeds, x="place", y="error", color=colour, marker=marker, s=9, linewidth=0, ax=axes, clip_on=False, gid="seed"
+        seeds, x="place", y="error", marker=_marker(network), s=SIZE**2, linewidth=0, ax=axes, gid="seed", **look
     )
-    means = mean.dropna(subset="error")
     axes.hlines(
         means["error"], means["place"] - 0.34, means["place"] + 0.34, colors=style.INK, linewidth=1.1, gid="mean"
     )
-    if len(lost):
-        own: dict[str, Any] = {"color": colour, "linestyle": "none", "clip_on": False, "ms": 4, "gid": "diverged"}
-        axes.plot(lost["place"], [0.97] * len(lost), "x", transform=axes.get_xaxis_transform(), **own)
+    for place in lost["place"]:
+        axes.plot(place, 0.97, transform=axes.get_xaxis_transform(), gid="diverged", **style.DIVERGED | look)
+
+
+def _marker(network: str) -> str:
+    return style.MARKERS.get(network, "^")[0]
 
 
 def chance(runs: pd.DataFrame) -> float | None:
@@ -248,10 +212,8 @@ def chance(runs: pd.DataFrame) -> float | None:
 
 def _top(data: pd.DataFrame, guess: float | None) -> float:
     """The end of the y axis in percent: above all values, and above the chance level where they come near that."""
-    errors = data["error"][data["error"].abs() < math.inf]
-    highest = float(errors.max()) if len(errors) else 1.0
-    near = guess is not None and highest > guess / 2
-    return max(0.5, 1.1 * highest, 1.1 * guess if near and guess else 0)
+    highest = float(data["error"][np.isfinite(data["error"])].max())
+    return max(0.5, 1.1 * highest, 1.1 * guess if guess and highest > guess / 2 else 0)
 
 
 def _ordered(texts: pd.Series) -> list[str]:
@@ -267,17 +229,13 @@ def _ordered(texts: pd.Series) -> list[str]:
 
 
 def _field(name: str) -> str:
-    return name.removeprefix("recipe.").replace("_", " ").replace("warmup", "warm-up")
-
-
-def _only(texts: pd.Series) -> str:
-    return str(texts.iloc[0]) if texts.nunique() == 1 else ""
+    return short(name).replace("_", " ").replace("warmup", "warm-up")
 
 
 def _notes(studied: Study) -> Iterator[str]:
     if studied.along:
         yield f"fields that follow from these: {'; '.join(_along(studied))}"
-    if len(studied.fields) > MOST:
+    if len(studied.fields) > 3:
         yield f"rows are settings of {listed(map(_field, studied.fields[2:]))} together"
     if studied.left_out:
         yield f"left out, since nothing in their recipe varies: {', '.join(studied.left_out)}"
@@ -289,19 +247,19 @@ def _along(studied: Study) -> Iterator[str]:
     for field in studied.along:
         values = runs[field].map(text)
         alone = [f for f in fields if (values.groupby(runs[f"at {f}"]).nunique() < 2).all()][:1]
-        settings = joined([f"{_field(f)} " + runs[f"at {f}"] for f in alone or fields], runs.index, ", ")
+        settings = _settings(runs, alone or fields)
         told = [f"{value} ({'; '.join(at.unique())})" for value, at in settings.groupby(values, sort=False)]
         yield _field(field) + ("" if alone == ["recipe"] else f" {listed(told)}")
 
 
 def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
     network, depth = data[["network", "depth"]].iloc[0]
-    one = data[["network", "depth"]].drop_duplicates().shape[0] == 1
+    one = len(data[["network", "depth"]].drop_duplicates()) == 1
     colour = style.depth_colour(depth) if one else style.INK
-    marker = style.MARKERS.get(network, ("^",))[0] if one else "o"
-    yield Line2D([], [], color=colour, marker=marker, ms=3, mew=0, linestyle="none", label="single seeds")
-    yield Line2D([], [], color=style.INK, linewidth=1.1, label="mean")
+    mark = {"marker": _marker(network) if one else "o", "markersize": SIZE, "mew": 0, "linestyle": "none"}
+    yield style.entry("single seeds", colour, **mark)
+    yield style.entry("mean", linewidth=1.1)
     if guess is not None and guess < _top(data, guess):
-        yield Line2D([], [], color=style.MUTED, linewidth=0.8, linestyle=":", label=f"guessing ({guess:g} %)")
+        yield style.entry(f"guessing ({guess:g} %)", style.MUTED, linewidth=0.8, linestyle=":")
     if (data["kind"] == "diverged").any():
-        yield Line2D([], [], color=colour, marker="x", ms=4, linestyle="none", label="diverged")
+        yield style.entry("diverged", colour, **style.DIVERGED)

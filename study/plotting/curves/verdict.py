@@ -7,21 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.caption import caption
-from study.plotting.base.frames import Tidy, called, named, tidy
+from study.plotting.base.caption import called
+from study.plotting.base.frames import tidy
 from study.plotting.base.page import Head, Plot
+from study.plotting.curves.lines import BOOTSTRAP, Training
 from study.stats import answers as words
-from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
-from study.stats.findings import Finding
+from study.stats.findings import Finding, numbers
 from study.stats.pairs import Contrast
 from study.stats.verdict import verdict
 from study.text import counted
@@ -31,9 +30,7 @@ COLUMNS = [
     "n", "undecided", "established", "answer",
 ]  # fmt: skip
 WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
-ROW = 0.34  # inches of a comparison
-NARROW = 5.0  # inches of a page on which names and numbers take more lines
-BREAK = "\n"
+NARROW = 5.5  # inches of a page on which names and numbers take more lines
 APART = 10  # times the smallest effect: a larger one has an axis of its own
 ANSWERS = {
     "depth": {1: "rises with depth", -1: "falls with depth"},
@@ -44,7 +41,7 @@ ANSWERS = {
 UNSURE = "cannot tell"
 
 
-def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: str = "train_clean") -> Plot:
+def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
     """Draw the figure: a panel for each group of networks that may be compared.
 
     `training`: what stands for the training error, as for `study.verdict`.
@@ -52,23 +49,21 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: st
     evidence = tidy(curves, runs)
     findings = verdict(curves, runs, training=training).findings
     data = prepare(findings)
-    notes = list(_notes(findings, data, evidence))
-    answers = [f"{words.degradation(finding)}" for finding in findings]
+    answers = list(_answers(findings))
+    notes = [*_unpaired(findings, data), *evidence.notes]
     single = (data["n"].dropna() <= 1).all()
-    shows = (
-        f"Does depth raise the training error of plain networks? {'; '.join(answers)}. Differences in error in points, paired by "
-        "seed, at the last iteration"
-    )
-    shows += (
+    text = f"{' '.join(answers)} Differences in error in points, paired by seed, at the last iteration" + (
         "; one seed each, so that no difference is established."
         if single
-        else f": small points are single seeds, large ones their means, with BCa bootstrap 95 % intervals from {FEWEST} seeds on "
-        f"({RESAMPLES:,} resamples, seed {SEED}); crosses at an edge are pairs in which a run diverged. Beside them mean and "
+        else f": small points are single seeds, large ones their means, with {BOOTSTRAP}; "
+        "crosses at an edge are pairs in which a run diverged. Beside them mean and "
         "interval, p of the exact sign-flip test, and the number of pairs. A difference is established where p is at most 0.05 "
         "and the interval excludes zero."
     )
-    text = caption(shows, named(evidence.runs), protocol=(evidence.title, evidence.subtitle), notes=notes)
-    return Plot(draw(data, evidence, notes), data, text)
+    head = Head(evidence.title, evidence.subtitle, [] if single else list(_legend(data)))
+    spread = ["Differences in points of error. One seed each: no spread, interval or test."] if single else []
+    figure = draw(data, head, [*spread, *answers, *notes])
+    return Plot(figure, data, evidence._replace(notes=notes).caption(text))
 
 
 def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
@@ -83,7 +78,10 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
             own = {"group": group, "question": question, "contrast": found.name, "network": network, "row": number}
             pairs = zip(found.seeds, found.differences, strict=True)
             rows += [own | {"kind": "seed", "seed": seed, "difference": d} for seed, d in pairs]
-            rows.append(own | {"kind": "mean"} | _numbers(kind, found))
+            answer = ANSWERS[kind].get(found.established, UNSURE)
+            rows.append(
+                own | numbers(found) | {"kind": "mean", "seed": None, "difference": found.mean, "answer": answer}
+            )
     if not rows:
         raise StudyError(
             "nothing to draw: no seed has results of two depths of one network, or of a plain and a residual network of one "
@@ -95,13 +93,10 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
 def _titles(findings: tuple[Finding, ...]) -> list[str]:
     """The condition of each finding, and its lines where several share one."""
     counts = Counter(finding.group.condition for finding in findings)
-    names = []
-    for finding in findings:
-        more = (
-            f": {', '.join(line.title for line in finding.group.lines)}" if counts[finding.group.condition] > 1 else ""
-        )
-        names.append(finding.group.condition + more)
-    return names
+    return [
+        group.condition + (f": {', '.join(line.title for line in group.lines)}" if counts[group.condition] > 1 else "")
+        for group in (finding.group for finding in findings)
+    ]
 
 
 def _comparisons(finding: Finding) -> Iterator[tuple[str, str, Contrast, str]]:
@@ -117,165 +112,132 @@ def _comparisons(finding: Finding) -> Iterator[tuple[str, str, Contrast, str]]:
         yield "gap", f"{span.gap.name}, test − training error", span.gap, span.line.network
 
 
-def _numbers(question: str, found: Contrast) -> dict[str, Any]:
-    low, high, _ = found.interval
-    return {
-        "difference": found.mean, "low": low, "high": high, "p": found.p, "smallest_p": found.smallest_p,
-        "sides": found.sides, "n": found.n,
-        "undecided": found.undecided, "established": found.established,
-        "answer": ANSWERS[question].get(found.established, UNSURE),
-    }  # fmt: skip
+def _answers(findings: tuple[Finding, ...]) -> Iterator[str]:
+    for group, finding in zip(_titles(findings), findings, strict=True):
+        where = f"{group}: " if len(findings) > 1 else ""
+        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)}."
+        for mend in finding.mends:
+            yield f"{where}Does the shortcut mend it ({called(mend.line.title)})? {words.mending(finding, mend)}."
 
 
-def draw(data: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
-    """The picture of what `prepare` gives: names left, numbers right, and large and small effects on axes of their own."""
-    means = data[data["kind"] == "mean"]
-    if (means["n"] <= 1).all():
-        return _table(means, evidence, notes)
-    parts = [(group, rows) for group in dict.fromkeys(data["group"]) for rows in _sizes(means[means["group"] == group])]
-    titles = [group if number == 0 or parts[number - 1][0] != group else "" for number, (group, _) in enumerate(parts)]
-    titles = titles if means["group"].nunique() > 1 else [""] * len(parts)
-    narrow = (style.look().width or style.PAGES["page"]) < NARROW * style.look().scale
-    talls = [(0.62 if narrow else ROW) * style.look().scale * len(rows) for _, rows in parts]
-    head = Head(evidence.title, evidence.subtitle, list(_legend(data)))
-    made = page.page(titles, 1, head, notes, tall=talls, width=style.PAGES["page"], around=0.38)
-    for axes, (group, rows) in zip(made.axes, parts, strict=True):
-        here = data[(data["group"] == group) & data["row"].isin(rows["row"])]
-        _panel(axes, here, rows, narrow)
-    made.axes[-1].set_xlabel("difference (points of error)")
+def _unpaired(findings: tuple[Finding, ...], data: pd.DataFrame) -> Iterator[str]:
+    if (undecided := int(data["undecided"].sum())) > 0:
+        yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
+    unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)
+    if unpaired:
+        yield f"unpaired: {'; '.join(unpaired)}"
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+def draw(data: pd.DataFrame, head: Head, notes: list[str]) -> Figure:
+    """The picture of what `prepare` gives: names left, numbers right, and large and small effects on axes of their own.
+
+    With one seed there is no spread to draw: the numbers alone.
+    """
+    means, scale = data[data["kind"] == "mean"], style.look().scale
+    single = (means["n"] <= 1).all()
+    narrow = (style.look().width or style.PAGES["page"]) < NARROW * scale
+    parts = [part for _, group in means.groupby("group", sort=False) for part in ([group] if single else _sizes(group))]
+    groups = [part["group"].iloc[0] for part in parts]
+    several = len(set(groups)) > 1
+    titles = [group if several and group not in groups[:place] else "" for place, group in enumerate(groups)]
+    row = 0.19 if single else 0.62 if narrow else 0.34  # inches
+    talls = [row * scale * len(part) for part in parts]
+    made = page.page(titles, 1, head, notes, tall=talls, width=style.PAGES["page"], around=0.06 if single else 0.38)
+    for axes, part, group in zip(made.axes, parts, groups, strict=True):
+        if single:
+            _table(axes, part)
+        else:
+            _panel(axes, data[(data["group"] == group) & data["row"].isin(part["row"])], narrow)
+    if not single:
+        made.axes[-1].set_xlabel("difference (points of error)")
     return made.figure
 
 
 def _sizes(means: pd.DataFrame) -> list[pd.DataFrame]:
     """The comparisons of a group, large effects apart from small ones where one scale would hide the small ones."""
     sizes = means["difference"].astype(float).abs().fillna(0.0)
-    ordered = sizes[sizes > 0].sort_values(ascending=False)
-    if ordered.empty or ordered.iloc[0] < APART * ordered.iloc[-1]:
+    steps = sizes[sizes > 0].sort_values(ascending=False).to_numpy()
+    if not len(steps) or steps[0] < APART * steps[-1]:
         return [means]
-    steps = ordered.to_numpy()
     widest = int((steps[:-1] / steps[1:]).argmax())
-    large = sizes > (steps[widest] * steps[widest + 1]) ** 0.5
+    large = sizes >= steps[widest]
     return [means[large], means[~large]]
 
 
-def _panel(axes: Axes, data: pd.DataFrame, means: pd.DataFrame, narrow: bool) -> None:
-    places = {row: place for place, row in enumerate(means["row"])}
-    axes.set_ylim(len(places) - 0.45, -0.55)
+def _table(axes: Axes, means: pd.DataFrame) -> None:
+    axes.set_axis_off()
+    axes.set_ylim(len(means) - 0.5, -0.5)
+    for place, mean in enumerate(means.to_dict("records")):
+        axes.axhline(place + 0.5, color=style.FAINT, linewidth=0.4)
+        left = axes.text(0, place, called(mean["question"]), va="center", transform=axes.get_yaxis_transform())
+        left.set_in_layout(False)
+        axes.text(
+            1, place, words.signed(mean["difference"]), ha="right", va="center", transform=axes.get_yaxis_transform()
+        )
+
+
+def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
+    means = data[data["kind"] == "mean"]
+    axes.set_ylim(len(means) - 0.45, -0.55)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
     axes.axvline(0, color=style.MUTED, linewidth=0.7, zorder=1, gid="zero")
-    for place in range(1, len(places)):
-        axes.axhline(place - 0.5, color=style.FAINT, linewidth=0.4, zorder=0, gid="rule")
-    axes.set_xlim(*_limits(data))
-    page.few_ticks(axes.xaxis)
-    for row, place in places.items():
-        _row(axes, data[data["row"] == row], place)
-    size, room = 6.5 * style.look().scale, 1.15 if narrow else 4.0
-    names = ["\n".join([*page.wrapped(called(str(m.question)), room, size), str(m.answer)]) for m in means.itertuples()]
-    axes.set_yticks(range(len(places)), names)
-    numbers = axes.secondary_yaxis("right")
-    numbers.set_yticks(range(len(places)), [_numbers_of(mean, narrow) for mean in means.to_dict("records")])
-    numbers.tick_params(length=0)
-    numbers.spines["right"].set_visible(False)
-    for label, mean in zip(axes.get_yticklabels(), means.itertuples(), strict=True):
-        label.set_color(style.MUTED if mean.answer == UNSURE else style.INK)
-        label.set_linespacing(1.25)
-    for label in numbers.get_yticklabels():
-        label.set_linespacing(1.25)
-
-
-def _limits(data: pd.DataFrame) -> tuple[float, float]:
-    """Of the x axis: all finite values and zero, and room at the edges for what has none."""
+    for place, mean in enumerate(means.to_dict("records")):
+        if place:
+            axes.axhline(place - 0.5, color=style.FAINT, linewidth=0.4, zorder=0, gid="rule")
+        _row(axes, mean, data.loc[(data["row"] == mean["row"]) & (data["kind"] == "seed"), "difference"], place)
     values = data[["difference", "low", "high"]].astype(float).to_numpy().ravel()
-    finite = [0.0, *values[[math.isfinite(value) for value in values]]]
-    room = 0.06 * ((max(finite) - min(finite)) or 1.0)
-    return min(finite) - room, max(finite) + room
+    finite = [0.0, *values[np.isfinite(values)]]
+    room = 0.06 * ((max(finite) - min(finite)) or 1.0)  # for what has none
+    axes.set_xlim(min(finite) - room, max(finite) + room)
+    page.few_ticks(axes.xaxis)
+    size, wide = 6.5 * style.look().scale, 1.15 * style.look().scale if narrow else 4.0
+    names = [
+        "\n".join([*page.wrapped(called(m["question"]), wide, size), m["answer"]]) for m in means.to_dict("records")
+    ]
+    right = axes.secondary_yaxis("right")
+    right.spines["right"].set_visible(False)
+    for side, texts in ((axes, names), (right, [_numbers(mean, narrow) for mean in means.to_dict("records")])):
+        side.set_yticks(range(len(means)), texts, linespacing=1.25)
+        side.tick_params(axis="y", length=0)
+    for label, answer in zip(axes.get_yticklabels(), means["answer"], strict=True):
+        label.set_color(style.MUTED if answer == UNSURE else style.INK)
 
 
-def _row(axes: Axes, data: pd.DataFrame, at: int) -> None:
+def _row(axes: Axes, mean: Mapping[Any, Any], seeds: pd.Series, at: int) -> None:
     """One comparison: its seeds above, mean and interval below; at the edges the pairs of which a run diverged."""
-    mean, seeds = data[data["kind"] == "mean"].iloc[0], data[data["kind"] == "seed"]
-    colour, marker = (
-        style.NETWORK_COLOURS.get(mean["network"], style.INK),
-        style.MARKERS.get(mean["network"], ("D",))[0],
-    )
-    name = str(mean["question"])
-    own: dict[str, Any] = {"color": colour, "clip_on": False, "linestyle": "none"}
-    values = seeds["difference"].astype(float)
-    finite = values[values.abs() < math.inf]
-    axes.plot(finite, [at - 0.18] * len(finite), ".", ms=4.5, mew=0, alpha=0.55, gid=f"{name} seed", **own)
+    name, colour = mean["question"], style.NETWORK_COLOURS.get(mean["network"], style.INK)
+    marker = style.MARKERS.get(mean["network"], "D")[0]
+    for value in seeds[seeds.abs() < math.inf]:
+        axes.plot(value, at - 0.18, color=colour, gid=f"{name} seed", **style.SEED)
+    edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "gid": f"{name} diverged"}
     for sign, side in ((math.inf, 1), (-math.inf, 0)):
-        for number in range(int((values == sign).sum())):
-            place = abs(side - 0.02 * (number + 1))
-            axes.plot(place, at - 0.18, "x", ms=4, transform=axes.get_yaxis_transform(), gid=f"{name} diverged", **own)
+        for number in range(1, int((seeds == sign).sum()) + 1):
+            axes.plot(abs(side - 0.02 * number), at - 0.18, color=colour, **edge, **style.DIVERGED)
     axes.hlines(at + 0.14, mean["low"], mean["high"], colors=colour, linewidth=1.2, gid=name)
     if math.isfinite(mean["difference"]):
-        axes.plot(mean["difference"], at + 0.14, marker, ms=4.5, zorder=3, gid=f"{name} mean", **own)
+        axes.plot(
+            mean["difference"], at + 0.14, marker, color=colour, ms=4.5, zorder=3, clip_on=False, gid=f"{name} mean"
+        )
 
 
-def _numbers_of(mean: Mapping[Any, Any], narrow: bool) -> str:
-    """Mean and interval, and below them the test: `+81.6 [+78.1, +84.3]`, `p = 0.031, the least possible; n = 5`."""
-    low, high = (words.signed(mean[end]) for end in ("low", "high"))
-    value = words.signed(mean["difference"]) + (f"{BREAK if narrow else '  '}[{low}, {high}]" if low != "–" else "")
-    test = _test(mean)
-    return f"{value}\n{test.replace(', ', BREAK).replace('; ', BREAK) if narrow else test}"
-
-
-def _test(mean: Mapping[Any, Any]) -> str:
-    if math.isnan(mean["p"]):
-        return f"n = {mean['n']}"
-    sides = "two-sided " if mean["sides"] == 2 else ""
-    floor = ", the least possible" if mean["p"] <= mean["smallest_p"] < 1 else ""
-    return f"{sides}p {words.probability(mean['p'])}{floor}; n = {mean['n']}"
-
-
-def _table(means: pd.DataFrame, evidence: Tidy, notes: list[str]) -> Figure:
-    """With one seed there is no spread to draw: the numbers alone."""
-    groups = list(dict.fromkeys(means["group"]))
-    titles = groups if len(groups) > 1 else [""]
-    counts = [int((means["group"] == group).sum()) for group in groups]
-    head = Head(evidence.title, evidence.subtitle)
-    said = ["One seed each: differences without a spread, an interval or a test.", *notes]
-    made = page.page(
-        titles, 1, head, said, tall=[0.19 * (count + 1) for count in counts], width=style.PAGES["page"], around=0.06
-    )
-    for axes, group in zip(made.axes, groups, strict=True):
-        axes.set_axis_off()
-        rows = [
-            [called(str(mean.question)), words.signed(mean.difference)]
-            for mean in means[means["group"] == group].itertuples()
-        ]
-        table = axes.table(
-            rows, colLabels=["comparison", "difference (points of error)"], colWidths=[0.7, 0.3], cellLoc="left",
-            edges="horizontal", bbox=Bbox.unit(),
-        )  # fmt: skip
-        table.auto_set_font_size(False)
-        for (line, _), cell in table.get_celld().items():
-            cell.set_linewidth(0.4)
-            cell.set_fontsize(7 * style.look().scale)
-            cell.set_text_props(weight="bold" if line == 0 else "normal")
-    return made.figure
-
-
-def _notes(findings: tuple[Finding, ...], data: pd.DataFrame, evidence: Tidy) -> Iterator[str]:
-    for group, finding in zip(_titles(findings), findings, strict=True):
-        where = f"{group}: " if len(findings) > 1 else ""
-        yield f"{where}Does depth raise the training error of plain networks? {words.degradation(finding)}."
-        for mend in finding.mends:
-            yield f"{where}Does the shortcut mend it ({mend.line.title})? {words.mending(finding, mend)}."
-    lost = data[data["kind"] == "mean"]
-    if (undecided := int(lost["undecided"].sum())) > 0:
-        yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
-    unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)
-    if unpaired:
-        yield f"unpaired: {'; '.join(unpaired)}"
-    yield from evidence.notes
+def _numbers(mean: Mapping[Any, Any], narrow: bool) -> str:
+    """Mean and interval, and below them the test: `+81.6 [+78.1, +84.3]`, `p = 0.031, the smallest possible, n = 5`."""
+    low, high = words.signed(mean["low"]), words.signed(mean["high"])
+    value = [words.signed(mean["difference"]), *([f"[{low}, {high}]"] if low != "–" else [])]
+    test = [f"n = {mean['n']}"]
+    if not math.isnan(mean["p"]):
+        floor = ["the smallest possible"] if mean["p"] <= mean["smallest_p"] < 1 else []
+        test = [f"{'two-sided ' if mean['sides'] == 2 else ''}p {words.probability(mean['p'])}", *floor, *test]
+    return "\n".join([*value, *test]) if narrow else f"{'  '.join(value)}\n{', '.join(test)}"
 
 
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
-    yield Line2D([], [], color=style.INK, marker=".", ms=4.5, mew=0, alpha=0.55, linestyle="none", label="single seeds")
+    yield style.entry("single seeds", **style.SEED)
     mean = "mean, 95 % interval" if data["low"].notna().any() else "mean"
-    yield Line2D([], [], color=style.INK, marker="D", ms=4.5, linewidth=1.2, label=mean)
+    yield style.entry(mean, marker="D", ms=4.5, linewidth=1.2)
     if (data["difference"].abs() == math.inf).any():
-        yield Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged")
+        yield style.entry("diverged", **style.DIVERGED)

@@ -1,15 +1,17 @@
-"""From the frame of probes to what their figures need: labelled values of the runs measured, and what to say of the rest."""
+"""What the figures of probes share: the labelled values of the runs measured, their means, notes, and the caption."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from study.errors import StudyError, nearest
-from study.plotting.base.frames import labelled
+from study.errors import StudyError
+from study.papers.values import Protocol
+from study.plotting.base.caption import caption
+from study.plotting.base.frames import labelled, named
 from study.plotting.surfaces.frames import is_finite
 from study.stats.naming import absences, run_names
 from study.stats.planned import planned, require
@@ -33,43 +35,38 @@ class Measured(NamedTuple):
     subtitle: str
     notes: list[str]
 
+    def noting(self, *notes: str) -> Measured:
+        """The same with further notes."""
+        return self._replace(notes=[*self.notes, *notes])
+
+    def caption(self, shows: str, paper: Protocol | None = None) -> str:
+        """See `study.plotting.base.caption`."""
+        return caption(shows, named(self.runs), protocol=(self.title, self.subtitle), notes=self.notes, paper=paper)
+
 
 def measured(frame: pd.DataFrame, runs: pd.DataFrame | None, probe: str, measures: Sequence[str]) -> Measured:
-    """Check the frames and label the runs.
-
-    `probe, measures`: what to keep.
-    """
-    require(frame, COLUMNS, "probes")
-    values = frame.loc[(frame["probe"] == probe) & frame["measure"].isin(list(measures)), [*COLUMNS]]
+    """Check the frames, label the runs, and keep these measures of a probe."""
+    values = pd.DataFrame()
+    if not frame.empty:
+        require(frame, COLUMNS, "probes")
+        values = frame.loc[(frame["probe"] == probe) & frame["measure"].isin(list(measures)), [*COLUMNS]]
     if values.empty:
         raise StudyError(
             f"nothing to draw: no run was measured by the probe '{probe}'; `study probe SWEEP --probes {probe}` measures it"
         )
-    ids = set(values["run_id"])
-    every = planned(frame, runs, columns=COLUMNS, name="probes")
-    # Points of which nothing was measured are named, but have no say in how the others are called.
-    known = every["point_id"].isin(every.loc[every["run_id"].isin(ids), "point_id"])
-    here, title, subtitle = labelled(every[known])
-    fields = [column for column in here.columns if column not in ("iteration", "iterations")]
-    rows = values.merge(here[fields], on="run_id").sort_values(
-        ["run_id", "measure", "iteration", "place", "layer"], ignore_index=True
-    )
+    every, title, subtitle = labelled(planned(frame, runs, columns=COLUMNS, name="probes"))
+    here = every["run_id"].isin(values["run_id"])
+    fields = [column for column in every if column not in ("iteration", "iterations")]
+    order = ["run_id", "measure", "iteration", "place", "layer"]
+    rows = values.merge(every[fields], on="run_id").sort_values(order, ignore_index=True)
     counts = listed(f"{int(count):,}" for count in sorted(rows["images"].unique()))
     subtitle = " · ".join(text for text in (subtitle, f"measured on {counts} training images") if text)
-    return Measured(rows, here, title, subtitle, list(_lacking(every, here, set(rows["run_id"]))))
+    notes = [*absences(every), *_named("not measured", every[(every["state"] == "done") & ~here])]
+    return Measured(rows, every[every["point_id"].isin(every.loc[here, "point_id"])], title, subtitle, notes)
 
 
-def _lacking(every: pd.DataFrame, here: pd.DataFrame, ids: Collection[str]) -> Iterator[str]:
-    """Notes on runs that are not done, and on runs that are and were not measured."""
-    others = every[~every["run_id"].isin(here["run_id"])]
-    if not others.empty:
-        condition = labelled(every)[0]["condition"].loc[others.index]
-        others = labelled(others)[0].assign(condition=condition)
-    runs = pd.concat([here, others]) if not others.empty else here
-    yield from absences(runs)
-    unmeasured = runs[(runs["state"] == "done") & ~runs["run_id"].isin(list(ids))]
-    if not unmeasured.empty:
-        yield f"not measured: {'; '.join(run_names(unmeasured))}"
+def _named(what: str, runs: pd.DataFrame) -> list[str]:
+    return [] if runs.empty else [f"{what}: {'; '.join(run_names(runs))}"]
 
 
 def at(evidence: Measured, iteration: int | None) -> Measured:
@@ -88,33 +85,35 @@ def at(evidence: Measured, iteration: int | None) -> Measured:
         raise StudyError(f"nothing to draw: no run was measured {when(iteration)}; iteration= takes {some}")
     known = rows.loc[~rows["run_id"].isin(chosen["run_id"]), "run_id"]
     late = runs[runs["run_id"].isin(known) & ((runs["state"] == "done") | (iteration is not None))]
-    notes = [f"not measured {when(iteration)}: {'; '.join(run_names(late))}"] if not late.empty else []
-    return evidence._replace(rows=chosen.reset_index(drop=True), subtitle=subtitle, notes=[*evidence.notes, *notes])
+    notes = _named(f"not measured {when(iteration)}", late)
+    return evidence._replace(rows=chosen.reset_index(drop=True), subtitle=subtitle).noting(*notes)
 
 
 def when(iteration: int | None) -> str:
-    """In words, when what `at` gives was measured."""
+    """When the rows that `at` chooses were measured."""
     return "at the last iteration" if iteration is None else f"at iteration {iteration:,}"
 
 
 def conditions(evidence: Measured, data: pd.DataFrame) -> list[str]:
-    """The titles of the rows of panels that `data` has something for, in the order of the runs."""
+    """The titles of the rows of panels, in the order of the runs."""
     there = set(data["condition"])
     return list(dict.fromkeys(name for name in evidence.runs["condition"] if name in there))
 
 
 def averaged(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose mean a line over iterations shows: of the runs that are done; where none of a point is, of those
-    under way. A mean over a changing set of seeds would jump where one stops."""
+    """The rows to average at each iteration: of the finished runs, or of those under way while a point has none.
+
+    A mean over a changing set of seeds would jump where one stops.
+    """
     done = rows["state"] == "done"
     any_done = done.groupby([rows[column] for column in POINT]).transform("any")
     return rows[done | (~any_done & ~rows["state"].isin(LOST))]
 
 
 def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> pd.DataFrame:
-    """The mean over the `n` runs of each point, where all of them have a value; NaN where one of these is not finite.
+    """The mean over the `n` runs of each point at each value of `by`, such as place and layer.
 
-    `by`: what a mean is taken at, such as place and layer.
+    Only where all its runs have a value; NaN where one of these is not finite.
     """
     values = rows["value"].where(is_finite(rows["value"]))
     if geometric:
@@ -127,6 +126,17 @@ def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> 
     return table.assign(value=np.exp(whole) if geometric else whole).drop(columns=["mean", "count", "size"])
 
 
+def seeds_and_mean(rows: pd.DataFrame, by: Sequence[str], **fields: Any) -> list[pd.DataFrame]:
+    """The rows as kind `seed`, and their means as kind `mean`, all with these fields."""
+    return [rows.assign(kind="seed", **fields), means(rows, by).assign(kind="mean", **fields)]
+
+
+def table(parts: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The parts as one frame of these columns."""
+    alike = [part.reindex(columns=columns).astype(object) for part in parts]
+    return pd.concat(alike, ignore_index=True).astype({"depth": int, "value": float})
+
+
 def not_finite(rows: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """A note on the runs some of whose values in `rows` are not finite."""
     lost = rows[~is_finite(rows["value"])].groupby("run_id").size()
@@ -137,10 +147,3 @@ def not_finite(rows: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         if run_id in lost.index
     ]
     return [f"not finite: {'; '.join(named)}"] if named else []
-
-
-def chosen(name: str, value: str, known: Sequence[str]) -> str:
-    """An option's value. Raises StudyError for one that is not known."""
-    if value not in known:
-        raise StudyError(f"unknown {name} '{value}'{nearest(str(value), known)}; there are {listed(known)}")
-    return value

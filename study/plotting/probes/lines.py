@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,102 +11,113 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting.base import page, style
 from study.plotting.base.caption import number
-from study.plotting.base.frames import network_title
+from study.plotting.base.frames import in_order, network_title
 from study.plotting.base.outside import nothing
-from study.plotting.probes.frames import POINT
-from study.plotting.surfaces.frames import is_finite
+from study.plotting.base.page import Head
+from study.plotting.curves.lines import iteration_axis
+from study.plotting.probes import frames as measured
+from study.plotting.probes.frames import LOST, POINT, Measured
+from study.plotting.surfaces.frames import is_finite, strokes
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markersize": 3.5, "markeredgewidth": 1}
 SCALES = ("auto", "linear", "log")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SPREAD = 10  # a value this many times the median would leave the others at the foot of a linear axis
+
+THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}
+BOLD: dict[str, Any] = {"linewidth": 1.3, "zorder": 3}
+LINE = ["kind", "label", "run_id"]  # the fields that tell the lines of a panel apart
 
 
 def looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The colour of each label's depth, and a marker for the second and later labels of one depth."""
     labels = data[["depth", "label"]].drop_duplicates("label").sort_values(["depth", "label"])
-    numbers = labels.groupby("depth").cumcount() % len(MARKS)
+    marks = (labels.groupby("depth").cumcount() % len(MARKS)).map(MARKS.__getitem__)
+    colours = labels["depth"].map(style.depth_colour)
     return {
-        label: {
-            "color": style.depth_colour(depth),
-            "marker": MARKS[number],
-            "markerfacecolor": "white",
-            "markersize": 3.5,
-        }
-        for label, depth, number in zip(labels["label"], labels["depth"], numbers, strict=True)
+        label: {"color": colour, "marker": mark, "markeredgecolor": colour} | HOLLOW
+        for label, colour, mark in zip(labels["label"], colours, marks, strict=True)
     }
 
 
+def draw(
+    data: pd.DataFrame, evidence: Measured, by: str, panels: Mapping[str, tuple[str, str, str]], unit: str, scale: str
+) -> Figure:
+    """A column for each network, a row for each of `panels`: its title, its x column (place or iteration) and x label.
+
+    `by`: the column that names the panel of a point. `unit`: the label of the y axis.
+    """
+    networks, every = in_order(data["network"]), looks(data)
+    rows = [(condition, panel) for condition in measured.conditions(evidence, data) for panel in panels]
+    titles = [condition if panel == next(iter(panels)) else "" for condition, panel in rows]
+    head = Head(evidence.title, evidence.subtitle, legend(data, every))
+    made = page.page(titles, len(networks), head, evidence.notes, tall=1.3)
+    for row, (condition, panel) in zip(made.panels, rows, strict=True):
+        own = data[data["condition"] == condition]
+        here, (title, x, label) = own[own[by] == panel], panels[panel]
+        value_axis(row[0], own["value"], scale)
+        last = int(here[x].max())
+        steps = iteration_axis(row, last) if x == "iteration" else 1
+        for axes, network in zip(row, networks, strict=True):
+            lines = here[here["network"] == network]
+            draw_lines(axes, lines, x, every, unit=steps)
+            if x == "place":
+                axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
+                axes.set_xlabel(label)
+                page.few_ticks(axes.xaxis, 4)
+            made.title(axes, f"{network_title(network)}, {title}{counts(lines)}")
+        row[0].set_ylabel(unit)
+    return made.figure
+
+
 def draw_lines(
-    axes: Axes,
-    data: pd.DataFrame,
-    x: str,
-    unit: float = 1,
-    every: Mapping[str, dict[str, Any]] | None = None,
-    at: str | None = None,
+    axes: Axes, data: pd.DataFrame, x: str, every: Mapping[str, dict[str, Any]], *, unit: float = 1, at: str = ""
 ) -> None:
     """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`; drawn at the column `at`, if not at `x`.
 
     No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
-    cross. `every` has the looks, where they are not `looks` of these data.
+    cross. `every` has the looks of the labels.
     """
-    if data.empty:
-        return
-    every = looks(data) if every is None else every
-    palette = {label: look["color"] for label, look in every.items()}
-    said = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-    shown = _segments(data.assign(x=data[at or x] / unit), x)
-    seeds, means = shown[shown["kind"] == "seed"], shown[shown["kind"] == "mean"]
-    several = seeds.groupby(POINT)["run_id"].transform("nunique") > 1
-    lost = seeds["state"].isin(("diverged", "failed"))
-    same: dict[str, Any] = {"x": "x", "y": "value", "hue": "label", "palette": palette, "legend": False, "ax": axes}
-    for part, look in (
-        (seeds[several | lost | ~seeds["label"].isin(means["label"])], {"linewidth": 0.6, "alpha": 0.35, "zorder": 2}),
-        (means, {"linewidth": 1.3, "zorder": 3}),
-    ):
-        if not part.empty:
-            sns.lineplot(part, units="segment", estimator=None, errorbar=None, **same, **look)
-            alone = part[part.groupby("segment")["x"].transform("size") == 1]
-            if len(alone):
-                sns.scatterplot(alone, s=12 if part is means else 5, linewidth=0, zorder=look["zorder"], **same)
-    for label, mark in every.items():
-        own = means[means["label"] == label]
-        if mark["marker"] and len(own):
-            some = own.iloc[:: max(1, len(own) // 6)]
-            axes.plot(some["x"], some["value"], gid=f"mark {label}", **dict(mark, linestyle="none", zorder=4))
+    order = data["place"] if x == "place" else data.sort_values(x).groupby(LINE, dropna=False).cumcount()
+    data = strokes(data.assign(x=data[at or x].astype(float) / unit, step=order), LINE, "step", "value")
+    seeds, means = data[data["kind"] == "seed"], data[data["kind"] == "mean"]
+    alone = seeds.groupby(POINT)["run_id"].transform("nunique") == 1
+    thin = seeds[~alone | seeds["state"].isin(LOST) | ~seeds["label"].isin(means["label"])]
+    labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
+    same: dict[str, Any] = {"x": "x", "y": "value", "legend": False, "ax": axes}
+    for part, look, size in ((thin, THIN, 6), (means, BOLD, 12)):
+        for label, line in part.groupby("label"):
+            colour = {"color": every[str(label)]["color"]}
+            marked = every[str(label)] | {"markevery": max(1, len(line) // 10)} if part is means else colour
+            sns.lineplot(line, units="stroke", estimator=None, errorbar=None, **same, **look, **marked)
+            single = line[line.groupby("stroke")["x"].transform("size") == 1]
+            sns.scatterplot(single, s=size, **same, **look | colour | {"linewidth": 0})
+    axes.set(**labels)  # seaborn writes the names of columns
     if x == "iteration":
-        for end in seeds[lost & (seeds["state"] == "diverged")].groupby("run_id").tail(1).to_dict("records"):
-            colour = palette[end["label"]]
-            axes.plot(end["x"], end["value"], "x", color=colour, ms=4, zorder=4, clip_on=False, gid="diverged")
-    axes.set(**said)  # seaborn writes the columns' names
+        ends = seeds[seeds["state"] == "diverged"].sort_values(x).groupby("run_id").tail(1)
+        for label, end in ends.groupby("label"):
+            axes.plot(
+                end["x"], end["value"], color=every[str(label)]["color"], zorder=4, gid="diverged", **style.DIVERGED
+            )
 
 
-def _segments(data: pd.DataFrame, x: str) -> pd.DataFrame:
-    """The finite values in order, with `segment`: points that a line may join."""
-    keys = ["kind", *POINT, "run_id"]
-    ordered = data.sort_values([*keys, x], kind="stable")
-    groups = ordered.groupby(keys, dropna=False, sort=False)
-    ordered = ordered.assign(own=groups.ngroup(), rank=ordered["place"] if x == "place" else groups.cumcount())
-    shown = ordered[is_finite(ordered["value"])].astype({"value": float, "rank": float})
-    return shown.assign(segment=((shown["own"].diff() != 0) | (shown["rank"].diff() != 1)).cumsum())
-
-
-def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]] | None = None) -> list[Artist]:
+def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) -> list[Artist]:
     """An entry for each depth, and those for seeds."""
     handles: list[Artist] = [
-        Line2D([], [], linewidth=1.3, label=f"depth {label}", **look)
-        for label, look in (looks(data) if every is None else every).items()
+        style.entry(f"depth {label}", look["color"], linewidth=1.3, **{k: v for k, v in look.items() if k != "color"})
+        for label, look in every.items()
     ]
     seeds = data[data["kind"] == "seed"]
     if (seeds.groupby(POINT)["run_id"].nunique() > 1).any():
-        handles.append(Line2D([], [], color=style.INK, linewidth=0.6, alpha=0.5, label="single seeds"))
+        handles.append(style.entry("single seeds", linewidth=0.6, alpha=0.5))
     if "state" in seeds and (seeds["state"] == "diverged").any():
-        handles.append(Line2D([], [], color=style.INK, marker="x", ms=4, linestyle="none", label="diverged"))
+        handles.append(style.entry("diverged", **style.DIVERGED))
     return handles
 
 
@@ -122,7 +133,8 @@ def counts(data: pd.DataFrame) -> str:
     if numbers.empty:
         return ""
     low, high = numbers.min(), numbers.max()
-    return f"  (n = {low})" if low == high else f"  (n = {low} to {high})"
+    count = f"(n = {low})" if low == high else f"(n = {low} to {high})"
+    return "  " + count.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def uneven(data: pd.DataFrame) -> Iterator[str]:
@@ -133,14 +145,15 @@ def uneven(data: pd.DataFrame) -> Iterator[str]:
         yield f"n: {each_point(points[differ], 'n', 'd')}"
 
 
+def names(data: pd.DataFrame) -> pd.Series:
+    """`plain-56 (condition)`: the network of each row."""
+    conditions = data["condition"].map(lambda text: f" ({text})" if text else "")
+    return data["network"].map(network_title) + "-" + data["label"].map(str) + conditions
+
+
 def each_point(points: pd.DataFrame, column: str, form: str) -> str:
-    """`plain-20 5, plain-56 4`: the value of each point, in this format, by condition where there are several."""
-    parts = []
-    for condition, group in points.groupby("condition", sort=False):
-        values = group[["network", "label", column]].to_numpy()
-        text = ", ".join(f"{network_title(network)}-{label} {format(value, form)}" for network, label, value in values)
-        parts.append(": ".join(part for part in (str(condition), text) if part))
-    return "; ".join(parts)
+    """`plain-20 5, plain-56 4`: the value of each point, in this format."""
+    return ", ".join(f"{name} {value:{form}}" for name, value in zip(names(points), points[column], strict=True))
 
 
 def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
@@ -149,8 +162,8 @@ def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
     told = []
     for network, mine in means.groupby("network"):
         deep = mine[mine["depth"] == mine["depth"].max()]
-        low, high = (number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
-        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {low} to {high}")
+        ends = dict.fromkeys(number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
+        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {' to '.join(ends)}")
     return f"{what}: {', '.join(told)}. " if told else ""
 
 
@@ -160,13 +173,12 @@ def is_log(values: pd.Series, scale: str) -> bool:
     return scale == "log" or (scale == "auto" and len(positive) > 0 and positive.max() > SPREAD * positive.median())
 
 
-def zeros(data: pd.DataFrame, by: Sequence[str], scale: str) -> Iterator[str]:
-    """Notes on values for which the logarithmic axes have no place; an axis is of the points that share what is in `by`."""
-    for _, here in data.groupby(list(by), sort=False):
+def notes(data: pd.DataFrame, scale: str) -> Iterator[str]:
+    """On unequal numbers of seeds, and on values that have no place on a logarithmic axis."""
+    yield from uneven(data)
+    for _, here in data.groupby("condition", sort=False):
         if is_log(here["value"], scale):
-            names = here["network"].map(network_title) + "-" + here["label"].map(str)
-            names += here["condition"].map(lambda text: f" ({text})" if text else "")
-            yield from nothing(here["value"], names, "values")
+            yield from nothing(here["value"], names(here), "values")
 
 
 def value_axis(axes: Axes, values: pd.Series, scale: str) -> None:
@@ -195,10 +207,3 @@ def log_ticks(axis: Axis) -> None:
 def _power_of_ten(value: float) -> str:
     """`10⁻²`, in letters: setting it as a formula takes as long as half a figure."""
     return "10" + f"{round(math.log10(value))}".translate(SUPERSCRIPTS)
-
-
-def place_axis(axes: Axes, last: int, name: str) -> None:
-    """The x axis over places 1 to `last`."""
-    axes.set_xlim(min(0.5, 1 - 0.02 * last), max(last + 0.5, 1.02 * last))
-    page.few_ticks(axes.xaxis, 4)
-    axes.set_xlabel(name)

@@ -1,53 +1,60 @@
 """Surfaces as .vts files, for ParaView.
 
-The height is the decimal logarithm of the loss. Points without a finite loss stand at the largest height that there is,
-and a loss of zero at the smallest; the .vts file has the values themselves, NaN and infinity among them.
+The height is the decimal logarithm of the loss. Points without a finite loss stand at the largest height, and a loss of
+zero at the smallest; the file has the values themselves, NaN and infinity among them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.errors import StudyError, nearest
-from study.plotting.surfaces.frames import SPLITS, each
-from study.plotting.surfaces.lattice import Floats, lattice
+from study.errors import StudyError
+from study.plotting.surfaces.frames import SPLITS, check_choice, each
+from study.plotting.surfaces.lattice import Lattice
 from study.store.files import write_bytes
-
-VALUES = ("train_loss", "train_error", "test_loss", "test_error")  # nats and percent
-
-
-class Relief(NamedTuple):
-    """A surface: `points` has a row a measured point, with `VALUES` and the fields of the surface; `height` is theirs."""
-
-    points: pd.DataFrame
-    height: Floats
-    finite: np.ndarray
 
 
 def export(surface: pd.DataFrame, path: Path, *, split: str = "train") -> int:
-    """Write one 2-D surface as a `.vts` file: its base lattice, alpha and beta across, the height up.
+    """Write one 2-D surface as a `.vts` file: its lattice, alpha and beta across, the height up.
 
-    `surface`: its rows of what `study.read_surfaces` gives. `path`: the `.vts` file; a write is atomic, and equal
-    input gives equal bytes. `split`: whose loss is the height: `train` or `test`.
+    `surface`: its rows of `study.read_surfaces`. `path`: the `.vts` file; a write is atomic, and equal input gives equal
+    bytes. `split`: whose loss is the height: `train` or `test`. Returns the number of points without a finite loss.
     """
     check(split)
-    shape = relief(surface, split)
-    write_bytes(path, _vts(shape))
-    return int((~shape.finite).sum())
+    points = surface[surface["iteration"].isna()]
+    lattices = {name: Lattice(points[points["split"] == name]) for name in SPLITS if (points["split"] == name).any()}
+    if split not in lattices:
+        raise StudyError(f"it has no finite {SPLITS[split]} loss")
+    grid = lattices[split]
+    losses = grid.values("loss")
+    finite = np.isfinite(losses)
+    positive = losses[finite & (losses > 0)]
+    if not positive.size:
+        raise StudyError(f"it has no finite {SPLITS[split]} loss")
+    height = np.log10(np.where(finite, np.clip(losses, positive.min(), positive.max()), positive.max()))
+    nothing = np.full(grid.shape, np.nan)
+    data = {"height": height} | {
+        f"{name}_{of}": lattices[name].values(of) if name in lattices else nothing
+        for name in SPLITS
+        for of in ("loss", "error")
+    }
+    _write(
+        path, [*np.meshgrid(grid.alpha, grid.beta, indexing="ij"), height], data | {"finite": finite.astype(np.uint8)}
+    )
+    return int((grid.measured & ~finite).sum())
 
 
 def export_all(surfaces: pd.DataFrame, folder: Path, split: str = "train") -> Iterator[str]:
-    """Write each 2-D surface of a frame into a folder, made where it is missing; lines that say what was written.
+    """Write each 2-D surface of a frame into a folder, made where it is missing; yields a line for each.
 
-    Raises StudyError as `export` does, before anything is written where that can be told.
+    Raises StudyError as `export` does, before anything is written where possible.
     """
     check(split)
     every = each(surfaces)
@@ -70,10 +77,9 @@ def export_all(surfaces: pd.DataFrame, folder: Path, split: str = "train") -> It
 
 
 def check(split: str) -> None:
-    """Raise StudyError for what can't be written here."""
+    """Raise StudyError for an unknown split, or without the library."""
     _pyevtk()
-    if split not in SPLITS:
-        raise StudyError(f"unknown split '{split}'{nearest(split, SPLITS)}")
+    check_choice("split", split, SPLITS)
 
 
 def _pyevtk() -> Any:
@@ -92,40 +98,13 @@ def _name(surface: dict[Any, Any]) -> str:
     return f"{network}-{surface['depth']}-seed{surface['seed']}-{plane}-{surface['bn']}-{digits}"
 
 
-def relief(surface: pd.DataFrame, split: str) -> Relief:
-    """The points of a surface and their heights."""
-    points = surface[surface["iteration"].isna()]
-    values = points.pivot(index=["i", "j"], columns="split", values=["loss", "error"])
-    values.columns = ["_".join(reversed(pair)) for pair in values.columns.to_list()]  # train_loss, ...
-    rest = points.drop_duplicates(["i", "j"]).drop(columns=["split", "loss", "error", "images"])
-    wide = rest.merge(values.reset_index(), on=["i", "j"]).sort_values(["i", "j"], ignore_index=True)
-    for name in VALUES:
-        wide[name] = wide[name].astype(float) if name in wide else math.nan
-    losses = wide[f"{split}_loss"].to_numpy()
-    finite = np.isfinite(losses)
-    positive = losses[finite & (losses > 0)]
-    if not len(positive):
-        raise StudyError(f"it has no finite {SPLITS[split]} loss")
-    low, high = positive.min(), positive.max()
-    return Relief(wide, np.log10(np.where(finite, np.clip(losses, low, high), high)), finite)
-
-
-def _vts(shape: Relief) -> bytes:
-    grid = lattice(shape.points)
-    there = grid.measured & shape.finite[grid.place]
-    up = np.where(grid.measured, shape.height[grid.place], shape.height.max())
-    across = np.meshgrid(grid.alpha, grid.beta, indexing="ij")
-    data = {
-        "height": up,
-        **{name: grid.values(shape.points, name) for name in VALUES},
-        "finite": there.astype(np.uint8),
-    }
-
+def _write(path: Path, places: list[np.ndarray], data: dict[str, np.ndarray]) -> None:
     def solid(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values[:, :, None])  # (A, B, 1), the first index fastest in the file
 
     with TemporaryDirectory() as folder:  # the library writes to a path only
         stem = Path(folder) / "surface"
-        places = [solid(values) for values in (*across, up)]
-        _pyevtk().gridToVTK(str(stem), *places, pointData={key: solid(values) for key, values in data.items()})
-        return stem.with_suffix(".vts").read_bytes()
+        _pyevtk().gridToVTK(
+            str(stem), *map(solid, places), pointData={key: solid(values) for key, values in data.items()}
+        )
+        write_bytes(path, stem.with_suffix(".vts").read_bytes())

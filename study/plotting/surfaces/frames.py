@@ -1,27 +1,29 @@
-"""Which of the surfaces that were measured a figure shows, and what it says of them."""
+"""Which of the measured surfaces a figure shows, and what it says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
-from study.config.differences import RECIPE
+from study.config import Precision
+from study.config.differences import RECIPE, text
 from study.errors import StudyError, nearest
 from study.papers.values import L18
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import in_order
 from study.stats.naming import condition_words, distinguish, joined, kinds
 from study.stats.planned import RUN_COLUMNS, fields_of, require
+from study.text import counted
 
 PLANES = {
     "random": "random",
     "pca": "principal components",
     "hessian": "eigenvectors of the Hessian",
     "interpolate": "interpolation",
-}  # the first that is there is shown
+}  # the first that was measured is shown
 NORMALISATIONS = {"filter": "filter-normalised", "layer": "layer-normalised", "model": "normalised as a whole",
                   "weight": "each draw multiplied by its weight"}  # fmt: skip
 BN = {
@@ -30,44 +32,36 @@ BN = {
     "batch": "BN with each batch's own statistics",
 }
 SPLITS = {"train": "training", "test": "test"}
-GEOMETRY = ("range_a_low", "range_a_high", "range_b_low", "range_b_high")
 FIELDS = (
-    "surface_id", "plane", "number", "dims", "bn", "precision", "normalisation", "orthogonal", "subset", "refine",
-    "points_a", "points_b", *GEOMETRY,
+    "surface_id", "plane", "number", "dims", "bn", "precision", "normalisation", "orthogonal", "ignore", "centred",
+    "subset", "points_a", "points_b", "range_a_low", "range_a_high", "range_b_low", "range_b_high", "run_precision",
 )  # fmt: skip
-POINT = ("i", "j", "level", "alpha", "beta", "iteration", "split", "loss", "error", "images")
-LATER = ("ignore", "centred")
-"""Settings that older tables lack, as if they had their usual values."""
-RIVALS = (
-    "seed",
-    "plane",
-    "number",
-    "pca",
-    "normalisation",
-    "ignore",
-    "orthogonal",
-    "precision",
-    "subset",
-    "refine",
-    "points",
-)
+POINT = ("i", "j", "alpha", "beta", "iteration", "split", "loss", "error", "images")
+RIVALS = ("seed", "plane", "number", "pca", "normalisation", "ignore", "orthogonal", "precision", "subset", "points")
 """What tells apart surfaces of one network and kind of BN statistics; a panel shows one of them."""
 
 
 class Shown(NamedTuple):
     """What a figure shows.
 
-    `surfaces` has a row a surface that is shown, with `row` and `column`: the titles of its place; `row` is empty where
-    there is one only. `points` has a row a (measured point of their lattices, split), with the fields of its surface.
+    `surfaces` has one row per surface, with `row` and `column`: the titles of its place; `row` is empty where
+    there is one only. `points` has one row per (measured point of the lattices, split), with the fields of its surface.
     """
 
     points: pd.DataFrame
     surfaces: pd.DataFrame
-    rows: list[str]
-    columns: list[str]
     title: str
     subtitle: str
     notes: list[str]
+
+    def noting(self, *notes: str) -> Shown:
+        """The same with further notes, before the others."""
+        return self._replace(notes=[*notes, *self.notes])
+
+    def caption(self, shows: str) -> str:
+        """See `study.plotting.base.caption`; L18's surfaces are of networks that it trained, with BN frozen."""
+        runs = self.surfaces.drop_duplicates("run_id").rename(columns={"label": "name", "row": "condition"})
+        return caption(shows, runs, protocol=(self.title, self.subtitle), notes=self.notes, paper=L18)
 
 
 def shown(
@@ -81,8 +75,8 @@ def shown(
     """Choose the surfaces of so many dimensions that a figure shows: one for each network and kind of BN statistics.
 
     `splits`: the splits that are shown, and for each what the header says of it; `{}` stands for the number of
-    images. `what`: whose networks are shown: those of `runs` that have none are named. `wanted`: values of `plane`,
-    `number` and `seed`; None takes the first that is there.
+    images. `what`: what networks of `runs` may lack, which a note says. `wanted`: values of `plane`, `number` and `seed`;
+    None takes the first.
     """
     every = each(frame)
     points = frame[frame["iteration"].isna() & frame["split"].isin(list(splits))]
@@ -102,33 +96,23 @@ def shown(
         *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
         *_without(every, runs, what),
     ]  # fmt: skip
-    rows = list(dict.fromkeys(surfaces.sort_values("row_order")["row"]))
-    columns = list(dict.fromkeys(surfaces["column"]))
-    return Shown(points, surfaces, rows, columns, title, subtitle, notes)
-
-
-def caption_of(shows: str, evidence: Shown) -> str:
-    """The caption of a figure of surfaces; L18's are of networks that it trained, with BN frozen."""
-    runs = evidence.surfaces.drop_duplicates("run_id").rename(columns={"label": "name", "row": "condition"})
-    return caption(shows, runs, protocol=(evidence.title, evidence.subtitle), notes=evidence.notes, paper=L18)
+    return Shown(points, surfaces, title, subtitle, notes)
 
 
 def each(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a surface, with the fields of its run and its network's `label`."""
+    """One row per surface, with the fields of its run and its network's `label`."""
     if frame.empty:
         raise StudyError("nothing to draw: no surface has been measured; `study surface SWEEP` measures them")
     require(frame, (*FIELDS, *POINT, *RUN_COLUMNS), "surfaces")
-    table = fields_of(frame.drop_duplicates("surface_id"), (*FIELDS, *LATER, "run_precision"))
-    whole = ["number", "dims", "refine", "points_a", "points_b", "depth", "seed"]
+    table = fields_of(frame.drop_duplicates("surface_id"), FIELDS)
+    whole = ["number", "dims", "points_a", "points_b", "depth", "seed"]
     table[whole] = table[whole].astype(int)
     table["normalisation"] = table["normalisation"].fillna("")
-    table["ignore"] = table["ignore"].fillna("biasbn")
-    centred = np.where(table["centred"].eq(True), "centred", "uncentred")
-    table["pca"] = np.where(table["plane"] == "pca", centred, "")
-    table["points"] = [
-        f"{a}" if d == 1 else f"{a}×{b}" for a, b, d in table[["points_a", "points_b", "dims"]].to_numpy()
-    ]
-    return table.assign(label=network_labels(table)).sort_values(["network", "depth", "surface_id"], ignore_index=True)
+    centred = table["centred"].map({True: "centred", False: "uncentred"})
+    table["pca"] = centred.where(table["plane"] == "pca", "")
+    across = table["points_b"].map(lambda count: f"×{count}").where(table["dims"] == 2, "")
+    table = table.assign(points=table["points_a"].map(str) + across, label=network_labels(table))
+    return table.sort_values(["network", "depth", "surface_id"], ignore_index=True)
 
 
 def network_labels(table: pd.DataFrame) -> pd.Series:
@@ -143,10 +127,9 @@ def network_labels(table: pd.DataFrame) -> pd.Series:
 def trained(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
     """How the networks were trained, in words, by field: `condition_words`, with all of the recipe as one.
 
-    Surfaces that share these and `bn` share a row of panels (`_row_fields`). `precision` is that of a surface.
+    `precision` is that of a surface.
     """
-    own = surfaces["run_precision"].fillna("fp32") if "run_precision" in surfaces else "fp32"
-    words = condition_words(surfaces.assign(precision=own))
+    words = condition_words(surfaces.assign(precision=surfaces["run_precision"]))
     words["run_precision"] = words.pop("precision").map(lambda name: f"trained in {name}" if name else "")
     recipe = [words.pop(field) for field in [*words] if field in ("recipe", *RECIPE)]
     return words | {"recipe": joined(recipe, surfaces.index, ", ")}
@@ -165,48 +148,43 @@ def _wanted(surfaces: pd.DataFrame, wanted: Mapping[str, str | int | None]) -> p
 
 
 def _ranked(surfaces: pd.DataFrame) -> pd.DataFrame:
-    """Those that a figure would rather show come first: low seeds and numbers, most images, most points."""
-    kinds, norms = list(PLANES), ["", *NORMALISATIONS]
+    """In the order of preference: the usual settings first, then most images and most points."""
     keys = pd.DataFrame({
         "seed": surfaces["seed"],
-        "plane": surfaces["plane"].map(lambda name: kinds.index(name) if name in kinds else len(kinds)),
+        "plane": surfaces["plane"].map([*PLANES].index),
         "number": surfaces["number"],
         "pca": surfaces["pca"],  # centred first, as Li et al.'s code has it
         "ignore": surfaces["ignore"],
-        "normalisation": surfaces["normalisation"].map(lambda name: norms.index(name) if name in norms else len(norms)),
-        "precision": surfaces["precision"].map(lambda name: (name != "fp32", name)),
-        "images": -pd.to_numeric(surfaces["subset"]).astype("Float64").fillna(np.inf),
-        "refine": -surfaces["refine"],
+        "normalisation": surfaces["normalisation"].map(["", *NORMALISATIONS].index),
+        "precision": surfaces["precision"].map(get_args(Precision).index),
+        "images": -surfaces["subset"].astype("Float64").fillna(np.inf),
         "points": -surfaces["points_a"] * surfaces["points_b"],
         "surface_id": surfaces["surface_id"],
     })  # fmt: skip
-    return surfaces.loc[keys.sort_values(list(keys.columns)).index]
+    return surfaces.loc[keys.sort_values([*keys]).index]
 
 
 def _placed(surfaces: pd.DataFrame) -> pd.DataFrame:
     """With the titles of their places, and their order: networks by kind and depth, then rows."""
-    words = trained(surfaces)
-    telling = _row_fields(surfaces)
+    words, telling = trained(surfaces), _row_fields(surfaces)
     rows = [words[field] for field in telling if words[field].nunique() > 1]
     if surfaces["bn"].nunique() > 1:
-        rows.append(surfaces["bn"].map(lambda name: BN.get(name, name)))
-    placed = surfaces.assign(row=joined(rows, surfaces.index), column=surfaces["label"])
-    networks, modes = in_order(surfaces["network"]), list(BN)
-    order = pd.DataFrame({
-        **{field: words[field] for field in telling},
-        "bn": surfaces["bn"].map(lambda name: modes.index(name) if name in modes else len(modes)),
-        "network": surfaces["network"].map(networks.index),
-        "depth": surfaces["depth"],
-        "label": surfaces["label"],
-    })  # fmt: skip
-    by_row = order.groupby([*telling, "bn"]).ngroup()
-    by_column = order.groupby(["network", "depth", "label"]).ngroup()
-    return placed.assign(row_order=by_row, order=by_column * (by_row.max() + 1) + by_row)
+        rows.append(surfaces["bn"].map(BN))
+    by_row = surfaces.groupby([*(words[field] for field in telling), surfaces["bn"].map([*BN].index)]).ngroup()
+    networks = surfaces["network"].map(in_order(surfaces["network"]).index)
+    by_column = surfaces.groupby([networks, "depth", "label"]).ngroup()
+    return surfaces.assign(
+        row=joined(rows, surfaces.index), column=surfaces["label"], row_order=by_row,
+        order=by_column * (by_row.max() + 1) + by_row,
+    )  # fmt: skip
 
 
 def _row_fields(surfaces: pd.DataFrame) -> list[str]:
-    """The fields of `trained` whose values have rows of their own. Recipes have where some network was trained by several; in
-    L18's figure 5 each was by one, deep ones without shortcuts at another rate."""
+    """The fields of `trained` whose values have rows of their own.
+
+    Recipes have if some network was trained by several; in L18's figure 5 each was by one, deep ones without shortcuts
+    at another rate.
+    """
     words = trained(surfaces)
     recipe = words.pop("recipe")
     compared = recipe.groupby([*words.values(), surfaces["label"]]).nunique().max() > 1
@@ -217,46 +195,40 @@ def _header(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, s
     """The title, the subtitle of what holds for all surfaces, and notes on what holds for some."""
     words = {**dict(_images(points, surfaces, splits)), **_words(surfaces)}
     common = {key: texts.iloc[0] for key, texts in words.items() if texts.nunique() == 1}
-    notes = []
+    notes, in_rows = [], ("bn", *_row_fields(surfaces))
     for key, texts in words.items():
-        if key not in common and key not in ("bn", *_row_fields(surfaces)):  # those are titles of rows
-            groups = (
-                surfaces.assign(text=f"{key} " + texts if key == "recipe" else texts).groupby("text")["column"].unique()
-            )
+        if key not in common and key not in in_rows:
+            groups = surfaces["column"].groupby(f"{key} " + texts if key == "recipe" else texts).unique()
             notes.append("; ".join(f"{text or 'otherwise'}: {_listed(names)}" for text, names in groups.items()))
     title = common.pop("dataset", "")
-    return title, " · ".join(text for text in common.values() if text), notes
+    return title, " · ".join(filter(None, common.values())), notes
 
 
 def _images(points: pd.DataFrame, surfaces: pd.DataFrame, splits: Mapping[str, str]) -> Iterator[tuple[str, pd.Series]]:
     counts = points.groupby(["split", "surface_id"])["images"].max()
     for split, says in splits.items():
-        if split in counts.index:
-            here = counts[split].reindex(surfaces["surface_id"])
-            texts = ["" if pd.isna(count) else says.format(f"{int(count):,}") for count in here]
-            yield split, pd.Series(texts, index=surfaces.index, dtype=object)
+        if split in counts:
+            here = surfaces["surface_id"].map(counts[split])
+            yield split, here.map(lambda count, says=says: "" if pd.isna(count) else says.format(f"{int(count):,}"))
 
 
 def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
     """What a header says of each surface, field by field."""
-    shape = "line" if (surfaces["dims"] == 1).all() else "plane"
 
-    def plane(row: Any) -> str:
-        number = f" {row.number}" if row.plane == "random" else ""
-        turned = ", orthogonal" if row.orthogonal is True or row.orthogonal == 1 else ""
-        turned += "" if row.ignore == "biasbn" else ", biases and BN moved"
-        how = NORMALISATIONS.get(row.normalisation, row.normalisation) or row.pca
-        return f"{shape}: {PLANES.get(row.plane, row.plane)}{number}" + (f", {how}" if how else "") + turned
+    def plane(row: pd.Series) -> str:
+        number = f" {row['number']}" if row["plane"] == "random" else ""
+        how = NORMALISATIONS.get(row["normalisation"], row["pca"])
+        orthogonal = "orthogonal" if row["orthogonal"] else ""
+        moved = "" if row["ignore"] == "biasbn" else "biases and BN moved"
+        name = f"{'line' if row['dims'] == 1 else 'plane'}: {PLANES[row['plane']]}{number}"
+        return ", ".join(filter(None, [name, how, orthogonal, moved]))
 
-    finer = surfaces["refine"].map(
-        lambda levels: f", refined in {levels} level{'s' if levels > 1 else ''}" if levels else ""
-    )
     return {
-        "plane": pd.Series([plane(row) for row in surfaces.itertuples()], index=surfaces.index, dtype=object),
-        "bn": surfaces["bn"].map(lambda name: BN.get(name, name)),
-        "points": surfaces["points"] + " points" + finer,
-        "precision": surfaces["precision"].map(str),
-        "seed": surfaces["seed"].map(lambda seed: f"seed {seed}"),
+        "plane": surfaces.apply(plane, axis=1),
+        "bn": surfaces["bn"].map(BN),
+        "points": surfaces["points"] + " points",
+        "precision": surfaces["precision"],
+        "seed": "seed " + surfaces["seed"].map(str),
         **trained(surfaces),
     }
 
@@ -264,34 +236,35 @@ def _words(surfaces: pd.DataFrame) -> dict[str, pd.Series]:
 def _gaps(points: pd.DataFrame) -> Iterator[str]:
     """Which surfaces lack points of their lattice."""
     lacking = []
-    for (_, _, split), group in points.groupby(["row", "column", "split"], sort=False):
-        first = group.iloc[0]
-        count, whole = int((group["level"] == 0).sum()), first["points_a"] * first["points_b"]
-        if count < whole:
-            lacking.append(f"{named(group)} has {count:,} of {whole:,} points{_of_split(points, split)}")
+    for name, group in points.groupby(_panels(points), sort=False):
+        whole = group["points_a"].iloc[0] * group["points_b"].iloc[0]
+        if len(group) < whole:
+            lacking.append(f"{name} has {len(group):,} of {whole:,} points")
     if lacking:
         yield f"incomplete: {'; '.join(lacking)}; rerun `study surface` to continue"
 
 
-def named(group: pd.DataFrame) -> str:
-    """What the network of these points is called, and which row of panels is meant."""
-    first = group.iloc[0]
-    return f"{first['column']} ({first['row']})" if first["row"] else str(first["column"])
-
-
 def without_value(points: pd.DataFrame, column: str) -> Iterator[str]:
-    """A note on which surfaces have points whose value is no finite number."""
-    lost = []
-    for (_, _, split), group in points.groupby(["row", "column", "split"], sort=False):
-        count = int((~is_finite(group[column])).sum())
-        if count:
-            lost.append(f"{named(group)} at {count:,} of {len(group):,} points{_of_split(points, split)}")
-    if lost:
-        yield f"no finite {column}: {'; '.join(lost)}"
+    """A note on the surfaces that have points without a finite value."""
+    if told := at_points(~is_finite(points[column]), _panels(points)):
+        yield f"no finite {column}: {told}"
 
 
-def _of_split(points: pd.DataFrame, split: Any) -> str:
-    return f" of split {split}" if points["split"].nunique() > 1 else ""
+def at_points(there: pd.Series, names: pd.Series) -> str:
+    """`plain-56 at 7 of 121 points; ...`: where something holds; `names` are of the surfaces that points belong to."""
+    counts = there.groupby(names, sort=False).agg(["sum", "size"])
+    return "; ".join(f"{name} at {n:,} of {counted(size, 'point')}" for name, n, size in counts.itertuples() if n)
+
+
+def names(points: pd.DataFrame) -> pd.Series:
+    """The network of each point, and its row of panels."""
+    return points["column"] + points["row"].map(lambda row: f" ({row})" if row else "")
+
+
+def _panels(points: pd.DataFrame) -> pd.Series:
+    """The names, and the split of each point where there are several."""
+    several = points["split"].nunique() > 1
+    return names(points) + (" (" + points["split"].map(SPLITS) + ")" if several else "")
 
 
 def is_finite(values: pd.Series) -> pd.Series:
@@ -299,31 +272,41 @@ def is_finite(values: pd.Series) -> pd.Series:
     return values.astype(float).abs() < float("inf")
 
 
+def strokes(data: pd.DataFrame, line: Sequence[str], step: str, value: str) -> pd.DataFrame:
+    """The finite values in order, with `stroke`: points of a line whose steps follow each other, without a gap."""
+    finite = data[is_finite(data[value])].sort_values([*line, step])
+    lines = finite.groupby([*line], dropna=False, sort=False).ngroup()
+    begins = (lines.diff() != 0) | (finite[step].astype(float).diff() != 1)
+    return finite.assign(stroke=begins.cumsum()).astype({value: float})
+
+
+def check_choice(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise StudyError for an option's value that is not known."""
+    if value not in known:
+        raise StudyError(f"unknown {name} '{value}'{nearest(str(value), known)}")
+
+
 def _not_shown(ranked: pd.DataFrame, surfaces: pd.DataFrame, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """What else there is of the networks that are shown."""
+    """The other surfaces of these networks, and the fields in which they differ."""
     others = ranked[~ranked["surface_id"].isin(surfaces["surface_id"])]
     if others.empty:
         return
     differing = {}
     for field in RIVALS:
-        here = {"", *surfaces[field].map(_plain)}
-        more = [value for value in others[field].map(_plain).unique() if value not in here]
-        if more and not (field == "pca" and here == {""}):  # there is another kind of plane, which is said
-            differing[field] = f"{field} {_listed(sorted(more, key=str))}"
+        here = {*surfaces[field].map(text)}
+        more = sorted({*others[field].map(text)} - here - {"", "none"})
+        if more and here != {""}:
+            differing[field] = f"{field} {_listed(more)}"
     chosen = [f"{field}=" for field in wanted if field in differing]
     how = f"; {', '.join(chosen)} to choose" if chosen else ""
-    count = f"{len(others)} more surface{'s' if len(others) > 1 else ''} of these networks"
-    yield f"not shown: {count}" + (f" ({'; '.join(differing.values())})" if differing else "") + how
-
-
-def _plain(value: Any) -> Any:
-    return "" if value is None or value is pd.NA or value != value else value
+    count = counted(len(others), "more surface")
+    yield f"not shown: {count} of these networks" + (f" ({'; '.join(differing.values())})" if differing else "") + how
 
 
 def _left_out(every: pd.DataFrame, fitting: pd.DataFrame, valued: pd.DataFrame) -> Iterator[str]:
     others = every.drop(fitting.index)
-    for dims, group in others.groupby("dims"):
-        yield f"left out, with {dims} dimension{'s' if dims != 1 else ''}: {_listed(group['label'].unique())}"
+    if not others.empty:
+        yield f"left out, with {counted(others['dims'].iloc[0], 'dimension')}: {_listed(others['label'].unique())}"
     empty = fitting[~fitting["label"].isin(valued["label"])]
     if not empty.empty:
         yield f"left out, without values of this split: {_listed(empty['label'].unique())}"

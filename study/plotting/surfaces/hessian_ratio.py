@@ -11,25 +11,21 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.page import Head, Plot
-from study.plotting.surfaces import frames as surfaces
+from study.plotting.base.outside import outside
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.frames import Shown, is_finite, shown
-from study.plotting.surfaces.lattice import Floats, lattice
+from study.plotting.surfaces.frames import at_points, is_finite, names, shown
+from study.plotting.surfaces.lattice import Floats, Lattice
 from study.plotting.surfaces.panels import Place
 from study.stats.planned import require
-from study.text import counted
 
-NEEDED = ("surface_id", "plane", "iteration", "i", "j", "lambda_max", "lambda_min")
-VALUES = ["lambda_max", "lambda_min", "ratio"]
+NEEDED = ("surface_id", "plane", "iteration", "i", "j", "lambda_max", "lambda_min", "curvature_images")
+COLUMNS = [*planes.COLUMNS, "lambda_max", "lambda_min", "ratio"]
 MOST = 0.5  # where the colours end, as in L18, figure 7
-MANY = 4000  # cells beyond which they are pixels in PDF and SVG
 CONCAVE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#555555", "hatch": "....", "linewidth": 0}
 CENTRE: dict[str, Any] = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": style.INK,
                           "markeredgewidth": 0.7, "linestyle": "none"}  # fmt: skip
@@ -50,15 +46,20 @@ def plot(
     says = {"train": "Hessian of the loss of {} training images"}
     what = "a surface with curvature"
     evidence = shown(_curved(frame), runs, 2, says, what, plane=plane, number=number, seed=seed)
-    points = evidence.points.assign(ratio=ratios(evidence.points), kind="point")
-    evidence = evidence._replace(points=points, notes=[*_notes(points), *evidence.notes])
-    shows = (
+    points = with_ratios(evidence.points)
+    evidence = evidence._replace(points=points).noting(*_notes(points))
+    text = (
         f"{_finding(points)}|λ_min / λ_max|, without unit, of the smallest and the largest eigenvalue of the Hessian of the "
         "training loss, over planes through the weights of each network, located at (0, 0). At 0 the loss bends down in no "
         f"direction. Each cell is a measured point; the colours end at {MOST}. Hatched: no finite eigenvalues. Dotted: no "
         "positive one."
     )
-    return Plot(draw(evidence), points[[*planes.COLUMNS, *VALUES]], surfaces.caption_of(shows, evidence))
+    made, places = planes.laid_out(evidence, list(_legend(points)))
+    norm, colours = Normalize(0, MOST), sns.color_palette("cividis", as_cmap=True)
+    for place in places:
+        _cells(place, norm, colours, rasterised=len(points) > planes.MANY)
+    page.colour_bar(made, ScalarMappable(norm, colours), "|λ_min / λ_max|", extend="max")
+    return Plot(made.figure, points[COLUMNS], evidence.caption(text))
 
 
 def _curved(frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +70,7 @@ def _curved(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame
     require(frame, NEEDED, "surfaces")
-    images = frame.reindex(columns=["curvature_images"])["curvature_images"]
+    images = frame["curvature_images"]
     measured = frame["lambda_max"].notna() | (images.notna() & (frame["plane"] != "hessian"))
     curved = frame.assign(images=images)[frame["surface_id"].isin(frame.loc[measured, "surface_id"])]
     if curved.empty:
@@ -79,80 +80,57 @@ def _curved(frame: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop_duplicates(["surface_id", "i", "j"]).assign(split="train")
 
 
-def ratios(points: pd.DataFrame) -> pd.Series:
-    """|λ_min / λ_max| of each point; NaN where an eigenvalue is no finite number, and where none is above 0."""
+def with_ratios(points: pd.DataFrame) -> pd.DataFrame:
+    """With `ratio`, |λ_min / λ_max|: NaN without finite eigenvalues, and where none is above 0, which `concave` says."""
     least, most = points["lambda_min"].astype(float), points["lambda_max"].astype(float)
-    return (least / most).abs().where(is_finite(least) & is_finite(most) & (most > 0))
-
-
-def _concave(points: pd.DataFrame) -> pd.Series:
-    return is_finite(points["lambda_min"]) & is_finite(points["lambda_max"]) & (points["lambda_max"] <= 0)
-
-
-def draw(evidence: Shown) -> Figure:
-    """The picture of the ratios in `evidence.points`."""
-    points = evidence.points
-    made, places = planes.laid_out(
-        evidence, Head(evidence.title, evidence.subtitle, list(_legend(points))), evidence.notes
+    known = is_finite(least) & is_finite(most)
+    return points.assign(
+        kind="point", ratio=(least / most).abs().where(known & (most > 0)), concave=known & (most <= 0)
     )
-    norm, colours = Normalize(0, MOST), sns.color_palette("cividis", as_cmap=True)
-    for place in places:
-        own = points[(points["row"] == place.row) & (points["column"] == place.column)].reset_index(drop=True)
-        centre = own.loc[(own["alpha"] == 0) & (own["beta"] == 0) & own["ratio"].notna(), "ratio"]
-        planes.framed(place, own, *(f"{value:.2g}" for value in centre))
-        _cells(place, own, norm, colours, rasterised=len(points) > MANY)
-        place.axes.plot(0, 0, zorder=4, gid="centre", **CENTRE)
-    page.colour_bar(made, ScalarMappable(norm, colours), "|λ_min / λ_max|", extend="max")
-    return made.figure
 
 
-def _cells(place: Place, points: pd.DataFrame, norm: Normalize, colours: Colormap, rasterised: bool) -> None:
+def _cells(place: Place, norm: Normalize, colours: Colormap, rasterised: bool) -> None:
     """Around each point of the lattice a cell; hatched where there is no ratio."""
-    grid = lattice(points)
+    grid, points = Lattice(place.points), place.points
+    centre = points.loc[(points["alpha"] == 0) & (points["beta"] == 0) & points["ratio"].notna(), "ratio"]
+    planes.framed(place, *(f"centre {value:.2g}" for value in centre))
     x, y = _edges(grid.alpha), _edges(grid.beta)
-    ratio = np.ma.masked_invalid(grid.values(points, "ratio"))
+    ratio, concave = np.ma.masked_invalid(grid.values("ratio")), grid.values("concave") == 1
     place.axes.pcolormesh(x, y, ratio.T, norm=norm, cmap=colours, rasterized=rasterised, zorder=1, gid="ratio")
-    concave = np.where(grid.measured, _concave(points).to_numpy()[grid.place], False)
     planes.hatch(place.axes, x, y, concave, **CONCAVE)
     planes.hatch(place.axes, x, y, grid.measured & ratio.mask & ~concave)
     place.axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    place.axes.plot(0, 0, zorder=4, gid="centre", **CENTRE)
 
 
 def _edges(values: Floats) -> Floats:
     """(N+1,) the edges of cells around (N,) places."""
-    half = (values[1] - values[0]) / 2 if len(values) > 1 else 0.5
+    half = (values[1] - values[0]) / 2
     return np.append(values - half, values[-1] + half)
 
 
 def _finding(points: pd.DataFrame) -> str:
-    told = []
-    for _, group in points[points["ratio"].notna()].groupby(["row", "column"], sort=False):
-        told.append(f"{surfaces.named(group)} {group['ratio'].median():.2g}")
-    return f"Median |λ_min / λ_max| over the plane: {', '.join(told)}. One trained network each. " if told else ""
+    known = points[points["ratio"].notna()]
+    medians = known["ratio"].groupby(names(known), sort=False).median()
+    told = ", ".join(f"{name} {median:.2g}" for name, median in medians.items())
+    return f"Median |λ_min / λ_max| over the plane: {told}. One trained network each. " if told else ""
 
 
 def _notes(points: pd.DataFrame) -> Iterator[str]:
     """Which points are not what their colour says, or have none."""
-    concave = _concave(points)
+    yield from outside(points["ratio"], names(points), (0.0, MOST), "", of="colours")
     for where, said in (
-        (points["ratio"] > MOST, f"above {MOST}"),
         (points["ratio"].notna() & (points["lambda_min"] > 0), "convex, all eigenvalues above 0"),
-        (concave, "no positive eigenvalue (dotted)"),
-        (points["ratio"].isna() & ~concave, "no finite eigenvalues (hatched)"),
+        (points["concave"], "no positive eigenvalue (dotted)"),
+        (points["ratio"].isna() & ~points["concave"], "no finite eigenvalues (hatched)"),
     ):
-        names = []
-        for _, group in points[where].groupby(["row", "column"], sort=False):
-            whole = (points["surface_id"] == group["surface_id"].iloc[0]).sum()
-            most = f", at most {group['ratio'].max():.2g}" if said.startswith("above") else ""
-            names.append(f"{surfaces.named(group)} at {len(group):,} of {counted(whole, 'point')}{most}")
-        if names:
-            yield f"{said}: {'; '.join(names)}"
+        if told := at_points(where, names(points)):
+            yield f"{said}: {told}"
 
 
 def _legend(points: pd.DataFrame) -> Iterator[Artist]:
-    concave = _concave(points)
-    yield Line2D([], [], label="the trained network; its ratio is in the title", **CENTRE)
-    if concave.any():
+    yield style.entry("the trained network", **CENTRE)
+    if points["concave"].any():
         yield Patch(label="no positive eigenvalue", **CONCAVE)
-    if (points["ratio"].isna() & ~concave).any():
+    if (points["ratio"].isna() & ~points["concave"]).any():
         yield Patch(label="no finite eigenvalues", **planes.HATCH)

@@ -8,18 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from study.config.differences import RECIPE
 from study.errors import StudyError
 from study.plotting.base import style
 from study.plotting.base.drops import of_recipe
-from study.plotting.base.page import Head, Plot
-from study.plotting.surfaces import frames as surfaces
+from study.plotting.base.page import Plot
 from study.plotting.surfaces import panels as planes
-from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, shown
+from study.plotting.surfaces.frames import SPLITS, Shown, is_finite, names
 from study.plotting.surfaces.panels import Place
 from study.stats.planned import require
 
@@ -34,7 +29,15 @@ START: dict[str, Any] = {"marker": "s", "markersize": 4.2, "markerfacecolor": "w
                          "markeredgewidth": 0.8, "linestyle": "none"}  # fmt: skip
 END: dict[str, Any] = {"marker": "o", "markersize": 8.5, "markerfacecolor": "none", "markeredgecolor": WAY,
                        "markeredgewidth": 0.8, "linestyle": "none"}  # fmt: skip
-STEPS: dict[str, Any] = {"color": WAY, "linewidth": 0.9, "marker": ".", "markersize": 2.8}
+STEPS: dict[str, Any] = {"linewidth": 0.9, "marker": ".", "markersize": 2.8}
+
+PRINCIPAL = "in the plane of the first two principal directions of the differences from its end, which is at (0, 0)"
+SHARES = "Coordinates are distances in the space of all weights; in brackets the axis's share of the snapshots'"
+MEANINGS = {
+    "centred": f"{PRINCIPAL}; the mean of the snapshots is subtracted, as in Li et al.'s code. {SHARES} variance",
+    "uncentred": f"{PRINCIPAL}; not centred, as in Li et al.'s text. {SHARES} squared distances from the end",
+    "": "in a given plane, projected by least squares from the space of all weights; its end is at (0, 0)",
+}
 
 
 def plot(
@@ -51,7 +54,6 @@ def plot(
     `of` (`loss` or `error`) and `split` say what the contours are of; `plane` what spans it, by default principal components
     where there are any; `seed` which of several trainings of a network, by default the first.
     """
-    planes.check(of, split)
     if not frame.empty:
         require(frame, NEEDED, "surfaces")
         ways = frame.loc[(frame["plane"] == "pca") | frame["iteration"].notna(), "surface_id"]
@@ -62,96 +64,51 @@ def plot(
             )
         frame = frame[frame["surface_id"].isin(ways)]
         plane = plane or ("pca" if (frame["plane"] == "pca").any() else None)
-    says = {split: f"{SPLITS[split]} {of} of {{}} images"}
-    evidence = shown(frame, runs, 2, says, "a trajectory", plane=plane, seed=seed)
-    data = prepare(frame, evidence, of, split)
-    evidence = evidence._replace(
-        notes=[
-            *surfaces.without_value(evidence.points, of),
-            *planes.beyond(evidence.points, of),
-            *_notes(data, evidence),
-            *evidence.notes,
-        ]
+    evidence = planes.gathered(frame, runs, of, split, "a trajectory", plane=plane, seed=seed)
+    way = snapshots(frame[frame["split"] == split], evidence.surfaces)
+    data = pd.concat([evidence.points.assign(kind="point"), way]).reindex(columns=[*COLUMNS, of])
+    data = data.astype({"milestone": "Int64", "iteration": "Int64"}).reset_index(drop=True)
+    ratio = _ratios(data)
+    scaled = bool(ratio.between(FLAT, 1 / FLAT).all())
+    evidence = evidence.noting(*_notes(way, evidence, scaled))
+    meaning = "; ".join(MEANINGS[kind] for kind in sorted(evidence.surfaces["pca"].unique()))
+    text = (
+        f"{_finding(data)}Each network's training {meaning}. Contours: {SPLITS[split]} {planes.UNITS[of]} in that plane, "
+        f"{planes.LEVELS[of]}. Dots: snapshots, projected; a snapshot's own loss is another one. Large dots: the first snapshots "
+        "at or after the iterations at which the learning rate drops."
     )
-    shows = (
-        f"{_finding(data)}Each network's training {_planes_in_words(evidence.surfaces)}. Contours: "
-        f"{SPLITS[split]} {planes.UNITS[of]} in that plane, {planes.levels_in_words(of)}. Dots: snapshots, projected; a "
-        "snapshot's own loss is another one. Large dots: the first snapshots at or after the iterations at which the "
-        "learning rate drops."
-    )
-    return Plot(draw(data, evidence, of), data, surfaces.caption_of(shows, evidence))
+    handles = [*_legend(way), *planes.hatched(evidence.points[of], of)]
+    aspect = float(np.clip(ratio.max(), 0.4, 1.2)) if scaled else 0.75
+    made, places = planes.laid_out(evidence, handles, most=MOST, aspect=aspect, width=style.PAGES["page"])
+    shade = planes.shades(evidence.points[of], of)
+    for place in places:
+        planes.bands(place, of, shade)
+        planes.framed(place)
+        _axes(place, data[(data["row"] == place.row) & (data["column"] == place.title)], scaled)
+    planes.bar(made, shade, of)
+    return Plot(made.figure, data, evidence.caption(text))
 
 
 def _finding(data: pd.DataFrame) -> str:
-    """What the panels show: how much of each training lies in its plane."""
-    told = []
-    for row in data[data["explained_a"].notna()].drop_duplicates(["row", "column"]).to_dict("records"):
-        told.append(f"{row['column']} {100 * (row['explained_a'] + row['explained_b']):.0f} %")
-    return f"Share of each training's variance in its plane: {', '.join(told)}. One training each. " if told else ""
+    first = data[data["explained_a"].notna()].drop_duplicates(["row", "column"])
+    shares = 100 * (first["explained_a"] + first["explained_b"])
+    told = ", ".join(f"{name} {share:.0f} %" for name, share in zip(first["column"], shares, strict=True))
+    return f"Explained by the plane of each training: {told}. One training each. " if told else ""
 
 
-PRINCIPAL = (
-    "in the plane of the first two principal directions of the differences from its end, which is at (0, 0); {}. Coordinates are "
-    "distances in the space of all weights; in brackets the share of {} along an axis"
-)
-MEANINGS = {
-    "centred": PRINCIPAL.format("centred: the mean of the snapshots is subtracted first, as in Li et al.'s code",
-                                "the snapshots' variance"),
-    "uncentred": PRINCIPAL.format("not centred, as in Li et al.'s text",
-                                  "the snapshots' squared distances from the end"),
-    "": "in a given plane, projected by least squares from the space of all weights; its end is at (0, 0)",
-}  # fmt: skip
-
-
-def _planes_in_words(surfaces: pd.DataFrame) -> str:
-    """What the planes are, and for which networks where there are several kinds."""
-    names = surfaces.groupby("pca", sort=True)["column"].unique()
-    if len(names) == 1:
-        return MEANINGS[str(names.index[0])]
-    return "; ".join(f"{MEANINGS[str(kind)]} ({', '.join(here)})" for kind, here in names.items())
-
-
-def prepare(frame: pd.DataFrame, evidence: Shown, of: str, split: str) -> pd.DataFrame:
-    """Every point of the lattices, and every snapshot in order, one row each.
+def snapshots(frame: pd.DataFrame, surfaces: pd.DataFrame) -> pd.DataFrame:
+    """The snapshots of these surfaces in order, a row each, as kind `snapshot`.
 
     `milestone` is the iteration after which the rate drops, at the first snapshot from there on.
     """
-    known = frame["iteration"].notna() & (frame["split"] == split)
-    ranked = evidence.surfaces.reset_index(drop=True).rename_axis("rank").reset_index()
-    fields = ["surface_id", "rank", *(c for c in ranked if c not in ("rank", *frame))]
-    way = frame[known].merge(ranked[fields], on="surface_id").assign(kind="snapshot")
-    recipe = [field for field in RECIPE if field in way]
-    way = way.reindex(columns=list(dict.fromkeys([*COLUMNS, of, "rank", *recipe]))).sort_values(["rank", "iteration"])
-    way["milestone"] = pd.Series(pd.NA, index=way.index, dtype="Int64")
+    ranked = surfaces.assign(rank=range(len(surfaces)))
+    fields = ["surface_id", *(column for column in ranked if column not in frame)]
+    way = frame[frame["iteration"].notna()].merge(ranked[fields], on="surface_id")
+    way = way.assign(kind="snapshot", milestone=None).sort_values(["rank", "iteration"], ignore_index=True)
     for _, run in way.groupby("surface_id", sort=False):
         for milestone in reversed(of_recipe(run.iloc[0].to_dict())):
-            after = run.index[run["iteration"] >= milestone]
-            way.loc[after[:1], "milestone"] = milestone
-    points = evidence.points.assign(kind="point").reindex(columns=[*COLUMNS, of])
-    whole = {"milestone": "Int64", "iteration": "Int64"}
-    return pd.concat([points.astype(whole), way[[*COLUMNS, of]].astype(whole)], ignore_index=True)
-
-
-def draw(data: pd.DataFrame, evidence: Shown, of: str) -> Figure:
-    """The picture of what `prepare` gives."""
-    ratio = _ratios(data)
-    scaled = bool(ratio.between(FLAT, 1 / FLAT).all())
-    lost = not is_finite(evidence.points[of]).all()
-    head = Head(evidence.title, evidence.subtitle, [*_legend(data), *planes.legend(of, lost)[1:]])
-    aspect = float(np.clip(ratio.max(), 0.4, 1.2)) if scaled else 0.75
-    made, places = planes.laid_out(evidence, head, evidence.notes, most=MOST, aspect=aspect, width=style.PAGES["page"])
-    shade = planes.shades(evidence.points[of], of)
-    for place in places:
-        here = data[(data["row"] == place.row) & (data["column"] == place.column)]
-        points = evidence.points[evidence.points["surface_id"] == here["surface_id"].iloc[0]].reset_index(drop=True)
-        planes.bands(place.axes, points, of, shade)
-        planes.framed(place, points)
-        _axes(place, here, scaled)
-        way = here[here["kind"] == "snapshot"]
-        if not way.empty:
-            _way(place.axes, way)
-    planes.bar(made, shade, of)
-    return made.figure
+            way.loc[run.index[run["iteration"] >= milestone][:1], "milestone"] = milestone
+    return way
 
 
 def _ratios(data: pd.DataFrame) -> pd.Series:
@@ -161,57 +118,52 @@ def _ratios(data: pd.DataFrame) -> pd.Series:
 
 
 def _axes(place: Place, here: pd.DataFrame, scaled: bool) -> None:
-    """Limits that hold the lattice and all snapshots, and what share of the distances lies along each axis."""
-    axes, first = place.axes, here.iloc[0]
+    """The snapshots, limits that hold them and the lattice, and what share of the distances lies along each axis."""
+    axes, way = place.axes, here[here["kind"] == "snapshot"]
     axes.set_aspect("equal" if scaled else "auto")
-    for name, axis, limits, change, label in (
-        ("alpha", "a", axes.get_xlim, axes.set_xlim, axes.set_xlabel),
-        ("beta", "b", axes.get_ylim, axes.set_ylim, axes.set_ylabel),
-    ):
-        low, high = limits()
-        least, most = float(here[name].min()), float(here[name].max())
+    for name, axis, limits in (("alpha", "a", axes.viewLim.intervalx), ("beta", "b", axes.viewLim.intervaly)):
+        (low, high), least, most = limits, here[name].min(), here[name].max()
         room = 0.04 * (max(high, most) - min(low, least))
-        change(least - room if least < low else low, most + room if most > high else high)
-        share = f" ({100 * float(first[f'explained_{axis}']):.1f} %)" if pd.notna(first[f"explained_{axis}"]) else ""
-        label(f"{'α' if axis == 'a' else 'β'}{share}")
+        ends = (least - room if least < low else low, most + room if most > high else high)
+        share = here[f"explained_{axis}"].iloc[0]
+        label = ("α" if axis == "a" else "β") + (f" ({100 * share:.1f} %)" if pd.notna(share) else "")
+        axes.set(**{"xlim": ends, "xlabel": label} if axis == "a" else {"ylim": ends, "ylabel": label})
     axes.tick_params(labelleft=True)
-
-
-def _way(axes: Axes, way: pd.DataFrame) -> None:
-    x, y = way["alpha"].to_numpy(float), way["beta"].to_numpy(float)
-    axes.plot(x, y, color="white", linewidth=2.2, alpha=0.7, zorder=4, gid="casing")
-    axes.plot(x, y, zorder=5, gid="way", **STEPS)
-    axes.plot(x[:1], y[:1], zorder=6, gid="start", **START)
-    drops = way["milestone"].notna().to_numpy()
-    axes.plot(x[drops], y[drops], zorder=7, gid="drops", **DROP)
+    if way.empty:
+        return
+    drops = way[way["milestone"].notna()]
+    axes.plot(way["alpha"], way["beta"], color="white", linewidth=2.2, alpha=0.7, zorder=4, gid="casing")
+    axes.plot(way["alpha"], way["beta"], zorder=5, gid="way", color=WAY, **STEPS)
+    axes.plot(way["alpha"].iloc[:1], way["beta"].iloc[:1], zorder=6, gid="start", **START)
+    axes.plot(drops["alpha"], drops["beta"], zorder=7, gid="drops", **DROP)
     axes.plot([0], [0], zorder=8, gid="end", **END)
 
 
-def _notes(data: pd.DataFrame, evidence: Shown) -> Iterator[str]:
-    """How far snapshots are off the plane, and what of the way is not there."""
-    way = data[data["kind"] == "snapshot"]
+def _notes(way: pd.DataFrame, evidence: Shown, scaled: bool) -> Iterator[str]:
+    """How far snapshots are off the plane, and what of the way is missing."""
     far = way[is_finite(way["residual"])]
     if not far.empty:
         most = far.loc[far.groupby("surface_id", sort=False)["residual"].idxmax()]
-        said = [
-            f"{surfaces.named(most[most['surface_id'] == row.surface_id])}: {row.residual:.2g} at iteration {row.iteration:,}"
-            for row in most.itertuples()
-        ]
-        yield f"largest distance from the plane, in the unit of the axes: {'; '.join(said)}"
-    if not _ratios(data).between(FLAT, 1 / FLAT).all():
+        told = "; ".join(
+            f"{name}: {distance:.2g} at iteration {iteration:,}"
+            for name, distance, iteration in zip(names(most), most["residual"], most["iteration"], strict=True)
+        )
+        yield f"largest distance from the plane, in the unit of the axes: {told}"
+    if not scaled:
         yield "α and β have different scales"
-    absent = evidence.surfaces[~evidence.surfaces["surface_id"].isin(way["surface_id"])]
+    surfaces = evidence.surfaces
+    absent = surfaces.loc[~surfaces["surface_id"].isin(way["surface_id"]), "column"]
     if not absent.empty:
-        yield f"no snapshot has been measured: {', '.join(absent['column'])}"
-    marked = way[way["milestone"].notna()]["surface_id"]
-    unmarked = way[~way["surface_id"].isin(marked)].drop_duplicates("surface_id")
-    if not unmarked.empty:
-        yield f"no drop of the learning rate is marked, since the recipe lists none: {', '.join(unmarked['column'])}"
+        yield f"no snapshot has been measured: {', '.join(absent)}"
+    marked = way.loc[way["milestone"].notna(), "surface_id"]
+    unmarked = way.loc[~way["surface_id"].isin(marked), "column"].unique()
+    if len(unmarked):
+        yield f"no drop of the learning rate is marked, since the recipe lists none: {', '.join(unmarked)}"
 
 
-def _legend(data: pd.DataFrame) -> Iterator[Artist]:
-    yield Line2D([], [], label="snapshots", **STEPS)
-    yield Line2D([], [], label="start", **START)
-    if data["milestone"].notna().any():
-        yield Line2D([], [], label="learning rate drops", **DROP)
-    yield Line2D([], [], label="end", **END)
+def _legend(way: pd.DataFrame) -> Iterator[Artist]:
+    yield style.entry("snapshots", WAY, **STEPS)
+    yield style.entry("start", **START)
+    if way["milestone"].notna().any():
+        yield style.entry("learning rate drops", **DROP)
+    yield style.entry("end", **END)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,48 +34,31 @@ PROJECTIONS = (
     "different networks, which the paper has no values for"
 )
 REMARKS = {"imagenet": NO_ENSEMBLE, "i16_table2": PROJECTIONS + ".", "i16_table3": PROJECTIONS + "."}
-MEANT = {
-    "mean": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the mean",
-    "median": "ours: mean ± standard deviation over n seeds at the last iteration; difference: of the median, as in the paper",
-}
 
 
-def table6(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """R15 table 6: test errors of ResNet-20 to ResNet-1202 on CIFAR-10, in percent, beside ours.
+def _of_curves(name: str, statistic: str, curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A paper's test errors on data with curves, in percent, beside ours.
 
-    Columns: `network`; `n`, the runs of it that are done and follow the paper's protocol; `ours_mean`, `ours_std` (ddof 1),
-    `ours_median`; `paper_mean` and `paper_std`, the paper's; `difference` (ours − paper, in points); `exceeds`, whether that
-    is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`. A network
+    Columns: `dataset` where there are several; `network`; `n`, the runs of it that are done and follow the paper's protocol;
+    `ours_mean`, `ours_std` (ddof 1), `ours_median`; `paper_mean` and `paper_std`, the paper's; `paper_fails`, if it has
+    networks that fail, which means an error above 20 %; `difference` (ours − paper, in points, of `statistic`); `exceeds`,
+    whether that is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`. A network
     without such a run keeps its row.
     """
-    return _of_curves("table6", curves, runs, "mean")
+    finals = final_values(tidy(curves, runs))
+    finals = finals.loc[finals["split"] == "test", ["run_id", "error"]].assign(test="")
+    return _beside(name, planned(curves, runs), finals, statistic)
 
 
-def i16_table1(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """I16 table 1: shortcuts of ResNet-110. As `table6`; differences are of medians, which the paper gives.
-
-    `paper_mean` is NaN where the paper says that the network fails, which means an error above 20 %, as `paper_fails` says.
-    """
-    return _of_curves("i16_table1", curves, runs, "median")
-
-
-def i16_table2(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """I16 table 2: orders of BN, ReLU and addition in ResNet-110 and ResNet-164. As `i16_table1`."""
-    return _of_curves("i16_table2", curves, runs, "median")
-
-
-def i16_table3(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """I16 table 3: the original order against full pre-activation, CIFAR-10 and CIFAR-100. As `i16_table1`."""
-    return _of_curves("i16_table3", curves, runs, "median")
-
-
-def l18_fig5(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """L18 figure 5: test errors of the networks whose surfaces it shows, with shortcuts (option B) and without. As `table6`."""
-    return _of_curves("l18_fig5", curves, runs, "mean")
+table6 = partial(_of_curves, "table6", "mean")
+i16_table1 = partial(_of_curves, "i16_table1", "median")
+i16_table2 = partial(_of_curves, "i16_table2", "median")
+i16_table3 = partial(_of_curves, "i16_table3", "median")
+l18_fig5 = partial(_of_curves, "l18_fig5", "mean")
 
 
 def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """R15 tables 2 to 4: top-1 and top-5 errors on ImageNet, over ten crops or at five scales. As `table6`.
+    """R15 tables 2 to 4: top-1 and top-5 errors on ImageNet, over ten crops or at five scales. Columns as of `_of_curves`.
 
     `probes`: as `study.read_probes` gives them: `error` and `top5_error` of the probes `ten_crop` and `multi_scale`,
     as last measured.
@@ -89,21 +74,11 @@ def imagenet(probes: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataF
     last = found.sort_values("iteration", kind="stable").drop_duplicates(["run_id", "probe", "measure"], keep="last")
     wide = last.pivot(index=["run_id", "probe"], columns="measure", values="value").reset_index()
     wide = wide.reindex(columns=["run_id", "probe", "error", "top5_error"])
-    table = _labelled(found.drop(columns="iteration") if runs is None else runs)
+    known = found.drop(columns="iteration") if runs is None else runs
+    require(known, RUN_COLUMNS, "runs")
+    table = fields_of(known.drop_duplicates("run_id", ignore_index=True))
     finals = wide.rename(columns={"probe": "test", "top5_error": "top5"})
     return _beside("imagenet", table, finals[finals["run_id"].isin(table["run_id"])], "mean")
-
-
-def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    require(runs, RUN_COLUMNS, "runs")
-    return fields_of(runs.drop_duplicates("run_id", ignore_index=True))
-
-
-def _of_curves(name: str, curves: pd.DataFrame, runs: pd.DataFrame | None, statistic: str) -> pd.DataFrame:
-    evidence = tidy(curves, runs)
-    finals = final_values(evidence)
-    table = planned(curves, runs)
-    return _beside(name, table, finals.loc[finals["split"] == "test", ["run_id", "error"]].assign(test=""), statistic)
 
 
 def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str) -> pd.DataFrame:
@@ -115,22 +90,20 @@ def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str)
     matched = [runs[match(runs, value)] for value in values]
     if not any(len(mine) for mine in matched):
         raise StudyError(f"nothing to set beside {TITLES[name]}: {_why(name, runs)}")
-    several = len({value.protocol.dataset for value in values}) > 1
     ways = list(dict.fromkeys(field for mine in matched for field in varying(mine)))
     rows = []
     for value, mine, way in _each_way(values, matched, ways):
         ours = finals[finals["run_id"].isin(mine["run_id"]) & (finals["test"] == value.test)]
+        told = {"dataset": value.protocol.dataset, "network": title(value), "test": TESTS.get(value.test, "")}
         rows.append(
-            ({"dataset": value.protocol.dataset} if several else {})
-            | {"network": title(value)}
-            | ({"test": TESTS[value.test]} if value.test else {})
-            | way
-            | _numbers(value, ours, statistic)
-            | {"n_diverged": int((mine["state"] == "diverged").sum())}
+            told | way | _numbers(value, ours, statistic) | {"n_diverged": int((mine["state"] == "diverged").sum())}
         )
     table = pd.DataFrame(rows)
-    if not table.get("paper_fails", pd.Series(False)).any():
-        table = table.drop(columns="paper_fails", errors="ignore")
+    shown = {
+        "dataset": table["dataset"].nunique() > 1, "test": table["test"].any(), "paper_fails": table["paper_fails"].any(),
+        "ours_top5": table["paper_top5"].notna().any(), "paper_top5": table["paper_top5"].notna().any(),
+    }  # fmt: skip
+    table = table.drop(columns=[column for column, kept in shown.items() if not kept])
     table.attrs["notes"] = _notes(name, runs, matched, statistic)
     return table
 
@@ -148,25 +121,14 @@ def _each_way(
 
 def _numbers(value: Value, ours: pd.DataFrame, statistic: str) -> dict[str, Any]:
     errors = ours["error"].astype(float)
-    central = errors.agg(statistic) if len(errors) else float("nan")
-    paper = float("nan") if value.error is None else value.error
-    difference, spread = central - paper, errors.std() if len(errors) > 1 else float("nan")
-    row: dict[str, Any] = {
-        "n": len(errors),
-        "ours_mean": errors.mean(),
-        "ours_std": spread,
-        "ours_median": errors.median(),
-    }
-    if value.top5 is not None:
-        row["ours_top5"] = ours["top5"].astype(float).mean() if "top5" in ours else float("nan")
-    row |= {"paper_mean": paper, "paper_std": float("nan") if value.std is None else value.std}
-    if value.top5 is not None:
-        row["paper_top5"] = value.top5
-    return row | {
-        "paper_fails": value.error is None,
-        "difference": difference,
-        "exceeds": bool(abs(difference) > spread),  # never where either is NaN
-    }
+    paper, paper_std, paper_top5 = (math.nan if x is None else x for x in (value.error, value.std, value.top5))
+    spread, difference = errors.std(), errors.agg(statistic) - paper
+    return {
+        "n": len(errors), "ours_mean": errors.mean(), "ours_std": spread, "ours_median": errors.median(),
+        "ours_top5": ours["top5"].astype(float).mean() if "top5" in ours else math.nan,
+        "paper_mean": paper, "paper_std": paper_std, "paper_top5": paper_top5, "paper_fails": value.error is None,
+        "difference": difference, "exceeds": bool(abs(difference) > spread),  # never where either is NaN
+    }  # fmt: skip
 
 
 def title(value: Value) -> str:
@@ -204,7 +166,10 @@ def _why(name: str, runs: pd.DataFrame) -> str:
 
 
 def _notes(name: str, runs: pd.DataFrame, matched: Sequence[pd.DataFrame], statistic: str) -> list[str]:
-    lines = [f"{TITLES[name]}; {MEANT[statistic]}."]
+    lines = [
+        f"{TITLES[name]}; ours: mean ± standard deviation over n seeds at the last iteration; difference: of the {statistic}"
+        f"{', as in the paper' if statistic == 'median' else ''}."
+    ]
     shown = pd.concat(matched)
     first = VALUES[name][0].protocol
     lines += [f"{first.paper}: {remark}." for remark in remarks(shown, first)]

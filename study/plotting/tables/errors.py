@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
+from study.config import differences
 from study.config.differences import VARIANT, text
 from study.plotting.base.frames import final_values, tidy
 from study.stats.bca_interval import FEWEST
-from study.stats.naming import varying
+from study.stats.naming import texts, varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast
 
@@ -58,20 +57,18 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     table = final_errors(curves, runs)
     found: dict[str, dict[str, float]] = {}
     for group in groups(curves, runs):
-        point = dict(zip(group.runs["run_id"], group.runs["point_id"], strict=True))
-        if group.plain is None:
+        points, plain = group.runs.set_index("run_id")["point_id"], group.plain
+        if plain is None:
             continue
         for line in group.residuals:
-            for depth in (depth for depth in line.outcomes if depth in group.plain.outcomes):
+            for depth in line.outcomes.keys() & plain.outcomes.keys():
                 run_id = next(iter(line.outcomes[depth].values())).run_id
-                found[point[run_id]] = _difference([Term(1, line, depth), Term(-1, group.plain, depth)])
-    names = ["pairs", *(f"{split}_{part}" for split in MEASURES for part in ("difference", "low", "high"))]
+                found[points[run_id]] = _difference([Term(1, line, depth), Term(-1, plain, depth)])
     if not found:
         return table
-    added = pd.DataFrame.from_dict(found, orient="index", columns=names).reindex(table.index)
-    added["pairs"] = added["pairs"].astype("Int64")
+    added = pd.DataFrame.from_dict(found, orient="index").astype({"pairs": "Int64"})
     counts = [f"n_{kind}" for kind in COUNTS]
-    joined = pd.concat([table.drop(columns=counts), added, table[counts]], axis=1)
+    joined = table.drop(columns=counts).join(added).join(table[counts])
     joined.attrs["notes"] = [PAIRED]
     return joined
 
@@ -80,12 +77,12 @@ def _difference(terms: list[Term]) -> dict[str, float]:
     row: dict[str, float] = {}
     for split, measure in MEASURES.items():
         one = contrast(terms, measure, -1)
-        row |= {"pairs": len(one.numbers), f"{split}_difference": one.mean if one.numbers else math.nan}
+        row |= {"pairs": len(one.numbers), f"{split}_difference": one.mean}
         row |= {f"{split}_low": one.interval.low, f"{split}_high": one.interval.high}
     return row
 
 
 def _varying(runs: pd.DataFrame) -> list[str]:
     """The fields that tell points apart; one that only sets plain from residual networks goes without saying."""
-    by_network = runs.groupby("network")
-    return varying(runs) + [f for f in VARIANT if (by_network[f].nunique(dropna=False) > 1).any()]
+    apart = {field for _, group in runs.groupby("network") for field in differences.varying(texts(group, VARIANT))}
+    return varying(runs) + [field for field in VARIANT if field in apart]

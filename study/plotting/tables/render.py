@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,32 +35,37 @@ HEADS = {  # for people, as (group, column); a CSV keeps the columns' own names
     "difference": ("", "ours − paper"),
 }
 COUNTS = ("n_diverged", "n_failed", "n_missing")
-BOLD = {"difference": "exceeds"}
-"""Columns whose cells are bold where another column, which is not shown, says so."""
-FAILS = "paper_fails"
-"""Where the paper has no number, because the network fails."""
+FAILS, EXCEEDS = "paper_fails", "exceeds"
+"""Columns that are not shown: the paper has no number, because its network fails; the difference is bold."""
 SIGNS = {"–": "--", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "→": r"$\to$", "≥": r"$\geq$", "<": r"\textless{}",
          ">": r"\textgreater{}", "[": "{[}"}  # fmt: skip
-WIDE = 8
-"""Columns of a LaTeX table beyond which it is set smaller and scaled to the text's width."""
+WIDE = 72
+"""Letters of a LaTeX table beyond which it is scaled to the text's width; the space between two columns counts as 2.5."""
 
 
 class Cell(NamedTuple):
-    """What stands in a place of a table for people."""
+    """A cell of a table for people."""
 
     text: str
     bold: bool = False
 
 
 class Layout(NamedTuple):
-    """A table for people: its heads, its cells row by row, whether each column is of numbers, and what stands below it."""
+    """A table for people: its columns as (group, head), its cells row by row, and the notes below it."""
 
-    heads: list[str]
+    columns: list[tuple[str, str]]
     rows: list[list[Cell]]
-    numeric: list[bool]
     notes: list[str]
-    groups: list[tuple[str, str]]
-    """Each head as that of a group of columns, and its own below."""
+
+    @property
+    def heads(self) -> list[str]:
+        """Each head on one line: `test error, median (%)`."""
+        return [_flat(*column) for column in self.columns]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column is of numbers."""
+        return [bool(column) and all(map(_is_number, column)) for column in zip(*self.rows, strict=True)]
 
 
 def render(table: pd.DataFrame, fmt: str = "md") -> str:
@@ -72,12 +77,7 @@ def render(table: pd.DataFrame, fmt: str = "md") -> str:
         raise StudyError(f"unknown table format '{fmt}'{nearest(fmt, FORMATS)}")
     if fmt == "csv":
         return str(table.to_csv(index=False, lineterminator="\n"))
-    made = laid_out(table)
-    if fmt == "latex":
-        return _latex(made)
-    if fmt == "html":
-        return _html(made)
-    return _text_table(made, markdown=fmt == "md")
+    return {"md": _markdown, "text": _text, "latex": _latex, "html": _html}[fmt](laid_out(table))
 
 
 def laid_out(table: pd.DataFrame) -> Layout:
@@ -88,67 +88,56 @@ def laid_out(table: pd.DataFrame) -> Layout:
     heads, columns = [], []
     for name in map(str, table.columns):
         stem, _, part = name.rpartition("_")
-        if name in (*BOLD.values(), FAILS) or part in ("std", "high") or (name in COUNTS and not table[name].any()):
+        if name in (EXCEEDS, FAILS) or part in ("std", "high") or (name in COUNTS and not table[name].any()):
             continue
         key = stem if part == "mean" else name
         heads.append(HEADS.get(key, ("", short(key).removeprefix("n_").replace("_", " "))))
-        bold = table[BOLD[name]] if name in BOLD else [False] * len(table)
-        columns.append([Cell(said, bool(b)) for said, b in zip(_cells(table, name, stem, part), bold, strict=True)])
-    numeric = [bool(column) and all(_is_number(cell.text) for cell in column) for column in columns]
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return Layout([_flat(*head) for head in heads], rows, numeric, list(table.attrs.get("notes", ())), heads)
+        cells = [Cell(_said(row, name, stem, part)) for row in table.to_dict("records")]
+        if name == "difference" and EXCEEDS in table:
+            cells = [cell._replace(bold=bool(bold)) for cell, bold in zip(cells, table[EXCEEDS], strict=True)]
+        columns.append(cells)
+    return Layout(heads, [list(row) for row in zip(*columns, strict=True)], list(table.attrs.get("notes", ())))
 
 
 def _flat(group: str, name: str) -> str:
-    """A head on one line: `test error, median (%)`."""
     if not group or name.endswith("interval"):
         return name
     stem = group.removesuffix(" (%)")
     return group if name == "mean" else f"{stem} {name} (points)" if name.startswith("−") else f"{stem}, {name} (%)"
 
 
-def _cells(table: pd.DataFrame, name: str, stem: str, part: str) -> list[str]:
-    """The texts of a column, with what belongs to it from another."""
-    values = list(table[name].map(network_title) if name == "network" else table[name])
-    if part == "mean":
-        stds = table.get(f"{stem}_std", pd.Series([None] * len(table)))
-        texts = [_text(m) if _is_none(s) else f"{_text(m)} ± {_text(s)}" for m, s in zip(values, stds, strict=True)]
-        fails = table[FAILS] if name == "paper_mean" and FAILS in table else [False] * len(table)
-        return ["fails" if failed else said for said, failed in zip(texts, fails, strict=True)]
+def _said(row: Mapping[Any, Any], name: str, stem: str, part: str) -> str:
+    """The text of a cell, with what belongs to it from another column."""
+    if name == "network":
+        return network_title(row[name])
+    if name == "paper_mean" and row.get(FAILS):
+        return "fails"
     if part == "low":
-        ends = zip(values, table[f"{stem}_high"], strict=True)
-        return ["–" if _is_none(low) or _is_none(high) else f"[{_text(low)}, {_text(high)}]" for low, high in ends]
-    return [(_setting if name in (*TRAINED, *VARIANT) else _text)(value) for value in values]
+        ends = [_number(row[name]), _number(row[f"{stem}_high"])]
+        return "–" if "–" in ends else f"[{', '.join(ends)}]"
+    value = _number(row[name], exact=name in (*TRAINED, *VARIANT))
+    spread = _number(row.get(f"{stem}_std")) if part == "mean" else "–"
+    return value if spread == "–" else f"{value} ± {spread}"
 
 
-def _is_none(value: object) -> bool:
-    return value is None or value is pd.NA or value != value  # NaN is not itself
-
-
-def _is_number(text: str) -> bool:
-    return text in ("–", "fails") or text.lstrip("−[")[:1].isdigit()
-
-
-def _setting(value: object) -> str:
-    """A field of a spec, not rounded: two that differ never read alike."""
-    if isinstance(value, str) or _is_none(value):
-        return _text(value)
-    return text(value).replace("-", "−", 1) if text(value).startswith("-") else text(value)
-
-
-def _text(value: object) -> str:
-    if _is_none(value):
+def _number(value: Any, exact: bool = False) -> str:
+    """A value, rounded unless it is a field of a spec, of which two that differ never read alike."""
+    if pd.isna(value):
         return "–"
-    return f"{value:.2f}".replace("-", "−") if isinstance(value, float) else str(value)
+    said = f"{value:.2f}" if isinstance(value, float) and not exact else text(value)
+    return said if isinstance(value, str) or not said.startswith("-") else f"−{said[1:]}"
+
+
+def _is_number(cell: Cell) -> bool:
+    return cell.text in ("–", "fails") or cell.text.lstrip("−[")[:1].isdigit()
 
 
 def _styler(table: Layout) -> Styler:
     """The table with its groups of columns beside each other."""
-    named = [group for group, _ in table.groups]
+    named = [group for group, _ in table.columns]
     order = sorted(range(len(named)), key=lambda place: named.index(named[place]) if named[place] else place)
-    heads = [table.groups[place] for place in order]
-    grouped = any(group for group, _ in heads)
-    columns = pd.MultiIndex.from_tuples(heads) if grouped else pd.Index([name for _, name in heads])
+    heads = [table.columns[place] for place in order]
+    columns = pd.MultiIndex.from_tuples(heads) if any(named) else pd.Index([name for _, name in heads])
     frame = pd.DataFrame([[row[place].text for place in order] for row in table.rows], columns=columns, dtype=object)
     bold = [["font-weight: bold" if row[place].bold else "" for place in order] for row in table.rows]
     return frame.style.hide(axis="index").apply(lambda _: np.array(bold, dtype=object).reshape(frame.shape), axis=None)
@@ -157,13 +146,16 @@ def _styler(table: Layout) -> Styler:
 def _latex(table: Layout) -> str:
     """A `tabular` with booktabs rules and groups of columns; the notes are comments above it, for the caption."""
     styled = _styler(table)
-    numeric = dict(zip(table.groups, table.numeric, strict=True))
+    numeric = dict(zip(table.columns, table.numeric, strict=True))
     heads = [head if isinstance(head, tuple) else ("", head) for head in styled.columns]
     columns = "".join("r" if numeric[head] else "l" for head in heads)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
     body = str(styled.to_latex(column_format=columns, hrules=True, multicol_align="c", convert_css=True))
     body = "".join(SIGNS.get(c, c) for c in body)
-    if len(columns) > WIDE:
+    longest = [
+        max([len(head), *(len(row[place].text) for row in table.rows)]) for place, (_, head) in enumerate(table.columns)
+    ]
+    if sum(longest) + 2.5 * len(longest) > WIDE:
         body = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{body.rstrip()}%\n}}\n"
     return "".join(f"% {' '.join(note.split())}\n" for note in table.notes) + body
 
@@ -173,23 +165,26 @@ def _html(table: Layout) -> str:
     return str(styled.set_uuid("study").to_html()) + "".join(f"<p>{escape(note)}</p>\n" for note in table.notes)
 
 
-def _text_table(table: Layout, markdown: bool) -> str:
-    """Columns of equal width, between bars or apart, each head with its group."""
-    heads = table.heads
-    bold = any(cell.bold for row in table.rows for cell in row)
-    if markdown:
-        cells = [[f"**{c.text}**" if c.bold else c.text for c in row] for row in table.rows]
-        cells = [[said.replace("|", r"\|") for said in row] for row in cells]
-        rule = ["---:" if right else "---" for right in table.numeric]
-        lines = ["| " + " | ".join(row) + " |" for row in (heads, rule, *cells)]
-        return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in table.notes)
-    cells = [[f"{c.text}*" if c.bold else c.text for c in row] for row in table.rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    notes = ["* the difference exceeds the seeds' spread", *table.notes] if bold else table.notes
-    lines = [*(_aligned(row, widths, table.numeric) for row in (heads, *cells)), *notes]
-    return "".join(f"{line}\n" for line in lines)
+def _markdown(table: Layout) -> str:
+    cells = [[f"**{cell.text}**" if cell.bold else cell.text for cell in row] for row in table.rows]
+    rule = ["---:" if right else "---" for right in table.numeric]
+    escaped = [[said.replace("|", r"\|") for said in row] for row in cells]
+    lines = [f"| {' | '.join(row)} |\n" for row in (table.heads, rule, *escaped)]
+    return "".join([*lines, *(f"\n{note}\n" for note in table.notes)])
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
-    cells = zip(row, widths, numeric, strict=True)
-    return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells).rstrip()
+def _text(table: Layout) -> str:
+    """Columns of equal width; a star stands for bold."""
+    rows = [table.heads, *([f"{cell.text}*" if cell.bold else cell.text for cell in row] for row in table.rows)]
+    columns = [
+        (max(map(len, column)), right) for column, right in zip(zip(*rows, strict=True), table.numeric, strict=True)
+    ]
+    lines = [
+        "  ".join(
+            said.rjust(width) if right else said.ljust(width) for said, (width, right) in zip(row, columns, strict=True)
+        )
+        for row in rows
+    ]
+    starred = any(cell.bold for row in table.rows for cell in row)
+    notes = ["* the difference exceeds the seeds' spread"] if starred else []
+    return "".join(f"{line.rstrip()}\n" for line in (*lines, *notes, *table.notes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.data import ImageFiles
-from study.data.decode import ahead
 from study.data.stream import Choices, Place, centre_crop, choices, cut, random_crop, whole_image
 
 CHUNK = 32
@@ -60,24 +58,19 @@ class Chunk(NamedTuple):
         return self._replace(pixels=self.pixels.pin_memory())
 
 
-class Decoder:
-    """Answers requests for images of a data set."""
-
-    def __init__(self, data: ImageFiles) -> None:
-        self.data = data
-
-    def __call__(self, request: Request) -> Chunk:
-        alphas = np.zeros((len(request.numbers), 3))
-        images = []
-        for i, number in enumerate(request.numbers):
-            chosen = None if request.random is None else choices(int(request.random.keys[i]))
-            image = cut(self.data.path(request.split, int(number)), _place(request, chosen))
-            if request.random is not None and chosen is not None:
-                alphas[i] = chosen.alphas
-                image = image[:, ::-1] if request.random.mirror[i] else image
-            images.append(image)
-        pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
-        return Chunk(request, pixels, [image.shape for image in images], alphas)
+def decode(data: ImageFiles, request: Request) -> Chunk:
+    """Answer a request for images of a data set."""
+    alphas = np.zeros((len(request.numbers), 3))
+    images = []
+    for i, number in enumerate(request.numbers):
+        chosen = None if request.random is None else choices(int(request.random.keys[i]))
+        image = cut(data.path(request.split, int(number)), _place(request, chosen))
+        if request.random is not None and chosen is not None:
+            alphas[i] = chosen.alphas
+            image = image[:, ::-1] if request.random.mirror[i] else image
+        images.append(image)
+    pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
+    return Chunk(request, pixels, [image.shape for image in images], alphas)
 
 
 def _place(request: Request, chosen: Choices | None) -> Place:
@@ -86,8 +79,3 @@ def _place(request: Request, chosen: Choices | None) -> Place:
     if request.random is None or chosen is None:
         return centre_crop(request.side, request.size)
     return random_crop(chosen, request.random.scales, request.size)
-
-
-def decoded(data: ImageFiles, requests: Iterable[Request], workers: int, pin: bool) -> Generator[Chunk, None, None]:
-    """Answer requests in order, decoded ahead by this many processes. As `study.data.decode.ahead`."""
-    return ahead(Decoder(data), requests, workers, pin)

@@ -66,10 +66,6 @@ class Feed(ABC):
         """Count the images that an evaluation of `train` or `test` takes."""
 
     @abstractmethod
-    def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return `count` images of a split from number `first` (int64, on the device) on, not augmented; as `batch`."""
-
-    @abstractmethod
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
         """Return the images of a split with these numbers, int64 (B,) on the device, not augmented; as `batch`.
 
@@ -81,18 +77,13 @@ class Feed(ABC):
         for number in numbers:
             yield self.at(split, number)
 
-    def evaluation_sizes(self, split: str, first: int = 0, step: int = 1) -> list[int]:
-        """Return the sizes of an evaluation's batches, for every `step`-th batch from `first` on."""
-        count = self.count(split)
-        starts = range(first * EVALUATION_BATCH, count, step * EVALUATION_BATCH)
-        return [min(EVALUATION_BATCH, count - start) for start in starts]
+    def every(self, split: str, first: int = 0, step: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of an evaluation of `train` or `test`, in order, not augmented; as `batch`.
 
-    def every(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all batches of an evaluation of `train` or `test`, in order, not augmented; as `batch`."""
-        first = 0
-        for size in self.evaluation_sizes(split):
-            yield self.in_order(split, torch.tensor(first, device=self.device), size)
-            first += size
+        Of several ranks each takes every `step`-th batch from number `first` on.
+        """
+        numbers = torch.arange(self.count(split), device=self.device)
+        return self.batches(split, torch.split(numbers, EVALUATION_BATCH)[first::step])
 
     @property
     @abstractmethod

@@ -17,13 +17,18 @@ from study.training.feeds.samples import Draws
 
 
 class Images(Feed):
-    """Training and test images on a device, as uint8 (N, H, W, C), with their labels; padding is zero, after the mean."""
+    """Training and test images on a device, (N, H, W, C), with their labels; padding is zero, after the mean.
+
+    Grey levels are uint8; the user's float32 are not divided by 255.
+    """
 
     def __init__(self, data: ImageSet, device: torch.device, mean: str = "pixel") -> None:
         total = np.zeros(data.train_images.shape[1:], np.float64)
         for start in range(0, len(data.train_images), 5000):  # in parts: a float64 copy is eight times the data
             total += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
         super().__init__(device, data.fingerprint, len(data.classes), total / len(data.train_images), mean)
+        if data.train_images.dtype != np.uint8:
+            self._scale = torch.ones((), device=device)
         self._images = {"train": _upload(data.train_images, device), "test": _upload(data.test_images, device)}
         self._labels = {"train": _upload(data.train_labels, device), "test": _upload(data.test_labels, device)}
 
@@ -46,9 +51,6 @@ class Images(Feed):
 
     def count(self, split: str) -> int:
         return len(self._labels[split])
-
-    def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        return self.at(split, first + torch.arange(count, device=self.device))
 
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
         images = self.normalise(self._images[split].index_select(0, number))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SAMPLES = 1  # tells this stream from the others of a seed
+_SAMPLES, _MIXING = 1, 2  # tell these streams from the others of a seed
 
 
 class Draws(NamedTuple):
@@ -31,9 +31,29 @@ class Draws(NamedTuple):
     key: Tensor
     """Seed of all other random choices about this sample: 31 bits, int64."""
 
-    def to(self, device: torch.device) -> Draws:
-        """Copy the draws to a device."""
-        return Draws(*(part.to(device, non_blocking=True) for part in self))
+
+def mixing(seed: int, iteration: int, mixup: float | None, cutmix: float | None) -> tuple[float, float, float, float]:
+    """Draw how the batch of a step is mixed: the share that each image keeps, 1 for a box, and the box's centre in [0, 1)."""
+    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, _MIXING, iteration])))
+    coin, y, x = random.uniform(size=3)
+    box = mixup is None or (cutmix is not None and coin < 0.5)
+    alpha = cutmix if box else mixup
+    return float(random.beta(alpha, alpha)), float(box), float(y), float(x)  # type: ignore[arg-type]
+
+
+def mask(mix: Tensor, height: int, width: int) -> Tensor:
+    """Return the share that each pixel keeps, (height, width), for a draw of `mixing`, (4,), on its device.
+
+    A box has the share 1 - kept of the image's sides squared, as in Yun et al. 2019; what lies outside the image is cut off.
+    """
+    kept, box, y, x = mix.unbind()
+    half = (1 - kept).sqrt() / 2
+    inside = torch.ones((), dtype=torch.bool, device=mix.device)
+    for size, centre, shape in ((height, y, (-1, 1)), (width, x, (1, -1))):
+        place = torch.arange(size, device=mix.device)
+        middle, reach = (centre * size).floor(), (half * size).floor()
+        inside = inside & ((place >= middle - reach) & (place < middle + reach)).view(shape)
+    return torch.where(box > 0, 1.0 - inside.to(kept.dtype), kept)
 
 
 class Samples:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.config.recipe import Recipe
+from study.config.recipes import Recipe
 from study.data import ImageFiles
-from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decoded
-from study.training.feeds.feed import EVALUATION_BATCH, Feed
+from study.data.decode import ahead
+from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decode
+from study.training.feeds.feed import Feed
 from study.training.feeds.samples import Draws, Samples
 from study.training.ranks import Ranks
 
@@ -48,18 +50,15 @@ class Stream(Feed):
         }
         self._evaluated = {"train": _subset(len(data.train_labels)), "test": np.arange(len(data.test_labels))}
         self._training: Generator[Chunk, None, None] | None = None
-        self._evaluation: Generator[Chunk, None, None] | None = None
         self._parts = 0  # that training has taken, counted from the first step
-        self._next = ("", 0)  # split and first image of the evaluation's next batch
 
     def __len__(self) -> int:
         return len(self.data.train_labels)
 
     def close(self) -> None:
-        for chunks in (self._training, self._evaluation):
-            if chunks is not None:
-                chunks.close()
-        self._training = self._evaluation = None
+        if self._training is not None:
+            self._training.close()
+        self._training = None
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -69,8 +68,7 @@ class Stream(Feed):
 
     def expect(self, samples: Samples, iteration: int) -> None:
         if self._training is None or self._parts != iteration * len(self._share):
-            if self._training is not None:
-                self._training.close()
+            self.close()
             self._training = self._decoded(self._wanted(samples, iteration))
             self._parts = iteration * len(self._share)
 
@@ -108,20 +106,6 @@ class Stream(Feed):
         """Count the images of an evaluation: all of `test`, at most a fixed sample of 50,000 of `train`."""
         return len(self._evaluated[split])
 
-    def in_order(self, split: str, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        start = int(first)
-        if self._evaluation is None or self._next != (split, start):
-            if self._evaluation is not None:  # one that was cut short
-                self._evaluation.close()
-            self._evaluation = self._decoded(self._evaluation_wanted(split, start))
-        images = self._uploaded([next(self._evaluation) for _ in range(-(-count // CHUNK))])
-        self._next = (split, start + EVALUATION_BATCH * self.ranks.size)
-        if self._next[1] >= self.count(split):
-            self._evaluation.close()
-            self._evaluation = None
-        labels = self._labels[split].index_select(0, self._on_device(self._evaluated[split][start : start + count]))
-        return self.normalise(images).permute(0, 3, 1, 2), labels
-
     def at(self, split: str, number: Tensor) -> tuple[Tensor, Tensor]:
         [found] = self.batches(split, [number])
         return found
@@ -135,11 +119,6 @@ class Stream(Feed):
                 images = self._uploaded([next(chunks) for _ in range(-(-len(part) // CHUNK))])
                 labels = self._labels[split].index_select(0, self._on_device(part))
                 yield self.normalise(images).permute(0, 3, 1, 2), labels
-
-    def _evaluation_wanted(self, split: str, first: int) -> Iterator[Request]:
-        numbers = self._evaluated[split]
-        for start in range(first, len(numbers), EVALUATION_BATCH * self.ranks.size):
-            yield from _in_chunks(split, numbers[start : start + EVALUATION_BATCH], self.scales[0], self.size)
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -159,7 +138,7 @@ class Stream(Feed):
     # -- both ---------------------------------------------------------------------------------------------------------
 
     def _decoded(self, requests: Iterator[Request]) -> Generator[Chunk, None, None]:
-        return decoded(self.data, requests, self.workers, pin=self.device.type == "cuda")
+        return ahead(partial(decode, self.data), requests, self.workers, pin=self.device.type == "cuda")
 
     def _uploaded(self, chunks: list[Chunk]) -> Tensor:
         """Upload the squares of chunks, uint8 (n, size, size, 3)."""

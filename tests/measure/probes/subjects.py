@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def make(count: int = 32, **fields: Any) -> Subject:
-    """A network as its seed made it, but for BN: parameters and statistics of which each matters. In batches of 16."""
+    """A network of its seed, with random BN so that each parameter and statistic matters; in batches of 16."""
     spec = make_spec(**{"recipe__batch_size": 16} | fields)
     network = build(spec, 1, 10)
     random = torch.Generator().manual_seed(0)

@@ -12,7 +12,7 @@ from study.measure.probes.confusion import measure, products
 from tests.measure.probes.test_paths import subject
 
 
-def test_cosines_are_those_of_the_gradients_one_by_one():
+def test_cosines_equal_those_of_single_gradients():
     tested = subject(recipe__batch_size=10)
     gradients = []
     for images, labels in tested.batches():
@@ -30,10 +30,10 @@ def test_cosines_are_those_of_the_gradients_one_by_one():
     assert whole["confusion"] == pytest.approx(max(0.0, -inner), rel=1e-4)
 
 
-def test_one_batch_confuses_nobody():
+def test_one_batch_gives_no_values():
     assert list(measure(subject(recipe__batch_size=40))) == []
 
 
-def test_products_are_those_of_the_whole_rows():
+def test_products_in_parts_equal_the_whole():
     rows = torch.randn(3, (1 << 20) + 5)
     torch.testing.assert_close(products(rows), rows.double() @ rows.double().T, rtol=1e-12, atol=1e-9)

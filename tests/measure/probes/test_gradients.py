@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from tests.measure.probes.subjects import make, table
 
 
-def test_the_norm_is_the_mean_over_mini_batches_and_relative_to_the_weights():
+def test_norm_is_the_mean_over_batches_and_relative_to_weights():
     subject = make(count=40, network="plain")
     norms, relative = table("gradients", subject, "norm"), table("gradients", subject, "relative")
     network = subject.network.double().train()

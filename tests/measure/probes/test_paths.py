@@ -9,20 +9,15 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from study.measure.probes.paths import by_length, measure
-from study.measure.probes.subject import Subject
 from study.networks.blocks import Block
 from study.networks.network import build
-from study.training.feeds.images import Images
-from tests.helpers import make_spec, tiny_images
+from tests.helpers import make_spec
+from tests.measure.probes.subjects import make
 from tests.networks.test_network import random_bn
 
 
 def subject(**fields):
-    """A network with BN that matters, on images of noise."""
-    spec = make_spec(**{"depth": 14, "recipe__batch_size": 20} | fields)
-    network = build(spec, 1, 10)
-    random_bn(network)
-    return Subject.of(spec, network.state_dict(), Images(tiny_images(), torch.device("cpu")), 80)
+    return make(80, **{"depth": 14, "recipe__batch_size": 20} | fields)
 
 
 def values(found, name):
@@ -75,47 +70,33 @@ def test_the_gradient_by_length_is_the_sum_over_all_paths_of_that_length(fields)
         torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("longest", [2, 64])
-def test_the_parts_add_up_to_the_gradient(longest):
+def test_paths_beyond_the_longest_are_summed():
     network, (images, labels) = prepared(), batch()
-    start = network.stem(images).requires_grad_()
-    x = start
-    for _, block in network.blocks():
-        x = block(x)
-    (whole,) = torch.autograd.grad(F.cross_entropy(network.classify(x), labels), start)
-    parts = by_length(network, images, labels, longest)
-    assert len(parts) == min(7, longest + 2)
-    torch.testing.assert_close(torch.stack(parts).sum(0), whole, rtol=1e-9, atol=1e-15)
-    for part, other in zip(parts[:3], by_length(network, images, labels)[:3], strict=True):
-        torch.testing.assert_close(part, other, rtol=1e-9, atol=1e-15)
+    *parts, rest = by_length(network, images, labels, longest=2)
+    every = by_length(network, images, labels)
+    assert len(parts) == 3 and len(every) == 7
+    torch.testing.assert_close([*parts, rest], [*every[:3], torch.stack(every[3:]).sum(0)], rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("fields", [{}, {"network": "plain"}], ids=str)
-def test_a_deleted_block_is_a_network_without_it(fields):
+def test_deleted_block_equals_network_without_it(fields):
     tested = subject(**fields)
     found = list(measure(tested))
-    batches = list(tested.batches(count=20))
-    images, labels = batches[0]
-    deleted = values(found, "deleted_error")
-    network = tested.network
-    blocks = dict(network.blocks())
-    plain = tested.spec.network == "plain"
+    [(images, labels)] = tested.batches(count=20)
+    network, plain = tested.network, tested.spec.network == "plain"
+    blocks, deleted = dict(network.blocks()), values(found, "deleted_error")
+
+    def error():
+        return 100 * float((network(images).argmax(1) != labels).double().mean())
+
     assert len(deleted) == len(blocks) - (2 if plain else 0)
-    assert len(batches) == 1
-    for name, error in deleted.items():
-        original = blocks[name].forward
-
-        def without(x, block=blocks[name]):
-            return x if plain else block.after(block.shortcut(x).clone())
-
-        blocks[name].forward = without
-        wrong = (network(images).argmax(1) != labels).double().mean()
-        blocks[name].forward = original
-        assert error == pytest.approx(100 * float(wrong))
-    wrong = (network(images).argmax(1) != labels).double().mean()
-    assert values(found, "error")[""] == pytest.approx(100 * float(wrong))
-    expected = float(F.cross_entropy(network(images), labels))
-    assert values(found, "loss")[""] == pytest.approx(expected, rel=1e-5)
+    assert values(found, "error")[""] == pytest.approx(error())
+    assert values(found, "loss")[""] == pytest.approx(float(F.cross_entropy(network(images), labels)), rel=1e-5)
+    for name, expected in deleted.items():
+        block = blocks[name]
+        block.forward = lambda x, block=block: x if plain else block.after(block.shortcut(x).clone())
+        assert error() == pytest.approx(expected)
+        del block.forward
 
 
 def test_shares_add_up_and_their_mean_is_the_effective_depth():

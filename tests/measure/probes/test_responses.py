@@ -21,7 +21,7 @@ def std(x):
 
 
 @pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"])
-def test_a_response_is_taken_after_bn_and_before_relu_or_addition(order):
+def test_response_is_taken_after_bn_and_before_relu_or_addition(order):
     subject = make(order=order)
     found = table("responses", subject, "std")
     network = subject.network.double()
@@ -37,14 +37,14 @@ def test_a_response_is_taken_after_bn_and_before_relu_or_addition(order):
     assert list(found.values())[:3] == pytest.approx([std(stem), std(first), std(second)], rel=1e-5)
 
 
-def test_which_layers_count():
+def test_bottleneck_has_responses_of_its_3x3_layers():
     bottleneck = make(block="bottleneck", depth=11, shortcut="B")
     assert [value.layer for value in values("responses", bottleneck)] == [
         "stem.0", "stages.0.0.conv2", "stages.1.0.conv2", "stages.2.0.conv2",
     ]  # fmt: skip
 
 
-def test_a_spread_is_exact_far_from_zero_and_keeps_what_is_no_number():
+def test_spread_is_exact_far_from_zero_and_keeps_nan():
     spread = Spread()
     x = 1000 + torch.randn(4000, generator=torch.Generator().manual_seed(0))
     for part in x.split(1500):

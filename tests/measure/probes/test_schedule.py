@@ -1,4 +1,4 @@
-"""When a run is measured, and that the training does not feel it."""
+"""When a run is measured and its network kept; neither changes the training."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 
 from study.config.registry import PROBES
 from study.measure.probes.record import during
+from study.store.runs import status
 from study.store.tables import read_table
 from study.training import checkpoint
 from study.training.pack import train_pack
 from study.training.session import Progress, Session
-from tests.helpers import long, make_spec, open_run, points, slow, tiny_images, training_clock
+from tests.helpers import long, make_spec, open_run, points, slow, stopping, tiny_images, training_clock
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -21,8 +22,11 @@ SHORT = {
     "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
 }  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
-"""But that one, which takes seconds; `test_hessian.py` has a run of its own."""
-SOME = {"probes": ["responses", "weights", "batch_norm"], "probe_every": 3, "probe_images": 32}
+"""But that one, which takes minutes."""
+SOME = {
+    "probes": ["responses", "weights", "batch_norm"], "probe_every": 3, "probe_images": 32, "snapshot_every": "epoch",
+}  # fmt: skip
+EPOCHS = [0, 3, 5, 8, 10, 12]  # 16 images a step, 40 an epoch
 
 
 def rows(files):
@@ -47,12 +51,17 @@ def trained(files):
     """Everything that training made: the curve but for the run's id, weights, BN statistics and momentum."""
     state = checkpoint.load_newest(files, CPU)
     assert state is not None
-    return [[point[1:] for point in points(files)], *state["network"].values(), *state["momentum"]]
+    tensors = [*state["network"].values(), *state["optimizer"]["momentum"]]
+    return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
 
 
-def same(one, other):
-    pairs = list(zip(one, other, strict=True))
-    return pairs[0][0] == pairs[0][1] and all(torch.equal(a, b) for a, b in pairs[1:])
+def kept(files):
+    """The iterations of a run's snapshots."""
+    return [int(path.name.split("-")[1]) for path in files.snapshots()]
+
+
+def everything(files):
+    return rows(files), {path.name: path.read_bytes() for path in files.snapshots()}, trained(files)
 
 
 # -- a probe changes nothing ----------------------------------------------------------------------------------------------
@@ -68,14 +77,14 @@ def same(one, other):
     ],
     ids=lambda fields: next(iter(fields.values())),
 )
-def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path, fields):
+def test_probes_do_not_change_the_training(tmp_path, fields):
     short = SHORT | {"block": "basic", "depth": 8, "recipe__iterations": 2}
     [bare] = train(tmp_path / "bare", make_spec(**short | fields))
     every = 2 if fields.get("family") == "vgg" else 1  # nine million weights
     [probed] = train(
         tmp_path / "probed", make_spec(**short | fields | SOME | {"probes": MEASURED, "probe_every": every})
     )
-    assert same(trained(bare), trained(probed))
+    assert trained(bare) == trained(probed)
     found = read_table(probed.probes).to_pylist()
     assert {row["probe"] for row in found} == set(MEASURED)
     assert all(math.isfinite(row["value"]) for row in found)
@@ -84,7 +93,7 @@ def test_every_kind_of_network_can_be_measured_and_trains_the_same(tmp_path, fie
 # -- when it measures -----------------------------------------------------------------------------------------------------
 
 
-def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path):
+def test_probes_run_before_during_and_after_training(tmp_path):
     usual = make_spec(**SHORT, probes=["weights"])
     [files] = train(tmp_path, usual)
     assert measured(files) == {"weights": [0, 5, 10, 12]}  # as the evaluations, and at the start
@@ -99,7 +108,7 @@ def test_before_the_first_step_every_so_often_and_after_the_last_one(tmp_path):
     assert all(row["value"] > 0 for row in at_start if row["iteration"] == 12)
 
 
-def test_the_time_of_probes_is_not_the_training_time(tmp_path, monkeypatch):
+def test_time_of_probes_is_not_training_time(tmp_path, monkeypatch):
     sleep = training_clock(monkeypatch)
 
     def slow(lane, stopped):
@@ -112,7 +121,7 @@ def test_the_time_of_probes_is_not_the_training_time(tmp_path, monkeypatch):
     assert 0 < seen[-1].seconds < 3600
 
 
-def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path):
+def test_diverged_lane_is_not_measured(tmp_path):
     spec = make_spec(**SHORT, network="plain", recipe__learning_rate=1e30, probes=["weights"], probe_every=4)
     [files] = train(tmp_path, spec)
     assert measured(files) == {"weights": [0]}
@@ -123,46 +132,41 @@ def test_a_lane_that_diverged_is_not_measured_any_more(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupted."""
+    """A run without interruption."""
     torch.set_num_threads(1)
     return train(tmp_path_factory.mktemp("whole"), make_spec(**SHORT | SOME))[0]
 
 
-@pytest.mark.parametrize("stop_at", [3, slow(12)])
-def test_stopped_and_resumed_it_is_measured_as_if_nothing_had_been(tmp_path, stop_at, whole):
-    spec, steps = make_spec(**SHORT | SOME), [0]
-    for stopped in (lambda: steps[0] >= stop_at, lambda: False):
-        [files] = train(
-            tmp_path,
-            spec,
-            stopped=stopped,
-            report=lambda p: steps.__setitem__(0, p.iteration),
-            probe=lambda lane, _, stopped=stopped: during(lane, stopped),
-        )
-    assert rows(files) == rows(whole) and same(trained(files), trained(whole))
+@pytest.mark.parametrize("stop_at", [0, 3, slow(12)])
+def test_resume_gives_equal_measurements_and_snapshots(tmp_path, stop_at, whole):
+    spec = make_spec(**SHORT | SOME)
+    [files] = train(tmp_path, spec, **stopping(stop_at))
+    assert kept(files) == [i for i in EPOCHS if i <= stop_at]
+    train(tmp_path, spec)
+    assert everything(files) == everything(whole)
 
 
-@pytest.mark.slow
-def test_what_a_killed_run_measured_after_its_checkpoint_is_measured_again(tmp_path, whole):
-    spec, steps = make_spec(**SHORT | SOME), [0]
+@pytest.mark.parametrize("checkpointed", [0, 4])
+def test_measurements_and_snapshots_after_the_checkpoint_are_taken_again_after_a_kill(tmp_path, checkpointed, whole):
+    spec = make_spec(**SHORT | SOME)
 
     def die(progress):
-        if progress.iteration == 10:
+        if progress.iteration == 11:
             raise InterruptedError
 
-    def count(progress):
-        steps[0] = progress.iteration
-
-    [files] = train(tmp_path, spec, stopped=lambda: steps[0] >= 4, report=count)
+    if checkpointed:
+        train(tmp_path, spec, **stopping(checkpointed))
     with pytest.raises(InterruptedError):
         train(tmp_path, spec, report=die)
-    assert files.checkpoints()[0].name.startswith("checkpoint-00000004") and max(measured(files)["weights"]) == 9
+    files = open_run(tmp_path, spec)
+    assert status(files).iteration == checkpointed
+    assert max(measured(files)["weights"]) == 9 and kept(files) == EPOCHS[:-1]
     train(tmp_path, spec)
-    assert rows(files) == rows(whole) and same(trained(files), trained(whole))
+    assert everything(files) == everything(whole)
 
 
 @pytest.mark.slow
-def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path, whole):
+def test_run_is_sealed_after_its_last_measurement(tmp_path, whole):
     spec, cut = make_spec(**SHORT | SOME), [False]
 
     def measure(lane, stopped):
@@ -172,4 +176,4 @@ def test_a_run_is_not_through_before_its_last_measurement_is(tmp_path, whole):
     [files] = train(tmp_path, spec, stopped=lambda: cut[0], probe=measure)
     assert max(measured(files)["weights"]) == 9 and not files.done.exists()
     train(tmp_path, spec)
-    assert rows(files) == rows(whole) and files.done.exists()
+    assert everything(files) == everything(whole) and files.done.exists()

@@ -8,7 +8,7 @@ from study.networks.network import build
 from tests.measure.probes.subjects import make, table
 
 
-def test_norms_and_the_way_from_the_start():
+def test_norms_and_distances_from_the_start():
     subject = make(shortcut="B")
     assert set(table("weights", subject, "distance").values()) == {0.0}
     with torch.no_grad():

@@ -19,7 +19,7 @@ SHORT = {"recipe__iterations": 40, "recipe__schedule__at": [30], "recipe__evalua
 
 
 def few_digits(folder: Path) -> ImageSet:
-    """A quarter of the digits: a point of a surface is an evaluation of all images that there are."""
+    """A quarter of the digits, since each point of a surface evaluates all images."""
     every = data.load("digits", folder)
     assert isinstance(every, ImageSet)
     train, test = (every.train_images[:360], every.train_labels[:360]), (every.test_images[:90], every.test_labels[:90])
@@ -52,7 +52,7 @@ def train_three(folder: Path, images: ImageSet | None = None) -> dict[str, RunFi
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
-    """Three networks, for all tests: whoever spoils them copies them first."""
+    """Three networks, for all tests: copy them before changing anything."""
     folder = tmp_path_factory.mktemp("trained")
     return train_three(folder, few_digits(folder))
 

@@ -58,7 +58,7 @@ def loss_of(network, images, labels):
 
 
 @pytest.mark.parametrize("name", ["plain", "residual"])
-def test_the_centre_is_what_training_recorded(name, trained, digits):
+def test_centre_has_the_recorded_loss_and_error(name, trained, digits):
     found = evaluator(trained[name], digits).at((0.0, 0.0))
     last = {row["split"]: row for row in read_rows(trained[name].curves)}
     for split, recorded in (("train", last["train_clean"]), ("test", last["test"])):
@@ -67,17 +67,15 @@ def test_the_centre_is_what_training_recorded(name, trained, digits):
 
 
 @pytest.mark.parametrize("bn", MODES)
-def test_a_point_measured_twice_is_the_same_to_the_last_bit(bn, trained, digits):
+def test_point_measured_twice_is_equal_bit_for_bit(bn, trained, digits):
     places = [(0.3, -0.4), (0.0, 0.0), (-1.0, 1.0)]
-    made = evaluator(trained["residual"], digits, bn=bn, bn_images=256 if bn == "recalibrated" else None)
+    made, again = (evaluator(trained["residual"], digits, bn=bn) for _ in range(2))
     first = [at(made, *place) for place in places]
     assert [at(made, *place) for place in reversed(places)] == first[::-1]
-    again = evaluator(trained["residual"], digits, bn=bn, bn_images=256 if bn == "recalibrated" else None)
-    assert at(again, *places[2]) == first[2]
-    assert first[0] != first[1]
+    assert at(again, *places[2]) == first[2] and first[0] != first[1]
 
 
-def test_recalibrated_statistics_are_those_of_training_images_at_the_point(trained, digits):
+def test_statistics_are_recalibrated_at_the_point(trained, digits):
     run = trained["plain"]
     made = evaluator(run, digits, bn="recalibrated", bn_images=300)
     network = network_at(made, run, 0.5, 0.5)
@@ -91,7 +89,7 @@ def test_recalibrated_statistics_are_those_of_training_images_at_the_point(train
     assert {id(module.training) for module in network.modules()} == {id(False)}
 
 
-def test_batch_statistics_are_each_batchs_own(trained, digits):
+def test_batch_statistics(trained, digits):
     run = trained["plain"]
     made = evaluator(run, digits, bn="batch", data="test")
     network = network_at(made, run, 0.5, 0.5).train()
@@ -129,7 +127,7 @@ def test_rescaling_a_filter_under_bn_leaves_the_surface_unchanged(name, bn, trai
         assert one == pytest.approx(other, rel=2e-3), place  # eps in BN's variance is not rescaled
 
 
-def test_a_subset_is_of_the_training_images_alone(trained, digits):
+def test_subset_applies_to_training_images(trained, digits):
     made = evaluator(trained["plain"], digits, subset=100)
     assert (made.images("train"), made.images("test")) == (100, digits.count("test"))
     chosen = np.sort(np.random.RandomState(0).permutation(len(digits))[:100])
@@ -141,13 +139,13 @@ def test_a_subset_is_of_the_training_images_alone(trained, digits):
 
 
 @pytest.mark.slow
-def test_bf16_is_near(trained, digits):
+def test_bf16_is_close_to_fp32(trained, digits):
     both = [evaluator(trained["residual"], digits, precision=p) for p in ("fp32", "bf16")]
     wide, low = (made.at((0.1, 0.1))["train"].loss for made in both)
     assert low != wide and low == pytest.approx(wide, abs=1e-2)
 
 
-def test_a_point_is_left_at_its_next_batch(trained, digits):
+def test_stop_is_asked_before_each_batch(trained, digits):
     made = evaluator(trained["residual"], digits, bn="batch")
     expected = at(made, 0.1, 0.1)
     for measure in (lambda stopped: made.at((0.3, 0.0), stopped), lambda stopped: made.of(made.centre, stopped)):
@@ -158,7 +156,7 @@ def test_a_point_is_left_at_its_next_batch(trained, digits):
     assert at(made, 0.1, 0.1) == expected
 
 
-def test_no_number_is_a_value(trained, digits):
+def test_nan_is_kept_and_does_not_spread(trained, digits):
     made = evaluator(trained["residual"], digits)
     with torch.no_grad():
         made.centre[0] = math.nan
@@ -168,11 +166,11 @@ def test_no_number_is_a_value(trained, digits):
         dict(made.flat.parts(made.directions[0]))["head.weight"].fill_(1e38)
     found = made.at((1.0, 0.0))["train"]
     assert not math.isfinite(found.loss)
-    # What was no number at one point is none of the next one's business.
+    # NaN at one point does not affect the next.
     assert at(made, 0.0, 0.0) == at(evaluator(trained["residual"], digits), 0.0, 0.0)
 
 
-def test_other_vectors_and_points_do_not_get_into_each_others_way(trained, digits):
+def test_other_vectors_do_not_affect_points(trained, digits):
     made = evaluator(trained["plain"], digits)
     before = at(made, 0.1, 0.2)
     other = made.flat.pack(final(trained["other"])["network"])

@@ -1,4 +1,4 @@
-"""Planes: what spans them, on disk and off it, and what is said where there is none."""
+"""Planes: their directions, their files, and errors without a usable network."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def surface_of(run, **fields):
 
 @pytest.fixture
 def copies(trained, tmp_path):
-    """The trained runs, to be spoilt."""
+    """Copies of the trained runs, to be damaged."""
     results = trained["plain"].results
     shutil.copytree(results, tmp_path / "results")
     return {name: RunFiles(tmp_path / "results" / run.folder.relative_to(results)) for name, run in trained.items()}
 
 
 @pytest.mark.parametrize("kind", ["random", "pca"])
-def test_a_plane_comes_back_from_disk_as_it_was(kind, trained, digits, tmp_path):
+def test_plane_can_be_saved_and_loaded(kind, trained, digits, tmp_path):
     made = plane.make(surface_of(trained["plain"], plane=kind), trained["plain"], [], digits)
     files = SurfaceFiles(tmp_path / "a-surface")
     assert plane.load(files) is None
@@ -47,7 +47,7 @@ def test_a_plane_comes_back_from_disk_as_it_was(kind, trained, digits, tmp_path)
         assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
 
 
-def test_a_damaged_plane_is_out_of_the_way(trained, digits, tmp_path, caplog):
+def test_damaged_or_foreign_plane_is_skipped(trained, digits, tmp_path, caplog):
     files = SurfaceFiles(tmp_path / "a-surface")
     plane.make(surface_of(trained["plain"]), trained["plain"], [], digits).save(files)
     [path] = files.planes()
@@ -72,7 +72,7 @@ def test_interpolation_ends_at_the_other_networks(trained, digits):
     assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
 
 
-def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(copies, digits, tmp_path):
+def test_interpolation_refuses_networks_trained_on_other_inputs(copies, digits, tmp_path):
     """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
     other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
     surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
@@ -81,7 +81,7 @@ def test_networks_that_were_trained_on_other_inputs_have_no_line_between_them(co
 
 
 @pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
-def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(bn, sizes, digits, tmp_path):
+def test_hessian_with_batch_statistics_has_the_batches_of_bn(bn, sizes, digits, tmp_path):
     run = open_run(tmp_path / "results", make_spec(recipe__batch_size=32, recipe__bn_groups=4))
     network = build(store.read_spec(run), 1, 10)
     surface = surface_of(run, bn=bn, curvature=True, curvature_images=64)
@@ -91,7 +91,7 @@ def test_the_hessian_of_batch_statistics_has_the_batches_of_bn(bn, sizes, digits
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
 
 
-def test_networks_of_other_layers_have_no_line_between_them(copies, digits, tmp_path):
+def test_interpolation_refuses_networks_with_other_layers(copies, digits, tmp_path):
     deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
     network = build(store.read_spec(deeper), 1, 10).state_dict()
     checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
@@ -101,7 +101,7 @@ def test_networks_of_other_layers_have_no_line_between_them(copies, digits, tmp_
         plane.make(surface, copies["plain"], [deeper], digits)
 
 
-def test_a_trajectory_lies_where_its_plane_says(trained, digits):
+def test_trajectory_coordinates_and_residuals(trained, digits):
     run = trained["residual"]
     surface = surface_of(run, plane="pca")
     made = plane.make(surface, run, [], digits)
@@ -120,7 +120,7 @@ def test_a_trajectory_lies_where_its_plane_says(trained, digits):
 
 
 @pytest.mark.slow
-def test_the_leading_eigenvectors_have_the_curvature_that_they_say(trained, digits):
+def test_curvature_along_leading_eigenvectors(trained, digits):
     """Along a unit eigenvector of the Hessian of the same images the loss is L + g a + lambda a^2 / 2."""
     run = trained["plain"]
     surface = surface_of(run, plane="hessian", curvature_images=256, subset=256, data="train", dims=1)
@@ -134,7 +134,7 @@ def test_the_leading_eigenvectors_have_the_curvature_that_they_say(trained, digi
 
 
 @pytest.mark.parametrize("spoil", ["missing", "truncated", "foreign", "unfinished", "diverged", "other images"])
-def test_no_network_to_go_by_is_said_in_one_line(spoil, copies, digits):
+def test_error_without_a_usable_network_is_one_line(spoil, copies, digits):
     run, images, expected = copies["plain"], digits, "no sound checkpoint"
     [path] = run.checkpoints()
     if spoil == "missing":
@@ -163,13 +163,12 @@ def test_no_network_to_go_by_is_said_in_one_line(spoil, copies, digits):
 @pytest.mark.parametrize(
     "fields", [{"dims": 1}, {}, slow({"normalisation": "weight", "ignore": "none"}), slow({"plane": "hessian"})]
 )
-def test_any_plane_can_have_the_trajectory_projected_on_it(fields, trained, digits):
+def test_trajectory_is_projected_on_any_plane(fields, trained, digits):
     run = trained["residual"]
-    plain, made = (
-        plane.make(surface_of(run, trajectory=shown, curvature_images=64, **fields) if "plane" in fields
-                   else surface_of(run, trajectory=shown, **fields), run, [], digits)
-        for shown in (False, True)
-    )  # fmt: skip
+    if fields.get("plane") == "hessian":
+        fields = fields | {"curvature_images": 64}
+    surfaces = (surface_of(run, trajectory=shown, **fields) for shown in (False, True))
+    plain, made = (plane.make(surface, run, [], digits) for surface in surfaces)
     assert not plain.snapshots and torch.equal(plain.directions, made.directions) and plain.ranges == made.ranges
     assert [snapshot.iteration for snapshot in made.snapshots] == [0, 10, 20, 30, 40]
     assert made.snapshots[-1][1:] == (0.0, 0.0, 0.0) and made.snapshots[0].residual > 0

@@ -1,0 +1,210 @@
+"""What `study sweep` does: plan, train or submit, measure surfaces, and show the results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.cli.execute import execute, measure, print_plan, submit
+from study.cli.options import complain, print_lines, working
+from study.config import Mode
+from study.config.differences import differing, label, text
+from study.config.fields import flat
+from study.config.recipes import changes
+from study.config.remarks import remarks
+from study.config.run import RunSpec
+from study.config.surface import Surface
+from study.config.sweep import Sweep
+from study.errors import StudyError, printable
+from study.launch.columns import hanging, room
+from study.launch.local.pool import pool
+from study.launch.local.terminal import runs_shown
+from study.launch.machine import Machine
+from study.launch.plan.runs import cost
+from study.launch.plan.state import Verb, count
+from study.launch.plan.surface import of_sweep
+from study.launch.slurm.profile import Profile
+from study.launch.slurm.submissions import adopt_orphans
+from study.launch.sweep import Planned, check, choose_executor, compared, open_packs, record
+from study.store.collect import collect
+from study.store.read import read_frame
+from study.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path, dry_run: bool = False) -> int:
+    """Do what is planned, and show the results; returns the exit code."""
+    if dry_run:
+        _print_plan(*compared(planned, machine.data_root))
+        return 0
+    machine = replace(machine, executor=choose_executor(machine.executor))
+    if planned.work:
+        check(planned, machine, profile)
+    _print_remarks(planned)
+    planned, said = compared(planned, machine.data_root)
+    print_lines(said)
+    if earlier := record(planned):
+        also = f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls"
+        apart = f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
+        print_lines([f"{also}, and its tables and figures show them. {apart}"])
+    if machine.executor == "slurm":
+        adopt_orphans(planned.files.results)
+    if planned.work:
+        if not _train(planned, machine, profile):
+            return 130
+    else:
+        print_lines([_nothing_to_do(planned)])
+        if count(planned.actions, "hold"):
+            return 1
+    code = _surfaces(planned, machine, profile, mode)
+    if code == 130 or code is None or (planned.work and machine.executor == "slurm"):
+        return 130 if code == 130 else 0
+    return max(code, _show_results(planned, figures))
+
+
+def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
+    """Measure the surfaces that the sweep names, if their runs are trained; as `study.cli.execute.measure`."""
+    if not (chosen := _chosen_surfaces(planned.sweep)):
+        return 0
+
+    request = of_sweep(planned.files, chosen, planned.sweep.whole)
+    # A run that starts over takes its surfaces with it.
+    try:
+        return measure(request, machine, profile, "retry" if mode == "retry" else "missing")
+    except StudyError as error:  # the runs' own results are shown all the same
+        complain(*error.args)
+        return 2
+
+
+def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
+    """The surfaces around the runs that this call is about."""
+    return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
+
+
+def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
+    """Train the runs, or submit them; False when interrupted."""
+    work, files = planned.work, planned.files
+    part = f"{len(work)} of {len(planned.actions)} runs"
+    if machine.executor == "slurm":
+        submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", part)
+        return True
+    mine = pool(machine, len(planned.sweep.runs))
+    print(f"{files.name}: {part} to train, into {files.folder}/")
+    packs = open_packs(planned, mine.pack_size, len(mine.devices))
+    shown, ready = runs_shown(work, planned.sweep.runs), count(planned.actions, "keep")
+    complete = execute(packs, mine, machine, shown, ready, "runs", "trained")
+    collect(files, afresh=False)
+    return complete
+
+
+def _print_plan(planned: Planned, said: list[str]) -> None:
+
+    runs, work = planned.sweep.runs, planned.work
+    fields = differing(runs.values())
+    print_plan(
+        [
+            {
+                "action": action.verb,
+                "run": label(runs[action.run_id], fields),
+                "data": runs[action.run_id].dataset,
+                "recipe": _recipe(runs[action.run_id], fields),
+                "id": action.run_id,
+                "reason": action.reason,
+            }
+            for action in planned.actions
+        ]
+    )
+    print_lines(said)
+    arithmetic = 2 * sum(map(cost, work.values()))
+    number, whole = len(_chosen_surfaces(planned.sweep)), len(planned.sweep.whole)
+    surfaces = f", {number} surfaces (see `study surface`)" if number else ""
+    part = "" if len(planned.actions) == whole else f"{len(planned.actions)} of "
+    todo = f"{len(work)} to train ({arithmetic:.2g} FLOP)"
+    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}{surfaces}; nothing was done"])
+    _print_remarks(planned)
+
+
+def _print_remarks(planned: Planned) -> None:
+    """Print what finished runs lack, and settings without effect in the runs to train."""
+    lacking = Counter(planned.lacking.values())
+    print_lines(f"note: {counted(number, 'finished run')}: {words}" for words, number in lacking.items())
+    said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
+    print_lines(
+        f"note: {recipe} ({number} of {len(planned.work)} runs): {text}"
+        for (recipe, text), number in said.items()
+        if text
+    )
+
+
+def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
+    """`he2015_cifar learning_rate=0.03`: the recipe's name and its changed fields, but for those in `told`."""
+    recipe = flat(spec.recipe.model_dump(mode="json"))
+    further = [name for name in changes(spec.recipe.model_dump(mode="json")) if f"recipe.{name}" not in told]
+    return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
+
+
+def _nothing_to_do(planned: Planned) -> str:
+
+    name = planned.sweep.name
+    others: dict[Verb, str] = {
+        "wait": f"in training or in the queue (see `study status {name}`)",
+        "hold": "waiting for the runs they start from (see --dry-run)",
+        "leave": f"failed (see `study status {name}`; --mode retry tries again)",
+    }
+    words = [f"{count(planned.actions, 'keep')} of {len(planned.actions)} runs are finished"]
+    words += [f"{number} {what}" for verb, what in others.items() if (number := count(planned.actions, verb))]
+    left = "train" if _chosen_surfaces(planned.sweep) else "do"
+    return f"{name}: nothing is left to {left}; {', '.join(words)}"
+
+
+def _show_results(planned: Planned, figures: Path) -> int:
+    """Print the final errors, the verdict's first answers, and the paths of tables and figures; returns the exit code."""
+    from study.plotting.every import refresh
+
+    with working("collecting the results") as told:
+        collected = collect(planned.files, afresh=False)
+        curves, runs = read_frame("curves", [planned.files.folder])
+        lines = [f"{path.stem}: {path}" for path in collected]
+        summary = ""
+        if not curves.empty:
+            told("comparing the networks")
+            summary = _summary(curves, runs, planned.sweep.name)
+            told("drawing the figures")
+            lines += refresh(planned.files, planned.sweep.figures, figures / planned.sweep.name)
+    print(summary)
+    runs = runs[runs["run_id"].isin(list(planned.sweep.runs))]  # the summary is of the whole sweep
+    failed = runs[runs["state"] == "failed"]
+    print_lines(printable(f"failed: {run['run_id']}: {run['message']}") for _, run in failed.iterrows())
+    others = runs[(runs["state"] != "failed") & (runs["message"] != "")]
+    print_lines(printable(f"note: {run['run_id']}: {run['message']}") for _, run in others.iterrows())
+    print_lines(lines)
+    if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
+        busy = int((runs["state"] == "running").sum())  # this command's own workers have ended
+        by = f", {busy} of them in training by another process" if busy else ""
+        print(f"note: {left} runs are unfinished{by}; rerun to continue")
+        return 1
+    return 1 if len(failed) else 0
+
+
+def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
+    """The final errors, as wide as the terminal, and the answers to the verdict's first two questions."""
+    from study.plotting.tables.errors import final_errors
+    from study.plotting.tables.render import render
+    from study.stats.verdict import verdict
+
+    errors = final_errors(curves, runs)
+    table = render(errors, "text")
+    if max(map(len, table.splitlines())) > room():
+        table = render(errors.drop(columns=["train_clean_median", "test_median"]), "text")
+    paragraphs = [part.splitlines() for part in str(verdict(curves, runs)).split("\n\n")]
+    answers = [
+        takewhile(lambda line: not line.startswith(" "), part) for part in paragraphs if part[0][:2] in ("1.", "2.")
+    ]
+    told = [hanging("", " ".join(answer), room()) for answer in answers[:2]]
+    return "\n".join(["", table, *told, f"`study verdict {name}` has the comparisons.", ""])

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from study.config.registry import BLOCKS, SCHEDULES
+from study.config.use import forget, use
+from study.errors import StudyError
+
+HALVES = """
+from study.config.use import schedule
+
+@schedule
+def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5) -> float:
+    \"\"\"The rate falls to a half.\"\"\"
+    return by ** (iteration // every)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """Nothing that a test registers is there for another."""
+    yield
+    forget()
+
+
+def write(path, text=HALVES):
+    path.write_text(text)
+    return path
+
+
+def test_a_file_brings_a_component_with_its_options(tmp_path):
+    write(tmp_path / "mine.py")
+    source = use("mine.py", tmp_path)
+    entry = SCHEDULES["halves"]
+    assert entry.summary == "The rate falls to a half." and entry.option_names == ["every", "by"]
+    chosen = SCHEDULES.choose({"name": "halves", "every": 5})
+    assert chosen.options == {"every": 5, "by": 0.5}
+    assert chosen.model_dump() == {"name": "halves", "every": 5, "by": 0.5, "code": source.digest}
+    assert entry.make(10, 100, **chosen.options) == 0.25
+    with pytest.raises(StudyError, match="there are two schedules named 'halves'"):
+        use(str(write(tmp_path / "other.py", HALVES.replace("a half", "halves"))), tmp_path)
+    assert SCHEDULES["halves"] is entry
+
+
+def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_path):
+    path = write(tmp_path / "mine.py")
+    before = use("mine.py", tmp_path)
+    assert use(str(path), tmp_path / "elsewhere") == before
+    write(path, HALVES.replace("= 0.5", "= 0.25"))
+    after = use("mine.py", tmp_path)
+    assert after.digest != before.digest and SCHEDULES.choose("halves").by == 0.25
+    with pytest.raises(ValueError, match="its code changed"):
+        SCHEDULES.choose({"name": "halves", "code": before.digest})
+    write(path, "1 / 0")
+    with pytest.raises(StudyError, match=r"mine.py:1: ZeroDivisionError"):
+        use("mine.py", tmp_path)
+    assert SCHEDULES.choose("halves").by == 0.25
+
+
+@pytest.mark.parametrize("text, message", [
+    (None, r"use: .*mine.py: No such file"),
+    ("x = 3\n", r"mine.py: registers no component; decorate one"),
+    ("import study\n\ndef f(:\n", r"mine.py:3: SyntaxError"),
+    ("import study\nimport nothing_of_this_name\n", r"mine.py:2: ModuleNotFoundError: No module named 'nothing_of"),
+    (HALVES.replace("every: int", "every"), r"mine.py:4: halves: the option every has no type"),
+    (HALVES.replace("halves", "Halves-1".replace("-", "ß")), r"a schedule cannot be called 'halvesß1'"),
+    (HALVES.replace("def halves", "def cosine"), r"there are two schedules named 'cosine'"),
+    ("from study.config.use import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
+    ("import sys\nsys.exit(3)\n", r"mine.py:2: SystemExit: 3"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, text, message):
+    if text is not None:
+        write(tmp_path / "mine.py", text)
+    before = dict(SCHEDULES)
+    with pytest.raises(StudyError, match=message) as caught:
+        use("mine.py", tmp_path)
+    assert len(caught.value.args) == 1 and dict(SCHEDULES) == before
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"every": "ten"}, "every"), ({"by": "x"}, "by"), ({"often": 1}, "is no option of recipe.schedule: halves, which has every"),
+])  # fmt: skip
+def test_options_have_the_types_of_their_annotations(tmp_path, options, message):
+    write(tmp_path / "mine.py")
+    use("mine.py", tmp_path)
+    with pytest.raises(ValueError, match=message):
+        SCHEDULES.choose({"name": "halves", **options})
+
+
+def test_a_block_has_its_options_as_attributes_and_the_layers_of_its_base(tmp_path):
+    write(tmp_path / "blocks.py", """
+from study.config.use import block
+from study.networks.blocks import BasicBlock, Block
+
+@block
+class GhostNet(BasicBlock):
+    ratio: float = 0.5
+    sizes: tuple[int, ...] = (1, 2)
+
+    def branch(self, x):
+        return self.ratio * super().branch(x)
+
+@block(name="two", layers=2)
+class Other(Block):
+    def __init__(self, *given):
+        super().__init__(*given)
+""")  # fmt: skip
+    use("blocks.py", tmp_path)
+    assert BLOCKS["ghost_net"].kernels == (3, 3) and len(BLOCKS["two"].kernels) == 2
+    chosen = BLOCKS.choose({"name": "ghost_net", "sizes": [3]})
+    made = BLOCKS["ghost_net"].make(4, 4, 1, None, **chosen.options)
+    assert made.ratio == 0.5 and made.sizes == (3,)
+
+
+def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_digest(tmp_path, monkeypatch):
+    info = tmp_path / "thing-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[study.components]\nthing = thing_components\n")
+    write(tmp_path / "thing_components.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "thing_components", raising=False)
+    with pytest.raises(StudyError, match=r"no entry point of study.components; there is .*thing"):
+        use("nothing", tmp_path)
+    assert "thing_components" not in sys.modules
+    source = use("thing", tmp_path)
+    assert source.name == "thing" and SCHEDULES["halves"].source == source

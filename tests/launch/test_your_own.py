@@ -1,0 +1,113 @@
+"""docs/your-own.md, as it stands: each file written, each sweep trained, measured, drawn and compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+import study
+from study.config.use import forget
+from tests.launch import command
+
+PAGE = (Path(study.__file__).parents[1] / "docs" / "your-own.md").read_text("utf-8")
+FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+SWEEPS = ["ghost", "perceptron", "stripes", "norms", "halves"]
+SHORT = ["recipe.iterations=30", "recipe.evaluate_every=30", "recipe.log_every=10", "seed=0"]
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*words):
+    """`study WORDS` in a process of its own, in the working directory."""
+    return command.study(Path.cwd(), *words)
+
+
+def inside(*words):
+    """`study WORDS` in this process; what was imported for it is forgotten afterwards."""
+    try:
+        return Done(*command.inside(Path.cwd(), *words))
+    finally:
+        forget()
+
+
+def test_the_page_has_what_it_promises():
+    assert {f"{name}.yaml" for name in SWEEPS} <= FILES.keys()
+    assert all(len(text.splitlines()) <= 15 for text in FILES.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWEEPS)
+def test_each_example_trains_on_workers_and_is_compared(here, name):
+    code, _, err = call("sweep", f"{name}.yaml", *SHORT, "--workers", "2")
+    assert code == 0, err
+    runs = study.read_runs(here / "results" / name)
+    assert set(runs["state"]) == {"done"} and runs["point_id"].nunique() == len(runs)
+    for words in (["verdict", name], ["table", "errors", name], ["report", name], ["figure", "degradation", name]):
+        code, _, err = call(*words)
+        assert code == 0, err
+
+
+def test_a_block_of_the_users_own_in_every_verb(here):
+    """Trained, resumed with nothing to do, probed, and measured around; results read without its code."""
+    trained = inside("sweep", "ghost.yaml", "depth=8", *SHORT)
+    assert trained.code == 0, trained.err
+    assert "nothing is left to do" in inside("sweep", "ghost.yaml", "depth=8", *SHORT).out
+    assert inside("probe", "ghost.yaml", "--probes", "weights,responses").code == 0
+    measured = inside("surface", "ghost.yaml", "--points", "3", "--subset", "50")
+    assert measured.code == 0, measured.err
+    runs = study.read_runs(here / "results" / "ghost")
+    assert set(runs["block"]) == {"basic", "ghost"} and set(runs["own"].dropna()) == {"block.ratio: 0.5"}
+    (copy,) = (here / "results" / "ghost" / "components").iterdir()
+    assert copy.read_text() == FILES["my_block.py"]
+    (here / "my_block.py").unlink()
+    for words in (["status", "ghost"], ["verdict", "ghost"], ["table", "errors", "ghost"], ["report", "ghost"]):
+        code, _, err = call(*words)
+        assert code == 0 and "Traceback" not in err, err
+    assert "ghost" in call("table", "errors", "ghost")[1]
+    code, _, err = call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50")
+    assert code == 2 and "no block 'ghost'" in err and "Traceback" not in err
+    assert (
+        call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50", "--use", str(copy))[0] == 0
+    )
+
+
+def test_changed_code_is_another_network(here):
+    words = ("sweep", "ghost.yaml", "depth=8", "block=ghost", *SHORT)
+    assert inside(*words).code == 0
+    (here / "my_block.py").write_text(FILES["my_block.py"].replace("return self", "return 2 * self"))
+    plan = inside(*words, "--dry-run")
+    assert plan.code == 0 and "its code changed" in plan.out
+    assert plan.out.count("start ") == 2
+    assert inside(*words).code == 0
+    runs = study.read_runs(here / "results" / "ghost")
+    assert runs["own_code"].nunique() == 2 and runs["point_id"].nunique() == 4
+    errors = pd.DataFrame(study.table("errors", study.read_curves(here / "results" / "ghost")))
+    assert len(errors) == 4
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("my_family.py", ("nn.Linear(width, classes)", "nn.Linear(width, 3)"), r"family perceptron: gives \(2, 3\) for 2 images"),
+    ("my_family.py", ("    layer =", "    assert depth > 9, 'too shallow'\n    layer ="), "family perceptron: .*too shallow"),
+    ("my_family.py", ("import study", "import study\nimport nothing_like_it"), r"my_family.py:3: ModuleNotFoundError"),
+])  # fmt: skip
+def test_mistakes_of_a_family_are_told_before_anything_starts(here, name, change, message):
+    (here / name).write_text(FILES[name].replace(*change))
+    done = inside("sweep", "perceptron.yaml")
+    assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) == 1 and not (here / "results").exists()
