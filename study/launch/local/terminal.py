@@ -96,7 +96,7 @@ class Terminal:
         """A worker took the task, at the iteration of its newest checkpoint."""
         task = self.tasks[run_id]
         self._begun.setdefault(task.group, time.monotonic())
-        self._before.setdefault(run_id, iteration / task.steps)
+        self._before.setdefault(run_id, iteration / task.steps if task.steps else 0.0)
         if task.group not in self._bar:
             self._bar[task.group] = self._bars.add_task(task.name, total=None, told="starting")
 
