@@ -19,6 +19,7 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from study import data
+    from study.cli.python import load_network, predictions, sweep
     from study.config.use import (
         activation,
         block,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from study.store.read import read_curves, read_probes, read_runs, read_surfaces
 
 _NAMES = {
+    "study.cli.python": "load_network predictions sweep",
     "study.config.use": "activation block data family initialisation norm optimizer order probe schedule shortcut",
     "study.data.arrays": "Arrays",
     "study.errors": "StudyError",
@@ -59,8 +61,8 @@ _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()
 
 __all__ = [
     "Arrays", "BasicBlock", "Block", "Bottleneck", "Plot", "Shortcut", "Steps", "StudyError", "activation", "block",
-    "data", "family", "figure", "initialisation", "norm", "optimizer", "order", "probe", "read_curves", "read_probes",
-    "read_runs", "read_surfaces", "report", "schedule", "shortcut", "table", "verdict",
+    "data", "family", "figure", "initialisation", "load_network", "norm", "optimizer", "order", "predictions", "probe",
+    "read_curves", "read_probes", "read_runs", "read_surfaces", "report", "schedule", "shortcut", "sweep", "table", "verdict",
 ]  # fmt: skip
 
 

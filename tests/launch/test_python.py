@@ -1,0 +1,63 @@
+"""A sweep, its networks and its predictions from Python."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import study
+from study.errors import StudyError
+from study.training.feeds.images import Images
+from tests.launch.command import TINY
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("python")
+    (folder / "tiny.yaml").write_text(TINY)
+    given = {"results": folder / "results", "figures": folder / "figures", "executor": "debug"}
+    return folder, given, study.sweep(folder / "tiny.yaml", seed=[0, 1], **{"recipe.iterations": 40}, **given)
+
+
+def test_a_sweep_is_trained_and_looked_at(mine, capsys):
+    folder, given, found = mine
+    assert len(found.runs) == 4 and set(found.runs["state"]) == {"done"} and found.curves["iteration"].max() == 40
+    assert "digits" in str(found.verdict())
+    again = study.sweep(str(folder / "tiny.yaml"), seed=[0, 1], **{"recipe.iterations": 40}, **given)
+    assert again.folder == found.folder and "nothing is left to do" in capsys.readouterr().out
+
+
+def test_predictions_are_those_of_the_final_evaluation(mine):
+    found = mine[2]
+    which = {"network": "residual", "seed": 1}
+    frame = study.predictions(found.folder, **which)
+    curves = found.curves
+    last = curves[(curves["network"] == "residual") & (curves["seed"] == 1) & (curves["iteration"] == 40)]
+    ended = last.set_index("split").loc["test"]
+    assert list(frame) == ["index", "label", "prediction", "loss"] and len(frame) == 360
+    assert 100 * (frame["label"] != frame["prediction"]).mean() == pytest.approx(ended["error"])
+    assert frame["loss"].mean() == pytest.approx(ended["loss"], rel=1e-5)
+    network = study.load_network(found.folder, **which)
+    from study.data import default_root, load
+
+    images, _ = Images(load("digits", default_root(), train_subset=400), torch.device("cpu")).at(
+        "test", torch.arange(360)
+    )
+    assert not network.training and network(images).argmax(1).tolist() == frame["prediction"].tolist()
+    assert len(study.predictions(found.folder, split="train", **which)) == 400
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"network": "plain"}, "2 of its 4 runs have network=plain; they differ in seed"),
+    ({"network": "plain", "seed": 7}, "no run has network=plain, seed=7; they differ in network, .*seed"),
+    ({"layers": 8}, "unknown field 'layers'; did you mean 'depth'"), ({"split": "val", "seed": 0}, "must be train or test"),
+])  # fmt: skip
+def test_mistakes_name_what_would_tell_a_run_from_others(mine, fields, message):
+    with pytest.raises(StudyError, match=message):
+        study.predictions(mine[2].folder, **fields)
+
+
+def test_a_mistake_in_a_field_starts_nothing(mine, tmp_path):
+    with pytest.raises(StudyError, match="depth: 9 is not 6n"):
+        study.sweep(mine[0] / "tiny.yaml", depth=9, results=tmp_path)
+    assert not list(tmp_path.iterdir())
