@@ -28,6 +28,8 @@ RESULTS, FIGURES = "results/reference", "figures/reference"
 """No command writes there by default."""
 COLOURS = 128
 """Of a picture."""
+LARGEST = 500_000
+"""Bytes of a CSV: those of planes only repeat the results."""
 PAGES = ("README.md", "results/README.md")
 BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w./ -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -54,6 +56,9 @@ def draw(sweep: str) -> None:
     call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
     for path in folder.glob("*.png"):
         shrink(path)
+    for path in folder.glob("*.csv"):
+        if path.stat().st_size > LARGEST:
+            path.unlink()
     (folder / "verdict.md").write_text(call("verdict", *where, "--format", "md"))
 
 

@@ -63,6 +63,38 @@ def test_arrays_are_split_and_throttled_and_train_what_the_local_executor_trains
     assert "nothing is left to do; 5 of 5 runs are finished" in user.study("sweep", "tiny.yaml")
 
 
+GHOST = """
+import study
+
+@study.block
+class Ghost(study.BasicBlock):
+    ratio: float = 0.5
+
+    def branch(self, x):
+        return self.ratio * super().branch(x)
+"""
+
+
+def test_jobs_run_the_users_code_as_it_was_when_they_were_submitted(cluster: Cluster, tmp_path: Path) -> None:
+    mine = f"use: [my_block.py]\n{FIVE}surfaces: [{{points: 3, subset: 50}}]\n"
+    for name in ("user", "local"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "my_block.py").write_text(GHOST)
+    words = ("seed=0", "block=ghost")
+    expected = local_curves(tmp_path / "local", mine, *words)
+    user = User(cluster, tmp_path / "user", mine, "sbatch: {hold: true}\n")
+    user.study("sweep", "tiny.yaml", *words)
+    (user.folder / "my_block.py").write_text("raise SystemExit('edited')\n")
+    cluster.release()
+    user.wait(user.ended, "the run has finished")
+    assert curves(user.folder) == expected
+    (user.folder / "my_block.py").write_text(GHOST)
+    user.study("surface", "tiny.yaml")
+    cluster.release()
+    surfaces = user.folder / "results" / "tiny" / "surfaces"
+    user.wait(lambda: bool(list(surfaces.glob("*/surface.parquet"))), "the surface is measured")
+
+
 def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     user = User(cluster, tmp_path / "user", FIVE, "runs_per_gpu: 3\n")
