@@ -151,6 +151,8 @@ def _framed(place: Place, of: str, scale: str, span: tuple[float, float], view: 
     axes.set_ylabel("β", labelpad=-12)
     low = span[0] + FLOOR / (1 + FLOOR) * (span[1] - span[0])
     ticks = [h for h in MaxNLocator(5, steps=[1, 2, 3, 5, 10]).tick_values(low, span[1]) if low <= h <= span[1]]
+    if scale == "log":  # at round values: 0.3 and 3 instead of half decades
+        ticks = [math.log10(float(f"{10.0**height:.0e}")) for height in ticks]
     axes.set_zticks(ticks, [_said(height, scale) if place.first else "" for height in ticks])
     axes.zaxis.set_ticks_position("lower")
     axes.plot(lows["alpha"], lows["beta"], span[0], zorder=5, gid="minimum", **planes.MINIMUM)
@@ -164,4 +166,4 @@ def _said(height: float, scale: str) -> str:
     """The value at a height."""
     if scale == "linear":
         return f"{height:g}"
-    return number(10**height) if -3 < height < 3 else f"$10^{{{height:g}}}$"
+    return number(10**height) if -3 < height < 3 else f"$10^{{{round(height)}}}$"
