@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from study.data.arrays import Arrays
     from study.errors import StudyError
+    from study.measure.probes.subject import Subject, Value
     from study.networks.blocks import BasicBlock, Block, Bottleneck
     from study.networks.orders import Steps
     from study.networks.shortcuts import Shortcut
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from study.reporting import report
     from study.stats.verdict import verdict
     from study.store.read import read_curves, read_probes, read_runs, read_surfaces
+    from study.training.optimizer import Optimizer
 
 _NAMES = {
     "study.cli.python": "load_network predictions sweep",
@@ -51,6 +53,8 @@ _NAMES = {
     "study.networks.blocks": "BasicBlock Block Bottleneck",
     "study.networks.orders": "Steps",
     "study.networks.shortcuts": "Shortcut",
+    "study.measure.probes.subject": "Subject Value",
+    "study.training.optimizer": "Optimizer",
     "study.plotting": "figure table",
     "study.plotting.base.page": "Plot",
     "study.reporting": "report",
@@ -60,7 +64,8 @@ _NAMES = {
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Arrays", "BasicBlock", "Block", "Bottleneck", "Plot", "Shortcut", "Steps", "StudyError", "activation", "block",
+    "Arrays", "BasicBlock", "Block", "Bottleneck", "Optimizer", "Plot", "Shortcut", "Steps", "StudyError", "Subject", "Value",
+    "activation", "block",
     "data", "family", "figure", "initialisation", "load_network", "norm", "optimizer", "order", "predictions", "probe",
     "read_curves", "read_probes", "read_runs", "read_surfaces", "report", "schedule", "shortcut", "sweep", "table", "verdict",
 ]  # fmt: skip

@@ -12,17 +12,17 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from study.config import use
+from study.config.components import Component, Table
 from study.config.components import Figure as FigureComponent
-from study.config.components import Table
 from study.config.registry import FIGURES, TABLES
 from study.errors import StudyError, nearest
 from study.version import VERSION
 
 if TYPE_CHECKING:  # pandas and matplotlib take a second to import: only a figure that is drawn pays for them
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from study.plotting.base.page import Plot
 
@@ -32,8 +32,19 @@ COMMON = {"style": str, "width": str | float | None, "bare": bool}
 """The options that every figure has."""
 
 
-def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> Figure:
-    """Draw a figure by its registered name.
+def _registers(name: Any, frame: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a call is that of a decorator."""
+    if frame is None and isinstance(name, str) and "needs" not in options:
+        raise StudyError(f"{name}: give the frame that it is made from, such as study.read_curves(...)")
+    return frame is None
+
+
+def figure(
+    name: Any = None, frame: pd.DataFrame | None = None, runs: pd.DataFrame | None = None, **options: Any
+) -> Any:
+    """Draw a figure by its registered name; or, as `@study.figure` or `@study.figure(needs="probes")`, register one.
+
+    What is registered is a function `(frame, runs, *, options) -> study.Plot`.
 
     Parameters
     ----------
@@ -53,7 +64,9 @@ def figure(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **o
     StudyError
         An unknown name, option or style, or a frame that can't feed the figure.
     """
-    return plot(name, frame, runs, **options).figure
+    if _registers(name, frame, options):
+        return use.figure(name, **options) if callable(name) else use.figure(name=name, **options)
+    return plot(name, cast("pd.DataFrame", frame), runs, **options).figure
 
 
 def save(
@@ -94,13 +107,24 @@ def provenance(name: str, runs: pd.DataFrame, sweeps: Sequence[str], options: Ma
     return {"figure": f"{name}: {FIGURES[name].summary}", "command": command, "versions": "; ".join(versions)}
 
 
-def table(name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Make a table by its registered name; `study.plotting.tables.render.render` writes it as text.
+def table(name: Any = None, frame: pd.DataFrame | None = None, runs: pd.DataFrame | None = None, **facts: Any) -> Any:
+    """Make a table by its registered name, or, as `@study.table`, register a function `(frame, runs) -> DataFrame`.
+
+    `study.plotting.tables.render.render` writes a table as text.
 
     Arguments and errors as for `figure`; `attrs["notes"]` of the table are what to write below it.
     """
-    made: pd.DataFrame = check_table(name).load()(frame, runs)
-    return made
+    if _registers(name, frame, facts):
+        return use.table(name, **facts) if callable(name) else use.table(name=name, **facts)
+    entry = check_table(name)
+    return entry.load()(_with_fields(entry, cast("pd.DataFrame", frame), runs), runs)
+
+
+def _with_fields(entry: Component, frame: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
+    """What a figure or a table gets: one of the user's own has the fields of the run on each row, as `study.read_curves`."""
+    if entry.source is None or runs is None or "network" in frame:
+        return frame
+    return frame.merge(runs[["run_id", *(name for name in runs if name not in frame)]], on="run_id")
 
 
 def check_table(name: str) -> Table:
@@ -149,4 +173,4 @@ def plot(
 
     draw: Callable[..., Plot] = entry.load()
     with styled(style, fonts.further([frame, runs]), width, bare):
-        return draw(frame, runs, **options)
+        return draw(_with_fields(entry, frame, runs), runs, **options)

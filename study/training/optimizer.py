@@ -24,7 +24,11 @@ State = dict[str, list[Tensor]]
 
 
 class Optimizer:
-    """Turns gradients into steps. A subclass names what it `keeps` for each parameter, and defines `update`."""
+    """Turns gradients into steps. A subclass names what it `keeps` for each parameter, and defines `update`.
+
+    One of the user's own is a subclass under `@study.optimizer`; its annotated attributes are its options. What it does must
+    be operations on tensors: a CUDA graph records a step and replays it.
+    """
 
     keeps: ClassVar[tuple[str, ...]] = ()
 
@@ -178,5 +182,10 @@ class Lars(Optimizer):
 
 def optimizer(parameters: Sequence[Tensor], recipe: Recipe) -> Optimizer:
     """Make the optimiser of a recipe."""
-    made: Optimizer = OPTIMIZERS[recipe.optimizer.name].load()(parameters, recipe)
-    return made
+    entry = OPTIMIZERS[recipe.optimizer.name]
+    if entry.source is None:
+        made: Optimizer = entry.load()(parameters, recipe)
+        return made
+    own: Optimizer = entry.make(parameters, recipe, **recipe.optimizer.options)
+    own.options = {}  # they are attributes
+    return own

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from study.errors import StudyError, nearest
-from study.plotting.base.page import Picture, Plot
+from study.plotting.base.page import Plot, saved
 from study.store.files import sweep_away_temporaries, write_bytes
 
 FORMATS = ("pdf", "png", "svg")
@@ -42,8 +42,7 @@ def picture(plot: Plot, extension: str, made: Mapping[str, str] = MappingProxyTy
     """The picture as a file of this format, whose metadata say how it was `made` (`study.plotting.provenance`)."""
     said = zip(KEYS[extension], (made.get(key) for key in ("figure", "command", "versions")), strict=True)
     stamps = {TIMES[extension]: None} if extension in TIMES else {}
-    assert isinstance(plot.figure, Picture)
-    return plot.figure.saved(extension, metadata={key: text for key, text in said if text} | stamps)
+    return saved(plot.figure, extension, metadata={key: text for key, text in said if text} | stamps)
 
 
 def csv(plot: Plot) -> bytes:

@@ -40,22 +40,23 @@ class Picture(Figure):
     look = style.PLAIN
 
     def _repr_png_(self) -> bytes:
-        return self.saved("png", dpi=SCREEN_DPI)
+        return saved(self, "png", dpi=SCREEN_DPI)
 
-    def saved(self, extension: str, **options: Any) -> bytes:
-        """The content of a file of this format, in the style in which the figure was drawn."""
-        file, engine = BytesIO(), self.get_layout_engine()
-        with style.styled(*self.look):
-            if engine is not None:
-                engine.execute(self)
-                self.set_layout_engine("none")
-                for axes in self.axes:  # the solver's last digits differ from one time to the next
-                    place = Bbox(axes.get_position(original=True).get_points().round(6))
-                    axes.set_position(place, which="original")
-                    axes.set_in_layout(True)
-            self.savefig(file, format=extension, **options)
-            self.set_layout_engine(engine)
-        return file.getvalue()
+
+def saved(figure: Figure, extension: str, **options: Any) -> bytes:
+    """The content of a file of this format, in the style in which a figure was drawn; of the user's own, in the plain one."""
+    file, engine = BytesIO(), figure.get_layout_engine()
+    with style.styled(*getattr(figure, "look", style.PLAIN)):
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+            for axes in figure.axes:  # the solver's last digits differ from one time to the next
+                place = Bbox(axes.get_position(original=True).get_points().round(6))
+                axes.set_position(place, which="original")
+                axes.set_in_layout(True)
+        figure.savefig(file, format=extension, **options)
+        figure.set_layout_engine(engine)
+    return file.getvalue()
 
 
 class Plot(NamedTuple):
