@@ -147,15 +147,22 @@ def table(
 def verdict(
     sweeps: Sweeps,
     fmt: Annotated[str, typer.Option("--format", help="text, md, html or json")] = "text",
+    pair: Annotated[
+        str | None, typer.Option(metavar="FIELD=A,B", help="compare two components instead: block=basic,ghost")
+    ] = None,
     *,
     results: Results,
 ) -> None:
     """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
-    from study.stats.verdict import render
-    from study.stats.verdict import verdict as judge
+    from study.stats import pairing
+    from study.stats import verdict as verdicts
 
     with working("comparing the networks"):
-        text = render(judge(*_frames(sweeps, results)), fmt)
+        frames = _frames(sweeps, results)
+        if pair is None:
+            text = verdicts.render(verdicts.verdict(*frames), fmt)
+        else:
+            text = pairing.render(pairing.compare(*frames, pair), fmt)
     print(text, end="")
 
 

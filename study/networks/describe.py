@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,6 +11,7 @@ from study.config.components import Shortcut
 from study.config.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.config.sweep import one
+from study.networks.count import counted, measured
 from study.networks.shape import Layer, large_stem, layers, places, stages
 
 
@@ -40,6 +42,8 @@ def _images(spec: RunSpec) -> tuple[int, int, int]:
 def describe(spec: RunSpec) -> str:
     """Return a table of layers as in He et al. 2015, table 1, the totals, and the shortcuts."""
     size, channels, classes = _images(spec)
+    if measured(spec):
+        return _describe_own(spec, channels, classes, size)
     plan = list(layers(spec, channels, classes, size))
     rows = [("", "output", "layers", "parameters", "multiply-adds"), *_rows(spec, plan)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -53,6 +57,24 @@ def describe(spec: RunSpec) -> str:
     sums = [f"{depth} weighted layers", f"{total:,} parameters", f"{_millions(work)} multiply-adds for an image"]
     pixels = f"{size}x{size}x{channels}, {classes:,} classes"
     return "\n".join([f"{heading}; images of {pixels}", "", *table, "", ", ".join(sums), *_shortcuts(spec)]) + "\n"
+
+
+def _describe_own(spec: RunSpec, channels: int, classes: int, size: int) -> str:
+    """A row for each part of a network with parts of the user's own, as it was counted without values."""
+    count = counted(spec, channels, classes, size)
+    rows = [("", "output", "layers", "parameters")]
+    for name, group in groupby(count.layers, key=lambda layer: ".".join(layer[0].split(".")[:2])):
+        members = list(group)
+        kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(kind for _, kind, *_ in members).items())
+        output = "x".join(map(str, members[-1][2]))
+        rows.append((name, output, kinds, f"{sum(own for *_, own in members):,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [_aligned(row, widths) for row in rows]
+    sums = f"{count.parameters:,} parameters, {_millions(count.macs)} multiply-adds for an image"
+    heading = f"{spec.title}, family {spec.family.name}, {spec.block.name} blocks"
+    return (
+        "\n".join([f"{heading}; images of {size}x{size}x{channels}, {classes:,} classes", "", *table, "", sums]) + "\n"
+    )
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

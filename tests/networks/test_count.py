@@ -7,6 +7,7 @@ import pytest
 from study.config.use import forget, use
 from study.networks import shape
 from study.networks.count import counted, macs, measured, needed
+from study.networks.describe import describe
 from study.networks.network import build
 from tests.helpers import make_spec
 
@@ -47,6 +48,17 @@ def test_a_family_of_the_users_own_is_counted(tmp_path):
     assert counted(spec, 1, 10, 8).parameters == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
     assert [name for name, *_ in counted(spec, 1, 10, 8).layers] == [f"module.{i}" for i in (1, 3, 5, 7)]
     assert needed(spec, 1, 10, 8) > shape.WORKSPACE
+
+
+def test_a_network_of_the_users_own_is_described(tmp_path):
+    (tmp_path / "mine.py").write_text(MIXER)
+    use("mine.py", tmp_path)
+    text = describe(make_spec(family="perceptron", depth=3))
+    assert (
+        "module.1" in text
+        and "1 Linear" in text
+        and f"{64 * 12 + 12 + 12 * 12 + 12 + 12 * 10 + 10:,} parameters" in text
+    )
 
 
 def test_a_network_that_gives_no_logits_is_refused(tmp_path):
