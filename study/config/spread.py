@@ -67,7 +67,7 @@ def expand(
     rows = {name: flat(spec.model_dump(mode="json")) for name, spec in runs.items()} if entries else {}
     for i, entry in enumerate(entries):
         path: Keys = ("surfaces", i)
-        chosen = _chosen(document, entry.of, (*path, "of"), rows)
+        chosen = _with_bn(document, entry, path, _chosen(document, entry.of, (*path, "of"), rows), runs)
         if (count := len(found) + len(chosen) * entry.planes) > MAX_SURFACES:
             document.wrong(path, f"{count:,} surfaces so far; a sweep has at most {MAX_SURFACES:,}")
             return {}
@@ -75,6 +75,19 @@ def expand(
             found[surface_id(surface)] = surface
         if document.full:
             break
+    return found
+
+
+def _with_bn(
+    document: Document, entry: SurfaceEntry, path: Keys, chosen: Sequence[str], runs: Mapping[str, RunSpec]
+) -> list[str]:
+    """The chosen runs; only those with BN for an entry about its statistics."""
+    found = [name for name in chosen if entry.bn == "frozen" or runs[name].norm.name == "batch"]
+    if chosen and not found:
+        spec = runs[chosen[0]]
+        document.wrong(
+            (*path, "bn"), f"bn: {entry.bn} needs BN, and {spec.title} has norm: {spec.norm.name}; leave bn out"
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
         assert (
             line.removeprefix(f"{number}: ").removeprefix("surfaces.").removeprefix("surfaces: ").startswith(beginning)
         ), line
+
+
+def test_statistics_of_bn_are_for_networks_that_have_them(tmp_path):
+    found = loaded(tmp_path, "{points: 5, bn: recalibrated}", "{points: 5}", norm="batch,group", seed=0)
+    runs = {name: spec.norm.name for name, spec in found.whole.items()}
+    measured = Counter((runs[surface.run], surface.bn) for surface in found.surfaces.values())
+    assert measured == {("batch", "frozen"): 4, ("batch", "recalibrated"): 4, ("group", "frozen"): 4}
+    with pytest.raises(StudyError, match=r"bn: recalibrated needs BN, and plain-8 has norm: group; leave bn out"):
+        loaded(tmp_path, "{points: 5, bn: recalibrated}", norm="group")
 
 
 def test_the_ready_sweep_follows_the_paper():
