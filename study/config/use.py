@@ -53,13 +53,14 @@ _code: dict[str, bytes] = {}
 """The code of files by digest."""
 
 
-def use(name: str, folder: Path = Path()) -> Source:
+def use(name: str, folder: Path = Path(), digest: str = "") -> Source:
     """Import a file, by its path relative to `folder`, or an entry point by its name; its decorators register components.
 
     What was imported before is not imported again unless its code changed; then its components replace the old ones. Raises
-    StudyError, with the line of the user's code that is wrong.
+    StudyError, with the line of the user's code that is wrong; and if a `digest` is given and the code has another, which is
+    then not run.
     """
-    return _file(folder / name) if name.endswith(".py") else _entry_point(name)
+    return _file(folder / name, digest) if name.endswith(".py") else _entry_point(name, digest)
 
 
 def used() -> Iterator[tuple[str, bytes | None]]:
@@ -78,10 +79,13 @@ def kept_in(folder: Path) -> None:
     _copies[:] = [folder.resolve()]
 
 
-def names() -> list[str]:
-    """What another process gives `use` to have the components of this one."""
-    found = zip(_used.values(), used(), strict=True)
-    return [str(_copies[0] / name) if _copies and code is not None else source.name for source, (name, code) in found]
+def names() -> list[tuple[str, str]]:
+    """What another process gives `use` to have the components of this one: names and digests."""
+    found = []
+    for source, (name, code) in zip(_used.values(), used(), strict=True):
+        copied = _copies and code is not None
+        found.append((str(_copies[0] / name) if copied else source.name, source.digest))
+    return found
 
 
 def forget() -> None:
@@ -92,7 +96,7 @@ def forget() -> None:
     _copies.clear()
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, digest: str) -> Source:
     try:
         path = path.resolve(strict=True)
         with path.open("rb") as file:
@@ -101,12 +105,12 @@ def _file(path: Path) -> Source:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
     if len(code) > MAX_BYTES:
         raise StudyError(f"use: {path}: longer than {MAX_BYTES >> 20} MiB; is it the file with your components?")
-    found = _once(Source(str(path), _digest(code)), lambda source: _Code(source, code).run())
+    found = _once(Source(str(path), _digest(code)), digest, lambda source: _Code(source, code).run())
     _code[found.digest] = code
     return found
 
 
-def _entry_point(name: str) -> Source:
+def _entry_point(name: str, digest: str) -> Source:
     """The code of an entry point: what its module and its distribution's version say it is."""
     found = metadata.entry_points(group=GROUP, name=name)
     if not found:
@@ -121,7 +125,7 @@ def _entry_point(name: str) -> Source:
 
     version = f"{point.dist.name} {point.dist.version} " if point.dist else ""
     module = _find(point.module)
-    return _once(Source(name, _digest(version.encode() + module)), load)
+    return _once(Source(name, _digest(version.encode() + module)), digest, load)
 
 
 def _find(module: str) -> bytes:
@@ -132,7 +136,11 @@ def _find(module: str) -> bytes:
         raise StudyError(f"use: {module}: {error}") from None
 
 
-def _once(source: Source, load: Callable[[Source], None]) -> Source:
+def _once(source: Source, wanted: str, load: Callable[[Source], None]) -> Source:
+    if wanted not in ("", source.digest):
+        raise StudyError(
+            f"use: {source.name}: is not the code {wanted} that this was started with, but {source.digest}"
+        )
     for known in _used.values():
         if known.digest == source.digest:  # a copy, perhaps
             return known

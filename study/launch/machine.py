@@ -45,8 +45,8 @@ class Terms:
     watchdog: float | None
     code: str
     """The digest of the code that it must run."""
-    used: tuple[str, ...] = ()
-    """The user's code, for `study.config.use.use`."""
+    used: tuple[tuple[str, str], ...] = ()
+    """The user's code: names and digests for `study.config.use.use`."""
 
     @classmethod
     def of(cls, machine: Machine, device: str, threads: int, digest: str | None = None) -> Terms:
@@ -62,8 +62,8 @@ class Terms:
         from study.training.session import Session
 
         require(self.code)
-        for name in self.used:
-            use(name)
+        for name, digest in self.used:
+            use(name, digest=digest)
         return Session(
             Path(self.data_root),
             torch.device(device),

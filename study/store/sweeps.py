@@ -30,8 +30,9 @@ class Record(NamedTuple):
 def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -> None:
     """Record what a sweep names, so that other commands need no sweep file; `before` is kept besides (`kept`)."""
     for name, code in used():
-        if code is not None and not (files.components / name).exists():
-            write_bytes(files.components / name, code)
+        path = files.components / name
+        if code is not None and not (path.is_file() and path.read_bytes() == code):
+            write_bytes(path, code)
     kept_in(files.components)
     old = before or Record({}, {})
     surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old.surfaces

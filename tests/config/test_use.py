@@ -127,3 +127,14 @@ def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_d
     assert "thing_components" not in sys.modules
     source = use("thing", tmp_path)
     assert source.name == "thing" and SCHEDULES["halves"].source == source
+
+
+def test_code_other_than_that_of_a_digest_is_not_run(tmp_path):
+    write(tmp_path / "mine.py")
+    digest = use("mine.py", tmp_path).digest
+    forget()
+    assert use("mine.py", tmp_path, digest).digest == digest
+    forget()
+    write(tmp_path / "mine.py", "raise SystemExit('this ran')")
+    with pytest.raises(StudyError, match=f"is not the code {digest} that this was started with"):
+        use("mine.py", tmp_path, digest)

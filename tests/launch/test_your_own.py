@@ -87,6 +87,15 @@ def test_a_block_of_the_users_own_in_every_verb(here):
     )
 
 
+def test_copies_in_a_strangers_results_are_not_run(here):
+    """A results folder may come from anywhere: what it calls a copy of the user's code is compared with the code."""
+    assert inside("sweep", "ghost.yaml", "depth=8", "block=ghost", "network=plain", *SHORT).code == 0
+    (copy,) = (here / "results" / "ghost" / "components").iterdir()
+    copy.write_text("raise SystemExit('a stranger's code ran')")
+    code, out, err = call("sweep", "ghost.yaml", "depth=8", "block=ghost", "network=residual", *SHORT)
+    assert code == 0 and "stranger" not in out + err and copy.read_text() == FILES["my_block.py"]
+
+
 def test_changed_code_is_another_network(here):
     words = ("sweep", "ghost.yaml", "depth=8", "block=ghost", *SHORT)
     assert inside(*words).code == 0
