@@ -19,6 +19,11 @@ FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
 
 
+def network_title(network: str) -> str:
+    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
+    return "ResNet" if network == "residual" else str(network)
+
+
 def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
     """For each of these fields that the frame has, the text of its value in each row."""
     return {field: differences.texts(runs[field]) for field in fields if field in runs}
@@ -119,4 +124,4 @@ def run_names(runs: pd.DataFrame, with_iteration: bool = False) -> Iterator[str]
         where = f" ({run['condition']})" if run["condition"] else ""
         seeds = ", ".join(map(str, group["seed"]))
         when = f" at iteration {int(run['iteration']):,}" if with_iteration else ""
-        yield f"{run['network']}-{run['label']}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"
+        yield f"{network_title(run['network'])}-{run['label']}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.config.differences import VARIANT
 from study.errors import StudyError, nearest
-from study.stats.naming import condition_words, distinguish, joined, texts
+from study.stats.naming import condition_words, distinguish, joined, network_title, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
@@ -49,8 +49,8 @@ class Line:
     label: str = ""  # what distinguishes it from others of its network in its condition
 
     def name(self, depth: int) -> str:
-        """`plain-56`, or `residual-56 (B)` where the label is B."""
-        return f"{self.network}-{depth}" + (f" ({self.label})" if self.label else "")
+        """`plain-56`, or `ResNet-56 (B)` where the label is B."""
+        return f"{network_title(self.network)}-{depth}" + (f" ({self.label})" if self.label else "")
 
     @property
     def title(self) -> str:

@@ -206,7 +206,7 @@ def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: D
     table = study.verdict(*absences).table()
     train = table[table["measure"] == "train"].drop_duplicates("contrast").set_index("contrast")
     mine = means.drop_duplicates("contrast").set_index("contrast")
-    for name in ("plain-56 − plain-20", "residual-56 − residual-20", "plain-56 − residual-56"):
+    for name in ("plain-56 − plain-20", "ResNet-56 − ResNet-20", "plain-56 − ResNet-56"):
         for here, there in (("difference", "mean"), ("n", "n"), ("p", "p"), ("low", "low"), ("high", "high")):
             np.testing.assert_equal(float(mine.loc[name, here]), float(train.loc[name, there]))
     assert means["answer"].tolist() == ["rises with depth", *["cannot tell"] * 5]
@@ -218,7 +218,7 @@ def test_established_differences_say_so() -> None:
     data = plot("verdict", *sweep(degrades, depths=(20, 56, 110))).data
     answers = data[data["kind"] == "mean"].set_index("question")["answer"]
     assert answers["plain-110 − plain-20, training error"] == "rises with depth"
-    assert answers["residual-110 − residual-20, training error"] == "falls with depth"
+    assert answers["ResNet-110 − ResNet-20, training error"] == "falls with depth"
     assert answers["relief by the shortcut, 20 to 110 layers"] == "depth costs less"
 
 

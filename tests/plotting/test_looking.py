@@ -43,7 +43,7 @@ def test_a_figure_a_table_a_verdict_and_the_status(sweep: SweepFiles, tmp_path: 
     code, out, err = inside(tmp_path, "table", "errors", "tiny", "--format", "md")
     assert code == 0 and out.startswith("| network | depth | n |"), err
     code, out, err = inside(tmp_path, "verdict", "tiny")
-    assert code == 0 and "residual" in out, err
+    assert code == 0 and "ResNet" in out, err
     code, out, err = inside(tmp_path, "status", "tiny", "--json")
     assert code == 0 and [item["state"] for item in json.loads(out)] == ["done"] * 8, err
 

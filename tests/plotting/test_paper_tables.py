@@ -72,7 +72,7 @@ def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> No
     right, wrong = make(seeds=2, evaluations=8), make(seeds=3, evaluations=8, dataset="cifar10-jpeg")
     made = table("table6", *together([right, wrong]))
     assert made.set_index("network").loc["ResNet-20", "n"] == 2
-    assert any("residual-20 (3)" in note for note in made.attrs["notes"])
+    assert any("ResNet-20 (3)" in note for note in made.attrs["notes"])
 
 
 def test_i16_compares_medians_and_marks_failures() -> None:
@@ -100,7 +100,7 @@ def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
     both = together([frames, variants.orders()])
     made = table("i16_table3", *both)
     assert made.set_index(["dataset", "network"]).loc[("cifar10", "ResNet-164, full pre-activation"), "n"] == 2
-    assert any("residual-164 (2)" in note for note in made.attrs["notes"])
+    assert any("ResNet-164 (2)" in note for note in made.attrs["notes"])
     assert any("`shortcut: projection`" in note for note in made.attrs["notes"])
 
 

@@ -59,9 +59,9 @@ def test_networks_match_that_differ_in_the_addition_alone():
         sweep(degrades, seeds=1, networks=["residual"], **{"family.width": 8}),
     )
     assert [names(group) for group in groups(*frames)] == [
-        ["plain-20 (×1)", "residual-20 (×1 A)", "residual-20 (×1 B)"],
-        ["plain-20 (×4)", "residual-20 (×4 A)"],
-        ["residual-20 (×8 A)"],
+        ["plain-20 (×1)", "ResNet-20 (×1 A)", "ResNet-20 (×1 B)"],
+        ["plain-20 (×4)", "ResNet-20 (×4 A)"],
+        ["ResNet-20 (×8 A)"],
     ]
 
 
@@ -71,7 +71,7 @@ def test_a_plain_network_matches_residual_ones_of_every_order():
         sweep(degrades, seeds=1, networks=["residual"], order="pre"),
     )
     (group,) = groups(*frames)
-    assert names(group) == ["plain-20", "residual-20 (original)", "residual-20 (pre)"]
+    assert names(group) == ["plain-20", "ResNet-20 (original)", "ResNet-20 (pre)"]
 
 
 def names(group):

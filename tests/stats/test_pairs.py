@@ -44,7 +44,7 @@ def test_a_difference_of_differences():
     one, other = group.plain, group.residuals[0]
     found = contrast([Term(1, one, 56), Term(-1, one, 20), Term(-1, other, 56), Term(1, other, 20)], "train", 1)
     assert found.differences == pytest.approx([5.3] * 5)
-    assert found.name == "plain-56 − plain-20 − residual-56 + residual-20"
+    assert found.name == "plain-56 − plain-20 − ResNet-56 + ResNet-20"
 
 
 def test_seeds_without_a_pair_are_named_with_the_reason():

@@ -48,7 +48,7 @@ def test_the_level_is_half_way_to_the_drop_of_the_rate():
     first, last = (2.3 * math.exp(-0.01 * step) for step in (10, 600))
     assert made.level == pytest.approx(math.sqrt(first * last)) and not made.given
     assert made.reference == "plain-20"
-    assert found(sweep(degrades, networks=["residual"])).reference == "residual-20"
+    assert found(sweep(degrades, networks=["residual"])).reference == "ResNet-20"
     assert found(sweep(degrades), 1.0).level == 1.0
 
 

@@ -166,7 +166,7 @@ def test_one_deep_run_displaces_no_headline():
     said = numbers_said(found)
     assert "plain-56 − plain-20: +4.96" in said and "20 to 56 layers" in said
     assert "Left out, with too few seeds: plain-110 (1 seed)." in said
-    assert "Left out, with too few seeds: residual-110 (1 seed)." in said
+    assert "Left out, with too few seeds: ResNet-110 (1 seed)." in said
     # Nor does one shallow run; and where no depth has many, the ends are compared.
     unfinished = {("plain", 20, seed): "failed" for seed in range(1, 5)}
     shallow = numbers_said(verdict(*sweep(degrades, depths=(20, 56, 110), states=unfinished)))
@@ -258,7 +258,7 @@ def test_only_plain_only_residual_and_one_depth():
     assert answers(flat)["1"] == "Cannot tell: the plain networks have results at one depth only (20)"
     assert answers(flat)["2"] == "Cannot tell: the networks have one depth in common"
     assert answers(flat)["3"] == "Cannot tell: no network has results at two depths"
-    assert "At 20 layers, plain-20 − residual-20" in str(flat)
+    assert "At 20 layers, plain-20 − ResNet-20" in str(flat)
 
 
 def test_plain_110_that_diverges_is_the_result():
@@ -276,8 +276,8 @@ def test_absent_runs_are_named():
     states = {("plain", 56, 0): "failed", ("residual", 20, 1): "running", ("residual", 56, 2): "pending"}
     text = " ".join(str(verdict(*sweep(degrades, states=states))).split())
     assert "failed: plain-56 seed 0." in text
-    assert "running: residual-20 seed 1 at iteration 300." in text
-    assert "missing: residual-56 seed 2." in text
+    assert "running: ResNet-20 seed 1 at iteration 300." in text
+    assert "missing: ResNet-56 seed 2." in text
     assert "unpaired: seed 0: plain-56 failed" in text
     assert "17 of 20 runs done" in text
 

@@ -11,7 +11,7 @@ from study.errors import StudyError
 from study.papers.values import Protocol
 from study.plotting.base.caption import caption
 from study.plotting.base.drops import drops
-from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds
+from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds, network_title
 from study.stats.planned import CURVE_COLUMNS, planned
 
 ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
@@ -89,11 +89,6 @@ def restricted(evidence: Tidy, runs: pd.DataFrame, what: str) -> Tidy:
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """With `name`, such as `plain-56` or `ResNet-20 B`, for a caption."""
     return runs.assign(name=runs["network"].map(network_title) + "-" + runs["label"].map(str))
-
-
-def network_title(network: str) -> str:
-    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
-    return "ResNet" if network == "residual" else str(network)
 
 
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:

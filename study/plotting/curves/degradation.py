@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 
 from study.papers.values import R15, Protocol, Value
 from study.plotting.base import page
-from study.plotting.base.frames import Tidy, conditions_of, in_order, network_title, tidy
+from study.plotting.base.frames import Tidy, conditions_of, in_order, tidy
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
+from study.stats.naming import network_title
 
 Window = tuple[float, float]
 PAPERS: Window = (0, 20)  # percent, of figures 1 and 6 of He et al. 2015

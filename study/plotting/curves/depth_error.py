@@ -16,11 +16,11 @@ from matplotlib.patheffects import withStroke
 from study.errors import StudyError
 from study.papers.values import R15, VALUES, match
 from study.plotting.base import page, style
-from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, network_title, tidy
+from study.plotting.base.frames import Tidy, conditions_of, final_values, in_order, tidy
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import BOOTSTRAP, MEASURED, Training, finding, values_legend
 from study.stats.bca_interval import bca_interval
-from study.stats.naming import distinguish, kinds
+from study.stats.naming import distinguish, kinds, network_title
 
 MARK = ["condition", "network", "line", "split", "depth"]
 COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source"]

@@ -6,10 +6,11 @@ import pandas as pd
 
 from study.papers.values import R15_IMAGENET, VALUES, of_kind
 from study.plotting.base import style
-from study.plotting.base.frames import network_title, restricted, tidy
+from study.plotting.base.frames import restricted, tidy
 from study.plotting.base.page import Plot
 from study.plotting.curves.degradation import PAPERS, paneled
 from study.plotting.curves.lines import MEASURED, Training
+from study.stats.naming import network_title
 
 EXTREME = 110  # layers: figure 6 has deeper networks in a panel of their own, beside this depth
 

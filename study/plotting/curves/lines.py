@@ -15,9 +15,10 @@ from matplotlib.patches import Patch
 from study.errors import StudyError
 from study.papers.values import Value, match
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, named, network_title
+from study.plotting.base.frames import in_order, named
 from study.plotting.base.outside import outside
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
+from study.stats.naming import network_title
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""

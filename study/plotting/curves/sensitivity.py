@@ -18,9 +18,9 @@ from study.config.registry import DATA
 from study.errors import StudyError
 from study.plotting.base import page, style
 from study.plotting.base.caption import called, caption
-from study.plotting.base.frames import final_values, labelled, network_title, tidy
+from study.plotting.base.frames import final_values, labelled, tidy
 from study.plotting.base.page import Head, Plot
-from study.stats.naming import absences, joined
+from study.stats.naming import absences, joined, network_title
 from study.text import listed
 
 EQUAL = ("network", "depth", "dataset", "train_subset", "precision", *(f for f in VARIANT if f != "initialisation"))

@@ -14,12 +14,13 @@ from matplotlib.patches import Patch
 from study.config.registry import DATA
 from study.errors import StudyError
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order
 from study.plotting.base.page import Head, Plot
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines
 from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import is_finite
+from study.stats.naming import network_title
 
 MEASURES = ("error", "deleted_error", "path_share", "effective_depth")
 COLUMNS = ["kind", "panel", *POINT, "run_id", "seed", "state", "n", "iteration", "place", "layer", "value"]

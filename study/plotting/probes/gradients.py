@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from study.errors import StudyError
 from study.plotting.base import page, style
 from study.plotting.base.caption import number
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order
 from study.plotting.base.outside import nothing, outside
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import iteration_axis
@@ -27,6 +27,7 @@ from study.plotting.probes import frames as measured
 from study.plotting.probes import lines
 from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import check_choice, is_finite
+from study.stats.naming import network_title
 
 MEASURES = {
     "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", ""),

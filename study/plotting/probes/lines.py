@@ -16,13 +16,14 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from study.plotting.base import page, style
 from study.plotting.base.caption import number
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order
 from study.plotting.base.outside import nothing
 from study.plotting.base.page import Head
 from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
 from study.plotting.probes.frames import LOST, POINT, Measured
 from study.plotting.surfaces.frames import is_finite, strokes
+from study.stats.naming import network_title
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markersize": 3.5, "markeredgewidth": 1}

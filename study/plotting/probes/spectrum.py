@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from study.errors import StudyError
 from study.plotting.base import page, style
 from study.plotting.base.caption import number
-from study.plotting.base.frames import in_order, network_title
+from study.plotting.base.frames import in_order
 from study.plotting.base.page import Head, Plot
 from study.plotting.probes import frames as measured
 from study.plotting.probes import lines
 from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import is_finite
+from study.stats.naming import network_title
 
 Floats = NDArray[np.float64]
 

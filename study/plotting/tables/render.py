@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, short, text
 from study.errors import StudyError, nearest
-from study.plotting.base.frames import network_title
+from study.stats.naming import network_title
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
