@@ -123,7 +123,7 @@ def nested(row: Stored) -> dict[str, Any]:
         holder = fields["recipe"] if text.startswith("recipe.") else fields
         for name, digest in (part.split(" ") for part in (row.get(code) or "").split(", ") if part):
             holder[name]["code"] = digest
-        for key, value in yaml.safe_load(f"{{{row.get(text) or ''}}}").items():
+        for key, value in yaml.safe_load(f"{{{row[text]}}}").items() if row.get(text) else ():
             name, _, option = key.partition(".")
             holder[name][option] = value
     return fields

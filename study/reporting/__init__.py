@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from study.plotting.base.frames import tidied_once
 from study.reporting.evidence import evidence, pictures
 from study.reporting.page import page
 from study.reporting.runs import state_line
@@ -41,6 +42,7 @@ def place(sweep: str) -> Path:
 def write(files: SweepFiles, out: Path, say: Callable[[str], object] = lambda text: None) -> str:
     """Write the report, and return a line about it. `say` is told what takes its time."""
     found = evidence(files)
-    content = page(found, pictures(found, say)).encode("utf-8", "replace")
+    with tidied_once():
+        content = page(found, pictures(found, say)).encode("utf-8", "replace")
     write_bytes(out, content)
     return f"{out} ({len(content) / 1e6:.1f} MB): {state_line(found.runs)}"

@@ -26,7 +26,12 @@ def network_title(network: str) -> str:
 
 def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
     """For each of these fields that the frame has, the text of its value in each row."""
-    return {field: differences.texts(runs[field]) for field in fields if field in runs}
+    nothing = ["none"] * len(runs)  # most options are of components that no run has
+    return {
+        field: nothing if runs[field].isna().all() else differences.texts(runs[field])
+        for field in fields
+        if field in runs
+    }
 
 
 def varying(runs: pd.DataFrame) -> list[str]:
@@ -85,7 +90,7 @@ def distinguish(frame: pd.DataFrame, key: str, fields: Iterable[str] = VARIANT) 
 
 def kinds(runs: pd.DataFrame, fields: Sequence[str] = VARIANT) -> pd.Series:
     """The values of these fields as one text for each row: the same for networks of one kind."""
-    columns = [[text(value) for value in runs[field]] for field in fields]
+    columns = texts(runs, fields).values()
     return pd.Series([repr(row) for row in zip(*columns, strict=True)], index=runs.index, dtype=object)
 
 

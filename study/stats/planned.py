@@ -76,7 +76,8 @@ def _without_twins(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(runs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     """The texts of these fields of each run, as tuples."""
-    columns = [runs[field].map(text).replace("none", "") for field in fields if field in runs]  # "" sorts first
+    known = [field for field in fields if field in runs and not runs[field].isna().all()]
+    columns = [runs[field].map(text).replace("none", "") for field in known]  # "" sorts first
     rows = list(zip(*columns, strict=True)) if columns else [()] * len(runs)
     return pd.Series(rows, index=runs.index, dtype=object)
 

@@ -31,11 +31,13 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     found = changes.loc[changes["after"] < changes["lr"], ["run_id", "iteration"]]
     found = found[~found["run_id"].isin(runs.loc[milestones | smooth, "run_id"])]
     with_curve = runs[milestones & runs["run_id"].isin(curves["run_id"])]
-    told = [
-        (run["run_id"], place)
-        for run in with_curve.to_dict("records")
-        for place in of_recipe(run, first.get(run["run_id"]))
-    ]
+    planned: dict[tuple[Any, Any], list[int]] = {}  # found once for all seeds of a point
+    told = []
+    for run in with_curve.to_dict("records"):
+        key = (run.get("point_id", run["run_id"]), first.get(run["run_id"]))
+        if key not in planned:
+            planned[key] = of_recipe(run, key[1])
+        told += [(run["run_id"], place) for place in planned[key]]
     return pd.concat([found, pd.DataFrame(told, columns=["run_id", "iteration"]).astype({"iteration": int})])
 
 

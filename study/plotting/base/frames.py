@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -39,8 +41,31 @@ class Tidy(NamedTuple):
         return caption(shows, named(self.runs), protocol=(self.title, self.subtitle), notes=self.notes, paper=paper)
 
 
+_kept: ContextVar[dict[tuple[int, int], tuple[Any, Any, Tidy]] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def tidied_once() -> Iterator[None]:
+    """Check and label equal frames once in this context, in which nobody changes them: for a report of many figures."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     """Check the frames and label the runs."""
+    kept = _kept.get()
+    if kept is None:
+        return _tidied(curves, runs)
+    key = (id(curves), id(runs))
+    if key not in kept:
+        kept[key] = (curves, runs, _tidied(curves, runs))  # with the frames, so that no other has their ids
+    return kept[key][2]
+
+
+def _tidied(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     runs = planned(curves, runs)
     values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
     if values.empty:

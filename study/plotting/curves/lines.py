@@ -28,7 +28,10 @@ MOST_HEADROOM = 2.0  # if all there is fits below it, the axis shows all
 HEADROOM = 1.4  # else the y axis ends here, in units of the largest final error, so that the tail fills the panel
 FEW_SEEDS = 5  # of more than that a band from the least to the most is drawn instead of thin lines
 FEW_POINTS = 5  # evaluations, below which they are marked
-DRAWN = ("seed", "mean")
+MANY_SEEDS = 50  # of more than that the frame has the least and the most at each iteration instead of every seed
+EXTREMES = {"least": "min", "most": "max"}
+"""The kinds of rows that stand for many seeds."""
+DRAWN = ("seed", "mean", *EXTREMES)
 """The kinds of rows that are curves."""
 RANGE = "digitised range"
 VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": False, "solid_capstyle": "butt"}}
@@ -50,7 +53,7 @@ MEASURED = {
 def lines_of(
     curves: pd.DataFrame, drops: pd.DataFrame, splits: Sequence[str], panel: Sequence[str] = (), value: str = "error"
 ) -> pd.DataFrame:
-    """Every line and mark of a figure, one row per point: `kind` is seed, mean or lr_drop.
+    """Every line and mark of a figure, one row per point: `kind` is seed, mean, lr_drop, or of many seeds least and most.
 
     `splits`: those that are drawn. `panel`: further columns that tell lines apart. `value`: the column that is drawn.
     """
@@ -58,10 +61,19 @@ def lines_of(
     if chosen.empty:
         raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
     keys = [*panel, *POINT]
-    rows = [chosen.assign(kind="seed"), _means(chosen, keys, value), _drops(drops, chosen, panel)]
+    many = chosen.groupby(keys)["run_id"].transform("nunique") > MANY_SEEDS
+    alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")
+    rows = [alone, *_extremes(chosen[many], keys, value), _means(chosen, keys, value), _drops(drops, chosen, panel)]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
     table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
+
+
+def _extremes(curves: pd.DataFrame, keys: list[str], value: str) -> Iterator[pd.DataFrame]:
+    """The ends of a band at each iteration, without the seeds that diverged or failed."""
+    values = curves[~curves["state"].isin(GONE)].groupby([*keys, "depth", "iteration"])[value]
+    for kind, end in EXTREMES.items():
+        yield values.agg(end).reset_index().assign(kind=kind)
 
 
 def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
@@ -157,7 +169,8 @@ def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     gone = seeds["state"].isin(GONE)
     count = seeds["run_id"].where(~gone).groupby([seeds[key] for key in POINT]).transform("nunique")
     alone = (count == 1) & (seeds["state"] == "done")
-    return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], seeds[~gone & (count > FEW_SEEDS)]
+    banded = pd.concat([seeds[~gone & (count > FEW_SEEDS)], data[data["kind"].isin(EXTREMES)]])
+    return seeds[gone | ((count <= FEW_SEEDS) & ~alone)], banded
 
 
 def draw_values(axes: Axes, data: pd.DataFrame, unit: int, colour: str = "") -> None:
@@ -182,7 +195,7 @@ def ends_of(lines: pd.DataFrame) -> Iterator[tuple[float, str, str]]:
     The end is that of the mean test curve, or of what there is instead.
     """
     uneven = lines["n"].nunique() > 1
-    for (_, text), curves in lines.groupby(["network", "label"]):
+    for (_, text), curves in lines[~lines["kind"].isin(EXTREMES)].groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
         kept = ordered[ordered["state"] != "diverged"]
         ordered = ordered if kept.empty else kept
@@ -209,7 +222,7 @@ def beyond(lines: pd.DataFrame, limits: Mapping[str, tuple[float, float]]) -> It
 
 def top_of(data: pd.DataFrame, keys: Sequence[str]) -> float:
     """The end of the y axis, in percent: above everything, where that leaves the final values half of it; else above these."""
-    done = data[(data["kind"] == "mean") | (data["state"] == "done")]
+    done = data[data["kind"].isin(["mean", "most"]) | (data["state"] == "done")]
     ends = (done if not done.empty else data).groupby([*keys, "kind", "run_id"], dropna=False)["error"].last()
     whole = 1.04 * data["error"].max()
     return float(max(0.5, whole if whole <= MOST_HEADROOM * ends.max() else HEADROOM * ends.max()))
