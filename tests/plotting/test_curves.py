@@ -74,9 +74,15 @@ def test_absent_runs_are_named(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-def test_many_seeds_are_drawn_as_a_band(make: Callable[..., Frames]) -> None:
-    curves, runs = make(depths=(20,), networks=("plain",), seeds=7, evaluations=4)
-    (axes,) = plot("degradation", curves, runs).figure.axes
+@pytest.mark.parametrize("seeds, kinds", [(7, {"seed", "mean"}), (51, {"least", "most", "mean"})])
+def test_many_seeds_are_drawn_as_a_band(make: Callable[..., Frames], seeds: int, kinds: set[str]) -> None:
+    """Of very many the frame has the ends of the band alone."""
+    curves, runs = make(depths=(20,), networks=("plain",), seeds=seeds, evaluations=4)
+    drawn = plot("degradation", curves, runs)
+    (axes,) = drawn.figure.axes
+    assert set(drawn.data["kind"]) - {"lr_drop"} == kinds
+    final = curves[(curves["split"] == "test") & (curves["iteration"] == curves["iteration"].max())]["error"].mean()
+    assert [text.get_text() for text in axes.texts if text.get_gid() == "end"] == [f"20: {final:.1f} %"]
     ends = {tuple(band.get_paths()[0].get_extents().intervaly.round(6)) for band in axes.collections}
     values = curves[curves["split"] != "train"].groupby("split")["error"]
     assert ends == {
