@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any  # noqa: F401 -- for the page's example
 
 import pytest
 import torch
