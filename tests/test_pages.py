@@ -75,7 +75,9 @@ def test_the_python_examples_run(page: str, tmp_path: Path) -> None:
     examples = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert examples
     for example in examples:
-        done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, example + done.stderr
 
 
