@@ -96,7 +96,9 @@ def filled(text: str) -> str:
         if verb == "made":
             content = made(*words)
         elif words[0] == "verdict":
-            content = "".join(f"> {one['headline']}\n" for one in json.loads(call(*words, "--format", "json"))["findings"])
+            content = "".join(
+                f"> {one['headline']}\n" for one in json.loads(call(*words, "--format", "json"))["findings"]
+            )
         else:
             content = call(*words)
         return f"{found[1]}{found[2]}{content}"
