@@ -61,9 +61,11 @@ class Network(nn.Module):
         return self.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def set_keys(self, keys: Tensor) -> None:
-        """Set the keys of the next step's images, int64 (N,), from which dropout draws its masks."""
+        """Set the keys of the next step's images, int64 (N,), from which dropout draws its masks; on a CPU torch's own, too."""
         for module in self._dropouts:
             module.keys = keys
+        if type(keys) is Tensor and keys.device.type == "cpu":
+            torch.default_generator.manual_seed(int(keys.sum()))
 
     def drop(self, rate: float) -> None:
         """Note the layers that drop values; branches are skipped from 0 before the first to `rate` at the last, on a line."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from study.measure.probes.subject import Subject, Value, scores
 from study.networks.fold import Folded
+from study.networks.layers import BatchNorm
 from study.networks.network import Network
 
 
@@ -53,7 +54,7 @@ def parts(subject: Subject) -> Iterator[Tensor]:
 @torch.no_grad()
 def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
     """Set BN's statistics to the means over these batches (N, C, H, W), in place; end in evaluation mode."""
-    modules = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    modules = [module for module in network.modules() if isinstance(module, BatchNorm)]
     for module in modules:
         module.reset_running_stats()
     network.train()
