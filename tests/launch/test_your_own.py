@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +16,27 @@ import study
 from study.config.use import forget
 from tests.launch import command
 
-PAGE = (Path(study.__file__).parents[1] / "docs" / "your-own.md").read_text("utf-8")
+SOURCE = Path(study.__file__).parents[1]
+PAGE = (SOURCE / "docs" / "your-own.md").read_text("utf-8")
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 SWEEPS = ["ghost", "perceptron", "stripes", "norms", "halves"]
 SHORT = ["recipe.iterations=30", "recipe.evaluate_every=30", "recipe.log_every=10", "seed=0"]
+PACKAGE = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "ghosts"
+version = "1.0"
+[project.entry-points."study.components"]
+ghosts = "ghosts.blocks"
+""",
+    "ghosts/__init__.py": "",
+    "ghosts/blocks.py": FILES["my_block.py"].replace("return self.ratio", "return ratio_of(self)")
+    + "\n\nfrom ghosts.helper import ratio_of\n",
+    "ghosts/helper.py": "def ratio_of(block):\n    return block.ratio\n",
+}
 
 
 class Done(NamedTuple):
@@ -31,6 +51,30 @@ def here(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """A folder with the wheels of this package, and of one with an entry point, as pip would unpack them."""
+    base = tmp_path_factory.mktemp("wheels")
+    for name, text in PACKAGE.items():
+        (base / "ghosts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / "ghosts" / name).write_text(text)
+    for source in (SOURCE, base / "ghosts"):
+        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base / "built")]
+        subprocess.run(build, cwd=source, check=True, capture_output=True)
+    for wheel in (base / "built").glob("*.whl"):
+        zipfile.ZipFile(wheel).extractall(base / "site")
+    return base / "site"
+
+
+@pytest.fixture
+def installed(here, wheels, monkeypatch):
+    """The page's files in a folder, and processes that import the wheels alone."""
+    monkeypatch.setenv("PYTHONPATH", str(wheels))
+    where = [sys.executable, "-c", "import study; print(study.__file__)"]
+    assert subprocess.run(where, check=True, capture_output=True, text=True).stdout.startswith(str(wheels))
+    return here
 
 
 def call(*words):
@@ -53,14 +97,24 @@ def test_the_page_has_what_it_promises():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
-def test_each_example_trains_on_workers_and_is_compared(here, name):
+def test_each_example_trains_on_workers_and_is_compared(installed, name):
     code, _, err = call("sweep", f"{name}.yaml", *SHORT, "--workers", "2")
     assert code == 0, err
-    runs = study.read_runs(here / "results" / name)
+    runs = study.read_runs(installed / "results" / name)
     assert set(runs["state"]) == {"done"} and runs["point_id"].nunique() == len(runs)
     for words in (["verdict", name], ["table", "errors", name], ["report", name], ["figure", "degradation", name]):
         code, _, err = call(*words)
         assert code == 0, err
+
+
+@pytest.mark.slow
+def test_a_block_of_an_installed_package_trains_on_workers(installed):
+    (installed / "ghost.yaml").write_text(FILES["ghost.yaml"].replace("my_block.py", "ghosts"))
+    code, _, err = call("sweep", "ghost.yaml", "depth=8", *SHORT, "--workers", "2")
+    assert code == 0, err
+    runs = study.read_runs(installed / "results" / "ghost")
+    assert set(runs["state"]) == {"done"} and set(runs["block"]) == {"basic", "ghost"}
+    assert "nothing is left to do" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
 
 
 def test_a_block_of_the_users_own_in_every_verb(here):
