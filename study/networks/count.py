@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -48,6 +51,17 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     return 20 * count.parameters + itemsize * work + shape.WORKSPACE
 
 
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Silence a logger of torch, which prints the traceback of a mistake that is told in one line."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 @lru_cache(maxsize=1000)
 def _counted(text: str, channels: int, classes: int, size: int) -> Count:
     import torch  # late: networks of built-in parts are planned without it
@@ -58,7 +72,7 @@ def _counted(text: str, channels: int, classes: int, size: int) -> Count:
 
     spec = RunSpec.model_validate_json(text)
     batch, kept, layers = 2, [0], []
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), _quiet("torch._subclasses.fake_tensor"):
         network = structure(spec, channels, classes, size).train()
         for name, module in network.named_modules():
             own = sum(parameter.numel() for parameter in module.parameters(recurse=False))

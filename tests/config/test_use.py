@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module, reload
 
 import pytest
 
@@ -114,19 +115,41 @@ class Other(Block):
     assert made.ratio == 0.5 and made.sizes == (3,)
 
 
-def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_digest(tmp_path, monkeypatch):
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package `thing`: its entry point imports the module with the component."""
     info = tmp_path / "thing-1.0.dist-info"
-    info.mkdir()
+    for folder in (info, tmp_path / "thing"):
+        folder.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[study.components]\nthing = thing_components\n")
-    write(tmp_path / "thing_components.py")
+    (info / "entry_points.txt").write_text("[study.components]\nthing = thing\n")
+    (tmp_path / "thing" / "__init__.py").write_text("from thing.rates import halves\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "thing_components", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield write(tmp_path / "thing" / "rates.py")
+    for name in ("thing", "thing.rates"):
+        sys.modules.pop(name, None)
+
+
+def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_digest(package):
     with pytest.raises(StudyError, match=r"no entry point of study.components; there is .*thing"):
-        use("nothing", tmp_path)
-    assert "thing_components" not in sys.modules
-    source = use("thing", tmp_path)
+        use("nothing")
+    assert "thing" not in sys.modules
+    source = use("thing")
     assert source.name == "thing" and SCHEDULES["halves"].source == source
+    forget()
+    assert "halves" not in SCHEDULES and use("thing") == source and SCHEDULES["halves"].source == source
+
+
+def test_what_was_imported_in_another_way_is_used_all_the_same(package):
+    thing = import_module("thing")
+    made = SCHEDULES["halves"].made
+    assert made is thing.halves and use("thing").name == "thing"
+    assert SCHEDULES["halves"].made is not made and SCHEDULES["halves"].source.name == "thing"
+    forget()
+    source = use("rates.py", package.parent)
+    reload(import_module("thing.rates"))  # registers the same file's component again, and again
+    assert SCHEDULES["halves"].source == source
 
 
 def test_code_other_than_that_of_a_digest_is_not_run(tmp_path):
