@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -79,7 +80,11 @@ def measure(
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
     with working("checking the networks"):
+        kept, said = surfaces.with_bn(request.surfaces, request.specs, machine.data_root)
+        request = replace(request, surfaces=kept)
+        actions = request.plan(mode)
         wrong = surfaces.check(actions, request, machine)
+    print_lines(said)
     usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
     if wrong and not count(usable):
         raise StudyError(*wrong.values())

@@ -12,6 +12,7 @@ from study.config import Executor
 from study.config.run import RunSpec
 from study.config.use import names, use
 from study.launch.attempt.provenance import code, require
+from study.networks.count import Count, counted
 
 if TYPE_CHECKING:
     from study.training.session import Session
@@ -73,6 +74,15 @@ class Terms:
             stopped=stopped,
             **further,
         )
+
+
+def count_network(spec: RunSpec, root: Path) -> Count:
+    """Count the network of a run on tensors without values, for its images. Raises what the user's code raises."""
+    from study.data import ImageFiles, load_once  # late: a dry run does not need it
+
+    data = load_once(spec.data.name, root, **spec.data.options)
+    size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
+    return counted(spec, channels, len(data.classes), size)
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:

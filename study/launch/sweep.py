@@ -13,16 +13,16 @@ from study.config import Executor, Mode
 from study.config.registry import FAMILIES
 from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
-from study.data import ImageFiles, Survey, load_once, survey
+from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
-from study.launch.machine import Machine, prepare_data
+from study.launch.machine import Machine, count_network, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import counted, measured
+from study.networks.count import measured
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
@@ -150,11 +150,9 @@ def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
         if not measured(spec) or str(part) in tried:
             continue
         tried.add(str(part))
-        data = load_once(spec.data.name, root, **spec.data.options)
-        size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
         kind = "family" if FAMILIES[spec.family.name].source else "block"
         try:
-            counted(spec, channels, len(data.classes), size)
+            count_network(spec, root)
         except Exception as error:
             what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
             raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({spec.title})") from error

@@ -23,6 +23,8 @@ class Count(NamedTuple):
     """Values that a training step keeps for the backward pass."""
     largest: int
     """Values of the largest output of a layer."""
+    normalised: bool
+    """Whether it has BN."""
     layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
     """Each module with parameters of its own: name, type, shape of its output without the batch, parameters."""
 
@@ -68,6 +70,7 @@ def _counted(text: str, channels: int, classes: int, size: int) -> Count:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
+    from study.networks.layers import BatchNorm
     from study.networks.network import structure
 
     spec = RunSpec.model_validate_json(text)
@@ -102,7 +105,9 @@ def _counted(text: str, channels: int, classes: int, size: int) -> Count:
         raise ValueError(f"gives {tuple(logits.shape)} for {batch} images, not ({batch}, {classes}) logits")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     outputs = max(((torch.Size(out).numel()) for _, _, out, _ in layers), default=0)
-    return Count(parameters, flops.get_total_flops() // (2 * batch), kept[0] // batch, outputs, tuple(layers))
+    normalised = any(isinstance(module, BatchNorm) for module in network.modules())
+    macs = flops.get_total_flops() // (2 * batch)
+    return Count(parameters, macs, kept[0] // batch, outputs, normalised, tuple(layers))
 
 
 def counted(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Count:

@@ -164,6 +164,29 @@ def test_changed_code_is_another_network(here):
     assert len(errors) == 4
 
 
+@pytest.mark.slow
+def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
+    surfaces = "surfaces: [{points: 3, subset: 50}, {points: 3, subset: 50, bn: recalibrated}]\n"
+    (here / "perceptron.yaml").write_text(FILES["perceptron.yaml"] + surfaces)
+    words = ("sweep", "perceptron.yaml", "depth=4,6", "norm=batch,group", *SHORT)
+    note = "family perceptron: no effect of norm, unless it is made of study's blocks; 4 of 8 runs differ"
+    assert note in inside(*words, "--dry-run").out
+    done = inside(*words[:3], *SHORT)
+    assert done.code == 0 and not done.err, done.err
+    assert "note: 4 surfaces left out: bn needs BN, and there is none in plain perceptron-4, " in done.out
+    assert "4 surfaces: 4 done" in " ".join(call("status", "perceptron")[1].split())
+    drawn = call("figure", "degradation", "perceptron", "--formats", "svg")
+    assert drawn[0] == 0, drawn[2]
+    shown = [done.out, call("status", "perceptron")[1], call("verdict", "perceptron")[1]]
+    shown += [call("table", "errors", "perceptron")[1], (here / "figures/perceptron/degradation.txt").read_text()]
+    assert call("report", "perceptron")[0] == 0
+    shown.append((here / "figures" / "perceptron" / "report.html").read_text("utf-8"))
+    for text in shown:
+        assert "plain perceptron" in text and "residual perceptron" in text and "ResNet-" not in text
+    alone = inside("surface", "perceptron", "--points", "3", "--bn", "recalibrated", "--use", "my_family.py")
+    assert alone.code == 2 and alone.err.startswith("study: bn: recalibrated needs BN, and there is none in plain perc")
+
+
 @pytest.mark.parametrize("name, change, message", [
     ("my_family.py", ("nn.Linear(width, classes)", "nn.Linear(width, 3)"), r"family perceptron: gives \(2, 3\) for 2 images"),
     ("my_family.py", ("    layer =", "    assert depth > 9, 'too shallow'\n    layer ="), "family perceptron: .*too shallow"),

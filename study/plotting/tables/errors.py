@@ -43,6 +43,7 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
             table[f"{split}_{statistic}"] = errors.agg(statistic).reindex(table.index)
     for kind in COUNTS:
         table[f"n_{kind}"] = (kinds == kind).groupby(evidence.runs["point_id"]).sum()
+    table.attrs["families"] = list(evidence.runs["family"].unique())
     return table.sort_values([*fields, "network", "depth"])
 
 
@@ -69,7 +70,7 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     added = pd.DataFrame.from_dict(found, orient="index").astype({"pairs": "Int64"})
     counts = [f"n_{kind}" for kind in COUNTS]
     joined = table.drop(columns=counts).join(added).join(table[counts])
-    joined.attrs["notes"] = [PAIRED]
+    joined.attrs = {**table.attrs, "notes": [PAIRED]}
     return joined
 
 
