@@ -27,6 +27,8 @@ HEADS = {  # for people, as (group, column); a CSV keeps the columns' own names
     "test_median": ("test error (%)", "median"),
     "test_difference": ("test error (%)", "− plain"),
     "test_low": ("test error (%)", "95 % interval"),
+    "train_clean_ema": ("training error, EMA (%)", "mean"),
+    "test_ema": ("test error, EMA (%)", "mean"),
     "ours": ("ours (%)", "mean"),
     "ours_median": ("ours (%)", "median"),
     "ours_top5": ("ours (%)", "top-5"),
