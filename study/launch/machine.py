@@ -77,7 +77,7 @@ class Terms:
 
 
 def count_network(spec: RunSpec, root: Path) -> Count:
-    """Count the network of a run on tensors without values, for its images. Raises what the user's code raises."""
+    """Count the network of a run on tensors without values, for its images. Raises as `counted`."""
     from study.data import ImageFiles, load_once  # late: a dry run does not need it
 
     data = load_once(spec.data.name, root, **spec.data.options)

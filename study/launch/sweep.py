@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from study.config import Executor, Mode
-from study.config.registry import FAMILIES
 from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
 from study.data import Survey, survey
@@ -150,12 +149,7 @@ def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
         if not measured(spec) or str(part) in tried:
             continue
         tried.add(str(part))
-        kind = "family" if FAMILIES[spec.family.name].source else "block"
-        try:
-            count_network(spec, root)
-        except Exception as error:
-            what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
-            raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({spec.title})") from error
+        count_network(spec, root)
 
 
 def code_changes(planned: Planned) -> list[str]:

@@ -188,7 +188,10 @@ def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Net
         family = FAMILIES[spec.family.name]
         if family.source is not None:
             given = (spec.depth, spec.network == "residual", channels, classes, size)
-            made: Network = Own(family.make(*given, **spec.family.options))
+            module = family.make(*given, **spec.family.options)
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"returns {module!r:.60}, not a torch.nn.Module")
+            made: Network = Own(module)
         else:
             made = family.load()(spec, channels, classes)
     made.drop(spec.recipe.stochastic_depth or 0.0)

@@ -6,7 +6,9 @@ tensors. So a CUDA graph can record a step once and replay it for the rest of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
+from study.networks.count import measured
 from study.networks.layers import BatchNorm
 from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
@@ -27,7 +30,7 @@ class Program:
 
     In `bf16` the convolutions and the linear layer compute with bfloat16 copies of their weights, renewed after each
     step; weights, momentum, BN's parameters and statistics, logits and loss are float32. Autocast does the same with
-    two launches per layer and step; here there are two for all layers.
+    two launches per layer and step; here there are two for all layers. Networks with code of the user's own have autocast.
     """
 
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
@@ -39,7 +42,12 @@ class Program:
         self.parameters: list[Tensor] = _trained(self.network)
         """The float32 weights, in the network's order."""
         self.optimizer = optimizer(self.parameters, spec.recipe)
-        self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
+        # Code of the user's own may use weights in ways that no copies foresee.
+        autocast = spec.precision == "bf16" and measured(spec)
+        self._autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if autocast:
+            self._autocast = partial(torch.autocast, device.type, torch.bfloat16, cache_enabled=False)
+        self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" and not autocast else []
         originals = {id(original) for _, original in self._copied}
         self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
         self._gradients_fp32 = [torch.zeros_like(self.parameters[i]) for i in self._low]
@@ -141,7 +149,8 @@ class Program:
         if self.recipe.mixup is not None or self.recipe.cutmix is not None:
             kept = mask(self._mixes.index_select(0, self._position).squeeze(0), *images.shape[2:])
             images, share = images * kept + images.flip(0) * (1 - kept), kept.mean()
-        logits = self.network(images.to(self._dtype)).float()
+        with self._autocast():
+            logits = self.network(images.to(self._dtype)).float()
         smoothing = self.recipe.label_smoothing or 0.0
         loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         if share is not None:
@@ -177,7 +186,8 @@ class Program:
     def evaluate_batch(self, images: Tensor, labels: Tensor) -> None:
         """Add the loss and the errors of a batch."""
         self._set_mode(training=False)
-        logits = self.network(images.to(self._dtype)).float()
+        with self._autocast():
+            logits = self.network(images.to(self._dtype)).float()
         self.evaluated_loss += F.cross_entropy(logits, labels, reduction="sum")
         self.evaluated_wrong += (logits.argmax(1) != labels).sum()
 
@@ -254,11 +264,11 @@ def _pinned(source: Tensor, target: Tensor) -> Tensor:
 
 def _compute_in_bf16(network: nn.Module) -> list[tuple[nn.Parameter, nn.Parameter]]:
     """Give convolutions and linear layers bfloat16 copies of their weights; return copies and originals."""
-    pairs: dict[nn.Parameter, nn.Parameter] = {}
+    pairs = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             for name, original in list(module.named_parameters(recurse=False)):
-                if original not in pairs:  # else it is shared with another layer
-                    pairs[original] = nn.Parameter(original.detach().to(torch.bfloat16), original.requires_grad)
-                setattr(module, name, pairs[original])
-    return [(copy, original) for original, copy in pairs.items()]
+                copy = nn.Parameter(original.detach().to(torch.bfloat16))
+                setattr(module, name, copy)
+                pairs.append((copy, original))
+    return pairs

@@ -103,6 +103,7 @@ SHORT = {
 OWN = [
     {"network": "plain", "family": {"name": "tied", "width": 8}, "depth": 4},
     {"network": "residual", "family": {"name": "tied", "width": 8}, "depth": 4, "recipe__ema": 0.9},
+    {"network": "residual", "family": "tied", "depth": 3, "precision": "bf16"},
     {"block": {"name": "ghost", "ratio": 0.7}, "norm": "instance", "activation": "soft"},
     {"block": "ghost", "recipe__optimizer": {"name": "sign_sgd", "beta": 0.8},
      "recipe__schedule": {"name": "halves", "every": 3}},

@@ -27,8 +27,8 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     """The errors at the last iteration, one row per point, in percent.
 
     Columns: the fields that vary (network and depth always); `n`, the runs that are done; mean, std (ddof 1, NaN for
-    one run) and median of each split's final error over them, of averaged weights without median; and how many runs diverged, failed, or are missing,
-    which is every other run that is not done. The index is `point_id`.
+    one run) and median of each split's final error over them, of averaged weights without median; and how many runs
+    diverged, failed, or are missing, which is every other run that is not done. The index is `point_id`.
     """
     evidence = tidy(curves, runs)
     fields = _varying(evidence.runs)
