@@ -27,7 +27,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, create_model
+from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, ValidationError, create_model
 
 from study.config import registry
 from study.config.components import Block, Component, Data, Family, Figure, Options, Probe, Registry, Shortcut, Table
@@ -227,14 +227,20 @@ class _importing:  # noqa: N801
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         _importing.now = None
-        if error is None or not isinstance(error, Exception | SystemExit):
+        if error is None or isinstance(error, KeyboardInterrupt):
             return
         lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.path]
         if isinstance(error, SyntaxError) and error.filename == self.path:
             lines = [error.lineno]
         place = self.path + (f":{lines[-1]}" if lines else "")
-        what = str(error) if isinstance(error, StudyError) else f"{type(error).__name__}: {error}"
+        what = told(error)
         raise StudyError(f"{place}: {what}") from None
+
+
+def told(error: BaseException) -> str:
+    """An exception of the user's code in one line."""
+    ours = isinstance(error, StudyError | ValueError) and str(error)
+    return str(error) if ours else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _digest(code: bytes) -> str:
@@ -259,26 +265,42 @@ def _name(thing: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", thing.__name__).lower()
 
 
+_OURS = ("study", "torch", "builtins")
+"""Packages whose classes bring no options."""
+
+
 def _options(thing: Any, source: Source, hints: dict[str, Any], defaults: dict[str, Any]) -> type[Options]:
     def same(code: str) -> str:
         if code != source.digest:
             raise wrong(f"is {code:.12}, but {source.name} is now {source.digest}: its code changed")
         return code
 
+    bases = [base for base in getattr(thing, "__mro__", ()) if base.__module__.partition(".")[0] in _OURS]
+    taken = {"name", "code"}.union(
+        *(vars(base).keys() | vars(base).get("__annotations__", {}).keys() for base in bases)
+    )
+    if wrong_names := hints.keys() & taken:
+        raise StudyError(f"{thing.__name__}: an option cannot be called {min(wrong_names)}: that has a meaning already")
     fields: dict[str, Any] = {"code": (Annotated[str, AfterValidator(same)], source.digest)}
     for name, kind in hints.items():
         if get_origin(kind) is tuple:
             kind = Annotated[kind, BeforeValidator(as_tuple)]
         fields[name] = (kind, defaults.get(name, ...))
     try:
-        return create_model(f"{thing.__name__}Options", __base__=Options, **fields)
+        made = create_model(f"{thing.__name__}Options", __base__=Options, **fields)
     except (PydanticSchemaGenerationError, NameError) as error:
         raise StudyError(f"{thing.__name__}: its options cannot be checked: {error}") from None
+    try:
+        made.model_validate({"name": "any", **defaults})
+    except ValidationError as error:
+        if given := [item for item in error.errors() if item["type"] != "missing"]:
+            raise StudyError(f"{thing.__name__}: the default of {given[0]['loc'][0]}: {given[0]['msg']}") from None
+    return made
 
 
 def _of_class(thing: type, source: Source) -> type[Options]:
     """The options of a class: the annotated attributes of its own and of its bases outside of `study` and torch."""
-    own = [base for base in thing.__mro__ if base.__module__.partition(".")[0] not in ("study", "torch", "builtins")]
+    own = [base for base in thing.__mro__ if base.__module__.partition(".")[0] not in _OURS]
     names = {name for base in own for name in vars(base).get("__annotations__", {}) if not name.startswith("_")}
     hints = {
         n: h

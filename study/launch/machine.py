@@ -12,7 +12,6 @@ from study.config import Executor
 from study.config.run import RunSpec
 from study.config.use import names, use
 from study.launch.attempt.provenance import code, require
-from study.networks.count import Count, counted
 
 if TYPE_CHECKING:
     from study.training.session import Session
@@ -76,13 +75,13 @@ class Terms:
         )
 
 
-def count_network(spec: RunSpec, root: Path) -> Count:
-    """Count the network of a run on tensors without values, for its images. Raises as `counted`."""
+def images_of(spec: RunSpec, root: Path) -> tuple[int, int, int]:
+    """Channels, classes and size of a run's images."""
     from study.data import ImageFiles, load_once  # late: a dry run does not need it
 
     data = load_once(spec.data.name, root, **spec.data.options)
     size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
-    return counted(spec, channels, len(data.classes), size)
+    return channels, len(data.classes), size
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:

@@ -15,11 +15,12 @@ from study.config.spread import SurfaceEntry, expand
 from study.config.surface import Surface
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
-from study.launch.machine import Machine, count_network, prepare_data
+from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.state import WORK
 from study.launch.plan.surface import SurfaceAction, SurfaceRequest, of_sweep
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
+from study.networks.count import counted as count
 from study.networks.count import measured
 from study.store import runs as store
 from study.store import surfaces as surface_store
@@ -96,7 +97,7 @@ def with_bn(
     """
     asked = {name: specs[of.run] for name, of in surfaces.items() if of.bn != "frozen" and measured(specs[of.run])}
     prepare_data(list(asked.values()), root)
-    lacking = {name: spec for name, spec in asked.items() if not count_network(spec, root).normalised}
+    lacking = {name: spec for name, spec in asked.items() if not count(spec, *images_of(spec, root)).normalised}
     titles = ", ".join(dict.fromkeys(spec.title for spec in lacking.values()))
     if lacking and len(lacking) == len(surfaces):
         raise StudyError(

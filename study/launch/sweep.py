@@ -15,13 +15,13 @@ from study.config.sweep import Sweep
 from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
-from study.launch.machine import Machine, count_network, prepare_data
+from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.runs import hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import measured
+from study.networks.count import counted, measured, own_parts
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
@@ -138,18 +138,25 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
                     f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
                 )
     prepare_data(list(planned.work.values()), machine.data_root)
-    _build_own(planned.work.values(), machine.data_root)
+    _try_own(planned.work.values(), machine.data_root)
 
 
-def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
-    """Try the networks with parts of the user's own, on tensors without values: nothing starts that cannot be built."""
+def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
+    """Try the user's own code of each kind of network and recipe: nothing starts that cannot be built or take a step."""
     tried = set()
     for spec in specs:
-        part = (spec.network, spec.depth, spec.family, spec.block, spec.shortcut, spec.norm, spec.data)
-        if not measured(spec) or str(part) in tried:
+        parts = own_parts(spec).keys() - {"data"}
+        part = str(spec.model_copy(update={"seed": 0, "train_subset": None}))
+        if not parts or part in tried:
             continue
-        tried.add(str(part))
-        count_network(spec, root)
+        tried.add(part)
+        images = images_of(spec, root)
+        if measured(spec):
+            counted(spec, *images)
+        if parts & {"initialisation", "optimizer", "schedule"}:
+            from study.training.start import try_step  # late: it needs torch
+
+            try_step(spec, *images)
 
 
 def code_changes(planned: Planned) -> list[str]:

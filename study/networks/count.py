@@ -5,29 +5,47 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
-from study.config.registry import BLOCKS, FAMILIES, NORMS, SHORTCUTS
+from study.config.components import Component, Options
 from study.config.run import RunSpec
+from study.config.stored import registry
+from study.config.use import told
 from study.errors import StudyError
 from study.networks import shape
 from study.networks.shape import Count
 
-__all__ = ["Count", "counted", "macs", "measured", "needed"]
+__all__ = ["Count", "counted", "macs", "measured", "mistake", "needed", "own_parts"]
+
+
+_SHAPING = ("family", "block", "shortcut", "order", "norm", "activation")
+
+
+def own_parts(spec: RunSpec) -> dict[str, Component]:
+    """The components of the user's own in a run, by field."""
+    found = {}
+    for model in (spec, spec.recipe):
+        for field, chosen in model:
+            table = registry(type(model), field) if isinstance(chosen, Options) else None
+            if table is not None and table[chosen.name].source is not None:
+                found[field] = table[chosen.name]
+    return found
 
 
 def measured(spec: RunSpec) -> bool:
     """Whether a network has a part of the user's own, whose shape is unknown."""
-    return bool(_sources(spec))
+    return any(field in _SHAPING for field in own_parts(spec))
 
 
-def _sources(spec: RunSpec) -> set[str]:
-    """The files of the parts of a network that are the user's own."""
-    parts: list[tuple[Any, Any]] = [
-        (FAMILIES, spec.family), (BLOCKS, spec.block), (NORMS, spec.norm), (SHORTCUTS, spec.shortcut),
-    ]  # fmt: skip
-    sources = [table[chosen.name].source for table, chosen in parts if chosen is not None]
-    return {source.name for source in sources if source is not None}
+def mistake(spec: RunSpec, error: BaseException, field: str = "") -> StudyError:
+    """What to say of an exception in the user's code of a run, in a field if it is known, with its last line there."""
+    parts = own_parts(spec)
+    files = {component.source.name for component in parts.values()}
+    lines = [
+        f"{Path(at.filename).name}:{at.lineno}, " for at in extract_tb(error.__traceback__) if at.filename in files
+    ]
+    field = field if field in parts else next(iter(parts), "network")
+    name = f" {parts[field].name}" if parts else ""
+    return StudyError(f"{field}{name}: {told(error)} ({''.join(lines[-1:])}{spec.title})")
 
 
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -61,9 +79,5 @@ def counted(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32)
     """Count on tensors without values. Raises `StudyError` for a mistake of the user's code, with its last line there."""
     try:
         return _counted(spec.model_copy(update={"seed": 0}).model_dump_json(), channels, classes, size)
-    except Exception as error:
-        kind = "family" if FAMILIES[spec.family.name].source else "block"
-        trace = [frame for frame in extract_tb(error.__traceback__) if frame.filename in _sources(spec)]
-        line = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}, " if trace else ""
-        what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
-        raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({line}{spec.title})") from error
+    except (Exception, SystemExit) as error:
+        raise mistake(spec, error) from error
