@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -187,13 +188,45 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
     assert alone.code == 2 and alone.err.startswith("study: bn: recalibrated needs BN, and there is none in plain perc")
 
 
-@pytest.mark.parametrize("name, change, message", [
-    ("my_family.py", ("nn.Linear(width, classes)", "nn.Linear(width, 3)"), r"family perceptron: gives \(2, 3\) for 2 images"),
-    ("my_family.py", ("    layer =", "    assert depth > 9, 'too shallow'\n    layer ="), "family perceptron: .*too shallow"),
-    ("my_family.py", ("import study", "import study\nimport nothing_like_it"), r"my_family.py:3: ModuleNotFoundError"),
-])  # fmt: skip
-def test_mistakes_of_a_family_are_told_before_anything_starts(here, name, change, message):
-    (here / name).write_text(FILES[name].replace(*change))
-    done = inside("sweep", "perceptron.yaml")
-    assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err
+ARRAYS = "import numpy as np\n    x, y = np.zeros((9, 8, 8, 1), np.uint8), np.arange(9) % 2\n    return study.Arrays"
+MISTAKES = [
+    ("family", "def f(depth):\n    pass", r"family f: TypeError: f\(\) takes 1 positional argument but 5 were given"),
+    (
+        "family",
+        "def f(*given):\n    assert given[0] > 9, 'too shallow'",
+        r"family f: AssertionError: too shallow \(mine.py:4, residual f-8\)",
+    ),
+    ("family", "def f(*given):\n    raise SystemExit('no')", "family f: SystemExit: no"),
+    (
+        "block",
+        "class f(study.BasicBlock):\n    def branch(self, x):\n        return x[:, :3]",
+        r"block f: .*\(mine.py:",
+    ),
+    (
+        "data",
+        f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))",
+        r"f: 9 training images need as many integers as labels",
+    ),
+    ("data", f"def f(root):\n    {ARRAYS}((x, y), (x, 1 + y))", "f: labels must be 0 to 1 in both splits"),
+    ("data", f"def f(root):\n    {ARRAYS}(([[1, 2], [3]], y), None)", "f: .*inhomogeneous shape"),
+    ("data", "def f(root):\n    raise SystemExit(0)", "data f: SystemExit: 0"),
+    ("recipe.schedule", "def f(iteration, iterations):\n    return None", "schedule f: TypeError: unsupported operand"),
+    ("recipe.optimizer", "class f(study.Optimizer):\n    rate: float = 1.0", "optimizer f: NotImplementedError"),
+    (
+        "initialisation",
+        "def f(weight, random):\n    return [1, 2]",
+        "initialisation f: RuntimeError: The size of tensor",
+    ),
+    ("activation", "def f():\n    return 3", "activation f: TypeError: int is not a Module"),
+    ("order", "def f(layers):\n    return 'CBR'", "order f: AttributeError: 'str' object has no attribute"),
+]
+
+
+@pytest.mark.parametrize("field, code, message", MISTAKES)
+def test_mistakes_in_code_are_told_before_anything_starts(here, field, code, message):
+    (here / "mine.py").write_text(f"import study\n@study.{field.removeprefix('recipe.')}\n{code}\n")
+    fixed = {"data": "digits", "recipe": "quick", "depth": 8, "network": "residual", "seed": 0, field: "f"}
+    (here / "mine.yaml").write_text(f"use: [mine.py]\nfixed: {json.dumps(fixed)}\n")
+    done = inside("sweep", "mine.yaml")
+    assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err, done.err
     assert len(done.err.strip().splitlines()) == 1 and not (here / "results").exists()
