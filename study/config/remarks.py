@@ -24,20 +24,19 @@ _LAYERS = {"block": "basic", "shortcut": "A", "order": "original", "norm": "batc
 def unused(specs: Collection[RunSpec]) -> Iterator[str]:
     """A line for each family of the user's own, on fields that only built-in families read, and runs that differ in them."""
     for name in dict.fromkeys(spec.family.name for spec in specs):
+        if FAMILIES[name].source is None:
+            continue
         own = [spec for spec in specs if spec.family.name == name]
         fields = [field for field in _LAYERS if any(_is_set(spec, field) for spec in own)]
         fields += ["zero_gamma"] * any(spec.zero_gamma for spec in own)
         fields += ["recipe.stochastic_depth"] * any(spec.recipe.stochastic_depth is not None for spec in own)
-        if FAMILIES[name].source is None or not fields:
+        if not fields:
             continue
         rest: Any = {**dict.fromkeys([*_LAYERS, "zero_gamma"], True), "recipe": {"stochastic_depth"}}
         twins = len(own) - len({spec.model_dump_json(exclude=rest) for spec in own})
-        same = (
-            f"; {twins} of {len(own)} runs differ from another in these alone, and train the same network"
-            if twins
-            else ""
-        )
-        yield f"family {name}: no effect of {', '.join(fields)}, unless it is made of study's blocks{same}"
+        same = f"; {twins} of {len(own)} runs differ from another in these alone, and train the same network"
+        unless = "unless it is made of study's blocks"
+        yield f"family {name}: no effect of {', '.join(fields)}, {unless}{same if twins else ''}"
 
 
 def _is_set(spec: RunSpec, field: str) -> bool:

@@ -103,12 +103,8 @@ def with_bn(
         raise StudyError(
             f"bn: {surfaces[next(iter(lacking))].bn} needs BN, and there is none in {titles}; leave bn out"
         )
-    said = (
-        [f"note: {counted(len(lacking), 'surface')} left out: bn needs BN, and there is none in {titles}"]
-        if lacking
-        else []
-    )
-    return {name: surface for name, surface in surfaces.items() if name not in lacking}, said
+    said = f"note: {counted(len(lacking), 'surface')} left out: bn needs BN, and there is none in {titles}"
+    return {name: of for name, of in surfaces.items() if name not in lacking}, [said] if lacking else []
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:

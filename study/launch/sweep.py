@@ -21,7 +21,7 @@ from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import counted, measured, own_parts
+from study.networks.count import SHAPING, counted, measured, own_parts
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
@@ -143,20 +143,17 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
 
 def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
     """Try the user's own code of each kind of network and recipe: nothing starts that cannot be built or take a step."""
-    tried = set()
+    tried: set[str] = set()
     for spec in specs:
-        parts = own_parts(spec).keys() - {"data"}
-        part = str(spec.model_copy(update={"seed": 0, "train_subset": None}))
-        if not parts or part in tried:
-            continue
-        tried.add(part)
-        images = images_of(spec, root)
-        if measured(spec):
-            counted(spec, *images)
-        if parts & {"initialisation", "optimizer", "schedule"}:
+        network = str([spec.network, spec.depth, spec.data, *(getattr(spec, field) for field in SHAPING)])
+        step = network + str([spec.initialisation, spec.recipe.optimizer, spec.recipe.schedule])
+        if measured(spec) and network not in tried:
+            counted(spec, *images_of(spec, root))
+        if own_parts(spec).keys() & {"initialisation", "optimizer", "schedule"} and step not in tried:
             from study.training.start import try_step  # late: it needs torch
 
-            try_step(spec, *images)
+            try_step(spec, *images_of(spec, root))
+        tried |= {network, step}
 
 
 def code_changes(planned: Planned) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
-from study.config.components import Component, Options
+from study.config.components import Component, Registry
+from study.config.fields import Model
+from study.config.recipes import Recipe
 from study.config.run import RunSpec
 from study.config.stored import registry
 from study.config.use import told
@@ -14,26 +17,33 @@ from study.errors import StudyError
 from study.networks import shape
 from study.networks.shape import Count
 
-__all__ = ["Count", "counted", "macs", "measured", "mistake", "needed", "own_parts"]
+__all__ = ["SHAPING", "Count", "counted", "macs", "measured", "mistake", "needed", "own_parts"]
 
 
-_SHAPING = ("family", "block", "shortcut", "order", "norm", "activation")
+SHAPING = ("family", "block", "shortcut", "order", "norm", "activation")
+"""Fields of a network's layers."""
+
+
+@cache
+def _tables() -> list[tuple[bool, str, Registry[Any]]]:
+    """Each field that takes a component: whether it is the recipe's, its name, and the components."""
+    models: list[tuple[bool, type[Model]]] = [(False, RunSpec), (True, Recipe)]
+    return [
+        (of, name, found) for of, model in models for name in model.model_fields if (found := registry(model, name))
+    ]
 
 
 def own_parts(spec: RunSpec) -> dict[str, Component]:
     """The components of the user's own in a run, by field."""
-    found = {}
-    for model in (spec, spec.recipe):
-        for field, chosen in model:
-            table = registry(type(model), field) if isinstance(chosen, Options) else None
-            if table is not None and table[chosen.name].source is not None:
-                found[field] = table[chosen.name]
-    return found
+    chosen = ((name, table, getattr(spec.recipe if of_recipe else spec, name)) for of_recipe, name, table in _tables())
+    return {
+        name: table[own.name] for name, table, own in chosen if own is not None and table[own.name].source is not None
+    }
 
 
 def measured(spec: RunSpec) -> bool:
     """Whether a network has a part of the user's own, whose shape is unknown."""
-    return any(field in _SHAPING for field in own_parts(spec))
+    return any(field in SHAPING for field in own_parts(spec))
 
 
 def mistake(spec: RunSpec, error: BaseException, field: str = "") -> StudyError:

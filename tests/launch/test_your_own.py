@@ -191,35 +191,20 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
 ARRAYS = "import numpy as np\n    x, y = np.zeros((9, 8, 8, 1), np.uint8), np.arange(9) % 2\n    return study.Arrays"
 MISTAKES = [
     ("family", "def f(depth):\n    pass", r"family f: TypeError: f\(\) takes 1 positional argument but 5 were given"),
-    (
-        "family",
-        "def f(*given):\n    assert given[0] > 9, 'too shallow'",
-        r"family f: AssertionError: too shallow \(mine.py:4, residual f-8\)",
-    ),
+    ("family", "def f(*given):\n    assert given[0] > 9, 'no'", r"family f: AssertionError: no \(mine.py:4, residual f-8\)"),
     ("family", "def f(*given):\n    raise SystemExit('no')", "family f: SystemExit: no"),
-    (
-        "block",
-        "class f(study.BasicBlock):\n    def branch(self, x):\n        return x[:, :3]",
-        r"block f: .*\(mine.py:",
-    ),
-    (
-        "data",
-        f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))",
-        r"f: 9 training images need as many integers as labels",
-    ),
+    ("block", "class f(study.BasicBlock):\n    def branch(self, x):\n        return super().branch(x[:, :3])",
+     r"block f: RuntimeError: .*\(mine.py:5, ResNet-8\)"),
+    ("data", f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))", r"f: 9 training images need as many integers as labels"),
     ("data", f"def f(root):\n    {ARRAYS}((x, y), (x, 1 + y))", "f: labels must be 0 to 1 in both splits"),
     ("data", f"def f(root):\n    {ARRAYS}(([[1, 2], [3]], y), None)", "f: .*inhomogeneous shape"),
     ("data", "def f(root):\n    raise SystemExit(0)", "data f: SystemExit: 0"),
     ("recipe.schedule", "def f(iteration, iterations):\n    return None", "schedule f: TypeError: unsupported operand"),
     ("recipe.optimizer", "class f(study.Optimizer):\n    rate: float = 1.0", "optimizer f: NotImplementedError"),
-    (
-        "initialisation",
-        "def f(weight, random):\n    return [1, 2]",
-        "initialisation f: RuntimeError: The size of tensor",
-    ),
+    ("initialisation", "def f(weight, random):\n    return [1, 2]", "initialisation f: RuntimeError: The size of tensor"),
     ("activation", "def f():\n    return 3", "activation f: TypeError: int is not a Module"),
     ("order", "def f(layers):\n    return 'CBR'", "order f: AttributeError: 'str' object has no attribute"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("field, code, message", MISTAKES)
