@@ -81,8 +81,9 @@ def measure(
         return 0
     with working("checking the networks"):
         kept, said = surfaces.with_bn(request.surfaces, request.specs, machine.data_root)
-        request = replace(request, surfaces=kept)
-        actions = request.plan(mode)
+        if said:
+            request = replace(request, surfaces=kept)
+            actions = request.plan(mode)
         wrong = surfaces.check(actions, request, machine)
     print_lines(said)
     usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]

@@ -126,7 +126,7 @@ def _named(frame: pd.DataFrame, runs: pd.DataFrame | None) -> AbstractContextMan
     from study.stats.naming import naming
 
     known = frame if runs is None else runs
-    return naming(known["family"].unique() if "family" in known else ())
+    return naming(known["family"].dropna().unique() if "family" in known else ())
 
 
 def _with_fields(entry: Component, frame: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:

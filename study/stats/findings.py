@@ -72,7 +72,7 @@ class Finding:
     @property
     def absences(self) -> list[str]:
         """A sentence per kind of absence, naming every run without a final value."""
-        with naming(self.group.runs["family"].unique()):
+        with naming(self.group.runs["family"].dropna().unique()):
             return absences(self.group.runs.assign(condition=""))
 
     def contrasts(self) -> Iterator[tuple[str, Contrast]]:

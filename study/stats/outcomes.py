@@ -50,7 +50,7 @@ class Line:
 
     def name(self, depth: int) -> str:
         """`plain-56`, or `ResNet-56 (B)` where the label is B."""
-        name = network_title(self.network, dict(self.kind)["family"])
+        name = network_title(self.network, *(value for field, value in self.kind if field == "family"))
         return f"{name}-{depth}" + (f" ({self.label})" if self.label else "")
 
     @property

@@ -46,7 +46,7 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
             table[f"{split}_{statistic}"] = errors.agg(statistic).reindex(table.index)
     for kind in COUNTS:
         table[f"n_{kind}"] = (kinds == kind).groupby(evidence.runs["point_id"]).sum()
-    table.attrs["families"] = list(evidence.runs["family"].unique())
+    table.attrs["families"] = list(evidence.runs["family"].dropna().unique())
     return table.sort_values([*fields, "network", "depth"])
 
 
