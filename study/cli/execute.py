@@ -82,7 +82,12 @@ def measure(
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
     with working("checking the networks"):
+        kept, said = surfaces.with_bn(request.surfaces, request.specs, machine.data_root)
+        if said:
+            request = replace(request, surfaces=kept)
+            actions = request.plan(mode)
         wrong = surfaces.check(actions, request, machine)
+    print_lines(said)
     usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
     if wrong and not count(usable):
         raise StudyError(*wrong.values())
