@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from study.measure.probes.subject import Subject, Value, scores
 from study.networks.fold import Folded
-from study.networks.network import Network
+from study.networks.network import Network, Own
 
 
 def measure(subject: Subject) -> Iterator[Value]:
@@ -21,16 +21,17 @@ def measure(subject: Subject) -> Iterator[Value]:
     variance over whole batches (in `bn_groups` parts) of the probe's training images, with the trained weights: another
     result shows that the averages lag behind the weights, or that training's augmentation changed them. `folded` is
     `running` with BN folded into the convolution before it: equal up to rounding. `folded_difference` is the largest
-    difference of a logit over the largest logit.
+    difference of a logit over the largest logit. Where the order of layers is unknown (`Own`) there is no `folded`.
 
     Source: Li et al. 2018, section 4, takes BN in evaluation mode for granted; Wu & Johnson 2021 (arXiv 2105.07576) on
     recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = Folded(network), recalibrate(deepcopy(network), parts(subject))
+    others = {"running": network, "recalibrated": recalibrate(deepcopy(network), parts(subject))}
+    folded = None if isinstance(network, Own) else Folded(network)
     with torch.no_grad():
         for split in ("train", "test"):
-            for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
+            for name, other in (others | ({"folded": folded} if folded else {})).items():
                 total, count = torch.zeros(2, dtype=torch.float64), 0
                 for images, labels in subject.every(split) if split == "test" else subject.batches():
                     total += scores(other(images), labels)
@@ -38,6 +39,8 @@ def measure(subject: Subject) -> Iterator[Value]:
                 loss, wrong = total.tolist()
                 yield Value(f"loss_{name}", split, 0, loss / count, count)
                 yield Value(f"error_{name}", split, 0, 100.0 * wrong / count, count)
+        if folded is None:
+            return
         images, _ = next(subject.batches())
         expected = network(images)
         difference = float((folded(images) - expected).abs().max() / expected.abs().max())

@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.config import Precision
 from study.config.differences import RECIPE, text
+from study.config.recipes import ELSEWHERE
 from study.errors import StudyError, nearest
 from study.papers.values import L18
 from study.plotting.base.caption import caption
@@ -119,6 +120,7 @@ def network_labels(table: pd.DataFrame) -> pd.Series:
     """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
     names = table["network"].map(lambda network: "ResNet" if network == "residual" else network)
     names = names.where(table["family"] != "vgg", "VGG") + "-" + table["depth"].map(str)
+    names = names.where(table["recipe"] != ELSEWHERE, table["family"])
     alike = table.assign(kind=kinds(table)).groupby(names)
     more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(table.index)
     return joined([names, more], table.index, " ")
