@@ -55,7 +55,7 @@ def add(
     """
     if sweep_name(files.name) is None:
         raise StudyError(f"--name {files.name}: must be text of {NAME_RULE}")
-    if not model.rpartition(".py:")[2].isidentifier():
+    if not model.partition(".py:")[2].isidentifier():
         raise StudyError(f"--model {model}: write it as FILE.py:NAME, NAME a function or class that makes the network")
     use(model)
     content, state = _state(weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -231,7 +232,7 @@ def _kept_code(fields: Stored, name: str, place: Path) -> str:
     if not copies:
         return ""
     of = f":{fields[name]['name']}" if recorded(fields).elsewhere else ""
-    return f"; if you trust its code, add --use {copies[0]}{of}"
+    return f"; if you trust its code, add --use {shlex.quote(f'{copies[0]}{of}')}"
 
 
 # -- attempts -------------------------------------------------------------------------------------------------------------
