@@ -61,6 +61,7 @@ def test_the_pages_example_gives_a_surface_like_any_other(here):
     assert set(probes["probe"]) == {"gradients", "weights", "confusion", "batch_norm"}
     assert not {"distance", "loss_folded"} & set(probes["measure"])
     assert (here / "figures" / "theirs" / "contours.png").exists()
+    assert "only their last errors are known" in call("figure", "degradation", "theirs").err
 
 
 def test_its_errors_are_those_of_plain_pytorch(here):
