@@ -108,13 +108,17 @@ def _spec(family: str, weights: str, data: str, normalised: tuple[str, str]) -> 
     """The run, without what the network itself says."""
     data = data if data.startswith("{") or "=" not in data else f"{{{data.replace('=', ': ')}}}"
     try:
+        chosen = scalar(data)
+    except StudyError:
+        raise StudyError(f"--data {data}: write it as in a sweep file, or as name=...,option=...") from None
+    try:
         numbers = [[float(word) for word in text.split(",")] for text in normalised]
     except ValueError:
         raise StudyError("--mean, --std: write a number, or one for each channel, such as 0.49,0.48,0.45") from None
     fields = {"network": "plain", "depth": 1, "seed": 0, "family": {"name": family, "weights": weights}}
     fields |= {f"recipe.{name}": value for name, value in RECIPE.items()}
     point = {name: Value(value, "--model") for name, value in fields.items()}
-    said = {"data": Value(scalar(data), "--data"), "recipe.normalise": Value(numbers, "--mean, --std")}
+    said = {"data": Value(chosen, "--data"), "recipe.normalise": Value(numbers, "--mean, --std")}
     return resolve(point | said)
 
 
