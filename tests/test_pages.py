@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +66,19 @@ def test_docs_are_short_and_say_for_whom() -> None:
     for page in pages:
         first = page.read_text("utf-8").split("\n\n")[1]
         assert first.startswith("For anyone who"), page.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_the_python_examples_run(page: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results" / "reference", tmp_path / "results")
+    examples = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, example + done.stderr
 
 
 def git(*words: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -72,6 +73,8 @@ def measure(
     dry_run: bool = False,
 ) -> int | None:
     """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
+    if machine.device == "mps":
+        machine = replace(machine, device="cpu")  # float64 is needed
     actions = request.plan(mode)
     if dry_run:
         rows = [(a.verb, a.title, a.files.run_id, a.reason) for a in actions]

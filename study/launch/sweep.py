@@ -125,6 +125,10 @@ def _difference(before: str | None, now: Survey) -> str:
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
+    if machine.device == "mps" and (probed := next((spec for spec in planned.work.values() if spec.probes), None)):
+        raise StudyError(
+            f"{probed.title}: probes need float64, which Apple's GPUs lack; measure later: `probes=null`, then `study probe`"
+        )
     if machine.executor != "slurm":
         pool(machine, len(planned.sweep.runs))
     elif profile.ranks > 1 and profile.runs_per_gpu > 1:

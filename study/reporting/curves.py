@@ -45,7 +45,7 @@ def payload(
     }
     grids: dict[tuple[int, ...], int] = {}
     found = []
-    for keys, line in rows.groupby([*GROUP, "seed", "run_id"], sort=False):
+    for keys, line in rows.groupby([*GROUP, "seed", "run_id"], sort=False, observed=True):
         kept = line.iloc[sorted({*range(0, len(line), step), len(line) - 1})] if step > 1 else line
         places = {name: known[name].index(key) for name, key in zip([*GROUP, "seed"], keys, strict=False)}
         grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
@@ -71,9 +71,9 @@ def _with_means(lines: pd.DataFrame) -> pd.DataFrame:
     singles = lines[["run_id", *GROUP, "seed", "state", "iteration", *values]]
     singles = singles[singles["split"].isin(SPLITS)].assign(seed=singles["seed"].map(str))
     done = singles[singles["state"] == "done"].astype(dict.fromkeys(values, float))
-    grouped = done.groupby([*GROUP, "iteration"], sort=False)[values]
+    grouped = done.groupby([*GROUP, "iteration"], sort=False, observed=True)[values]
     counts = grouped.size()
-    whole = counts == counts.groupby(level=GROUP).transform("max")
+    whole = counts == counts.groupby(level=GROUP, observed=True).transform("max")
     means = grouped.mean()[whole & (counts > 1)].reset_index()
     return pd.concat([singles, means.assign(seed=MEAN, run_id=MEAN, state="done")], ignore_index=True)
 
@@ -85,7 +85,7 @@ def _limited(rows: pd.DataFrame, most: int) -> tuple[pd.DataFrame, list[str]]:
         return rows, []
     means, networks = rows["run_id"] == MEAN, pd.MultiIndex.from_frame(rows[GROUP])
     kept = rows[means | ~networks.isin(networks[means])]
-    number = kept.groupby(["run_id", *GROUP], sort=False).ngroup()
+    number = kept.groupby(["run_id", *GROUP], sort=False, observed=True).ngroup()
     shown = min(most, int(number.max()) + 1)
     note = f"of {count:,} curves, {shown:,} are shown here, means in place of single seeds; `study figure` draws all"
     return kept[number < most], [note]

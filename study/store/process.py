@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+PROC = Path("/proc")
 
 
 @cache
 def _boot() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
 
@@ -21,23 +24,33 @@ def _boot() -> str:
 def _pids() -> str:
     """The PID namespace, which differs between containers with one host name."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return str((PROC / "self/ns/pid").readlink())
     except OSError:
         return ""
 
 
 def started(pid: int) -> str | None:
-    """When a process started, in ticks since boot, which distinguishes it from a later one with its number; None if it is dead.
+    """When a process started, which distinguishes it from a later one with its number; None if it is dead.
 
-    Empty without /proc.
+    In ticks since boot; without /proc, as on macOS, the second that `ps` tells, and empty if there is no `ps`.
     """
-    if not Path("/proc/self/stat").exists():
-        return ""
+    if not (PROC / "self/stat").exists():
+        return _asked(pid)
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = (PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
     return None if state in "ZX" else fields[18]  # a zombie is dead, though its number is still taken
+
+
+def _asked(pid: int) -> str | None:
+    command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    except OSError:
+        return ""
+    state, *words = found.stdout.split() or ["Z"]
+    return None if state.startswith("Z") else "_".join(words).replace(":", "")
 
 
 def machine() -> dict[str, str]:

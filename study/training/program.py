@@ -56,7 +56,7 @@ class Program:
         batches = -(-len(images) // self.recipe.batch_size)
         self._window = torch.zeros((batches, 5, self.recipe.batch_size), dtype=torch.int64, device=device)
         # The fused SGD needs a float32 rate on a GPU; on a CPU it uses all digits.
-        precision = torch.float32 if device.type == "cuda" else torch.float64
+        precision = torch.float64 if device.type == "cpu" else torch.float32
         self._rates = torch.zeros(batches, dtype=precision, device=device)
         self._mixes = torch.zeros((batches, 4), device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
@@ -237,7 +237,8 @@ class Program:
 
 def _counters(device: torch.device) -> tuple[Tensor, Tensor]:
     """Make a sum of losses and a number of errors."""
-    return torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+    wide = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    return torch.zeros((), dtype=wide, device=device), torch.zeros((), dtype=torch.int64, device=device)
 
 
 def _pinned(source: Tensor, target: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from study.errors import StudyError
-from study.store import lease
+from study.store import lease, process
 from study.store.files import WriteError, read_json, write_json
 from study.store.layout import RunFiles
 
@@ -79,8 +80,10 @@ def test_the_lease_of_a_killed_process_is_void(files):
     other.communicate()
 
 
-def test_a_reused_pid_is_not_the_holder(files):
-    assert lease.claim(files) is not None
+@pytest.mark.parametrize("proc", ["/proc", "/nowhere"], ids=["Linux", "macOS, simulated"])
+def test_a_reused_pid_is_not_the_holder(files, proc, monkeypatch):
+    monkeypatch.setattr(process, "PROC", Path(proc))
+    assert lease.claim(files) is not None and lease.claim(files) is None
     rewrite(files, started="1")
     assert lease.claim(files) is not None
 

@@ -21,23 +21,22 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     drops of a `plateau` schedule, are those of the curves: the rate of a row is that of the step which ended there, and these
     changes follow a logged point or an evaluation at once, so they come right after the last row at the old rate.
     """
-    logged = curves[curves["lr"].notna()].sort_values(["run_id", "iteration"])
-    after = logged.groupby("run_id")["lr"].shift(-1)
+    logged = curves.loc[curves["lr"].notna(), ["run_id", "iteration", "lr"]].sort_values(["run_id", "iteration"])
+    after = logged["lr"].shift(-1).where(logged["run_id"] == logged["run_id"].shift(-1))
     changes = logged.assign(after=after)[after.notna() & (after != logged["lr"])].astype({"iteration": int})
-    first = changes.groupby("run_id")["iteration"].first()
+    first = changes.groupby("run_id", observed=True)["iteration"].first()
     known = set(NEEDED) <= set(runs)
     milestones = runs["recipe.schedule"] == "milestones" if known else runs["run_id"].isna()
     smooth = ~runs["recipe.schedule"].isin(["milestones", "plateau"]) if known else runs["run_id"].isna()
     found = changes.loc[changes["after"] < changes["lr"], ["run_id", "iteration"]]
     found = found[~found["run_id"].isin(runs.loc[milestones | smooth, "run_id"])]
-    with_curve = runs[milestones & runs["run_id"].isin(curves["run_id"])]
-    planned: dict[tuple[Any, Any], list[int]] = {}  # found once for all seeds of a point
-    told = []
-    for run in with_curve.to_dict("records"):
-        key = (run.get("point_id", run["run_id"]), first.get(run["run_id"]))
-        if key not in planned:
-            planned[key] = of_recipe(run, key[1])
-        told += [(run["run_id"], place) for place in planned[key]]
+    ends = runs.assign(warm_up=runs["run_id"].map(first))
+    with_curve = ends[milestones & runs["run_id"].isin(curves["run_id"])]
+    told: list[tuple[Any, int]] = []
+    for _, alike in with_curve.groupby(["point_id", "warm_up"], dropna=False, sort=False):
+        run = alike.iloc[0].to_dict()
+        places = of_recipe(run, None if pd.isna(run["warm_up"]) else run["warm_up"])
+        told += [(run_id, place) for run_id in alike["run_id"] for place in places]
     return pd.concat([found, pd.DataFrame(told, columns=["run_id", "iteration"]).astype({"iteration": int})])
 
 

@@ -16,7 +16,8 @@ from study.plotting.base.drops import drops
 from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds, network_title
 from study.stats.planned import CURVE_COLUMNS, planned
 
-ON_CURVES = ["run_id", "point_id", "condition", "network", "label", "depth", "seed", "state"]
+NAMES = ["run_id", "point_id", "condition", "network", "label", "state"]
+ON_CURVES = [*NAMES, "depth", "seed"]
 """The fields of a run that stand on each row of its curves: all of them take many times the room of the curves."""
 
 
@@ -25,7 +26,8 @@ class Tidy(NamedTuple):
 
     `runs` has one row per planned run and, beside its fields, `condition` (the title of its row of panels, empty where
     there is one row only) and `label` (its depth, and what else tells it apart). `curves` has one row per
-    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on. `drops` has
+    (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on; texts are
+    categorical, since those of a million rows take half a gigabyte. `drops` has
     one row per (run, iteration) after which the learning rate is lower.
     """
 
@@ -67,12 +69,17 @@ def tidy(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
 
 def _tidied(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
     runs = planned(curves, runs)
-    values = curves.loc[curves["error"].notna(), [c for c in (*CURVE_COLUMNS, "loss") if c in curves]]
-    if values.empty:
+    curves = curves[[name for name in (*CURVE_COLUMNS, "loss") if name in curves]]
+    if curves["error"].isna().all():
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
-    labels = values.merge(runs[ON_CURVES], on="run_id").sort_values(["run_id", "split", "iteration"], ignore_index=True)
-    return Tidy(labels, runs, drops(curves, runs), title, subtitle, absences(runs))
+    labels = runs[ON_CURVES].astype(dict.fromkeys(NAMES, "category"))
+    curves = curves.assign(
+        run_id=curves["run_id"].astype(labels["run_id"].dtype), split=curves["split"].astype("category")
+    )
+    curves = curves[curves["run_id"].notna()].sort_values(["run_id", "split", "iteration"], ignore_index=True)
+    values = curves[curves["error"].notna()].merge(labels, on="run_id")
+    return Tidy(values, runs, drops(curves, runs), title, subtitle, absences(runs))
 
 
 def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
@@ -88,7 +95,13 @@ def labelled(runs: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
 def final_values(evidence: Tidy) -> pd.DataFrame:
     """The last iteration's error of every run that is done: one row per (run, split)."""
     done = evidence.curves[evidence.curves["state"] == "done"]
-    return done[(done["run_id"] != done["run_id"].shift(-1)) | (done["split"] != done["split"].shift(-1))]
+    return uncoded(done.drop_duplicates(["run_id", "split"], keep="last"))
+
+
+def uncoded(frame: pd.DataFrame) -> pd.DataFrame:
+    """With texts in place of categories."""
+    coded = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    return frame.astype(dict.fromkeys(coded, object))
 
 
 def labels_of(runs: pd.DataFrame) -> pd.Series:

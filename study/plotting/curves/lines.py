@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from study.errors import StudyError
 from study.papers.values import Value, match
 from study.plotting.base import page, style
-from study.plotting.base.frames import in_order, named
+from study.plotting.base.frames import in_order, named, uncoded
 from study.plotting.base.outside import outside
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.naming import network_title
@@ -61,17 +61,17 @@ def lines_of(
     if chosen.empty:
         raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
     keys = [*panel, *POINT]
-    many = chosen.groupby(keys)["run_id"].transform("nunique") > MANY_SEEDS
+    many = chosen.groupby(keys, observed=True)["run_id"].transform("nunique") > MANY_SEEDS
     alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")
     rows = [alone, *_extremes(chosen[many], keys, value), _means(chosen, keys, value), _drops(drops, chosen, panel)]
     columns = ["kind", *panel, *(value if name == "error" else name for name in COLUMNS)]
-    table = pd.concat([frame.reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
+    table = pd.concat([uncoded(frame).reindex(columns=columns).astype(TYPES) for frame in rows], ignore_index=True)
     return table.astype({"iteration": int, value: float})
 
 
 def _extremes(curves: pd.DataFrame, keys: list[str], value: str) -> Iterator[pd.DataFrame]:
     """The ends of a band at each iteration, without the seeds that diverged or failed."""
-    values = curves[~curves["state"].isin(GONE)].groupby([*keys, "depth", "iteration"])[value]
+    values = curves[~curves["state"].isin(GONE)].groupby([*keys, "depth", "iteration"], observed=True)[value]
     for kind, end in EXTREMES.items():
         yield values.agg(end).reset_index().assign(kind=kind)
 
@@ -82,10 +82,11 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     A mean over a changing set of seeds would jump where one stops.
     """
     done = curves["state"] == "done"
-    any_done = done.groupby([curves[column] for column in keys]).transform("any")
+    any_done = done.groupby([curves[column] for column in keys], observed=True).transform("any")
     averaged = curves[done | (~any_done & ~curves["state"].isin(GONE))]
-    errors = averaged.groupby([*keys, "depth", "iteration"])[value].agg(["mean", "size"]).reset_index()
-    seeds = averaged.groupby(keys)["run_id"].nunique().rename("n").reset_index()
+    steps = averaged.groupby([*keys, "depth", "iteration"], observed=True)
+    errors = steps[value].agg(["mean", "size"]).reset_index()
+    seeds = averaged.groupby(keys, observed=True)["run_id"].nunique().rename("n").reset_index()
     means = errors.merge(seeds, on=keys)
     return means[means["size"] == means["n"]].rename(columns={"mean": value}).assign(kind="mean")
 
@@ -93,10 +94,10 @@ def _means(curves: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 def _drops(drops: pd.DataFrame, curves: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     """The iterations at which the rate of some run of a panel falls, while one is drawn there."""
     where = [*panel, "condition", "network"]
-    ends = curves.groupby(where)["iteration"].max().rename("end").reset_index()
+    ends = curves.groupby(where, observed=True)["iteration"].max().rename("end").reset_index()
     shown = curves[["run_id", *where]].drop_duplicates().merge(drops, on="run_id").merge(ends, on=where)
     found = shown[shown["iteration"] < shown["end"]].drop_duplicates([*where, "iteration"])
-    few = found.groupby(where)["iteration"].transform("size") <= MANY_DROPS
+    few = found.groupby(where, observed=True)["iteration"].transform("size") <= MANY_DROPS
     return found.loc[few, [*where, "iteration"]].sort_values([*where, "iteration"]).assign(kind="lr_drop")
 
 
