@@ -196,7 +196,7 @@ class Registry(dict[str, C], Generic[C]):
         if isinstance(known, Options):
             if known.name in self and type(known) is self[known.name].options:
                 return known
-            value = {"name": known.name, **known.options}
+            value = value if isinstance(value, str) else {"name": known.name, **known.options}
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
             raise wrong(

@@ -114,7 +114,7 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
     """A run's name for people, with the values of these fields."""
     unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
     head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
-    more = [f"{name} {value}" for name, value in settings(spec, fields).items()]
+    more = [f"{name} {value}" for name, value in settings(spec, fields).items() if value != spec.title]
     return ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
 
 

@@ -37,7 +37,7 @@ class Stream(Feed):
     def __init__(
         self, data: ImageFiles, recipe: Recipe, device: torch.device, ranks: Ranks | None = None, workers: int = 0
     ) -> None:
-        super().__init__(device, data.fingerprint, len(data.classes), data.statistics.pixel_mean, recipe.mean)
+        super().__init__(device, data.fingerprint, len(data.classes), data.statistics.pixel_mean, recipe.prepared)
         self.data, self.recipe, self.ranks, self.workers = data, recipe, ranks or Ranks(), workers
         self.size = data.image_size
         self.scales = recipe.scales or (self.size, self.size)
