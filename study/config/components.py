@@ -178,7 +178,8 @@ class Registry(dict[str, C], Generic[C]):
         """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             second = component.target if component.source is None else component.target.partition(":")[2]
-            raise StudyError(f"there are two {self.noun}s named '{component.name}': {second} is the second")
+            several = f"{self.noun.removesuffix('y')}ies" if self.noun.endswith("y") else f"{self.noun}s"
+            raise StudyError(f"there are two {several} named '{component.name}': {second} is the second")
         self[component.name] = component
         return component
 

@@ -427,6 +427,7 @@ def _trained_elsewhere(source: Source, module: ModuleType) -> None:
     def made(*shape: Any, weights: str) -> Any:
         return thing()
 
+    made.__module__ = module.__name__
     with _importing(source):
         family(made, name=source.factory)
 

@@ -113,7 +113,7 @@ LINEAR = "nn.Sequential(nn.Flatten(1), nn.Linear(64, 10))"
     ({"--model": "my_net.py"}, r"--model my_net.py: write it as FILE.py:NAME"),
     ({"code": CODE + "1 / 0\n"}, r"my_net.py:small with small.pt, .*: ZeroDivisionError: division by zero$"),
     ({"code": "import nothing_like_it\n"}, r"my_net.py:1: ModuleNotFoundError"),
-    ({"code": CODE + "7\n"}, r"is a int, not an nn.Module"),
+    ({"code": CODE + "7\n"}, r"returns 7, not a torch.nn.Module"),
     ({"code": CODE.replace("()", "(width)") + "7\n"}, r"missing 1 required positional argument: 'width'"),
     ({"code": CODE + LINEAR}, r"not the state of small: 1.weight, 1.bias, "),
     ({"code": CODE + LINEAR, "state": {"1.weight": torch.zeros(7, 64), "1.bias": torch.zeros(7)}}, r"size mismatch for 1.weight"),
