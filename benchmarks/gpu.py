@@ -48,7 +48,7 @@ class Sitting:
         options.out.mkdir(parents=True, exist_ok=True)
         gpu = options.device == "cuda"
         machine = {"device": torch.cuda.get_device_name() if gpu else "cpu", "torch": torch.__version__}
-        machine |= {"images": str(options.data_root or "noise"), "tiny": options.tiny}
+        machine |= {"images": "cifar10-jpeg" if options.data_root else "noise", "tiny": options.tiny}
         self.found = read_json(self.file) or {"machine": machine, "parts": {}}
         self.parts: dict[str, Any] = self.found["parts"]
         if self.found["machine"] != machine:
@@ -71,7 +71,7 @@ class Sitting:
         for part in PARTS:
             state = "now" if part in now else "later" if part in todo else "done"
             print(f"  {state:<6} {part.name:<16} {self.expected(part):4.0f} s  {part.what}")
-        print(f"{len(now)} parts now, {seconds:.0f} s expected; results: {self.file}", flush=True)
+        print(f"{seconds:.0f} s expected for {len(now)} of {len(todo)} parts left; results: {self.file}", flush=True)
         if todo and not now:
             print(f"give at least --budget {min(map(self.expected, todo)) + STARTING:.0f}")
         return now
@@ -102,8 +102,7 @@ class Sitting:
             found = json.loads(answer.read_text()) if answer.exists() else {"state": "failed", "error": failed}
         self.parts[part.name] = found | {"seconds": round(time.perf_counter() - began, 1)}
         self.keep()
-        for line in found.get("lines", [f"failed: {found.get('error')}"]):
-            print(f"{part.name}: {line}", flush=True)
+        print(*said(part.name, found), sep="\n", flush=True)
 
     def keep(self) -> None:
         """Write the results as JSON and as a table."""
@@ -118,12 +117,18 @@ def title(found: dict[str, Any]) -> str:
     return f"{machine['device']}, torch {machine['torch']}, images: {machine['images']}{tiny}"
 
 
+def said(name: str, found: dict[str, Any]) -> list[str]:
+    """The lines that a part ends with."""
+    lines: list[str] = found.get("lines", [f"{name}: {found['state']}: {found.get('error', 'not finished')}"])
+    return lines
+
+
 def table(found: dict[str, Any]) -> Iterator[str]:
-    """The lines of a Markdown page: what was decided, and all numbers."""
+    """The lines of a Markdown page: what follows, and all numbers."""
     yield f"{title(found)}\n"
     parts = [(part.name, found["parts"][part.name]) for part in PARTS if part.name in found["parts"]]
     for name, part in parts:
-        yield from (f"- {name}: {line}" for line in part.get("lines", [f"{part['state']}: {part.get('error', '')}"]))
+        yield from (f"- {line}" for line in said(name, part))
     yield "\n| part | measured | value |\n| --- | --- | ---: |"
     for name, part in parts:
         for measured, value in flat(part.get("numbers", {})):
@@ -153,7 +158,7 @@ def answer(options: argparse.Namespace) -> int:
     end_with_parent()
     part = next(part for part in PARTS if part.name == options.part)
     try:
-        bench = Bench(torch.device(options.device), options.tiny, options.data_root)
+        bench = Bench(torch.device("cuda:0" if options.device == "cuda" else "cpu"), options.tiny, options.data_root)
         before = clocks()
         numbers, lines = part.work(bench)
         found = {"state": "done", "lines": lines, "numbers": numbers, "clocks": [before, clocks()]}

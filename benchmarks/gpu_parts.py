@@ -144,8 +144,8 @@ def reference(bench: Bench) -> Found:
 
 
 def recorded(bench: Bench) -> Found:
-    """Recorded steps give the losses of eager ones: bit for bit, or within 1e-3 over 50 steps."""
-    found, steps = {}, 3 if bench.tiny else 50
+    """Recorded steps give the losses of eager ones: bit for bit, or within 1e-3 over 25 steps."""
+    found, steps = {}, 3 if bench.tiny else 25
     for precision in PRECISIONS:
         fields = {"precision": precision, "recipe__learning_rate": 0.01}
         pair = [bench.spec(network="plain", **fields), bench.spec(56, **fields)]

@@ -181,8 +181,10 @@ def test_graphs_need_no_host_and_change_their_state_in_place(fields):
     assert written <= {storage(tensor) for tensor in lane.program.changing()}
 
 
-def test_graphs_of_a_pack_need_no_host():
-    play(lanes_of({}, {"recipe__optimizer": "lars", "recipe__ema": 0.5}, {"shortcut": "dropout"}))
+def test_graphs_of_a_pack_on_float_images_need_no_host():
+    images = np.zeros((520, 8, 8, 1), np.float32), np.arange(520) % 10
+    floats = image_set("floats", images, images, tuple("0123456789"))
+    play(lanes_of({}, {"recipe__optimizer": "lars", "recipe__ema": 0.5}, {"shortcut": "dropout"}, images=floats))
 
 
 @pytest.mark.parametrize("spoil, error", [
@@ -233,11 +235,6 @@ def test_a_network_of_the_users_own_needs_no_host_and_its_counters_have_no_means
     lane.prepare()
     lane.program.step()
     forget()
-
-
-def test_float_images_need_no_host():
-    images = np.zeros((520, 1, 8, 8), np.float32).transpose(0, 2, 3, 1), np.arange(520) % 10
-    play(lanes_of({}, images=image_set("floats", images, images, tuple("0123456789"))))
 
 
 def test_streamed_images_are_uploaded_without_waiting(tmp_path):
