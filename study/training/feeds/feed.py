@@ -98,7 +98,8 @@ class Feed(ABC):
 
         Of several ranks each takes every `step`-th batch from number `first` on.
         """
-        numbers = torch.arange(self.count(split), device=self.device)
+        # Files are looked up by the host, which would have to wait for numbers on the device.
+        numbers = torch.arange(self.count(split), device=self.device if self.recordable else "cpu")
         return self.batches(split, torch.split(numbers, EVALUATION_BATCH)[first::step])
 
     @property
@@ -120,3 +121,8 @@ class Feed(ABC):
 
 def _float32(array: Floats, device: torch.device) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device)
+
+
+def pinned(source: Tensor, device: torch.device) -> Tensor:
+    """Return host memory that the device can fetch asynchronously: pinned for a GPU."""
+    return source.pin_memory() if device.type == "cuda" else source
