@@ -85,12 +85,12 @@ VERBS: dict[str, list[tuple[Callable[..., None], str]]] = {
         (figures.figures, "study figures quickstart"),
         (figures.table, "study table errors quickstart --format latex"),
         (figures.report, "study report quickstart"),
+        (figures.export, "study export quickstart --format csv"),
     ],
     "Measure": [
         (measure.probe, "study probe quickstart --probes gradients,paths"),
         (surface.surface, "study surface quickstart --points 25 --bn recalibrated"),
         (measure.embed, "study embed plain-20-digits-s0 --depth 56"),
-        (figures.export, "study export surfaces_quick"),
     ],
     "Explore": [
         (list_, "study list figures"),
