@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from study.cli import figures, measure, status, surface, sweep
+from study.cli import figures, keep, measure, status, surface, sweep
 from study.cli.options import DataRoot, Results, Use, complain, print_lines, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
@@ -100,6 +100,12 @@ VERBS: dict[str, list[tuple[Callable[..., None], str]]] = {
     "Maintain": [
         (doctor, "study doctor"),
         (status.collect, "study collect quickstart"),
+        (keep.du, "study du quickstart"),
+        (keep.prune, "study prune quickstart --dry-run"),
+        (keep.rm, "study rm quickstart --failed"),
+        (keep.mv, "study mv quickstart first_try"),
+        (keep.merge, "study merge /mnt/gpu1/results /mnt/gpu2/results"),
+        (keep.diff, "study diff quickstart mine.yaml"),
     ],
 }
 """The verbs in the order of `study --help`, each with an example. The help is plain text: rich doubles its time."""
