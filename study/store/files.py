@@ -84,7 +84,14 @@ def discard(path: Path, results: Path) -> None:
     What a killed process leaves of it, `sweep_away_temporaries` of the results folder removes.
     """
     aside = draft(results / "removed")
-    move(path, aside / "it")  # one folder deeper, where nothing looks for sweeps and runs
+    try:
+        move(path, aside / "it")  # one folder deeper, where nothing looks for sweeps and runs
+    except WriteError:
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+        if os.path.lexists(path):
+            raise
+        return  # another process was quicker
     with writing(path):
         (aside / "it").unlink() if (aside / "it").is_symlink() else shutil.rmtree(aside / "it")
         aside.rmdir()

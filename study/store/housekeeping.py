@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,10 @@ def holding(
     tasks: Sequence[TaskFiles], queued: Queued | None = None, dry_run: bool = False
 ) -> Iterator[dict[str, lease.Lease]]:
     """Hold the leases of tasks. Raises StudyError if one is being trained or measured, or a scheduler holds it."""
-    held = {} if dry_run else lease.claim_all(tasks)
+    here = {task.run_id: task for task in tasks if task.folder.exists()}  # a claim would make the others
+    held = {} if dry_run else lease.claim_all(here.values())
     try:
-        for name, task in ((task.run_id, task) for task in tasks):
+        for name, task in here.items():
             if where := (queued or {}).get(name):
                 raise StudyError(f"{name}: {where}; `study cancel` it first; nothing was changed")
             holder = None if name in held else lease.holder(task)
@@ -108,16 +109,20 @@ def _moved(path: Path, target: Path, held: Mapping[str, lease.Lease]) -> None:
             own.files = type(own.files)(target / own.files.folder.relative_to(path))
 
 
-def origins(results: Path) -> dict[str, tuple[str, str]]:
-    """The runs that others, which have not begun, start from; and such a one with its sweep."""
-    found = {}
+def origins(results: Path) -> dict[str, str]:
+    """The runs that others, which have not begun, start from; and such a one."""
+    found: dict[str, str] = {}
     for files, record in records(results):
         for name, fields in record["runs"].items():
             run, point = files.run(name), fields.get("start_from")
             begins = point and not run.done.exists() and not run.checkpoints()
             if begins and (origin := run_of_point(results, point, fields["seed"])):
-                found[origin.run_id] = name, files.name
+                found[origin.run_id] = f"{name} in {files.name} starts from it"
     return found
+
+
+def _missed(results: Path, names: Container[str]) -> Iterator[str]:
+    yield from (f"note: {name}: {why}, and cannot then" for name, why in origins(results).items() if name in names)
 
 
 def needed(results: Path) -> dict[str, str]:
@@ -128,8 +133,7 @@ def needed(results: Path) -> dict[str, str]:
         for surface in _surfaces(files):
             with suppress(DamagedError):
                 surfaces[surface.run_id] = read_json(surface.spec) or {}
-    found = {origin: f"{name} in {sweep} starts from it" for origin, (name, sweep) in origins(results).items()}
-    anywhere = SweepFiles(results, "")
+    found, anywhere = origins(results), SweepFiles(results, "")
     for name, fields in surfaces.items():
         centre = fields.get("run")
         if centre and not sealed(anywhere.run(centre).surface(name)):
@@ -182,9 +186,7 @@ def remove_sweep(files: SweepFiles, queued: Queued, dry_run: bool) -> Iterator[s
                 if target.exists():  # without a spec, so that the one here counted
                     discard(target, files.results)
                 _moved(folder, target, held)
-        for name, (later, sweep) in origins(files.results).items():
-            if sweep != files.name and name not in shared and RunFiles(files.runs / name).spec.exists():
-                yield f"note: {later} in {sweep} starts from {name}, and cannot without it"
+        yield from _missed(files.results, {path.name for path in files.runs.glob("*")} - shared.keys())
         yield f"{files.folder}/ {'would be ' * dry_run}removed: {_size(files.folder)}"
         if not dry_run:
             discard(files.folder, files.results)
@@ -199,9 +201,7 @@ def remove_runs(runs: Sequence[RunFiles], queued: Queued, dry_run: bool) -> Iter
             left = {name: fields for name, fields in record["runs"].items() if name not in names}
             rest = {name: one for name, one in record.get("surfaces", {}).items() if one["run"] not in names}
             write_json(files.sweep, record | {"runs": left} | ({"surfaces": rest} if "surfaces" in record else {}))
-        for name, (later, sweep) in origins(results).items():
-            if name in names - {later}:
-                yield f"note: {later} in {sweep} starts from {name}, and cannot without it"
+        yield from _missed(results, names)
         for run in runs:
             theirs = [files.name for files, record in naming if run.run_id in record["runs"]]
             yield f"{run.run_id} {'would be ' * dry_run}removed: {_size(run.folder)}, named by {', '.join(theirs) or 'none'}"

@@ -143,7 +143,9 @@ def test_a_removed_run_leaves_the_records_and_tables(tmp_path: Path) -> None:
     for name in ("test", "other"):
         done(tmp_path, "collect", name)
     said = done(tmp_path, "rm", run_id(DONE))
-    assert "named by other, test" in said and f"{run_id(stretched)} in other starts from {run_id(DONE)}" in said
+    assert (
+        "named by other, test" in said and f"note: {run_id(DONE)}: {run_id(stretched)} in other starts from it" in said
+    )
     assert study.read_curves(files.folder).empty and study.read_runs(files.folder)["run_id"].tolist() == [run_id(LATER)]
     assert study.read_runs(other.folder)["run_id"].tolist() == [run_id(stretched)]
     done(tmp_path, "rm", run_id(LATER)[:-6], code=2)  # it has not begun
