@@ -160,7 +160,10 @@ def _copy(theirs: Unit, ours: Unit, results: Path) -> None:
         for path in sorted(theirs.folder.rglob("*")):
             if path.is_file() and path.name not in ("lease", "heartbeat") and not path.name.endswith(".tmp"):
                 write_bytes(copy.folder / path.relative_to(theirs.folder), path.read_bytes())
-        _verify(copy)
+        try:
+            _verify(copy)
+        except StudyError as error:
+            raise StudyError(str(error).replace(str(copy.folder), str(theirs.folder))) from None
         if ours.folder.exists():
             with holding(tasks_of([ours])):
                 discard(ours.folder, results)
