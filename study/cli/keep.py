@@ -164,17 +164,15 @@ def diff(
     from study.launch.columns import room, table
 
     first, second = (_specs(name, results) for name in (one, other))
-    rows = [
-        dict(zip(("field", "a", "b"), map(printable, row), strict=True))
-        for row in apart(first.values(), second.values())
-    ]
-    print(table([{"field": "", "a": printable(one), "b": printable(other)}, *rows], room(), (), heads=False), end="")
-    both = len(first.keys() & second.keys())
-    sides = [
-        f"{counted(len(runs) - both, 'run')} in {printable(name)} alone"
-        for name, runs in ((one, first), (other, second))
-    ]
-    print_lines([f"{'' if rows else 'no field differs; '}{counted(both, 'run')} in both, {', '.join(sides)}"])
+    found = [("", one, other), *apart(first.values(), second.values())]
+    rows = [{"field": name, "a": printable(a), "b": printable(b)} for name, a, b in found]
+    print(table(rows, room(), (), heads=False), end="")
+    both, sides = (
+        first.keys() & second.keys(),
+        ((one, first.keys() - second.keys()), (other, second.keys() - first.keys())),
+    )
+    alone = ", ".join(f"{counted(len(runs), 'run')} in {printable(name)} alone" for name, runs in sides)
+    print_lines([f"{'' if rows[1:] else 'no field differs; '}{counted(len(both), 'run')} in both, {alone}"])
 
 
 # -- what the arguments name ----------------------------------------------------------------------------------------------

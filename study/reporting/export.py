@@ -16,8 +16,6 @@ from study.store.files import write_bytes
 from study.store.read import reader
 from study.store.tables import CURVES, PROBES
 
-Fields = dict[str, list[Any]]
-
 
 def export(folder: Path, out: Path, fmt: str) -> Iterator[str]:
     """Write a sweep's curves, runs and probes into `out`, as `csv`, `tensorboard` or `xarray`; yields each path.
@@ -39,16 +37,11 @@ def export(folder: Path, out: Path, fmt: str) -> Iterator[str]:
 
 
 def _csv(curves: pd.DataFrame, runs: pd.DataFrame, probes: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
-    for name, frame in (("curves", curves), ("runs", runs.assign(**_lists(runs))), ("probes", probes)):
+    listed = [name for name in runs if runs[name].map(lambda value: hasattr(value, "tolist")).any()]
+    runs = runs.assign(**{str(name): texts(runs[name]) for name in listed})
+    for name, frame in (("curves", curves), ("runs", runs), ("probes", probes)):
         if name != "probes" or len(frame):
             yield f"{name}.csv", frame.to_csv(index=False).encode()
-
-
-def _lists(runs: pd.DataFrame) -> Fields:
-    """The columns of lists, as text."""
-    return {
-        str(name): texts(runs[name]) for name in runs if runs[name].map(lambda value: hasattr(value, "tolist")).any()
-    }
 
 
 def _events(curves: pd.DataFrame, runs: pd.DataFrame, probes: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
@@ -63,25 +56,18 @@ def _events(curves: pd.DataFrame, runs: pd.DataFrame, probes: pd.DataFrame) -> I
         start: float = 0.0 if pd.isna(starts[run]) else starts[run].timestamp()
         record = RecordWriter(file := BytesIO())
         record.write(Event(wall_time=start, file_version="brain.Event:2").SerializeToString())
-        for tag, step, value, seconds in [*_scalars(rows), *_measures(measured.get(run, probes[:0]))]:
-            if value is not None:
-                summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-                record.write(Event(wall_time=start + seconds, step=step, summary=summary).SerializeToString())
+        for row in rows.to_dict("records"):
+            values = {f"{name}/{row['split']}": row[name] for name in ("error", "loss") if row[name] is not None}
+            values |= {"lr": row["lr"]} if row["split"] == "train" else {}
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+            event = Event(wall_time=start + row["seconds"], step=row["iteration"], summary=summary)
+            record.write(event.SerializeToString())
+        for row in measured.get(run, probes[:0]).to_dict("records"):
+            place = f"/{row['place']:03d} {row['layer']}".rstrip() if row["place"] else ""
+            tag = f"{row['probe']}/{row['measure']}{place}"
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=row["value"])])
+            record.write(Event(wall_time=start, step=row["iteration"], summary=summary).SerializeToString())
         yield f"tensorboard/{run}/events.out.tfevents.study", file.getvalue()
-
-
-def _scalars(rows: pd.DataFrame) -> Iterator[tuple[str, int, float, float]]:
-    for row in rows.to_dict("records"):
-        yield f"error/{row['split']}", row["iteration"], row["error"], row["seconds"]
-        yield f"loss/{row['split']}", row["iteration"], row["loss"], row["seconds"]
-        if row["split"] == "train":
-            yield "lr", row["iteration"], row["lr"], row["seconds"]
-
-
-def _measures(rows: pd.DataFrame) -> Iterator[tuple[str, int, float, float]]:
-    for row in rows.to_dict("records"):
-        place = f"/{row['place']:03d} {row['layer']}".rstrip() if row["place"] else ""
-        yield f"{row['probe']}/{row['measure']}{place}", row["iteration"], row["value"], 0.0
 
 
 def _netcdf(curves: pd.DataFrame, runs: pd.DataFrame, probes: pd.DataFrame) -> Iterator[tuple[str, bytes]]:

@@ -6,14 +6,17 @@ Nothing is written where they come from. If a merge is killed, the same call com
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from study.config.fields import sweep_name
 from study.errors import StudyError
 from study.store import lease
-from study.store.collect import collect
+from study.store.collect import Results, collect
 from study.store.files import (
     DamagedError,
     WriteError,
@@ -32,7 +35,7 @@ from study.store.layout import RunFiles, SurfaceFiles, SweepFiles, refuse_links
 from study.store.runs import ENDED, check_sealed, seal, status, stored_spec
 from study.store.surfaces import SURFACES, read_spec, sealed
 from study.store.sweeps import RECORD, read_sweep
-from study.store.tables import CURVES, PROBES
+from study.store.tables import CURVES, PROBES, Table
 
 Unit = RunFiles | SurfaceFiles
 """What is merged as a whole."""
@@ -49,12 +52,9 @@ class Fate(NamedTuple):
 def sources(folder: Path, results: Path) -> list[SweepFiles]:
     """The sweeps in a results folder other than `results`, or the one whose folder it is. Raises StudyError."""
     folder = folder.resolve()
-    alone = (folder / "sweep.json").exists()
-    found = (
-        [SweepFiles(folder.parent, folder.name)]
-        if alone
-        else [SweepFiles(folder, name) for name in sweep_names(folder)]
-    )
+    found = [SweepFiles(folder, name) for name in sweep_names(folder)]
+    if (folder / "sweep.json").exists():
+        found = [SweepFiles(folder.parent, folder.name)]
     if not found:
         raise StudyError(f"{folder}: has no sweeps; name a results folder, or the folder of a sweep in one")
     if found[0].results == results.resolve():
@@ -78,13 +78,22 @@ def merge(theirs: SweepFiles, results: Path, dry_run: bool) -> Iterator[Fate]:
     refuse_links(results, [ours.folder])
     units: list[Unit] = [RunFiles(path) for path in sorted(theirs.folder.glob("runs/*"))]
     units += [SurfaceFiles(path) for path in sorted(theirs.folder.glob("surfaces/*"))]
+    known, named = Results(ours), record["runs"]
+    rows = known.collected(CURVES)
+    gone = {
+        name: _text(CURVES, rows.filter(pc.equal(rows["run_id"], name)))
+        for name in known.gone({name: ours.run(name) for name in named})
+    }
     for unit in units:
         try:
-            yield _merged(unit, ours, dry_run)
+            yield _merged(unit, ours, gone, dry_run)
         except WriteError:
             raise
         except (StudyError, OSError) as error:
             yield Fate("left out", unit.run_id, str(error))
+    for name in Results(theirs).gone({name: theirs.run(name) for name in named if name not in gone}):
+        if not ours.run(name).spec.exists():
+            yield Fate("left out", name, "is in the collected tables there alone; its folder is gone")
     if not dry_run:
         for path in sorted(theirs.components.glob("*.py")):
             code = path.read_bytes()
@@ -107,19 +116,22 @@ def _record(ours: SweepFiles, theirs: dict[str, Any]) -> None:
             raise DamagedError(f"{theirs.get('name')}: its record has numbers that are not finite") from None
 
 
-def _merged(theirs: Unit, sweep: SweepFiles, dry_run: bool) -> Fate:
-    """Copy a run or surface unless it is here. Raises StudyError if it is in use, or cannot be trusted."""
+def _merged(theirs: Unit, sweep: SweepFiles, gone: Mapping[str, str], dry_run: bool) -> Fate:
+    """Copy a run or surface unless it is here. Raises StudyError if it is in use, or cannot be trusted.
+
+    `gone` has the curves of finished runs of which only the collected rows are here.
+    """
     name = theirs.run_id
     ours: Unit = sweep.run(name) if isinstance(theirs, RunFiles) else sweep.run(read_spec(theirs).run).surface(name)
     if links := [path for path in [theirs.folder, *theirs.folder.rglob("*")] if path.is_symlink()]:
         raise StudyError(f"{links[0]}: is a link; put what it leads to in its place")
     if any(map(lease.holder, tasks_of([theirs]))):
         raise StudyError("is being trained or measured there; merge again when it is finished")
-    if ours.spec.exists():
-        ended = _ended(theirs), _ended(ours)
-        if all(ended) and _rows(theirs) != _rows(ours):
+    if ours.spec.exists() or name in gone:
+        ended = _ended(theirs), name in gone or _ended(ours)
+        if all(ended) and _rows(theirs) != (gone.get(name) or _rows(ours)):
             return Fate("conflict", name, f"{theirs.folder}/ and {ours.folder}/ differ in what was measured; both stay")
-        if ended != (True, False):
+        if ended != (True, False) and (ours.spec.exists() or not ended[0]):
             return Fate("here already", name)
     _verify(theirs) if dry_run else _copy(theirs, ours, sweep.results)
     return Fate("copied", name)
@@ -130,9 +142,13 @@ def _ended(files: Unit) -> bool:
 
 
 def _rows(files: Unit) -> str:
-    """What was measured, without the time that it took; as text, in which NaN equals NaN."""
     kind, path = (CURVES, files.curves) if isinstance(files, RunFiles) else (SURFACES, files.table)
-    return repr([row | {"seconds": 0} for row in kind.collect([kind.read(path)]).to_pylist()])
+    return _text(kind, kind.read(path))
+
+
+def _text(kind: Table, table: pa.Table) -> str:
+    """What was measured, without the time that it took; as text, in which NaN equals NaN."""
+    return repr([row | {"seconds": 0} for row in kind.collect([table]).to_pylist()])
 
 
 def _verify(files: Unit) -> None:

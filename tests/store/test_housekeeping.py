@@ -228,6 +228,21 @@ def test_what_differs_or_is_damaged_is_named_and_left(tmp_path: Path) -> None:
     assert tree(run(ours).folder) == mine and os.listdir(ours.runs) == [run_id(DONE)]
 
 
+@pytest.mark.parametrize(("error", "fate"), [(7.0, "1 copied"), (8.0, "1 conflict")])
+def test_rows_whose_run_is_gone_are_compared_too(error: float, fate: str, tmp_path: Path) -> None:
+    ours, theirs = sweep(tmp_path), sweep(tmp_path / "there")
+    curve(run(ours), 7.0), curve(run(theirs), error)
+    done(tmp_path, "collect", "test")
+    before = study.read_curves(ours.folder)["error"].tolist()
+    shutil.rmtree(run(ours).folder)
+    assert f"test: {fate}" in done(tmp_path, "merge", "there/results", code=int(error == 8.0))
+    assert study.read_curves(ours.folder)["error"].tolist() == before == [7.0]
+    done(tmp_path, "collect", "test", "--results", "there/results")
+    shutil.rmtree(run(theirs).folder)
+    said = done(tmp_path, "merge", "there/results", "--results", "third", code=1)
+    assert "in the collected tables there alone" in said
+
+
 def test_results_of_version_1_and_of_own_code_are_merged(tmp_path: Path) -> None:
     golden = SweepFiles(GOLDEN / "results", "golden")
     copied = Path(shutil.copytree(GOLDEN / "results", tmp_path / "there"))
