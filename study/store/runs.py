@@ -192,7 +192,12 @@ def write_spec(files: RunFiles, spec: RunSpec) -> None:
 
 
 def read_spec(files: RunFiles) -> RunSpec:
-    """The stored spec of a run.
+    """The stored spec of a run, to train or measure it. Raises as `stored_spec` and `checked_spec`."""
+    return checked_spec(stored_spec(files), files.spec)
+
+
+def stored_spec(files: RunFiles) -> dict[str, Any]:
+    """The stored spec of a run, which may have components that are not registered here.
 
     Raises `DamagedError` if its id is not the run's, `StudyError` if there is none, or it is of a later version.
     """
@@ -206,7 +211,7 @@ def read_spec(files: RunFiles) -> RunSpec:
         named = ""
     if named != files.run_id:
         raise DamagedError(f"{files.spec}: is not the spec that this run was named for; it was changed by hand")
-    return checked_spec(content, files.spec)
+    return content
 
 
 def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
