@@ -74,10 +74,9 @@ def _tidied(curves: pd.DataFrame, runs: pd.DataFrame | None) -> Tidy:
         raise StudyError(f"nothing to draw: none of the {len(runs)} runs has been evaluated yet")
     runs, title, subtitle = labelled(runs)
     labels = runs[ON_CURVES].astype(dict.fromkeys(NAMES, "category"))
-    curves = curves.assign(
-        run_id=curves["run_id"].astype(labels["run_id"].dtype), split=curves["split"].astype("category")
-    )
-    curves = curves[curves["run_id"].notna()].sort_values(["run_id", "split", "iteration"], ignore_index=True)
+    known = curves[curves["run_id"].isin(runs["run_id"])]
+    curves = known.astype({"run_id": labels["run_id"].dtype, "split": "category"})
+    curves = curves.sort_values(["run_id", "split", "iteration"], ignore_index=True)
     values = curves[curves["error"].notna()].merge(labels, on="run_id")
     return Tidy(values, runs, drops(curves, runs), title, subtitle, absences(runs))
 
