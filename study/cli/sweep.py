@@ -22,6 +22,7 @@ from study.cli.options import (
     finite,
 )
 from study.config import Mode
+from study.errors import StudyError
 
 
 def _complete_sweep_file(incomplete: str) -> list[str]:
@@ -41,6 +42,9 @@ def sweep(
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
     dry_run: DryRun = False,
+    timed: Annotated[
+        bool, typer.Option("--measure", help="with --dry-run: time networks that no earlier run tells of")
+    ] = False,
     mode: Annotated[
         Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")
     ] = "missing",
@@ -68,7 +72,9 @@ def sweep(
 
     Then print the final errors and the verdict, and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
     """
-    from study.cli.train import run
+    if timed and not dry_run:
+        raise StudyError("--measure goes with --dry-run: it times the networks, and trains none of them")
+    from study.cli.train import dry, run
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
     from study.launch.machine import Machine
@@ -78,4 +84,7 @@ def sweep(
     planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode)
     patience = math.inf if watchdog is None else 60 * watchdog
     machine = Machine(data_root, executor, device, workers, threads, checkpoint_seconds, patience)
-    raise typer.Exit(run(planned, machine, load_profile(profile), mode, figures, dry_run))
+    if dry_run:
+        dry(planned, machine, load_profile(profile), timed)
+        raise typer.Exit
+    raise typer.Exit(run(planned, machine, load_profile(profile), mode, figures))

@@ -21,10 +21,10 @@ from study.config.surface import Surface
 from study.config.sweep import Sweep
 from study.errors import StudyError, printable
 from study.launch.columns import hanging, room
+from study.launch.forecast import Forecast
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
-from study.launch.plan.runs import cost
 from study.launch.plan.state import Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
@@ -38,11 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path, dry_run: bool = False) -> int:
+def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path) -> int:
     """Do what is planned, and show the results; returns the exit code."""
-    if dry_run:
-        _print_plan(*compared(planned, machine.data_root))
-        return 0
     machine = replace(machine, executor=choose_executor(machine.executor))
     if planned.work:
         check(planned, machine, profile)
@@ -66,6 +63,24 @@ def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figure
     if code == 130 or code is None or (planned.work and machine.executor == "slurm"):
         return 130 if code == 130 else 0
     return max(code, _show_results(planned, figures))
+
+
+def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> None:
+    """Print what would be done, and how long that takes; `measure` the speed of networks if it is unknown."""
+    machine = replace(machine, executor=choose_executor(machine.executor))
+    if measure and machine.executor == "slurm":
+        raise StudyError(
+            "--measure times this machine, and the jobs run on others: use it within a job, with --executor local"
+        )
+    _print_plan(*compared(planned, machine.data_root))
+    if not planned.work:
+        return
+    forecast = Forecast(planned, machine, profile)
+    if measure and forecast.unknown:
+        with working("getting the data sets ready") as told:
+            check(planned, machine, profile)
+            forecast.measure(told)
+    print_lines([f"time: {forecast}"])
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
@@ -121,12 +136,11 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
         ]
     )
     print_lines(said)
-    arithmetic = 2 * sum(map(cost, work.values()))
     number, whole = len(_chosen_surfaces(planned.sweep)), len(planned.sweep.whole)
     surfaces = f", {number} surfaces (see `study surface`)" if number else ""
     part = "" if len(planned.actions) == whole else f"{len(planned.actions)} of "
-    todo = f"{len(work)} to train ({arithmetic:.2g} FLOP)"
-    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}{surfaces}; nothing was done"])
+    todo = f"{len(work)} to train{surfaces}"
+    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}; nothing was done"])
     _print_remarks(planned)
 
 

@@ -50,6 +50,10 @@ class Planned:
         """The runs to train."""
         return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
 
+    def packs(self, size: int, workers: int = 1) -> list[list[str]]:
+        """The runs to train in the order in which they are, as `study.launch.plan.runs.packs`."""
+        return packs(list(self.work), self.work, size, workers)
+
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
@@ -207,7 +211,7 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
             reset_run(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
-    return [[folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, size, workers)]
+    return [[folders[run_id] for run_id in pack] for pack in planned.packs(size, workers)]
 
 
 def choose_executor(executor: Executor) -> Executor:
