@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path) -> int:
     """Do what is planned, and show the results; returns the exit code."""
     machine = replace(machine, executor=choose_executor(machine.executor))
+    if machine.executor == "slurm" and math.isfinite(machine.deadline):
+        raise StudyError(
+            "--max-hours stops this command, and jobs go on without it: limit them by time and max_requeues in the profile"
+        )
     if planned.work:
         check(planned, machine, profile)
     _print_remarks(planned)

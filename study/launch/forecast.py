@@ -78,10 +78,11 @@ class Forecast:
         """`about 6 h on 4 GPUs, by 12 earlier runs`, or how to find out."""
         if not self.unknown:
             return f"about {roughly(self._seconds())} {self.place.words}, by {self.source}"
-        new = len({name for kind in self.unknown for name in kind})
-        words = f"unknown, since no earlier run here tells of {counted(new, 'network')}"
+        names = {name for kind in self.kinds for name in kind}
+        new = {name for kind in self.unknown for name in kind}
+        words = f"unknown: no earlier run here trained {len(new)} of the {counted(len(names), 'network')}"
         if self.place.pool is None:
-            return f"{words}; --dry-run --measure --executor local within a job times them"
+            return f"{words}; within a job, --dry-run --measure --executor local times them"
         return f"{words}; --dry-run --measure times them in about {roughly(self._effort(self.place.pool))}"
 
     def _seconds(self) -> float:

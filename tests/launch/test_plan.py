@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.config.identity import run_id
-from study.launch.plan.runs import cost, missing_measurements, packs
+from study.launch.plan.runs import by_seed, cost, missing_measurements, packs
 from study.launch.plan.state import Mode, decide, plan
 from study.launch.slurm.queue import Job
 from study.launch.slurm.submissions import Place
@@ -92,6 +92,20 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision_and_streams_are_alone()
     stream = {"data": "image_stream", "data.folder": "mine", "recipe__pad": 0}
     specs = {run_id(spec): spec for spec in (make_spec(**stream, seed=seed) for seed in range(3))}
     assert [len(pack) for pack in packs(list(specs), specs, 16)] == [1, 1, 1]
+
+
+def test_every_network_has_its_first_seed_before_any_has_a_second() -> None:
+    seeds = {("plain", 8): (0, 1, 2), ("residual", 8): (3, 4), ("residual", 14): (1, 0)}
+    specs = {
+        run_id(s): s for (n, d), each in seeds.items() for s in (make_spec(network=n, depth=d, seed=i) for i in each)
+    }
+    left = [name for name in specs if not name.startswith("plain-8-digits-s0")]  # which is trained
+    rounds = [[(specs[r].network, specs[r].depth, specs[r].seed) for r in part] for part in by_seed(left, specs)]
+    assert [sorted(part) for part in rounds] == [
+        [("residual", 8, 3), ("residual", 14, 0)],
+        [("plain", 8, 1), ("residual", 8, 4), ("residual", 14, 1)],
+        [("plain", 8, 2)],
+    ]
 
 
 def test_workers_get_equal_shares() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +108,16 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         count = max(-(-len(group) // size), min(workers, len(group)))
         dealt += [group[first::count] for first in range(count)]
     return sorted(dealt, key=lambda pack: -sum(cost(specs[item]) for item in pack))
+
+
+def by_seed(work: Iterable[str], sweep: Mapping[str, RunSpec]) -> list[list[str]]:
+    """The runs of `work` in rounds: those with the first seed that the sweep has of their point, with the second, and so on."""
+    seeds: dict[str, list[int]] = {}
+    points = {run_id: point_id(spec) for run_id, spec in sweep.items()}
+    for run_id, spec in sweep.items():
+        seeds.setdefault(points[run_id], []).append(spec.seed)
+    rounds: dict[int, list[str]] = {}
+    for run_id in work:
+        place = sorted(seeds[points[run_id]]).index(sweep[run_id].seed)
+        rounds.setdefault(place, []).append(run_id)
+    return [rounds[place] for place in sorted(rounds)]
