@@ -22,7 +22,7 @@ from study.config.surface import Surface
 from study.config.sweep import Sweep
 from study.errors import StudyError, printable
 from study.launch.columns import hanging, room
-from study.launch.forecast import Forecast
+from study.launch.forecast import forecast
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
@@ -78,14 +78,12 @@ def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> 
             "--measure times this machine, and the jobs run on others: use it within a job, with --executor local"
         )
     _print_plan(*compared(planned, machine.data_root))
-    if not planned.work:
-        return
-    forecast = Forecast(planned, machine, profile)
-    if measure and forecast.unknown:
-        with working("getting the data sets ready") as told:
-            check(planned, machine, profile)
-            forecast.measure(told)
-    print_lines([f"time: {forecast}"])
+    if planned.work:
+        with working("reading earlier runs") as told:
+            if measure:
+                check(planned, machine, profile)
+            line = forecast(planned, machine, profile, told if measure else None)
+        print_lines([f"time: {line}"])
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:

@@ -1,131 +1,216 @@
-"""How long a plan will take, from the speeds of its networks.
+"""How long a plan will take: from earlier runs of the same networks, or from timing them.
 
-A worker that is free takes the next pack. Not counted are the start of the processes, probes, snapshots and surfaces, and
-the time that jobs wait in the queue.
+A run takes (seconds of a step) x iterations + (seconds of an evaluation) x evaluations, and a worker that is free takes the
+next pack. Start, figures, probes, snapshots, surfaces and the time in a queue are not counted.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import tempfile
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from study.config.identity import digest, trained
 from study.config.run import RunSpec
+from study.errors import StudyError
 from study.launch.attempt.provenance import cpu_model
-from study.launch.local.pool import Pool, pool
-from study.launch.local.timing import measure
-from study.launch.machine import Machine
-from study.launch.plan.runs import cost
+from study.launch.local.pool import pool
+from study.launch.local.workers import Process
+from study.launch.machine import Machine, Terms
 from study.launch.slurm.profile import Profile
-from study.launch.speed import Speed, earlier, network
 from study.launch.sweep import Planned
+from study.store import runs as store
+from study.store.files import read_lines
+from study.store.find import all_runs
+from study.store.layout import RunFiles
+from study.store.tables import CURVES
 from study.text import counted, roughly
 
-SLOW_CORE = 5e10
-"""Multiply-adds in a second, to say how long a measurement takes."""
+NEUTRAL = (
+    "seed", "initialisation", "start_from", "recipe.name", "recipe.iterations", "recipe.evaluate_every",
+    "recipe.log_every", "recipe.learning_rate", "recipe.schedule", "recipe.warmup", "recipe.weight_decay",
+)  # fmt: skip
+"""Fields that do not change the time of a step or of an evaluation. Runs that differ in any other are not compared."""
 
-_Kind = tuple[str, ...]
-"""The networks of a pack: packs of one kind are equally fast."""
+CANDIDATES, ENOUGH = 200, 5
+"""Of the runs with a network's name, depth and data set the newest that are looked at, and how many of them suffice."""
+
+Speed = Sequence[float]
+"""Seconds of a step and of an evaluation; of runs side by side, each one's share."""
 
 
 class _Place(NamedTuple):
-    """Where the packs of a plan are trained."""
+    """Where a plan will be trained."""
 
     packs: list[list[str]]
-    at_once: int
     words: str
-    is_here: Callable[[Mapping[str, Any]], bool]
-    """Whether an attempt was made there, from its record."""
-    pool: Pool | None = None
-    """The workers of this machine."""
+    at_once: int
+    facts: Mapping[str, Any]
+    """What the record of an attempt made there has."""
+    on_cpu: bool | None
+    """None if a job finds out."""
+    devices: Sequence[str] = ()
+    """Of the workers on this machine."""
+    threads: int = 1
+
+    def advice(self, packs: int) -> str:
+        """How to find out about packs of which nothing is known."""
+        if not self.devices:
+            return "within a job, --dry-run --measure --executor local times them"
+        seconds = 5 + 4 * packs if self.devices[0] == "cpu" else 20 + 15 * packs
+        return f"--dry-run --measure times them in about {roughly(seconds)}"
 
 
-class Forecast:
-    """The time that a plan takes on this machine, or in jobs with a profile. Raises StudyError if a device is missing."""
+def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, by 12 earlier runs`, or how to find out.
 
-    def __init__(self, planned: Planned, machine: Machine, profile: Profile) -> None:
-        self.planned, self.machine, self.work = planned, machine, planned.work
-        self.place = _on_a_cluster(planned, profile) if machine.executor == "slurm" else _here(planned, machine)
-        found = earlier(self.work.values(), planned.files.results, self.place.is_here)
-        self.source = f"{counted(found.runs, 'earlier run')}{'' if found.device == 'cpu' else f' on {found.device}'}"
-        self.kinds: list[_Kind] = []
-        """Of each pack."""
-        self.speeds: dict[_Kind, list[Speed]] = {}
-        self.unknown: dict[_Kind, dict[str, RunSpec]] = {}
-        """A pack of each kind that no earlier run tells of."""
-        networks = {run_id: network(spec) for run_id, spec in self.work.items()}
-        for pack in self.place.packs:
-            kind = tuple(networks[run_id] for run_id in pack)
-            self.kinds.append(kind)
-            if all(name in found.speeds for name in kind):
-                self.speeds[kind] = [found.speeds[name] for name in kind]
-            else:
-                self.unknown.setdefault(kind, {run_id: self.work[run_id] for run_id in pack})
-
-    def measure(self, told: Callable[[str], None]) -> None:
-        """Time what is unknown, on this machine. Raises StudyError if that fails."""
-        assert self.place.pool is not None
-        timed = measure(list(self.unknown.values()), self.place.pool, self.machine)
-        for number, (kind, pack) in enumerate(self.unknown.items(), 1):
-            told(f"timing {number} of {len(self.unknown)}: {', '.join(spec.title for spec in pack.values())}")
-            self.speeds[kind] = [Speed(*times) for times in next(timed).values()]
-        self.source = f"{self.source} and a measurement" if len(self.speeds) > len(self.unknown) else "a measurement"
-        self.unknown = {}
-
-    def __str__(self) -> str:
-        """`about 6 h on 4 GPUs, by 12 earlier runs`, or how to find out."""
-        if not self.unknown:
-            return f"about {roughly(self._seconds())} {self.place.words}, by {self.source}"
-        names = {name for kind in self.kinds for name in kind}
-        new = {name for kind in self.unknown for name in kind}
-        words = f"unknown: no earlier run here trained {len(new)} of the {counted(len(names), 'network')}"
-        if self.place.pool is None:
-            return f"{words}; within a job, --dry-run --measure --executor local times them"
-        return f"{words}; --dry-run --measure times them in about {roughly(self._effort(self.place.pool))}"
-
-    def _seconds(self) -> float:
-        resumed = {a.run_id: a.disk.iteration for a in self.planned.actions if a.verb in ("resume", "retry")}
-        free = [0.0] * self.place.at_once  # when each worker is
-        for pack, kind in zip(self.place.packs, self.kinds, strict=True):
-            runs = zip(pack, self.speeds[kind], strict=True)
-            took = sum(speed.seconds(self.work[run_id], resumed.get(run_id, 0)) for run_id, speed in runs)
-            heapq.heapreplace(free, free[0] + took)
-        return max(free)
-
-    def _effort(self, mine: Pool) -> float:
-        """Seconds of a measurement, from the sizes of the networks."""
-        if mine.devices[0] != "cpu":
-            return 20.0 + 15.0 * len(self.unknown)
-        networks = [spec for pack in self.unknown.values() for spec in pack.values()]
-        return 5.0 + sum(3.0 + 5 * cost(spec) / spec.recipe.iterations / SLOW_CORE for spec in networks)
+    With somebody to be `told` the progress, networks that no earlier run is of are timed on this machine. Raises StudyError
+    if that fails, or if there is no such device.
+    """
+    place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
+    names = {run_id: network(spec) for run_id, spec in work.items()}
+    known, source = _earlier(work.values(), planned.files.results, place)
+    kinds = [tuple(names[run_id] for run_id in pack) for pack in place.packs]  # equal ones are equally fast
+    speeds = {kind: [known[name] for name in kind] for kind in kinds if known.keys() >= set(kind)}
+    new = {kind: pack for kind, pack in zip(kinds, place.packs, strict=True) if kind not in speeds}
+    if new and told is None:
+        every = set(names.values())
+        few = f"{len(every - known.keys())} of the {counted(len(every), 'network')}"
+        return f"unknown: no earlier run here trained {few}; {place.advice(len(new))}"
+    if new and told is not None:
+        timed = _measured([{run_id: work[run_id] for run_id in pack} for pack in new.values()], place, machine)
+        for number, (kind, pack) in enumerate(new.items(), 1):
+            told(f"timing {number} of {len(new)}: {', '.join(work[run_id].title for run_id in pack)}")
+            speeds[kind] = next(timed)
+        source = "timing the networks" if len(new) == len(speeds) else f"{source} and timing the other networks"
+    resumed = {action.run_id: action.disk.iteration for action in planned.actions if action.verb in ("resume", "retry")}
+    free = [0.0] * place.at_once  # when each worker is
+    for pack, kind in zip(place.packs, kinds, strict=True):
+        runs = zip(pack, speeds[kind], strict=True)
+        took = sum(_seconds(speed, work[run_id], resumed.get(run_id, 0)) for run_id, speed in runs)
+        heapq.heapreplace(free, free[0] + took)
+    return f"about {roughly(max(free))} {place.words}, by {source}"
 
 
-def _here(planned: Planned, machine: Machine) -> _Place:
+def network(spec: RunSpec) -> str:
+    """A digest that runs share if their steps and their evaluations take equally long on the same machine."""
+    fields = trained(spec)
+    fields |= {f"recipe.{name}": value for name, value in fields.pop("recipe").items()}
+    return digest("network", {name: value for name, value in fields.items() if name not in NEUTRAL})
+
+
+def _seconds(speed: Speed, spec: RunSpec, done: int) -> float:
+    last, every = spec.recipe.iterations, spec.recipe.evaluate_every
+    return speed[0] * (last - done) + speed[1] * (-(-last // every) - done // every)
+
+
+# -- where ----------------------------------------------------------------------------------------------------------------
+
+
+def _workers(planned: Planned, machine: Machine, _: Profile) -> _Place:
     mine = pool(machine, len(planned.sweep.runs))
     packs = planned.packs(mine.pack_size, len(mine.devices))
-    count = 1 if machine.executor == "debug" else min(len(mine.devices), len(packs))
-    mine, on_cpu = replace(mine, devices=mine.devices[:count]), mine.devices[0] == "cpu"
-    words = f"with {counted(count, 'worker')}" if on_cpu else f"on {counted(len(set(mine.devices)), 'GPU')}"
-    cpu, host = cpu_model(), socket.gethostname()
-
-    def is_here(start: Mapping[str, Any]) -> bool:
-        alike = (start.get("cpu"), start.get("threads")) == (cpu, mine.threads) or not on_cpu
-        on_host = start.get("host") == host and start.get("executor") != "slurm"
-        return on_host and alike and (start.get("device") == "cpu") == on_cpu
-
-    return _Place(packs, count, words, is_here, mine)
+    devices = mine.devices[: 1 if machine.executor == "debug" else len(packs)]
+    on_cpu = devices[0] == "cpu"
+    facts = {"host": socket.gethostname(), **({"cpu": cpu_model(), "threads": mine.threads} if on_cpu else {})}
+    words = f"with {counted(len(devices), 'worker')}" if on_cpu else f"on {counted(len(set(devices)), 'GPU')}"
+    return _Place(packs, words, len(devices), facts, on_cpu, devices, mine.threads)
 
 
-def _on_a_cluster(planned: Planned, profile: Profile) -> _Place:
+def _jobs(planned: Planned, _: Machine, profile: Profile) -> _Place:
     packs = planned.packs(profile.runs_per_gpu)
     count = min(profile.max_parallel, len(packs))
+    on_cpu = None if profile.device == "auto" else profile.device == "cpu"
+    facts = {"executor": "slurm", **({"threads": profile.cpus} if on_cpu else {})}
+    facts |= {"ranks": profile.ranks} if profile.ranks > 1 else {}  # which no record tells
+    return _Place(packs, f"in {counted(count, 'job')} at once, once they start", count, facts, on_cpu)
 
-    def is_here(start: Mapping[str, Any]) -> bool:
-        """Records do not tell how many GPUs trained one run together."""
-        on_cpu = start.get("device") == "cpu"
-        alike = profile.device in ("auto", "cpu" if on_cpu else "cuda") and profile.ranks == 1
-        return start.get("executor") == "slurm" and alike and (start.get("threads") == profile.cpus or not on_cpu)
 
-    return _Place(packs, count, f"in {counted(count, 'job')} at once, once they start", is_here)
+# -- earlier runs ---------------------------------------------------------------------------------------------------------
+
+
+def _earlier(specs: Collection[RunSpec], results: Path, place: _Place) -> tuple[dict[str, Speed], str]:
+    """The speed of each network in runs that were trained there, on the device used last, and how many these are."""
+    wanted, found, device = set(map(network, specs)), dict[str, list[NDArray[np.float64]]](), ""
+    for pattern in sorted({f"{spec.network}-{spec.depth}-{spec.dataset}-s*" for spec in specs}):
+        runs = sorted(all_runs(results, pattern).values(), key=lambda run: -run.folder.stat().st_mtime)
+        for run in runs[:CANDIDATES]:
+            with suppress(StudyError, OSError):  # not begun, damaged, or of another version
+                name, used = network(store.read_spec(run)), _device(run, place)
+                if used and used in (device, device or used) and name in wanted and len(found.get(name, ())) < ENOUGH:
+                    found.setdefault(name, []).append(_intervals(run))
+                    device = used
+    speeds = {name: speed for name, parts in found.items() if (speed := _fit(np.concatenate(parts)))}
+    count = counted(sum(len(found[name]) for name in speeds), "earlier run")
+    return speeds, count if device == "cpu" else f"{count} on {device}"
+
+
+def _device(run: RunFiles, place: _Place) -> str | None:
+    """The device of all attempts at a run, if they were made there."""
+    starts = [line for line in read_lines(run.attempts) if line.get("event") == "start"]
+    there = all(place.facts.items() <= start.items() for start in starts)
+    devices = {str(start.get("device")) for start in starts} if there else set()
+    device = devices.pop() if len(devices) == 1 else None
+    return device if place.on_cpu in (None, device == "cpu") else None
+
+
+def _intervals(run: RunFiles) -> NDArray[np.float64]:
+    """Between the points of a run's curve: steps, evaluations and seconds, (intervals, 3).
+
+    A point has the seconds before the evaluation at its iteration, and the seal those after all.
+    """
+    rows = CURVES.read(run.curves, run.run_id).select(["iteration", "split", "seconds"]).to_pylist()
+    evaluated = sorted({row["iteration"] for row in rows if row["split"] == "test"})
+    times = {row["iteration"]: row["seconds"] for row in rows}
+    points = [(0, 0, 0.0), *((i, bisect_left(evaluated, i), times[i]) for i in sorted(times))]
+    if done := store.seal(run):
+        points.append((done["iteration"], len(evaluated), done.get("seconds")))
+    found = np.diff(np.array(points, dtype=float), axis=0)
+    return found[np.isfinite(found).all(axis=1)]
+
+
+def _fit(intervals: NDArray[np.float64]) -> Speed | None:
+    """Least squares without negative times; None if nothing was evaluated."""
+    from scipy.optimize import nnls  # late: it takes a moment
+
+    return list(nnls(intervals[:, :2], intervals[:, 2])[0]) if intervals[:, 1].any() else None
+
+
+# -- timing ---------------------------------------------------------------------------------------------------------------
+
+
+def _measured(packs: Sequence[Mapping[str, RunSpec]], place: _Place, machine: Machine) -> Iterator[list[Speed]]:
+    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other.
+
+    Raises StudyError if one of them dies.
+    """
+    task = {"packs": [[(name, spec.model_dump(mode="json")) for name, spec in pack.items()] for pack in packs]}
+    with ExitStack() as stack:
+        lines = stack.enter_context(tempfile.TemporaryFile())
+        lines.write(json.dumps(task | {"terms": asdict(Terms.of(machine, "auto", place.threads))}).encode())
+        lines.flush()
+        module, stdin = "study.launch.local.timing", lines.fileno()
+        processes = [Process(place.threads, module, device, stdin=stdin, stdout=PIPE) for device in place.devices]
+        for started in processes:
+            stack.callback(started.process.kill)
+        for _ in packs:
+            yield np.mean([_answer(started) for started in processes], axis=0).tolist()
+
+
+def _answer(started: Process) -> Any:
+    assert started.process.stdout is not None
+    if line := started.process.stdout.readline():
+        return json.loads(line)
+    started.process.wait()
+    raise StudyError(f"the networks could not be timed: {started.failure_message()}")

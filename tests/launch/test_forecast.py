@@ -88,7 +88,7 @@ def test_earlier_runs_of_the_same_networks_tell_the_time(outcome: str | None, tm
 
 @pytest.mark.parametrize(
     "attempt",
-    [{"host": "elsewhere"}, {"threads": 2}, {"cpu": "another"}, {"device": "NVIDIA H100"}, {"executor": "slurm"}],
+    [{"host": "elsewhere"}, {"threads": 2}, {"cpu": "another"}, {"device": "NVIDIA H100"}],
 )
 def test_runs_on_other_machines_tell_nothing(attempt: dict[str, Any], tmp_path: Path) -> None:
     trained_before(tmp_path, HERE | attempt)

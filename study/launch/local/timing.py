@@ -1,94 +1,107 @@
-"""Time networks before they are trained, in as many processes as will train at once, because these slow each other.
+"""Time networks before they are trained: a process of `study.launch.forecast`.
 
-A process reads its terms from standard input and then packs of specs, each a line of JSON. It answers each with a line on
-standard output, and ends when standard input does.
+Standard input has `packs` of runs (name and spec) and `terms`, as JSON; all processes read the same file. Standard output
+gets a line for each pack: of each run its seconds of a step and of an evaluation, its share where several run side by side.
+Nothing is written into the results.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from subprocess import PIPE
-from typing import Any
+
+import torch
 
 from study.config.run import RunSpec
 from study.errors import StudyError
-from study.launch.local.pool import Pool
+from study.launch.attempt.runs import load_data
 from study.launch.local.worker import REFUSED
-from study.launch.local.workers import Process
-from study.launch.machine import Machine, Terms
+from study.launch.machine import Terms
 from study.store.layout import RunFiles
+from study.training.engine import Engine, engine
+from study.training.feeds.feed import EVALUATION_BATCH
+from study.training.lane import Lane
+from study.training.pack import advance, fitting, open_lanes
+from study.training.session import Session, never
 
-Times = tuple[float, float]
-"""A run's seconds of a step and of an evaluation."""
-
-
-def measure(packs: Sequence[Mapping[str, RunSpec]], pool: Pool, machine: Machine) -> Iterator[dict[str, Times]]:
-    """Yield the times of the runs of each pack in turn, as means over the pool's processes.
-
-    Nothing is written into the results. Raises StudyError if a process dies.
-    """
-    with ExitStack() as stack:
-        processes = []
-        for device in pool.devices:
-            processes.append(Process(pool.threads, "study.launch.local.timing", device, stdin=PIPE, stdout=PIPE))
-            stack.callback(_end, processes[-1].process)
-        _ask(processes, asdict(Terms.of(machine, "auto", pool.threads)))  # answered when all have started
-        for pack in packs:
-            told = _ask(processes, {name: spec.model_dump(mode="json") for name, spec in pack.items()})
-            yield {name: (fmean(t[name][0] for t in told), fmean(t[name][1] for t in told)) for name in pack}
-
-
-def _ask(processes: Sequence[Process], question: Any) -> list[Any]:
-    """Give all processes the same line, and wait for their answers."""
-    pipes = [(started.process.stdin, started.process.stdout) for started in processes]
-    with suppress(BrokenPipeError):  # of one that died, which gives no answer either
-        for stdin, _ in pipes:
-            assert stdin is not None
-            stdin.write(json.dumps(question).encode() + b"\n")
-            stdin.flush()
-    answers = []
-    for started, (_, stdout) in zip(processes, pipes, strict=True):
-        assert stdout is not None
-        if not (line := stdout.readline()):
-            started.process.wait()
-            raise StudyError(f"the networks could not be timed: {started.failure_message()}")
-        answers.append(json.loads(line))
-    return answers
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(subprocess.TimeoutExpired, BrokenPipeError):
-        process.communicate(timeout=5)  # which ends its standard input
-    process.kill()
+SECONDS = 1.0
+"""How long steps are timed, and then an evaluation."""
+LEAST = 3
+"""The least number of steps to time."""
+SPLITS = ("train", "test")
 
 
 def main() -> None:
-    """Entry of a process that times networks on a device (`study.boot`)."""
-    import torch
-
-    from study.launch.attempt.runs import load_data
-    from study.training.session import never
-    from study.training.timing import time_pack
-
+    """Entry of the process (`study.boot`): its device."""
+    task = json.loads(os.pread(0, os.fstat(0).st_size, 0))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to standard error
     try:
-        terms = Terms(**json.loads(sys.stdin.readline()))
+        terms = Terms(**task["terms"])
         session = terms.session(sys.argv[1], "local", never)
         torch.set_num_threads(terms.threads)
-        print(json.dumps("ready"), file=answers, flush=True)
-        for line in sys.stdin:
-            runs = [(RunSpec.model_validate(fields), RunFiles(Path(name))) for name, fields in json.loads(line).items()]
-            times = time_pack(runs, load_data(runs[0][0], session.data_root), session)
-            print(json.dumps(times), file=answers, flush=True)
+        for pack in task["packs"]:
+            specs = [(name, RunSpec.model_validate(fields)) for name, fields in pack]
+            print(json.dumps(_time(specs, session)), file=answers, flush=True)
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED)
+
+
+def _time(specs: Sequence[tuple[str, RunSpec]], session: Session) -> list[tuple[float, float]]:
+    data, endless = load_data(specs[0][1], session.data_root), {"iterations": 10**9}  # none must end meanwhile
+    recipes = [spec.recipe.model_copy(update=endless) for _, spec in specs]
+    runs = [
+        (spec.model_copy(update={"recipe": recipe}), RunFiles(Path(name)))
+        for (name, spec), recipe in zip(specs, recipes, strict=True)
+    ]
+    times: dict[str, tuple[float, float]] = {}
+    for part in fitting(runs, data, session.device):
+        with open_lanes(part, data, session) as lanes:
+            runner = engine([lane.program for lane in lanes], session.tuning)
+            share = _step(lanes, runner) / len(lanes), _evaluation(lanes, runner) / len(lanes)
+        times |= {files.run_id: share for _, files in part}
+    return [times[name] for name, _ in specs]
+
+
+def _step(lanes: Sequence[Lane], runner: Engine) -> float:
+    """Seconds of a step of all lanes."""
+    for _ in range(2):  # libraries choose their algorithms, graphs are recorded
+        advance(lanes, runner)
+    began, steps, took = _now(lanes), 0, 0.0
+    while took < SECONDS or steps < LEAST:
+        steps += advance(lanes, runner)
+        took = _now(lanes) - began
+    return took / steps
+
+
+def _evaluation(lanes: Sequence[Lane], runner: Engine) -> float:
+    """Seconds of an evaluation of all lanes on both splits, estimated from the batches that fit the time."""
+    programs, done, end = [lane.program for lane in lanes], 0, 0.0
+
+    def stopped() -> bool:
+        nonlocal done
+        over = done > 0 and time.perf_counter() > end
+        done += not over
+        return over
+
+    for source in SPLITS:  # to warm up
+        done = 0
+        runner.evaluate(programs, source, stopped)
+    done, began = 0, _now(lanes)
+    end = began + SECONDS
+    all(runner.evaluate(programs, source, stopped) for source in SPLITS)
+    whole = sum(-(-lanes[0].images.count(source) // EVALUATION_BATCH) for source in SPLITS)
+    twice = sum(lane.recipe.ema is not None for lane in lanes) / len(lanes)  # with running means, too
+    return (_now(lanes) - began) * whole / done * (1 + twice)
+
+
+def _now(lanes: Sequence[Lane]) -> float:
+    device = lanes[0].images.device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,14 +111,12 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
     return sorted(dealt, key=lambda pack: -sum(cost(specs[item]) for item in pack))
 
 
-def by_seed(work: Iterable[str], sweep: Mapping[str, RunSpec]) -> list[list[str]]:
-    """The runs of `work` in rounds: those with the first seed that the sweep has of their point, with the second, and so on."""
-    seeds: dict[str, list[int]] = {}
-    points = {run_id: point_id(spec) for run_id, spec in sweep.items()}
-    for run_id, spec in sweep.items():
-        seeds.setdefault(points[run_id], []).append(spec.seed)
-    rounds: dict[int, list[str]] = {}
-    for run_id in work:
-        place = sorted(seeds[points[run_id]]).index(sweep[run_id].seed)
-        rounds.setdefault(place, []).append(run_id)
+def by_seed(work: Collection[str], sweep: Mapping[str, RunSpec]) -> list[list[str]]:
+    """The runs of `work` in rounds: the first seed that the sweep has of each network, then the second, and so on."""
+    rounds, seen = dict[int, list[str]](), Counter[str]()
+    for run_id in sorted(sweep, key=lambda item: sweep[item].seed):
+        point = point_id(sweep[run_id])
+        if run_id in work:
+            rounds.setdefault(seen[point], []).append(run_id)
+        seen[point] += 1
     return [rounds[place] for place in sorted(rounds)]
