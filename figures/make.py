@@ -11,6 +11,7 @@ In a page, the lines between `<!-- study table errors quickstart --format md --r
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 import subprocess
@@ -92,9 +93,14 @@ def filled(text: str) -> str:
 
     def block(found: re.Match[str]) -> str:
         verb, *words = shlex.split(found[1])
-        content = made(*words) if verb == "made" else call(*words)
-        if words[0] == "verdict":
-            content = f"```\n{content}```\n"
+        if verb == "made":
+            content = made(*words)
+        elif words[0] == "verdict":
+            content = "".join(
+                f"> {one['headline']}\n" for one in json.loads(call(*words, "--format", "json"))["findings"]
+            )
+        else:
+            content = call(*words)
         return f"{found[1]}{found[2]}{content}"
 
     return BLOCK.sub(block, text)

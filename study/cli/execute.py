@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -73,6 +74,8 @@ def measure(
     dry_run: bool = False,
 ) -> int | None:
     """Measure surfaces and print the results; returns the exit code, or None if they were submitted to a cluster."""
+    if machine.device == "mps":
+        machine = replace(machine, device="cpu")  # float64 is needed
     actions = request.plan(mode)
     if dry_run:
         rows = [(a.verb, a.title, a.files.run_id, a.reason) for a in actions]
@@ -80,7 +83,12 @@ def measure(
         print(f"{len(actions)} surfaces, {count(actions)} to measure; nothing was done")
         return 0
     with working("checking the networks"):
+        kept, said = surfaces.with_bn(request.surfaces, request.specs, machine.data_root)
+        if said:
+            request = replace(request, surfaces=kept)
+            actions = request.plan(mode)
         wrong = surfaces.check(actions, request, machine)
+    print_lines(said)
     usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
     if wrong and not count(usable):
         raise StudyError(*wrong.values())

@@ -82,7 +82,7 @@ ExecutorName = Annotated[
         "--executor", envvar="STUDY_EXECUTOR", help="auto: slurm on a cluster, else local; debug: in this process"
     ),
 ]
-DeviceName = Annotated[Device, typer.Option("--device", help="auto: GPUs if there are any")]
+DeviceName = Annotated[Device, typer.Option("--device", help="auto: GPUs if there are any; mps: untested")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]"),

@@ -66,7 +66,11 @@ def sweep(
     max_hours: Annotated[
         float | None,
         typer.Option(
-            metavar="HOURS", min=0, max=100_000, help="checkpoint and stop after HOURS; rerun to continue"
+            metavar="HOURS",
+            min=0,
+            max=100_000,
+            callback=finite,
+            help="checkpoint and stop after HOURS; rerun to continue",
         ),
     ] = None,
     seeds_first: Annotated[

@@ -16,7 +16,7 @@ from study.config import Mode
 from study.config.differences import differing, label, text
 from study.config.fields import flat
 from study.config.recipes import changes
-from study.config.remarks import remarks
+from study.config.remarks import remarks, unused
 from study.config.run import RunSpec
 from study.config.surface import Surface
 from study.config.sweep import Sweep
@@ -30,6 +30,7 @@ from study.launch.plan.state import Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.submissions import adopt_orphans
+from study.launch.surface import with_bn
 from study.launch.sweep import Planned, check, choose_executor, compared, open_packs, record
 from study.store.collect import collect
 from study.store.read import read_frame
@@ -46,11 +47,13 @@ def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figure
         raise StudyError(
             "--max-hours stops this command, and jobs go on without it: limit them by time and max_requeues in the profile"
         )
+    surfaces, left_out = with_bn(planned.sweep.surfaces, planned.sweep.whole, machine.data_root)
+    planned = replace(planned, sweep=replace(planned.sweep, surfaces=surfaces))
     if planned.work:
         check(planned, machine, profile)
     _print_remarks(planned)
     planned, said = compared(planned, machine.data_root)
-    print_lines(said)
+    print_lines([*said, *left_out])
     if earlier := record(planned):
         also = f"note: {planned.sweep.name} also has {counted(earlier, 'run')} of earlier calls"
         apart = f"`name=...` keeps calls apart; to leave earlier ones out, remove {planned.files.sweep} first"
@@ -157,6 +160,7 @@ def _print_remarks(planned: Planned) -> None:
         for (recipe, text), number in said.items()
         if text
     )
+    print_lines(f"note: {line}" for line in unused(planned.work.values()))
 
 
 def _recipe(spec: RunSpec, told: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ This module imports nothing, so that `study --help` stays fast.
 
 from typing import Literal
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 Executor = Literal["auto", "slurm", "local", "debug"]
 Mode = Literal["missing", "retry", "force"]
 Precision = Literal["fp32", "tf32", "bf16"]

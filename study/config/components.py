@@ -177,7 +177,8 @@ class Registry(dict[str, C], Generic[C]):
     def add(self, component: C) -> C:
         """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
-            raise StudyError(f"there are two {self.noun}s named '{component.name}': {component.target} is the second")
+            second = component.target if component.source is None else component.target.partition(":")[2]
+            raise StudyError(f"there are two {self.noun}s named '{component.name}': {second} is the second")
         self[component.name] = component
         return component
 

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from study.config.components import Options
 from study.config.recipes import Recipe
-from study.config.registry import DATA
+from study.config.registry import DATA, FAMILIES
 from study.config.run import RunSpec
+from study.config.stored import registry
 
 
 def remarks(spec: RunSpec) -> list[str]:
     """A line for each field of a run that can never have an effect, with the reason."""
     return [*_components(spec), *_warm_up(spec), *_drops(spec), *_periods(spec), *_others(spec)]
+
+
+_LAYERS = {"block": "basic", "shortcut": "A", "order": "original", "norm": "batch", "activation": "relu"}
+"""Fields of built-in families, and what they usually are."""
+
+
+def unused(specs: Collection[RunSpec]) -> Iterator[str]:
+    """A line for each family of the user's own, on fields that only built-in families read, and runs that differ in them."""
+    for name in dict.fromkeys(spec.family.name for spec in specs):
+        if FAMILIES[name].source is None:
+            continue
+        own = [spec for spec in specs if spec.family.name == name]
+        fields = [field for field in _LAYERS if any(_is_set(spec, field) for spec in own)]
+        fields += ["zero_gamma"] * any(spec.zero_gamma for spec in own)
+        fields += ["recipe.stochastic_depth"] * any(spec.recipe.stochastic_depth is not None for spec in own)
+        if not fields:
+            continue
+        rest: Any = {**dict.fromkeys([*_LAYERS, "zero_gamma"], True), "recipe": {"stochastic_depth"}}
+        twins = len(own) - len({spec.model_dump_json(exclude=rest) for spec in own})
+        same = f"; {twins} of {len(own)} runs differ from another in these alone, and train the same network"
+        unless = "unless it is made of study's blocks"
+        yield f"family {name}: no effect of {', '.join(fields)}, {unless}{same if twins else ''}"
+
+
+def _is_set(spec: RunSpec, field: str) -> bool:
+    chosen, table = getattr(spec, field), registry(RunSpec, field)
+    return chosen is not None and table is not None and chosen != table.choose(_LAYERS[field])
 
 
 def _components(spec: RunSpec) -> Iterator[str]:

@@ -259,16 +259,13 @@ class RunSpec(Kept):
     @property
     def title(self) -> str:
         """`plain-56`, `ResNet-20`: the network as the papers call it."""
-        family = FAMILIES.get(self.family.name)
-        if family and family.plain_only:
-            return f"{family.title}-{self.depth}"
-        return f"{'plain' if self.network == 'plain' else family.title if family else self.family.name}-{self.depth}"
+        return f"{network_title(self.network, self.family.name)}-{self.depth}"
 
     @property
     def variant(self) -> str:
         """The network's details that the title leaves out; empty for the usual network of its family."""
         family = FAMILIES.get(self.family.name)
-        block = family.usual_block(self.depth) if family else ""
+        block = family.usual_block(self.depth) if family else self.block.name
         usual: list[tuple[str, str, Registry[Any]]] = [
             ("block", block, BLOCKS),
             ("shortcut", "A", SHORTCUTS),
@@ -286,6 +283,14 @@ class RunSpec(Kept):
         words += ["zero-gamma"] if self.zero_gamma else []
         words += [] if self.start_from is None else [f"from {self.start_from}"]
         return " ".join(words)
+
+
+def network_title(network: str, family: str) -> str:
+    """`plain`, `ResNet`, `VGG`: as the papers call a network of a family; of the user's own `plain mixer`, `residual mixer`."""
+    entry = FAMILIES.get(family)
+    if entry is None or entry.source is not None:
+        return f"{network} {family}"
+    return entry.title if entry.plain_only or network == "residual" else str(network)
 
 
 def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:

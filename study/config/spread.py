@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from study.config.fields import ALIASES, flat, reasons, shown, wrong
 from study.config.identity import run_id
+from study.config.registry import FAMILIES, NORMS
 from study.config.run import RunSpec
 from study.config.stored import FieldName, columns, nested
 from study.config.surface import Settings, Surface, surface_id
@@ -81,8 +82,13 @@ def expand(
 def _with_bn(
     document: Document, entry: SurfaceEntry, path: Keys, chosen: Sequence[str], runs: Mapping[str, RunSpec]
 ) -> list[str]:
-    """The chosen runs; only those with BN for an entry about its statistics."""
-    found = [name for name in chosen if entry.bn == "frozen" or runs[name].norm.name == "batch"]
+    """The chosen runs; for an entry about BN's statistics those with BN, and those of which only the built network tells."""
+
+    def has(spec: RunSpec) -> bool:
+        own = FAMILIES[spec.family.name].source or NORMS[spec.norm.name].source
+        return bool(own) or spec.norm.name == "batch"
+
+    found = [name for name in chosen if entry.bn == "frozen" or has(runs[name])]
     if chosen and not found:
         spec = runs[chosen[0]]
         document.wrong(

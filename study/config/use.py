@@ -20,13 +20,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from importlib.abc import SourceLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, create_model
+from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, ValidationError, create_model
 
 from study.config import registry
 from study.config.components import Block, Component, Data, Family, Figure, Options, Probe, Registry, Shortcut, Table
@@ -90,8 +91,8 @@ def names() -> list[tuple[str, str]]:
 
 def forget() -> None:
     """Unregister all components of the user's own."""
-    for source in _used.values():
-        _remove(source)
+    for _, known in _remove(lambda known: known.source in _used.values()):
+        sys.modules.pop(known.made.__module__, None)
     _used.clear()
     _copies.clear()
 
@@ -105,7 +106,10 @@ def _file(path: Path, digest: str) -> Source:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
     if len(code) > MAX_BYTES:
         raise StudyError(f"use: {path}: longer than {MAX_BYTES >> 20} MiB; is it the file with your components?")
-    found = _once(Source(str(path), _digest(code)), digest, lambda source: _Code(source, code).run())
+    source = Source(str(path), _digest(code))
+    found = _once(
+        source, digest, lambda known: Path(known.source.name).resolve() == path, lambda _: _Code(source, code).run()
+    )
     _code[found.digest] = code
     return found
 
@@ -118,25 +122,36 @@ def _entry_point(name: str, digest: str) -> Source:
         there = f"; there is {', '.join(known)}" if known else ""
         raise StudyError(f"use: {name}: no file (its name would end in .py), and no entry point of {GROUP}{there}")
     point = next(iter(found))
+    package = point.module.partition(".")[0]
+    version = f"{point.dist.name} {point.dist.version} " if point.dist else ""
+    with _importing(Source(name, "")):  # the packages that the module is in
+        spec = find_spec(point.module)
+        path = spec.origin if spec and spec.origin else ""
+        code = Path(path).read_bytes() if path else b""
+    source = Source(name, _digest(version.encode() + code))
 
-    def load(source: Source) -> None:
-        with _importing(source):
+    def load(replaced: list[Component]) -> None:
+        with _importing(source, path), _anew({point.module, *(old.made.__module__ for old in replaced)}):
             point.load()
 
-    version = f"{point.dist.name} {point.dist.version} " if point.dist else ""
-    module = _find(point.module)
-    return _once(Source(name, _digest(version.encode() + module)), digest, load)
+    return _once(source, digest, lambda known: known.made.__module__.partition(".")[0] == package, load)
 
 
-def _find(module: str) -> bytes:
+@contextmanager
+def _anew(modules: set[str]) -> Iterator[None]:
+    """Import modules again that were imported before, perhaps as they were before an edit."""
+    before = {name: sys.modules.pop(name) for name in modules & sys.modules.keys()}
     try:
-        spec = find_spec(module)
-        return Path(spec.origin).read_bytes() if spec and spec.origin else b""
-    except (ImportError, OSError) as error:
-        raise StudyError(f"use: {module}: {error}") from None
+        yield
+    except BaseException:
+        sys.modules.update(before)
+        raise
 
 
-def _once(source: Source, wanted: str, load: Callable[[Source], None]) -> Source:
+def _once(
+    source: Source, wanted: str, belongs: Callable[[Component], bool], load: Callable[[list[Component]], None]
+) -> Source:
+    """Load a source that was not loaded as it is now; its components replace those that belong to it."""
     if wanted not in ("", source.digest):
         raise StudyError(
             f"use: {source.name}: is not the code {wanted} that this was started with, but {source.digest}"
@@ -144,14 +159,13 @@ def _once(source: Source, wanted: str, load: Callable[[Source], None]) -> Source
     for known in _used.values():
         if known.digest == source.digest:  # a copy, perhaps
             return known
-    before = _used.get(source.name)
-    removed = _remove(before) if before else []
+    removed = _remove(belongs)
     try:
-        load(source)
+        load([component for _, component in removed])
         if not any(component.source == source for kind in _KINDS for component in kind.values()):
             raise StudyError(f"use: {source.name}: registers no component; decorate one, as `@study.block`")
     except StudyError:
-        _remove(source)
+        _remove(belongs)
         for kind, component in removed:
             kind[component.name] = component
         raise
@@ -159,8 +173,14 @@ def _once(source: Source, wanted: str, load: Callable[[Source], None]) -> Source
     return source
 
 
-def _remove(source: Source) -> list[tuple[Registry[Any], Component]]:
-    found = [(kind, component) for kind in _KINDS for component in list(kind.values()) if component.source == source]
+def _remove(belongs: Callable[[Component], bool]) -> list[tuple[Registry[Any], Component]]:
+    """Unregister components of the user's own, and return them."""
+    found = [
+        (kind, component)
+        for kind in _KINDS
+        for component in list(kind.values())
+        if component.source and belongs(component)
+    ]
     for kind, component in found:
         del kind[component.name]
     return found
@@ -199,21 +219,28 @@ class _importing:  # noqa: N801
 
     now: ClassVar[Source | None] = None
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, path: str = "") -> None:
+        self.source, self.path = source, path or source.name
 
     def __enter__(self) -> None:
         _importing.now = self.source
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         _importing.now = None
-        if error is None or not isinstance(error, Exception | SystemExit):
+        if error is None or isinstance(error, KeyboardInterrupt):
             return
-        lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.source.name]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        place = self.source.name + (f":{line}" if line else "")
-        what = str(error) if isinstance(error, StudyError) else f"{type(error).__name__}: {error}"
+        lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.path]
+        if isinstance(error, SyntaxError) and error.filename == self.path:
+            lines = [error.lineno]
+        place = self.path + (f":{lines[-1]}" if lines else "")
+        what = told(error)
         raise StudyError(f"{place}: {what}") from None
+
+
+def told(error: BaseException) -> str:
+    """An exception of the user's code in one line."""
+    ours = isinstance(error, StudyError | ValueError) and str(error)
+    return str(error) if ours else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _digest(code: bytes) -> str:
@@ -238,26 +265,42 @@ def _name(thing: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", thing.__name__).lower()
 
 
+_OURS = ("study", "torch", "builtins")
+"""Packages whose classes bring no options."""
+
+
 def _options(thing: Any, source: Source, hints: dict[str, Any], defaults: dict[str, Any]) -> type[Options]:
     def same(code: str) -> str:
         if code != source.digest:
             raise wrong(f"is {code:.12}, but {source.name} is now {source.digest}: its code changed")
         return code
 
+    bases = [base for base in getattr(thing, "__mro__", ()) if base.__module__.partition(".")[0] in _OURS]
+    taken = {"name", "code"}.union(
+        *(vars(base).keys() | vars(base).get("__annotations__", {}).keys() for base in bases)
+    )
+    if wrong_names := hints.keys() & taken:
+        raise StudyError(f"{thing.__name__}: an option cannot be called {min(wrong_names)}: that has a meaning already")
     fields: dict[str, Any] = {"code": (Annotated[str, AfterValidator(same)], source.digest)}
     for name, kind in hints.items():
         if get_origin(kind) is tuple:
             kind = Annotated[kind, BeforeValidator(as_tuple)]
         fields[name] = (kind, defaults.get(name, ...))
     try:
-        return create_model(f"{thing.__name__}Options", __base__=Options, **fields)
+        made = create_model(f"{thing.__name__}Options", __base__=Options, **fields)
     except (PydanticSchemaGenerationError, NameError) as error:
         raise StudyError(f"{thing.__name__}: its options cannot be checked: {error}") from None
+    try:
+        made.model_validate({"name": "any", **defaults})
+    except ValidationError as error:
+        if given := [item for item in error.errors() if item["type"] != "missing"]:
+            raise StudyError(f"{thing.__name__}: the default of {given[0]['loc'][0]}: {given[0]['msg']}") from None
+    return made
 
 
 def _of_class(thing: type, source: Source) -> type[Options]:
     """The options of a class: the annotated attributes of its own and of its bases outside of `study` and torch."""
-    own = [base for base in thing.__mro__ if base.__module__.partition(".")[0] not in ("study", "torch", "builtins")]
+    own = [base for base in thing.__mro__ if base.__module__.partition(".")[0] not in _OURS]
     names = {name for base in own for name in vars(base).get("__annotations__", {}) if not name.startswith("_")}
     hints = {
         n: h
@@ -290,6 +333,9 @@ def component(
         raise StudyError(f"a {kind.noun} cannot be called {called!r}: at most 40 lower-case letters, digits and _")
     summary = (inspect.getdoc(thing) or "").partition("\n")[0]
     source = _source(thing)
+    before = kind.get(called)
+    if _importing.now is None and before and before.source and before.source.name == source.name:
+        del kind[called]  # its file is imported in another way, too
     options = (_of_class if isinstance(thing, type) else _of_function)(thing, source)
     target = f"{thing.__module__}:{thing.__qualname__}"
     kind.add(make(called, summary, target, options, made=thing, source=source, **facts))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from study.config.registry import DATA
+from study.config.use import told
 from study.data.cache import cached, writing
 from study.data.decode import slow_progress
 from study.data.images import ImageSet, Source, Survey, image_set
@@ -71,7 +72,10 @@ class Own(Source):
         self.load()
 
     def load(self) -> ImageSet:
-        return checked(self.title, self.read())
+        try:
+            return checked(self.title, self.read())
+        except (TypeError, ValueError) as error:  # of arrays that are none
+            raise StudyError(f"{self.title}: {told(error)}") from None
 
     def survey(self) -> Survey:
         return Survey.of(self.load())
@@ -98,8 +102,8 @@ class Function(Own):
             found = DATA[self.name].load()(self.root, **self.options)
         except StudyError:
             raise
-        except Exception as error:
-            raise StudyError(f"data {self.name}: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise StudyError(f"data {self.name}: {told(error)}") from error
         if not isinstance(found, Arrays):
             raise StudyError(
                 f"data {self.name}: must return study.Arrays(train=(images, labels), test=...), not {found!r:.60}"

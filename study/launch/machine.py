@@ -83,6 +83,15 @@ class Terms:
         )
 
 
+def images_of(spec: RunSpec, root: Path) -> tuple[int, int, int]:
+    """Channels, classes and size of a run's images."""
+    from study.data import ImageFiles, load_once  # late: a dry run does not need it
+
+    data = load_once(spec.data.name, root, **spec.data.options)
+    size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
+    return channels, len(data.classes), size
+
+
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
     """Download or decode the data sets of these runs, as needed.
 

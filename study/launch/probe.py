@@ -57,6 +57,8 @@ def chosen_probes(text: str | None) -> tuple[str, ...]:
 
 def chosen_device(device: str) -> torch.device:
     """`auto` is the GPU if there is one. Raises StudyError for a GPU that is not there."""
+    if device == "mps":
+        raise StudyError("--device mps: probes need float64, which Apple's GPUs lack; use --device cpu")
     return torch.device(pool(Machine(Path(), device=device), 1).devices[0])
 
 

@@ -10,15 +10,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from study.config.run import RunSpec
 from study.config.spread import SurfaceEntry, expand
 from study.config.surface import Surface
 from study.config.yaml import Document, scalar
 from study.errors import StudyError
-from study.launch.machine import Machine, prepare_data
+from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.state import WORK
 from study.launch.plan.surface import SurfaceAction, SurfaceRequest, of_sweep
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
+from study.networks.count import counted as count
+from study.networks.count import measured
 from study.store import runs as store
 from study.store import surfaces as surface_store
 from study.store.files import read_checked
@@ -27,6 +30,7 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
+from study.text import counted
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
@@ -81,6 +85,26 @@ def _changes(text: str) -> dict[str, Any]:
             raise StudyError(f"--to {text}: write it as field=value, e.g. seed=1, or name a run")
         changes[field] = scalar(value)
     return changes
+
+
+def with_bn(
+    surfaces: Mapping[str, Surface], specs: Mapping[str, RunSpec], root: Path
+) -> tuple[dict[str, Surface], list[str]]:
+    """The surfaces without those about BN's statistics of networks without BN, and a line on these.
+
+    Only networks with parts of the user's own are looked at: what they have shows when they are built. Raises StudyError if
+    no surface is left.
+    """
+    asked = {name: specs[of.run] for name, of in surfaces.items() if of.bn != "frozen" and measured(specs[of.run])}
+    prepare_data(list(asked.values()), root)
+    lacking = {name: spec for name, spec in asked.items() if not count(spec, *images_of(spec, root)).normalised}
+    titles = ", ".join(dict.fromkeys(spec.title for spec in lacking.values()))
+    if lacking and len(lacking) == len(surfaces):
+        raise StudyError(
+            f"bn: {surfaces[next(iter(lacking))].bn} needs BN, and there is none in {titles}; leave bn out"
+        )
+    said = f"note: {counted(len(lacking), 'surface')} left out: bn needs BN, and there is none in {titles}"
+    return {name: of for name, of in surfaces.items() if name not in lacking}, [said] if lacking else []
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from study.config import Executor, Mode
-from study.config.registry import FAMILIES
 from study.config.run import FOLDERS, RunSpec
 from study.config.sweep import Sweep
-from study.data import ImageFiles, Survey, load_once, survey
+from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
-from study.launch.machine import Machine, prepare_data
+from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.runs import by_seed, hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import counted, measured
+from study.networks.count import SHAPING, counted, measured, own_parts
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
@@ -133,6 +132,10 @@ def _difference(before: str | None, now: Survey) -> str:
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
     """Check a plan, its machine and its profile before anything is written, and get the data sets ready."""
+    if machine.device == "mps" and (probed := next((spec for spec in planned.work.values() if spec.probes), None)):
+        raise StudyError(
+            f"{probed.title}: probes need float64, which Apple's GPUs lack; measure later: `probes=null`, then `study probe`"
+        )
     if machine.executor != "slurm":
         pool(machine, len(planned.sweep.runs))
     elif profile.ranks > 1 and profile.runs_per_gpu > 1:
@@ -147,25 +150,22 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
                     f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
                 )
     prepare_data(list(planned.work.values()), machine.data_root)
-    _build_own(planned.work.values(), machine.data_root)
+    _try_own(planned.work.values(), machine.data_root)
 
 
-def _build_own(specs: Iterable[RunSpec], root: Path) -> None:
-    """Try the networks with parts of the user's own, on tensors without values: nothing starts that cannot be built."""
-    tried = set()
+def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
+    """Try the user's own code of each kind of network and recipe: nothing starts that cannot be built or take a step."""
+    tried: set[str] = set()
     for spec in specs:
-        part = (spec.network, spec.depth, spec.family, spec.block, spec.shortcut, spec.norm, spec.data)
-        if not measured(spec) or str(part) in tried:
-            continue
-        tried.add(str(part))
-        data = load_once(spec.data.name, root, **spec.data.options)
-        size, channels = (data.image_size, 3) if isinstance(data, ImageFiles) else data.train_images.shape[2:]
-        kind = "family" if FAMILIES[spec.family.name].source else "block"
-        try:
-            counted(spec, channels, len(data.classes), size)
-        except Exception as error:
-            what = str(error) if isinstance(error, StudyError | ValueError) else f"{type(error).__name__}: {error}"
-            raise StudyError(f"{kind} {getattr(spec, kind).name}: {what} ({spec.title})") from error
+        network = str([spec.network, spec.depth, spec.data, *(getattr(spec, field) for field in SHAPING)])
+        step = network + str([spec.initialisation, spec.recipe.optimizer, spec.recipe.schedule])
+        if measured(spec) and network not in tried:
+            counted(spec, *images_of(spec, root))
+        if own_parts(spec).keys() & {"initialisation", "optimizer", "schedule"} and step not in tried:
+            from study.training.start import try_step  # late: it needs torch
+
+            try_step(spec, *images_of(spec, root))
+        tried |= {network, step}
 
 
 def code_changes(planned: Planned) -> list[str]:

@@ -1,35 +1,61 @@
-"""What a network costs: by its shape where that is known, else by torch's counters on tensors without values."""
+"""What a network costs: by its shape where that is known, else by tracing it (`study.networks.traced`)."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
 
-from study.config.registry import BLOCKS, FAMILIES, NORMS, SHORTCUTS
+from study.config.components import Component, Registry
+from study.config.fields import Model
+from study.config.recipes import Recipe
 from study.config.run import RunSpec
+from study.config.stored import registry
+from study.config.use import told
+from study.errors import StudyError
 from study.networks import shape
+from study.networks.shape import Count
+
+__all__ = ["SHAPING", "Count", "counted", "macs", "measured", "mistake", "needed", "own_parts"]
 
 
-class Count(NamedTuple):
-    """The cost of a network for one image."""
+SHAPING = ("family", "block", "shortcut", "order", "norm", "activation")
+"""Fields of a network's layers."""
 
-    parameters: int
-    macs: int
-    """Multiply-adds of a forward pass."""
-    kept: int
-    """Values that a training step keeps for the backward pass."""
-    largest: int
-    """Values of the largest output of a layer."""
-    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
-    """Each module with parameters of its own: name, type, shape of its output without the batch, parameters."""
+
+@cache
+def _tables() -> list[tuple[bool, str, Registry[Any]]]:
+    """Each field that takes a component: whether it is the recipe's, its name, and the components."""
+    models: list[tuple[bool, type[Model]]] = [(False, RunSpec), (True, Recipe)]
+    return [
+        (of, name, found) for of, model in models for name in model.model_fields if (found := registry(model, name))
+    ]
+
+
+def own_parts(spec: RunSpec) -> dict[str, Component]:
+    """The components of the user's own in a run, by field."""
+    chosen = ((name, table, getattr(spec.recipe if of_recipe else spec, name)) for of_recipe, name, table in _tables())
+    return {
+        name: table[own.name] for name, table, own in chosen if own is not None and table[own.name].source is not None
+    }
 
 
 def measured(spec: RunSpec) -> bool:
     """Whether a network has a part of the user's own, whose shape is unknown."""
-    parts: list[tuple[Any, Any]] = [
-        (FAMILIES, spec.family), (BLOCKS, spec.block), (NORMS, spec.norm), (SHORTCUTS, spec.shortcut),
-    ]  # fmt: skip
-    return any(chosen is not None and table[chosen.name].source is not None for table, chosen in parts)
+    return any(field in SHAPING for field in own_parts(spec))
+
+
+def mistake(spec: RunSpec, error: BaseException, field: str = "") -> StudyError:
+    """What to say of an exception in the user's code of a run, in a field if it is known, with its last line there."""
+    parts = own_parts(spec)
+    files = {component.source.name for component in parts.values()}
+    lines = [
+        f"{Path(at.filename).name}:{at.lineno}, " for at in extract_tb(error.__traceback__) if at.filename in files
+    ]
+    field = field if field in parts else next(iter(parts), "network")
+    name = f" {parts[field].name}" if parts else ""
+    return StudyError(f"{field}{name}: {told(error)} ({''.join(lines[-1:])}{spec.title})")
 
 
 def macs(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> int:
@@ -50,48 +76,18 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
 
 @lru_cache(maxsize=1000)
 def _counted(text: str, channels: int, classes: int, size: int) -> Count:
-    import torch  # late: networks of built-in parts are planned without it
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.utils.flop_counter import FlopCounterMode
-
+    from study.networks.initialise import seeded  # late: networks of built-in parts are planned without torch
     from study.networks.network import structure
+    from study.networks.traced import traced
 
     spec = RunSpec.model_validate_json(text)
-    batch, kept, layers = 2, [0], []
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        network = structure(spec, channels, classes, size).train()
-        for name, module in network.named_modules():
-            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-            if own:
-                module.register_forward_hook(
-                    lambda _, __, out, name=name, module=module, own=own: layers.append(
-                        (name, type(module).__name__, tuple(out.shape[1:]), own)
-                    )
-                )
-        network.set_keys(torch.zeros(batch, dtype=torch.int64))
-        seen = {parameter.untyped_storage()._cdata for parameter in network.parameters()}  # which are there anyway
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()._cdata
-            if storage not in seen:
-                seen.add(storage)
-                kept[0] += tensor.numel()
-            return tensor
-
-        images = torch.zeros(batch, channels, size, size)
-        with (
-            FlopCounterMode(display=False) as flops,
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved),
-        ):
-            logits = network(images)
-    if tuple(logits.shape) != (batch, classes):
-        raise ValueError(f"gives {tuple(logits.shape)} for {batch} images, not ({batch}, {classes}) logits")
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    outputs = max(((torch.Size(out).numel()) for _, _, out, _ in layers), default=0)
-    return Count(parameters, flops.get_total_flops() // (2 * batch), kept[0] // batch, outputs, tuple(layers))
+    with seeded(spec.seed, ""):
+        return traced(structure(spec, channels, classes, size), channels, classes, size)
 
 
 def counted(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) -> Count:
-    """Count on tensors without values. Raises what the user's code raises, or `ValueError` for logits of another shape."""
-    seedless = spec.model_copy(update={"seed": 0})
-    return _counted(seedless.model_dump_json(), channels, classes, size)
+    """Count on tensors without values. Raises `StudyError` for a mistake of the user's code, with its last line there."""
+    try:
+        return _counted(spec.model_copy(update={"seed": 0}).model_dump_json(), channels, classes, size)
+    except (Exception, SystemExit) as error:
+        raise mistake(spec, error) from error

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from study.config.components import Shortcut
-from study.config.registry import BLOCKS, DATA, ORDERS, SHORTCUTS
+from study.config.registry import BLOCKS, DATA, FAMILIES, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.config.sweep import one
 from study.networks.count import counted, measured
@@ -63,15 +63,18 @@ def _describe_own(spec: RunSpec, channels: int, classes: int, size: int) -> str:
     """A row for each part of a network with parts of the user's own, as it was counted without values."""
     count = counted(spec, channels, classes, size)
     rows = [("", "output", "layers", "parameters")]
-    for name, group in groupby(count.layers, key=lambda layer: ".".join(layer[0].split(".")[:2])):
-        members = list(group)
+    groups: dict[str, list[Any]] = {}
+    for layer in count.layers:
+        groups.setdefault(".".join(layer[0].split(".")[:2]), []).append(layer)
+    for name, members in groups.items():
         kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(kind for _, kind, *_ in members).items())
-        output = "x".join(map(str, members[-1][2]))
+        output = "x".join(map(str, next((shape for *_, shape, _ in reversed(members) if shape), ())))
         rows.append((name, output, kinds, f"{sum(own for *_, own in members):,}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [_aligned(row, widths) for row in rows]
     sums = f"{count.parameters:,} parameters, {_millions(count.macs)} multiply-adds for an image"
-    heading = f"{spec.title}, family {spec.family.name}, {spec.block.name} blocks"
+    own = FAMILIES[spec.family.name].source is not None
+    heading = f"{spec.title}, family {spec.family.name}" + ("" if own else f", {spec.block.name} blocks")
     return (
         "\n".join([f"{heading}; images of {size}x{size}x{channels}, {classes:,} classes", "", *table, "", sums]) + "\n"
     )

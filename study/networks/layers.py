@@ -10,6 +10,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
+"""BN of maps, or of vectors in a network of the user's own."""
+
 
 class GroupNorm(nn.GroupNorm):
     """Group normalisation (Wu & He 2018, arXiv 1803.08494), in float32 whatever the type of its input."""

@@ -61,9 +61,11 @@ class Network(nn.Module):
         return self.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def set_keys(self, keys: Tensor) -> None:
-        """Set the keys of the next step's images, int64 (N,), from which dropout draws its masks."""
+        """Set the keys of the next step's images, int64 (N,), from which dropout draws its masks; on a CPU torch's own, too."""
         for module in self._dropouts:
             module.keys = keys
+        if type(keys) is Tensor and keys.device.type == "cpu":
+            torch.default_generator.manual_seed(int(keys.sum()))
 
     def drop(self, rate: float) -> None:
         """Note the layers that drop values; branches are skipped from 0 before the first to `rate` at the last, on a line."""
@@ -186,7 +188,10 @@ def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Net
         family = FAMILIES[spec.family.name]
         if family.source is not None:
             given = (spec.depth, spec.network == "residual", channels, classes, size)
-            made: Network = Own(family.make(*given, **spec.family.options))
+            module = family.make(*given, **spec.family.options)
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"returns {module!r:.60}, not a torch.nn.Module")
+            made: Network = Own(module)
         else:
             made = family.load()(spec, channels, classes)
     made.drop(spec.recipe.stochastic_depth or 0.0)

@@ -12,6 +12,25 @@ VGG_HEAD = (7, 4096)
 """Height and width of the maps before a VGG's first linear layer at ImageNet size, and its outputs."""
 
 
+class Count(NamedTuple):
+    """The cost of a network for one image."""
+
+    parameters: int
+    macs: int
+    """Multiply-adds of a forward pass."""
+    kept: int
+    """Values that a training step keeps for the backward pass."""
+    largest: int
+    """Values of the largest output of a layer."""
+    normalised: bool
+    """Whether it has BN."""
+    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
+    """Each module with parameters of its own: name, type, shape of its output without the batch, parameters.
+
+    The shape is empty where a module is not called, but its parameters are used by another.
+    """
+
+
 class Stage(NamedTuple):
     """Blocks of one resolution; `stride` is that of the first."""
 

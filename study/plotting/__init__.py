@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -117,7 +118,15 @@ def table(name: Any = None, frame: pd.DataFrame | None = None, runs: pd.DataFram
     if _registers(name, frame, facts):
         return use.table(name, **facts) if callable(name) else use.table(name=name, **facts)
     entry = check_table(name)
-    return entry.load()(_with_fields(entry, cast("pd.DataFrame", frame), runs), runs)
+    with _named(cast("pd.DataFrame", frame), runs):
+        return entry.load()(_with_fields(entry, cast("pd.DataFrame", frame), runs), runs)
+
+
+def _named(frame: pd.DataFrame, runs: pd.DataFrame | None) -> AbstractContextManager[None]:
+    from study.stats.naming import naming
+
+    known = frame if runs is None else runs
+    return naming(known["family"].dropna().unique() if "family" in known else ())
 
 
 def _with_fields(entry: Component, frame: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
@@ -172,5 +181,5 @@ def plot(
     from study.plotting.base.style import styled
 
     draw: Callable[..., Plot] = entry.load()
-    with styled(style, fonts.further([frame, runs]), width, bare):
+    with styled(style, fonts.further([frame, runs]), width, bare), _named(frame, runs):
         return draw(_with_fields(entry, frame, runs), runs, **options)

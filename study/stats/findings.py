@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from study.stats.naming import absences
+from study.stats.naming import absences, naming
 from study.stats.outcomes import Group, Line
 from study.stats.pairs import Contrast, Split, Term, contrast, split
 from study.stats.rates import Curves, Rates, rates
@@ -72,7 +72,8 @@ class Finding:
     @property
     def absences(self) -> list[str]:
         """A sentence per kind of absence, naming every run without a final value."""
-        return absences(self.group.runs.assign(condition=""))
+        with naming(self.group.runs["family"].dropna().unique()):
+            return absences(self.group.runs.assign(condition=""))
 
     def contrasts(self) -> Iterator[tuple[str, Contrast]]:
         """Every comparison, with its question."""

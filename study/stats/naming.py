@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pandas as pd
 
-from study.config import differences
+from study.config import differences, run
 from study.config.differences import TRAINED, VARIANT, short, text
 from study.config.stored import labels
 
@@ -19,9 +21,28 @@ FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
 
 
-def network_title(network: str) -> str:
-    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`."""
-    return "ResNet" if network == "residual" else str(network)
+_families: ContextVar[tuple[str, ...]] = ContextVar("families", default=())
+
+
+@contextmanager
+def naming(families: Iterable[Any]) -> Iterator[None]:
+    """Have `network_title` name networks of these families in this context."""
+    token = _families.set(tuple(dict.fromkeys(map(str, families))))
+    try:
+        yield
+    finally:
+        _families.reset(token)
+
+
+def network_title(network: str, *families: str) -> str:
+    """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`.
+
+    `plain mixer`, if all of these families, by default those of `naming`, are the user's own `mixer`.
+    """
+    families = families or _families.get()
+    if FAMILIES.keys() >= set(families):
+        return "ResNet" if network == "residual" else str(network)
+    return run.network_title(network, families[0]) if len(families) == 1 else str(network)
 
 
 def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
@@ -125,8 +146,8 @@ def run_names(runs: pd.DataFrame, with_iteration: bool = False) -> Iterator[str]
     """`plain-20 seeds 0, 1` for each point; of the same columns as `absences`."""
     keys = ["condition", "network", "label", *(["iteration"] if with_iteration else [])]
     for _, group in runs.groupby(keys, sort=False):
-        run = group.iloc[0]
-        where = f" ({run['condition']})" if run["condition"] else ""
+        one = group.iloc[0]
+        where = f" ({one['condition']})" if one["condition"] else ""
         seeds = ", ".join(map(str, group["seed"]))
-        when = f" at iteration {int(run['iteration']):,}" if with_iteration else ""
-        yield f"{network_title(run['network'])}-{run['label']}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"
+        when = f" at iteration {int(one['iteration']):,}" if with_iteration else ""
+        yield f"{network_title(one['network'])}-{one['label']}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"

@@ -50,7 +50,8 @@ class Line:
 
     def name(self, depth: int) -> str:
         """`plain-56`, or `ResNet-56 (B)` where the label is B."""
-        return f"{network_title(self.network)}-{depth}" + (f" ({self.label})" if self.label else "")
+        name = network_title(self.network, *(value for field, value in self.kind if field == "family"))
+        return f"{name}-{depth}" + (f" ({self.label})" if self.label else "")
 
     @property
     def title(self) -> str:

@@ -218,7 +218,7 @@ def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
         field = ".".join(map(str, first["loc"])) or "spec"
         raise StudyError(
             f"{place}: {field}: {first['msg']}; this run can be looked at, but not trained or measured here: it is of another "
-            "version of this program, or of a component that is not registered"
+            "version of this program, or of a component of your own, whose file `--use FILE.py` names"
         ) from None
 
 

@@ -6,8 +6,9 @@ tensors. So a CUDA graph can record a step once and replay it for the rest of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
+from study.networks.count import measured
+from study.networks.layers import BatchNorm
 from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
 from study.training.feeds.samples import Draws, mask
@@ -27,28 +30,36 @@ class Program:
 
     In `bf16` the convolutions and the linear layer compute with bfloat16 copies of their weights, renewed after each
     step; weights, momentum, BN's parameters and statistics, logits and loss are float32. Autocast does the same with
-    two launches per layer and step; here there are two for all layers.
+    two launches per layer and step; here there are two for all layers. Networks with code of the user's own have autocast.
     """
 
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
         self.network = build(spec, images.channels, images.classes, images.native[0]).placed(device)
-        self._names = [name for name, _ in self.network.named_parameters()]
-        self.parameters: list[Tensor] = list(self.network.parameters())
+        # A network of the user's own may share parameters between layers, freeze some, or leave some unused.
+        self._named = dict(self.network.named_parameters(remove_duplicate=False))
+        self.parameters: list[Tensor] = _trained(self.network)
         """The float32 weights, in the network's order."""
         self.optimizer = optimizer(self.parameters, spec.recipe)
-        self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" else []
+        # Code of the user's own may use weights in ways that no copies foresee.
+        autocast = spec.precision == "bf16" and measured(spec)
+        self._autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if autocast:
+            self._autocast = partial(torch.autocast, device.type, torch.bfloat16, cache_enabled=False)
+        self._copied = _compute_in_bf16(self.network) if spec.precision == "bf16" and not autocast else []
         originals = {id(original) for _, original in self._copied}
         self._low = [i for i, parameter in enumerate(self.parameters) if id(parameter) in originals]
         self._gradients_fp32 = [torch.zeros_like(self.parameters[i]) for i in self._low]
         self._dtype = torch.bfloat16 if self._copied else torch.float32
-        self._leaves = list(self.network.parameters())  # the tensors to differentiate by
-        self._batch_norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._leaves = _trained(self.network)  # the tensors to differentiate by
+        self._batch_norms = [m for m in self.network.modules() if isinstance(m, BatchNorm)]
         for module in self._batch_norms:
             module.num_batches_tracked = None  # unused, and counting costs a launch per layer and step
         averaged = [] if self.recipe.ema is None else [*self.parameters, *self.network.buffers()]
-        self._averaged: list[tuple[Tensor, Tensor]] = [(t.detach(), t.detach().clone()) for t in averaged]
+        self._averaged: list[tuple[Tensor, Tensor]] = [
+            (t.detach(), t.detach().clone()) for t in averaged if t.is_floating_point()
+        ]
 
         self.loss, self.wrong = _counters(device)
         self.evaluated_loss, self.evaluated_wrong = _counters(device)
@@ -56,7 +67,7 @@ class Program:
         batches = -(-len(images) // self.recipe.batch_size)
         self._window = torch.zeros((batches, 5, self.recipe.batch_size), dtype=torch.int64, device=device)
         # The fused SGD needs a float32 rate on a GPU; on a CPU it uses all digits.
-        precision = torch.float32 if device.type == "cuda" else torch.float64
+        precision = torch.float64 if device.type == "cpu" else torch.float32
         self._rates = torch.zeros(batches, dtype=precision, device=device)
         self._mixes = torch.zeros((batches, 4), device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)  # of the next batch in the window
@@ -138,12 +149,13 @@ class Program:
         if self.recipe.mixup is not None or self.recipe.cutmix is not None:
             kept = mask(self._mixes.index_select(0, self._position).squeeze(0), *images.shape[2:])
             images, share = images * kept + images.flip(0) * (1 - kept), kept.mean()
-        logits = self.network(images.to(self._dtype)).float()
+        with self._autocast():
+            logits = self.network(images.to(self._dtype)).float()
         smoothing = self.recipe.label_smoothing or 0.0
         loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         if share is not None:
             loss = share * loss + (1 - share) * F.cross_entropy(logits, labels.flip(0), label_smoothing=smoothing)
-        gradients = list(torch.autograd.grad(loss, self._leaves))
+        gradients = list(torch.autograd.grad(loss, self._leaves, materialize_grads=True))
         if self._copied:
             # Only those in bfloat16: of one type they are copied in one launch, of several one by one.
             torch._foreach_copy_(self._gradients_fp32, [gradients[i] for i in self._low])
@@ -174,7 +186,8 @@ class Program:
     def evaluate_batch(self, images: Tensor, labels: Tensor) -> None:
         """Add the loss and the errors of a batch."""
         self._set_mode(training=False)
-        logits = self.network(images.to(self._dtype)).float()
+        with self._autocast():
+            logits = self.network(images.to(self._dtype)).float()
         self.evaluated_loss += F.cross_entropy(logits, labels, reduction="sum")
         self.evaluated_wrong += (logits.argmax(1) != labels).sum()
 
@@ -202,8 +215,8 @@ class Program:
 
     def state(self) -> dict[str, Any]:
         """Return the device's part of a checkpoint: float32 in every precision."""
-        originals = dict(zip(self._names, self.parameters, strict=True))
-        network = {name: originals.get(name, tensor).detach() for name, tensor in self.network.state_dict().items()}
+        tensors = self.network.state_dict()
+        network = {name: self._named.get(name, tensor).detach() for name, tensor in tensors.items()}
         means = [mean for _, mean in self._averaged]
         return {
             "network": network,
@@ -228,16 +241,21 @@ class Program:
     @torch.no_grad()
     def load(self, network: Mapping[str, Tensor]) -> None:
         """Copy weights and BN statistics, in place."""
-        for name, tensor in chain(zip(self._names, self.parameters, strict=True), self.network.named_buffers()):
-            tensor.copy_(network[name])
+        for name, tensor in self.network.state_dict().items():
+            self._named.get(name, tensor).copy_(network[name])
         for current, mean in self._averaged:
             mean.copy_(current)
         self._renew_copies()
 
 
+def _trained(network: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 def _counters(device: torch.device) -> tuple[Tensor, Tensor]:
     """Make a sum of losses and a number of errors."""
-    return torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+    wide = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    return torch.zeros((), dtype=wide, device=device), torch.zeros((), dtype=torch.int64, device=device)
 
 
 def _pinned(source: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from study.config.differences import check_stretch
 from study.config.run import RunSpec
 from study.errors import StudyError
+from study.networks.count import mistake
 from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
 from study.store import runs as store
@@ -17,6 +19,8 @@ from study.store.find import run_of_point
 from study.store.layout import RunFiles
 from study.training import checkpoint
 from study.training.feeds.feed import Feed
+from study.training.optimizer import optimizer
+from study.training.schedule import Schedule
 
 
 def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
@@ -61,6 +65,21 @@ def trained(files: RunFiles, images: Feed) -> Network:
     except ValueError as error:
         raise StudyError(f"{files.run_id}: its checkpoint is {error}") from None
     return network.placed(images.device).eval()
+
+
+def try_step(spec: RunSpec, channels: int, classes: int, size: int) -> None:
+    """Draw the weights of a run and take a step without a gradient. Raises `StudyError` for a mistake of the user's code."""
+    recipe, field = spec.recipe, "initialisation"
+    try:
+        parameters = [p for p in build(spec, channels, classes, size).parameters() if p.requires_grad]
+        field = "schedule"
+        rates = [Schedule(spec).rate(iteration) for iteration in (0, recipe.iterations - 1)]
+        if not all(map(math.isfinite, rates)):
+            raise ValueError(f"gives the rates {rates}, which are no finite numbers")
+        field = "optimizer"
+        optimizer(parameters, recipe).step([torch.zeros_like(p) for p in parameters], torch.tensor(rates[0]).double())
+    except (Exception, SystemExit) as error:
+        raise mistake(spec, error, field) from error
 
 
 def deeper(small: Network, spec: RunSpec, images: Feed) -> Network:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module, reload
 
 import pytest
 
@@ -69,6 +70,11 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     (HALVES.replace("def halves", "def cosine"), r"there are two schedules named 'cosine'"),
     ("from study.config.use import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
     ("import sys\nsys.exit(3)\n", r"mine.py:2: SystemExit: 3"),
+    ("raise BaseException('no')\n", r"mine.py:1: BaseException: no"),
+    ("from . import helper\n", r"mine.py:1: ImportError: attempted relative import"),
+    (HALVES.replace("every", "code"), r"mine.py:4: halves: an option cannot be called code: that has a meaning already"),
+    (HALVES.replace("= 10", "= 'ten'"), r"mine.py:4: halves: the default of every: Input should be a valid integer"),
+    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "two schedules named 'halves': other is the second"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, text, message):
     if text is not None:
@@ -114,19 +120,41 @@ class Other(Block):
     assert made.ratio == 0.5 and made.sizes == (3,)
 
 
-def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_digest(tmp_path, monkeypatch):
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package `thing`: its entry point imports the module with the component."""
     info = tmp_path / "thing-1.0.dist-info"
-    info.mkdir()
+    for folder in (info, tmp_path / "thing"):
+        folder.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[study.components]\nthing = thing_components\n")
-    write(tmp_path / "thing_components.py")
+    (info / "entry_points.txt").write_text("[study.components]\nthing = thing\n")
+    (tmp_path / "thing" / "__init__.py").write_text("from thing.rates import halves\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "thing_components", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield write(tmp_path / "thing" / "rates.py")
+    for name in ("thing", "thing.rates"):
+        sys.modules.pop(name, None)
+
+
+def test_an_entry_point_is_imported_when_it_is_named_and_its_version_is_in_the_digest(package):
     with pytest.raises(StudyError, match=r"no entry point of study.components; there is .*thing"):
-        use("nothing", tmp_path)
-    assert "thing_components" not in sys.modules
-    source = use("thing", tmp_path)
+        use("nothing")
+    assert "thing" not in sys.modules
+    source = use("thing")
     assert source.name == "thing" and SCHEDULES["halves"].source == source
+    forget()
+    assert "halves" not in SCHEDULES and use("thing") == source and SCHEDULES["halves"].source == source
+
+
+def test_what_was_imported_in_another_way_is_used_all_the_same(package):
+    thing = import_module("thing")
+    made = SCHEDULES["halves"].made
+    assert made is thing.halves and use("thing").name == "thing"
+    assert SCHEDULES["halves"].made is not made and SCHEDULES["halves"].source.name == "thing"
+    forget()
+    source = use("rates.py", package.parent)
+    reload(import_module("thing.rates"))  # registers the same file's component again, and again
+    assert SCHEDULES["halves"].source == source
 
 
 def test_code_other_than_that_of_a_digest_is_not_run(tmp_path):

@@ -35,6 +35,7 @@ SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_eve
         (16, 2, 18, {"workers": 3}, ("cuda:0", "cuda:1", "cuda:0"), 5),
         (4, 2, 9, {"device": "cpu"}, ("cpu",) * 4, 1),
         (4, 0, 9, {"device": "cuda"}, "no GPU is visible", 0),
+        (4, 0, 9, {"device": "mps"}, "Apple's GPUs need macOS", 0),
     ],
 )
 def test_workers_of_a_machine(

@@ -6,9 +6,27 @@ import pytest
 import torch
 
 import study
+from study.config.use import forget, use
 from study.errors import StudyError
 from study.training.feeds.images import Images
 from tests.launch.command import TINY
+
+MINE = """
+import numpy as np
+from torch import nn
+import study
+
+@study.data
+def stripes(root):
+    images = LEVEL * np.random.RandomState(0).standard_normal((60, 1, 8, 8)).astype(np.float32)
+    return study.Arrays(train=(images[:40], np.arange(40) % 2), test=(images[40:], np.arange(20) % 2))
+
+@study.family
+def linear(depth, residual, channels, classes, size):
+    made = nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64)] * residual, nn.Linear(64, classes))
+    made.level = LEVEL
+    return made
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +63,23 @@ def test_predictions_are_those_of_the_final_evaluation(mine):
     )
     assert not network.training and network(images).argmax(1).tolist() == frame["prediction"].tolist()
     assert len(study.predictions(found.folder, split="train", **which)) == 400
+
+
+def test_code_that_is_edited_between_two_calls_makes_new_runs(tmp_path):
+    sweep = TINY.replace("data: digits, train_subset: 400", "data: stripes, family: linear") + "use: [mine.py]\n"
+    (tmp_path / "tiny.yaml").write_text(sweep.replace("seed: [0]", "seed: [0, 1]"))
+    given = {"results": tmp_path / "results", "figures": tmp_path / "figures", "executor": "debug"}
+    try:
+        for level in (1, 5):
+            (tmp_path / "mine.py").write_text(MINE.replace("LEVEL", str(level)))
+            found = study.sweep(tmp_path / "tiny.yaml", **given)
+            new = found.runs[found.runs["own_code"].str.contains(use("mine.py", tmp_path).digest)]
+            assert len(new) == 4 and len(found.runs) == 4 * (1 if level == 1 else 2)
+            net = study.load_network(found.folder, network="plain", seed=0, own_code=new["own_code"].iloc[0])
+            assert net.level == level
+        assert found.curves.groupby("run_id")["loss"].last().nunique() == 8
+    finally:
+        forget()
 
 
 @pytest.mark.parametrize("fields, message", [

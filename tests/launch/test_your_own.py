@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +17,27 @@ import study
 from study.config.use import forget
 from tests.launch import command
 
-PAGE = (Path(study.__file__).parents[1] / "docs" / "your-own.md").read_text("utf-8")
+SOURCE = Path(study.__file__).parents[1]
+PAGE = (SOURCE / "docs" / "your-own.md").read_text("utf-8")
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 SWEEPS = ["ghost", "perceptron", "stripes", "norms", "halves"]
 SHORT = ["recipe.iterations=30", "recipe.evaluate_every=30", "recipe.log_every=10", "seed=0"]
+PACKAGE = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "ghosts"
+version = "1.0"
+[project.entry-points."study.components"]
+ghosts = "ghosts.blocks"
+""",
+    "ghosts/__init__.py": "",
+    "ghosts/blocks.py": FILES["my_block.py"].replace("return self.ratio", "return ratio_of(self)")
+    + "\n\nfrom ghosts.helper import ratio_of\n",
+    "ghosts/helper.py": "def ratio_of(block):\n    return block.ratio\n",
+}
 
 
 class Done(NamedTuple):
@@ -31,6 +52,30 @@ def here(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """A folder with the wheels of this package, and of one with an entry point, as pip would unpack them."""
+    base = tmp_path_factory.mktemp("wheels")
+    for name, text in PACKAGE.items():
+        (base / "ghosts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / "ghosts" / name).write_text(text)
+    for source in (SOURCE, base / "ghosts"):
+        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base / "built")]
+        subprocess.run(build, cwd=source, check=True, capture_output=True)
+    for wheel in (base / "built").glob("*.whl"):
+        zipfile.ZipFile(wheel).extractall(base / "site")
+    return base / "site"
+
+
+@pytest.fixture
+def installed(here, wheels, monkeypatch):
+    """The page's files in a folder, and processes that import the wheels alone."""
+    monkeypatch.setenv("PYTHONPATH", str(wheels))
+    where = [sys.executable, "-c", "import study; print(study.__file__)"]
+    assert subprocess.run(where, check=True, capture_output=True, text=True).stdout.startswith(str(wheels))
+    return here
 
 
 def call(*words):
@@ -53,14 +98,24 @@ def test_the_page_has_what_it_promises():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
-def test_each_example_trains_on_workers_and_is_compared(here, name):
+def test_each_example_trains_on_workers_and_is_compared(installed, name):
     code, _, err = call("sweep", f"{name}.yaml", *SHORT, "--workers", "2")
     assert code == 0, err
-    runs = study.read_runs(here / "results" / name)
+    runs = study.read_runs(installed / "results" / name)
     assert set(runs["state"]) == {"done"} and runs["point_id"].nunique() == len(runs)
     for words in (["verdict", name], ["table", "errors", name], ["report", name], ["figure", "degradation", name]):
         code, _, err = call(*words)
         assert code == 0, err
+
+
+@pytest.mark.slow
+def test_a_block_of_an_installed_package_trains_on_workers(installed):
+    (installed / "ghost.yaml").write_text(FILES["ghost.yaml"].replace("my_block.py", "ghosts"))
+    code, _, err = call("sweep", "ghost.yaml", "depth=8", *SHORT, "--workers", "2")
+    assert code == 0, err
+    runs = study.read_runs(installed / "results" / "ghost")
+    assert set(runs["state"]) == {"done"} and set(runs["block"]) == {"basic", "ghost"}
+    assert "nothing is left to do" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
 
 
 def test_a_block_of_the_users_own_in_every_verb(here):
@@ -110,13 +165,53 @@ def test_changed_code_is_another_network(here):
     assert len(errors) == 4
 
 
-@pytest.mark.parametrize("name, change, message", [
-    ("my_family.py", ("nn.Linear(width, classes)", "nn.Linear(width, 3)"), r"family perceptron: gives \(2, 3\) for 2 images"),
-    ("my_family.py", ("    layer =", "    assert depth > 9, 'too shallow'\n    layer ="), "family perceptron: .*too shallow"),
-    ("my_family.py", ("import study", "import study\nimport nothing_like_it"), r"my_family.py:3: ModuleNotFoundError"),
-])  # fmt: skip
-def test_mistakes_of_a_family_are_told_before_anything_starts(here, name, change, message):
-    (here / name).write_text(FILES[name].replace(*change))
-    done = inside("sweep", "perceptron.yaml")
-    assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err
+@pytest.mark.slow
+def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
+    surfaces = "surfaces: [{points: 3, subset: 50}, {points: 3, subset: 50, bn: recalibrated}]\n"
+    (here / "perceptron.yaml").write_text(FILES["perceptron.yaml"] + surfaces)
+    words = ("sweep", "perceptron.yaml", "depth=4,6", "norm=batch,group", *SHORT)
+    note = "family perceptron: no effect of norm, unless it is made of study's blocks; 4 of 8 runs differ"
+    assert note in inside(*words, "--dry-run").out
+    done = inside(*words[:3], *SHORT)
+    assert done.code == 0 and not done.err, done.err
+    assert "note: 4 surfaces left out: bn needs BN, and there is none in plain perceptron-4, " in done.out
+    assert "4 surfaces: 4 done" in " ".join(call("status", "perceptron")[1].split())
+    drawn = call("figure", "degradation", "perceptron", "--formats", "svg")
+    assert drawn[0] == 0, drawn[2]
+    shown = [done.out, call("status", "perceptron")[1], call("verdict", "perceptron")[1]]
+    shown += [call("table", "errors", "perceptron")[1], (here / "figures/perceptron/degradation.txt").read_text()]
+    assert call("report", "perceptron")[0] == 0
+    shown.append((here / "figures" / "perceptron" / "report.html").read_text("utf-8"))
+    for text in shown:
+        assert "plain perceptron" in text and "residual perceptron" in text and "ResNet-" not in text
+    alone = inside("surface", "perceptron", "--points", "3", "--bn", "recalibrated", "--use", "my_family.py")
+    assert alone.code == 2 and alone.err.startswith("study: bn: recalibrated needs BN, and there is none in plain perc")
+
+
+ARRAYS = "import numpy as np\n    x, y = np.zeros((9, 8, 8, 1), np.uint8), np.arange(9) % 2\n    return study.Arrays"
+MISTAKES = [
+    ("family", "def f(depth):\n    pass", r"family f: TypeError: f\(\) takes 1 positional argument but 5 were given"),
+    ("family", "def f(*given):\n    assert given[0] > 9, 'no'", r"family f: AssertionError: no \(mine.py:4, residual f-8\)"),
+    ("family", "def f(*given):\n    raise SystemExit('no')", "family f: SystemExit: no"),
+    ("block", "class f(study.BasicBlock):\n    def branch(self, x):\n        return super().branch(x[:, :3])",
+     r"block f: RuntimeError: .*\(mine.py:5, ResNet-8\)"),
+    ("data", f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))", r"f: 9 training images need as many integers as labels"),
+    ("data", f"def f(root):\n    {ARRAYS}((x, y), (x, 1 + y))", "f: labels must be 0 to 1 in both splits"),
+    ("data", f"def f(root):\n    {ARRAYS}(([[1, 2], [3]], y), None)", "f: .*inhomogeneous shape"),
+    ("data", "def f(root):\n    raise SystemExit(0)", "data f: SystemExit: 0"),
+    ("recipe.schedule", "def f(iteration, iterations):\n    return None", "schedule f: TypeError: unsupported operand"),
+    ("recipe.optimizer", "class f(study.Optimizer):\n    rate: float = 1.0", "optimizer f: NotImplementedError"),
+    ("initialisation", "def f(weight, random):\n    return [1, 2]", "initialisation f: RuntimeError: The size of tensor"),
+    ("activation", "def f():\n    return 3", "activation f: TypeError: int is not a Module"),
+    ("order", "def f(layers):\n    return 'CBR'", "order f: AttributeError: 'str' object has no attribute"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field, code, message", MISTAKES)
+def test_mistakes_in_code_are_told_before_anything_starts(here, field, code, message):
+    (here / "mine.py").write_text(f"import study\n@study.{field.removeprefix('recipe.')}\n{code}\n")
+    fixed = {"data": "digits", "recipe": "quick", "depth": 8, "network": "residual", "seed": 0, field: "f"}
+    (here / "mine.yaml").write_text(f"use: [mine.py]\nfixed: {json.dumps(fixed)}\n")
+    done = inside("sweep", "mine.yaml")
+    assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err, done.err
     assert len(done.err.strip().splitlines()) == 1 and not (here / "results").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.config.use import forget, use
+from study.errors import StudyError
 from study.networks import shape
 from study.networks.count import counted, macs, measured, needed
 from study.networks.describe import describe
@@ -20,6 +21,46 @@ def perceptron(depth: int, residual: bool, channels: int, classes: int, size: in
     hidden = [part for _ in range(depth - 2) for part in (nn.Linear(width, width), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, width), nn.ReLU(), *hidden, nn.Linear(width, classes))
 """
+
+REAL = """
+import torch
+from torch import nn
+import study
+
+@study.family
+class Vit(nn.Module):
+    def __init__(self, depth, residual, channels, classes, size):
+        super().__init__()
+        rates = [rate.item() for rate in torch.linspace(0, 0.1, depth)]
+        self.embed = nn.Conv2d(channels, 16, 2, 2)
+        self.token, self.places = nn.Parameter(torch.zeros(1, 1, 16)), nn.Parameter(torch.zeros(1, (size // 2) ** 2 + 1, 16))
+        self.layers = nn.ModuleList([nn.MultiheadAttention(16, 2, dropout=rate, batch_first=True) for rate in rates])
+        self.norms = nn.ModuleList([nn.LayerNorm(16) for _ in rates])
+        self.residual, self.head = residual, nn.Linear(16, classes)
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.places
+        for norm, layer in zip(self.norms, self.layers):
+            y = norm(x)
+            y = layer(y, y, y, need_weights=False)[0]
+            x = x + y if self.residual else y
+        return self.head(x[:, 0])
+
+@study.family
+def convmixer(depth, residual, channels, classes, size):
+    layers = [nn.Sequential(nn.Conv2d(8, 8, 5, groups=8, padding="same"), nn.GELU(), nn.BatchNorm2d(8)) for _ in range(depth)]
+    return nn.Sequential(nn.Conv2d(channels, 8, 2, 2), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))
+
+@study.family
+class OfValues(nn.Sequential):
+    def __init__(self, depth, residual, channels, classes, size):
+        super().__init__(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0 else -x)
+"""
+TOKENS = 17  # 4 x 4 patches of 2 x 2 pixels, and one more
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +102,36 @@ def test_a_network_of_the_users_own_is_described(tmp_path):
     )
 
 
-def test_a_network_that_gives_no_logits_is_refused(tmp_path):
-    (tmp_path / "mine.py").write_text(MIXER.replace("nn.Linear(width, classes)", "nn.Linear(width, 3)"))
+@pytest.mark.parametrize("family, expected, bn", [
+    ("vit", 16 * 16 * 4 + 3 * (4 * TOKENS * 16 * 16 + 2 * TOKENS * TOKENS * 16) + 16 * 10, False),
+    ("convmixer", 16 * 8 * 4 + 3 * 16 * 8 * 25 + 8 * 10, True),
+    ("of_values", 64 * 10, False),
+])  # fmt: skip
+def test_real_networks_are_counted_and_described(tmp_path, family, expected, bn):
+    (tmp_path / "mine.py").write_text(REAL)
     use("mine.py", tmp_path)
-    with pytest.raises(ValueError, match=r"gives \(2, 3\) for 2 images, not \(2, 10\) logits"):
+    spec = make_spec(family=family, depth=3)
+    found = counted(spec, 1, 10, 8)
+    assert found.macs == expected and found.normalised == bn
+    assert (
+        found.parameters
+        == sum(own for *_, own in found.layers)
+        == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
+    )
+    assert needed(spec, 1, 10, 8) > shape.WORKSPACE and f"{found.parameters:,} parameters" in describe(spec)
+
+
+@pytest.mark.parametrize("change, message", [
+    ("return None", r"family perceptron: TypeError: returns None, not a torch.nn.Module"),
+    ("return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))", r"gives \(2, 3\) for 2 images, not \(2, 10\) logits"),
+    ("return nn.Flatten()", r"gives \(2, 64\) for 2 images"), ("return nn.AdaptiveAvgPool2d(10)", "gives .* not"),
+    ("return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(classes))", "has no parameter to train"),
+    ("raise ValueError('no such depth')", r"family perceptron: no such depth \(mine.py:7, residual perceptron-4\)"),
+    ("return nn.LSTM(8, 10)", "family perceptron: .*residual perceptron-4"),
+])  # fmt: skip
+def test_mistakes_of_a_family_are_told(tmp_path, change, message):
+    (tmp_path / "mine.py").write_text(MIXER.replace("    hidden =", f"    {change}\n    hidden ="))
+    use("mine.py", tmp_path)
+    with pytest.raises(StudyError, match=message) as caught:
         counted(make_spec(family="perceptron", depth=4), 1, 10, 8)
+    assert len(caught.value.args) == 1

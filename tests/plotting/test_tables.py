@@ -33,6 +33,15 @@ def test_statistics_over_seeds(small: Frames) -> None:
             np.testing.assert_allclose(got, [values.mean(), values.std(ddof=1), np.median(values)])
 
 
+def test_errors_of_averaged_weights_have_columns_if_there_are_any(small: Frames) -> None:
+    curves, runs = small
+    averaged = curves[curves["split"] == "test"].assign(split="test_ema", error=lambda frame: frame["error"] / 2)
+    before, made = errors(curves, runs), errors(pd.concat([curves, averaged]), runs)
+    np.testing.assert_allclose(made["test_ema_mean"], before["test_mean"] / 2)
+    assert list(made.drop(columns=["test_ema_mean", "test_ema_std"])) == list(before)
+    assert "test error, EMA (%)" in render(made) and "EMA" not in render(before)
+
+
 def test_runs_without_a_final_value_are_counted(absences: Frames) -> None:
     frames = cut(absences, run_id(absences[1], "plain", 20, 2), "failed", 500)
     made = final_errors(*frames).set_index(["network", "depth"])

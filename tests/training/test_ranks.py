@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from study import data
+from study.config.use import use
 from study.store.runs import status
 from study.training import checkpoint
 from study.training.pack import train_pack
@@ -41,11 +42,16 @@ RANKS = multiprocessing.get_context("forkserver")
 RANKS.set_forkserver_preload(["pytest", "study.data", "study.training.pack"])
 
 
-def _rank(rank, size, port, results, stop_at, streamed):
+def _rank(rank, size, port, results, stop_at, fields, code):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    spec = make_spec(**FIELDS | (STREAM if streamed else {}))
-    images = data.load("image_stream", Path(results).parent, folder="toy", image_size=16) if streamed else tiny_images()
+    if code:
+        use(code)
+    spec = make_spec(**fields)
+    chosen = spec.data
+    images = (
+        tiny_images() if chosen.name == "digits" else data.load(chosen.name, Path(results).parent, **chosen.options)
+    )
     options = stopping(stop_at)
     stopped = options.pop("stopped")
     session = Session(
@@ -58,12 +64,14 @@ def _rank(rank, size, port, results, stop_at, streamed):
     torch.distributed.destroy_process_group()
 
 
-def train(results, size, stop_at=100, streamed=False):
-    """Train the run with so many ranks; it is stopped at a step, if told so."""
+def train(results, size, stop_at=100, fields=FIELDS, code=""):
+    """Train the run with so many ranks, and a file of the user's own; it is stopped at a step, if told so."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ranks = [RANKS.Process(target=_rank, args=(r, size, port, str(results), stop_at, streamed)) for r in range(size)]
+    ranks = [
+        RANKS.Process(target=_rank, args=(r, size, port, str(results), stop_at, fields, code)) for r in range(size)
+    ]
     for process in ranks:
         process.start()
     for process in ranks:
@@ -71,9 +79,9 @@ def train(results, size, stop_at=100, streamed=False):
         assert process.exitcode == 0
 
 
-def curve(results, **fields):
+def curve(results, fields=FIELDS):
     """Loss and error at each point of the curve."""
-    rows = read_rows(open_run(results, make_spec(**FIELDS | fields)).curves)
+    rows = read_rows(open_run(results, make_spec(**fields)).curves)
     return {(row["split"], row["iteration"]): (row["loss"], row["error"]) for row in rows}
 
 
@@ -100,10 +108,10 @@ def test_two_ranks_train_as_one_and_one_resumes_their_run(tmp_path):
 @pytest.mark.slow
 def test_two_ranks_train_on_streamed_images_as_one(tmp_path):
     make_folder(tmp_path / "toy", train=24, test=12)
-    train(tmp_path / "one", 1, streamed=True)
-    train(tmp_path / "two", 2, streamed=True, stop_at=5)
-    train(tmp_path / "two", 2, streamed=True)
-    one, two = curve(tmp_path / "one", **STREAM), curve(tmp_path / "two", **STREAM)
+    train(tmp_path / "one", 1, fields=FIELDS | STREAM)
+    train(tmp_path / "two", 2, fields=FIELDS | STREAM, stop_at=5)
+    train(tmp_path / "two", 2, fields=FIELDS | STREAM)
+    one, two = curve(tmp_path / "one", FIELDS | STREAM), curve(tmp_path / "two", FIELDS | STREAM)
     assert one.keys() == two.keys() and len(one) == 7
     for point, (loss, error) in one.items():
         assert two[point][0] == pytest.approx(loss, rel=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 
 from study.errors import StudyError
@@ -18,13 +19,13 @@ class Pool:
     """The workers of a machine."""
 
     devices: tuple[str, ...]
-    """One for each worker: `cpu`, or `cuda:0`, `cuda:1`, ..."""
+    """One for each worker: `cpu`, `mps`, or `cuda:0`, `cuda:1`, ..."""
     threads: int
 
     @property
     def pack_size(self) -> int:
         """Runs in a pack; on a CPU a single run fills its worker's cores."""
-        return 1 if self.devices[0] == "cpu" else RUNS_PER_GPU
+        return RUNS_PER_GPU if self.devices[0].startswith("cuda") else 1
 
 
 def pool(machine: Machine, tasks: int) -> Pool:
@@ -33,6 +34,10 @@ def pool(machine: Machine, tasks: int) -> Pool:
     The number of threads depends on the size of the whole sweep, not on what is left, so that a resumed sweep adds its
     sums in the same order as an uninterrupted one. Raises StudyError if a GPU is requested and none is visible.
     """
+    if machine.device == "mps":
+        if platform.system() != "Darwin":
+            raise StudyError("--device mps: Apple's GPUs need macOS; leave it out to use this machine's GPU or CPU")
+        return Pool(("mps",) * (machine.workers or 1), machine.threads or 1)
     gpus = 0 if machine.device == "cpu" else _visible_gpus()
     if machine.device == "cuda" and not gpus:
         raise StudyError("--device cuda: no GPU is visible here (see `study doctor`); leave it out to use the CPU")

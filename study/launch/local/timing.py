@@ -102,6 +102,6 @@ def _evaluation(lanes: Sequence[Lane], runner: Engine) -> float:
 
 def _now(lanes: Sequence[Lane]) -> float:
     device = lanes[0].images.device
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
     return time.perf_counter()

@@ -12,10 +12,9 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
 
-from torch import nn
-
 from study.config.registry import PROBES
 from study.measure.probes.subject import Stopped, Subject, Value
+from study.networks.layers import BatchNorm
 from study.networks.network import Network
 from study.training.precision import backends
 from study.training.session import never
@@ -38,7 +37,7 @@ def lacking(name: str, network: Network) -> str:
     needs = PROBES[name].needs
     if needs == "blocks" and not any(True for _ in network.blocks()):
         return "the network has no blocks"
-    if needs == "BN" and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+    if needs == "BN" and not any(isinstance(module, BatchNorm) for module in network.modules()):
         return "the network has no BN"
     return ""
 

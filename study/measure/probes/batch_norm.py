@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from study.measure.probes.subject import Subject, Value, scores
 from study.networks.fold import Folded
-from study.networks.network import Network
+from study.networks.layers import BatchNorm
+from study.networks.network import Network, Own
 
 
 def measure(subject: Subject) -> Iterator[Value]:
@@ -21,16 +22,21 @@ def measure(subject: Subject) -> Iterator[Value]:
     variance over whole batches (in `bn_groups` parts) of the probe's training images, with the trained weights: another
     result shows that the averages lag behind the weights, or that training's augmentation changed them. `folded` is
     `running` with BN folded into the convolution before it: equal up to rounding. `folded_difference` is the largest
-    difference of a logit over the largest logit.
+    difference of a logit over the largest logit. Networks of a family of the user's own are not folded.
 
     Source: Li et al. 2018, section 4, takes BN in evaluation mode for granted; Wu & Johnson 2021 (arXiv 2105.07576) on
     recalibrated ("precise") statistics. Cost: four forward passes of the probe's images and three of the test set.
     """
     network = subject.network.eval()
-    folded, recalibrated = Folded(network), recalibrate(deepcopy(network), parts(subject))
+    others: dict[str, Network | Folded] = {
+        "running": network,
+        "recalibrated": recalibrate(deepcopy(network), parts(subject)),
+    }
+    if not isinstance(network, Own):  # whose structure is unknown
+        others["folded"] = Folded(network)
     with torch.no_grad():
         for split in ("train", "test"):
-            for name, other in (("running", network), ("recalibrated", recalibrated), ("folded", folded)):
+            for name, other in others.items():
                 total, count = torch.zeros(2, dtype=torch.float64), 0
                 for images, labels in subject.every(split) if split == "test" else subject.batches():
                     total += scores(other(images), labels)
@@ -38,10 +44,11 @@ def measure(subject: Subject) -> Iterator[Value]:
                 loss, wrong = total.tolist()
                 yield Value(f"loss_{name}", split, 0, loss / count, count)
                 yield Value(f"error_{name}", split, 0, 100.0 * wrong / count, count)
-        images, _ = next(subject.batches())
-        expected = network(images)
-        difference = float((folded(images) - expected).abs().max() / expected.abs().max())
-        yield Value("folded_difference", "", 0, difference, len(images))
+        if "folded" in others:
+            images, _ = next(subject.batches())
+            expected = network(images)
+            difference = float((others["folded"](images) - expected).abs().max() / expected.abs().max())
+            yield Value("folded_difference", "", 0, difference, len(images))
 
 
 def parts(subject: Subject) -> Iterator[Tensor]:
@@ -53,7 +60,7 @@ def parts(subject: Subject) -> Iterator[Tensor]:
 @torch.no_grad()
 def recalibrate(network: Network, batches: Iterable[Tensor]) -> Network:
     """Set BN's statistics to the means over these batches (N, C, H, W), in place; end in evaluation mode."""
-    modules = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    modules = [module for module in network.modules() if isinstance(module, BatchNorm)]
     for module in modules:
         module.reset_running_stats()
     network.train()

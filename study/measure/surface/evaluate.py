@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
@@ -23,6 +23,7 @@ from study.measure.probes.subject import Stopped
 from study.measure.surface.flat import Flat
 from study.measure.surface.plane import Plane
 from study.networks.fold import Folded
+from study.networks.layers import BatchNorm
 from study.networks.network import Network, Own, structure
 from study.training.engine import Cuda
 from study.training.feeds.feed import Feed
@@ -203,7 +204,7 @@ class _AsItIs:
     def __init__(self, network: Network, dtype: torch.dtype, batchwise: bool) -> None:
         self._network, self._dtype = network, dtype
         for module in network.modules() if batchwise else ():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, BatchNorm):
                 module.forward = partial(_of_batch, module)  # type: ignore[method-assign]
 
     def renew(self) -> None:
@@ -214,7 +215,7 @@ class _AsItIs:
             return self._network(images).float()  # type: ignore[no-any-return]
 
 
-def _of_batch(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def _of_batch(module: BatchNorm, x: Tensor) -> Tensor:
     return F.batch_norm(x, None, None, module.weight, module.bias, training=True, eps=module.eps)
 
 

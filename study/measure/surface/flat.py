@@ -15,8 +15,10 @@ class Flat:
     """The layout of a network in a vector: its parameters in order, then BN's running statistics."""
 
     def __init__(self, network: Network) -> None:
+        self._known = network.state_dict()
         parameters = {name: p.shape for name, p in network.named_parameters()}
-        buffers = {name: b.shape for name, b in network.named_buffers() if b.is_floating_point()}
+        kept = ((name, b) for name, b in network.named_buffers() if name in self._known)
+        buffers = {name: b.shape for name, b in kept if b.is_floating_point()}
         self.shapes = parameters | buffers
         """The shapes by name, in the order of the vector."""
         self.weights = sum(map(math.prod, parameters.values()))
@@ -26,7 +28,7 @@ class Flat:
     def pack(self, state: Mapping[str, Tensor]) -> Tensor:
         """Return a network's state as a vector, float32 (size,). Raises `ValueError` for another network's state."""
         wrong = [n for n, shape in self.shapes.items() if n not in state or state[n].shape != shape]
-        unknown = [n for n in state if n not in self.shapes and not n.endswith("num_batches_tracked")]
+        unknown = [n for n in state if n not in self._known and not n.endswith("num_batches_tracked")]
         if wrong or unknown:
             raise ValueError(f"not the state of this network: {', '.join([*wrong, *unknown][:3])}")
         return torch.cat([state[name].detach().flatten().float() for name in self.shapes])

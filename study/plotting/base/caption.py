@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from study.papers.values import Protocol, deviations, remarks
+from study.stats.naming import network_title
 from study.text import counted, listed, ranges
 
 
@@ -39,7 +40,7 @@ def caption(
 
 def called(text: str) -> str:
     """A text in which every network has the papers' name."""
-    return re.sub(r"\bresidual(?=-\d|\))", "ResNet", text)
+    return re.sub(r"\bresidual(?=-\d|\))", network_title("residual"), text)
 
 
 def number(value: float, form: str = ".2g") -> str:

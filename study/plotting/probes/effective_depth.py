@@ -169,13 +169,13 @@ def _paths(axes: Axes, data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) 
     """The gradient by length of path; on the axis the mean length of each network."""
     shares, depths = data[data["panel"] == "paths"], data[data["panel"] == "depth"]
     if shares.empty:
-        page.absent(axes, "ResNet\nnot measured")
+        page.absent(axes, f"{network_title('residual')}\nnot measured")
         return
     lines.draw_lines(axes, shares, "place", every)
     highest = shares["value"].where(is_finite(shares["value"])).max()
     axes.set(xlim=(0, max(1, shares["place"].max())), ylim=(0, 1.08 * highest if highest > 0 else 1))
     axes.set(xlabel="branches on the path", ylabel="share of the gradient")
-    axes.set_title("ResNet, paths" + lines.counts(shares))
+    axes.set_title(f"{network_title('residual')}, paths" + lines.counts(shares))
     for (label, kind), own in depths.groupby(["label", "kind"]):
         mark = MARKS[str(kind)] | {"color": every[str(label)]["color"], "gid": f"{label} {kind} depth"}
         axes.plot(own["place"], [0] * len(own), **mark)

@@ -189,7 +189,7 @@ def _heat(axes: Axes, name: str, cells: pd.DataFrame, norm: LogNorm) -> None:
     axes.set_xticks([column + 0.5 for column in columns], [f"{iterations[column] / unit:g}" for column in columns])
     axes.set_yticks([layer - 0.5 for layer in layers], [str(layer) for layer in layers])
     axes.set(xlabel="iterations (×10⁴)" if unit > 1 else "iterations", ylabel="")
-    axes.set_title(name.replace("residual", "ResNet", 1) + lines.counts(cells))
+    axes.set_title(name.replace("residual", network_title("residual"), 1) + lines.counts(cells))
 
 
 def _ticks(size: int, most: int) -> list[int]:
@@ -200,7 +200,7 @@ def _ticks(size: int, most: int) -> list[int]:
 
 def _legend(data: pd.DataFrame, colours: Mapping[str, str], lost: bool) -> Iterator[Artist]:
     for name, colour in colours.items():
-        yield style.entry(name.replace("residual", "ResNet", 1), colour, linewidth=1.3)
+        yield style.entry(name.replace("residual", network_title("residual"), 1), colour, linewidth=1.3)
     yield from lines.legend(data[data["kind"] == "seed"], {})
     if lost:
         yield Patch(facecolor=NOTHING, label="not finite")

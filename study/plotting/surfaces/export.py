@@ -18,6 +18,7 @@ import pandas as pd
 from study.errors import StudyError
 from study.plotting.surfaces.frames import SPLITS, check_choice, each
 from study.plotting.surfaces.lattice import Lattice
+from study.stats.naming import network_title
 from study.store.files import write_bytes
 
 
@@ -92,7 +93,7 @@ def _pyevtk() -> Any:
 
 def _name(surface: dict[Any, Any]) -> str:
     """`plain-56-seed0-random1-frozen-3fa9c2`: what people look for, and digits that no other surface has."""
-    network = "ResNet" if surface["network"] == "residual" else surface["network"]
+    network = network_title(surface["network"], surface["family"]).replace(" ", "-")
     plane = f"{surface['plane']}{surface['number']}" if surface["plane"] == "random" else surface["plane"]
     digits = hashlib.sha256(str(surface["surface_id"]).encode()).hexdigest()[:6]
     return f"{network}-{surface['depth']}-seed{surface['seed']}-{plane}-{surface['bn']}-{digits}"

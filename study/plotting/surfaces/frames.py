@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.config import Precision
 from study.config.differences import RECIPE, text
+from study.config.run import network_title
 from study.errors import StudyError, nearest
 from study.papers.values import L18
 from study.plotting.base.caption import caption
@@ -117,8 +118,8 @@ def each(frame: pd.DataFrame) -> pd.DataFrame:
 
 def network_labels(table: pd.DataFrame) -> pd.Series:
     """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
-    names = table["network"].map(lambda network: "ResNet" if network == "residual" else network)
-    names = names.where(table["family"] != "vgg", "VGG") + "-" + table["depth"].map(str)
+    called = [network_title(*pair) for pair in zip(table["network"], table["family"], strict=True)]
+    names = pd.Series(called, table.index, dtype=object) + "-" + table["depth"].map(str)
     alike = table.assign(kind=kinds(table)).groupby(names)
     more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(table.index)
     return joined([names, more], table.index, " ")

@@ -14,6 +14,8 @@ from study.stats.pairs import Term, contrast
 
 MEASURES = {"train_clean": "train", "test": "test"}
 """Splits, and what `study.stats.outcomes.Outcome` calls their errors."""
+AVERAGED = ("train_clean_ema", "test_ema")
+"""Splits that a recipe with `ema` adds: errors of the averaged weights."""
 COUNTS = ("diverged", "failed", "missing")
 PAIRED = (
     "Errors at the last iteration. Differences are residual minus plain, paired by seed: the mean over the pairs and, from "
@@ -25,8 +27,8 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     """The errors at the last iteration, one row per point, in percent.
 
     Columns: the fields that vary (network and depth always); `n`, the runs that are done; mean, std (ddof 1, NaN for
-    one run) and median of each split's final error over them; and how many runs diverged, failed, or are missing,
-    which is every other run that is not done. The index is `point_id`.
+    one run) and median of each split's final error over them, of averaged weights without median; and how many runs
+    diverged, failed, or are missing, which is every other run that is not done. The index is `point_id`.
     """
     evidence = tidy(curves, runs)
     fields = _varying(evidence.runs)
@@ -37,12 +39,14 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
     kinds = evidence.runs["state"].map(lambda state: state if state in ("done", *COUNTS) else "missing")
     table["n"] = (kinds == "done").groupby(evidence.runs["point_id"]).sum()
     finals = final_values(evidence)
-    for split in MEASURES:
+    averaged = [split for split in AVERAGED if (finals["split"] == split).any()]
+    for split in (*MEASURES, *averaged):
         errors = finals[finals["split"] == split].groupby("point_id")["error"]
-        for statistic in ("mean", "std", "median"):
+        for statistic in ("mean", "std", *(["median"] if split in MEASURES else [])):
             table[f"{split}_{statistic}"] = errors.agg(statistic).reindex(table.index)
     for kind in COUNTS:
         table[f"n_{kind}"] = (kinds == kind).groupby(evidence.runs["point_id"]).sum()
+    table.attrs["families"] = list(evidence.runs["family"].dropna().unique())
     return table.sort_values([*fields, "network", "depth"])
 
 
@@ -69,7 +73,7 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
     added = pd.DataFrame.from_dict(found, orient="index").astype({"pairs": "Int64"})
     counts = [f"n_{kind}" for kind in COUNTS]
     joined = table.drop(columns=counts).join(added).join(table[counts])
-    joined.attrs["notes"] = [PAIRED]
+    joined.attrs = {**table.attrs, "notes": [PAIRED]}
     return joined
 
 

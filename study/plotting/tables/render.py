@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, short, text
 from study.errors import StudyError, nearest
-from study.stats.naming import network_title
+from study.stats.naming import naming, network_title
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -27,6 +27,8 @@ HEADS = {  # for people, as (group, column); a CSV keeps the columns' own names
     "test_median": ("test error (%)", "median"),
     "test_difference": ("test error (%)", "− plain"),
     "test_low": ("test error (%)", "95 % interval"),
+    "train_clean_ema": ("training error, EMA (%)", "mean"),
+    "test_ema": ("test error, EMA (%)", "mean"),
     "ours": ("ours (%)", "mean"),
     "ours_median": ("ours (%)", "median"),
     "ours_top5": ("ours (%)", "top-5"),
@@ -83,7 +85,8 @@ def render(table: pd.DataFrame, fmt: str = "md") -> str:
 def laid_out(table: pd.DataFrame) -> Layout:
     """The table for people: rounded to 0.01, mean and std as one column, an interval as one, without counts of nothing.
 
-    `X_mean` with `X_std` is one column, and so is `X_low` with `X_high`; `table.attrs["notes"]` are its notes.
+    `X_mean` with `X_std` is one column, and so is `X_low` with `X_high`; `table.attrs["notes"]` are its notes, and
+    `table.attrs["families"]` those of its networks.
     """
     heads, columns = [], []
     for name in map(str, table.columns):
@@ -92,7 +95,8 @@ def laid_out(table: pd.DataFrame) -> Layout:
             continue
         key = stem if part == "mean" else name
         heads.append(HEADS.get(key, ("", short(key).removeprefix("n_").replace("_", " "))))
-        cells = [Cell(_said(row, name, stem, part)) for row in table.to_dict("records")]
+        with naming(table.attrs.get("families", ())):
+            cells = [Cell(_said(row, name, stem, part)) for row in table.to_dict("records")]
         if name == "difference" and EXCEEDS in table:
             cells = [cell._replace(bold=bool(bold)) for cell, bold in zip(cells, table[EXCEEDS], strict=True)]
         columns.append(cells)
