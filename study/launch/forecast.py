@@ -80,7 +80,7 @@ def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callabl
     """
     place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
     names = {run_id: network(spec) for run_id, spec in work.items()}
-    known, source = _earlier(work.values(), planned.files.results, place)
+    known, source = _earlier(work.values(), {*names.values()}, planned.files.results, place)
     kinds = [tuple(names[run_id] for run_id in pack) for pack in place.packs]  # equal ones are equally fast
     speeds = {kind: [known[name] for name in kind] for kind in kinds if known.keys() >= set(kind)}
     new = {kind: pack for kind, pack in zip(kinds, place.packs, strict=True) if kind not in speeds}
@@ -140,9 +140,11 @@ def _jobs(planned: Planned, _: Machine, profile: Profile) -> _Place:
 # -- earlier runs ---------------------------------------------------------------------------------------------------------
 
 
-def _earlier(specs: Collection[RunSpec], results: Path, place: _Place) -> tuple[dict[str, Speed], str]:
+def _earlier(
+    specs: Collection[RunSpec], wanted: Collection[str], results: Path, place: _Place
+) -> tuple[dict[str, Speed], str]:
     """The speed of each network in runs that were trained there, on the device used last, and how many these are."""
-    wanted, found, device = set(map(network, specs)), dict[str, list[NDArray[np.float64]]](), ""
+    found, device = dict[str, list[NDArray[np.float64]]](), ""
     for pattern in sorted({f"{spec.network}-{spec.depth}-{spec.dataset}-s*" for spec in specs}):
         runs = sorted(all_runs(results, pattern).values(), key=lambda run: -run.folder.stat().st_mtime)
         for run in runs[:CANDIDATES]:
@@ -195,10 +197,13 @@ def _measured(packs: Sequence[Mapping[str, RunSpec]], place: _Place, machine: Ma
 
     Raises StudyError if one of them dies.
     """
-    task = {"packs": [[(name, spec.model_dump(mode="json")) for name, spec in pack.items()] for pack in packs]}
+    specs = [{name: spec.model_dump(mode="json") for name, spec in pack.items()} for pack in packs]
+    for fields in (fields for pack in specs for fields in pack.values()):
+        fields["recipe"]["iterations"] = 10**9  # none must end while it is timed
+    task = {"packs": specs, "terms": asdict(Terms.of(machine, "auto", place.threads))}
     with ExitStack() as stack:
         lines = stack.enter_context(tempfile.TemporaryFile())
-        lines.write(json.dumps(task | {"terms": asdict(Terms.of(machine, "auto", place.threads))}).encode())
+        lines.write(json.dumps(task).encode())
         lines.flush()
         module, stdin = "study.launch.local.timing", lines.fileno()
         processes = [Process(place.threads, module, device, stdin=stdin, stdout=PIPE) for device in place.devices]

@@ -124,5 +124,5 @@ def test_measuring_is_for_a_dry_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_measurement_tells_the_time_and_writes_nothing(tmp_path: Path) -> None:
     words = told(tmp_path, *LOCAL, "--measure")
-    assert re.fullmatch(r"about [0-9.]+ s with 2 workers, by a measurement", words)
+    assert re.fullmatch(r"about [0-9.]+ s with 2 workers, by timing the networks", words)
     assert {path.name for path in tmp_path.iterdir()} <= {"tiny.yaml", "cache"}

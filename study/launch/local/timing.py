@@ -1,8 +1,8 @@
 """Time networks before they are trained: a process of `study.launch.forecast`.
 
-Standard input has `packs` of runs (name and spec) and `terms`, as JSON; all processes read the same file. Standard output
-gets a line for each pack: of each run its seconds of a step and of an evaluation, its share where several run side by side.
-Nothing is written into the results.
+Standard input has `packs` of specs by their runs' ids, and `terms`, as JSON. Standard output gets a line for each pack: for
+each run its seconds of a step and of an evaluation, or its share of them if several are trained side by side. Nothing is
+written into the results.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from study.store.layout import RunFiles
 from study.training.engine import Engine, engine
 from study.training.feeds.feed import EVALUATION_BATCH
 from study.training.lane import Lane
-from study.training.pack import advance, fitting, open_lanes
+from study.training.pack import Run, advance, fitting, open_lanes
 from study.training.session import Session, never
 
 SECONDS = 1.0
 """How long steps are timed, and then an evaluation."""
 LEAST = 3
 """The least number of steps to time."""
-SPLITS = ("train", "test")
 
 
 def main() -> None:
@@ -45,27 +44,21 @@ def main() -> None:
         session = terms.session(sys.argv[1], "local", never)
         torch.set_num_threads(terms.threads)
         for pack in task["packs"]:
-            specs = [(name, RunSpec.model_validate(fields)) for name, fields in pack]
-            print(json.dumps(_time(specs, session)), file=answers, flush=True)
+            runs = [(RunSpec.model_validate(fields), RunFiles(Path(name))) for name, fields in pack.items()]
+            print(json.dumps(_time(runs, session)), file=answers, flush=True)
     except StudyError as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED)
 
 
-def _time(specs: Sequence[tuple[str, RunSpec]], session: Session) -> list[tuple[float, float]]:
-    data, endless = load_data(specs[0][1], session.data_root), {"iterations": 10**9}  # none must end meanwhile
-    recipes = [spec.recipe.model_copy(update=endless) for _, spec in specs]
-    runs = [
-        (spec.model_copy(update={"recipe": recipe}), RunFiles(Path(name)))
-        for (name, spec), recipe in zip(specs, recipes, strict=True)
-    ]
-    times: dict[str, tuple[float, float]] = {}
+def _time(runs: Sequence[Run], session: Session) -> list[tuple[float, float]]:
+    data, times = load_data(runs[0][0], session.data_root), dict[str, tuple[float, float]]()
     for part in fitting(runs, data, session.device):
         with open_lanes(part, data, session) as lanes:
             runner = engine([lane.program for lane in lanes], session.tuning)
             share = _step(lanes, runner) / len(lanes), _evaluation(lanes, runner) / len(lanes)
         times |= {files.run_id: share for _, files in part}
-    return [times[name] for name, _ in specs]
+    return [times[files.run_id] for _, files in runs]
 
 
 def _step(lanes: Sequence[Lane], runner: Engine) -> float:
@@ -89,13 +82,13 @@ def _evaluation(lanes: Sequence[Lane], runner: Engine) -> float:
         done += not over
         return over
 
-    for source in SPLITS:  # to warm up
+    for source in ("train", "test"):  # to warm up
         done = 0
         runner.evaluate(programs, source, stopped)
     done, began = 0, _now(lanes)
     end = began + SECONDS
-    all(runner.evaluate(programs, source, stopped) for source in SPLITS)
-    whole = sum(-(-lanes[0].images.count(source) // EVALUATION_BATCH) for source in SPLITS)
+    all(runner.evaluate(programs, source, stopped) for source in ("train", "test"))
+    whole = sum(-(-lanes[0].images.count(source) // EVALUATION_BATCH) for source in ("train", "test"))
     twice = sum(lane.recipe.ema is not None for lane in lanes) / len(lanes)  # with running means, too
     return (_now(lanes) - began) * whole / done * (1 + twice)
 
