@@ -60,7 +60,7 @@ def execute(
         run = train_here if machine.executor == "debug" else train
         complete = run(packs, pool, machine, view)
     if not complete:
-        why = "--max-hours are over" if machine.over else "interrupted"
+        why = "stopped by --max-hours" if machine.over else "interrupted"
         print(f"{why}; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
     return complete
 

@@ -44,7 +44,7 @@ def sweep(
     ] = None,
     dry_run: DryRun = False,
     timed: Annotated[
-        bool, typer.Option("--measure", help="with --dry-run: time networks that no earlier run tells of")
+        bool, typer.Option("--measure", help="with --dry-run: time networks that were never trained here")
     ] = False,
     mode: Annotated[
         Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")

@@ -82,9 +82,9 @@ def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> 
         )
     _print_plan(*compared(planned, machine.data_root))
     if planned.work:
+        if measure:
+            check(planned, machine, profile)
         with working("reading earlier runs") as told:
-            if measure:
-                check(planned, machine, profile)
             line = forecast(planned, machine, profile, told if measure else None)
         print_lines([f"time: {line}"])
 

@@ -73,9 +73,9 @@ class _Place(NamedTuple):
 
 
 def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
-    """How long the runs to train take, such as `about 6 h on 4 GPUs, by 12 earlier runs`, or how to find out.
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out.
 
-    With somebody to be `told` the progress, networks that no earlier run is of are timed on this machine. Raises StudyError
+    With somebody to be `told` the progress, networks that were never trained here are timed on this machine. Raises StudyError
     if that fails, or if there is no such device.
     """
     place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
@@ -100,7 +100,7 @@ def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callabl
         runs = zip(pack, speeds[kind], strict=True)
         took = sum(_seconds(speed, work[run_id], resumed.get(run_id, 0)) for run_id, speed in runs)
         heapq.heapreplace(free, free[0] + took)
-    return f"about {roughly(max(free))} {place.words}, by {source}"
+    return f"about {roughly(max(free))} {place.words}, from {source}"
 
 
 def network(spec: RunSpec) -> str:

@@ -79,8 +79,8 @@ def told(folder: Path, *words: str, code: int = 0) -> str:
 def test_earlier_runs_of_the_same_networks_tell_the_time(outcome: str | None, tmp_path: Path) -> None:
     trained_before(tmp_path, HERE, outcome)
     # 3 runs each of 60 steps and 3 evaluations, two at a time: 210 + 210 + 144 against 210 + 144 + 144 s.
-    assert told(tmp_path, *LOCAL) == "about 9.4 min with 2 workers, by 2 earlier runs"
-    assert told(tmp_path, *LOCAL, "network=plain", "seed=1") == "about 2.4 min with 1 worker, by 1 earlier run"
+    assert told(tmp_path, *LOCAL) == "about 9.4 min with 2 workers, from 2 earlier runs"
+    assert told(tmp_path, *LOCAL, "network=plain", "seed=1") == "about 2.4 min with 1 worker, from 1 earlier run"
     assert "about 2.5 h" in told(
         tmp_path, *LOCAL, "seed=1", "network=residual", "recipe.iterations=3000", "recipe.evaluate_every=3000"
     )
@@ -110,7 +110,7 @@ def test_jobs_on_a_cluster_are_forecast_from_earlier_jobs(tmp_path: Path) -> Non
     assert "within a job, --dry-run --measure --executor local" in told(tmp_path, *words)
     trained_before(tmp_path, HERE | {"executor": "slurm", "host": "node7", "device": "NVIDIA H100"})
     assert (
-        told(tmp_path, *words) == "about 5.9 min in 3 jobs at once, once they start, by 2 earlier runs on NVIDIA H100"
+        told(tmp_path, *words) == "about 5.9 min in 3 jobs at once, once they start, from 2 earlier runs on NVIDIA H100"
     )
     err = told(tmp_path, *words, "--measure", code=2)
     assert "within a job" in err and len(err.splitlines()) == 1
@@ -124,5 +124,5 @@ def test_measuring_is_for_a_dry_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_measurement_tells_the_time_and_writes_nothing(tmp_path: Path) -> None:
     words = told(tmp_path, *LOCAL, "--measure")
-    assert re.fullmatch(r"about [0-9.]+ s with 2 workers, by timing the networks", words)
+    assert re.fullmatch(r"about [0-9.]+ s with 2 workers, from timing the networks", words)
     assert {path.name for path in tmp_path.iterdir()} <= {"tiny.yaml", "cache"}
