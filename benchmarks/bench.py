@@ -1,6 +1,6 @@
-"""How fast this machine trains, compared with its limits and with a textbook loop. Needs no data.
+"""How fast this machine's CPU trains, compared with its limits and with a textbook loop. Needs no data.
 
-python benchmarks/bench.py [--device cuda] [--threads N] [--quick]
+python benchmarks/bench.py [--threads N] [--quick]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = (
 )
 WHAT = """
 textbook   benchmarks/textbook.py, in fp32 whatever the row's precision
-workers    as a sweep trains on a CPU: a network on each core, one thread each; the images of all
+workers    as a sweep trains: a network on each core, one thread each; the images of all
 bare       one network on all cores, as the rest: forward, backward and SGD on one batch
 step       with samples and augmentation
 run        with curves, progress and checkpoints, as in a sweep
@@ -37,25 +37,23 @@ of floor   the time that arithmetic or memory alone would take, at the ceilings 
 """
 
 
-def report(device: torch.device, quick: bool) -> Iterator[str]:
+def report(quick: bool) -> Iterator[str]:
     """Run the benchmark; yields the lines to print."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
-    yield f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    yield f"{cpu_model()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     with tempfile.TemporaryDirectory() as scratch:
-        for item in bench(device, Path(scratch), quick):
+        for item in bench(Path(scratch), quick):
             if isinstance(item, Ceilings):
-                yield from _ceilings(item, device)
+                yield from _ceilings(item)
                 yield HEAD
             else:
                 yield _line(item)
     yield WHAT
 
 
-def _ceilings(ceilings: Ceilings, device: torch.device) -> Iterator[str]:
+def _ceilings(ceilings: Ceilings) -> Iterator[str]:
     products = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in ceilings.flops.items())
     yield f"matrix product: {products} GFLOP/s; copy: {ceilings.copy / 1e9:,.0f} GB/s; launch: {ceilings.launch * 1e6:.1f} us"
-    if device.type == "cpu":
-        yield f"a convolution in bf16 is {bf16_gain():.2f} times as fast as in fp32"
+    yield f"a convolution in bf16 is {bf16_gain():.2f} times as fast as in fp32"
 
 
 def _line(m: Measurement) -> str:
@@ -69,12 +67,11 @@ def _line(m: Measurement) -> str:
 def main() -> None:
     """Parse the command line, and print as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="on a CPU [default: all cores]")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="[default: all cores]")
     parser.add_argument("--quick", action="store_true", help="ResNet-20 alone, a few rounds")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for line in report(torch.device(options.device), options.quick):
+    for line in report(options.quick):
         print(line, flush=True)
 
 

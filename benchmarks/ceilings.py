@@ -53,7 +53,7 @@ def traffic(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32)
             continue
         output = layer.out_maps * layer.size**2
         elements += 3 * before + 16 * output
-        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block].kernels)}"):
+        if spec.network == "residual" and layer.name.endswith(f".conv{len(BLOCKS[spec.block.name].kernels)}"):
             elements += 6 * output
         before = output
     return elements * spec.recipe.batch_size * itemsize

@@ -1,4 +1,4 @@
-"""How fast this machine trains, compared with its limits.
+"""How fast a machine trains, compared with its limits: ways to train that take turns, for `bench.py` and `gpu.py`.
 
 All ways to train alternate, a few steps at a time, so that other load slows them alike; ratios are medians over the rounds.
 Images are noise, so no data set is needed.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from study.training.lane import Lane
 from study.training.pack import advance, train_pack
 from study.training.precision import backends
 from study.training.program import Program
-from study.training.session import Progress, Session, Tuning
+from study.training.session import CPU, Progress, Session, Tuning
 
 FIGURE_6 = [(network, depth) for depth in (110, 56, 44, 32, 20) for network in ("plain", "residual")]
 IMAGES = 10_000
@@ -62,14 +62,11 @@ def _spec(**fields: Any) -> RunSpec:
     return resolve({key: Value(value, "bench.py") for key, value in fields.items()})
 
 
-def cases(device: torch.device, quick: bool) -> list[Case]:
-    """What is measured: ResNet-20 and 56 alone; on a GPU also two and all ten networks of figure 6 as a pack."""
-    precisions = ["fp32", "bf16"] if device.type == "cpu" else ["fp32", "tf32", "bf16"]
+def cases(quick: bool) -> list[Case]:
+    """What is measured: ResNet-20 and 56 alone, and two side by side."""
     depths = [20] if quick else [20, 56]
-    alone = [Case(f"ResNet-{d}", [("residual", d)], p) for d in depths for p in precisions]
-    packs = [Case("figure 6", FIGURE_6, "bf16")]
-    pairs = [Case("2 ResNet-20", [("residual", 20)] * 2, precisions[0])]
-    return alone + (packs if device.type == "cuda" and not quick else []) + ([] if quick else pairs)
+    alone = [Case(f"ResNet-{d}", [("residual", d)], p) for d in depths for p in ("fp32", "bf16")]
+    return alone + ([] if quick else [Case("2 ResNet-20", [("residual", 20)] * 2, "fp32")])
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Measurement:
     """The speed of one way to train some networks."""
 
     networks: str
-    """Such as `ResNet-20`, or `figure 6` for its ten."""
+    """Such as `ResNet-20`."""
     lanes: int
     precision: str
     measure: str
@@ -90,20 +87,27 @@ class Measurement:
     """Time taken over that of the bare step, minus 1."""
 
 
-@dataclass
-class Contender:
-    """A way to train; `train(steps)` returns the seconds that it took."""
-
-    measure: str
-    train: Callable[[int], float]
-    networks: int = 1
-    """Of the case that it trains at the same time."""
-    seconds: list[float] = field(default_factory=list)
-    """Of a step of each of them, in each round: the time for all over their number."""
+Train = Callable[[int], float]
+"""Takes steps of some networks, and returns the seconds that they took."""
 
 
-def bench(device: torch.device, scratch: Path, quick: bool = False) -> Iterator[Ceilings | Measurement]:
-    """Measure the device's ceilings, then each case; yields as it goes.
+def alternate(trains: Mapping[str, Train], rounds: int, turn: float, few: int) -> dict[str, list[float]]:
+    """Let ways to train take turns of about `turn` seconds, whole multiples of `few` steps; seconds a step in each round.
+
+    What disturbs a busy machine falls on all alike. Each one takes a few steps before, to warm up.
+    """
+    steps = {name: few * max(1, int(turn / train(few))) for name, train in trains.items()}
+    found: dict[str, list[float]] = {name: [] for name in trains}
+    with slow_progress(", ".join(trains), rounds * len(trains)) as progress:
+        for _ in range(rounds):
+            for name, train in trains.items():
+                found[name].append(train(steps[name]) / steps[name])
+                progress(1)
+    return found
+
+
+def bench(scratch: Path, quick: bool = False) -> Iterator[Ceilings | Measurement]:
+    """Measure the CPU's ceilings, then each case; yields as it goes.
 
     Parameters
     ----------
@@ -112,77 +116,60 @@ def bench(device: torch.device, scratch: Path, quick: bool = False) -> Iterator[
     quick
         ResNet-20 alone, in a fifth of the rounds.
     """
-    ceilings = measure(device)
+    ceilings = measure(CPU)
     yield ceilings
     data = noise()
-    for case in cases(device, quick):
-        yield from _case(case, device, data, ceilings, scratch, rounds=5 if quick else 25)
+    for case in cases(quick):
+        yield from _case(case, data, ceilings, scratch, rounds=5 if quick else 25)
 
 
-def noise(count: int = IMAGES) -> ImageSet:
+def noise(count: int = IMAGES, test: int = 1000) -> ImageSet:
     """A data set of CIFAR's shape."""
     random = np.random.RandomState(0)
-    images = random.randint(0, 256, (count + 1000, 32, 32, 3), np.uint8)
-    labels = random.randint(0, 10, count + 1000).astype(np.int64)
+    images = random.randint(0, 256, (count + test, 32, 32, 3), np.uint8)
+    labels = random.randint(0, 10, count + test).astype(np.int64)
     names = tuple(map(str, range(10)))
     return image_set("noise", (images[:count], labels[:count]), (images[count:], labels[count:]), names)
 
 
-def _case(
-    case: Case, device: torch.device, data: ImageSet, ceilings: Ceilings, scratch: Path, rounds: int
-) -> Iterator[Measurement]:
-    specs = case.specs()
+def _case(case: Case, data: ImageSet, ceilings: Ceilings, scratch: Path, rounds: int) -> Iterator[Measurement]:
+    specs, cores = case.specs(), usable_cores()
+    images = Images(data, CPU)
     with ExitStack() as stack:
-        stack.enter_context(backends({case.precision}, device, deterministic=True))
-        contenders = list(_contenders(specs, device, data, scratch))
+        stack.enter_context(backends({case.precision}, CPU, deterministic=True))
+        trains: dict[str, Train] = {}
         if len(specs) == 1:
-            loop = stack.enter_context(textbook(TEXTBOOK, specs[0].depth, str(device)))
-            contenders.insert(0, Contender("textbook", loop.train))
-        if len(specs) == 1 and device.type == "cpu" and (cores := usable_cores()) > 1:
-            loops = stack.enter_context(workers(specs[0].depth, case.precision, cores))
-            contenders.insert(1, Contender("workers", loops.train, cores))
-        steps = _steps(contenders[-1], device)
-        progress = stack.enter_context(slow_progress(f"{case.title} {case.precision}", rounds * len(contenders)))
-        for _ in range(rounds):
-            for contender in contenders:
-                contender.seconds.append(contender.train(steps) / steps / contender.networks)
-                progress(1)
-    by_name = {contender.measure: contender.seconds for contender in contenders}
+            trains["textbook"] = stack.enter_context(textbook(TEXTBOOK, specs[0].depth, "cpu")).train
+            if cores > 1:
+                trains["workers"] = stack.enter_context(workers(specs[0].depth, case.precision, cores)).train
+        # The harness around the step, the step, the bare step.
+        trains["run"] = _run(specs, data, scratch)
+        trains["step"] = timed_steps(specs, images)
+        trains["bare"] = _timed(bare(specs, images), CPU)
+        seconds = alternate(trains, rounds, turn=1.0, few=2)
+    if "workers" in seconds:  # which train a network each
+        seconds["workers"] = [each / cores for each in seconds["workers"]]
     batch, floor = sum(spec.recipe.batch_size for spec in specs), ceilings.floor(specs)
-    for name, seconds in by_name.items():
-        typical = statistics.median(seconds)
+    for name, each in seconds.items():
+        typical = statistics.median(each)
         yield Measurement(
             networks=case.title,
             lanes=len(specs),
             precision=case.precision,
             measure=name,
             images_per_second=batch / typical,
-            ratio_to_textbook=_median_ratio(by_name["textbook"], seconds) if "textbook" in by_name else None,
+            ratio_to_textbook=median_ratio(seconds["textbook"], each) if "textbook" in seconds else None,
             share_of_floor=floor / typical,
-            over_bare=_median_ratio(seconds, by_name["bare"]) - 1,
+            over_bare=median_ratio(each, seconds["bare"]) - 1,
         )
 
 
-def _median_ratio(one: list[float], other: list[float]) -> float:
+def median_ratio(one: list[float], other: list[float]) -> float:
     """Of times in rounds in which both took their turn: what slows a round slows both."""
     return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
-def _steps(contender: Contender, device: torch.device) -> int:
-    """Steps of a turn: those of about a second. What disturbs a busy machine then falls on all alike."""
-    few = 2 if device.type == "cpu" else 64
-    contender.train(few)
-    return max(few, int(few / contender.train(few)))
-
-
-def _contenders(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Iterator[Contender]:
-    """Bare step, whole step, and the harness around it; `bare` comes last."""
-    yield Contender("run", _run(specs, device, data, scratch))
-    yield Contender("step", timed_steps(specs, device, data))
-    yield Contender("bare", _timed(bare(specs, Images(data, device)), device))
-
-
-def _timed(train: Callable[[int], None], device: torch.device) -> Callable[[int], float]:
+def _timed(train: Callable[[int], None], device: torch.device) -> Train:
     def timed(steps: int) -> float:
         began = time.perf_counter()
         train(steps)
@@ -190,7 +177,8 @@ def _timed(train: Callable[[int], None], device: torch.device) -> Callable[[int]
             torch.cuda.synchronize(device)
         return time.perf_counter() - began
 
-    timed(1 if device.type == "cpu" else 32)  # to warm up
+    # To warm up; one more than whole strides, so that a graph of a single step is recorded, too.
+    timed(1 if device.type == "cpu" else 65)
     return timed
 
 
@@ -210,20 +198,29 @@ def bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
     return engine([_Bare(spec, images) for spec in specs], Tuning()).steps
 
 
-def timed_steps(specs: list[RunSpec], device: torch.device, data: ImageSet) -> Callable[[int], float]:
-    """Takes whole steps as the engine does, and times them: samples, augmentation, forward, backward, SGD, counters."""
-    images = Images(data, device)
+def timed_steps(
+    specs: list[RunSpec],
+    images: Images,
+    tuning: Tuning = Tuning(),  # noqa: B008 -- it is immutable
+    change: Callable[[Program], None] = lambda program: None,
+) -> Train:
+    """Takes whole steps as the engine does, and times them: samples, augmentation, forward, backward, SGD, counters.
+
+    `change` may change a program before its first step.
+    """
     lanes = [Lane(spec, None, images) for spec in specs]  # type: ignore[arg-type]  # writes nothing
-    runner = engine([lane.program for lane in lanes], Tuning())
+    for lane in lanes:
+        change(lane.program)
+    runner = engine([lane.program for lane in lanes], tuning)
 
     def train(steps: int) -> None:
         while steps:
             steps -= advance(lanes, runner, steps)
 
-    return _timed(train, device)
+    return _timed(train, images.device)
 
 
-def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Path) -> Callable[[int], float]:
+def _run(specs: list[RunSpec], data: ImageSet, scratch: Path) -> Train:
     """What `study sweep` does, in its own folder: curves, progress, and a checkpoint for each minute."""
     runs = []
     for number, spec in enumerate(specs):
@@ -236,8 +233,6 @@ def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Pa
 
         def report(progress: Progress) -> None:
             if progress.run_id == runs[0][1].run_id:
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
                 reports.append((progress.iteration, time.perf_counter()))
 
         # The first report comes before the first step, the second when libraries and graphs have warmed up.
@@ -245,7 +240,6 @@ def _run(specs: list[RunSpec], device: torch.device, data: ImageSet, scratch: Pa
             runs,
             data,
             Session(
-                device=device,
                 stopped=lambda: len(reports) > 1 and reports[-1][0] - reports[1][0] >= steps,
                 report=report,
             ),

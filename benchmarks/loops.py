@@ -112,9 +112,11 @@ def main() -> None:
     import torch
     from harness import Case, noise, timed_steps
 
+    from study.training.feeds.images import Images
+
     torch.set_num_threads(1)
     case = Case("", [("residual", options.depth)], options.precision)
-    train = timed_steps(case.specs(), torch.device("cpu"), noise())
+    train = timed_steps(case.specs(), Images(noise(), torch.device("cpu")))
     for line in sys.stdin:
         print(train(int(line)), flush=True)
 

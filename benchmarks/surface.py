@@ -2,12 +2,11 @@
 
     python benchmarks/surface.py
     python benchmarks/surface.py --run results/SWEEP/runs/RUN --data-root data
-    python benchmarks/surface.py --device cuda --images 50000
 
 The obvious way sets the weights of a point with `load_state_dict`, then loops over a DataLoader with 2 workers over images as
 torchvision's CIFAR-10 holds and transforms them, in eager float32, on all cores. `study` is as many workers as there are
-cores, of one thread each, as `study surface` has them; on a GPU one worker, with a CUDA graph of a point and without. With
-`--many`, `vmapped` is eager, four points at once on one core.
+cores, of one thread each, as `study surface` has them. With `--many`, `vmapped` is eager, four points at once on one core.
+`gpu.py` measures surfaces on a GPU.
 
 Contenders are processes that take turns of one or a few points. Prints the median over rounds of each rate in images per second
 and point, its ratio to the obvious way, and the difference of the losses. Without `--run`, the
@@ -70,7 +69,9 @@ class Case:
         network.load_state_dict(state, strict=False)
         self.network = network.to(self.device).eval()
         if not options.run:
-            recalibrate(self.network, [self.feed.at("train", torch.arange(256, device=self.device))[0]])
+            recalibrate(
+                self.network, [self.feed.at("train", torch.arange(min(256, self.count), device=self.device))[0]]
+            )
         self.flat = Flat(self.network)
         centre = self.flat.pack(self.network.state_dict()).cpu()
         self.plane = Plane(centre, random(self.flat, centre, 0, 2, "filter"), ((-1.0, 1.0),) * 2, "", 1)
@@ -158,7 +159,7 @@ def vmapped(case: Case, precision: str) -> Iterator[Any]:
         point = yield float(total[0]) / count
 
 
-CONTENDERS = {"obvious": obvious, "study": ours, "eager": lambda c, p: ours(c, p, graph=False), "vmapped": vmapped}
+CONTENDERS = {"obvious": obvious, "study": ours, "vmapped": vmapped}
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -214,11 +215,7 @@ class Server:
 def compare(options: argparse.Namespace) -> None:
     """Let all contenders measure the same points, in turns."""
     cores = os.cpu_count() or 1
-    gpu = options.device == "cuda"
-    copies = 1 if gpu else cores
-    lineup = [("obvious", "fp32", 1, cores), ("study", "fp32", copies, 1), ("study", "bf16", copies, 1)]
-    if gpu:
-        lineup += [("study", "tf32", 1, 1), ("eager", "bf16", 1, 1)]
+    lineup = [("obvious", "fp32", 1, cores), ("study", "fp32", cores, 1), ("study", "bf16", cores, 1)]
     if options.many:
         lineup.append(("vmapped", "fp32", 1, 1))
     servers = [Server(options, *entry) for entry in lineup]
@@ -250,7 +247,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int)
     parser.add_argument("--run", type=Path, help="a trained run's folder, instead of an untrained network")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.set_defaults(device="cpu")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--many", action="store_true", help="several points at once, too")

@@ -14,7 +14,7 @@ PACKAGE = Path(study.__file__).parent
 IMPORTS = [
     "import study, study.cli.app",
     "import study.config.sweep, study.config.schema",
-    "import study.store.collect, study.store.runs",
+    "import study.store.collect, study.store.runs, study.store.housekeeping, study.store.merge",
     "import study.networks.shape",
     "import study.launch.sweep, study.launch.status, study.launch.local.terminal, study.cli.catalogue",
     "import study.launch.slurm.submit, study.launch.slurm.cancel, study.launch.slurm.profile",
@@ -23,7 +23,7 @@ IMPORTS = [
     "import study.plotting.surfaces.contours, study.plotting.surfaces.line1d, study.plotting.surfaces.export",
     "import study.plotting.surfaces.relief, study.plotting.surfaces.trajectory, study.plotting.surfaces.hessian_ratio",
     "import study.plotting.probes.spectrum, study.plotting.probes.responses",
-    "import study.reporting, study.launch.status",
+    "import study.reporting.export, study.launch.status",
 ]
 ONE_BY_ONE = """
 import sys

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from study.cli import figures, measure, status, surface, sweep
+from study.cli import figures, keep, measure, status, surface, sweep
 from study.cli.options import DataRoot, Results, Use, complain, print_lines, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
@@ -85,12 +85,12 @@ VERBS: dict[str, list[tuple[Callable[..., None], str]]] = {
         (figures.figures, "study figures quickstart"),
         (figures.table, "study table errors quickstart --format latex"),
         (figures.report, "study report quickstart"),
+        (figures.export, "study export quickstart --format csv"),
     ],
     "Measure": [
         (measure.probe, "study probe quickstart --probes gradients,paths"),
         (surface.surface, "study surface quickstart --points 25 --bn recalibrated"),
         (measure.embed, "study embed plain-20-digits-s0 --depth 56"),
-        (figures.export, "study export surfaces_quick"),
     ],
     "Explore": [
         (list_, "study list figures"),
@@ -100,6 +100,12 @@ VERBS: dict[str, list[tuple[Callable[..., None], str]]] = {
     "Maintain": [
         (doctor, "study doctor"),
         (status.collect, "study collect quickstart"),
+        (keep.du, "study du quickstart"),
+        (keep.prune, "study prune quickstart --dry-run"),
+        (keep.rm, "study rm quickstart --failed"),
+        (keep.mv, "study mv quickstart first_try"),
+        (keep.merge, "study merge /mnt/gpu1/results /mnt/gpu2/results"),
+        (keep.diff, "study diff quickstart mine.yaml"),
     ],
 }
 """The verbs in the order of `study --help`, each with an example. The help is plain text: rich doubles its time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -168,17 +168,26 @@ def verdict(
 
 def export(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
-    split: Annotated[str, typer.Option(help="height: loss on train or test")] = "train",
+    fmt: Annotated[
+        Literal["vts", "csv", "tensorboard", "xarray"],
+        typer.Option("--format", help="vts: 2-D surfaces for ParaView; the others: curves, runs and probes"),
+    ] = "vts",
+    split: Annotated[str, typer.Option(help="height of a .vts file: loss on train or test")] = "train",
     out: Out = None,
     *,
     results: Results,
 ) -> None:
-    """Write each 2-D surface as a .vts file for ParaView."""
+    """Write a sweep's surfaces, or its curves and probes, for other programs."""
     from study.plotting.surfaces.export import export_all
+    from study.reporting.export import export as write
     from study.store.read import read_surfaces
 
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name
-    with working("writing shapes"):
-        for line in export_all(read_surfaces(files.folder), folder, split):
+    with working("reading the results") as told:
+        lines = (
+            export_all(read_surfaces(files.folder), folder, split) if fmt == "vts" else write(files.folder, folder, fmt)
+        )
+        for line in lines:
+            told(f"wrote {line}")
             print_lines([line])

@@ -72,7 +72,7 @@ def _use(names: list[str] | None) -> list[str]:
 Use = Annotated[
     list[str] | None,
     typer.Option(
-        "--use", callback=_use, is_eager=True, metavar="FILE.py", help="import components of your own from a file"
+        "--use", callback=_use, is_eager=True, metavar="FILE.py", help="import your components; FILE.py:NAME: a network"
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="print the plan and exit")]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from study.cli.measure import Deviations, JoinedSweep, Means, ModelName, Weights, chosen
 from study.cli.options import (
     DataRoot,
     DeviceName,
@@ -18,14 +19,13 @@ from study.cli.options import (
     Use,
     Workers,
     complete_sweep,
-    sweep_files,
 )
 from study.config import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 
 def surface(
-    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)],
+    what: Annotated[str | None, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)] = None,
     plane: Annotated[Plane | None, typer.Option(help="what spans the plane [default: random]")] = None,
     points: Annotated[str | None, typer.Option(help="points per axis: 51, or 51x31 [default: 51]")] = None,
     range_: Annotated[str | None, typer.Option("--range", help="1 for -1 to 1; 0:2; or one per axis: -1:1,0:2")] = None,
@@ -42,7 +42,9 @@ def surface(
         bool | None,
         typer.Option("--trajectory", help="project the training snapshots onto the plane; always on for pca"),
     ] = None,
-    data: Annotated[Split | None, typer.Option(help="images [default: both]")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="train, test or both [default: both]; for --model also a data set")
+    ] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="number of training images [default: all]")] = None,
     bn: Annotated[BatchNorm | None, typer.Option(help="BN statistics [default: frozen]")] = None,
     precision: Annotated[Precision | None, typer.Option(help="[default: fp32]")] = None,
@@ -62,12 +64,17 @@ def surface(
     device: DeviceName = "auto",
     workers: Workers = None,
     threads: Threads = None,
+    model: ModelName = None,
+    weights: Weights = None,
+    name: JoinedSweep = None,
+    mean: Means = None,
+    std: Deviations = None,
     *,
     use: Use = None,
     results: Results,
     data_root: DataRoot,
 ) -> None:
-    """Measure the loss over planes of weights around trained networks.
+    """Measure the loss over planes of weights around trained networks, or around one that was trained elsewhere.
 
     Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
     time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
@@ -76,10 +83,10 @@ def surface(
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
     from study.launch.slurm.submissions import adopt_orphans
-    from study.launch.surface import request
+    from study.launch.surface import checked, request
     from study.launch.sweep import choose_executor
 
-    given = {
+    values = {
         "plane": plane,
         "points": points and _points(points),
         "range": range_ and _ranges(range_),
@@ -87,15 +94,23 @@ def surface(
         "planes": planes,
         "centred": centred,
         "trajectory": trajectory,
-        "data": data,
+        "data": next((split for split in data or () if split in get_args(Split)), None),
         "subset": subset,
         "bn": bn,
         "precision": precision,
         "orthogonal": orthogonal,
         "curvature": curvature,
     }
-    settings = {key: value for key, value in given.items() if value is not None}
-    asked = request(sweep_files(what, results), settings, to or ())
+    settings = {key: value for key, value in values.items() if value is not None}
+    sets = [name for name in data or () if name not in get_args(Split)]
+    if len(sets) > (model is not None):
+        raise StudyError(f"--data {sets[-1]}: must be train, test or both; with --model one data set as well")
+    if model is not None:  # before it is evaluated
+        checked(settings, ["run"] * len(to or ()))
+        if dry_run:
+            raise StudyError("--dry-run: is of runs, and the network of --model becomes one first")
+    given = {"model": model, "weights": weights, "data": next(iter(sets), None), "name": name, "mean": mean, "std": std}
+    asked = request(chosen(what, given, results, data_root, device), settings, to or ())
     machine = Machine(data_root, choose_executor(executor), device, workers, threads)
     if machine.executor == "slurm" and not dry_run:
         adopt_orphans(asked.files.results)

@@ -178,7 +178,8 @@ class Registry(dict[str, C], Generic[C]):
         """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             second = component.target if component.source is None else component.target.partition(":")[2]
-            raise StudyError(f"there are two {self.noun}s named '{component.name}': {second} is the second")
+            several = f"{self.noun.removesuffix('y')}ies" if self.noun.endswith("y") else f"{self.noun}s"
+            raise StudyError(f"there are two {several} named '{component.name}': {second} is the second")
         self[component.name] = component
         return component
 
@@ -196,7 +197,7 @@ class Registry(dict[str, C], Generic[C]):
         if isinstance(known, Options):
             if known.name in self and type(known) is self[known.name].options:
                 return known
-            value = {"name": known.name, **known.options}
+            value = value if isinstance(value, str) else {"name": known.name, **known.options}
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
             raise wrong(

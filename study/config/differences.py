@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from study.config import recipes
 from study.config.fields import OWN, flat
 from study.config.registry import BLOCKS, FAMILIES, SHORTCUTS
 from study.config.run import Kept, RunSpec
-from study.config.stored import columns
+from study.config.stored import Stored, columns, upgraded
 from study.errors import StudyError
 
 _NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
@@ -114,7 +114,7 @@ def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
     """A run's name for people, with the values of these fields."""
     unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
     head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
-    more = [f"{name} {value}" for name, value in settings(spec, fields).items()]
+    more = [f"{name} {value}" for name, value in settings(spec, fields).items() if value != spec.title]
     return ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
 
 
@@ -122,6 +122,16 @@ def row(spec: RunSpec) -> dict[str, Any]:
     """The fields of a run by their names in `runs.parquet`; `changes` lists the changes to its named recipe."""
     fields = spec.model_dump(mode="json", warnings=False)  # of a stored spec, which may be of another version
     return {**flat(fields), "dataset": spec.dataset, "changes": recipes.changes(fields["recipe"])}
+
+
+def apart(one: Iterable[Stored], other: Iterable[Stored], most: int = 8) -> Iterator[tuple[str, str, str]]:
+    """Each field whose values in two sets of runs differ, and these: of each set the first `most`, in their order."""
+    sides = [[flat(upgraded(fields)) for fields in runs] for runs in (one, other)]
+    for name in dict.fromkeys(name for rows in sides for row in rows for name in row):
+        values = [list(dict.fromkeys(texts(row.get(name) for row in rows))) for rows in sides]
+        if set(values[0]) != set(values[1]):
+            first, second = (", ".join(found[:most] + ["..."] * (len(found) > most)) for found in values)
+            yield name, first, second
 
 
 # -- stretching --------------------------------------------------------------------------------------------------------

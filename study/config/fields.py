@@ -121,6 +121,11 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def as_tuples(value: Any) -> Any:
+    """A list of lists as the tuple of tuples that a spec keeps."""
+    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
+
+
 OWN = {"": ("own", "own_code"), "data": ("data.own", "data.code"), "recipe": ("recipe.own", "recipe.code")}
 """Columns with the options and digests of components of the user's own: of the network, the data set and the recipe."""
 

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from study.config import Precision
 from study.config.components import Options, Registry
 from study.config.fields import Model, shown, wrong
-from study.config.recipes import Recipe
+from study.config.recipes import ELSEWHERE, Recipe
 from study.config.registry import (
     ACTIVATIONS,
     BLOCKS,
@@ -257,13 +257,22 @@ class RunSpec(Kept):
         return str(name or self.data.name)
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether the network was trained by another program."""
+        return getattr(self.recipe, "name", "") == ELSEWHERE  # a stored spec may lack it
+
+    @property
     def title(self) -> str:
-        """`plain-56`, `ResNet-20`: the network as the papers call it."""
+        """`plain-56`, `ResNet-20`: the network as the papers call it; one trained elsewhere as its own code does."""
+        if self.elsewhere:
+            return self.family.name
         return f"{network_title(self.network, self.family.name)}-{self.depth}"
 
     @property
     def variant(self) -> str:
         """The network's details that the title leaves out; empty for the usual network of its family."""
+        if self.elsewhere:
+            return ""
         family = FAMILIES.get(self.family.name)
         block = family.usual_block(self.depth) if family else self.block.name
         usual: list[tuple[str, str, Registry[Any]]] = [

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config import BatchNorm, Plane, Precision, Split
-from study.config.fields import Model, as_tuple, shown, wrong
+from study.config.fields import Model, as_tuple, as_tuples, shown, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
 
@@ -27,10 +27,6 @@ FARTHEST = 1e30
 """Of the ends of an axis: what is computed of them stays a number in float32."""
 
 _RUN_ID = re.compile(r"\w[\w.+\-]{0,119}-[0-9a-f]{12}")
-
-
-def _pairs(value: Any) -> Any:
-    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -64,12 +60,12 @@ class Settings(Model):
         default=(),
         description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
     )
-    range: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_pairs, json_schema_input_type=_Range)] = (
-        Field(
-            default=None,
-            description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
-            "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
-        )
+    range: Annotated[
+        tuple[tuple[float, float], ...] | None, BeforeValidator(as_tuples, json_schema_input_type=_Range)
+    ] = Field(
+        default=None,
+        description="r for -r to r, or [low, high], or one such pair for each axis; default [-1, 1], with plane: "
+        "interpolate [-0.5, 1.5], with plane: pca what holds the trajectory",
     )
     normalisation: Literal["filter", "layer", "model", "weight"] | None = Field(
         default=None,

@@ -25,6 +25,7 @@ from importlib import metadata
 from importlib.abc import SourceLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationError, ValidationError, create_model
@@ -32,7 +33,7 @@ from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationEr
 from study.config import registry
 from study.config.components import Block, Component, Data, Family, Figure, Options, Probe, Registry, Shortcut, Table
 from study.config.fields import as_tuple, wrong
-from study.errors import StudyError
+from study.errors import StudyError, nearest
 
 GROUP = "study.components"
 """Entry points of packages that bring components."""
@@ -46,10 +47,16 @@ class Source(NamedTuple):
 
     name: str
     digest: str
+    factory: str = ""
+    """Of `FILE.py:NAME`, the name: a function or class of the file that returns a network."""
+
+    def called(self, path: object = None) -> str:
+        """What `use` takes for it, if its file is at `path`."""
+        return f"{path or self.name}:{self.factory}" if self.factory else str(path or self.name)
 
 
 _used: dict[str, Source] = {}
-"""What was imported, by resolved path or entry point."""
+"""What was imported, by what `use` takes for it."""
 _code: dict[str, bytes] = {}
 """The code of files by digest."""
 
@@ -57,10 +64,16 @@ _code: dict[str, bytes] = {}
 def use(name: str, folder: Path = Path(), digest: str = "") -> Source:
     """Import a file, by its path relative to `folder`, or an entry point by its name; its decorators register components.
 
+    `FILE.py:NAME` registers a function or class of the file, which need know nothing of this package, as a family of one
+    network, trained elsewhere; its option `weights` is the digest of its state.
+
     What was imported before is not imported again unless its code changed; then its components replace the old ones. Raises
     StudyError, with the line of the user's code that is wrong; and if a `digest` is given and the code has another, which is
     then not run.
     """
+    path, _, factory = name.partition(".py:")
+    if factory:
+        return _file(folder / f"{path}.py", digest, factory)
     return _file(folder / name, digest) if name.endswith(".py") else _entry_point(name, digest)
 
 
@@ -85,7 +98,7 @@ def names() -> list[tuple[str, str]]:
     found = []
     for source, (name, code) in zip(_used.values(), used(), strict=True):
         copied = _copies and code is not None
-        found.append((str(_copies[0] / name) if copied else source.name, source.digest))
+        found.append((source.called(_copies[0] / name if copied else None), source.digest))
     return found
 
 
@@ -97,7 +110,7 @@ def forget() -> None:
     _copies.clear()
 
 
-def _file(path: Path, digest: str) -> Source:
+def _file(path: Path, digest: str, factory: str = "") -> Source:
     try:
         path = path.resolve(strict=True)
         with path.open("rb") as file:
@@ -106,10 +119,12 @@ def _file(path: Path, digest: str) -> Source:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
     if len(code) > MAX_BYTES:
         raise StudyError(f"use: {path}: longer than {MAX_BYTES >> 20} MiB; is it the file with your components?")
-    source = Source(str(path), _digest(code))
-    found = _once(
-        source, digest, lambda known: Path(known.source.name).resolve() == path, lambda _: _Code(source, code).run()
-    )
+    source = Source(str(path), _digest(code), factory)
+
+    def mine(known: Component) -> bool:
+        return Path(known.source.name).resolve() == path and known.source.factory == factory
+
+    found = _once(source, digest, mine, lambda _: _Code(source, code).run())
     _code[found.digest] = code
     return found
 
@@ -157,7 +172,7 @@ def _once(
             f"use: {source.name}: is not the code {wanted} that this was started with, but {source.digest}"
         )
     for known in _used.values():
-        if known.digest == source.digest:  # a copy, perhaps
+        if known[1:] == source[1:]:  # a copy, perhaps
             return known
     removed = _remove(belongs)
     try:
@@ -169,7 +184,7 @@ def _once(
         for kind, component in removed:
             kind[component.name] = component
         raise
-    _used[source.name] = source
+    _used[source.called()] = source
     return source
 
 
@@ -201,6 +216,12 @@ class _Code(SourceLoader):
     def run(self) -> None:
         stem = re.sub(r"\W", "_", Path(self.source.name).stem)
         name = f"{stem}_{self.source.digest}"
+        if not (self.source.factory and name in sys.modules):  # two networks of one file
+            self._import(name)
+        if self.source.factory:
+            _trained_elsewhere(self.source, sys.modules[name])
+
+    def _import(self, name: str) -> None:
         spec = spec_from_loader(name, self)
         if spec is None:
             raise StudyError(f"use: {self.source.name}: no Python module")
@@ -329,8 +350,8 @@ def component(
     if not callable(thing):
         raise StudyError(f"a {kind.noun} is a class or a function, not {thing!r:.80}")
     called = name or _name(thing)
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", called):
-        raise StudyError(f"a {kind.noun} cannot be called {called!r}: at most 40 lower-case letters, digits and _")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", called):
+        raise StudyError(f"a {kind.noun} cannot be called {called!r}: at most 40 letters, digits and _")
     summary = (inspect.getdoc(thing) or "").partition("\n")[0]
     source = _source(thing)
     before = kind.get(called)
@@ -395,6 +416,20 @@ def family(thing: Any = None, *, name: str | None = None) -> Any:
     if thing is None:
         return lambda thing: family(thing, name=name)
     return component(registry.FAMILIES, Family, thing, name=name, title=(name or _name(thing)))
+
+
+def _trained_elsewhere(source: Source, module: ModuleType) -> None:
+    """Register what `FILE.py:NAME` names as a family of one network."""
+    if not callable(thing := getattr(module, source.factory, None)):
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        raise StudyError(f"{source.name}: has no function or class '{source.factory}'{nearest(source.factory, own)}")
+
+    def made(*shape: Any, weights: str) -> Any:
+        return thing()
+
+    made.__module__ = module.__name__
+    with _importing(source):
+        family(made, name=source.factory)
 
 
 def figure(thing: Any = None, *, name: str | None = None, needs: str = "curves") -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from study.config.differences import check_stretch
 from study.config.identity import point_id
@@ -15,6 +14,7 @@ from study.config.run import RunSpec
 from study.config.sweep import Value, resolve
 from study.launch.attempt.runs import feed_of
 from study.launch.machine import prepare_data
+from study.measure.probes.subject import scores
 from study.measure.recorded import contradiction
 from study.networks.network import Network
 from study.store import runs as store
@@ -76,8 +76,7 @@ def _compare(shallow: Network, deep: Network, images: Feed) -> dict[str, Any]:
         for x, labels in images.every(split):
             one, other = shallow(x), deep(x)
             for total, logits in zip(sums, (one, other), strict=True):
-                total[0] += F.cross_entropy(logits, labels, reduction="sum").double().cpu()
-                total[1] += (logits.argmax(1) != labels).sum().cpu()
+                total += scores(logits, labels)
             found["difference"] = max(found["difference"], float((one - other).abs().max()))
             found["largest"] = max(found["largest"], float(one.abs().max()))
             found["disagreements"] += int((one.argmax(1) != other.argmax(1)).sum())

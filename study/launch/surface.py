@@ -58,22 +58,27 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
         specs = {name: store.checked_spec(fields, files.sweep) for name, fields in sweep["runs"].items()}
         if not settings and not to and sweep.get("surfaces"):
             return of_sweep(files, {k: Surface.model_validate(v) for k, v in sweep["surfaces"].items()}, specs)
-    document = _CommandLine("study surface")
     ids = tuple(one_run(SweepFiles(files.results, text)).run_id for text in to if "=" not in text)
     changes = [_changes(text) for text in to if "=" in text]
     known = dict(specs)
     for name, run in all_runs(files.results).items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
+    document, entry = _CommandLine("study surface"), checked(settings, (*ids, *changes))
+    surfaces = expand(document, [entry], specs, known)
+    document.check()
+    return of_sweep(files, surfaces, specs)
+
+
+def checked(settings: Mapping[str, Any], to: Sequence[Any] = ()) -> SurfaceEntry:
+    """Settings, as for `request`, and the other runs. Raises StudyError with a line for each mistake."""
+    document = _CommandLine("study surface")
     try:
-        entry = SurfaceEntry.model_validate({**settings, "to": [*ids, *changes]})
+        return SurfaceEntry.model_validate({**settings, "to": list(to)})
     except ValidationError as error:
         document.explain(error, {"": SurfaceEntry.model_fields})
         document.check()
         raise
-    surfaces = expand(document, [entry], specs, known)
-    document.check()
-    return of_sweep(files, surfaces, specs)
 
 
 def _changes(text: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def contradiction(
     if known is None or (images is not None and images < SAMPLE):
         return ""
     allowed = 0.01 + 0.05 * abs(known) if images is None else 0.25 + 2 * min(loss, known)
-    if abs(loss - known) <= allowed:
+    if abs(loss - known) <= allowed or str(loss) == str(known):  # such as nan
         return ""
     of = "" if images is None else f" of {images:,} images"
     return (

@@ -173,6 +173,8 @@ class Own(Network):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"is a {type(module).__name__}, not an nn.Module")
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -69,6 +70,33 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def move(path: Path, target: Path) -> None:
+    """Rename a file or folder to a name that is free. Raises WriteError."""
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        _sync_folder(target.parent)
+
+
+def discard(path: Path, results: Path) -> None:
+    """Remove a folder below a results folder: whole by one rename, then file by file. Raises WriteError.
+
+    What a killed process leaves of it, `sweep_away_temporaries` of the results folder removes.
+    """
+    aside = draft(results / "removed")
+    try:
+        move(path, aside / "it")  # one folder deeper, where nothing looks for sweeps and runs
+    except WriteError:
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+        if os.path.lexists(path):
+            raise
+        return  # another process was quicker
+    with writing(path):
+        (aside / "it").unlink() if (aside / "it").is_symlink() else shutil.rmtree(aside / "it")
+        aside.rmdir()
+
+
 def draft(path: Path) -> Path:
     """A unique temporary name that identifies the writer, so that files of dead writers can be removed."""
     return path.with_name(f".{path.name}.{process.mark()}-{uuid.uuid4().hex[:12]}.tmp")
@@ -87,7 +115,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep_away_temporaries(folder: Path, *, held: bool = False) -> None:
-    """Remove the temporary files of writers that were killed.
+    """Remove the temporary files and folders of writers that were killed.
 
     With `held`, the caller holds the lease of this folder: all temporary files go, except drafts of leases.
     """
@@ -96,7 +124,7 @@ def sweep_away_temporaries(folder: Path, *, held: bool = False) -> None:
             old = time.time() - path.stat().st_mtime > LEFTOVER
             ours = held and not path.name.lstrip(".").startswith("lease")  # another process may be claiming the lease
             if ours or old or process.left_behind(path.name.split(".")[-2]):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 # -- checksums ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from study.config.identity import point_id
 from study.errors import StudyError, nearest
 from study.store import surfaces
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles
-from study.store.runs import read_spec
+from study.store.runs import stored_spec
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:
     readable = point.rpartition("-")[0]
     for files in all_runs(results, f"{readable}-s{seed}-*").values():
         with contextlib.suppress(StudyError):  # damaged, or of another version
-            if point_id(read_spec(files)) == point:
+            if point_id(stored_spec(files)) == point:
                 return files
     return None
 

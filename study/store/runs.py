@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from study.config.identity import SCHEMA, run_id
 from study.config.run import Kept, RunSpec
-from study.config.stored import upgraded
+from study.config.stored import Stored, recorded, upgraded
 from study.errors import StudyError, printable
 from study.store import lease
 from study.store.files import (
@@ -191,7 +192,12 @@ def write_spec(files: RunFiles, spec: RunSpec) -> None:
 
 
 def read_spec(files: RunFiles) -> RunSpec:
-    """The stored spec of a run.
+    """The stored spec of a run, to train or measure it. Raises as `stored_spec` and `checked_spec`."""
+    return checked_spec(stored_spec(files), files.spec)
+
+
+def stored_spec(files: RunFiles) -> dict[str, Any]:
+    """The stored spec of a run, which may have components that are not registered here.
 
     Raises `DamagedError` if its id is not the run's, `StudyError` if there is none, or it is of a later version.
     """
@@ -205,7 +211,7 @@ def read_spec(files: RunFiles) -> RunSpec:
         named = ""
     if named != files.run_id:
         raise DamagedError(f"{files.spec}: is not the spec that this run was named for; it was changed by hand")
-    return checked_spec(content, files.spec)
+    return content
 
 
 def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
@@ -218,8 +224,20 @@ def checked_spec(fields: Mapping[str, Any], place: Path) -> RunSpec:
         field = ".".join(map(str, first["loc"])) or "spec"
         raise StudyError(
             f"{place}: {field}: {first['msg']}; this run can be looked at, but not trained or measured here: it is of another "
-            "version of this program, or of a component of your own, whose file `--use FILE.py` names"
+            f"version of this program, or of a component that is not registered{_kept_code(fields, str(first['loc'][0]), place)}"
         ) from None
+
+
+def _kept_code(fields: Stored, name: str, place: Path) -> str:
+    """How to register a component of a stored spec, if its sweep, of which `place` is a file, has a copy of its code."""
+    chosen = fields.get(name)
+    code = chosen.get("code") if isinstance(chosen, Mapping) else None
+    kept = (path for folder in place.parents[:3] for path in folder.glob("components/*.py"))
+    copies = [path for path in kept if code and path.stem.endswith(f"-{code}")]
+    if not copies:
+        return ""
+    of = f":{fields[name]['name']}" if recorded(fields).elsewhere else ""
+    return f"; if you trust its code, add --use {shlex.quote(f'{copies[0]}{of}')}"
 
 
 # -- attempts -------------------------------------------------------------------------------------------------------------

@@ -89,10 +89,14 @@ def row(spec: Mapping[str, Any], now: RunStatus) -> dict[str, Any]:
     starts = [line for line in now.record if line.get("event") == "start"]
     first, last = (starts[0], starts[-1]) if starts else ({}, {})
     fields = upgraded(spec)
+    own = flat(fields)
+    if own.get("recipe") == recipes.ELSEWHERE:  # most of it is unknown, so null
+        known = ("recipe.iterations", "recipe.normalise")
+        own = {name: value for name, value in own.items() if not name.startswith("recipe.") or name in known}
     return {
         "run_id": now.run_id,
         **_point(json.dumps(fields | {"seed": None})),
-        **(own := flat(fields)),
+        **own,
         "state": now.state,
         "iteration": now.iteration,
         "iterations": own.get("recipe.iterations"),

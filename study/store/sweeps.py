@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.config.sweep import Sweep
@@ -70,6 +71,14 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
             f"no sweep '{files.name}' under {files.results}/{hint or '; start one with `study sweep FILE`'}"
         )
     return content
+
+
+def records(results: Path) -> Iterator[tuple[SweepFiles, dict[str, Any]]]:
+    """The record of every sweep under a results folder. Raises as `read_sweep`."""
+    for name in sweep_names(results):
+        files = SweepFiles(results, name)
+        if files.sweep.exists():
+            yield files, read_sweep(files)
 
 
 def kept(files: SweepFiles, named: Collection[str]) -> Record:

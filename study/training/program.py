@@ -19,7 +19,7 @@ from study.config.run import RunSpec
 from study.networks.count import measured
 from study.networks.layers import BatchNorm
 from study.networks.network import build
-from study.training.feeds.feed import EVALUATION_BATCH, Feed
+from study.training.feeds.feed import EVALUATION_BATCH, Feed, pinned
 from study.training.feeds.samples import Draws, mask
 from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
@@ -81,6 +81,7 @@ class Program:
             *self.optimizer.tensors(),
             *(mean for _, mean in self._averaged),
             *copies,
+            *self._gradients_fp32,
             *self.network.buffers(),
             *counters,
         ]
@@ -90,16 +91,16 @@ class Program:
     def load_window(self, draws: Draws, rates: Sequence[float], mixes: Sequence[tuple[float, ...]] = ()) -> None:
         """Load the batches of the next steps, their rates, and how they are mixed."""
         window = torch.stack([part.long() for part in draws], dim=1)
-        self._window[: len(window)].copy_(_pinned(window, self._window), non_blocking=True)
+        self._window[: len(window)].copy_(pinned(window, self._window.device), non_blocking=True)
         if mixes:
-            self._mixes[: len(mixes)].copy_(_pinned(torch.tensor(mixes), self._mixes), non_blocking=True)
+            self._mixes[: len(mixes)].copy_(pinned(torch.tensor(mixes), self._mixes.device), non_blocking=True)
         self._position.zero_()
         self.load_rates(rates)
 
     def load_rates(self, rates: Sequence[float]) -> None:
         """Load the rates of the window's batches, from the first one on."""
         source = torch.tensor(rates, dtype=self._rates.dtype)
-        self._rates[: len(source)].copy_(_pinned(source, self._rates), non_blocking=True)
+        self._rates[: len(source)].copy_(pinned(source, self._rates.device), non_blocking=True)
 
     def draws(self) -> Draws:
         """Return the draws of the next batch; each part is (batch_size,)."""
@@ -256,11 +257,6 @@ def _counters(device: torch.device) -> tuple[Tensor, Tensor]:
     """Make a sum of losses and a number of errors."""
     wide = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs lack
     return torch.zeros((), dtype=wide, device=device), torch.zeros((), dtype=torch.int64, device=device)
-
-
-def _pinned(source: Tensor, target: Tensor) -> Tensor:
-    """Pin the source if a GPU is to fetch it asynchronously."""
-    return source.pin_memory() if target.device.type == "cuda" else source
 
 
 def _compute_in_bf16(network: nn.Module) -> list[tuple[nn.Parameter, nn.Parameter]]:

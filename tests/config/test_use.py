@@ -49,6 +49,7 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     path = write(tmp_path / "mine.py")
     before = use("mine.py", tmp_path)
     assert use(str(path), tmp_path / "elsewhere") == before
+    assert SCHEDULES.choose("halves").by == 0.5
     write(path, HALVES.replace("= 0.5", "= 0.25"))
     after = use("mine.py", tmp_path)
     assert after.digest != before.digest and SCHEDULES.choose("halves").by == 0.25

@@ -93,7 +93,7 @@ VIEWS = st.builds(
     lambda verb, words: [*verb, *words],
     st.sampled_from(
         [["table", name] for name in TABLES]
-        + [[verb] for verb in ("verdict", "export", "status", "collect", "logs", "cancel")]
+        + [[verb] for verb in ("verdict", "export", "status", "collect", "logs", "cancel", "du", "diff")]
     ),
     st.lists(st.sampled_from([*FED.values()]) | hostile.words, max_size=2),
 )

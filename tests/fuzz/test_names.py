@@ -89,9 +89,10 @@ def test_both_spellings_of_a_letter_name_the_same_sweep(results, form):
 
 BY_SWEEP = (
     ["status"], ["status", "--json"], ["cancel"], ["collect"], ["figure", "degradation"], ["figures"], ["report"],
-    ["table", "errors"], ["verdict"], ["export"], ["probe"], ["surface", "--dry-run"],
+    ["table", "errors"], ["verdict"], ["export"], ["export", "--format", "csv"], ["probe"], ["surface", "--dry-run"],
+    ["du"], ["prune"], ["rm"], ["diff", "é"], ["mv", "new"],
 )  # fmt: skip
-BY_RUN = (["logs"], ["cancel"], ["probe"], ["surface", "--dry-run"], ["embed", "--depth", "14"])
+BY_RUN = (["logs"], ["cancel"], ["prune"], ["rm"], ["probe"], ["surface", "--dry-run"], ["embed", "--depth", "14"])
 ELSEWHERE = ("..", ".", "", "/", "../", "é/..", "../..", "*", "[é]", "~")
 
 

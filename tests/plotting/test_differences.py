@@ -84,6 +84,7 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "recipe.flip": ({}, False, True),
     "recipe.colour": (STREAM, "none", "pca"),
     "recipe.mean": ({}, "pixel", "channel"),
+    "recipe.normalise": ({}, None, [[0.5], [0.25]]),
     "norm": ({}, "batch", "group"),
     "norm.groups": ({"norm": "group"}, 8, 4),
     "activation": ({}, "relu", "gelu"),

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
+from torchvision.transforms.functional import normalize
 
 from study.training.feeds.images import Images
 from study.training.feeds.samples import Draws
@@ -45,3 +49,16 @@ def test_channel_mean():
     first, _ = images.at("train", torch.arange(300))
     expected = (data.train_images - data.train_images.mean((0, 1, 2), dtype=np.float64)) / 255
     np.testing.assert_allclose(first.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("white, kind", [(255, np.uint8), (1, np.float32)])
+def test_given_means_and_deviations(white, kind):
+    """As torchvision's Normalize; of all channels, or of each."""
+    data = tiny_images(train=20, channels=3)
+    data = replace(data, test_images=data.test_images.astype(kind), train_images=data.train_images.astype(kind))
+    for means, deviations in (((0.4,), (0.2,)), ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))):
+        feed = Images(data, torch.device("cpu"), (means, deviations))
+        found, _ = feed.at("test", torch.arange(20))
+        expected = (torch.from_numpy(data.test_images).permute(0, 3, 1, 2) / white).float()
+        wanted = normalize(expected, list(means * 3)[:3], list(deviations * 3)[:3])
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)

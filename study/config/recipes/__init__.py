@@ -12,7 +12,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from study.config.components import Options
-from study.config.fields import OWN, Model, as_tuple, flat, wrong
+from study.config.fields import OWN, Model, as_tuple, as_tuples, flat, wrong
 from study.config.registry import OPTIMIZERS, SCHEDULES, WARMUPS
 from study.config.yaml import read
 from study.errors import StudyError, nearest
@@ -20,6 +20,10 @@ from study.text import user_path
 
 Share = Annotated[float | None, BeforeValidator(lambda value: None if value == 0 else value)]
 """A number that 0 and null switch off, so that both have one id."""
+Numbers = tuple[tuple[float, ...], tuple[Annotated[float, Field(gt=0)], ...]]
+"""Means and standard deviations, one for all channels or one each."""
+ELSEWHERE = "trained elsewhere"
+"""The recipe of networks that this program did not train: its numbers stand for unknown ones."""
 
 
 class Recipe(Model):
@@ -89,7 +93,18 @@ class Recipe(Model):
         default="pixel", description="what is subtracted: the training images' mean at each pixel, or of each channel"
     )
 
+    normalise: Annotated[Numbers | None, BeforeValidator(as_tuples)] = Field(
+        default=None,
+        description="means and standard deviations of the channels, of values from 0 to 1, as torchvision's Normalize has them: "
+        "[[0.5], [0.2]] for all channels, or one number each; null: `mean` alone is subtracted",
+    )
+
     # Fields are checked in their order, so a check sees the fields above its own; one that is itself wrong is absent.
+
+    @property
+    def prepared(self) -> str | Numbers:
+        """How images become a network's input: `normalise`, or else `mean`."""
+        return self.normalise or self.mean
 
     @field_validator("scales")
     @classmethod

@@ -86,7 +86,7 @@ def feed_of(spec: RunSpec, session: Session) -> Feed:
     """A run's data set on the device, for measurements; the one opened last is kept."""
     global _feed
     content = load_data(spec, session.data_root)
-    key = (content.fingerprint, spec.data, spec.recipe.mean, spec.recipe.scales, session.device)
+    key = (content.fingerprint, spec.data, spec.recipe.prepared, spec.recipe.scales, session.device)
     if _feed is None or _feed[0] != key:
         if _feed is not None:
             _feed[1].close()

@@ -138,7 +138,8 @@ def _check_alike(run: RunFiles, others: list[RunFiles]) -> None:
 
     def prepared(files: RunFiles) -> dict[str, object]:
         recipe = store.read_spec(files).recipe
-        return {"recipe.mean": recipe.mean, "recipe.scales from": recipe.scales and recipe.scales[0]}
+        side = recipe.scales and recipe.scales[0]
+        return {"recipe.mean": recipe.mean, "recipe.normalise": recipe.normalise, "recipe.scales from": side}
 
     for other in others:
         for (name, ours), theirs in zip(prepared(run).items(), prepared(other).values(), strict=True):

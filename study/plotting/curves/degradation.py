@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
+from study.config.recipes import ELSEWHERE
+from study.errors import StudyError
 from study.papers.values import R15, Protocol, Value
 from study.plotting.base import page
 from study.plotting.base.frames import Tidy, conditions_of, in_order, tidy
@@ -33,6 +35,8 @@ def plot(
     axis ends, in percent. By default it holds every final value.
     """
     evidence = tidy(curves, runs)
+    if evidence.runs["recipe"].eq(ELSEWHERE).all():
+        raise StudyError("nothing to draw: these networks were trained elsewhere, and only their last errors are known")
     networks = evidence.curves["network"]
     panels = {network_title(name): networks == name for name in in_order(networks)}
     shows = (

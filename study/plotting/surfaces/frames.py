@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.config import Precision
 from study.config.differences import RECIPE, text
+from study.config.recipes import ELSEWHERE
 from study.config.run import network_title
 from study.errors import StudyError, nearest
 from study.papers.values import L18
@@ -120,6 +121,7 @@ def network_labels(table: pd.DataFrame) -> pd.Series:
     """`plain-56`, `ResNet-20 B`: what the papers call each row's network, and what tells it from others called so."""
     called = [network_title(*pair) for pair in zip(table["network"], table["family"], strict=True)]
     names = pd.Series(called, table.index, dtype=object) + "-" + table["depth"].map(str)
+    names = names.where(table["recipe"] != ELSEWHERE, table["family"])
     alike = table.assign(kind=kinds(table)).groupby(names)
     more = pd.concat([distinguish(group, "kind") for _, group in alike]).reindex(table.index)
     return joined([names, more], table.index, " ")

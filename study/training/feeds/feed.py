@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.config.recipes import Numbers
 from study.data.images import Floats
+from study.errors import StudyError
 from study.networks.shape import EVALUATED
 from study.training.feeds.samples import Draws, Samples
 
@@ -21,22 +23,36 @@ class Feed(ABC):
     """Training and test images as a network's input.
 
     The input is `(pixel - mean) / 255`. `mean` is that of the training images at each pixel (He et al. 2015, section
-    4.2), or of each channel. BN undoes the division.
+    4.2), or of each channel; BN undoes the division. Or it is `(pixel / 255 - mean) / deviation` with given numbers
+    (`Recipe.normalise`). Pixels that are floating-point numbers are not divided by 255 (`white`).
     """
 
     recordable = True
     """Whether a CUDA graph may record its batches: they come from tensors that stay in place."""
 
-    def __init__(self, device: torch.device, fingerprint: str, classes: int, pixel_mean: Floats, mean: str) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        fingerprint: str,
+        classes: int,
+        pixel_mean: Floats,
+        prepared: str | Numbers,
+        white: float = 255.0,
+    ) -> None:
         self.device, self.fingerprint, self.classes = device, fingerprint, classes
         self.channels = int(pixel_mean.shape[2])
         """1 for grey images, 3 for colour."""
         self.native = (int(pixel_mean.shape[0]), int(pixel_mean.shape[1]))
         """Height and width of the network's input in training."""
         # A tensor: a GPU would multiply by the reciprocal of a plain number, and samples would differ in their last bits.
-        self._scale = torch.tensor(255.0, device=device)
+        self._scale = torch.tensor(white, device=device)
         self._channel_mean = _float32(pixel_mean.mean((0, 1), keepdims=True), device)
-        self.mean = _float32(pixel_mean, device) if mean == "pixel" else self._channel_mean
+        if not isinstance(prepared, str):
+            if wrong := [len(numbers) for numbers in prepared if len(numbers) not in (1, self.channels)]:
+                raise StudyError(f"recipe.normalise: {wrong[0]} numbers for images of {self.channels} channels")
+            means, deviations = (_float32(white * np.array(numbers), device) for numbers in prepared)
+            self._channel_mean, self._scale = means.view(1, 1, -1), deviations
+        self.mean = _float32(pixel_mean, device) if prepared == "pixel" else self._channel_mean
         """(H, W, C), or (1, 1, C) of channels."""
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -82,7 +98,8 @@ class Feed(ABC):
 
         Of several ranks each takes every `step`-th batch from number `first` on.
         """
-        numbers = torch.arange(self.count(split), device=self.device)
+        # Files are looked up by the host, which would have to wait for numbers on the device.
+        numbers = torch.arange(self.count(split), device=self.device if self.recordable else "cpu")
         return self.batches(split, torch.split(numbers, EVALUATION_BATCH)[first::step])
 
     @property
@@ -104,3 +121,8 @@ class Feed(ABC):
 
 def _float32(array: Floats, device: torch.device) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device)
+
+
+def pinned(source: Tensor, device: torch.device) -> Tensor:
+    """Return host memory that the device can fetch asynchronously: pinned for a GPU."""
+    return source.pin_memory() if device.type == "cuda" else source

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from study.config.recipes import Numbers
 from study.data import ImageSet
 from study.data.decode import scaled
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
@@ -22,13 +23,12 @@ class Images(Feed):
     Grey levels are uint8; the user's float32 are not divided by 255.
     """
 
-    def __init__(self, data: ImageSet, device: torch.device, mean: str = "pixel") -> None:
+    def __init__(self, data: ImageSet, device: torch.device, prepared: str | Numbers = "pixel") -> None:
         total = np.zeros(data.train_images.shape[1:], np.float64)
         for start in range(0, len(data.train_images), 5000):  # in parts: a float64 copy is eight times the data
             total += data.train_images[start : start + 5000].sum(0, dtype=np.float64)
-        super().__init__(device, data.fingerprint, len(data.classes), total / len(data.train_images), mean)
-        if data.train_images.dtype != np.uint8:
-            self._scale = torch.ones((), device=device)
+        white = 255.0 if data.train_images.dtype == np.uint8 else 1.0
+        super().__init__(device, data.fingerprint, len(data.classes), total / len(data.train_images), prepared, white)
         self._images = {"train": _upload(data.train_images, device), "test": _upload(data.test_images, device)}
         self._labels = {"train": _upload(data.train_labels, device), "test": _upload(data.test_labels, device)}
 

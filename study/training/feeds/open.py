@@ -25,7 +25,7 @@ def open_feed(
 ) -> Feed:
     """Open the feed of one run, for measurements; the caller closes it. Arguments as for `open_feeds`."""
     if isinstance(data, ImageSet):
-        return Images(data, device, spec.recipe.mean)
+        return Images(data, device, spec.recipe.prepared)
     workers = torch.get_num_threads() if decoders is None else decoders
     return Stream(data, spec.recipe, device, ranks, workers)
 
@@ -45,9 +45,9 @@ def open_feeds(
     cannot be read or a decoding process was killed.
     """
     if isinstance(data, ImageSet):
-        shared = {spec.recipe.mean: spec for spec in specs}
-        resident = {mean: open_feed(spec, data, device) for mean, spec in shared.items()}
-        yield [resident[spec.recipe.mean] for spec in specs]
+        shared = {spec.recipe.prepared: spec for spec in specs}
+        resident = {prepared: open_feed(spec, data, device) for prepared, spec in shared.items()}
+        yield [resident[spec.recipe.prepared] for spec in specs]
         return
     streams = [open_feed(spec, data, device, ranks, decoders) for spec in specs]
     try:

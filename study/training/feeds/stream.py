@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from study.config.recipes import Recipe
 from study.data import ImageFiles
 from study.data.decode import ahead
 from study.training.feeds.decoding import CHUNK, Chunk, Random, Request, decode
-from study.training.feeds.feed import Feed
+from study.training.feeds.feed import Feed, pinned
 from study.training.feeds.samples import Draws, Samples
 from study.training.ranks import Ranks
 
@@ -37,7 +38,7 @@ class Stream(Feed):
     def __init__(
         self, data: ImageFiles, recipe: Recipe, device: torch.device, ranks: Ranks | None = None, workers: int = 0
     ) -> None:
-        super().__init__(device, data.fingerprint, len(data.classes), data.statistics.pixel_mean, recipe.mean)
+        super().__init__(device, data.fingerprint, len(data.classes), data.statistics.pixel_mean, recipe.prepared)
         self.data, self.recipe, self.ranks, self.workers = data, recipe, ranks or Ranks(), workers
         self.size = data.image_size
         self.scales = recipe.scales or (self.size, self.size)
@@ -97,7 +98,7 @@ class Stream(Feed):
         images = self.normalise(self._uploaded(chunks))
         if self.recipe.colour == "pca":
             shift = np.concatenate([chunk.alphas for chunk in chunks]) @ self._shifts
-            images = images + torch.from_numpy(shift.astype(np.float32)).to(self.device)[:, None, None, :]
+            images = images + self._on_device(shift.astype(np.float32))[:, None, None, :]
         return images.permute(0, 3, 1, 2), self._labels["train"].index_select(0, draws.image)
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
@@ -145,8 +146,9 @@ class Stream(Feed):
         parts = [chunk.pixels.to(self.device, non_blocking=True).view(-1, self.size, self.size, 3) for chunk in chunks]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def _on_device(self, numbers: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(numbers).to(self.device)
+    def _on_device(self, numbers: NDArray[Any]) -> Tensor:
+        """Upload numbers without waiting for the device."""
+        return pinned(torch.from_numpy(numbers), self.device).to(self.device, non_blocking=True)
 
 
 def _in_chunks(split: str, numbers: NDArray[np.int64], side: int, size: int | None) -> Iterator[Request]:

@@ -171,3 +171,24 @@ def test_snapshots_on_a_line_span_no_plane():
     with pytest.raises(ValueError, match="do not span 2 dimensions"):
         principal(flat, line, 2)
     assert principal(flat, line, 1)[2] == pytest.approx([1.0])
+
+
+class Tied(nn.Module):
+    """One weight under two names, a constant that no state has, and a counter."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.register_buffer("constant", torch.ones(3), persistent=False)
+        self.register_buffer("counter", torch.tensor([1, 2]))
+
+
+def test_a_vector_holds_what_the_state_of_any_module_holds():
+    network, other = Tied(), Tied()
+    flat = Flat(network)
+    vector = flat.pack(other.state_dict())
+    assert flat.size == len(vector) == 9 + 3 + 3
+    flat.bind(network, vector)
+    for name, value in other.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
