@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from study.config.run import RunSpec
+from study.data import ImageFiles, ImageSet
 from study.errors import StudyError
 from study.launch.attempt.runs import load_data
 from study.launch.local.worker import REFUSED
@@ -52,13 +53,18 @@ def main() -> None:
 
 
 def _time(runs: Sequence[Run], session: Session) -> list[tuple[float, float]]:
-    data, times = load_data(runs[0][0], session.data_root), dict[str, tuple[float, float]]()
+    data = load_data(runs[0][0], session.data_root)
+    times: dict[str, tuple[float, float]] = {}
     for part in fitting(runs, data, session.device):
-        with open_lanes(part, data, session) as lanes:
-            runner = engine([lane.program for lane in lanes], session.tuning)
-            share = _step(lanes, runner) / len(lanes), _evaluation(lanes, runner) / len(lanes)
-        times |= {files.run_id: share for _, files in part}
+        times |= dict.fromkeys([files.run_id for _, files in part], _shares(part, data, session))
     return [times[files.run_id] for _, files in runs]
+
+
+def _shares(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) -> tuple[float, float]:
+    """Seconds of a step and of an evaluation of runs side by side, divided by their number."""
+    with open_lanes(runs, data, session) as lanes:
+        runner = engine([lane.program for lane in lanes], session.tuning)
+        return _step(lanes, runner) / len(lanes), _evaluation(lanes, runner) / len(lanes)
 
 
 def _step(lanes: Sequence[Lane], runner: Engine) -> float:
