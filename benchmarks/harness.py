@@ -29,10 +29,10 @@ from study.launch.attempt.provenance import usable_cores
 from study.launch.machine import CHECKPOINT_SECONDS
 from study.store import runs as store
 from study.store.layout import RunFiles
-from study.training.engine import Engine, engine
+from study.training.engine import engine
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import train_pack
+from study.training.pack import advance, train_pack
 from study.training.precision import backends
 from study.training.program import Program
 from study.training.session import CPU, Progress, Session, Tuning
@@ -196,15 +196,6 @@ class _Bare(Program):
 
 def bare(specs: list[RunSpec], images: Images) -> Callable[[int], None]:
     return engine([_Bare(spec, images) for spec in specs], Tuning()).steps
-
-
-def advance(lanes: list[Lane], runner: Engine, most: int) -> int:
-    """Take up to `most` steps of each lane, up to the next event, as a pack does; returns how many."""
-    steps = min(most, runner.stride, *(lane.prepare() for lane in lanes))
-    runner.steps(steps)
-    for lane in lanes:
-        lane.iteration += steps
-    return steps
 
 
 def timed_steps(

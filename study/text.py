@@ -50,6 +50,16 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
+def roughly(seconds: float) -> str:
+    """`50 s`, `2.5 min`, `12 min`, `6 h`, `3 d`: two digits at most, for estimates."""
+    units = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800), ("d", 86_400, float("inf")))
+    unit, size = next((unit, size) for unit, size, end in units if seconds < end)
+    number = (
+        f"{seconds / size:.0f}" if seconds >= 10 * size or size == 1 else f"{seconds / size:.1f}".removesuffix(".0")
+    )
+    return f"{number} {unit}"
+
+
 def user_path(path: str | Path) -> Path:
     """A path with `~` expanded, which a shell does not do in `--results=~/x` and in variables; StudyError without a home."""
     try:

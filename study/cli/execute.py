@@ -55,12 +55,13 @@ def execute(
     noun: str,
     verb: str,
 ) -> bool:
-    """Run packs of tasks on this machine, with progress bars; False when interrupted."""
+    """Run packs of tasks on this machine, with progress bars; False when interrupted, by the machine's deadline too."""
     with Terminal(shown, ready, Console(), noun, verb) as view:
         run = train_here if machine.executor == "debug" else train
         complete = run(packs, pool, machine, view)
     if not complete:
-        print(f"interrupted; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
+        why = "stopped by --max-hours" if machine.over else "interrupted"
+        print(f"{why}; nothing is lost; rerun to continue:\n  {again()}", file=sys.stderr)
     return complete
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from study.cli.options import (
     finite,
 )
 from study.config import Mode
+from study.errors import StudyError
 
 
 def _complete_sweep_file(incomplete: str) -> list[str]:
@@ -41,6 +43,9 @@ def sweep(
         list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
     dry_run: DryRun = False,
+    timed: Annotated[
+        bool, typer.Option("--measure", help="with --dry-run: time networks that were never trained here")
+    ] = False,
     mode: Annotated[
         Mode, typer.Option(help="missing: unfinished runs; retry: failed ones too; force: all runs again")
     ] = "missing",
@@ -58,6 +63,19 @@ def sweep(
             metavar="MINUTES", min=0.1, callback=finite, help="kill workers that make no progress for MINUTES"
         ),
     ] = None,
+    max_hours: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            max=100_000,
+            callback=finite,
+            help="checkpoint and stop after HOURS; rerun to continue",
+        ),
+    ] = None,
+    seeds_first: Annotated[
+        bool, typer.Option("--seeds-first", help="train each network's first seed before any second one")
+    ] = False,
     *,
     use: Use = None,
     results: Results,
@@ -68,14 +86,22 @@ def sweep(
 
     Then print the final errors and the verdict, and draw the figures. Stop with Ctrl-C at any time; rerun to continue.
     """
-    from study.cli.train import run
+    began = time.monotonic()
+    if timed and not dry_run:
+        raise StudyError("--measure goes with --dry-run: it times the networks, and trains none of them")
+    from study.cli.train import dry, run
     from study.config.ready import find_sweep_file
     from study.config.sweep import load
     from study.launch.machine import Machine
     from study.launch.slurm.profile import load_profile
     from study.launch.sweep import plan_sweep
 
-    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode)
+    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode, seeds_first)
     patience = math.inf if watchdog is None else 60 * watchdog
-    machine = Machine(data_root, executor, device, workers, threads, checkpoint_seconds, patience)
-    raise typer.Exit(run(planned, machine, load_profile(profile), mode, figures, dry_run))
+    deadline = math.inf if max_hours is None else began + 3600 * max_hours
+    machine = Machine(data_root, executor, device, workers, threads, checkpoint_seconds, patience, deadline)
+    if dry_run:
+        dry(planned, machine, load_profile(profile), timed)
+        raise typer.Exit
+    code = run(planned, machine, load_profile(profile), mode, figures)
+    raise typer.Exit(1 if code == 130 and machine.over else code)

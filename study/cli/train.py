@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +22,10 @@ from study.config.surface import Surface
 from study.config.sweep import Sweep
 from study.errors import StudyError, printable
 from study.launch.columns import hanging, room
+from study.launch.forecast import forecast
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
-from study.launch.plan.runs import cost
 from study.launch.plan.state import Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path, dry_run: bool = False) -> int:
+def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figures: Path) -> int:
     """Do what is planned, and show the results; returns the exit code."""
-    if dry_run:
-        _print_plan(*compared(planned, machine.data_root))
-        return 0
     machine = replace(machine, executor=choose_executor(machine.executor))
+    if machine.executor == "slurm" and math.isfinite(machine.deadline):
+        raise StudyError(
+            "--max-hours stops this command, and jobs go on without it: limit them by time and max_requeues in the profile"
+        )
     surfaces, left_out = with_bn(planned.sweep.surfaces, planned.sweep.whole, machine.data_root)
     planned = replace(planned, sweep=replace(planned.sweep, surfaces=surfaces))
     if planned.work:
@@ -69,6 +71,22 @@ def run(planned: Planned, machine: Machine, profile: Profile, mode: Mode, figure
     if code == 130 or code is None or (planned.work and machine.executor == "slurm"):
         return 130 if code == 130 else 0
     return max(code, _show_results(planned, figures))
+
+
+def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> None:
+    """Print what would be done, and how long that takes; `measure` the speed of networks if it is unknown."""
+    machine = replace(machine, executor=choose_executor(machine.executor))
+    if measure and machine.executor == "slurm":
+        raise StudyError(
+            "--measure times this machine, and the jobs run on others: use it within a job, with --executor local"
+        )
+    _print_plan(*compared(planned, machine.data_root))
+    if planned.work:
+        if measure:
+            check(planned, machine, profile)
+        with working("reading earlier runs") as told:
+            line = forecast(planned, machine, profile, told if measure else None)
+        print_lines([f"time: {line}"])
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
@@ -124,12 +142,11 @@ def _print_plan(planned: Planned, said: list[str]) -> None:
         ]
     )
     print_lines(said)
-    arithmetic = 2 * sum(map(cost, work.values()))
     number, whole = len(_chosen_surfaces(planned.sweep)), len(planned.sweep.whole)
     surfaces = f", {number} surfaces (see `study surface`)" if number else ""
     part = "" if len(planned.actions) == whole else f"{len(planned.actions)} of "
-    todo = f"{len(work)} to train ({arithmetic:.2g} FLOP)"
-    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}{surfaces}; nothing was done"])
+    todo = f"{len(work)} to train{surfaces}"
+    print_lines([f"{planned.sweep.name}: {part}{counted(whole, 'run')}, {todo}; nothing was done"])
     _print_remarks(planned)
 
 

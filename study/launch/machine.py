@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,13 @@ class Machine:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     watchdog: float = math.inf
     """Seconds without progress after which a process is killed; its tasks resume from their checkpoints."""
+    deadline: float = math.inf
+    """When the local executor checkpoints and stops, by the monotonic clock."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self.deadline
 
 
 @dataclass(frozen=True)

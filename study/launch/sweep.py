@@ -16,7 +16,7 @@ from study.data import Survey, survey
 from study.errors import StudyError
 from study.launch.local.pool import pool
 from study.launch.machine import Machine, images_of, prepare_data
-from study.launch.plan.runs import hold_dependents, missing_measurements, packs
+from study.launch.plan.runs import by_seed, hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
@@ -43,14 +43,22 @@ class Planned:
     actions: list[Action]
     lacking: dict[str, str]
     """What finished runs did not measure or keep, though the sweep asks for it."""
+    seeds_first: bool = False
+    """Train the first seed of each point before any second one."""
 
     @property
     def work(self) -> dict[str, RunSpec]:
         """The runs to train."""
         return {a.run_id: self.sweep.runs[a.run_id] for a in self.actions if a.verb in WORK}
 
+    def packs(self, size: int, workers: int = 1) -> list[list[str]]:
+        """The runs to train, in packs and in order: the longest first, as `study.launch.plan.runs.packs`."""
+        work = self.work
+        rounds = by_seed(work, self.sweep.whole) if self.seeds_first else [list(work)]
+        return [pack for part in rounds for pack in packs(part, work, size, workers)]
 
-def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
+
+def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing", seeds_first: bool = False) -> Planned:
     """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
 
     Raises StudyError if a run starts from one that is nowhere, or that can't be stretched to it, or if a link leads out of
@@ -64,7 +72,7 @@ def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing") -> Planned:
     where = places(results)
     states = [decide(now, where.get(run_id)) for run_id, now in disk.items()]
     actions = hold_dependents(plan(states, mode), sweep.runs, results)
-    return Planned(sweep, files, actions, _lacking(sweep, files, actions))
+    return Planned(sweep, files, actions, _lacking(sweep, files, actions), seeds_first)
 
 
 def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict[str, str]:
@@ -207,7 +215,7 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
             reset_run(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
-    return [[folders[run_id] for run_id in pack] for pack in packs(list(folders), planned.work, size, workers)]
+    return [[folders[run_id] for run_id in pack] for pack in planned.packs(size, workers)]
 
 
 def choose_executor(executor: Executor) -> Executor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from study.networks.count import needed
 from study.store import runs as store
 from study.store.layout import RunFiles
 from study.training import checkpoint
-from study.training.engine import engine
+from study.training.engine import Engine, engine
 from study.training.events import Event
 from study.training.feeds.open import open_feeds
 from study.training.lane import Lane
@@ -25,16 +26,16 @@ from study.training.start import starting_weights
 
 log = logging.getLogger(__name__)
 
-_Run = tuple[RunSpec, RunFiles]
+Run = tuple[RunSpec, RunFiles]
 
 
-def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
+def train_pack(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) -> bool:
     """Train runs side by side from their checkpoints until each is sealed (`done.json`); False when stopped before.
 
     Raises `StudyError` if the data are not those that a run began with, an image cannot be read, or a process that
     decodes was killed.
     """
-    todo = _fitting(runs, data, session.device)
+    todo = fitting(runs, data, session.device)
     if len(todo) > 1:
         log.info("%d runs do not fit on %s together: %d packs, one after another", len(runs), session.device, len(todo))
     while todo:
@@ -50,7 +51,7 @@ def train_pack(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Sessi
     return True
 
 
-def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[_Run]]:
+def fitting(runs: Sequence[Run], data: ImageSet | ImageFiles, device: torch.device) -> list[Sequence[Run]]:
     """Split the runs into packs that fit on the device, one after another; a run that does not fit alone is a pack too."""
     if device.type != "cuda":
         return [runs]
@@ -60,7 +61,7 @@ def _fitting(runs: Sequence[_Run], data: ImageSet | ImageFiles, device: torch.de
         resident = data.train_images.nbytes + data.test_images.nbytes
     torch.cuda.empty_cache()  # of the pack before
     free, _ = torch.cuda.mem_get_info(device)
-    packs: list[list[_Run]] = []
+    packs: list[list[Run]] = []
     rooms: list[int] = []  # left in each pack
     for run in runs:
         need = needed(run[0], channels, len(data.classes), size)
@@ -80,20 +81,36 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def _train_together(runs: Sequence[_Run], data: ImageSet | ImageFiles, session: Session) -> bool:
+def _train_together(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) -> bool:
+    states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
+    _set_threads(states, session.device)
+    with open_lanes(runs, data, session) as lanes:
+        for lane, state in zip(lanes, states, strict=True):
+            _begin(lane, state)
+        return _Pack(lanes, session).run()
+
+
+@contextmanager
+def open_lanes(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) -> Iterator[list[Lane]]:
+    """A lane at its first step for each run, with its feed; reads and writes nothing of the run's files."""
     device, tuning = session.device, session.tuning
-    with open_feeds([spec for spec, _ in runs], data, device, session.ranks, tuning.decoders) as feeds:
-        states = [checkpoint.load_newest(files, torch.device("cpu")) for _, files in runs]
-        _set_threads(states, device)
-        with backends({spec.precision for spec, _ in runs}, device, tuning.deterministic):
-            lanes = [
-                _open_lane(Lane(spec, files, feed, session), state)
-                for (spec, files), feed, state in zip(runs, feeds, states, strict=True)
-            ]
-            return _Pack(lanes, session).run()
+    with (
+        open_feeds([spec for spec, _ in runs], data, device, session.ranks, tuning.decoders) as feeds,
+        backends({spec.precision for spec, _ in runs}, device, tuning.deterministic),
+    ):
+        yield [Lane(spec, files, feed, session) for (spec, files), feed in zip(runs, feeds, strict=True)]
 
 
-def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
+def advance(lanes: Sequence[Lane], runner: Engine, most: int | None = None) -> int:
+    """Take as many steps of each lane as go without a look at the host, or `most`; returns how many."""
+    steps = min(most or runner.stride, runner.stride, *(lane.prepare() for lane in lanes))
+    runner.steps(steps)
+    for lane in lanes:
+        lane.iteration += steps
+    return steps
+
+
+def _begin(lane: Lane, state: dict[str, Any] | None) -> None:
     if state is not None:
         lane.resume(state)
         log.info("%s: goes on at iteration %d", lane.files.run_id, lane.iteration)
@@ -101,7 +118,6 @@ def _open_lane(lane: Lane, state: dict[str, Any] | None) -> Lane:
         lane.program.load(starting_weights(lane.spec, lane.files, lane.images))
         log.info("%s: starts from %s", lane.files.run_id, lane.spec.start_from)
     lane.forget_snapshots()
-    return lane
 
 
 def _set_threads(states: Sequence[dict[str, Any] | None], device: torch.device) -> None:
@@ -121,10 +137,7 @@ class _Pack:
         # A checkpoint may have been written between a step and the evaluation due after it.
         self._observe()
         while self.active and not self._agreed(self.session.stopped()):
-            steps = min(self.engine.stride, *(lane.prepare() for lane in self.active))
-            self.engine.steps(steps)
-            for lane in self.active:
-                lane.iteration += steps
+            advance(self.active, self.engine)
             self._tick()
             self._observe()
             if self._agreed(time.perf_counter() - self.saved > self.session.checkpoint_seconds):

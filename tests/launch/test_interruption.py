@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from study.launch.local.worker import NAMES
 from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.runs import status
@@ -54,9 +55,9 @@ def rerun(folder: Path, undisturbed: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", NAMES)
 def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
-    begun: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, undisturbed: object
+    begun: subprocess.Popen[str], tmp_path: Path, number: int, undisturbed: object
 ) -> None:
     begun.send_signal(number)
     _, err = begun.communicate(timeout=PATIENCE)
@@ -64,8 +65,19 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
     [files] = runs(tmp_path)
     end = read_lines(files.attempts)[-1]
     assert (status(files).state, end["outcome"]) == ("interrupted", "interrupted") and status(files).iteration > 0
-    assert end["why"] == ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+    assert end["why"] == NAMES[number]
     rerun(tmp_path, undisturbed)
+
+
+def test_after_max_hours_it_says_how_to_continue(tmp_path: Path, undisturbed: object) -> None:
+    sweep_file(tmp_path)
+    code, _, err = inside(tmp_path, *WORDS, "--max-hours", "0")
+    assert code == 1 and "nothing is lost" in err and f"study {shlex.join(WORDS)} --max-hours 0" in err
+    [files] = runs(tmp_path)
+    assert status(files).state in ("interrupted", "pending")
+    rerun(tmp_path, undisturbed)
+    code, _, err = inside(tmp_path, *WORDS, "--max-hours", "1", "--executor", "slurm")
+    assert code == 2 and "max_requeues in the profile" in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from study.config.identity import run_id
+from study.config.sweep import load
 from study.launch.plan.runs import cost, missing_measurements, packs
 from study.launch.plan.state import Mode, decide, plan
 from study.launch.slurm.queue import Job
 from study.launch.slurm.submissions import Place
+from study.launch.sweep import plan_sweep
 from study.store.runs import RunStatus
 from tests.helpers import make_spec
 
@@ -92,6 +94,26 @@ def test_a_pack_holds_runs_of_one_data_set_and_precision_and_streams_are_alone()
     stream = {"data": "image_stream", "data.folder": "mine", "recipe__pad": 0}
     specs = {run_id(spec): spec for spec in (make_spec(**stream, seed=seed) for seed in range(3))}
     assert [len(pack) for pack in packs(list(specs), specs, 16)] == [1, 1, 1]
+
+
+BY_SEED = """
+fixed: {data: digits, recipe: quick}
+blocks:
+  - grid: {network: [plain], depth: [8], seed: [0, 1, 2]}
+  - grid: {network: [residual], depth: [8], seed: [3, 4]}
+  - grid: {network: [residual], depth: [14], seed: [1, 0]}
+"""
+
+
+@pytest.mark.parametrize("size", [1, 16])
+def test_every_network_has_its_first_seed_before_any_has_a_second(size: int, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(BY_SEED)
+    first = {("plain", 8, 0), ("residual", 8, 3), ("residual", 14, 0)}
+    second, third = {("plain", 8, 1), ("residual", 8, 4), ("residual", 14, 1)}, {("plain", 8, 2)}
+    planned = plan_sweep(load(tmp_path / "mine.yaml"), tmp_path, seeds_first=True)
+    specs = [planned.sweep.runs[run_id] for pack in planned.packs(size) for run_id in pack]
+    order = [(spec.network, spec.depth, spec.seed) for spec in specs]
+    assert set(order[:3]) == first and set(order[3:6]) == second and set(order[6:]) == third
 
 
 def test_workers_get_equal_shares() -> None:

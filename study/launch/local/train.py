@@ -20,10 +20,10 @@ from study.launch.machine import Machine, Terms
 def train(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: Terminal) -> bool:
     """Work on packs of tasks, each a list of folders with their specs, in worker processes.
 
-    Returns False if Ctrl-C or SIGTERM came first. Raises WriteError if the results folder cannot be written, and
+    Returns False if Ctrl-C, SIGTERM or the deadline came first. Raises WriteError if the results folder cannot be written, and
     StudyError if the code was edited or no worker can start.
     """
-    with Interrupt() as interrupt, Workers(packs, pool, machine, view, interrupt) as workers:
+    with Interrupt(deadline=machine.deadline) as interrupt, Workers(packs, pool, machine, view, interrupt) as workers:
         while workers.running and not interrupt.count:
             workers.look()
             time.sleep(0.05)
@@ -38,7 +38,7 @@ def train_here(packs: Sequence[list[Path]], pool: Pool, machine: Machine, view: 
     """As `train`, in this process; an exception in training is raised."""
     watch, us = Watch(packs, view), {os.getpid()}
     device = pool.devices[0]
-    with Interrupt() as interrupt, warnings_to(view.note, alone=True):
+    with Interrupt(deadline=machine.deadline) as interrupt, warnings_to(view.note, alone=True):
         session = Terms.of(machine, device, pool.threads).session(
             device,
             "debug",

@@ -4,15 +4,17 @@ Workers share the list by the tasks' leases, as two commands on one sweep do. Ea
 passes over tasks that are finished, failed or held by another process.
 
 Standard input has the list as JSON: `packs`, `parent` and `terms`. Standard output takes warnings for the user, one a line.
-On SIGTERM, SIGINT or the death of its parent a worker checkpoints and exits.
+On SIGTERM, SIGINT, SIGALRM or the death of its parent a worker checkpoints and exits.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,18 +32,28 @@ if TYPE_CHECKING:
 UNWRITABLE, REFUSED = 74, 78
 """Exit statuses: the results folder cannot be written, or the code was edited. Either concerns the whole command."""
 
+NAMES: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGALRM: "--max-hours"}
+"""What interrupts the work, for the record of the attempt."""
+
 
 class Interrupt:
-    """Counts SIGINT and SIGTERM. For a worker the death of its parent is an interruption, too."""
+    """Counts SIGINT, SIGTERM, and SIGALRM, which comes at the deadline, a value of the monotonic clock.
 
-    def __init__(self, parent: int | None = None) -> None:
-        self.parent, self.count, self.number = parent, 0, 0
+    For a worker the death of its parent is an interruption, too.
+    """
+
+    def __init__(self, parent: int | None = None, deadline: float = math.inf) -> None:
+        self.parent, self.deadline, self.count, self.number = parent, deadline, 0, 0
 
     def __enter__(self) -> Interrupt:
-        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._came) for number in NAMES}
+        if math.isfinite(self.deadline):
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, self.deadline - time.monotonic()))
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if math.isfinite(self.deadline):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -55,7 +67,7 @@ class Interrupt:
     def why(self) -> str:
         """What stopped the work, for the record of the attempt."""
         if self.number:
-            return "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+            return NAMES[self.number]
         return "the process that started it died" if self.stopped() else ""
 
 

@@ -31,19 +31,18 @@ MAX_DEATHS = 3
 """Deaths of workers on a run without any progress after which the run counts as failed."""
 
 
-class _Worker:
-    """A worker process; `deaths` of its predecessors died before they took any task."""
+class Process:
+    """A process of this package, in a session of its own: a Ctrl-C in the terminal is for the parent alone."""
 
-    def __init__(self, device: str, first: int, deaths: int, stdin: int, stdout: int, threads: int) -> None:
-        self.device, self.deaths = device, deaths
+    def __init__(self, threads: int, module: str, *arguments: str, stdin: int, stdout: int) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `failure_message`
         self.process = subprocess.Popen(
-            command("study.launch.local.worker", device, str(first)),
+            command(module, *arguments),
             stdin=stdin,
             stdout=stdout,
             stderr=self._errors,
             env={**ALLOCATOR, **environment(), "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # a Ctrl-C in the terminal is for the parent alone
+            start_new_session=True,
         )
 
     def failure_message(self) -> str:
@@ -60,6 +59,14 @@ class _Worker:
         if status < 0:
             return f"killed by {signal.Signals(-status).name}" + (" (out of memory?)" if status == -9 else "")
         return f"exit status {status}: {last}"
+
+
+class _Worker(Process):
+    """A worker process; `deaths` of its predecessors died before they took any task."""
+
+    def __init__(self, device: str, first: int, deaths: int, stdin: int, stdout: int, threads: int) -> None:
+        self.device, self.deaths = device, deaths
+        super().__init__(threads, "study.launch.local.worker", device, str(first), stdin=stdin, stdout=stdout)
 
 
 class Workers:

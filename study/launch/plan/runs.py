@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +109,14 @@ def packs(work: Sequence[str], specs: Mapping[str, RunSpec], size: int = 1, work
         count = max(-(-len(group) // size), min(workers, len(group)))
         dealt += [group[first::count] for first in range(count)]
     return sorted(dealt, key=lambda pack: -sum(cost(specs[item]) for item in pack))
+
+
+def by_seed(work: Collection[str], sweep: Mapping[str, RunSpec]) -> list[list[str]]:
+    """The runs of `work` in rounds: the first seed that the sweep has of each network, then the second, and so on."""
+    rounds, seen = dict[int, list[str]](), Counter[str]()
+    for run_id in sorted(sweep, key=lambda item: sweep[item].seed):
+        point = point_id(sweep[run_id])
+        if run_id in work:
+            rounds.setdefault(seen[point], []).append(run_id)
+        seen[point] += 1
+    return [rounds[place] for place in sorted(rounds)]

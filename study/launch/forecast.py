@@ -1,0 +1,221 @@
+"""How long a plan will take: from earlier runs of the same networks, or from timing them.
+
+A run takes (seconds of a step) x iterations + (seconds of an evaluation) x evaluations, and a worker that is free takes the
+next pack. Start, figures, probes, snapshots, surfaces and the time in a queue are not counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import socket
+import tempfile
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.config.identity import digest, trained
+from study.config.run import RunSpec
+from study.errors import StudyError
+from study.launch.attempt.provenance import cpu_model
+from study.launch.local.pool import pool
+from study.launch.local.workers import Process
+from study.launch.machine import Machine, Terms
+from study.launch.slurm.profile import Profile
+from study.launch.sweep import Planned
+from study.store import runs as store
+from study.store.files import read_lines
+from study.store.find import all_runs
+from study.store.layout import RunFiles
+from study.store.tables import CURVES
+from study.text import counted, roughly
+
+NEUTRAL = (
+    "seed", "initialisation", "start_from", "recipe.name", "recipe.iterations", "recipe.evaluate_every",
+    "recipe.log_every", "recipe.learning_rate", "recipe.schedule", "recipe.warmup", "recipe.weight_decay",
+)  # fmt: skip
+"""Fields that do not change the time of a step or of an evaluation. Runs that differ in any other are not compared."""
+
+CANDIDATES, ENOUGH = 200, 5
+"""Of the runs with a network's name, depth and data set the newest that are looked at, and how many of them suffice."""
+
+Speed = Sequence[float]
+"""Seconds of a step and of an evaluation; of runs side by side, each one's share."""
+
+
+class _Place(NamedTuple):
+    """Where a plan will be trained."""
+
+    packs: list[list[str]]
+    words: str
+    at_once: int
+    facts: Mapping[str, Any]
+    """What the record of an attempt made there has."""
+    on_cpu: bool | None
+    """None if a job finds out."""
+    devices: Sequence[str] = ()
+    """Of the workers on this machine."""
+    threads: int = 1
+
+    def advice(self, packs: int) -> str:
+        """How to find out about packs of which nothing is known."""
+        if not self.devices:
+            return "within a job, --dry-run --measure --executor local times them"
+        seconds = 5 + 4 * packs if self.devices[0] == "cpu" else 20 + 15 * packs
+        return f"--dry-run --measure times them in about {roughly(seconds)}"
+
+
+def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out.
+
+    With somebody to be `told` the progress, networks that were never trained here are timed on this machine. Raises StudyError
+    if that fails, or if there is no such device.
+    """
+    place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
+    names = {run_id: network(spec) for run_id, spec in work.items()}
+    known, source = _earlier(work.values(), {*names.values()}, planned.files.results, place)
+    kinds = [tuple(names[run_id] for run_id in pack) for pack in place.packs]  # equal ones are equally fast
+    speeds = {kind: [known[name] for name in kind] for kind in kinds if known.keys() >= set(kind)}
+    new = {kind: pack for kind, pack in zip(kinds, place.packs, strict=True) if kind not in speeds}
+    if new and told is None:
+        every = set(names.values())
+        few = f"{len(every - known.keys())} of the {counted(len(every), 'network')}"
+        return f"unknown: no earlier run here trained {few}; {place.advice(len(new))}"
+    if new and told is not None:
+        timed = _measured([{run_id: work[run_id] for run_id in pack} for pack in new.values()], place, machine)
+        for number, (kind, pack) in enumerate(new.items(), 1):
+            told(f"timing {number} of {len(new)}: {', '.join(work[run_id].title for run_id in pack)}")
+            speeds[kind] = next(timed)
+        source = "timing the networks" if len(new) == len(speeds) else f"{source} and timing the other networks"
+    resumed = {action.run_id: action.disk.iteration for action in planned.actions if action.verb in ("resume", "retry")}
+    free = [0.0] * place.at_once  # when each worker is
+    for pack, kind in zip(place.packs, kinds, strict=True):
+        runs = zip(pack, speeds[kind], strict=True)
+        took = sum(_seconds(speed, work[run_id], resumed.get(run_id, 0)) for run_id, speed in runs)
+        heapq.heapreplace(free, free[0] + took)
+    return f"about {roughly(max(free))} {place.words}, from {source}"
+
+
+def network(spec: RunSpec) -> str:
+    """A digest that runs share if their steps and their evaluations take equally long on the same machine."""
+    fields = trained(spec)
+    fields |= {f"recipe.{name}": value for name, value in fields.pop("recipe").items()}
+    return digest("network", {name: value for name, value in fields.items() if name not in NEUTRAL})
+
+
+def _seconds(speed: Speed, spec: RunSpec, done: int) -> float:
+    last, every = spec.recipe.iterations, spec.recipe.evaluate_every
+    return speed[0] * (last - done) + speed[1] * (-(-last // every) - done // every)
+
+
+# -- where ----------------------------------------------------------------------------------------------------------------
+
+
+def _workers(planned: Planned, machine: Machine, _: Profile) -> _Place:
+    mine = pool(machine, len(planned.sweep.runs))
+    packs = planned.packs(mine.pack_size, len(mine.devices))
+    devices = mine.devices[: 1 if machine.executor == "debug" else len(packs)]
+    on_cpu = devices[0] == "cpu"
+    facts = {"host": socket.gethostname(), **({"cpu": cpu_model(), "threads": mine.threads} if on_cpu else {})}
+    words = f"with {counted(len(devices), 'worker')}" if on_cpu else f"on {counted(len(set(devices)), 'GPU')}"
+    return _Place(packs, words, len(devices), facts, on_cpu, devices, mine.threads)
+
+
+def _jobs(planned: Planned, _: Machine, profile: Profile) -> _Place:
+    packs = planned.packs(profile.runs_per_gpu)
+    count = min(profile.max_parallel, len(packs))
+    on_cpu = None if profile.device == "auto" else profile.device == "cpu"
+    facts = {"executor": "slurm", **({"threads": profile.cpus} if on_cpu else {})}
+    facts |= {"ranks": profile.ranks} if profile.ranks > 1 else {}  # which no record tells
+    return _Place(packs, f"in {counted(count, 'job')} at once, once they start", count, facts, on_cpu)
+
+
+# -- earlier runs ---------------------------------------------------------------------------------------------------------
+
+
+def _earlier(
+    specs: Collection[RunSpec], wanted: Collection[str], results: Path, place: _Place
+) -> tuple[dict[str, Speed], str]:
+    """The speed of each network in runs that were trained there, on the device used last, and how many these are."""
+    found, device = dict[str, list[NDArray[np.float64]]](), ""
+    for pattern in sorted({f"{spec.network}-{spec.depth}-{spec.dataset}-s*" for spec in specs}):
+        runs = sorted(all_runs(results, pattern).values(), key=lambda run: -run.folder.stat().st_mtime)
+        for run in runs[:CANDIDATES]:
+            with suppress(StudyError, OSError):  # not begun, damaged, or of another version
+                name, used = network(store.read_spec(run)), _device(run, place)
+                if used and used in (device, device or used) and name in wanted and len(found.get(name, ())) < ENOUGH:
+                    found.setdefault(name, []).append(_intervals(run))
+                    device = used
+    speeds = {name: speed for name, parts in found.items() if (speed := _fit(np.concatenate(parts)))}
+    count = counted(sum(len(found[name]) for name in speeds), "earlier run")
+    return speeds, count if device == "cpu" else f"{count} on {device}"
+
+
+def _device(run: RunFiles, place: _Place) -> str | None:
+    """The device of all attempts at a run, if they were made there."""
+    starts = [line for line in read_lines(run.attempts) if line.get("event") == "start"]
+    there = all(place.facts.items() <= start.items() for start in starts)
+    devices = {str(start.get("device")) for start in starts} if there else set()
+    device = devices.pop() if len(devices) == 1 else None
+    return device if place.on_cpu in (None, device == "cpu") else None
+
+
+def _intervals(run: RunFiles) -> NDArray[np.float64]:
+    """Between the points of a run's curve: steps, evaluations and seconds, (intervals, 3).
+
+    A point has the seconds before the evaluation at its iteration, and the seal those after all.
+    """
+    rows = CURVES.read(run.curves, run.run_id).select(["iteration", "split", "seconds"]).to_pylist()
+    evaluated = sorted({row["iteration"] for row in rows if row["split"] == "test"})
+    times = {row["iteration"]: row["seconds"] for row in rows}
+    points = [(0, 0, 0.0), *((i, bisect_left(evaluated, i), times[i]) for i in sorted(times))]
+    if done := store.seal(run):
+        points.append((done["iteration"], len(evaluated), done.get("seconds")))
+    found = np.diff(np.array(points, dtype=float), axis=0)
+    return found[np.isfinite(found).all(axis=1)]
+
+
+def _fit(intervals: NDArray[np.float64]) -> Speed | None:
+    """Least squares without negative times; None if nothing was evaluated."""
+    from scipy.optimize import nnls  # late: it takes a moment
+
+    return list(nnls(intervals[:, :2], intervals[:, 2])[0]) if intervals[:, 1].any() else None
+
+
+# -- timing ---------------------------------------------------------------------------------------------------------------
+
+
+def _measured(packs: Sequence[Mapping[str, RunSpec]], place: _Place, machine: Machine) -> Iterator[list[Speed]]:
+    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other.
+
+    Raises StudyError if one of them dies.
+    """
+    specs = [{name: spec.model_dump(mode="json") for name, spec in pack.items()} for pack in packs]
+    for fields in (fields for pack in specs for fields in pack.values()):
+        fields["recipe"]["iterations"] = 10**9  # none must end while it is timed
+    task = {"packs": specs, "terms": asdict(Terms.of(machine, "auto", place.threads))}
+    with ExitStack() as stack:
+        lines = stack.enter_context(tempfile.TemporaryFile())
+        lines.write(json.dumps(task).encode())
+        lines.flush()
+        module, stdin = "study.launch.local.timing", lines.fileno()
+        processes = [Process(place.threads, module, device, stdin=stdin, stdout=PIPE) for device in place.devices]
+        for started in processes:
+            stack.callback(started.process.kill)
+        for _ in packs:
+            yield np.mean([_answer(started) for started in processes], axis=0).tolist()
+
+
+def _answer(started: Process) -> Any:
+    assert started.process.stdout is not None
+    if line := started.process.stdout.readline():
+        return json.loads(line)
+    started.process.wait()
+    raise StudyError(f"the networks could not be timed: {started.failure_message()}")
