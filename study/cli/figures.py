@@ -153,7 +153,10 @@ def verdict(
     *,
     results: Results,
 ) -> None:
-    """Report whether depth raises the training error and whether the shortcut mends it, with significance tests."""
+    """Report whether depth hurts and whether shortcuts mend it.
+
+    Paired significance tests of the training error; docs/statistics.md has the definitions.
+    """
     from study.stats import pairing
     from study.stats import verdict as verdicts
 
@@ -177,7 +180,7 @@ def export(
     *,
     results: Results,
 ) -> None:
-    """Write a sweep's surfaces, or its curves and probes, for other programs."""
+    """Write surfaces, curves and probes for other programs."""
     from study.plotting.surfaces.export import export_all
     from study.reporting.export import export as write
     from study.store.read import read_surfaces

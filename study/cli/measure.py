@@ -41,7 +41,10 @@ def probe(
     results: Results,
     data_root: DataRoot,
 ) -> None:
-    """Measure networks on their newest checkpoints, or one that was trained elsewhere, into probes.parquet."""
+    """Measure networks on their newest checkpoints.
+
+    Or, with --model, a network that was trained elsewhere. The results are added to probes.parquet.
+    """
     from study.launch import probe as afterwards
     from study.training.session import Session
 
