@@ -76,8 +76,9 @@ def surface(
 ) -> None:
     """Measure the loss over planes of weights around networks.
 
-    Around those of a sweep or, with --model, around one that was trained elsewhere. Without settings: the surfaces of the sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any
-    time; rerun to continue. `surfaces` in a sweep file has more settings (docs/surfaces.md).
+    Around those of a sweep or, with --model, around one that was trained elsewhere. Without settings: the surfaces of the
+    sweep's file, or a random plane of 51 x 51 points per run. Stop with Ctrl-C at any time; rerun to continue. `surfaces` in a
+    sweep file has more settings (docs/surfaces.md).
     """
     from study.cli.execute import measure
     from study.launch.machine import Machine
