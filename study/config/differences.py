@@ -13,7 +13,7 @@ from study.config.run import Kept, RunSpec
 from study.config.stored import columns
 from study.errors import StudyError
 
-_NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
+_NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "convolution", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
 VARIANT = (
     *[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field],
@@ -126,7 +126,7 @@ def row(spec: RunSpec) -> dict[str, Any]:
 
 # -- stretching --------------------------------------------------------------------------------------------------------
 
-_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation")
+_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation", "convolution")
 """Fields in which the two must agree, with their options."""
 
 
@@ -147,5 +147,7 @@ def check_stretch(small: RunSpec, large: RunSpec) -> None:
             f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
         )
     block = BLOCKS[large.block.name]
-    if large.network == "plain" and (block.expansion > 1 or block.pooled):
+    if large.convolution is not None:
+        raise StudyError(f"convolution: {large.convolution.name} is never an identity, so no block is one")
+    if large.network == "plain" and (block.expansion > 1 or block.pooled or block.sides):
         raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
-from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed
 from study.training.feeds.samples import Draws, mask
 from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
+from study.training.start import begun
 
 
 class Program:
@@ -33,7 +33,7 @@ class Program:
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
-        self.network = build(spec, images.channels, images.classes, images.native[0]).placed(device)
+        self.network = begun(spec, images)
         self._names = [name for name, _ in self.network.named_parameters()]
         self.parameters: list[Tensor] = list(self.network.parameters())
         """The float32 weights, in the network's order."""
