@@ -217,16 +217,10 @@ class RunSpec(Kept):
 
     @field_validator("norm")
     @classmethod
-    def _of_block(cls, norm: Options, above: ValidationInfo) -> Options:
-        block = above.data.get("block")
+    def _fits(cls, norm: Options, above: ValidationInfo) -> Options:
+        family, block, groups = above.data.get("family"), above.data.get("block"), norm.options.get("groups")
         if block is not None and BLOCKS[block.name].scalars and norm.name != "none":
-            raise wrong(f"must be none with block: {block.name}, which does without, not {norm.name}")
-        return norm
-
-    @field_validator("norm")
-    @classmethod
-    def _groups_divide(cls, norm: Options, above: ValidationInfo) -> Options:
-        family, groups = above.data.get("family"), norm.options.get("groups")
+            raise wrong(f"must be none with block: {block.name}, not {norm.name}")
         maps = (
             0
             if family is None or FAMILIES[family.name].source
