@@ -52,7 +52,8 @@ class Crelu(nn.Module):
     `mirrored` is the looks-linear initialisation (Balduzzi et al. 2017, arXiv 1702.08591): each layer behind a
     CReLU starts as [W, -W], and W max(0, x) - W max(0, -x) = W x, so the network starts linear. W is drawn by the
     run's `initialisation` with the shape of the same layer behind a ReLU: both networks start with equal W. The paper takes
-    orthogonal ones. Its authors published no code.
+    orthogonal W; here `delta_orthogonal` keeps the signal, while the taps of `orthogonal` lose some at each border: nearly
+    all in 56 layers on 8x8 images. The authors published no code that we found.
     """
 
     def __init__(self, mirrored: bool) -> None:

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from study.training.feeds.images import Images
 from study.training.program import Program
 from tests.helpers import make_spec, tiny_images
+from tests.networks.test_cures import CURES
 
 
 def faked(mode, value):
@@ -44,7 +45,7 @@ def run_without_values(spec, spoil=None):
     {"recipe__optimizer": "rmsprop"}, {"recipe__optimizer": "adagrad"}, {"recipe__optimizer": "lars"},
     {"recipe__clip_norm": 1.0}, {"recipe__decay": "weights"}, {"recipe__label_smoothing": 0.1},
     {"recipe__mixup": 0.4, "recipe__cutmix": 1.0}, {"recipe__ema": 0.9},
-    {"recipe__stochastic_depth": 0.5}, {"norm": "group"}, {"norm": "none", "activation": "gelu"}, {"zero_gamma": True},
+    {"recipe__stochastic_depth": 0.5}, {"norm": "group"}, {"norm": "none", "activation": "gelu"}, {"zero_gamma": True}, *CURES,
 ], ids=str)  # fmt: skip
 def test_a_step_and_an_evaluation_ask_the_device_for_no_value(fields):
     run_without_values(make_spec(recipe__batch_size=16, **fields))
