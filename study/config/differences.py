@@ -147,7 +147,12 @@ def check_stretch(small: RunSpec, large: RunSpec) -> None:
             f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
         )
     block = BLOCKS[large.block.name]
+    if large.network == "plain" and large.norm.name != "batch":
+        raise StudyError(
+            f"norm: {large.norm.name}: no plain block with it is an identity; only those with batch can be stretched"
+        )
     if large.convolution is not None:
         raise StudyError(f"convolution: {large.convolution.name} is never an identity, so no block is one")
     if large.network == "plain" and (block.expansion > 1 or block.pooled or block.sides):
-        raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")
+        others = "" if block.sides else ", so only residual ones can be stretched"
+        raise StudyError(f"no plain {block.name} block is an identity{others}")

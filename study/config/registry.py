@@ -249,8 +249,8 @@ class SlopeOptions(Options):
 
 
 class CreluOptions(Options):
-    mirrored: bool = option(
-        True, "start layers behind it as [W, -W], so that the network is linear", label="mirrored {}"
+    random: bool = option(
+        False, "draw layers behind it whole; default: as [W, -W], so that the network is linear", label="drawn whole"
     )
 
 

@@ -49,16 +49,16 @@ def leaky_relu(slope: float) -> nn.Module:
 class Crelu(nn.Module):
     """Concatenated ReLU, (N, C, H, W) to (N, 2C, H, W): max(0, x) and max(0, -x) (Shang et al. 2016, arXiv 1603.05201).
 
-    `mirrored` is the looks-linear initialisation (Balduzzi et al. 2017, arXiv 1702.08591): each layer behind a
+    Unless `random`, it comes with the looks-linear initialisation (Balduzzi et al. 2017, arXiv 1702.08591): each layer behind a
     CReLU starts as [W, -W], and W max(0, x) - W max(0, -x) = W x, so the network starts linear. W is drawn by the
     run's `initialisation` with the shape of the same layer behind a ReLU: both networks start with equal W. The paper takes
     orthogonal W; here `delta_orthogonal` keeps the signal, while the taps of `orthogonal` lose some at each border: nearly
     all in 56 layers on 8x8 images. The authors published no code that we found.
     """
 
-    def __init__(self, mirrored: bool) -> None:
+    def __init__(self, random: bool) -> None:
         super().__init__()
-        self.mirrored = mirrored
+        self.random = random
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, -x], 1).relu_()

@@ -214,7 +214,7 @@ def _chosen(spec: RunSpec) -> Chosen:
         convolution=nn.Conv2d if spec.convolution is None else CONVOLUTIONS[spec.convolution.name].load(),
         biased=isinstance(make_norm(16), nn.Identity),
         doubles=doubles(spec),
-        mirrored=doubles(spec) and spec.activation.mirrored,
+        mirrored=doubles(spec) and not spec.activation.random,
         blocks=len(list(places(spec))) if known else 1,
         activations=sum(not layer.beside for layer in layers(spec)) - 1 if known else 1,
     )

@@ -89,7 +89,7 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "activation": ({}, "relu", "gelu"),
     "activation.slope": ({"activation": "leaky_relu"}, 0.01, 0.1),
     "activation.eta": ({"activation": "tailored"}, 0.9, 0.8),
-    "activation.mirrored": ({"activation": "crelu", "network": "plain"}, True, False),
+    "activation.random": ({"activation": "crelu", "network": "plain"}, False, True),
     "shortcut.initial": ({"shortcut": "layer_scale"}, None, 0.01),
     "convolution": ({}, None, "dirac"),
     "initialisation.gain": ({"initialisation": "orthogonal"}, 1.0, 1.5),
@@ -115,7 +115,7 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "recipe.evaluate_every": ({}, 20, 30),
     "recipe.log_every": ({}, 10, 20),
 }
-SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma")}
+SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma"), "activation.random": ("", "drawn whole")}
 """Values that figures spell differently."""
 
 
