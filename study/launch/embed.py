@@ -110,9 +110,7 @@ def _words(found: dict[str, Any], point: str) -> list[str]:
     if found["trained_deep"] is not None:
         verdict += f"; trained from its seed's weights it ended at {found['trained_deep']:.2f} %"
     if not point:
-        verdict = (
-            "so the folded network, of one convolution a layer, is the same; load_network(..., fold=True) returns it"
-        )
+        verdict = "so the folded network is the same; load_network(..., fold=True) returns it"
     done = f"stretched to {stretched} by {found['blocks']} identity blocks" if point else "folded"
     return [
         f"{found['run_id']}: {title} {done}",
