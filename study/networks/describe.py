@@ -51,6 +51,7 @@ def describe(spec: RunSpec) -> str:
     total, work = sum(layer.parameters for layer in plan), sum(layer.macs for layer in plan)
     depth = sum(not layer.beside for layer in plan)
     parts = [spec.title, f"{spec.block.name} blocks"]
+    parts += [] if spec.convolution is None else [f"{spec.convolution.name} convolutions"]
     if spec.network == "residual":
         parts += [f"order {spec.order.name}", _shortcut_words(spec)]
     heading = ", ".join(parts)
