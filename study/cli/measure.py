@@ -85,7 +85,7 @@ def chosen(what: str | None, given: Mapping[str, Any], results: Path, data_root:
 
 def embed(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique prefixes")],
-    depth: Annotated[int, typer.Option(help="depth of the new network")],
+    depth: Annotated[int | None, typer.Option(help="depth of the new network [default: the same, folded]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     *,
     use: Use = None,
@@ -95,7 +95,8 @@ def embed(
     """Turn a trained network into a deeper one that computes the same.
 
     It adds identity layers and checks the errors. This is the solution by construction of He et al. 2015, section 1, which
-    shows that a deeper network need not train worse.
+    shows that a deeper network need not train worse. Without --depth each layer becomes one ordinary convolution: BN is folded,
+    and so is what stands beside or in it with block: repvgg and convolution: dirac.
     """
     from study.launch.embed import embed as stretch
     from study.launch.probe import chosen_device

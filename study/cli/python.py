@@ -105,13 +105,18 @@ def _folder(given: str | Path | None, usual: Path) -> Path:
     return usual if given is None else user_path(given)
 
 
-def load_network(sweep: str | Path, *, data_root: str | Path | None = None, **fields: Any) -> nn.Module:
+def load_network(
+    sweep: str | Path, *, fold: bool = False, data_root: str | Path | None = None, **fields: Any
+) -> nn.Module:
     """Load the trained network of one run, in float32 on the CPU, in evaluation mode.
 
     Parameters
     ----------
     sweep
         A sweep's results folder, such as `results/quickstart`.
+    fold
+        Return the same function as ordinary convolutions with biases: without the BN that directly follows them, and, of
+        `block: repvgg` and `convolution: dirac`, without what stands beside or in them.
     data_root
         The data folder; the images say how many inputs and classes the network has.
     fields
@@ -127,10 +132,12 @@ def load_network(sweep: str | Path, *, data_root: str | Path | None = None, **fi
     StudyError
         No run or several have these fields; it is not finished, or was trained on other images.
     """
+    from study.networks.merge import merge
     from study.training.start import trained
 
     files, feed = _opened(sweep, data_root, fields)
     network = trained(files, feed)
+    network = merge(network) if fold else network
     return getattr(network, "module", network)
 
 

@@ -60,6 +60,8 @@ class Component:
     """Of a component of the user's own, where it comes from (`study.config.use.Source`)."""
     made: Any = None
     """Of a component of the user's own, the object."""
+    only: Literal["", "plain", "residual"] = ""
+    """Of a block or an activation, the only `network` that it goes with."""
 
     def load(self) -> Any:
         """Import the module and return the object."""
@@ -107,6 +109,10 @@ class Block(Component):
     """Maps of its last convolution over those of the others."""
     pooled: tuple[float, ...] = ()
     """Widths, over the block's output maps, of fully connected layers on its pooled branch."""
+    sides: bool = False
+    """Whether each convolution has a 1x1 and, where the shape stays, an identity beside it, each with a norm."""
+    scalars: bool = False
+    """Whether it has a scalar bias before and behind each convolution, which have no others, and a multiplier."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ class Shortcut(Component):
     projects: Literal["", "change", "order", "every", "gate"] = ""
     """`change`: with BN, where the shape changes; `order`: there, with the BN and ReLU that the order gives it; `every`: with
     BN, everywhere; `gate`: with a bias, everywhere."""
+    weighs: Literal["", "branch", "maps"] = ""
+    """What it has learned weights of: the whole branch, or each of its maps."""
     changes_input: bool = False
     """Whether it changes its input although the shape stays, so that no block can be an identity."""
 

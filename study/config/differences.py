@@ -13,7 +13,7 @@ from study.config.run import Kept, RunSpec
 from study.config.stored import Stored, columns, upgraded
 from study.errors import StudyError
 
-_NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "initialisation")
+_NETWORK = ("family", "block", "shortcut", "order", "norm", "activation", "convolution", "initialisation")
 RECIPE = tuple(name for name in columns() if name.startswith("recipe."))
 VARIANT = (
     *[name for field in _NETWORK for name in columns() if name.partition(".")[0] == field],
@@ -136,7 +136,7 @@ def apart(one: Iterable[Stored], other: Iterable[Stored], most: int = 8) -> Iter
 
 # -- stretching --------------------------------------------------------------------------------------------------------
 
-_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation")
+_SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation", "convolution")
 """Fields in which the two must agree, with their options."""
 
 
@@ -157,5 +157,12 @@ def check_stretch(small: RunSpec, large: RunSpec) -> None:
             f"shortcut: {large.shortcut.name} passes on something else than its input, so no block is an identity"
         )
     block = BLOCKS[large.block.name]
-    if large.network == "plain" and (block.expansion > 1 or block.pooled):
-        raise StudyError(f"no plain {block.name} block is an identity, so only residual ones can be stretched")
+    if large.network == "plain" and large.norm.name != "batch":
+        raise StudyError(
+            f"norm: {large.norm.name}: no plain block with it is an identity; only those with batch can be stretched"
+        )
+    if large.convolution is not None:
+        raise StudyError(f"convolution: {large.convolution.name} is never an identity, so no block is one")
+    if large.network == "plain" and (block.expansion > 1 or block.pooled or block.sides):
+        others = "" if block.sides else ", so only residual ones can be stretched"
+        raise StudyError(f"no plain {block.name} block is an identity{others}")

@@ -173,6 +173,10 @@ BLOCKS = Registry("block", "block", [
     Block("bottleneck", "1x1 to fewer maps, 3x3, 1x1 to four times as many", f"{_BLOCKS}:Bottleneck", BottleneckOptions,
           kernels=(1, 3, 1), expansion=4),
     Block("single", "one 3x3 convolution", f"{_BLOCKS}:SingleBlock", kernels=(3,)),
+    Block("repvgg", "basic, with a 1x1 and an identity beside each convolution; plain alone: Ding et al. 2021",
+          f"{_BLOCKS}:RepVgg", kernels=(3, 3), sides=True, only="plain"),
+    Block("fixup", "basic, with scalar biases and a zero last layer; without norm, residual alone: Zhang et al. 2019",
+          f"{_BLOCKS}:Fixup", kernels=(3, 3), scalars=True, only="residual"),
 ])  # fmt: skip
 
 
@@ -192,6 +196,16 @@ class DropoutOptions(Options):
     rate: float = option(0.5, "share of values dropped", label="rate {}", gt=0, lt=1)
 
 
+class WeightOptions(Options):
+    initial: float | None = option(
+        None,
+        "initial weight; default: of skipinit 0, of layer_scale 0.1 up to 18 blocks, 1e-5 up to 24, else 1e-6",
+        label="weight {}",
+        ge=0,
+        le=10,
+    )
+
+
 _SHORTCUTS = "study.networks.shortcuts"
 SHORTCUTS = Registry("shortcut", "shortcut", [
     Shortcut("A", "identity; stride-2 subsampling and zero-padded maps between stages", f"{_SHORTCUTS}:option_a"),
@@ -207,6 +221,13 @@ SHORTCUTS = Registry("shortcut", "shortcut", [
              projects="gate", changes_input=True),
     Shortcut("dropout", "A with a part of its values dropped", f"{_SHORTCUTS}:Dropout", DropoutOptions,
              changes_input=True),
+    Shortcut("layer_scale", "A plus the branch, each map times a small learned weight: Touvron et al. 2021",
+             f"{_SHORTCUTS}:layer_scale", WeightOptions, weighs="maps"),
+    Shortcut("skipinit", "A plus the branch times a learned weight that starts at 0: De & Smith 2020",
+             f"{_SHORTCUTS}:Weighted", WeightOptions, weighs="branch"),
+    Shortcut("rezero", "the same formula as skipinit: Bachlechner et al. 2020", f"{_SHORTCUTS}:Weighted", weighs="branch"),
+    Shortcut("by_depth", "A plus the branch over the root of the number of blocks: Zhang et al. 2019",
+             f"{_SHORTCUTS}:ByDepth"),
 ])  # fmt: skip
 
 _ORDERS = "study.networks.orders"
@@ -227,6 +248,16 @@ class SlopeOptions(Options):
     slope: float = option(0.01, "slope below 0", label="slope {}")
 
 
+class CreluOptions(Options):
+    random: bool = option(
+        False, "draw layers behind it whole; default: as [W, -W], so that the network is linear", label="drawn whole"
+    )
+
+
+class TailoredOptions(Options):
+    eta: float = option(0.9, "cosine with which two orthogonal inputs leave the network", label="eta {}", gt=0, lt=1)
+
+
 class GainOptions(Options):
     gain: float = option(1.0, "singular values of a layer", label="gain {}", gt=0)
 
@@ -244,6 +275,17 @@ ACTIVATIONS = Registry("activation", "activation", [
     Component("gelu", "x times the normal distribution at x (Hendrycks & Gimpel 2016)", "torch.nn:GELU"),
     Component("silu", "x times the sigmoid of x (Elfwing et al. 2018)", "torch.nn:SiLU"),
     Component("tanh", "hyperbolic tangent", "torch.nn:Tanh"),
+    Component("crelu", "max(0, x) and max(0, -x); plain alone, and linear at the start: Balduzzi et al. 2017",
+               f"{_LAYERS}:Crelu", CreluOptions, only="plain"),
+    Component("tailored", "leaky ReLU with a slope for the network's depth (TAT): Zhang et al. 2022",
+               f"{_LAYERS}:tailored", TailoredOptions),
+])  # fmt: skip
+
+CONVOLUTIONS = Registry("convolution", "convolution", [
+    Component("dirac", "identity plus normalised weights, both weighted (DiracNets): Zagoruyko & Komodakis 2017",
+                "study.networks.convolutions:Dirac"),
+    Component("standardised", "each filter with mean 0 and variance 1: Qiao et al. 2019",
+                "study.networks.convolutions:Standardised"),
 ])  # fmt: skip
 
 _INITIALISE = "study.networks.initialise"
@@ -253,7 +295,11 @@ INITIALISATIONS = Registry("initialisation", "initialisation", [
     Component("glorot", "normal, variance 2 / (fan_in + fan_out)", f"{_INITIALISE}:glorot"),
     Component("orthogonal", "orthonormal rows or columns: Saxe et al. 2013", f"{_INITIALISE}:orthogonal", GainOptions),
     Component("delta_orthogonal", "orthogonal at the centre of each kernel, else 0: Xiao et al. 2018",
-              f"{_INITIALISE}:delta_orthogonal", GainOptions),
+                   f"{_INITIALISE}:delta_orthogonal", GainOptions),
+    Component("scaled_orthogonal", "delta_orthogonal times max(1, sqrt(outputs / inputs)): Martens et al. 2021",
+                   f"{_INITIALISE}:scaled_orthogonal"),
+    Component("lsuv", "orthogonal, then each layer's outputs scaled to variance 1: Mishkin & Matas 2016",
+                   f"{_INITIALISE}:lsuv"),
 ])  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from study.config.recipes import ELSEWHERE, Recipe
 from study.config.registry import (
     ACTIVATIONS,
     BLOCKS,
+    CONVOLUTIONS,
     DATA,
     FAMILIES,
     INITIALISATIONS,
@@ -117,6 +118,9 @@ class RunSpec(Kept):
     )
     norm: Annotated[Options, NORMS] = Field(default=NORMS.choose("batch"), description="normalisation")
     activation: Annotated[Options, ACTIVATIONS] = Field(default=ACTIVATIONS.choose("relu"), description="activation")
+    convolution: Annotated[Options | None, CONVOLUTIONS] = Field(
+        default=None, description="how the weights of convolutions follow from parameters; default: they are parameters"
+    )
     initialisation: Annotated[Options, INITIALISATIONS] = Field(
         default=INITIALISATIONS.choose("he_fan_in"), description="of the weights of convolutions and linear layers"
     )
@@ -148,6 +152,9 @@ class RunSpec(Kept):
         usual = family.usual_block(values.get("depth")) if family else "basic"
         for field, name in (("family", "cifar"), ("block", usual), ("shortcut", "A")):
             values[field] = _named(values.get(field), name)
+        block = BLOCKS.get(str(_name(values["block"])))
+        if block and block.scalars and values.get("norm") is None:
+            values["norm"] = "none"
         for field in ("order", "norm", "activation", "initialisation"):  # options alone are of the usual one
             if isinstance(values.get(field), Mapping):
                 values[field] = _named(values[field], cls.model_fields[field].default.name)
@@ -179,6 +186,17 @@ class RunSpec(Kept):
             raise wrong(f"must be {listed(blocks)} with family: {family.name}, not {block.name}; leave it out")
         return block
 
+    @field_validator("block", "activation")
+    @classmethod
+    def _of_network(cls, value: Options, above: ValidationInfo) -> Options:
+        known = BLOCKS[value.name] if above.field_name == "block" else ACTIVATIONS[value.name]
+        family, network = above.data.get("family"), above.data.get("network")
+        if known.only and network not in (None, known.only):
+            raise wrong(f"{value.name} goes with network: {known.only}, not with {network}")
+        if known.only and above.field_name == "activation" and family is not None and family.name == "vgg":
+            raise wrong(f"{value.name} does not go with family: vgg, whose first block has no activation before it")
+        return value
+
     @field_validator("depth")
     @classmethod
     def _depth_of_family(cls, depth: int, above: ValidationInfo) -> int:
@@ -199,8 +217,10 @@ class RunSpec(Kept):
 
     @field_validator("norm")
     @classmethod
-    def _groups_divide(cls, norm: Options, above: ValidationInfo) -> Options:
-        family, groups = above.data.get("family"), norm.options.get("groups")
+    def _fits(cls, norm: Options, above: ValidationInfo) -> Options:
+        family, block, groups = above.data.get("family"), above.data.get("block"), norm.options.get("groups")
+        if block is not None and BLOCKS[block.name].scalars and norm.name != "none":
+            raise wrong(f"must be none with block: {block.name}, not {norm.name}")
         maps = (
             0
             if family is None or FAMILIES[family.name].source
@@ -281,6 +301,7 @@ class RunSpec(Kept):
             ("order", "original", ORDERS),
             ("norm", "batch", NORMS),
             ("activation", "relu", ACTIVATIONS),
+            ("convolution", "", CONVOLUTIONS),
             ("initialisation", "he_fan_in", INITIALISATIONS),
         ]
         words = []

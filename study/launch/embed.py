@@ -16,6 +16,7 @@ from study.launch.attempt.runs import feed_of
 from study.launch.machine import prepare_data
 from study.measure.probes.subject import scores
 from study.measure.recorded import contradiction
+from study.networks.merge import merge
 from study.networks.network import Network
 from study.store import runs as store
 from study.store.files import write_json
@@ -26,21 +27,22 @@ from study.training.session import Session
 from study.training.start import deeper, trained
 
 
-def embed(name: str, depth: int, results: Path, session: Session) -> list[str]:
-    """Stretch a run's trained network to `depth` layers, compare the two, and write the certificate beside the run.
+def embed(name: str, depth: int | None, results: Path, session: Session) -> list[str]:
+    """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare.
 
     Returns the certificate in words. Raises StudyError if there is no such run, it is not done, or its network cannot be
     stretched so.
     """
     files = find_run(results, name)
     small = store.read_spec(files)
-    fields = small.model_dump(mode="json") | {"depth": depth, "start_from": None}
+    fields = small.model_dump(mode="json") | {"depth": depth or small.depth, "start_from": None}
     large = resolve({key: Value(value, "--depth") for key, value in fields.items()}, "--depth")
-    check_stretch(small, large)
+    if depth is not None:
+        check_stretch(small, large)
     prepare_data([small], session.data_root)
     images = feed_of(small, session)
     shallow = trained(files, images)
-    deep = deeper(shallow, large, images)
+    deep = merge(shallow) if depth is None else deeper(shallow, large, images)
     found = _compare(shallow, deep, images)
     doubts = (contradiction(files, split, found["small"][f"{split}_loss"]) for split in ("train", "test"))
     certificate = {
@@ -48,16 +50,16 @@ def embed(name: str, depth: int, results: Path, session: Session) -> list[str]:
         "time": time.time(),
         "run_id": files.run_id,
         "data": images.fingerprint,
-        "depth": depth,
+        "depth": large.depth,
         "title": small.title,
-        "stretched": large.title,
+        "stretched": f"{small.title} folded" if depth is None else large.title,
         "blocks": len(list(deep.blocks())) - len(list(shallow.blocks())),  # that were inserted
         **found,
-        "trained_deep": _trained_from_seed(results, large),
+        "trained_deep": None if depth is None else _trained_from_seed(results, large),
         "contradiction": next(filter(None, doubts), ""),
     }
     write_json(files.certificate(depth), certificate)
-    return _words(certificate, point_id(small))
+    return _words(certificate, point_id(small) if depth is not None else "")
 
 
 @torch.no_grad()
@@ -106,13 +108,16 @@ def _words(found: dict[str, Any], point: str) -> list[str]:
     verdict = f"so there is a {stretched} with a training error of {found['large']['train_error']:.2f} %"
     if found["trained_deep"] is not None:
         verdict += f"; trained from its seed's weights it ended at {found['trained_deep']:.2f} %"
+    if not point:
+        verdict = "so the folded network is the same; load_network(..., fold=True) returns it"
+    done = f"stretched to {stretched} by {found['blocks']} identity blocks" if point else "folded"
     return [
-        f"{found['run_id']}: {title} stretched to {stretched} by {found['blocks']} identity blocks",
+        f"{found['run_id']}: {title} {done}",
         f"  {'':<{width}}  {'training error':>11} {'and loss':>9} {'test error':>12} {'and loss':>10}",
         *table,
         f"  logits differ by at most {found['difference']:.1e} (the largest is {found['largest']:.3g}); "
         f"{found['disagreements']} of {found['images']:,} images are classified differently",
         f"  {verdict}",
-        f"  to train on from it, set depth={found['depth']} start_from={point}",
+        *([f"  to train on from it, set depth={found['depth']} start_from={point}"] if point else []),
         *([f"WARNING: {found['contradiction']}"] if found["contradiction"] else []),
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from study.networks.layers import activate, activation, conv, norm
+from study.networks.layers import activate, activation, blocks, conv, norm
 from study.networks.orders import Steps, original
 from study.networks.shortcuts import Shortcut, Skipping
 
@@ -33,6 +35,9 @@ class Block(nn.Module):
     options
         Further arguments of `convolutions`.
     """
+
+    head_scale = 1.0
+    """Factor of the initial weights of the linear layer behind such blocks."""
 
     def __init__(
         self,
@@ -147,3 +152,81 @@ class SingleBlock(Block):
 
     def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
         return [conv(3, in_maps, maps, stride)]
+
+
+class RepVgg(BasicBlock):
+    """Two 3x3 convolutions, each with a 1x1 and an identity beside it (Ding et al. 2021, arXiv 2101.03697, section 3.2).
+
+    ReLU(BN(3x3 x) + BN(1x1 x) + BN(x)), the last where the shape stays; after training one 3x3 convolution
+    (section 3.3, `study.networks.merge`). The 3x3 are those of the plain network with basic blocks, and start with its
+    weights. In paper and code (github.com/DingXiaoH/RepVGG) the first layer is such a block too; here the stem is the other
+    networks'.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.sides = nn.ModuleDict({name: Side(getattr(self, name)) for name, _ in self.normalised()})
+
+    def branch(self, x: Tensor) -> Tensor:
+        given, norms = x, {bn: conv for conv, bn in self.normalised() if conv in self.sides}
+        for place, name in enumerate(self._branch):
+            if name in self.sides:
+                given = x
+            x = activate(self.relu, x, inplace=place > 0) if name == "relu" else getattr(self, name)(x)
+            if name in norms:
+                x = x + self.sides[norms[name]](given)
+        return x
+
+
+class Side(nn.Module):
+    """The 1x1 convolution and, where the shape stays, the identity beside a convolution, each with a norm."""
+
+    def __init__(self, beside: nn.Conv2d) -> None:
+        super().__init__()
+        maps = beside.out_channels
+        self.conv = nn.Conv2d(beside.in_channels, maps, 1, beside.stride, bias=False)  # type: ignore[arg-type]
+        self.bn = norm(maps)
+        self.same = norm(maps) if beside.in_channels == maps and beside.stride == (1, 1) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.bn(self.conv(x))
+        return out if self.same is None else out + self.same(x)
+
+
+class Fixup(BasicBlock):
+    """Two 3x3 convolutions without norm, with scalar biases and a multiplier (Zhang et al. 2019, arXiv 1901.09321).
+
+    Section 3: (1) the classifier and the last layer of each branch start at 0; (2) the others
+    in branches, drawn by the run's `initialisation` (the paper's: He et al. 2015), are multiplied by L^(-1/(2m-2)), with L
+    blocks of m layers; (3) each branch has a scalar multiplier that starts at 1, and a scalar bias that starts at 0 before
+    each convolution and activation. Stem and classifier keep the biases that they have without norm.
+
+    The authors' CIFAR code (github.com/hongyi-zhang/Fixup) draws with fan_out, which is fan_in where maps stay, adds the
+    first bias to the input of a subsampled shortcut too, and trains the scalars at a tenth of the learning rate.
+    """
+
+    head_scale = 0.0
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        *rest, last = [getattr(self, name) for name in self.names("conv")]
+        for layer in rest:
+            layer.initial_scale = blocks() ** (-1 / (2 * len(rest)))
+        last.initial_scale = 0.0
+        self.before = nn.Parameter(torch.zeros(len(rest) + 1))
+        self.behind = nn.Parameter(torch.zeros(len(rest) + 1))
+        self.multiplier = nn.Parameter(torch.ones(1))
+
+    def convolutions(self, in_maps: int, maps: int, stride: int) -> list[nn.Conv2d]:
+        return [conv(3, in_maps, maps, stride, bias=False), conv(3, maps, maps, bias=False)]
+
+    def branch(self, x: Tensor) -> Tensor:
+        convs = self.names("conv")
+        for name in self._branch:
+            if name in convs:
+                place = convs.index(name)
+                x = getattr(self, name)(x + self.before[place])
+                x = (x * self.multiplier[0] if name == convs[-1] else x) + self.behind[place]
+            else:
+                x = activate(self.relu, x) if name == "relu" else getattr(self, name)(x)
+        return x

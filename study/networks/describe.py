@@ -51,6 +51,7 @@ def describe(spec: RunSpec) -> str:
     total, work = sum(layer.parameters for layer in plan), sum(layer.macs for layer in plan)
     depth = sum(not layer.beside for layer in plan)
     parts = [spec.title, f"{spec.block.name} blocks"]
+    parts += [] if spec.convolution is None else [f"{spec.convolution.name} convolutions"]
     if spec.network == "residual":
         parts += [f"order {spec.order.name}", _shortcut_words(spec)]
     heading = ", ".join(parts)
@@ -88,7 +89,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _shortcut_words(spec: RunSpec) -> str:
     if spec.shortcut is None:
         return "no shortcut"
-    options = [f"{name} {value:g}" for name, value in spec.shortcut.options.items()]
+    options = [f"{name} {value:g}" for name, value in spec.shortcut.options.items() if value is not None]
     return f"shortcut {spec.shortcut.name} ({', '.join([SHORTCUTS[spec.shortcut.name].summary, *options])})"
 
 
@@ -119,6 +120,7 @@ def _structure(spec: RunSpec, name: str, members: Sequence[Layer]) -> str:
     block = [layer for layer in members if ".block1." in layer.name]
     inner = "; ".join(_conv(layer) for layer in block if not layer.beside)
     pooled = "".join(f"; pooled, {layer.out_maps}" for layer in block if ".pooled" in layer.name)
+    pooled += "; a 1x1 beside each" if any(".side" in layer.name for layer in block) else ""
     after = "; 2x2 max pool" if spec.family.name == "vgg" else ""
     return f"[{inner}{pooled}] x {stage.blocks}{after}{' /2' if stage.stride == 2 else ''}"
 
@@ -144,7 +146,7 @@ def _shortcuts(spec: RunSpec) -> list[str]:
             changing.append(f"  {place.name}: {shape} ({way})")
         else:
             same += 1
-    as_it_is = shortcut.summary if shortcut.changes_input else "identity"
+    as_it_is = shortcut.summary if shortcut.changes_input or shortcut.weighs else "identity"
     keep = "1x1 convolution, BN" if shortcut.projects == "every" else as_it_is
     return [f"{same + len(changing)} shortcuts: {same} of unchanged shape ({keep})", *changing]
 

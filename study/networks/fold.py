@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.networks.blocks import Block
+from study.networks.convolutions import Reparametrised, kernel
 from study.networks.network import Network
 from study.networks.shortcuts import Dropout, Identity, Projection, Shortcut, ShortcutGate, ZeroPad
 
@@ -152,6 +153,7 @@ class Ties:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._folds: list[tuple[Convolution, nn.Conv2d, nn.BatchNorm2d]] = []
+        self._kernels: list[tuple[Convolution, Reparametrised]] = []
         self._copies: dict[tuple[torch.dtype, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
         """Targets and sources by type: tensors of one type are copied together."""
 
@@ -160,6 +162,9 @@ class Ties:
         out = Convolution(conv, bn is not None or conv.bias is not None, relu, self.dtype)
         if bn is not None:
             self._folds.append((out, conv, bn))
+        elif isinstance(conv, Reparametrised):
+            self._kernels.append((out, conv))
+            self._copy([] if out.bias is None else [out.bias], [] if conv.bias is None else [conv.bias])
         else:
             self._copy(out.buffers(), conv.parameters())
         return out
@@ -185,6 +190,8 @@ class Ties:
         for pairs in self._copies.values():
             targets, sources = zip(*pairs, strict=True)
             torch._foreach_copy_(targets, sources)
+        for out, conv in self._kernels:
+            out.weight.copy_(kernel(conv))
         if self._folds:
             self._fold()
 
@@ -196,7 +203,7 @@ class Ties:
         torch._foreach_sqrt_(deviations)
         scales = torch._foreach_div([_float(bn.weight) for bn in bns], deviations)
         columns = [scale.view(-1, 1, 1, 1) for scale in scales]
-        weights = torch._foreach_mul([_float(conv.weight) for conv in convs], columns)
+        weights = torch._foreach_mul([_float(kernel(conv)) for conv in convs], columns)
         torch._foreach_copy_([conv.weight for conv in fused], weights)
         # What BN adds before it scales: the convolution's bias, if any, minus the mean.
         means = torch._foreach_neg([_float(bn.running_mean) for bn in bns])
@@ -252,7 +259,8 @@ def _fuse(layers: Iterable[nn.Module], ties: Ties) -> list[nn.Module]:
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    return type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    ours = type(layer) is nn.Conv2d or isinstance(layer, Reparametrised)
+    return ours and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def _is_fixed(layer: nn.Module) -> bool:

@@ -55,6 +55,43 @@ def delta_orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
     return found
 
 
+def scaled_orthogonal(weight: Tensor, random: Random) -> Any:
+    """`delta_orthogonal` times max(1, sqrt(outputs / inputs)), which keeps the mean square of wide layers' inputs.
+
+    Martens et al. 2021 (arXiv 2110.01765), "scaled uniform orthogonal" with Delta kernels: what TAT's authors draw.
+    """
+    return delta_orthogonal(weight, random, gain=max(1.0, np.sqrt(weight.shape[0] / weight.shape[1])))
+
+
+def lsuv(weight: Tensor, random: Random) -> Any:
+    """Orthonormal, before `unit_variance`."""
+    return orthogonal(weight, random, gain=1.0)
+
+
+@torch.no_grad()
+def unit_variance(network: nn.Module, images: Tensor) -> None:
+    """Scale the weights so that each layer's outputs have variance 1 (LSUV, Mishkin & Matas 2016, arXiv 1511.06422).
+
+    Algorithm 1, from the first layer to the last, over all images, maps and positions, with norms as in evaluation. The
+    paper divides until the variance is within a tolerance of 1; a layer without bias is linear, so once is enough. The
+    authors' code (github.com/ducha-aiki/LSUV-pytorch) also sets biases to make the mean 0; here, as in the paper,
+    they stay.
+    """
+
+    def scale(module: Any, given: tuple[Tensor], out: Tensor) -> Tensor:
+        deviation = float(out.double().std(correction=0))
+        if deviation > 0:
+            module.weight /= deviation
+        return module.forward(*given)  # type: ignore[no-any-return]
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(scale) for layer in layers]
+    network.eval()(images)
+    network.train()
+    for hook in hooks:
+        hook.remove()
+
+
 def _orthonormal(random: Random, rows: int, columns: int) -> Any:
     """A matrix with orthonormal rows or columns, uniform among them: signs as in Mezzadri 2007, section 5."""
     q, r = np.linalg.qr(random.standard_normal((max(rows, columns), min(rows, columns))))
@@ -65,17 +102,26 @@ def _orthonormal(random: Random, rows: int, columns: int) -> Any:
 def initialise(network: nn.Module, seed: int, draw: Draw, own: Collection[str]) -> None:
     """Draw the weights of convolutions and linear layers.
 
-    Biases are 0 (of a gate, its `initial_bias`). Each layer has its own random stream, keyed by the seed and the layer's
-    name, so networks that differ in a shortcut or in later layers share the weights of all common layers. `own` names
-    weights and biases to keep.
+    A layer's `initial_scale` multiplies its draw; one that is `mirrored` draws half of its weight, and the other half is
+    minus that. Biases are 0 (of a gate, its `initial_bias`). Each layer has its own random stream, keyed by the seed and
+    the layer's name, so networks that differ in a shortcut or in later layers share the weights of all common layers. `own`
+    names weights and biases to keep.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             with torch.no_grad():
                 if f"{name}.weight" not in own:
-                    module.weight.copy_(torch.as_tensor(draw(module.weight, _stream(seed, name))))
+                    module.weight.copy_(_drawn(module, draw, _stream(seed, name)))
                 if module.bias is not None and f"{name}.bias" not in own:
                     module.bias.fill_(getattr(module, "initial_bias", 0.0))
+
+
+def _drawn(module: nn.Conv2d | nn.Linear, draw: Draw, random: Random) -> Tensor:
+    mirrored, scale = getattr(module, "mirrored", False), getattr(module, "initial_scale", 1.0)
+    shape = module.weight.chunk(2, 1)[0] if mirrored else module.weight
+    drawn = torch.as_tensor(draw(shape, random))
+    drawn = drawn if scale == 1.0 else drawn * scale
+    return torch.cat([drawn, -drawn], 1) if mirrored else drawn
 
 
 @contextmanager

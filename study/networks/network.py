@@ -13,13 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import ACTIVATIONS, BLOCKS, FAMILIES, INITIALISATIONS, NORMS, ORDERS, SHORTCUTS
+from study.config.registry import (
+    ACTIVATIONS,
+    BLOCKS,
+    CONVOLUTIONS,
+    FAMILIES,
+    INITIALISATIONS,
+    NORMS,
+    ORDERS,
+    SHORTCUTS,
+)
 from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock
 from study.networks.initialise import constructing, initialise, own_values, seeded
-from study.networks.layers import activation, choose, conv, norm
+from study.networks.layers import Chosen, activation, behind, choose, norm, stem
 from study.networks.orders import Steps
-from study.networks.shape import VGG_HEAD, Place, large_stem, places, stages
+from study.networks.shape import VGG_HEAD, Place, doubles, large_stem, layers, places, stages
 from study.networks.shortcuts import Keyed, Projection
 
 
@@ -104,11 +113,13 @@ class ResNet(Network):
                     parts["before"], begun = _activation(steps.before, place.in_maps), True
                 with seeded(spec.seed, f"stages.{stage - 1}.{number}"):
                     shape = (place.in_maps, place.maps, place.stride)
-                    parts[str(number)] = entry.make(*shape, shortcut, order, begun, **spec.block.options)
+                    block = entry.make(*shape, shortcut, order, begun, **spec.block.options)
+                    parts[str(number)] = block
             self.stages.append(nn.Sequential(OrderedDict(parts)))
         # What each branch begins with also follows the last addition.
         self.tail = _activation(steps.before, maps)
-        self.head = nn.Linear(maps, classes)
+        self.head = behind(nn.Linear, maps, classes)
+        self.head.initial_scale = block.head_scale
 
 
 class Vgg(Network):
@@ -164,8 +175,8 @@ def _activation(letters: str, maps: int) -> nn.Sequential:
 def _stem(spec: RunSpec, channels: int, maps: int) -> nn.Sequential:
     if large_stem(spec):
         pool = nn.MaxPool2d(3, 2, padding=1)
-        return nn.Sequential(conv(7, channels, maps, 2), norm(maps), activation(inplace=True), pool)
-    return nn.Sequential(conv(3, channels, maps), norm(maps), activation(inplace=True))
+        return nn.Sequential(stem(7, channels, maps, 2), norm(maps), activation(inplace=True), pool)
+    return nn.Sequential(stem(3, channels, maps), norm(maps), activation(inplace=True))
 
 
 class Own(Network):
@@ -183,11 +194,8 @@ class Own(Network):
 
 def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network:
     """Make the network of a run with arbitrary weights, for a data set's channels, classes and size (CIFAR-10: 3, 10, 32)."""
-    norms, activations = NORMS[spec.norm.name], ACTIVATIONS[spec.activation.name]
-    with choose(
-        lambda maps: norms.make(maps, **spec.norm.options), lambda: activations.make(**spec.activation.options)
-    ):
-        family = FAMILIES[spec.family.name]
+    family = FAMILIES[spec.family.name]
+    with choose(_chosen(spec)):
         if family.source is not None:
             given = (spec.depth, spec.network == "residual", channels, classes, size)
             module = family.make(*given, **spec.family.options)
@@ -198,6 +206,25 @@ def structure(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Net
             made = family.load()(spec, channels, classes)
     made.drop(spec.recipe.stochastic_depth or 0.0)
     return made
+
+
+def _chosen(spec: RunSpec) -> Chosen:
+    norms, activations = NORMS[spec.norm.name], ACTIVATIONS[spec.activation.name]
+    known = FAMILIES[spec.family.name].source is None
+
+    def make_norm(maps: int) -> nn.Module:
+        return norms.make(maps, **spec.norm.options)  # type: ignore[no-any-return]
+
+    return Chosen(
+        norm=make_norm,
+        activation=lambda: activations.make(**spec.activation.options),
+        convolution=nn.Conv2d if spec.convolution is None else CONVOLUTIONS[spec.convolution.name].load(),
+        biased=isinstance(make_norm(16), nn.Identity),
+        doubles=doubles(spec),
+        mirrored=doubles(spec) and not spec.activation.random,
+        blocks=len(list(places(spec))) if known else 1,
+        activations=sum(not layer.beside for layer in layers(spec)) - 1 if known else 1,
+    )
 
 
 def loaded(spec: RunSpec, state: Mapping[str, Tensor], channels: int, classes: int, size: int = 32) -> Network:

@@ -70,6 +70,8 @@ class Layer(NamedTuple):
     """Height and width of its output."""
     per_map: int = 2
     """Parameters of each output map besides its weights: 2 for a norm's scale and shift, 1 for a bias."""
+    others: int = 0
+    """Further parameters, such as the weights of a branch after its last convolution."""
 
     @property
     def macs(self) -> int:
@@ -79,12 +81,12 @@ class Layer(NamedTuple):
     @property
     def parameters(self) -> int:
         """Weights, and BN's scale and shift or the bias."""
-        return self.in_maps * self.out_maps * self.kernel**2 + self.out_maps * self.per_map
+        return self.in_maps * self.out_maps * self.kernel**2 + self.out_maps * self.per_map + self.others
 
     @property
     def beside(self) -> bool:
         """Whether depth does not count it: it is on a shortcut or a pooled branch."""
-        return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name
+        return self.name.rpartition(".")[2] in ("shortcut", "gate") or ".pooled" in self.name or ".side" in self.name
 
 
 def _normed(spec: RunSpec) -> int:
@@ -144,7 +146,12 @@ def layers(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
         yield Layer("head1", side**2 * maps, width, 1, 1, per_map=1)
         yield Layer("head2", width, width, 1, 1, per_map=1)
         maps = width
-    yield Layer("head", maps, classes, 1, 1, per_map=1)
+    yield Layer("head", maps * (1 + doubles(spec)), classes, 1, 1, per_map=1)
+
+
+def doubles(spec: RunSpec) -> bool:
+    """Whether the activation makes two maps of each."""
+    return spec.activation.name == "crelu"
 
 
 def _block(spec: RunSpec, place: Place, size: int) -> Iterator[Layer]:
@@ -152,9 +159,20 @@ def _block(spec: RunSpec, place: Place, size: int) -> Iterator[Layer]:
     kernels, before = entry.kernels, place.in_maps
     # The papers' stride is in the first convolution; a bottleneck's `stride_in: 3x3` has it in the first 3x3.
     strided = kernels.index(3) if spec.block.options.get("stride_in") == "3x3" else 0
+    per_map = 0 if entry.scalars else _normed(spec)
+    per_map += 2 if spec.convolution is not None and spec.convolution.name == "dirac" else 0
+    weighs = "" if spec.shortcut is None else SHORTCUTS[spec.shortcut.name].weighs
     for i, kernel in enumerate(kernels):
-        after = place.out_maps if i == len(kernels) - 1 else place.maps
-        yield Layer(f"{name}.conv{i + 1}", before, after, kernel, out_size if i >= strided else size, _normed(spec))
+        last = i == len(kernels) - 1
+        after, inputs = place.out_maps if last else place.maps, before * (1 + doubles(spec))
+        others = 2 + last if entry.scalars else 0
+        others += {"": 0, "branch": 1, "maps": after}[weighs] if last else 0
+        at = out_size if i >= strided else size
+        yield Layer(f"{name}.conv{i + 1}", inputs, after, kernel, at, per_map, others)
+        if entry.sides:
+            same = inputs == after and (i > strided or place.stride == 1)
+            norms = (1 + same) * (2 if _normed(spec) == 2 else 0)
+            yield Layer(f"{name}.side{i + 1}", inputs, after, 1, at, norms)
         before = after
     for i, ratio in enumerate(entry.pooled):
         after = max(1, round(ratio * place.out_maps))
@@ -208,7 +226,10 @@ def activations(spec: RunSpec, channels: int = 3, classes: int = 10, size: int =
     batch, itemsize = spec.recipe.batch_size // spec.recipe.bn_groups, 2 if spec.precision == "bf16" else 4
     shortcut = spec.shortcut and SHORTCUTS[spec.shortcut.name]
     pooled = large_stem(spec) or spec.family.name == "vgg"
-    more = pooled or spec.order.name == "relu_before_add" or (shortcut is not None and shortcut.changes_input)
+    weighted = shortcut is not None and (shortcut.changes_input or shortcut.weighs != "")
+    more = (
+        pooled or weighted or doubles(spec) or BLOCKS[spec.block.name].scalars or spec.order.name == "relu_before_add"
+    )
     maps = sum(layer.out_maps * layer.size**2 for layer in layers(spec, channels, classes, size))
     return batch * (channels * size**2 + (3 if more else 2) * maps) * itemsize
 
@@ -217,8 +238,9 @@ def needed(spec: RunSpec, channels: int = 3, classes: int = 10, size: int = 32) 
     """Estimate, on the safe side, the bytes that a run takes on a device at its peak, without the data set."""
     shape = list(layers(spec, channels, classes, size))
     itemsize = 2 if spec.precision == "bf16" else 4
-    # Weights, momentum, gradients; in bf16 also copies of weights and gradients.
-    state = sum(layer.parameters for layer in shape) * (12 + (4 if itemsize == 2 else 0))
+    # Weights, momentum, gradients; in bf16 also copies of weights and gradients; what weights are computed from others.
+    each = 12 + (4 if itemsize == 2 else 0) + (12 if spec.convolution is not None else 0)
+    state = sum(layer.parameters for layer in shape) * each
     largest = max(layer.out_maps * layer.size**2 for layer in shape) * itemsize
     step = activations(spec, channels, classes, size) + 4 * largest * spec.recipe.batch_size
     # What a graph has allocated is its own while it exists; recording the evaluation needs its maps beside it.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.networks.layers import norm
+from study.networks.layers import blocks, norm
 
 
 class Shortcut(nn.Module):
@@ -100,6 +100,48 @@ class Scaled(_OverA):
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
         return torch.add(self(x), branch, alpha=self.branch)
+
+
+class ByDepth(_OverA):
+    """x + F(x) / sqrt(L), with L blocks (Zhang et al. 2019, arXiv 1903.07120, eq. 1).
+
+    They prove that with this factor a network without norm is stable at any depth, and that a factor which falls more
+    slowly than 1 / sqrt(L) is not enough. Balduzzi et al. 2017 (arXiv 1702.08591) propose the same against shattered gradients.
+    """
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
+        super().__init__(in_maps, out_maps, stride)
+        self.branch = blocks() ** -0.5
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        return torch.add(self(x), branch, alpha=self.branch)
+
+
+class Weighted(_OverA):
+    """x + w F(x), with a learned weight w of the branch: one number, or one for each map.
+
+    SkipInit (De & Smith 2020, arXiv 2002.10444): one number that starts at 0, without norm but with biases; no
+    code was published. ReZero (Bachlechner et al. 2020, arXiv 2003.04887, section 3) is the same formula, found for
+    Transformers; its authors' code (github.com/majumderb/rezero) has these alone.
+    """
+
+    def __init__(self, in_maps: int, out_maps: int, stride: int, initial: float | None = None, maps: int = 1) -> None:
+        super().__init__(in_maps, out_maps, stride)
+        self.weight = nn.Parameter(torch.full((maps,), initial or 0.0))
+
+    def join(self, x: Tensor, branch: Tensor) -> Tensor:
+        return torch.addcmul(self(x), branch, self.weight.to(branch.dtype).view(-1, 1, 1))
+
+
+def layer_scale(in_maps: int, out_maps: int, stride: int, initial: float | None) -> Shortcut:
+    """LayerScale, x + diag(w) F(x) (Touvron et al. 2021, arXiv 2103.17239, section 2): a weight for each map.
+
+    They start w at 0.1 up to depth 18, at 1e-5 up to 24 and at 1e-6 beyond; depth is here the number of blocks. The
+    authors' code (github.com/facebookresearch/deit, `cait_models.py`) sets the value in each model.
+    """
+    if initial is None:
+        initial = 0.1 if blocks() <= 18 else 1e-5 if blocks() <= 24 else 1e-6
+    return Weighted(in_maps, out_maps, stride, initial, out_maps)
 
 
 class ShortcutGate(_OverA):

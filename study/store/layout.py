@@ -56,9 +56,9 @@ class RunFiles(TaskFiles):
     curves = _Inside("curves.parquet")
     probes = _Inside("probes.parquet")
 
-    def certificate(self, depth: int) -> Path:
-        """The result of `study embed` for this run's network stretched to `depth` layers."""
-        return self.folder / f"certificate-{depth}.json"
+    def certificate(self, depth: int | None) -> Path:
+        """The result of `study embed` for this run's network stretched to `depth` layers, or folded."""
+        return self.folder / f"certificate-{depth or 'folded'}.json"
 
     def certificates(self) -> list[Path]:
         return sorted(self.folder.glob("certificate-*.json"))

@@ -18,11 +18,11 @@ from torch.nn import functional as F  # noqa: N812
 from study.config.run import RunSpec
 from study.networks.count import measured
 from study.networks.layers import BatchNorm
-from study.networks.network import build
 from study.training.feeds.feed import EVALUATION_BATCH, Feed, pinned
 from study.training.feeds.samples import Draws, mask
 from study.training.optimizer import optimizer
 from study.training.ranks import Ranks
+from study.training.start import begun
 
 
 class Program:
@@ -36,7 +36,7 @@ class Program:
     def __init__(self, spec: RunSpec, images: Feed, ranks: Ranks | None = None) -> None:
         self.recipe, self.images, self.ranks = spec.recipe, images, ranks or Ranks()
         device = images.device
-        self.network = build(spec, images.channels, images.classes, images.native[0]).placed(device)
+        self.network = begun(spec, images)
         # A network of the user's own may share parameters between layers, freeze some, or leave some unused.
         self._named = dict(self.network.named_parameters(remove_duplicate=False))
         self.parameters: list[Tensor] = _trained(self.network)

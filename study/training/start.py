@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from study.config.differences import check_stretch
 from study.config.run import RunSpec
 from study.errors import StudyError
 from study.networks.count import mistake
+from study.networks.initialise import unit_variance
 from study.networks.network import Network, build, loaded
 from study.networks.stretch import stretch
 from study.store import runs as store
@@ -48,6 +50,20 @@ def final(files: RunFiles) -> dict[str, Any]:
     if state is None:
         raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with --mode force")
     return state
+
+
+def begun(spec: RunSpec, images: Feed) -> Network:
+    """Build the network of a run as its training begins, on the device of the images.
+
+    A data-dependent initialisation sees a batch of training images, not augmented, that the seed draws. It is computed
+    before the network moves, so that a run begins alike on each device.
+    """
+    network = build(spec, images.channels, images.classes, images.native[0])
+    if spec.initialisation.name == "lsuv":
+        numbers = np.random.RandomState(spec.seed).permutation(images.count("train"))[: spec.recipe.batch_size]
+        batch, _ = images.at("train", torch.from_numpy(numbers).to(images.device))
+        unit_variance(network, batch.cpu())
+    return network.placed(images.device)
 
 
 def trained(files: RunFiles, images: Feed) -> Network:

@@ -53,6 +53,10 @@ def test_a_stretched_network_computes_the_same_and_trains_on(tmp_path, shallow):
     assert found["small"]["train_loss"] == pytest.approx(clean["loss"], rel=1e-5)
     assert found["small"]["test_error"] == pytest.approx(test["error"])
     assert found["trained_deep"] == last(runs(tmp_path, "deeper")[0], "train_clean")["error"]
+    code, folded, err = inside(tmp_path, "embed", source.run_id)
+    assert code == 0 and "plain-8 folded" in folded and "start_from" not in folded, err
+    same = read_json(source.certificate(None))
+    assert same["large"] == pytest.approx(same["small"], rel=1e-5) and same["blocks"] == same["disagreements"] == 0
 
     onwards = ("sweep", file, f"start_from={point_id(read_spec(source))}", "name=onwards")
     assert onwards[2] in out

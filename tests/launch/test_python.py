@@ -62,6 +62,11 @@ def test_predictions_are_those_of_the_final_evaluation(mine):
         "test", torch.arange(360)
     )
     assert not network.training and network(images).argmax(1).tolist() == frame["prediction"].tolist()
+    folded = study.load_network(found.folder, fold=True, **which)
+    torch.testing.assert_close(
+        folded(images), network(images), rtol=0, atol=1e-5 * float(network(images).detach().max())
+    )
+    assert not any("bn" in name for name, _ in folded.named_parameters())
     assert len(study.predictions(found.folder, split="train", **which)) == 400
 
 

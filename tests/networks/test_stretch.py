@@ -67,6 +67,13 @@ def test_new_plain_layers_are_dirac_deltas_with_matching_bn():
     [
         ({"depth": 20}, {"depth": 8}, "depth: 8 cannot start from 20"),
         ({"depth": 8}, {"depth": 20, "network": "plain"}, "network: plain cannot start from residual"),
+        *(
+            ({"depth": 8, **PLAIN, field: name}, {"depth": 14, **PLAIN, field: name}, message)
+            for field, name, message in (
+                ("norm", "group", "norm: group: no plain block"), ("convolution", "dirac", "convolution: dirac is never"),
+                ("block", "repvgg", "no plain repvgg block"),
+            )
+        ),
         ({"depth": 8}, {"depth": 20, "family.width": 2}, "family.width: 2 cannot start from 1"),
         ({"depth": 8, "shortcut": "scaled"}, {"depth": 14, "shortcut": "scaled"}, "shortcut: scaled passes on something"),
         ({"depth": 11, **PLAIN, "block": "bottleneck"}, {"depth": 20, **PLAIN, "block": "bottleneck"},

@@ -89,6 +89,10 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "norm.groups": ({"norm": "group"}, 8, 4),
     "activation": ({}, "relu", "gelu"),
     "activation.slope": ({"activation": "leaky_relu"}, 0.01, 0.1),
+    "activation.eta": ({"activation": "tailored"}, 0.9, 0.8),
+    "activation.random": ({"activation": "crelu", "network": "plain"}, False, True),
+    "shortcut.initial": ({"shortcut": "layer_scale"}, None, 0.01),
+    "convolution": ({}, None, "dirac"),
     "initialisation.gain": ({"initialisation": "orthogonal"}, 1.0, 1.5),
     "zero_gamma": ({}, False, True),
     "data.file": ({"data": "npz"}, "a.npz", "b.npz"),
@@ -112,7 +116,7 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "recipe.evaluate_every": ({}, 20, 30),
     "recipe.log_every": ({}, 10, 20),
 }
-SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma")}
+SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma"), "activation.random": ("", "drawn whole")}
 """Values that figures spell differently."""
 
 

@@ -47,6 +47,7 @@ from study.training.feeds.stream import Stream
 from study.training.lane import Lane
 from study.training.session import never
 from tests.helpers import make_folder, make_spec, slow, tiny_images
+from tests.networks.test_cures import CURES
 
 META = torch.device("meta")
 SMALL = {"block": "single", "depth": 5, "recipe__batch_size": 16}
@@ -164,9 +165,10 @@ CASES = [
     {"family": "vgg", "family.head": "cifar", "network": "plain", "block": None, "depth": 11},
     slow({"family": "vgg", "network": "plain", "block": None, "depth": 11}),
     *({f"recipe__{name}": value for name, value in recipe.items()} for recipe in RECIPES),
+    *({"block": "basic", "depth": 8} | cure for cure in CURES if cure.get("initialisation") != "lsuv"),  # which reads images
     *(
         {field: name for field, name in zip(FIELDS, names, strict=True) if name}
-        for names in zip_longest(SHORTCUTS, ORDERS, NORMS, ACTIVATIONS, OPTIMIZERS, SCHEDULES)
+        for names in zip_longest(SHORTCUTS, ORDERS, NORMS, sorted(ACTIVATIONS.keys() - {"crelu"}), OPTIMIZERS, SCHEDULES)
     ),
 ]  # fmt: skip
 

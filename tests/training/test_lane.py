@@ -16,6 +16,7 @@ from study.training.lane import Lane
 from study.training.pack import train_pack
 from study.training.session import Session
 from tests.helpers import make_spec, open_run, points, read_rows, slow, stopping, tiny_images
+from tests.networks.test_cures import CURES
 
 CPU = torch.device("cpu")
 SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4}
@@ -68,6 +69,8 @@ def test_curve_has_its_points_and_the_last_is_what_the_checkpoint_scores(tmp_pat
         (7, {"recipe__mixup": 0.4, "recipe__cutmix": 1.0, "recipe__ema": 0.9, "recipe__stochastic_depth": 0.3}),
         *(slow(7, {"recipe__optimizer": name}) for name in ("adamw", "rmsprop", "adagrad", "lars")),
         slow(7, {"order": "pre", "block": "bottleneck", "depth": 11}),
+        *((7, fields | {"precision": "bf16"}) for fields in CURES[:1]),
+        *(slow(7, fields | {"precision": "bf16"}) for fields in CURES[1:]),
         slow(3, {"recipe__warmup": "error", "recipe__warmup__below": 95.0, "recipe__log_every": 2}),
     ],
     ids=str,

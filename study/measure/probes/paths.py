@@ -60,12 +60,13 @@ def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
         modules, x = list(network.parts()), network.stem(images)
         count += len(labels)
         for place, module in enumerate(modules):
-            if isinstance(module, Block) and (y := _deleted(module, x)) is not None:
+            out = module(x)
+            if isinstance(module, Block) and (y := _deleted(module, x)).shape == out.shape:
                 for later in modules[place + 1 :]:
                     y = later(y)
                 lost = without.setdefault(module, torch.zeros(2, dtype=torch.float64))
                 lost += scores(network.classify(y), labels)
-            x = module(x)
+            x = out
         whole += scores(network.classify(x), labels)
     scale = torch.tensor([1.0, 100.0]) / count
     for measured, value in zip(("loss", "error"), (whole * scale).tolist(), strict=True):
@@ -76,13 +77,9 @@ def _deletions(subject: Subject, network: Network) -> Iterator[Value]:
                 yield Value(f"deleted_{measured}", name, place, value, count)
 
 
-def _deleted(block: Block, x: Tensor) -> Tensor | None:
-    """Return a block's output without its branch; None if there is none."""
-    if block.shortcut is not None:
-        return block.after(block.shortcut(x).clone())
-    convs = [getattr(block, name) for name in block.names("conv")]
-    same = convs[0].in_channels == convs[-1].out_channels and all(conv.stride == (1, 1) for conv in convs)
-    return x if same else None
+def _deleted(block: Block, x: Tensor) -> Tensor:
+    """Return a block's output without its branch; of a plain one, its input."""
+    return x if block.shortcut is None else block.after(block.shortcut(x).clone())
 
 
 # -- the gradient by length of path -------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.run import RunSpec
-from study.networks.network import Network, build, loaded
+from study.networks.network import Network, loaded
 from study.training.feeds.feed import Feed
 from study.training.session import never
+from study.training.start import begun
 
 
 class Value(NamedTuple):
@@ -55,9 +56,7 @@ class Subject:
 
     def initial(self) -> Network:
         """Build the network as its seed initialises it."""
-        return build(self.spec, self.images.channels, self.images.classes, self.images.native[0]).placed(
-            self.images.device
-        )
+        return begun(self.spec, self.images)
 
     def batches(self, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield whole batches of training images, not augmented: about `count` images in all, at least one batch.
