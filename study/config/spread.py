@@ -57,10 +57,12 @@ def expand(
     entries: Sequence[SurfaceEntry],
     runs: Mapping[str, RunSpec],
     others: Mapping[str, RunSpec] | None = None,
+    overridden: bool = False,
 ) -> dict[str, Surface]:
     """The surfaces of these entries, by id. Mistakes are noted in the document; if it has any already, nothing is expanded.
 
-    `others` are the runs in which those named by `to` are searched; default: `runs`.
+    `others` are the runs in which those named by `to` are searched; default: `runs`. If fields were `overridden`, an entry may be
+    about none of the runs.
     """
     found: dict[str, Surface] = {}
     if document.mistakes:
@@ -68,7 +70,7 @@ def expand(
     rows = {name: flat(spec.model_dump(mode="json")) for name, spec in runs.items()} if entries else {}
     for i, entry in enumerate(entries):
         path: Keys = ("surfaces", i)
-        chosen = _with_bn(document, entry, path, _chosen(document, entry.of, (*path, "of"), rows), runs)
+        chosen = _with_bn(document, entry, path, _chosen(document, entry.of, (*path, "of"), rows, overridden), runs)
         if (count := len(found) + len(chosen) * entry.planes) > MAX_SURFACES:
             document.wrong(path, f"{count:,} surfaces so far; a sweep has at most {MAX_SURFACES:,}")
             return {}
@@ -116,13 +118,15 @@ def _of_entry(
             yield entry.surface(name, to or (), number)
 
 
-def _chosen(document: Document, of: dict[str, Any] | None, path: Keys, rows: Mapping[str, dict[str, Any]]) -> list[str]:
+def _chosen(
+    document: Document, of: dict[str, Any] | None, path: Keys, rows: Mapping[str, dict[str, Any]], overridden: bool
+) -> list[str]:
     """The runs whose fields are as `of` says."""
     if of is None:
         return list(rows)
     wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}
     found = [name for name, row in rows.items() if all(_same(row.get(f)) in values for f, values in wanted.items())]
-    if not found and rows:
+    if not found and rows and not overridden:
         document.wrong(path, f"of: no run of this sweep has {', '.join(f'{k}: {v}' for k, v in of.items())}")
     return found
 

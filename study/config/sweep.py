@@ -113,7 +113,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     runs = _expand(document, changed, merge_duplicates=bool(fields))
     renamed = new_name not in (None, file.name or path.stem)
     chosen_from = _chosen_from(document, blocks, runs) if fields and not renamed else None
-    surfaces = expand_surfaces(document, file.surfaces, runs if chosen_from is None else chosen_from)
+    whole = runs if chosen_from is None else chosen_from
+    surfaces = expand_surfaces(document, file.surfaces, whole, overridden=bool(fields))
     document.check()
     command = shlex.join(["study", "sweep", path.name, *(overrides if chosen_from is None else ())])
     return Sweep(name, file.description, runs, tuple(file.figures), surfaces, chosen_from, command, document.text)

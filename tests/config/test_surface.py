@@ -129,6 +129,10 @@ def test_surfaces_are_expanded_over_runs(tmp_path):
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
 
 
+def test_a_call_may_leave_out_the_runs_that_an_entry_is_about(tmp_path):
+    assert loaded(tmp_path, "{points: 5, of: {seed: 0}}", name="other", seed=1).surfaces == {}
+
+
 def test_other_runs_are_found_by_their_differences(tmp_path):
     sweep = loaded(
         tmp_path,
