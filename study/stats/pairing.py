@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from textwrap import fill
 from typing import Any, NamedTuple
 
@@ -73,9 +74,15 @@ def _sides(curves: pd.DataFrame, runs: pd.DataFrame | None, field: str, training
             yield _Side(text(value), (*rest, line.network, own), group.condition, line)
 
 
+def _told(side: _Side, other: _Side) -> _Side:
+    """With the value in its line's name, if nothing else tells the two apart: `plain-56 (bf16)`."""
+    label = ", ".join(filter(None, [side.line.label, side.value]))
+    return side if side.line.label != other.line.label else side._replace(line=replace(side.line, label=label))
+
+
 def _compared(sides: list[_Side], a: str, b: str) -> Iterator[Compared]:
     mates = [
-        (one, other)
+        (_told(one, other), _told(other, one))
         for one in sides
         for other in sides
         if (one.value, other.value) == (a, b) and one.rest == other.rest

@@ -54,6 +54,14 @@ def test_differences_are_paired_by_seed(frames):
     np.testing.assert_allclose(rise.found.differences, residual)
 
 
+def test_networks_that_differ_in_how_they_were_trained_have_different_names(frames):
+    trained = [
+        f.assign(precision=f["block"].replace({"basic": "fp32", "ghost": "bf16"}), block="basic") for f in frames
+    ]
+    names = {one.found.name for one in compare(*trained, "precision=fp32,bf16")}
+    assert "plain-56 (fp32) − plain-56 (bf16)" in names
+
+
 def test_the_other_way_round_the_signs_change(frames):
     one, other = compare(*frames, "block=ghost,basic"), compare(*frames, "block=basic,ghost")
     assert [a.found.mean for a in one] == pytest.approx([-b.found.mean for b in other])
