@@ -49,7 +49,7 @@ def test_a_sweep_name_may_have_any_script(name):
     ):
         call = sound(study(words, files))
         assert call.code == 0
-        assert call.out.splitlines()[-1].startswith(f"{unicodedata.normalize('NFC', name)}: 1 run,")
+        assert call.out.splitlines()[-2].startswith(f"{unicodedata.normalize('NFC', name)}: 1 run,")
 
 
 @pytest.mark.parametrize("name", NONE, ids=ascii)

@@ -89,7 +89,7 @@ def test_exactly_the_wrong_fields_are_named(made):
     call = study(PLAN, {"mine.yaml": as_file(file)})
     if not wrong:
         assert sound(call).code == 0
-        assert len(call.out.splitlines()) == count + 1
+        assert len(call.out.splitlines()) == count + 2  # how many there are, and the time they take
         return
     named = {re.fullmatch(r"mine\.yaml:\d+: ([a-z_.]+?)(\.\d+)?: .*", line) for line in complaints(call)}
     assert {found and found[1] for found in named} == set(wrong)
