@@ -124,9 +124,10 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     """To pandas; a whole-number column with gaps stays whole."""
     import pandas as pd
 
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    whole = [name for name in frame.select_dtypes("Int64") if table[name].null_count == 0]
-    return frame.astype(dict.fromkeys(whole, "int64"))
+    gaps = [item.name for item in table.schema if item.type == "int64" and table[item.name].null_count]
+    frame: pd.DataFrame = table.drop_columns(gaps).to_pandas()
+    whole = table.select(gaps).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return pd.concat([frame, whole], axis=1)[table.column_names] if gaps else frame
 
 
 def _folders(sweep: Sweeps) -> list[Path]:
