@@ -21,15 +21,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def size(count: float) -> str:
-    """Bytes: `512 B`, `1.2 kB`, `340 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
-
-
 def ranges(numbers: Iterable[int]) -> str:
     """`0 to 4 and 7`: integers, with runs of neighbours joined."""
     ordered = sorted(set(numbers))

@@ -127,3 +127,17 @@ def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         passed[0] += seconds
 
     return sleep
+
+
+OWN_LAYERS = """
+
+@study.norm
+def instance(maps, *, eps: float = 1e-3):
+    return nn.InstanceNorm2d(maps, eps=eps, affine=True)
+
+
+@study.activation
+def soft():
+    return nn.Softplus()
+"""
+"""A norm and an activation of the user's own, for a file that has imported `study` and `nn`."""

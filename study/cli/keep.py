@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from study.cli.options import DryRun, Results, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError, printable
 from study.store.layout import SweepFiles
-from study.text import counted, listed, size
+from study.text import counted, listed
 
 if TYPE_CHECKING:
     from study.store.layout import RunFiles
@@ -47,7 +48,8 @@ def du(
         return
     counts["total"] = {kind: sum(row[kind] for row in counts.values()) for kind in (*KINDS, "total")}
     shown = [
-        {"name": printable(name), **{kind: size(n) for kind, n in row.items()}, "": ""} for name, row in counts.items()
+        {"name": printable(name), **{kind: decimal(n) for kind, n in row.items()}, "": ""}
+        for name, row in counts.items()
     ]
     print(table(shown, room(), ("other", "snapshots", "surfaces"), (*KINDS, "total")), end="")
 

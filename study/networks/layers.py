@@ -98,14 +98,16 @@ def c_map(cosine: float, slope: float) -> float:
 
 @lru_cache
 def tailored_slope(eta: float, layers: int) -> float:
-    """Solve for the slope by bisection: the C map at 0 falls as the slope rises."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle, cosine = (low + high) / 2, 0.0
+    """Solve for the slope: the C map of all layers at 0 falls as the slope rises, to 0 at 1."""
+    from scipy.optimize import brentq  # late: no other network needs it
+
+    def above(slope: float) -> float:
+        cosine = 0.0
         for _ in range(layers):
-            cosine = c_map(cosine, middle)
-        low, high = (middle, high) if cosine > eta else (low, middle)
-    return low
+            cosine = c_map(cosine, slope)
+        return cosine - eta
+
+    return float(brentq(above, 0.0, 1.0, xtol=1e-15)) if above(0.0) > 0 else 0.0
 
 
 def tailored(eta: float) -> nn.Module:

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from study.config.fields import NAME_RULE, shown, sweep_name
 from study.errors import StudyError
 from study.store import lease
@@ -25,7 +27,7 @@ from study.store.layout import RunFiles, SurfaceFiles, SweepFiles, TaskFiles, re
 from study.store.runs import ENDED, status
 from study.store.surfaces import sealed
 from study.store.sweeps import read_sweep, records
-from study.text import counted, size
+from study.text import counted
 
 Queued = Mapping[str, str]
 """Where a scheduler holds tasks, by their ids."""
@@ -81,7 +83,7 @@ def holding(
 
 
 def _size(folder: Path) -> str:
-    return size(sum(kinds.total() for kinds in usage(folder, by_run=True).values()))
+    return decimal(sum(kinds.total() for kinds in usage(folder, by_run=True).values()))
 
 
 def _surfaces(files: SweepFiles) -> list[SurfaceFiles]:
@@ -162,7 +164,7 @@ def prune(runs: Iterable[RunFiles], spared: Mapping[str, str], queued: Queued, d
             yield f"kept: {error}"
             continue
         pruned += 1
-    yield f"checkpoints of {counted(pruned, 'finished run')} {'would be ' * dry_run}removed: {size(freed)}"
+    yield f"checkpoints of {counted(pruned, 'finished run')} {'would be ' * dry_run}removed: {decimal(freed)}"
     if pruned:
         uses = "`study surface`, `study probe`, `study embed`, `start_from` and `study.load_network`"
         yield f"without them {uses} cannot use these runs, and a damaged curve can only be trained again (--mode force)"

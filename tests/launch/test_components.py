@@ -9,9 +9,11 @@ import pytest
 
 import study
 from study.config.use import forget
+from tests.helpers import OWN_LAYERS
 from tests.launch import command
 
-CODE = '''
+CODE = (
+    '''
 import numpy as np
 import pandas as pd
 import torch
@@ -41,16 +43,6 @@ class Half(study.Shortcut):
 @study.order
 def late(layers):
     return study.Steps("CBR" * (layers - 1) + "C", "BR")
-
-
-@study.norm
-def instance(maps, *, eps: float = 1e-3):
-    return nn.InstanceNorm2d(maps, eps=eps, affine=True)
-
-
-@study.activation
-def soft():
-    return nn.Softplus()
 
 
 @study.initialisation
@@ -86,6 +78,8 @@ def weights(frame, runs=None, *, top: int = 3):
 def seeds(frame, runs=None):
     return pd.DataFrame({"seeds": [frame["seed"].nunique()]})
 '''
+    + OWN_LAYERS
+)
 SWEEP = """
 name: mine
 use: [mine.py]

@@ -11,10 +11,11 @@ from study.config.use import forget, use
 from study.store.runs import status
 from study.training.pack import train_pack
 from study.training.session import Session
-from tests.helpers import make_spec, open_run, points, stopping
+from tests.helpers import OWN_LAYERS, make_spec, open_run, points, stopping
 from tests.training.test_ranks import curve, train
 
-CODE = '''
+CODE = (
+    '''
 import numpy as np
 import torch
 from torch import nn
@@ -31,16 +32,6 @@ class Ghost(study.BasicBlock):
 
     def branch(self, x):
         return self.drop(self.ratio * super().branch(x))
-
-
-@study.norm
-def instance(maps, *, eps: float = 1e-3):
-    return nn.InstanceNorm2d(maps, eps=eps, affine=True)
-
-
-@study.activation
-def soft():
-    return nn.Softplus()
 
 
 @study.optimizer
@@ -95,6 +86,8 @@ def noise(root, *, seed: int = 7) -> study.Arrays:
     images = (random.standard_normal((60, 1, 8, 8)) + labels[:, None, None, None]).astype(np.float32)
     return study.Arrays(train=(images[:40], labels[:40]), test=(images[40:], labels[40:]))
 '''
+    + OWN_LAYERS
+)
 SHORT = {
     "data": {"name": "noise", "seed": 3},
     "recipe__iterations": 8, "recipe__batch_size": 16, "recipe__evaluate_every": 4, "recipe__log_every": 3,

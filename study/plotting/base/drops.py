@@ -23,6 +23,7 @@ def drops(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     logged = curves.loc[curves["lr"].notna(), ["run_id", "iteration", "lr"]].sort_values(["run_id", "iteration"])
     after = logged["lr"].shift(-1).where(logged["run_id"] == logged["run_id"].shift(-1))
+    # Columns are added before rows are selected: to a frame without rows they would bring rows.
     changes = logged.assign(after=after)[after.notna() & (after != logged["lr"])].astype({"iteration": int})
     first = changes.groupby("run_id", observed=True)["iteration"].first()
     known = set(NEEDED) <= set(runs)

@@ -27,8 +27,8 @@ class Tidy(NamedTuple):
     `runs` has one row per planned run and, beside its fields, `condition` (the title of its row of panels, empty where
     there is one row only) and `label` (its depth, and what else tells it apart). `curves` has one row per
     (run, split, iteration), in that order, with finite error, in percent, and `ON_CURVES` of its run joined on; texts are
-    categorical, since those of a million rows take half a gigabyte. `drops` has
-    one row per (run, iteration) after which the learning rate is lower.
+    categorical, since those of a million rows take half a gigabyte. `drops` has one row per (run, iteration) after which the
+    learning rate is lower.
     """
 
     curves: pd.DataFrame
