@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.filesize import decimal
 
 from study.cli.options import DryRun, Results, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError, printable
@@ -28,6 +27,8 @@ def du(
     results: Results,
 ) -> None:
     """Show the disk space of each sweep, or of each run of one."""
+    from rich.filesize import decimal
+
     from study.launch.columns import room, table
     from study.store.housekeeping import KINDS, usage
 
