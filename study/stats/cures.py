@@ -143,7 +143,7 @@ def _share(plain: Line, shortcut: Line, line: Line, depth: int, rise: float) -> 
     }
 
 
-def _answer(row: Mapping[str, Any]) -> str:
+def _answer(row: Mapping[Any, Any]) -> str:
     if row["untrained"]:
         return "does not train"
     if row["role"] != "cure" or "share" not in row:
@@ -155,7 +155,7 @@ def _answer(row: Mapping[str, Any]) -> str:
     return "worse" if row["established"] < 0 else "in part" if low < 50 else better
 
 
-def untrained(rows: Iterable[Mapping[str, Any]]) -> str:
+def untrained(rows: Iterable[Mapping[Any, Any]]) -> str:
     """Of the rows of one kind of network: `at chance at 20 and 56; diverged at 110`, or nothing."""
     depths: dict[str, list[int]] = {}
     for row in rows:
@@ -179,6 +179,7 @@ def answers(cures: pd.DataFrame) -> Iterator[str]:
     mine = cures[(cures["role"] == "cure") & (cures["depth"] == cures["deep"])]
     for answer, head in ANSWERS.items():
         same = mine[mine["answer"] == answer]
-        told = [f"{row.cure} ({row.untrained or f'{row.share:.0f} %'.replace('-', '−')})" for row in same.itertuples()]
-        if told:
-            yield f"{head}: {'; '.join(told)}."
+        shares = [f"{share:.0f} %".replace("-", "−") for share in same["share"]]
+        told = zip(same["cure"], same["untrained"], shares, strict=True)
+        if len(same):
+            yield f"{head}: {'; '.join(f'{name} ({lost or share})' for name, lost, share in told)}."

@@ -101,7 +101,7 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
         axes.axvline(end, color=style.MUTED, linewidth=0.6, zorder=1, gid="zero")
     for place, (row, label) in enumerate(zip(rows, axes.get_yticklabels(), strict=True)):
         means = row[row["kind"] == "mean"].to_dict("records")
-        label.set_weight("bold" if means[-1]["answer"] == "as good" else "normal")
+        label.set_fontweight("bold" if means[-1]["answer"] == "as good" else "normal")
         if means[-1]["role"] != "cure":
             axes.axhspan(place - 0.5, place + 0.5, color=style.FAINT, alpha=0.5, linewidth=0, zorder=0)
         for number, mean in enumerate(means[1:]):
@@ -115,7 +115,7 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
             _columns(axes, means, depths, place)
 
 
-def _mark(axes: Axes, mean: Mapping[str, Any], seeds: pd.Series, at: float, several: bool) -> None:
+def _mark(axes: Axes, mean: Mapping[Any, Any], seeds: pd.Series, at: float, several: bool) -> None:
     """One network at one depth: its seeds, and their mean with its interval; the marker is hollow without BN."""
     colour = style.depth_colour(mean["depth"]) if several else style.NETWORK_COLOURS[mean["network"]]
     name = f"{mean['cure']}-{mean['depth']}"
@@ -129,7 +129,7 @@ def _marker(network: str, norm: str) -> dict[str, Any]:
     return {"marker": style.MARKERS[network][0], "ms": 4, "markeredgewidth": 0.9, "linestyle": "none", **face}
 
 
-def _columns(axes: Axes, means: Sequence[Mapping[str, Any]], depths: Sequence[int], place: int) -> None:
+def _columns(axes: Axes, means: Sequence[Mapping[Any, Any]], depths: Sequence[int], place: int) -> None:
     """The numbers at the right of one row, and above the first what they are."""
     deep, errors = means[-1], {mean["depth"]: mean["error_mean"] for mean in means}
     cells = {f"error (%)\nat {depth}": (errors.get(depth, math.nan), ".2f") for depth in depths} | {
@@ -139,7 +139,7 @@ def _columns(axes: Axes, means: Sequence[Mapping[str, Any]], depths: Sequence[in
     }  # fmt: skip
     scale = style.look().scale
     for number, (head, (value, form)) in enumerate(cells.items(), 1):
-        right = offset_copy(axes.get_yaxis_transform(), axes.figure, number * COLUMN * scale, 0)
+        right = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), number * COLUMN * scale, 0)
         look: dict[str, Any] = {"ha": "right", "transform": right, "size": style.SMALLEST * scale}
         cell = (
             format(value, form)
