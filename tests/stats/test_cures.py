@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
 
@@ -32,16 +33,17 @@ def one(network, errors, seeds=5, states=None, size=0.5, **fields):
     return sweep(last, networks=[network], seeds=seeds, states=states, **USUAL | fields)
 
 
+@cache
 def every(seeds=5):
-    """Plain-56 ends 78 points above plain-20, the residual one as plain-20."""
+    """The verdict on all of them: plain-56 ends 78 points above plain-20, the residual one as plain-20."""
     others = [one(network, errors, seeds, **fields) for network, fields, errors, *_ in CURES]
     lost = {("residual", depth, seed): "diverged" for depth in (20, 56) for seed in range(seeds)}
     others.append(one("residual", (0.0, 0.0), seeds, lost, norm="none"))
-    return together(one("plain", (2.0, 80.0), seeds), one("residual", (2.0, 2.0), seeds), *others)
+    return verdict(*together(one("plain", (2.0, 80.0), seeds), one("residual", (2.0, 2.0), seeds), *others))
 
 
-def judged(frames):
-    table = verdict(*frames).cures
+def judged(found):
+    table = found.cures
     return table[table["depth"] == 56].set_index("cure")
 
 
@@ -64,7 +66,7 @@ def test_at_chance_at_both_depths_mends_nothing_although_depth_costs_nothing_mor
 
 
 def test_the_verdict_says_it_in_every_format():
-    found = verdict(*every())
+    found = every()
     text = " ".join(str(found).split())
     assert (
         "3 of 7 cures mend the plain rise of 78 points from 20 to 56 layers, 2 of them as well as the shortcut." in text
@@ -83,13 +85,13 @@ def test_the_correction_counts_the_cures():
     usual = [one("plain", (2.0, 80.0)), one("residual", (2.0, 2.0))]
     names = enumerate(["dirac", "standardised", "mine", "yours"])
     weak = [one("plain", (2.0, 60.0 + place), size=15, convolution=name) for place, name in names]
-    alone, among = (judged(together(*usual, *weak[:count])).loc["plain, dirac"] for count in (1, 4))
+    alone, among = (judged(verdict(*together(*usual, *weak[:count]))).loc["plain, dirac"] for count in (1, 4))
     assert (alone["answer"], among["answer"]) == ("in part", "cannot tell")
     assert among["p_holm"] == pytest.approx(4 * alone["p_holm"]) and among["share"] == alone["share"]
 
 
 def test_with_too_few_seeds_nothing_is_claimed():
-    text = " ".join(str(verdict(*every(seeds=2))).split())
+    text = " ".join(str(every(seeds=2)).split())
     assert "Nothing to mend is established" in text and "As good" not in text
 
 
