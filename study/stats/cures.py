@@ -49,17 +49,28 @@ def compare(findings: Sequence[Finding]) -> pd.DataFrame:
         plain, span, condition = finding.group.plain, finding.plain, finding.group.condition
         usual = [line for line in finding.group.lines if "," not in _name(line)]
         shortcut = next((line for line in usual if line is not plain), None)
-        if plain is None or span is None or shortcut is None or plain not in usual:
+        if plain not in usual or plain is None or span is None or shortcut is None:
             continue
         alike = [line for one in findings if one.group.condition == condition for line in one.group.lines]
-        lines = [line for line in alike if dict(line.kind).get("family") == dict(plain.kind).get("family")]
-        if len(lines) > 2:
+        lines = [line for line in alike if _family(line) == _family(plain)]
+        if len(lines) > 2 and all(row["condition"] != condition for row in rows):
             same = {"condition": condition, "shallow": span.shallow, "deep": span.deep}
             guess = chance(finding.group.runs) or math.inf
             depths = [depth for depth in plain.depths if span.shallow <= depth <= span.deep]
             mine = [same | row for depth in depths for row in _at(depth, span.shallow, plain, shortcut, lines, guess)]
-            rows += _best_first(mine)
+            ends = {row["cure"]: (row["untrained"] != "", -_known(row)) for row in mine if row["depth"] == span.deep}
+            mine = [row for row in mine if row["cure"] in ends]
+            rows += sorted(mine, key=lambda row: (ends[row["cure"]], row["cure"], row["depth"]))
     return pd.DataFrame(rows)
+
+
+def _known(row: Mapping[Any, Any]) -> float:
+    share = row.get("share", 0.0)
+    return -math.inf if math.isnan(share) else float(share)
+
+
+def _family(line: Line) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in line.kind if name.partition(".")[0] == "family"]
 
 
 def chance(runs: pd.DataFrame) -> float | None:
@@ -77,16 +88,6 @@ def name_of(fields: Mapping[Any, Any]) -> str:
 
 def _name(line: Line) -> str:
     return name_of({"network": line.network, "depth": max(line.outcomes), **dict(line.kind)})
-
-
-def _best_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    ends = {row["cure"]: row for row in rows if row["depth"] == row["deep"]}
-
-    def rank(name: str) -> tuple[bool, float]:
-        share = ends[name].get("share", 0.0)
-        return ends[name]["untrained"] != "", math.inf if math.isnan(share) else -share
-
-    return [row for name in sorted(ends, key=rank) for row in rows if row["cure"] == name]
 
 
 def _at(

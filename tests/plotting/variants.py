@@ -39,13 +39,14 @@ def shortcuts() -> Frames:
 
 def cures() -> Frames:
     """Plain and residual networks of 20 and 56 layers, a cure, one that ends at chance, and one that diverges."""
-    frames = [study(seeds=4, iterations=400, evaluations=8)]
+    usual: dict[str, Any] = {"seeds": 4, "iterations": 400, "evaluations": 8, "recipe.batch_size": 128}
+    frames = [study(**usual)]
     for network, fields in (
         ("residual", {"shortcut": "rezero"}),
         ("plain", {"norm": "none"}),
         ("residual", {"norm": "none"}),
     ):
-        curves, runs = study(networks=(network,), seeds=4, iterations=400, evaluations=8, **fields)
+        curves, runs = study(networks=(network,), **usual | fields)
         for frame in (curves, runs):
             for name in ("point_id", "run_id"):
                 frame[name] += "-".join(["", network, *fields.values()])

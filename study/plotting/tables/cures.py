@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -75,12 +76,12 @@ def compared(curves: pd.DataFrame, runs: pd.DataFrame | None, training: str = "t
 def _size(run: Mapping[Any, Any]) -> dict[str, float]:
     """Nothing of a network with parts of the user's own, which it takes torch to count, or with parts that are unknown here."""
     spec = recorded(nested({name: or_none(value) for name, value in run.items()} | {"recipe": "unknown"}))
-    try:
+    with suppress(KeyError):
         if not measured(spec):
             size, channels, classes = images(spec)
-            layers = shape.layers(spec, channels, classes, size)
-            macs = shape.macs(spec, channels, classes, size)
-            return {"parameters": sum(layer.parameters for layer in layers), "macs": macs}
-    except KeyError:
-        pass
+            layers = list(shape.layers(spec, channels, classes, size))
+            return {
+                "parameters": sum(layer.parameters for layer in layers),
+                "macs": sum(layer.macs for layer in layers),
+            }
     return {"parameters": math.nan, "macs": math.nan}
