@@ -50,9 +50,8 @@ def sweep(
 ) -> Frames:
     """Curves and runs; `errors(network, depth, seed)` gives the final clean training and test error in percent.
 
-    `states` names the runs that are not done: a diverged one ends at iteration 300 in NaN; one that is running or at
-    chance is there;
-    any other has no curve.
+    `states` names the runs that are not done: a diverged one ends at iteration 300 in NaN; a running one and one at chance
+    are there; any other has no curve.
     """
     curves, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
