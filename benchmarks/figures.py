@@ -17,7 +17,7 @@ from statistics import median
 
 from study.config.registry import FIGURES
 
-SWEEPS = ("quickstart", "probes_quick", "surfaces_quick", "cifar10-jpeg_cpu")
+SWEEPS = ("quickstart", "probes_quick", "surfaces_quick", "cifar10-jpeg_small")
 
 
 def seconds(command: list[str]) -> float | None:

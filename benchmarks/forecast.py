@@ -17,7 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
-SMALL = ["recipe.iterations=150", "recipe.schedule.at=[90,130]", "recipe.evaluate_every=75", "train_subset=2000"]
+SMALL = [
+    "depth=20,56",
+    "seed=0",
+    "recipe.batch_size=64",
+    "recipe.iterations=150",
+    "recipe.schedule.at=[90,130]",
+    "recipe.evaluate_every=75",
+    "train_subset=2000",
+]
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -38,7 +46,7 @@ def foretold(folder: str, *words: str) -> float:
 
 
 def main() -> None:
-    for sweep in (["quickstart.yaml"], ["cifar10_cpu.yaml", *SMALL, *sys.argv[1:]]):
+    for sweep in (["quickstart.yaml"], ["fig6.yaml", *SMALL, *sys.argv[1:]]):
         with tempfile.TemporaryDirectory() as folder:
             measured = foretold(folder, "sweep", *sweep, "--measure")
             load, began = os.getloadavg()[0], time.perf_counter()

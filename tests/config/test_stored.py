@@ -53,7 +53,7 @@ def test_schema_1_specs_are_upgraded():
 
 
 def test_reference_results_have_current_columns():
-    runs = study.read_runs([RESULTS / "quickstart", RESULTS / "probes_quick", RESULTS / "cifar10-jpeg_cpu"])
+    runs = study.read_runs([RESULTS / "quickstart", RESULTS / "probes_quick", RESULTS / "cifar10-jpeg_small"])
     assert {"shortcut", "recipe.optimizer.momentum", "recipe.schedule.at", "data.folder"} <= set(runs.columns)
     assert set(runs["recipe.optimizer"]) == {"sgd"} and set(runs["recipe.optimizer.momentum"]) == {0.9}
     assert runs["recipe.schedule.patience"].isna().all() and set(runs["norm"]) == {"batch"}
