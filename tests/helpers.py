@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,8 @@ from study.store import runs as store
 from study.store.files import digest, read_lines
 from study.store.layout import RunFiles, TaskFiles
 from study.store.tables import CURVES, Row, read_table
+from study.training.pack import train_pack
+from study.training.session import Session
 
 PATIENCE = 900.0
 """Seconds to wait for an event that must come: long enough for any machine, so only a hang fails."""
@@ -110,23 +109,17 @@ def points(files: RunFiles) -> list[tuple[Any, ...]]:
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
 
 
+def train_runs(results: Path, *specs: RunSpec, images: ImageSet | None = None, **options: Any) -> list[RunFiles]:
+    """Train runs as a pack, on noise unless told otherwise; `options` are those of a `Session`. Returns their files."""
+    runs = [(spec, open_run(results, spec)) for spec in specs]
+    train_pack(runs, images or tiny_images(), Session(**options))
+    return [files for _, files in runs]
+
+
 def stopping(at: int) -> dict[str, Any]:
     """Options of a `Session` that stop it after an iteration."""
     taken = [0]
     return {"stopped": lambda: taken[0] >= at, "report": lambda progress: taken.__setitem__(0, progress.iteration)}
-
-
-def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Advance the clock of training, as a sleep would."""
-    passed = [0.0]
-    monkeypatch.setattr(
-        "study.training.pack.time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
-    )
-
-    def sleep(seconds: float) -> None:
-        passed[0] += seconds
-
-    return sleep
 
 
 OWN_LAYERS = """

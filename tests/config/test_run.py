@@ -79,6 +79,15 @@ REFUSED = [
     ({"shortcut": 3, "shortcut__bias": -1.0}, "shortcut: must be the name of a shortcut, or a mapping"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
     ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
+    # components that do not go together
+    ({"block": "repvgg"}, "block: repvgg goes with network: plain, not with residual"),
+    ({"block": "fixup", "norm": "batch"}, "norm: must be none with block: fixup"),
+    ({"block": "fixup", "network": "plain"}, "block: fixup goes with network: residual, not with plain"),
+    ({"activation": "crelu"}, "activation: crelu goes with network: plain"),
+    ({"activation": "crelu", "network": "plain", "family": "vgg", "depth": 11, "block": None}, "activation: crelu does not go"),
+    ({"norm": {"name": "group", "groups": 5}}, "norm: groups: 5 does not divide the 16 maps of the first stage"),
+    ({"norm": "none", "zero_gamma": True}, "zero_gamma: needs a norm"),
+    ({"start_from": "plain-8-digits-0123456789ab", "activation": "gelu"}, "start_from: goes with activation: relu"),
     # data
     ({"data": "image_folder"}, "data.folder: is missing"),
     ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream or parquet, not with digits"),

@@ -19,13 +19,6 @@ def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5)
 """
 
 
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """Nothing that a test registers is there for another."""
-    yield
-    forget()
-
-
 def write(path, text=HALVES):
     path.write_text(text)
     return path

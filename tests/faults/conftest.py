@@ -38,12 +38,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def layer(library: Path, tmp_path: Path) -> Layer:
-    """A layer of a folder of its own."""
-    return Layer(library, tmp_path / "watched")
-
-
 @pytest.fixture(scope="session")
 def warm(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """A process that commands are forked from, and its layer."""

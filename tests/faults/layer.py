@@ -14,11 +14,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.launch.command import descendants
+from tests.launch.command import Done, descendants
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
@@ -68,15 +67,6 @@ class Operation(NamedTuple):
     """Below the root."""
     fate: str
     """Empty, or `stopped`, `failed` or `half`."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 def build(folder: Path) -> Path | None:
@@ -174,7 +164,7 @@ class Layer:
 
     def run(
         self, folder: Path, *words: str, prefix: Sequence[str] = (), clock: float = 0.0, seconds: float = 300
-    ) -> Ended:
+    ) -> Done:
         """`study WORDS` in a folder, to its end."""
         with self.started(folder, *words, prefix=prefix, clock=clock) as command:
             return command.ended(seconds)
@@ -204,13 +194,13 @@ class Command:
         """Standard output and standard error so far."""
         return self._out.read_text(errors="replace"), self._err.read_text(errors="replace")
 
-    def ended(self, seconds: float = 300) -> Ended:
+    def ended(self, seconds: float = 300) -> Done:
         """Wait for its end."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it never ended; it said:\n{''.join(self.said())}") from None
-        return Ended(code, *self.said())
+        return Done(code, *self.said())
 
     def tree(self) -> list[int]:
         """All its processes, found by their environment, whatever their parent or session."""

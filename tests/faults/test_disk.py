@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import whole
-from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind
+from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Kind
 from tests.faults.warm import Warm
 from tests.faults.whole import SMALL, WORDS, Undisturbed
-from tests.launch.command import wait_for
+from tests.launch.command import Done, wait_for
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 KINDS = {
@@ -43,7 +43,7 @@ def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def refused(ended: Ended, *reasons: str) -> None:
+def refused(ended: Done, *reasons: str) -> None:
     """The command ended with one line that names a file and its problem."""
     assert ended.code == 2, ended
     (line,) = ended.err.splitlines()

@@ -24,8 +24,8 @@ from tests.launch.command import inside, wait_for
 MOMENTS = 20
 VERBS = {
     "merge": ["merge", "there"],
-    "mv": ["mv", "small", "new"],
-    "rm sweep": ["rm", "small"],
+    "mv": ["mv", "tiny", "new"],
+    "rm sweep": ["rm", "tiny"],
     "rm run": ["rm", "plain"],
     "prune": ["prune", "--all"],
 }
@@ -52,8 +52,8 @@ def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
 def prepare(folder: Path, two: Path, verb: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(two / "results", folder / ("there" if verb == "merge" else "results"))
-    (folder / "figures" / "small").mkdir(parents=True)
-    (folder / "figures" / "small" / "report.html").write_text("drawn")
+    (folder / "figures" / "tiny").mkdir(parents=True)
+    (folder / "figures" / "tiny" / "report.html").write_text("drawn")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -122,7 +122,7 @@ def test_a_sweep_in_training_is_not_removed_and_others_are_merged_beside_it(
 ) -> None:
     whole.sweep_file(folder, LONGER)
     elsewhere = folder / "there" / whole.NAME
-    shutil.copytree(two / "results" / "small", elsewhere)
+    shutil.copytree(two / "results" / "tiny", elsewhere)
     words = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
     with warm.started(folder, *words) as training:
         wait_for(lambda: in_training(folder))

@@ -15,10 +15,10 @@ import pytest
 from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
-from tests.faults.layer import Action, Command, Ended, Kind, Layer
+from tests.faults.layer import Action, Command, Kind, Layer
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
-from tests.launch.command import wait_for
+from tests.launch.command import Done, wait_for
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
@@ -75,7 +75,7 @@ def trained_once(folder: Path, runs: int = 2) -> None:
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat")]
 
 
-def said(ended: Ended) -> None:
+def said(ended: Done) -> None:
     """Check that a command that met another finds all runs finished, or says who trains the rest and how to continue."""
     assert ended.code in (0, 1), ended
     if ended.code == 1:
@@ -83,13 +83,13 @@ def said(ended: Ended) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
-def left_alone(second: Ended) -> None:
+def left_alone(second: Done) -> None:
     """Check that a command that found the only run taken says so, and trains nothing."""
     said(second)
     assert "1 in training" in second.out or "by another process" in second.out
 
 
-def together(first: Command, second: Command) -> tuple[Ended, Ended]:
+def together(first: Command, second: Command) -> tuple[Done, Done]:
     ends = first.ended(), second.ended()
     for ended in ends:
         said(ended)

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.layer import PACKAGE, Ended, Layer
-from tests.launch.command import descendants
+from tests.faults.layer import PACKAGE, Layer
+from tests.launch.command import Done, descendants
 
 
 class Warm:
@@ -65,7 +65,7 @@ class Warm:
         finally:
             fork.kill()
 
-    def run(self, folder: Path, *words: str, seconds: float = 300) -> Ended:
+    def run(self, folder: Path, *words: str, seconds: float = 300) -> Done:
         """`study WORDS` in a folder, to its end."""
         with self.started(folder, *words) as fork:
             return fork.ended(seconds)
@@ -109,11 +109,11 @@ class Fork:
                 self._code = int(self.warm.answer(10)["code"])
         return self._code is not None
 
-    def ended(self, seconds: float = 300) -> Ended:
+    def ended(self, seconds: float = 300) -> Done:
         """Wait for its end."""
         if self._code is None:
             self._code = int(self.warm.answer(seconds)["code"])
-        return Ended(self._code, *self.said())
+        return Done(self._code, *self.said())
 
     def kill(self) -> None:
         """SIGKILL for it and for what it started."""

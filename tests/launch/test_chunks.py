@@ -14,7 +14,7 @@ from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.store.reset import reset_surface
 from study.training.session import Session
-from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
+from tests.measure.surface.conftest import train_three
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from study.launch.columns import hanging
 from study.launch.status import picture, report
 from study.store.layout import SweepFiles
 
@@ -22,8 +21,3 @@ def test_columns_that_matter_least_are_left_out_and_messages_continue_below(trai
     assert max(map(len, narrow.splitlines())) <= 50
     assert " ".join(narrow.split()).count(MESSAGE) == 1 and MESSAGE in whole.splitlines()[2]
     assert narrow.endswith("4 runs: 4 done") and len(picture(records, height=2).plain.splitlines()) == 1
-
-
-def test_a_long_line_continues_below_its_text() -> None:
-    lines = hanging("ok    disk   ", "77 GB free for results/", 24).splitlines()
-    assert lines == ["ok    disk   77 GB free", "            for results/"]

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import study
-from study.config.use import forget
 from tests.helpers import OWN_LAYERS
 from tests.launch import command
 
@@ -99,8 +98,7 @@ figures: [weights]
 def call(tmp_path):
     (tmp_path / "mine.py").write_text(CODE)
     (tmp_path / "mine.yaml").write_text(SWEEP)
-    yield lambda *words: command.inside(tmp_path, *words)
-    forget()
+    return lambda *words: command.inside(tmp_path, *words)
 
 
 def test_every_kind_of_component_is_trained_measured_and_drawn(tmp_path: Path, call) -> None:

@@ -18,7 +18,6 @@ from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
-from study.text import duration
 from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 
@@ -156,14 +155,6 @@ def test_the_record_of_an_attempt(tmp_path: Path) -> None:
     assert start["executor"] == "test" and start["device"] == "cpu" and start["torch"] and start["threads"] >= 1
     assert end["outcome"] == "done" and end["iteration"] == 3
     assert images["data"] == read_json(files.done)["data"] == "ba97cca2f8286bfa"
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [(None, "?"), (0.4, "0 s"), (59, "59 s"), (60, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (190_800, "2 d 5 h")],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

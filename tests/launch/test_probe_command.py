@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import study as package
-from study.errors import StudyError
 from study.launch.probe import chosen_probes, probe
 from study.store.files import read_json, write_json
 from study.store.layout import RunFiles, SweepFiles
@@ -94,20 +93,6 @@ def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path)
     assert not files.lease.exists() and not files.heartbeat.exists()
     others = {row["probe"] for row in read_table(named(sweep, "plain").probes).to_pylist()}
     assert others == {"responses", "gradients"}
-
-
-@pytest.mark.parametrize(
-    "name, probes, message",
-    [
-        ("tiny", "wieghts", "--probes wieghts: no probe 'wieghts'; did you mean 'weights'?"),
-        ("tiny", "weights,weights", "--probes weights,weights: 'weights' is named twice"),
-        ("tinny", "weights", "no run 'tinny' under .*; nor is there a sweep of that name; did you mean 'tiny'?"),
-    ],
-)
-def test_a_mistake_in_the_call_is_one_line(sweep: SweepFiles, name: str, probes: str, message: str) -> None:
-    with pytest.raises(StudyError, match=message.replace("?", r"\?")) as caught:
-        said(SweepFiles(sweep.results, name), probes)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def damage(files: RunFiles) -> None:

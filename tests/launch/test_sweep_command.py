@@ -272,6 +272,7 @@ def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) 
         (("sweep", "nothing.yaml"), "(`study list sweeps` has all)"), (("sweep", "--reslts=x", "tiny.yaml"), "--results"),
         (("figure", "degradatio", "x"), "did you mean 'degradation'?"), (("figure", "zz", "x"), "(`study list figures` has all)"),
         (("probe", "x", "--probes", "wieghts"), "did you mean 'weights'?"), (("list", "feilds"), "'fields'"),
+        (("probe", "tinny"), nearest), (("probe", "tiny", "--probes", "weights,weights"), "'weights' is named twice"),
         (("sweep", "x.yaml", "--gpus", "1"), "no option '--gpus'; did you mean '--device'?"),
         (("sweep", "x.yaml", "--lr", "1"), "no option '--lr'; did you mean 'recipe.learning_rate=...'?"),
         (("describe", "--depth", "8"), "did you mean 'depth=...'?"), (("surface", "x", "--norm", "y"), "no option '--norm' (see"),

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
 import study
-from study.config.use import forget
 from tests.launch import command
 
 SOURCE = Path(study.__file__).parents[1]
@@ -38,12 +36,6 @@ ghosts = "ghosts.blocks"
     + "\n\nfrom ghosts.helper import ratio_of\n",
     "ghosts/helper.py": "def ratio_of(block):\n    return block.ratio\n",
 }
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -84,11 +76,8 @@ def call(*words):
 
 
 def inside(*words):
-    """`study WORDS` in this process; what was imported for it is forgotten afterwards."""
-    try:
-        return Done(*command.inside(Path.cwd(), *words))
-    finally:
-        forget()
+    """The same in this process."""
+    return command.inside(Path.cwd(), *words)
 
 
 def test_the_page_has_what_it_promises():

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.errors import StudyError
 from study.measure.probes import Subject, measure
 from study.networks.convolutions import Dirac, Standardised
 from study.networks.fold import Folded
@@ -87,18 +86,6 @@ def test_layers_of_the_shape_of_a_basic_network_start_with_its_weights(fields):
     for name in common:
         half = ours[name][:, : theirs[name].shape[1]]  # of a mirrored layer
         torch.testing.assert_close(half / half.norm(), theirs[name] / theirs[name].norm(), rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("fields, message", [
-    ({"block": "repvgg"}, "block: repvgg goes with network: plain, not with residual"),
-    (FIXUP | {"norm": "batch"}, "norm: must be none with block: fixup"),
-    (FIXUP | {"network": "plain"}, "block: fixup goes with network: residual, not with plain"),
-    ({"activation": "crelu"}, "activation: crelu goes with network: plain"),
-    ({"activation": "crelu", "network": "plain", "family": "vgg", "depth": 11, "block": None}, "activation: crelu does not go"),
-])  # fmt: skip
-def test_what_does_not_go_together_is_refused(fields, message):
-    with pytest.raises(StudyError, match=message):
-        make_spec(**fields)
 
 
 # -- with a shortcut ----------------------------------------------------------------------------------------------------

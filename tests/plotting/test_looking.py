@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import study
 from study.config.registry import FIGURES
 from study.plotting import save
 from study.plotting.every import refresh
@@ -25,17 +23,7 @@ def sweep(trained: Path, tmp_path: Path) -> SweepFiles:
     return SweepFiles(tmp_path / "results", "tiny")
 
 
-def test_what_python_reads_of_a_sweep(trained: Path) -> None:
-    curves, runs = study.read_curves(trained), study.read_runs(trained)
-    assert set(curves["run_id"]) == set(runs["run_id"]) and len(runs) == 4 and set(runs["state"]) == {"done"}
-    surfaces, probes = study.read_surfaces([trained, trained]), study.read_probes(trained)  # a sweep counts once
-    assert sorted(surfaces.groupby(["surface_id", "split"]).size()) == [5] * 4 + [9] * 4
-    assert set(probes["probe"]) == {"responses", "gradients"} and set(probes["iteration"]) == {0, 10, 20}
-    for frame in (curves, surfaces, probes):
-        assert {"network", "depth", "seed", "dataset", "recipe", "point_id"} <= set(frame)
-
-
-def test_a_figure_a_table_a_verdict_and_the_status(sweep: SweepFiles, tmp_path: Path) -> None:
+def test_a_figure_a_table_and_a_verdict(sweep: SweepFiles, tmp_path: Path) -> None:
     code, out, err = inside(tmp_path, "figure", "contours", "tiny", "of=error", "split=test", "--formats", "svg")
     assert code == 0 and "figures/tiny/contours.svg" in out, err
     drawn = pd.read_csv(tmp_path / "figures/tiny/contours.csv")
@@ -44,8 +32,6 @@ def test_a_figure_a_table_a_verdict_and_the_status(sweep: SweepFiles, tmp_path: 
     assert code == 0 and out.startswith("| network | depth | n |"), err
     code, out, err = inside(tmp_path, "verdict", "tiny")
     assert code == 0 and "ResNet" in out, err
-    code, out, err = inside(tmp_path, "status", "tiny", "--json")
-    assert code == 0 and [item["state"] for item in json.loads(out)] == ["done"] * 8, err
 
 
 def test_surfaces_are_exported(sweep: SweepFiles, tmp_path: Path) -> None:

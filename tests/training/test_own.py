@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from study import data
-from study.config.use import forget, use
+from study.config.use import use
 from study.store.runs import status
-from study.training.pack import train_pack
-from study.training.session import Session
-from tests.helpers import OWN_LAYERS, make_spec, open_run, points, stopping
-from tests.training.test_ranks import curve, train
+from tests.helpers import OWN_LAYERS, make_spec, points, stopping, train_runs
+from tests.training.test_ranks import assert_close, train
 
 CODE = (
     '''
@@ -107,15 +103,11 @@ OWN = [
 def code(tmp_path):
     (tmp_path / "mine.py").write_text(CODE)
     use("mine.py", tmp_path)
-    yield str(tmp_path / "mine.py")
-    forget()
+    return str(tmp_path / "mine.py")
 
 
-def pack(results: Path, specs, **options):
-    """Train specs side by side; return their files."""
-    runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, data.load("noise", results, seed=3), Session(**options))
-    return [files for _, files in runs]
+def pack(results, specs, **options):
+    return train_runs(results, *specs, images=data.load("noise", results, seed=3), **options)
 
 
 def test_a_pack_of_the_users_own_trains_and_resumes_as_each_run_alone(tmp_path, code):
@@ -139,7 +131,4 @@ def test_two_ranks_train_the_users_own_as_one(tmp_path, code, fields):
     train(tmp_path / "one", 1, fields=SHORT | fields, code=code)
     train(tmp_path / "two", 2, fields=SHORT | fields, code=code, stop_at=5)
     train(tmp_path / "two", 2, fields=SHORT | fields, code=code)
-    one, two = (curve(tmp_path / name, SHORT | fields) for name in ("one", "two"))
-    assert one.keys() == two.keys() and len(one) >= 7
-    for point, (loss, error) in one.items():
-        assert two[point] == (pytest.approx(loss, rel=1e-3), pytest.approx(error, abs=5.1))
+    assert_close(tmp_path, SHORT | fields)

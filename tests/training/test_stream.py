@@ -21,10 +21,9 @@ from study.errors import StudyError
 from study.training.feeds import decoding
 from study.training.feeds.samples import Draws, Samples
 from study.training.feeds.stream import Stream
-from study.training.pack import train_pack
 from study.training.ranks import Ranks
-from study.training.session import Session, Tuning
-from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping
+from study.training.session import Tuning
+from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping, train_runs
 from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
@@ -150,10 +149,7 @@ def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
 
 
 def train(results, files, decoders=0, stop_at=100, **fields):
-    run = spec(**fields)
-    opened = open_run(results, run)
-    train_pack([(run, opened)], files, Session(tuning=Tuning(decoders=decoders), **stopping(stop_at)))
-    return opened
+    return train_runs(results, spec(**fields), images=files, tuning=Tuning(decoders=decoders), **stopping(stop_at))[0]
 
 
 @pytest.mark.slow

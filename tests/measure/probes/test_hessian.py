@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from study.measure.probes import measure
 from study.measure.probes.curvature import Hessian, extremes
 from tests.helpers import long
 from tests.measure.probes.subjects import make, values
@@ -53,16 +52,3 @@ def test_measures_of_the_hessian_are_consistent(network):
     error = number["trace_error"][0]
     assert error > 0 and abs(number["trace"][0] - size * (weights @ nodes)) < 6 * error
     assert {value.layer for rows in found.values() for value in rows} == {""}
-
-
-def test_a_stop_is_heard_between_two_batches(monkeypatch):
-    after = 2
-    asked, batches, product = [0], [], Hessian._product
-
-    def stopped():
-        asked[0] += 1
-        return asked[0] > after
-
-    monkeypatch.setattr(Hessian, "_product", lambda *given: batches.append(0) or product(*given))
-    assert list(measure(["hessian", "weights"], make(), stopped)) == []
-    assert len(batches) == after - 1  # it was asked once before the first value, then before each batch

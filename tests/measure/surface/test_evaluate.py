@@ -57,15 +57,6 @@ def loss_of(network, images, labels):
         return float(F.cross_entropy(network(images).double(), labels))
 
 
-@pytest.mark.parametrize("name", ["plain", "residual"])
-def test_centre_has_the_recorded_loss_and_error(name, trained, digits):
-    found = evaluator(trained[name], digits).at((0.0, 0.0))
-    last = {row["split"]: row for row in read_rows(trained[name].curves)}
-    for split, recorded in (("train", last["train_clean"]), ("test", last["test"])):
-        assert found[split].loss == pytest.approx(recorded["loss"], rel=1e-5)
-        assert found[split].error == recorded["error"]
-
-
 @pytest.mark.parametrize("bn", MODES)
 def test_point_measured_twice_is_equal_bit_for_bit(bn, trained, digits):
     places = [(0.3, -0.4), (0.0, 0.0), (-1.0, 1.0)]
