@@ -107,7 +107,6 @@ def test_tensors_are_never_unpickled() -> None:
     assert not [path for path in PACKAGE.rglob("*.py") if re.search(wrong, path.read_text())]
 
 
-@pytest.mark.slow
 def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) -> None:
     data = tmp_path / "a" / "data"
     data.mkdir(parents=True)

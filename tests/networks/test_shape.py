@@ -38,6 +38,14 @@ def test_cifar_parameters_equal_the_paper(network, depth):
     assert counted(empty(spec)) == listed(spec) == PARAMETERS[depth]
 
 
+@pytest.mark.parametrize("depth, parameters", [(164, 1_703_258), slow(1001, 10_327_706)])
+def test_preactivation_parameters_equal_the_authors_code(depth, parameters):
+    """Of He et al. 2016."""
+    fields = {"recipe": "he2016_cifar", "block": "bottleneck", "order": "pre", "shortcut": "projection"}
+    spec = make_spec(**CIFAR | fields, depth=depth)
+    assert counted(empty(spec)) == listed(spec) == parameters
+
+
 @pytest.mark.parametrize(
     "depth, parameters",
     [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160), (152, 60_192_808)],
