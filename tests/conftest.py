@@ -1,7 +1,5 @@
 """Shared by all tests: no result, data or cache of the user is touched, and one tiny sweep is trained once."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Synthetic frames as the store returns them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Small specs, runs and comparisons that several tests need."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

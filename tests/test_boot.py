@@ -1,7 +1,5 @@
 """Each process of `study` runs its parent's code, whatever else lies beside it or has its name."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The numbers in the README and in results/README.md match the results; docs stay short and name their reader."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import shutil

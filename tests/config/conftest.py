@@ -1,7 +1,5 @@
 """Sweep files written to a temporary folder."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import sweep

@@ -1,7 +1,5 @@
 """Bad sweep files: one clear message with the place and what would be right, exit 2, and nothing started."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import sweep

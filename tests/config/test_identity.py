@@ -1,7 +1,5 @@
 """Identity: literal ids that no change of the code may change, and what an id depends on."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config.identity import canonical_json, point_id, run_id, trained

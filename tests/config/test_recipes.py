@@ -1,7 +1,5 @@
 """Recipes: each named one resolves, and those of the papers have the papers' numbers."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import recipes

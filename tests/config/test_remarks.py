@@ -1,7 +1,5 @@
 """What a spec sets to no effect is said, field by field; and nothing is said of the ready sweeps."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The run spec: what it fills in, and what it refuses."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import registry

@@ -1,7 +1,5 @@
 """A sweep that is trained, to be damaged; and the library that makes files fail, with folders that it watches."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

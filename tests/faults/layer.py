@@ -170,15 +170,26 @@ class Layer:
             return command.ended(seconds)
 
 
-class Command:
+class Printing:
+    """What a process prints, beside the root of a layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        number = time.monotonic_ns()
+        self.out, self.err = (layer.root.with_name(f"{layer.root.name}.{number}.{name}") for name in ("out", "err"))
+        self.out.touch(), self.err.touch()  # in case it is killed at once
+
+    def said(self) -> tuple[str, str]:
+        """Standard output and standard error so far."""
+        return self.out.read_text(errors="replace"), self.err.read_text(errors="replace")
+
+
+class Command(Printing):
     """A command that runs under a layer, with all processes that it starts, in whatever session."""
 
     def __init__(self, layer: Layer, folder: Path, words: Sequence[str], environment: dict[str, str]) -> None:
+        super().__init__(layer)
         self.token = f"FAULTY_COMMAND={os.getpid()}.{time.monotonic_ns()}"
-        self.layer = layer
-        number = time.monotonic_ns()
-        self._out, self._err = (layer.root.with_name(f"{layer.root.name}.{number}.{name}") for name in ("out", "err"))
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        with self.out.open("wb") as out, self.err.open("wb") as err:
             name, _, value = self.token.partition("=")
             self.process = subprocess.Popen(
                 words,
@@ -190,17 +201,9 @@ class Command:
                 start_new_session=True,
             )
 
-    def said(self) -> tuple[str, str]:
-        """Standard output and standard error so far."""
-        return self._out.read_text(errors="replace"), self._err.read_text(errors="replace")
-
     def ended(self, seconds: float = 300) -> Done:
         """Wait for its end."""
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it never ended; it said:\n{''.join(self.said())}") from None
-        return Done(code, *self.said())
+        return Done(self.process.wait(seconds), *self.said())
 
     def tree(self) -> list[int]:
         """All its processes, found by their environment, whatever their parent or session."""

@@ -1,7 +1,5 @@
 """A small sweep with every kind of file, trained in this process; and ways to damage a file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

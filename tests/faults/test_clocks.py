@@ -1,7 +1,5 @@
 """Wrong clocks: of another host, of this one, and in mid-run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

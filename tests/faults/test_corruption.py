@@ -1,7 +1,5 @@
 """Each file of a sweep cut short, changed, emptied, swapped or gone: damage is reported, and no wrong curve is shown."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Iterator

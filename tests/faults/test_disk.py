@@ -1,7 +1,5 @@
 """A disk that fails or fills up at any operation: one line says so, nothing is lost, and rerunning the command continues."""
 
-from __future__ import annotations
-
 import errno
 import os
 import random

@@ -1,7 +1,5 @@
 """Housekeeping that is killed at any moment, or meets a sweep in training: nothing is lost, and the same call completes it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A sweep that is killed at random times, and rerun after each, ends with what an undisturbed one has."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

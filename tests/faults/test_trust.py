@@ -1,7 +1,5 @@
 """A stranger's results and data sets: reading them runs none of their code, and nothing is written outside of their folder."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Two commands on one sweep, on one host and on two: each run is trained once, and each command reports the other."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """A file is removed while its run is in training: no curve is wrong, and the same command repairs the run."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

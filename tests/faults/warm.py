@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.layer import PACKAGE, Layer
+from tests.faults.layer import PACKAGE, Layer, Printing
 from tests.launch.command import Done, descendants
 
 
@@ -29,7 +29,7 @@ class Warm:
     """That process, under a layer."""
 
     def __init__(self, layer: Layer) -> None:
-        self.layer, self._left, self._count = layer, "", 0
+        self.layer, self._left = layer, ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.warm"],
             cwd=PACKAGE,
@@ -52,14 +52,11 @@ class Warm:
         """`study WORDS` in a folder, by the debug executor; as `Layer.started`."""
         assert self.process.stdin
         folder.mkdir(parents=True, exist_ok=True)
-        self._count += 1
-        root = self.layer.root
-        out, err = (root.with_name(f"{root.name}.fork{self._count}.{name}") for name in ("out", "err"))
-        out.touch(), err.touch()  # in case it is killed at once
-        order = {"folder": str(folder), "words": words, "out": str(out), "err": str(err)}
+        fork = Fork(self)
+        order = {"folder": str(folder), "words": words, "out": str(fork.out), "err": str(fork.err)}
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
-        fork = Fork(self, int(self.answer(120)["pid"]), out, err)
+        fork.pid = int(self.answer(120)["pid"])
         try:
             yield fork
         finally:
@@ -90,16 +87,13 @@ class Warm:
         return message
 
 
-class Fork:
+class Fork(Printing):
     """A command, as `tests.faults.layer.Command`."""
 
-    def __init__(self, warm: Warm, pid: int, out: Path, err: Path) -> None:
-        self.warm, self.pid, self._out, self._err = warm, pid, out, err
+    def __init__(self, warm: Warm) -> None:
+        super().__init__(warm.layer)
+        self.warm, self.pid = warm, 0
         self._code: int | None = None
-
-    def said(self) -> tuple[str, str]:
-        """Standard output and standard error so far."""
-        return self._out.read_text(errors="replace"), self._err.read_text(errors="replace")
 
     def over(self) -> bool:
         """Whether it has ended."""

@@ -1,7 +1,5 @@
 """One call of the command, in this process and in an empty folder, and what every call must hold to, whatever it is given."""
 
-from __future__ import annotations
-
 import functools
 import io
 import logging

@@ -1,7 +1,5 @@
 """The command line, in a process of its own or inside the tests' process."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

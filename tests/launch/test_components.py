@@ -1,7 +1,5 @@
 """Components of the user's own of the kinds that docs/your-own.md only lists, each in a sweep."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

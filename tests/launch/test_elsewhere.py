@@ -1,7 +1,5 @@
 """Networks trained elsewhere: the example of docs/your-own.md, mistakes, and which commands import their code."""
 
-from __future__ import annotations
-
 import re
 import runpy
 from pathlib import Path

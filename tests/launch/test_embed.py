@@ -1,7 +1,5 @@
 """`study embed`: the certificate of identity embedding, and runs that start from a stretched network."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -163,11 +161,6 @@ def planned(verbs, states, tmp_path, **fields):
 def test_runs_are_held_until_their_origin_is_done(tmp_path, verbs, states, verb, reason):
     found = planned(verbs, states, tmp_path)[1]
     assert found[0] == verb and found[1].endswith(reason) and bool(found[1]) == bool(reason)
-
-
-def test_an_origin_on_other_data_is_refused(tmp_path):
-    with pytest.raises(StudyError, match="start_from: data: fashion_mnist cannot start from digits"):
-        planned(["keep", "start"], [("done",), ("pending",)], tmp_path, data="fashion_mnist")
 
 
 def test_a_bad_origin_fails_its_own_run_and_no_other_of_the_pack(tmp_path, shallow):

@@ -1,7 +1,5 @@
 """The surroundings of a command: home folders, file modes, containers, read-only folders, readers that end early."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import stat

@@ -1,7 +1,5 @@
 """How long a sweep will take, before it starts."""
 
-from __future__ import annotations
-
 import re
 import socket
 from pathlib import Path

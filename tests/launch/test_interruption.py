@@ -1,7 +1,5 @@
 """Stop a sweep in mid-run in every way; rerunning the command must end with the undisturbed curves."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from study.launch.attempt.work import work
 from study.launch.local import pool as pools
 from study.launch.local import train as local
 from study.launch.local.pool import Pool, pool
-from study.launch.local.terminal import Shown, Terminal, runs_shown
+from study.launch.local.terminal import Terminal, runs_shown
 from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
@@ -181,16 +179,6 @@ def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2/3 runs finished in 0 s" in text and words in text and "…" not in text
     assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
-
-
-def test_progress_of_a_chunk_whose_points_are_not_known_yet() -> None:
-    """Of the way of a training over its plane: which points it has follows from the plane."""
-    console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Terminal([Shown("chunk", "surface", "plain-8: pca", 0, 1.0)], 0, console) as view:
-        view.started("chunk", 0)
-        view.progress("chunk", 2, 5, {})
-        view.ended("chunk", "done")
-    assert view.finished == 1
 
 
 def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The state of a task, what to do about it, and which runs are trained together. All of it is pure."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

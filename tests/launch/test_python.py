@@ -1,7 +1,5 @@
 """A sweep, its networks and its predictions from Python."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

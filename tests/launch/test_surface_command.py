@@ -1,19 +1,15 @@
 """`study surface`, and `study sweep` with surfaces, on this machine."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import study as package
-from study.launch.surface import request
 from study.measure.surface.lattice import chunks
-from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
+from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles
 from study.store.lease import claim, holder
 from study.store.surfaces import finish, gather, read_spec
 from study.training import checkpoint
@@ -174,13 +170,6 @@ def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(
     # The other runs of a sweep are measured nevertheless.
     code, out, err = inside(copied, "surface", "tiny", "--points", "4")
     assert code == 1 and says in err and len(set(surfaces(copied)) - before) == 3 and "ResNet-8 seed 0" in out
-
-
-def test_a_line_to_a_missing_run_is_held(copied: Path) -> None:
-    wanted = request(SweepFiles(copied / "results", PLAIN), {"plane": "interpolate", "points": 3}, [RESIDUAL])
-    gone = replace(wanted, runs={name: files for name, files in wanted.runs.items() if name in wanted.specs})
-    [action] = gone.plan()
-    assert action.verb == "hold" and action.reason.endswith("no longer exists")
 
 
 def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied: Path) -> None:

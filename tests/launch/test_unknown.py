@@ -1,7 +1,5 @@
 """Results of unregistered components and other versions: looking works, and training or measuring says what is missing."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """docs/your-own.md, as it stands: each file written, each sweep trained, measured, drawn and compared."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

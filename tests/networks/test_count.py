@@ -1,7 +1,5 @@
 """Counting on tensors without values agrees with the closed forms, and counts networks that have none."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config.use import use

@@ -1,7 +1,5 @@
 """What papers other than He et al.'s propose for deep networks: against its formula, and what its paper predicts at step 0."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

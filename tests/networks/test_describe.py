@@ -1,7 +1,5 @@
 """A network in words and as a graph, against the built one."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.networks.describe import describe, run_of

@@ -1,7 +1,5 @@
 """The folded network computes what its source does in evaluation mode, at the source's present weights."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 
 import pytest

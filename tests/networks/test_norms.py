@@ -1,7 +1,5 @@
 """Norms, activations and initialisations other than the papers'."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -66,11 +64,6 @@ def test_logits_are_those_of_the_formula(network, norm, activation, formula):
     torch.testing.assert_close(made(images).double(), expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(Folded(made)(images).double(), expected, atol=1e-4, rtol=1e-4)
     assert sum(p.numel() for p in made.parameters()) == sum(layer.parameters for layer in layers(spec, 1, 10, 8))
-
-
-def test_group_norm_takes_bfloat16():
-    norm = build(make_spec(norm="group"), 1, 10).stem[1]
-    assert norm(torch.randn(2, 16, 4, 4, dtype=torch.bfloat16)).dtype is torch.bfloat16
 
 
 def test_with_zero_gamma_a_residual_network_starts_as_its_shortcuts():

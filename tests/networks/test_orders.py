@@ -1,7 +1,5 @@
 """The orders of He et al. 2016, figure 4, each against its formula written out, and the network that they trained best."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812

@@ -1,7 +1,5 @@
 """Values that a block sets in `__init__` are kept."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Counts: parameters and multiply-adds, as the papers have them and as PyTorch counts them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,7 +1,5 @@
 """Synthetic curvature, trajectories and spectra, as the store gives them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Synthetic studies whose plain networks degrade with depth: frames as the store returns them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any

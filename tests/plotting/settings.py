@@ -1,7 +1,5 @@
 """A synthetic sensitivity study: plain-110 over learning rate, initialisation and warm-up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd

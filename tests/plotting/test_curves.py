@@ -1,7 +1,5 @@
 """Figures of curves: the numbers they show, which runs they show, and what they say of the others."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -15,7 +13,7 @@ from study.plotting.base.page import Plot
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
-from .conftest import Frames, cut, run_id
+from .conftest import Frames
 from .conftest import study as frames_of
 from .settings import cell, together
 
@@ -258,13 +256,3 @@ def test_a_field_that_follows_from_another_is_no_axis() -> None:
     drawn = plot("sensitivity", *together(parts))
     assert len(drawn.figure.axes) == 1 and drawn.figure.axes[0].get_xlabel() == "learning rate"
     assert "weight decay 0.0005 (learning rate 0.03) and 0.0001 (learning rate 0.1)" in notes(drawn)
-
-
-@pytest.mark.slow
-def test_diverged_runs_leave_the_means(make: Callable[..., Frames]) -> None:
-    frames = make(seeds=2, evaluations=4)
-    for seed in range(2):
-        frames = cut(frames, run_id(frames[1], "plain", 56, seed), "diverged", 30_000)
-    data = plot("degradation", *frames).data
-    deep = data[(data["network"] == "plain") & (data["depth"] == 56)]
-    assert set(deep["kind"]) == {"seed"} and set(deep["state"]) == {"diverged"}

@@ -1,7 +1,5 @@
 """Runs that differ in any field are named differently in tables, status, plans, progress, figures and verdicts."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

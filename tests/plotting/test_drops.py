@@ -1,7 +1,5 @@
 """Figures of curves mark drops of the learning rate where they happened, however rarely the curve was logged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Each figure, drawn once: its files, its words, what the files say of how they were made, and equal bytes each time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Exported surfaces, read back: lattices of 5 × 3 points, so that a transposed one is found out."""
 
-from __future__ import annotations
-
 import re
 import struct
 import sys

@@ -1,7 +1,5 @@
 """The verbs for figures, tables and surfaces, on a sweep that was trained and measured."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 from pathlib import Path

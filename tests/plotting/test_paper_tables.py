@@ -1,7 +1,5 @@
 """Tables beside the papers' numbers: what is compared, what is not, and LaTeX that compiles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of probes: the numbers they show, which runs and iterations, and what they say of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Colours of depths and networks: stable, readable on white, and distinguishable by the colour-blind."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

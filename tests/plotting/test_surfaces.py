@@ -1,7 +1,5 @@
 """Figures of surfaces: every measured point, which surface of a network is shown, and what is said of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, get_args
 

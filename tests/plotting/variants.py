@@ -1,7 +1,5 @@
 """Synthetic sweeps of residual variants, as in the tables of He et al. 2016."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A user of the cluster: the real command line in a folder, against a real controller."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

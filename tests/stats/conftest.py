@@ -1,7 +1,5 @@
 """Sweeps whose truth is known: final errors and convergence rates are given, curves are exponentials."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is compared with what: conditions, lines, and what each run came to."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

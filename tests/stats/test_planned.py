@@ -1,7 +1,5 @@
 """One row per run, and only one run per experiment: runs that differ in what is kept or measured count once."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

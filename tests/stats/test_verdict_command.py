@@ -1,7 +1,5 @@
 """`study verdict`, as a user has it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

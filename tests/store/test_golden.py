@@ -1,7 +1,5 @@
 """Files of version 1, as the first version of this program wrote them, are read; those of a later version are refused."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Disk usage, pruning, removing, renaming, merging and comparing sweeps, by their verbs."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -3,8 +3,6 @@
 Twenty processes, or 200 as long tests. `benchmarks/load.py` has the time and memory of many runs.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Recorded steps train as the eager reference does."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 

@@ -13,8 +13,6 @@ event or pins memory (`Program.load_window` does, before a step); cuDNN tries no
 of the recorded backward pass behind; images that come from files are never recorded.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from itertools import zip_longest
 

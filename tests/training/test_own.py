@@ -1,7 +1,5 @@
 """Components of the user's own in packs and on several ranks: the same numbers as alone, and to the bit when resumed."""
 
-from __future__ import annotations
-
 import pytest
 
 from study import data

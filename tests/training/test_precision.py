@@ -1,7 +1,5 @@
 """When bf16 loses on a CPU, the user is told."""
 
-from __future__ import annotations
-
 from study.training.precision import bf16_gain, slow_bf16
 
 

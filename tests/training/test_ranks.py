@@ -1,7 +1,5 @@
 """One run on one process and on several: the same samples, the same curves up to the order of sums."""
 
-from __future__ import annotations
-
 import multiprocessing
 import socket
 from pathlib import Path

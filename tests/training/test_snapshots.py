@@ -1,7 +1,5 @@
 """Snapshots of the network: their content, and who may write them; `tests/measure/probes/test_schedule.py` has the rest."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

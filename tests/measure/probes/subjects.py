@@ -1,7 +1,5 @@
 """Networks to be measured, and what was measured of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """BN's running, recalibrated and folded statistics side by side."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812

@@ -1,14 +1,12 @@
 """Gradient confusion, against gradients taken one by one."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from study.measure.probes.confusion import measure, products
+from study.measure.probes.confusion import measure
 from tests.measure.probes.test_paths import subject
 
 
@@ -32,8 +30,3 @@ def test_cosines_equal_those_of_single_gradients():
 
 def test_one_batch_gives_no_values():
     assert list(measure(subject(recipe__batch_size=40))) == []
-
-
-def test_products_in_parts_equal_the_whole():
-    rows = torch.randn(3, (1 << 20) + 5)
-    torch.testing.assert_close(products(rows), rows.double() @ rows.double().T, rtol=1e-12, atol=1e-9)

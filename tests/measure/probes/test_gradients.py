@@ -1,7 +1,5 @@
 """The gradient of each layer, against the training's own and against plain autograd."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

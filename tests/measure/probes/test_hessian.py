@@ -1,7 +1,5 @@
 """The probe of the Hessian: its measures, that they are of the subject's images, and that a stop is heard."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The spread of each 3x3 layer's responses, against formulas."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Planes: their directions, their files, and errors without a usable network."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 
