@@ -17,7 +17,7 @@ from tests.faults import sweeps, whole
 from tests.faults.layer import CHANGES, Action
 from tests.faults.test_two_at_once import LONGER, in_training
 from tests.faults.warm import Warm
-from tests.launch.command import inside, wait_for
+from tests.launch.command import inside, output, wait_for
 
 MOMENTS = 20
 VERBS = {
@@ -81,8 +81,7 @@ def lost(folder: Path, two: Path, verb: str) -> Iterator[str]:
 
 def collected(folder: Path) -> dict[str, bytes]:
     for name in sweep_names(folder / "results"):
-        code, _, err = inside(folder, "collect", name)
-        assert code == 0, err
+        output(folder, "collect", name)
     return tree(folder)
 
 

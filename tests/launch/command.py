@@ -77,6 +77,14 @@ def inside(folder: Path, *words: object) -> Done:
     return Done(end.value.code, out.getvalue(), err.getvalue())
 
 
+def output(folder: Path, *words: object, code: int = 0) -> str:
+    """What a command printed that ended with this code, in this process: where it is refused, one line."""
+    done = inside(folder, *words)
+    assert done.code == code and "Traceback" not in done.out + done.err, done
+    assert code != 2 or len(done.err.splitlines()) == 1, done.err
+    return done.out + done.err
+
+
 def sweep_file(folder: Path, text: str = TINY, name: str = "tiny") -> str:
     """Write a sweep file; returns its name."""
     folder.mkdir(parents=True, exist_ok=True)

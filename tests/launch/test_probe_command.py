@@ -13,7 +13,7 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.tables import read_table
 from study.training.session import Session
-from tests.launch.command import inside
+from tests.launch.command import inside, output
 
 
 @pytest.fixture
@@ -70,8 +70,7 @@ def test_a_sweep_measures_in_training(sweep: SweepFiles) -> None:
 def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles, tmp_path: Path) -> None:
     key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
     before = package.read_probes(sweep.folder)
-    code, out, err = inside(tmp_path, "probe", "tiny")
-    assert code == 0, err
+    out = output(tmp_path, "probe", "tiny")
     after = package.read_probes(sweep.folder)
     again = after[after["probe"].isin(["responses", "gradients"])].reset_index(drop=True)
     assert again[key].equals(before[key]) and not again["seconds"].equals(before["seconds"])
@@ -83,8 +82,7 @@ def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles,
 
 def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path) -> None:
     files = named(sweep, "residual")
-    code, out, err = inside(tmp_path, "probe", files.run_id[:22], "--probes", "identity", "--images", "128")
-    assert code == 0, err
+    out = output(tmp_path, "probe", files.run_id[:22], "--probes", "identity", "--images", "128")
     assert out.splitlines()[-1] == f"probes: {files.probes.relative_to(tmp_path)}" and len(out.splitlines()) == 2
     found = [row for row in read_table(files.probes).to_pylist() if row["probe"] == "identity"]
     assert {row["images"] for row in found} == {128} and {row["iteration"] for row in found} == {20}

@@ -11,7 +11,7 @@ from study.config.registry import FIGURES
 from study.plotting import save
 from study.plotting.every import refresh
 from study.store.layout import SweepFiles
-from tests.launch.command import inside
+from tests.launch.command import inside, output
 
 
 @pytest.fixture
@@ -22,26 +22,23 @@ def sweep(trained: Path, tmp_path: Path) -> SweepFiles:
 
 
 def test_a_figure_a_table_and_a_verdict(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "figure", "contours", "tiny", "of=error", "split=test", "--formats", "svg")
-    assert code == 0 and "figures/tiny/contours.svg" in out, err
+    out = output(tmp_path, "figure", "contours", "tiny", "of=error", "split=test", "--formats", "svg")
+    assert "figures/tiny/contours.svg" in out
     drawn = pd.read_csv(tmp_path / "figures/tiny/contours.csv")
     assert set(drawn["split"]) == {"test"} and "error" in drawn
     code, out, err = inside(tmp_path, "table", "errors", "tiny", "--format", "md")
     assert code == 0 and out.startswith("| network | depth | n |"), err
-    code, out, err = inside(tmp_path, "verdict", "tiny")
-    assert code == 0 and "ResNet" in out, err
+    assert "ResNet" in output(tmp_path, "verdict", "tiny")
 
 
 def test_surfaces_are_exported(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "export", "tiny", "--out", "shapes")
-    assert code == 0 and "have no shape" in out, err
+    assert "have no shape" in output(tmp_path, "export", "tiny", "--out", "shapes")
     assert [path.suffix for path in (tmp_path / "shapes").iterdir()] == [".vts"] * 2
 
 
 @pytest.mark.slow
 def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "figures", "tiny", "--formats", "svg", "--style", "talk", "--out", "all")
-    assert code == 0, err
+    out = output(tmp_path, "figures", "tiny", "--formats", "svg", "--style", "talk", "--out", "all")
     drawn = {line.partition(":")[0] for line in out.splitlines() if not line.startswith("not drawn")}
     said = {name for name in FIGURES if any(name in line for line in out.splitlines() if line.startswith("not drawn"))}
     assert drawn >= {"degradation", "depth_error", "contours", "line1d", "gradients"} and said >= {"fig4", "orders"}
@@ -65,8 +62,7 @@ def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> N
     ],
 )
 def test_mistakes_are_one_line(words: str, message: str, sweep: SweepFiles, tmp_path: Path) -> None:
-    code, _, err = inside(tmp_path, *words.split())
-    assert code == 2 and message in err and len(err.splitlines()) == 1
+    assert message in output(tmp_path, *words.split(), code=2)
 
 
 @pytest.mark.slow
