@@ -24,6 +24,7 @@ FOLDER = {"data": {"name": "image_folder", "folder": "mine"}}
         ({"depth": 20, "block": STRIDE}, {"block": STRIDE}),
         ({"depth": 50, "family": "imagenet", "block": {"stride_in": "3x3"}}, {"block": STRIDE}),
         ({"shortcut": "scaled"}, {"shortcut": {"name": "scaled", "scale": 0.5, "branch": 1.0}}),
+        ({"network": "plain", "zero_gamma": True}, {"zero_gamma": False}),  # it would have no signal
         ({"shortcut": "scaled", "shortcut__scale": 0}, {"shortcut": {"name": "scaled", "scale": 0.0, "branch": 1.0}}),
         ({"network": "plain", "family": "vgg", "depth": 16},
          {"block": {"name": "single"}, "family": {"name": "vgg", "width": 1, "head": "imagenet"}}),

@@ -108,7 +108,9 @@ def test_layer_scale_starts_by_depth(depth, initial):
     torch.testing.assert_close(weight, torch.full((16,), initial or 0.3))
 
 
-@pytest.mark.parametrize("fields", [{"shortcut": "skipinit"}, {"shortcut": "rezero", "norm": "none"}, FIXUP], ids=str)
+@pytest.mark.parametrize("fields", [
+    {"shortcut": "skipinit"}, {"shortcut": "rezero", "norm": "none"}, FIXUP, {"zero_gamma": True},
+], ids=str)  # fmt: skip
 def test_at_the_start_the_network_is_the_identity_path(fields):
     network = build(make_spec(depth=20, **fields), 1, 10).double()
     x = network.stem(pictures())

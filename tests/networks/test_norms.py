@@ -66,13 +66,6 @@ def test_logits_are_those_of_the_formula(network, norm, activation, formula):
     assert sum(p.numel() for p in made.parameters()) == sum(layer.parameters for layer in layers(spec, 1, 10, 8))
 
 
-def test_with_zero_gamma_a_residual_network_starts_as_its_shortcuts():
-    network = build(make_spec(zero_gamma=True), 1, 10)
-    x = torch.rand(2, 16, 8, 8)
-    assert torch.equal(network.stages[0](x), x)  # the ReLU leaves what is positive
-    assert not make_spec(network="plain", zero_gamma=True).zero_gamma  # it would have no signal
-
-
 @pytest.mark.parametrize("initialisation", ["orthogonal", "delta_orthogonal"])
 def test_orthogonal_layers_keep_lengths(initialisation):
     spec = make_spec(network="plain", norm="none", initialisation={"name": initialisation, "gain": 1.5})
