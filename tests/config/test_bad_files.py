@@ -98,16 +98,6 @@ def test_all_mistakes_are_reported_at_once(load, tmp_path):
         assert all(line.startswith(start) for line, start in zip(said, starts, strict=True)), said
 
 
-@pytest.mark.parametrize("text, fields", [
-    ("{data: digits, recipe: quick, network: plain, family: resnet, depth: 8, seed: 0}", ["family"]),
-    ("{data: digits, recipe: quick, network: plain, family: [], depth: 8, seed: 0}", ["family"]),
-    ("{data: digits, recipe: quick, network: plain, depth: 8, seed: 0, probes: weights, recipe.evaluate_every: x}",
-     ["recipe.evaluate_every"]),
-])  # fmt: skip
-def test_one_mistake_gives_one_message(load, tmp_path, text, fields):
-    assert [line.split(": ")[1] for line in mistakes_of(load, f"fixed: {text}\n", tmp_path)] == fields
-
-
 # -- by the command ----------------------------------------------------------------------------------------------
 
 

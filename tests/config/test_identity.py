@@ -73,11 +73,6 @@ def test_fields_without_effect_on_training_change_no_id(fields):
     assert run_id(make_spec(**PAPER | fields)) == run_id(make_spec(**PAPER))
 
 
-def test_point_id_ignores_the_seed():
-    first, second = make_spec(**PAPER), make_spec(**PAPER | {"seed": 1})
-    assert point_id(first) == point_id(second) and run_id(first) != run_id(second)
-
-
 def test_ids_ignore_number_formats_and_key_order():
     assert run_id(make_spec(recipe__learning_rate=1)) == run_id(make_spec(recipe__learning_rate=1.0))
     assert run_id(make_spec(recipe__weight_decay=-0.0)) == run_id(make_spec(recipe__weight_decay=0))

@@ -137,9 +137,3 @@ def test_every_component_is_complete():
     for component in (component for table in tables for component in table.values()):
         assert callable(component.load()) and component.summary
         assert all(component.options.model_fields[name].description for name in component.option_names)
-
-
-def test_duplicate_component_names_are_refused():
-    table = Registry("order", "order", [registry.ORDERS["pre"]])
-    with pytest.raises(StudyError, match="there are two orders named 'pre'"):
-        table.add(registry.ORDERS["pre"])

@@ -77,16 +77,6 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, 
     assert len(caught.value.args) == 1 and dict(SCHEDULES) == before
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"every": "ten"}, "every"), ({"by": "x"}, "by"), ({"often": 1}, "is no option of recipe.schedule: halves, which has every"),
-])  # fmt: skip
-def test_options_have_the_types_of_their_annotations(tmp_path, options, message):
-    write(tmp_path / "mine.py")
-    use("mine.py", tmp_path)
-    with pytest.raises(ValueError, match=message):
-        SCHEDULES.choose({"name": "halves", **options})
-
-
 def test_a_block_has_its_options_as_attributes_and_the_layers_of_its_base(tmp_path):
     write(tmp_path / "blocks.py", """
 from study.config.use import block

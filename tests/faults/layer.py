@@ -21,6 +21,9 @@ from tests.launch.command import Done, descendants
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
+OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
+"""Prefixes of a command that take it into a container of the same name, or to another host."""
 
 
 class Kind(enum.IntFlag):

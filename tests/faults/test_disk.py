@@ -33,12 +33,8 @@ OPTIONAL = ("/log", "heartbeat")
 
 
 @pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    """A folder that the layer of `warm` watches."""
-    path = warm.layer.root / tmp_path.name
-    whole.sweep_file(path, SMALL)
-    yield path
-    shutil.rmtree(path)
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, SMALL).parent
 
 
 def refused(ended: Done, *reasons: str) -> None:

@@ -39,14 +39,6 @@ def two(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    path = warm.layer.root / tmp_path.name
-    warm.layer.arm()
-    yield path
-    shutil.rmtree(path)
-
-
 def prepare(folder: Path, two: Path, verb: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(two / "results", folder / ("there" if verb == "merge" else "results"))

@@ -1,11 +1,8 @@
 """Two commands on one sweep, on one host and on two: each run is trained once, and each command reports the other."""
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
-from tests.faults.layer import Action, Command, Kind, Layer
+from tests.faults.layer import OTHER_HOST, OTHER_PIDS, Action, Command, Kind, Layer
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
 from tests.launch.command import Done, wait_for
@@ -30,32 +27,11 @@ ONE = LONGER.replace("[plain, residual]", "[plain]")
 WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1", "--checkpoint-seconds", "0.05")
 HERE = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
 """Trained by the command itself, so that half as many processes have to start."""
-OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
 
 @pytest.fixture
-def layer(warm: Warm) -> Layer:
-    """The layer of `warm`, whose forks start sooner where a command need not be a process of its own."""
-    warm.layer.arm()
-    return warm.layer
-
-
-@pytest.fixture
-def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
-    path = layer.root / tmp_path.name
-    whole.sweep_file(path, LONGER)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def namespaces() -> None:
-    """Skip where a second host cannot be simulated."""
-    try:
-        subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this needs `unshare`, and the right to make namespaces")
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, LONGER).parent
 
 
 def in_training(folder: Path) -> list[RunFiles]:

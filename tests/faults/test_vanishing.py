@@ -2,9 +2,7 @@
 
 import os
 import re
-import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +17,8 @@ from tests.launch.command import wait_for
 
 
 @pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    path = warm.layer.root / tmp_path.name
-    whole.sweep_file(path, SMALL)
-    yield path
-    shutil.rmtree(path)
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, SMALL).parent
 
 
 LOST = {
