@@ -122,7 +122,7 @@ def _heard(err: io.TextIOWrapper) -> Iterator[None]:
             warnings.resetwarnings()
             for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
                 warnings.simplefilter("ignore", category)  # as Python itself does
-            warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)  # type: ignore[arg-type]
+            warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)
             yield
     finally:
         root.removeHandler(handler)

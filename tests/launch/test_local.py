@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -53,36 +54,12 @@ def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
     return work(folders, Session(root, **{"executor": "test", "checkpoint_seconds": 60.0} | how))
 
 
-class _View:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.notes: list[str] = []
-        self.outcomes: dict[str, str] = {}
-        self.facts: dict[str, dict[str, Any]] = {}
-
-    def started(self, run_id: str, iteration: int) -> None:
-        self.begun.append(run_id)
-
-    def progress(self, run_id: str, step: int, total: int, facts: dict[str, Any]) -> None:
-        self.facts[run_id] = facts
-
-    def tick(self) -> None: ...
-
-    def ended(self, run_id: str, outcome: str) -> None:
-        self.outcomes[run_id] = outcome
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[_View, dict[str, str]]:
-    """Train runs by local workers, each run a pack of its own."""
-    view = _View()
+def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1, **how: Any) -> tuple[Mock, dict[str, str]]:
+    """Train runs by local workers, each run a pack of its own; returns the view, which was told of it, and the outcomes."""
+    view = Mock(Terminal)
     packs = [[files.folder] for files in tasks]
-    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
-    return view, view.outcomes
+    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder, **how), view)
+    return view, dict(told.args for told in view.ended.call_args_list)
 
 
 def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
@@ -92,11 +69,17 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
     taken = lease.claim(held)
     view, outcomes = train(tmp_path, [done, held, *others], workers=2)
     assert outcomes == {done.run_id: "done", held.run_id: "busy"} | {files.run_id: "done" for files in others}
-    assert held.run_id not in view.begun and not held.attempts.exists() and taken is not None and taken.mine()
+    assert (
+        held.run_id not in str(view.started.call_args_list)
+        and not held.attempts.exists()
+        and taken is not None
+        and taken.mine()
+    )
     starts = [[line for line in store.read_lines(files.attempts) if line["event"] == "start"] for files in others]
     assert [len(lines) for lines in starts] == [1, 1, 1]
     assert len({lines[0]["pid"] for lines in starts}) <= 2  # a worker trains one run after another
-    assert view.facts[others[0].run_id]["error"] == store.status(others[0]).error
+    facts = {told.args[0]: told.args[3] for told in view.progress.call_args_list}
+    assert facts[others[0].run_id]["error"] == store.status(others[0]).error
 
 
 @pytest.mark.slow
@@ -104,13 +87,12 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy")
     deadly = make_spec(**SHORT, data="image_folder", data__folder="toy", data__image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
-    view = _View()
-    machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long
-    assert local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
-    assert view.outcomes == {files.run_id: "failed"}
+    view, outcomes = train(tmp_path, [files], watchdog=0.001)  # any pause is too long
+    assert outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
     assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
-    assert len(view.notes) == 2 and f"{files.run_id} goes on from iteration 0" in view.notes[0]
+    notes = [told.args[0] for told in view.note.call_args_list]
+    assert len(notes) == 2 and f"{files.run_id} goes on from iteration 0" in notes[0]
     assert train(tmp_path, [files, other])[1] == {files.run_id: "done", other.run_id: "done"}
 
 
@@ -176,7 +158,7 @@ def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch
             view.tick()
         view._bars.refresh()
         view.ended(key, "done")
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()
     assert "2/3 runs finished in 0 s" in text and words in text and "…" not in text
     assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
 

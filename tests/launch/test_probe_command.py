@@ -120,7 +120,7 @@ def change_the_spec(files: RunFiles) -> None:
         (change_the_spec, "it was changed by hand"),
     ],
 )
-def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep: SweepFiles, spoil, message) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep: SweepFiles, spoil, message) -> None:
     files = named(sweep, "plain")
     spoil(files)
     good, [bad] = said(sweep)

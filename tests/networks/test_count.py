@@ -3,7 +3,6 @@
 import pytest
 
 from study.config.use import use
-from study.errors import StudyError
 from study.networks import shape
 from study.networks.count import counted, macs, measured, needed
 from study.networks.describe import describe
@@ -86,19 +85,3 @@ def test_families_of_the_users_own_are_counted_and_described(tmp_path, family, e
     assert found.parameters == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
     assert needed(spec, 1, 10, 8) > shape.WORKSPACE and f"{found.parameters:,} parameters" in describe(spec)
     assert measured(spec) and macs(spec, 1, 10, 8) == expected
-
-
-@pytest.mark.parametrize("change, message", [
-    ("return None", r"family perceptron: TypeError: returns None, not a torch.nn.Module"),
-    ("return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))", r"gives \(2, 3\) for 2 images, not \(2, 10\) logits"),
-    ("return nn.Flatten()", r"gives \(2, 64\) for 2 images"), ("return nn.AdaptiveAvgPool2d(10)", "gives .* not"),
-    ("return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(classes))", "has no parameter to train"),
-    ("raise ValueError('no such depth')", r"family perceptron: no such depth \(mine.py:7, residual perceptron-4\)"),
-    ("return nn.LSTM(8, 10)", "family perceptron: .*residual perceptron-4"),
-])  # fmt: skip
-def test_mistakes_of_a_family_are_told(tmp_path, change, message):
-    (tmp_path / "mine.py").write_text(MIXER.replace("    hidden =", f"    {change}\n    hidden ="))
-    use("mine.py", tmp_path)
-    with pytest.raises(StudyError, match=message) as caught:
-        counted(make_spec(family="perceptron", depth=4), 1, 10, 8)
-    assert len(caught.value.args) == 1

@@ -115,7 +115,7 @@ def frames_of(results: Path, specs: list[RunSpec]) -> tuple[SweepFiles, pd.DataF
 def terminal(shown: Any, width: int = 200) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(shown)
-    return str(console.file.getvalue())  # type: ignore[attr-defined]
+    return str(console.file.getvalue())
 
 
 @pytest.mark.parametrize("field", [f if f in USUAL else pytest.param(f, marks=pytest.mark.slow) for f in PAIRS])
