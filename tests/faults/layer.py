@@ -165,12 +165,10 @@ class Layer:
         finally:
             command.kill()
 
-    def run(
-        self, folder: Path, *words: str, prefix: Sequence[str] = (), clock: float = 0.0, seconds: float = 300
-    ) -> Done:
+    def run(self, folder: Path, *words: str, clock: float = 0.0) -> Done:
         """`study WORDS` in a folder, to its end."""
-        with self.started(folder, *words, prefix=prefix, clock=clock) as command:
-            return command.ended(seconds)
+        with self.started(folder, *words, clock=clock) as command:
+            return command.ended()
 
 
 class Printing:
@@ -204,9 +202,9 @@ class Command(Printing):
                 start_new_session=True,
             )
 
-    def ended(self, seconds: float = 300) -> Done:
+    def ended(self) -> Done:
         """Wait for its end."""
-        return Done(self.process.wait(seconds), *self.said())
+        return Done(self.process.wait(300), *self.said())
 
     def tree(self) -> list[int]:
         """All its processes, found by their environment, whatever their parent or session."""

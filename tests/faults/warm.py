@@ -62,10 +62,10 @@ class Warm:
         finally:
             fork.kill()
 
-    def run(self, folder: Path, *words: str, seconds: float = 300) -> Done:
+    def run(self, folder: Path, *words: str) -> Done:
         """`study WORDS` in a folder, to its end."""
         with self.started(folder, *words) as fork:
-            return fork.ended(seconds)
+            return fork.ended()
 
     @property
     def start_seconds(self) -> float:

@@ -151,3 +151,17 @@ def test_measurements_and_snapshots_after_the_checkpoint_are_taken_again_after_a
     assert max(measured(files)["weights"]) == 9 and kept(files) == EPOCHS[:-1]
     train(tmp_path, spec)
     assert everything(files) == everything(whole)
+
+
+@pytest.mark.slow
+def test_run_is_sealed_after_its_last_measurement(tmp_path, whole):
+    spec, cut = make_spec(**SHORT | SOME), [False]
+
+    def measure(lane, stopped):
+        cut[0] = lane.iteration == 12
+        return not cut[0] and during(lane)
+
+    [files] = train(tmp_path, spec, stopped=lambda: cut[0], probe=measure)
+    assert max(measured(files)["weights"]) == 9 and not files.done.exists()
+    train(tmp_path, spec)
+    assert everything(files) == everything(whole) and files.done.exists()
