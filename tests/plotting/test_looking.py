@@ -1,14 +1,12 @@
 """The verbs for figures, tables and surfaces, on a sweep that was trained and measured."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from study.config.registry import FIGURES
-from study.plotting import save
 from study.plotting.every import refresh
 from study.store.layout import SweepFiles
 from tests.launch.command import inside, output
@@ -66,10 +64,7 @@ def test_mistakes_are_one_line(words: str, message: str, sweep: SweepFiles, tmp_
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_again_only_if_their_data_changed(
-    sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("study.plotting.every.save", partial(save, formats=("svg",)))
+def test_figures_are_drawn_again_only_if_their_data_changed(sweep: SweepFiles, tmp_path: Path) -> None:
     names, csv = ["degradation", "spectrum"], tmp_path / "out" / "degradation.csv"
     first, second = refresh(sweep, names, tmp_path / "out")
     assert first == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"
