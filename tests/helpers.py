@@ -27,6 +27,12 @@ RESULTS = Path(__file__).parent.parent / "results" / "reference"
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
 
+SHORT = {
+    "block": "single", "depth": 5,
+    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
+}  # fmt: skip
+"""A run of a second, on `tiny_images`: 16 images a step, 40 an epoch."""
+
 
 def long(*values: Any) -> Any:
     """Parameters of a case for `pytest -m long` only."""
@@ -100,6 +106,11 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def kept(files: RunFiles) -> list[int]:
+    """The iterations of a run's snapshots."""
+    return [int(path.name.split("-")[1]) for path in files.snapshots()]
+
+
 def points(files: RunFiles) -> list[tuple[Any, ...]]:
     """The curve of a run, sorted and without seconds: equal bit for bit in every training of it."""
     rows = read_rows(files.curves)
@@ -120,7 +131,7 @@ def stopping(at: int) -> dict[str, Any]:
     return {"stopped": lambda: taken[0] >= at, "report": lambda progress: taken.__setitem__(0, progress.iteration)}
 
 
-OWN_LAYERS = """
+OWN_PARTS = """
 
 @study.norm
 def instance(maps, *, eps: float = 1e-3):
@@ -130,5 +141,15 @@ def instance(maps, *, eps: float = 1e-3):
 @study.activation
 def soft():
     return nn.Softplus()
+
+
+@study.optimizer
+class SignSgd(study.Optimizer):
+    keeps = ("momentum",)
+    beta: float = 0.9
+
+    def update(self, parameters, gradients, state, rate, decay):
+        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
+        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
 """
-"""A norm and an activation of the user's own, for a file that has imported `study` and `nn`."""
+"""A norm, an activation and an optimizer of the user's own, for a file that has imported `study`, `torch` and `nn`."""

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import study
-from tests.helpers import OWN_LAYERS
+from tests.helpers import OWN_PARTS
 from tests.launch import command
 
 CODE = (
@@ -47,16 +47,6 @@ def tiny(weight, random, *, scale: float = 0.05):
     return scale * random.standard_normal(weight.shape)
 
 
-@study.optimizer
-class SignSgd(study.Optimizer):
-    keeps = ("momentum",)
-    beta: float = 0.9
-
-    def update(self, parameters, gradients, state, rate, decay):
-        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
-        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
-
-
 @study.probe
 def largest(subject):
     """The largest weight."""
@@ -75,7 +65,7 @@ def weights(frame, runs=None, *, top: int = 3):
 def seeds(frame, runs=None):
     return pd.DataFrame({"seeds": [frame["seed"].nunique()]})
 '''
-    + OWN_LAYERS
+    + OWN_PARTS
 )
 SWEEP = """
 name: mine

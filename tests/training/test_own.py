@@ -5,7 +5,7 @@ import pytest
 from study import data
 from study.config.use import use
 from study.store.runs import status
-from tests.helpers import OWN_LAYERS, make_spec, points, stopping, train_runs
+from tests.helpers import OWN_PARTS, make_spec, points, stopping, train_runs
 from tests.training.test_ranks import assert_close, train
 
 CODE = (
@@ -26,16 +26,6 @@ class Ghost(study.BasicBlock):
 
     def branch(self, x):
         return self.drop(self.ratio * super().branch(x))
-
-
-@study.optimizer
-class SignSgd(study.Optimizer):
-    keeps = ("momentum",)
-    beta: float = 0.9
-
-    def update(self, parameters, gradients, state, rate, decay):
-        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
-        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
 
 
 @study.schedule
@@ -80,7 +70,7 @@ def noise(root, *, seed: int = 7) -> study.Arrays:
     images = (random.standard_normal((60, 1, 8, 8)) + labels[:, None, None, None]).astype(np.float32)
     return study.Arrays(train=(images[:40], labels[:40]), test=(images[40:], labels[40:]))
 '''
-    + OWN_LAYERS
+    + OWN_PARTS
 )
 SHORT = {
     "data": {"name": "noise", "seed": 3},

@@ -8,18 +8,9 @@ import torch
 from study.networks.network import build
 from study.store.lease import LeaseLost
 from study.training import checkpoint
-from tests.helpers import make_spec, open_run, stopping, train_runs
+from tests.helpers import SHORT, kept, make_spec, open_run, stopping, train_runs
 
 CPU = torch.device("cpu")
-SHORT = {
-    "block": "single", "depth": 5,
-    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
-}  # fmt: skip
-
-
-def kept(files):
-    """The iterations of a run's snapshots, one for each file."""
-    return [int(path.name.split("-")[1]) for path in files.snapshots()]
 
 
 def contents(files):

@@ -11,13 +11,9 @@ from study.measure.probes.record import during
 from study.store.runs import status
 from study.store.tables import read_table
 from study.training import checkpoint
-from tests.helpers import long, make_spec, open_run, points, slow, stopping, train_runs
+from tests.helpers import SHORT, kept, long, make_spec, open_run, points, slow, stopping, train_runs
 
 CPU = torch.device("cpu")
-SHORT = {
-    "block": "single", "depth": 5,
-    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
-}  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
 """But that one, which takes minutes."""
 SOME = {
@@ -48,11 +44,6 @@ def trained(files):
     assert state is not None
     tensors = [*state["network"].values(), *state["optimizer"]["momentum"]]
     return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
-
-
-def kept(files):
-    """The iterations of a run's snapshots."""
-    return [int(path.name.split("-")[1]) for path in files.snapshots()]
 
 
 def everything(files):
