@@ -20,6 +20,7 @@ VARIANT = (
     *OWN[""],
     "zero_gamma",
     "start_from",
+    "recipe.stochastic_depth",  # the branches of a residual network, not how all networks are trained
 )
 """Fields that distinguish networks of one depth."""
 TRAINED = (

@@ -468,6 +468,9 @@ FIGURES = Registry("figure", "figures", [
             "probes.spectrum:plot", "probes"),
     _figure("sensitivity", "final error of one network over learning rate, initialisation, warm-up",
             "curves.sensitivity:plot"),
+    _figure("cures", "how much of the plain rise each cure takes away, and its cost", "curves.cures:plot"),
+    _figure("initial_gradients", "gradient of each layer before training, a panel for each kind of network",
+            "probes.initial_gradients:plot", "probes"),
     _figure("verdict", "the paired differences behind the verdict, a row each", "curves.verdict:plot"),
 ])  # fmt: skip
 
@@ -478,6 +481,7 @@ def _table(name: str, summary: str, module: str = "beside_papers", needs: Any = 
 
 TABLES = Registry("table", "tables", [
     _table("errors", "final errors: mean, spread, median; difference from the plain twin", "errors"),
+    _table("cures", "each cure of degradation: what it takes away of the plain rise, and its cost", "cures"),
     _table("table6", "He et al. 2015, table 6: ResNets on CIFAR-10, beside ours"),
     _table("imagenet", "He et al. 2015, tables 2 to 4: ImageNet, beside ours", needs="probes"),
     _table("i16_table1", "He et al. 2016, table 1: shortcuts, beside ours"),

@@ -291,8 +291,13 @@ class RunSpec(Kept):
     @property
     def variant(self) -> str:
         """The network's details that the title leaves out; empty for the usual network of its family."""
+        return " ".join(self.details)
+
+    @property
+    def details(self) -> list[str]:
+        """The parts of `variant`."""
         if self.elsewhere:
-            return ""
+            return []
         family = FAMILIES.get(self.family.name)
         block = family.usual_block(self.depth) if family else self.block.name
         usual: list[tuple[str, str, Registry[Any]]] = [
@@ -308,11 +313,13 @@ class RunSpec(Kept):
         for field, name, table in usual:
             chosen: Options | None = getattr(self, field)
             if chosen is not None:
-                words += [] if chosen.name == name else [chosen.name]
+                known = f"{chosen.name} norm".replace("none", "no") if field == "norm" else chosen.name
+                words += [] if chosen.name == name else [known]
                 words += _changed_options(chosen, table)
         words += ["zero-gamma"] if self.zero_gamma else []
         words += [] if self.start_from is None else [f"from {self.start_from}"]
-        return " ".join(words)
+        share = getattr(self.recipe, "stochastic_depth", None)  # a stored spec may lack it
+        return words + ([] if share is None else [f"stochastic depth {share:g}"])
 
 
 def network_title(network: str, family: str) -> str:

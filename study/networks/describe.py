@@ -31,8 +31,8 @@ def run_of(words: Sequence[str]) -> RunSpec:
     return one(words, usual)
 
 
-def _images(spec: RunSpec) -> tuple[int, int, int]:
-    """Return size, channels and classes of a run's images; for a folder, whose images are unknown, ImageNet's or CIFAR's."""
+def images(spec: RunSpec) -> tuple[int, int, int]:
+    """Return size, channels and classes of a run's images; of a folder, whose images are unknown, ImageNet's or CIFAR's."""
     entry = DATA[spec.data.name]
     large = "imagenet" in (spec.family.options.get("stem"), spec.family.options.get("head"))
     size = entry.size or spec.data.options.get("image_size") or (224 if large else 32)
@@ -41,7 +41,7 @@ def _images(spec: RunSpec) -> tuple[int, int, int]:
 
 def describe(spec: RunSpec) -> str:
     """Return a table of layers as in He et al. 2015, table 1, the totals, and the shortcuts."""
-    size, channels, classes = _images(spec)
+    size, channels, classes = images(spec)
     if measured(spec):
         return _describe_own(spec, channels, classes, size)
     plan = list(layers(spec, channels, classes, size))

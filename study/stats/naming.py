@@ -15,7 +15,8 @@ from study.config.stored import labels
 from study.store.runs import LOST
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
-WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels()}
+WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels(),
+         "recipe.stochastic_depth": "stochastic depth {}"}  # fmt: skip
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
@@ -82,8 +83,9 @@ def condition_words(runs: pd.DataFrame) -> dict[str, pd.Series]:
     with the same words differ only in network, seed, or what is kept.
     """
     further = [field for field in varying(runs) if field not in ("dataset", "recipe", "train_subset", "precision")]
-    known = texts(runs)
-    words = {"dataset": known["dataset"], "recipe": _recipes(runs, known, further)}
+    known = texts(runs, (*TRAINED, *VARIANT))
+    apart = [field for field in VARIANT if len(set(known.get(field, ()))) > 1]  # which a network's name has
+    words = {"dataset": known["dataset"], "recipe": _recipes(runs, known, [*further, *apart])}
     count = [f"{int(n):,} training images" if n != "none" else "all training images" for n in known["train_subset"]]
     words["train_subset"] = [""] * len(count) if set(count) == {"all training images"} else count
     words["precision"] = [""] * len(count) if set(known["precision"]) == {"fp32"} else known["precision"]
@@ -125,7 +127,7 @@ def kinds(runs: pd.DataFrame, fields: Sequence[str] = VARIANT) -> pd.Series:
 
 def _word(field: str, value: Any) -> str:
     if text(value) in ("none", "false"):
-        return ""
+        return "no norm" if (field, value) == ("norm", "none") else ""
     return WORDS.get(field, "{}").format(FAMILIES.get(value, value) if field == "family" else text(value))
 
 

@@ -147,13 +147,15 @@ def _lines(here: pd.DataFrame, errors: Mapping[tuple[str, str], float], training
 def _matched(lines: Sequence[Line]) -> Iterator[tuple[Line | None, tuple[Line, ...]]]:
     """Each plain line with the residual lines that have all its fields, then the residual lines that match none.
 
-    A plain network is the same in every order of BN, ReLU and addition, so it matches them all.
+    One that fits several goes with that of most fields: ResNets of DiracNet's convolutions with its plain network. A plain
+    network is the same in every order of BN, ReLU and addition, so it matches them all.
     """
-    left = [line for line in lines if line.network != "plain"]
-    for plain in (line for line in lines if line.network == "plain"):
-        needed = {(name, value) for name, value in plain.kind if name != "order"}
-        mates = tuple(line for line in left if needed <= set(line.kind))
-        left = [line for line in left if line not in mates]
-        yield plain, mates
+    plains, left = ([line for line in lines if (line.network == "plain") is own] for own in (True, False))
+    needed = [{(name, value) for name, value in plain.kind if name != "order"} for plain in plains]
+    mates: dict[int, tuple[Line, ...]] = {}
+    for place in sorted(range(len(plains)), key=lambda place: -len(needed[place])):
+        mates[place] = tuple(line for line in left if needed[place] <= set(line.kind))
+        left = [line for line in left if line not in mates[place]]
+    yield from ((plain, mates[place]) for place, plain in enumerate(plains))
     if left:
         yield None, tuple(left)

@@ -12,14 +12,14 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from study.errors import StudyError, nearest
-from study.stats import answers
+from study.stats import answers, cures
 from study.stats.answers import UNKNOWN, probability, signed
 from study.stats.bca_interval import FEWEST, Interval
 from study.stats.findings import Finding, find, numbers
@@ -57,6 +57,11 @@ class Verdict:
 
     def _repr_markdown_(self) -> str:
         return render(self, "md")
+
+    @cached_property
+    def cures(self) -> pd.DataFrame:
+        """Networks beside the usual plain and residual ones: see `study.stats.cures.compare`. Empty without any."""
+        return cures.compare(self.findings)
 
     def table(self) -> pd.DataFrame:
         """One row per comparison, with all its numbers, in points of error; see `study.stats.pairs.Contrast`."""
@@ -127,7 +132,8 @@ def _template(fmt: str) -> Any:
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
-        "bounds": bounds, "columns": _columns, "counted": counted, "headline": answers.headline, "infinite": math.isinf,
+        "bounds": bounds, "columns": _columns, "cured": cures.answers, "curing": cures.headline,
+        "counted": counted, "headline": answers.headline, "infinite": math.isinf,
         "paragraphs": _paragraphs, "points": _points, "sections": sections, "signed": signed, "spread": spread,
         "tested": answers.tested, "wrap": _wrapped,
     }  # fmt: skip
@@ -136,7 +142,9 @@ def _template(fmt: str) -> Any:
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
     """The verdict as plain data: null for NaN, "inf" for infinity."""
-    return {"training": verdict.training, "findings": [_plain(_data(finding)) for finding in verdict.findings]}
+    findings = [_plain(_data(finding)) for finding in verdict.findings]
+    cured = {} if verdict.cures.empty else {"cures": _plain(verdict.cures.to_dict("records"))}
+    return {"training": verdict.training, "findings": findings, **cured}
 
 
 def _data(finding: Finding) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def fed(
     }
     own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {  # figures that need other networks
         "fig4": study(depths=(18, 34), seeds=2),
+        "cures": variants.cures(),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
         "preactivation": variants.orders(),

@@ -77,7 +77,12 @@ PAIRS: dict[str, tuple[Fields, Any, Any]] = {
     "recipe.stochastic_depth": ({}, 0.5, 0.2),
     "recipe.evaluate_every": ({}, 20, 30),
 }
-SAID = {"family": ("CIFAR", "ImageNet"), "zero_gamma": ("", "zero-gamma"), "activation.random": ("", "drawn whole")}
+SAID = {
+    "recipe.stochastic_depth": ("stochastic depth 0.5", "stochastic depth 0.2"),
+    "family": ("CIFAR", "ImageNet"),
+    "zero_gamma": ("", "zero-gamma"),
+    "activation.random": ("", "drawn whole"),
+}
 """Values that figures spell differently."""
 
 

@@ -40,7 +40,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients"])
+@pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients", "cures"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
 def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
     with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):

@@ -52,6 +52,18 @@ def test_gradients_are_geometric_means(measure: str, small: Frames) -> None:
     same(cells, np.exp(np.log(own["value"]).groupby([own[key] for key in (*POINT, "iteration")]).mean()))
 
 
+def test_initial_gradients_are_those_before_the_first_step_with_the_flattest_first() -> None:
+    frame, runs = probed(depths=(20, 56), seeds=2, iterations=(0, 100))
+    data = plot("initial_gradients", frame, runs).data
+    assert list(data["cure"].unique()) == ["ResNet", "plain"]
+    first = values(frame, "norm", 0).query("layer != 'head'")
+    means = np.log(first["value"]).groupby([first[name] for name in POINT]).mean().pipe(np.exp)
+    same(data[data["kind"] == "mean"].set_index(POINT)["value"], means)
+    deep = means.loc[("plain", 56)]
+    assert data.loc[data["cure"] == "plain", "ratio"].unique() == pytest.approx([deep.max() / deep.min()])
+    assert data["share"].max() == 1 and (data["n"].dropna() == 2).all()
+
+
 def test_gradients_have_the_ratio_of_first_and_last_convolution() -> None:
     frame, runs = probed(depths=(8,), networks=("residual",), seeds=1, iterations=(0, 100))
     last = frame["layer"] == layer(7, 8)

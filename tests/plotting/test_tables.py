@@ -133,3 +133,24 @@ def test_csv_is_the_table_unrounded(small: Frames) -> None:
 def test_unknown_format() -> None:
     with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
         render(TABLE, "latx")
+
+
+def test_the_table_of_cures_has_shares_and_costs() -> None:
+    frames = variants.cures()
+    made = table("cures", *frames).set_index("cure")
+    assert list(made.index) == ["ResNet", "ResNet, rezero", "plain", "plain, no norm", "ResNet, no norm"]
+    assert made["n"].to_list() == [4, 4, 4, 4, 0]
+    assert made.loc["plain, no norm", "answer"] == "does not train: at chance at 20 and 56"
+    assert made.loc["ResNet, no norm", "answer"] == "does not train: diverged at 20 and 56"
+    assert made.loc["ResNet", "parameters (M)"] == pytest.approx(0.85, abs=0.01)  # He et al. 2015, table 6
+    assert made.loc["ResNet", "images/s"] == 128 / 0.02
+    ends = errors(*frames).query("depth == 56 and norm == 'batch'").groupby(["network", "shortcut"], dropna=False)
+    ends = ends["train_clean_mean"].first()
+    shallow = errors(*frames).query("depth == 20 and network == 'plain' and norm == 'batch'")["train_clean_mean"].item()
+    plain = ends.loc["plain"].item()
+    share = 100 * (plain - ends.loc[("residual", "A")]) / (plain - shallow)
+    assert made.loc["ResNet", "taken away at 56 (%)_mean"] == round(share)
+    text = render(table("cures", *frames), "text")
+    assert "taken away at 56 (%)" in text and "Holm" in text
+    with pytest.raises(StudyError, match="no cures to compare: it takes the usual plain and residual networks"):
+        table("cures", *(frame[(frame["norm"] == "batch") & (frame["shortcut"] != "rezero")] for frame in frames))

@@ -36,6 +36,28 @@ def shortcuts() -> Frames:
     return cut(frames, lost, "diverged", 9_700)
 
 
+def cures() -> Frames:
+    """Plain and residual networks of 20 and 56 layers, a cure, one that ends at chance, and one that diverges."""
+    usual: dict[str, Any] = {"seeds": 4, "iterations": 400, "evaluations": 8, "recipe.batch_size": 128}
+    frames = [study(**usual)]
+    for network, fields in (
+        ("residual", {"shortcut": "rezero"}),
+        ("plain", {"norm": "none"}),
+        ("residual", {"norm": "none"}),
+    ):
+        curves, runs = study(networks=(network,), **usual | fields)
+        for frame in (curves, runs):
+            for name in ("point_id", "run_id"):
+                frame[name] += "-".join(["", network, *fields.values()])
+        if network == "plain":
+            curves["error"] = 90.0
+        frames.append((curves, runs))
+    made = together(frames)
+    for lost in made[1].loc[(made[1]["norm"] == "none") & (made[1]["network"] == "residual"), "run_id"]:
+        made = cut(made, lost, "diverged", 100)
+    return made
+
+
 def orders() -> Frames:
     """Two orders of 110 layers, and of 164 with bottlenecks."""
     deep = {"depth": 164, "block": "bottleneck", "block.stride_in": "1x1", "shortcut": "projection"}

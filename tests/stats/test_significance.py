@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.stats.significance import needed, sign_flip, sized
+from study.stats.significance import holm, needed, sign_flip, sized, student
 
 INF, NAN = float("inf"), float("nan")
 
@@ -73,3 +73,17 @@ def test_seeds_needed_are_those_of_cohens_table(effect, pairs):
 def test_no_estimate_without_a_spread(mean, std, n, why):
     found = needed(mean, std, n)
     assert found.pairs is None and why in found.why
+
+
+def test_the_paired_t_test_is_scipys():
+    for values in np.random.default_rng(5).normal(0.5, 1.0, (5, 6)):
+        theirs = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+        assert student(values) == pytest.approx(theirs)
+    assert np.isnan(student([1.0])) and student([2.0, 2.0]) == 0 and student([0.0, 0.0]) == 1
+    assert student([5.0, 5.1, 5.2, INF]) < 0.001 < 0.1 < student([5.0, 5.1, 5.2, -INF])
+
+
+def test_holms_correction():
+    found = holm([0.01, NAN, 0.04, 0.03, 0.005])  # of four: 0.03 x 2, and 0.04 no less
+    assert found == pytest.approx([0.03, NAN, 0.06, 0.06, 0.02], nan_ok=True)
+    assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []

@@ -162,7 +162,11 @@ class Terminal:
         error = self._facts.get(members[0].task_id, {}).get("error")
         took = f" in {duration(time.monotonic() - self._begun[group])}" if group in self._begun else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
-        said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome.replace('_', ' ')}{took}{shown}"
+        said = (
+            f"is being {self.verb} by another process"
+            if outcome == "busy"
+            else f"{outcome.replace('_', ' ')}{took}{shown}"
+        )
         self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {members[0].name}: {said}")
 
     def _head(self) -> str:

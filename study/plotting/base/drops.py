@@ -49,7 +49,7 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     """
     if not all(field in run for field in NEEDED):
         return []
-    known = {name: _or_none(run[name]) for name in run if name == "depth" or str(name).startswith("recipe.")}
+    known = {name: or_none(run[name]) for name in run if name == "depth" or str(name).startswith("recipe.")}
     spec = recorded(nested(known | {"recipe": "unknown"}))
     recipe, schedule, held = spec.recipe, Schedule(spec), 0
     if schedule.kind == "error":
@@ -65,7 +65,7 @@ def of_recipe(run: Mapping[Any, Any], warm_up: int | None = 0) -> list[int]:
     return [place for place in places if 0 < place < recipe.iterations and rate(place) < rate(place - 1)]
 
 
-def _or_none(value: Any) -> Any:
+def or_none(value: Any) -> Any:
     """A cell of a frame as a stored spec has it."""
     if pd.api.types.is_list_like(value):
         return tuple(value)

@@ -142,7 +142,7 @@ def _panel(axes: Axes, data: pd.DataFrame, split: str, looks: Mapping[str, dict[
     lines = [name for name in looks if (data["line"] == name).any()]
     places = data["depth"].map(depths.index)
     for place, name in enumerate(lines):
-        side = SIDE * (place - (len(lines) - 1) / 2)
+        side = min(SIDE, 0.8 / len(lines)) * (place - (len(lines) - 1) / 2)
         line = data[data["line"] == name].assign(x=places + side)
         _line(axes, line, looks[name] | {"linestyle": style.line_of(split)}, 0.06 if side > 0 else -0.06, most)
     axes.set_xticks(range(len(depths)), depths)

@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.config.differences import RECIPE, VARIANT, short, text
-from study.config.registry import DATA
 from study.errors import StudyError
 from study.plotting.base import page, style
 from study.plotting.base.caption import called, caption
 from study.plotting.base.frames import final_values, labelled, tidy
 from study.plotting.base.page import Head, Plot
+from study.stats.cures import chance
 from study.stats.naming import absences, joined, lost, network_title
 from study.store.runs import LOST
 from study.text import listed
@@ -203,13 +203,6 @@ def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
 
 def _marker(network: str) -> str:
     return style.MARKERS.get(network, "^")[0]
-
-
-def chance(runs: pd.DataFrame) -> float | None:
-    """The error of guessing in percent, where all runs are of data sets with the same known number of classes."""
-    known = {DATA[name].classes if name in DATA else None for name in map(str, runs["data"])}
-    classes = known.pop() if len(known) == 1 else None
-    return 100 * (1 - 1 / classes) if classes else None
 
 
 def _top(data: pd.DataFrame, guess: float | None) -> float:

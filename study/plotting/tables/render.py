@@ -11,6 +11,7 @@ import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, short, text
 from study.errors import StudyError, nearest
+from study.stats.answers import probability
 from study.stats.naming import naming, network_title
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def laid_out(table: pd.DataFrame) -> Layout:
         if name in (EXCEEDS, FAILS) or part in ("std", "high") or (name in COUNTS and not table[name].any()):
             continue
         key = stem if part == "mean" else name
-        heads.append(HEADS.get(key, ("", short(key).removeprefix("n_").replace("_", " "))))
+        usual = "95 % interval" if part == "low" else short(key).removeprefix("n_").replace("_", " ")
+        heads.append(HEADS.get(key, ("", usual)))
         with naming(table.attrs.get("families", ())):
             cells = [Cell(_said(row, name, stem, part)) for row in table.to_dict("records")]
         if name == "difference" and EXCEEDS in table:
@@ -114,6 +116,8 @@ def _said(row: Mapping[Any, Any], name: str, stem: str, part: str) -> str:
     """The text of a cell, with what belongs to it from another column."""
     if name == "network":
         return network_title(row[name])
+    if name.startswith("p at "):
+        return probability(row[name]).removeprefix("= ")
     if name == "paper_mean" and row.get(FAILS):
         return "fails"
     if part == "low":
