@@ -52,7 +52,7 @@ def cures() -> Frames:
         if network == "plain":
             curves["error"] = 90.0
         frames.append((curves, runs))
-    made = together(frames)
+    made = together(*frames)
     for lost in made[1].loc[(made[1]["norm"] == "none") & (made[1]["network"] == "residual"), "run_id"]:
         made = cut(made, lost, "diverged", 100)
     return made
