@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.many import make, measured, sweep_file
 from study.launch.attempt.provenance import cpu_model
-from tests.store.many import make, measured, sweep_file
 
 FIGURES = ("degradation", "depth_error")
 

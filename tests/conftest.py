@@ -1,12 +1,11 @@
 """Shared by all tests: no result, data or cache of the user is touched, and one tiny sweep is trained once."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
+from study.config.use import forget
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder, one thread (with more, sums are taken in another order), and no components of another test."""
+    torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("STUDY_EXECUTOR", "local")  # whatever cluster this machine belongs to
     for name in ("STUDY_DATA", "STUDY_RESULTS"):
         monkeypatch.delenv(name, raising=False)
+    yield
+    forget()
 
 
 TINY = """

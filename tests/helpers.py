@@ -1,11 +1,6 @@
 """Small specs, runs and comparisons that several tests need."""
 
-from __future__ import annotations
-
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +16,8 @@ from study.store import runs as store
 from study.store.files import digest, read_lines
 from study.store.layout import RunFiles, TaskFiles
 from study.store.tables import CURVES, Row, read_table
+from study.training.pack import train_pack
+from study.training.session import Session
 
 PATIENCE = 900.0
 """Seconds to wait for an event that must come: long enough for any machine, so only a hang fails."""
@@ -29,6 +26,12 @@ RESULTS = Path(__file__).parent.parent / "results" / "reference"
 """The results in the repository."""
 
 QUICK = {"network": "residual", "depth": 8, "data": "digits", "recipe": "quick", "seed": 0}
+
+SHORT = {
+    "block": "single", "depth": 5,
+    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
+}  # fmt: skip
+"""A run of a second, on `tiny_images`: 16 images a step, 40 an epoch."""
 
 
 def long(*values: Any) -> Any:
@@ -103,11 +106,23 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def kept(files: RunFiles) -> list[int]:
+    """The iterations of a run's snapshots."""
+    return [int(path.name.split("-")[1]) for path in files.snapshots()]
+
+
 def points(files: RunFiles) -> list[tuple[Any, ...]]:
     """The curve of a run, sorted and without seconds: equal bit for bit in every training of it."""
     rows = read_rows(files.curves)
     keys = [key for key in rows[0] if key != "seconds"] if rows else []
     return sorted(tuple(repr(row[key]) for key in keys) for row in rows)
+
+
+def train_runs(results: Path, *specs: RunSpec, images: ImageSet | None = None, **options: Any) -> list[RunFiles]:
+    """Train runs as a pack, on noise unless told otherwise; `options` are those of a `Session`. Returns their files."""
+    runs = [(spec, open_run(results, spec)) for spec in specs]
+    train_pack(runs, images or tiny_images(), Session(**options))
+    return [files for _, files in runs]
 
 
 def stopping(at: int) -> dict[str, Any]:
@@ -116,20 +131,7 @@ def stopping(at: int) -> dict[str, Any]:
     return {"stopped": lambda: taken[0] >= at, "report": lambda progress: taken.__setitem__(0, progress.iteration)}
 
 
-def training_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Advance the clock of training, as a sleep would."""
-    passed = [0.0]
-    monkeypatch.setattr(
-        "study.training.pack.time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
-    )
-
-    def sleep(seconds: float) -> None:
-        passed[0] += seconds
-
-    return sleep
-
-
-OWN_LAYERS = """
+OWN_PARTS = """
 
 @study.norm
 def instance(maps, *, eps: float = 1e-3):
@@ -139,5 +141,15 @@ def instance(maps, *, eps: float = 1e-3):
 @study.activation
 def soft():
     return nn.Softplus()
+
+
+@study.optimizer
+class SignSgd(study.Optimizer):
+    keeps = ("momentum",)
+    beta: float = 0.9
+
+    def update(self, parameters, gradients, state, rate, decay):
+        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
+        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
 """
-"""A norm and an activation of the user's own, for a file that has imported `study` and `nn`."""
+"""A norm, an activation and an optimizer of the user's own, for a file that has imported `study`, `torch` and `nn`."""

@@ -1,7 +1,5 @@
 """Each process of `study` runs its parent's code, whatever else lies beside it or has its name."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -94,12 +92,3 @@ def test_the_command_itself_imports_nothing_beside_it(strangers: Path) -> None:
     (strangers / "study.py").unlink()
     done = python(strangers, "-m", "study", "list", "recipes", PYTHONPATH=os.pathsep)
     assert done.returncode == 0 and "he2015_cifar" in done.stdout, done.stderr
-
-
-def test_windows_is_refused_in_one_line():
-    code = "import sys; from study.__main__ import main; sys.platform = 'win32'; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (
-        done.returncode == 2
-        and done.stderr == "study: Windows is not supported; use WSL, the Windows Subsystem for Linux\n"
-    )

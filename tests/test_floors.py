@@ -1,7 +1,5 @@
 """Only the floors that train import torch; the package lists its public names (import-linter checks the floors)."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

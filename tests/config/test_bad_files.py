@@ -1,11 +1,10 @@
 """Bad sweep files: one clear message with the place and what would be right, exit 2, and nothing started."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import sweep
 from study.errors import StudyError
+from tests.launch.command import inside
 
 FIXED = "fixed: {data: digits, recipe: quick, network: plain, depth: 8}\n"
 GOOD = FIXED + "grid: {seed: [0, 1]}\n"
@@ -99,36 +98,25 @@ def test_all_mistakes_are_reported_at_once(load, tmp_path):
         assert all(line.startswith(start) for line, start in zip(said, starts, strict=True)), said
 
 
-@pytest.mark.parametrize("text, fields", [
-    ("{data: digits, recipe: quick, network: plain, family: resnet, depth: 8, seed: 0}", ["family"]),
-    ("{data: digits, recipe: quick, network: plain, family: [], depth: 8, seed: 0}", ["family"]),
-    ("{data: digits, recipe: quick, network: plain, depth: 8, seed: 0, probes: weights, recipe.evaluate_every: x}",
-     ["recipe.evaluate_every"]),
-])  # fmt: skip
-def test_one_mistake_gives_one_message(load, tmp_path, text, fields):
-    assert [line.split(": ")[1] for line in mistakes_of(load, f"fixed: {text}\n", tmp_path)] == fields
-
-
 # -- by the command ----------------------------------------------------------------------------------------------
 
 
 def refused(result, tmp_path):
     """The complaint of a refused command, which wrote nothing and said it plainly."""
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == "" and "Traceback" not in result.stderr
+    assert result.code == 2 and result.out == "" and "Traceback" not in result.err, result
     assert not (tmp_path / "results").exists()
-    return result.stderr
+    return result.err
 
 
-def test_the_command_prints_every_mistake(study, write, tmp_path):
-    said = refused(study("sweep", write(SEVERAL), "dept=3"), tmp_path).splitlines()
+def test_the_command_prints_every_mistake(write, tmp_path):
+    said = refused(inside(tmp_path, "sweep", write(SEVERAL), "dept=3"), tmp_path).splitlines()
     assert len(said) == 6 and all(line.startswith("study: ") for line in said)
 
 
-def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, write, tmp_path):
+def test_the_command_refuses_a_missing_data_root_before_anything_starts(write, tmp_path):
     text = GOOD.replace("digits", "{name: image_folder, folder: mine}")
-    said = refused(study("sweep", write(text)), tmp_path)
-    assert len(said.splitlines()) == 1 and f"{tmp_path}/data/mine" in said
+    said = refused(inside(tmp_path, "sweep", write(text)), tmp_path)
+    assert len(said.splitlines()) == 1 and "data/mine" in said
 
 
 @pytest.mark.parametrize("make, message", [
@@ -137,8 +125,8 @@ def test_the_command_refuses_a_missing_data_root_before_anything_starts(study, w
     (lambda path: path.write_bytes(bytes(range(256))), "is not UTF-8 text"),
     (lambda path: path.write_text("a: \0"), "unacceptable character"),
 ], ids=["missing", "folder", "binary", "null"])  # fmt: skip
-def test_the_command_refuses_an_unreadable_file(study, tmp_path, make, message):
+def test_the_command_refuses_an_unreadable_file(tmp_path, make, message):
     path = tmp_path / "mine.yaml"
     make(path)
-    said = refused(study("sweep", path), tmp_path)
+    said = refused(inside(tmp_path, "sweep", path), tmp_path)
     assert said.startswith(f"study: {path}") and message in said and len(said.splitlines()) == 1

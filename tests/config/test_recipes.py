@@ -1,7 +1,5 @@
 """Recipes: each named one resolves, and those of the papers have the papers' numbers."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import recipes
@@ -64,7 +62,3 @@ def test_changing_a_preset_changes_no_other():
 ], ids=str)  # fmt: skip
 def test_changes_to_a_recipe_are_listed(fields, changed):
     assert recipes.changes(make_spec(**fields).recipe.model_dump(mode="json")) == changed
-
-
-def test_an_unknown_recipe_has_no_changes():
-    assert recipes.changes({"name": "no_longer_there", "iterations": 5}) == []

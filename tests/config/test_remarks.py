@@ -1,17 +1,13 @@
 """What a spec sets to no effect is said, field by field; and nothing is said of the ready sweeps."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import pytest
 
-from study.config.recipes import names
 from study.config.remarks import remarks
 from study.config.sweep import load
 from study.training.schedule import Schedule
-from tests.config.test_recipes import spec_of
 from tests.helpers import make_spec
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
@@ -85,8 +81,3 @@ def test_remarks_on_plateaus_match_the_schedule(fields):
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
 def test_ready_sweeps_have_no_remarks(file):
     assert {line for spec in load(file).runs.values() for line in remarks(spec)} == set()
-
-
-@pytest.mark.parametrize("name", names())
-def test_named_recipes_have_no_remarks(name):
-    assert remarks(spec_of(name)) == []

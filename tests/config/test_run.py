@@ -1,7 +1,5 @@
 """The run spec: what it fills in, and what it refuses."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config import registry
@@ -26,6 +24,7 @@ FOLDER = {"data": {"name": "image_folder", "folder": "mine"}}
         ({"depth": 20, "block": STRIDE}, {"block": STRIDE}),
         ({"depth": 50, "family": "imagenet", "block": {"stride_in": "3x3"}}, {"block": STRIDE}),
         ({"shortcut": "scaled"}, {"shortcut": {"name": "scaled", "scale": 0.5, "branch": 1.0}}),
+        ({"network": "plain", "zero_gamma": True}, {"zero_gamma": False}),  # it would have no signal
         ({"shortcut": "scaled", "shortcut__scale": 0}, {"shortcut": {"name": "scaled", "scale": 0.0, "branch": 1.0}}),
         ({"network": "plain", "family": "vgg", "depth": 16},
          {"block": {"name": "single"}, "family": {"name": "vgg", "width": 1, "head": "imagenet"}}),
@@ -79,6 +78,15 @@ REFUSED = [
     ({"shortcut": 3, "shortcut__bias": -1.0}, "shortcut: must be the name of a shortcut, or a mapping"),
     ({"network": "resnet"}, "network: must be 'plain' or 'residual', not 'resnet'"),
     ({"recipe__optimizer": "adm"}, "recipe.optimizer: no optimizer 'adm'; did you mean"),
+    # components that do not go together
+    ({"block": "repvgg"}, "block: repvgg goes with network: plain, not with residual"),
+    ({"block": "fixup", "norm": "batch"}, "norm: must be none with block: fixup"),
+    ({"block": "fixup", "network": "plain"}, "block: fixup goes with network: residual, not with plain"),
+    ({"activation": "crelu"}, "activation: crelu goes with network: plain"),
+    ({"activation": "crelu", "network": "plain", "family": "vgg", "depth": 11, "block": None}, "activation: crelu does not go"),
+    ({"norm": {"name": "group", "groups": 5}}, "norm: groups: 5 does not divide the 16 maps of the first stage"),
+    ({"norm": "none", "zero_gamma": True}, "zero_gamma: needs a norm"),
+    ({"start_from": "plain-8-digits-0123456789ab", "activation": "gelu"}, "start_from: goes with activation: relu"),
     # data
     ({"data": "image_folder"}, "data.folder: is missing"),
     ({"data__folder": "mine"}, "data.folder: goes with data: image_folder or image_stream or parquet, not with digits"),
@@ -129,9 +137,3 @@ def test_every_component_is_complete():
     for component in (component for table in tables for component in table.values()):
         assert callable(component.load()) and component.summary
         assert all(component.options.model_fields[name].description for name in component.option_names)
-
-
-def test_duplicate_component_names_are_refused():
-    table = Registry("order", "order", [registry.ORDERS["pre"]])
-    with pytest.raises(StudyError, match="there are two orders named 'pre'"):
-        table.add(registry.ORDERS["pre"])

@@ -1,7 +1,5 @@
 """The JSON schema of a sweep file says the same as the reader of sweep files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

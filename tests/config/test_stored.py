@@ -1,7 +1,5 @@
 """Stored specs: as columns, of schema version 1, with unknown components; and what a finished run lacks."""
 
-from __future__ import annotations
-
 import pytest
 
 import study

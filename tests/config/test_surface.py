@@ -1,7 +1,5 @@
 """The surface spec: its defaults and short forms, its identity, and how a sweep file spreads it over runs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

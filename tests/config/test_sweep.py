@@ -1,7 +1,5 @@
 """Expansion: which runs a sweep file names, and in which order."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import sys
 from importlib import import_module, reload
 
@@ -17,13 +15,6 @@ def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5)
     \"\"\"The rate falls to a half.\"\"\"
     return by ** (iteration // every)
 """
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """Nothing that a test registers is there for another."""
-    yield
-    forget()
 
 
 def write(path, text=HALVES):
@@ -84,16 +75,6 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, 
     with pytest.raises(StudyError, match=message) as caught:
         use("mine.py", tmp_path)
     assert len(caught.value.args) == 1 and dict(SCHEDULES) == before
-
-
-@pytest.mark.parametrize("options, message", [
-    ({"every": "ten"}, "every"), ({"by": "x"}, "by"), ({"often": 1}, "is no option of recipe.schedule: halves, which has every"),
-])  # fmt: skip
-def test_options_have_the_types_of_their_annotations(tmp_path, options, message):
-    write(tmp_path / "mine.py")
-    use("mine.py", tmp_path)
-    with pytest.raises(ValueError, match=message):
-        SCHEDULES.choose({"name": "halves", **options})
 
 
 def test_a_block_has_its_options_as_attributes_and_the_layers_of_its_base(tmp_path):

@@ -1,7 +1,5 @@
 """YAML: numbers as everybody means them, the line of everything, and nothing but plain data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What the tests of this floor share: the cache, and a network that is not there."""
 
-from __future__ import annotations
-
 import io
 import urllib.request
 from urllib.error import URLError

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -10,7 +8,7 @@ import torch
 from PIL import Image
 
 from study import data
-from study.config.use import forget, use
+from study.config.use import use
 from study.data.arrays import Arrays, checked
 from study.errors import StudyError
 from study.training.feeds.images import Images
@@ -20,12 +18,6 @@ GREY = RANDOM.randint(0, 256, (12, 6, 6, 1)).astype(np.uint8)
 COLOUR = RANDOM.randint(0, 256, (12, 6, 6, 3)).astype(np.uint8)
 LABELS = np.arange(12) % 3
 FLOATS = RANDOM.standard_normal((12, 2, 4, 5)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    yield
-    forget()
 
 
 def npz(path, **arrays):

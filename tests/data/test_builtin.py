@@ -109,15 +109,6 @@ def test_an_archive_is_unpacked_without_network(cifar10, monkeypatch, no_network
     assert capsys.readouterr().out == ""
 
 
-def test_a_corrupt_archive_is_named_and_kept(cifar10, monkeypatch, no_network):
-    root, _, _ = cifar10
-    path = archive(root, monkeypatch)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(StudyError, match=r"cifar-10-python.tar.gz is incomplete or corrupt"):
-        data.prepare("cifar10", root)
-    assert path.is_file()
-
-
 def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypatch, mirror, capsys):
     root, train, _ = cifar10
     archive(root, monkeypatch).rename(mirror / Cifar10.archive)
@@ -133,14 +124,15 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar10, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "expected", "copy"),
     [
-        ("cifar10", "cifar-10-batches-py/data_batch_1", "cifar-10-python.tar.gz"),
-        ("cifar100", "cifar-100-python/train", "cifar-100-python.tar.gz"),
-        ("svhn", "train_32x32.mat", "test_32x32.mat"),
+        ("cifar10", "cifar-10-batches-py/data_batch_1 in {}", "cifar-10-python.tar.gz"),
+        ("cifar100", "cifar-100-python/train in {}", "cifar-100-python.tar.gz"),
+        ("svhn", "train_32x32.mat in {}", "test_32x32.mat"),
+        ("fashion_mnist", "train-images-idx3-ubyte[.gz] in {}/FashionMNIST/raw", "apt install dataset-fashion-mnist"),
     ],
 )
-def test_without_network_the_error_says_what_to_do(tmp_path, no_network, name, expected, copy):
+def test_without_network_the_error_says_what_to_do(tmp_path, no_network, debian, name, expected, copy):
     line = data.missing(name, tmp_path / "root")
-    for part in (f"expected {expected} in {tmp_path / 'root'}", "once on a machine with network", "or copy ", copy):
+    for part in (f"expected {expected}".format(tmp_path / "root"), "machine with network", "copy", copy):
         assert part in line
     for action in (data.prepare, data.load):
         with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
@@ -202,18 +194,6 @@ def test_fashion_mnist_is_found(tmp_path, place, packed, no_network, debian):
     assert loaded.test_labels.tolist() == list(range(10)) and loaded.train_labels.dtype == np.int64
     assert len(loaded.classes) == 10
     assert data.survey("fashion_mnist", tmp_path / "root").fingerprint == loaded.fingerprint
-
-
-def test_missing_fashion_mnist_is_explained(tmp_path, no_network, debian):
-    write(tmp_path / "root/FashionMNIST/raw", packed=True)
-    (tmp_path / "root/FashionMNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
-    line = data.missing("fashion_mnist", tmp_path / "root")
-    for part in ("expected t10k-labels-idx1-ubyte[.gz] in", str(tmp_path / "root" / "FashionMNIST" / "raw"),
-                 "machine with network", "copy", "apt install dataset-fashion-mnist"):  # fmt: skip
-        assert part in line
-    with pytest.raises(StudyError, match=r"the download failed: .*name resolution") as caught:
-        data.prepare("fashion_mnist", tmp_path / "root")
-    assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_fashion_mnist_is_downloaded_and_verified(tmp_path, monkeypatch, mirror, debian):

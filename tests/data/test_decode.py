@@ -1,7 +1,5 @@
 """Decoding: images as people see them, parts of them at any scale, and many of them in several processes."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """A folder that stays in its files: what is listed, what is refused, and the statistics of its colours."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,14 +1,13 @@
 """A sweep that is trained, to be damaged; and the library that makes files fail, with folders that it watches."""
 
-from __future__ import annotations
-
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.layer import Layer, build
+from tests.faults.layer import OTHER_HOST, Layer, build
 from tests.faults.sweeps import sweep
 from tests.faults.warm import Warm
 from tests.faults.whole import Undisturbed
@@ -38,18 +37,36 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def layer(library: Path, tmp_path: Path) -> Layer:
-    """A layer of a folder of its own."""
-    return Layer(library, tmp_path / "watched")
-
-
 @pytest.fixture(scope="session")
 def warm(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """A process that commands are forked from, and its layer."""
     process = Warm(Layer(library, tmp_path_factory.mktemp("warm") / "watched"))
     yield process
     process.close()
+
+
+@pytest.fixture
+def layer(warm: Warm) -> Layer:
+    """The layer of `warm`, under which nothing fails yet."""
+    warm.layer.arm()
+    return warm.layer
+
+
+@pytest.fixture
+def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
+    """A folder of a test below the root of the layer."""
+    path = layer.root / tmp_path.name
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Skip where a second host cannot be simulated."""
+    try:
+        subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this needs `unshare`, and the right to make namespaces")
 
 
 @pytest.fixture(scope="session")

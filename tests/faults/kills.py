@@ -4,8 +4,6 @@ The seed decides each kill: which command runs, and where it dies. Times are CPU
 machine.
 """
 
-from __future__ import annotations
-
 import random
 import shutil
 import signal

@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.launch.command import descendants
+from tests.launch.command import Done, descendants
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
+OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
+"""Prefixes of a command that take it into a container of the same name, or to another host."""
 
 
 class Kind(enum.IntFlag):
@@ -68,15 +70,6 @@ class Operation(NamedTuple):
     """Below the root."""
     fate: str
     """Empty, or `stopped`, `failed` or `half`."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 def build(folder: Path) -> Path | None:
@@ -172,23 +165,32 @@ class Layer:
         finally:
             command.kill()
 
-    def run(
-        self, folder: Path, *words: str, prefix: Sequence[str] = (), clock: float = 0.0, seconds: float = 300
-    ) -> Ended:
+    def run(self, folder: Path, *words: str, clock: float = 0.0) -> Done:
         """`study WORDS` in a folder, to its end."""
-        with self.started(folder, *words, prefix=prefix, clock=clock) as command:
-            return command.ended(seconds)
+        with self.started(folder, *words, clock=clock) as command:
+            return command.ended()
 
 
-class Command:
+class Printing:
+    """What a process prints, beside the root of a layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        number = time.monotonic_ns()
+        self.out, self.err = (layer.root.with_name(f"{layer.root.name}.{number}.{name}") for name in ("out", "err"))
+        self.out.touch(), self.err.touch()  # in case it is killed at once
+
+    def said(self) -> tuple[str, str]:
+        """Standard output and standard error so far."""
+        return self.out.read_text(errors="replace"), self.err.read_text(errors="replace")
+
+
+class Command(Printing):
     """A command that runs under a layer, with all processes that it starts, in whatever session."""
 
     def __init__(self, layer: Layer, folder: Path, words: Sequence[str], environment: dict[str, str]) -> None:
+        super().__init__(layer)
         self.token = f"FAULTY_COMMAND={os.getpid()}.{time.monotonic_ns()}"
-        self.layer = layer
-        number = time.monotonic_ns()
-        self._out, self._err = (layer.root.with_name(f"{layer.root.name}.{number}.{name}") for name in ("out", "err"))
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        with self.out.open("wb") as out, self.err.open("wb") as err:
             name, _, value = self.token.partition("=")
             self.process = subprocess.Popen(
                 words,
@@ -200,17 +202,9 @@ class Command:
                 start_new_session=True,
             )
 
-    def said(self) -> tuple[str, str]:
-        """Standard output and standard error so far."""
-        return self._out.read_text(errors="replace"), self._err.read_text(errors="replace")
-
-    def ended(self, seconds: float = 300) -> Ended:
+    def ended(self) -> Done:
         """Wait for its end."""
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it never ended; it said:\n{''.join(self.said())}") from None
-        return Ended(code, *self.said())
+        return Done(self.process.wait(300), *self.said())
 
     def tree(self) -> list[int]:
         """All its processes, found by their environment, whatever their parent or session."""

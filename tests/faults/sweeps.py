@@ -1,57 +1,27 @@
-"""A small sweep with every kind of file, trained in this process."""
-
-from __future__ import annotations
+"""A small sweep with every kind of file, trained in this process; and ways to damage a file."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 
-from study.store.layout import RunFiles, SweepFiles
+from study.store.layout import RunFiles
 from study.store.tables import read_table
-from tests.launch.command import inside
+from tests.faults.whole import files_of, sweep_file
+from tests.launch.command import Done, inside
 
-SWEEP = """\
-name: small
-fixed:
-  data: digits
-  depth: 8
-  seed: 0
-  train_subset: 200
-  recipe: {name: quick, iterations: 6, log_every: 2, evaluate_every: 3, batch_size: 32}
-  probes: [weights]
-  probe_every: 3
-  snapshot_every: 3
+SWEEP = """
+fixed: {data: digits, depth: 8, seed: 0, train_subset: 200, probes: [weights], probe_every: 3, snapshot_every: 3,
+  recipe: {name: quick, iterations: 6, log_every: 2, evaluate_every: 3, batch_size: 32}}
 grid: {network: [plain, residual]}
 surfaces:
   - {of: {network: residual}, plane: random, points: 3, subset: 100}
 """
 
 
-class Said(NamedTuple):
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-def study(*arguments: str | Path) -> Said:
-    """The command `study`, in this process."""
-    return Said(*inside(Path.cwd(), *map(str, arguments)))
-
-
-def sweep(folder: Path, *options: str) -> Said:
+def sweep(folder: Path, *options: str) -> Done:
     """Train and measure the sweep, or what is left of it."""
-    file = folder / "small.yaml"
-    file.write_text(SWEEP)
-    return study("sweep", file, "--results", folder / "results", "--figures", folder / "figures", *options)
-
-
-def files_of(folder: Path) -> SweepFiles:
-    """The sweep's files."""
-    return SweepFiles(folder / "results", "small")
+    return inside(folder, "sweep", sweep_file(folder, SWEEP).name, *options)
 
 
 def run_of(folder: Path, network: str) -> RunFiles:

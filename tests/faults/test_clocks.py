@@ -1,7 +1,5 @@
 """Wrong clocks: of another host, of this one, and in mid-run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -9,21 +7,19 @@ import pytest
 import study
 from study.store.runs import status
 from tests.faults import whole
-from tests.faults.layer import Layer
-from tests.faults.test_two_at_once import ONE, OTHER_HOST, in_training, layer, left_alone, namespaces, trained_once
+from tests.faults.layer import OTHER_HOST, Layer
+from tests.faults.test_two_at_once import ONE, in_training, left_alone, trained_once
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
 from tests.launch.command import wait_for
-
-__all__ = ["layer", "namespaces"]  # fixtures
 
 HOUR = 3600.0
 WORDS = ("sweep", "tiny.yaml", "--executor", "debug", "--checkpoint-seconds", "0.05")
 
 
 @pytest.fixture
-def folder(layer: Layer, tmp_path: Path) -> Path:
-    return whole.sweep_file(layer.root / tmp_path.name, ONE).parent
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, ONE).parent
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Each file of a sweep cut short, changed, emptied, swapped or gone: damage is reported, and no wrong curve is shown."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Iterator
@@ -13,16 +11,17 @@ import torch
 from study.launch.attempt.work import work
 from study.store import runs as store
 from study.store.collect import Results, collect
-from study.store.files import DamagedError
-from study.store.read import read_curves, read_probes, read_surfaces
+from study.store.read import read_surfaces
 from study.store.reset import reset_run
 from study.store.runs_table import RUNS
 from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table
 from study.training import checkpoint
 from study.training.session import Session
-from tests.faults.sweeps import DAMAGES, damage, files_of, flipped, measured, run_of, study, sweep
+from tests.faults.sweeps import DAMAGES, damage, flipped, measured, run_of, sweep
+from tests.faults.whole import files_of
 from tests.helpers import long, points
+from tests.launch.command import inside
 
 FILES = (
     "spec.json",
@@ -196,31 +195,7 @@ def test_damaged_points_of_a_chunk_are_measured_again(copy: Path, trained: Path)
 def test_a_damaged_sweep_record_is_reported_and_written_again(copy: Path) -> None:
     files = files_of(copy)
     damage(files.sweep, flipped())
-    said = study("status", "small", "--results", copy / "results")
+    said = inside(copy, "status", "tiny")
     assert said.code == 2 and said.err.startswith("study: ") and "sweep.json: is damaged" in said.err
     assert "study sweep" in said.err and said.err.count("\n") == 1
     assert sweep(copy).code == 0 and len(read_sweep(files)["runs"]) == 2
-
-
-@pytest.mark.parametrize("name", ["curves.parquet", "runs.parquet", "probes.parquet", "surfaces.parquet"])
-def test_damaged_collected_tables_are_refused(copy: Path, name: str) -> None:
-    files = files_of(copy)
-    sound = (files.folder / name).read_bytes()
-    damage(files.folder / name, flipped([0.3]))
-    collect(files)
-    assert (files.folder / name).read_bytes() == sound  # made again from the runs
-    files.sweep.unlink()  # as on another machine, to which only tables were copied
-    damage(files.folder / name, flipped([0.3]))
-    with pytest.raises(DamagedError, match=f"{name}: is damaged"):
-        for read in (read_curves, read_probes, read_surfaces):
-            read(files.folder)
-
-
-def test_a_run_whose_folder_is_gone_stays_as_collected(copy: Path, trained: Path) -> None:
-    files, before = files_of(copy), files_of(trained)
-    for run in files.runs.iterdir():
-        shutil.rmtree(run)
-    collect(files)
-    for name in ("curves.parquet", "runs.parquet", "probes.parquet"):
-        assert measured(files.folder / name).equals(measured(before.folder / name)), name
-    assert len(read_surfaces(files.folder)) == len(read_surfaces(before.folder))

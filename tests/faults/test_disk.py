@@ -1,7 +1,5 @@
 """A disk that fails or fills up at any operation: one line says so, nothing is lost, and rerunning the command continues."""
 
-from __future__ import annotations
-
 import errno
 import os
 import random
@@ -15,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import whole
-from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Ended, Kind
+from tests.faults.layer import CHANGES, NEEDS_ROOM, Action, Kind
 from tests.faults.warm import Warm
 from tests.faults.whole import SMALL, WORDS, Undisturbed
-from tests.launch.command import wait_for
+from tests.launch.command import Done, wait_for
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 KINDS = {
@@ -35,15 +33,11 @@ OPTIONAL = ("/log", "heartbeat")
 
 
 @pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    """A folder that the layer of `warm` watches."""
-    path = warm.layer.root / tmp_path.name
-    whole.sweep_file(path, SMALL)
-    yield path
-    shutil.rmtree(path)
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, SMALL).parent
 
 
-def refused(ended: Ended, *reasons: str) -> None:
+def refused(ended: Done, *reasons: str) -> None:
     """The command ended with one line that names a file and its problem."""
     assert ended.code == 2, ended
     (line,) = ended.err.splitlines()

@@ -1,7 +1,5 @@
 """Housekeeping that is killed at any moment, or meets a sweep in training: nothing is lost, and the same call completes it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -19,13 +17,13 @@ from tests.faults import sweeps, whole
 from tests.faults.layer import CHANGES, Action
 from tests.faults.test_two_at_once import LONGER, in_training
 from tests.faults.warm import Warm
-from tests.launch.command import inside, wait_for
+from tests.launch.command import inside, output, wait_for
 
 MOMENTS = 20
 VERBS = {
     "merge": ["merge", "there"],
-    "mv": ["mv", "small", "new"],
-    "rm sweep": ["rm", "small"],
+    "mv": ["mv", "tiny", "new"],
+    "rm sweep": ["rm", "tiny"],
     "rm run": ["rm", "plain"],
     "prune": ["prune", "--all"],
 }
@@ -41,19 +39,11 @@ def two(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    path = warm.layer.root / tmp_path.name
-    warm.layer.arm()
-    yield path
-    shutil.rmtree(path)
-
-
 def prepare(folder: Path, two: Path, verb: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(two / "results", folder / ("there" if verb == "merge" else "results"))
-    (folder / "figures" / "small").mkdir(parents=True)
-    (folder / "figures" / "small" / "report.html").write_text("drawn")
+    (folder / "figures" / "tiny").mkdir(parents=True)
+    (folder / "figures" / "tiny" / "report.html").write_text("drawn")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -83,8 +73,7 @@ def lost(folder: Path, two: Path, verb: str) -> Iterator[str]:
 
 def collected(folder: Path) -> dict[str, bytes]:
     for name in sweep_names(folder / "results"):
-        code, _, err = inside(folder, "collect", name)
-        assert code == 0, err
+        output(folder, "collect", name)
     return tree(folder)
 
 
@@ -122,7 +111,7 @@ def test_a_sweep_in_training_is_not_removed_and_others_are_merged_beside_it(
 ) -> None:
     whole.sweep_file(folder, LONGER)
     elsewhere = folder / "there" / whole.NAME
-    shutil.copytree(two / "results" / "small", elsewhere)
+    shutil.copytree(two / "results" / "tiny", elsewhere)
     words = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
     with warm.started(folder, *words) as training:
         wait_for(lambda: in_training(folder))

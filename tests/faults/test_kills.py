@@ -1,11 +1,36 @@
 """A sweep that is killed at random times, and rerun after each, ends with what an undisturbed one has."""
 
-from __future__ import annotations
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.faults.kills import Driver
+from tests.faults.layer import Action, Command, Layer
 from tests.faults.warm import Warm
+from tests.launch.command import wait_for
+
+WRITING = """
+import os
+os.mkdir("folder")
+file = os.open("folder/a", os.O_WRONLY | os.O_CREAT)
+os.write(file, b"0123456789")
+os.fsync(file)
+"""
+
+
+@pytest.mark.parametrize(("action", "there"), [(Action.STOP, 0), (Action.TEAR, 5)])
+def test_a_process_is_stopped_before_or_within_an_operation_and_killed_there(
+    library: Path, tmp_path: Path, action: Action, there: int
+) -> None:
+    layer = Layer(library, tmp_path / "watched")
+    layer.arm(action, 3)
+    command = Command(layer, layer.root, [sys.executable, "-S", "-c", WRITING], layer.environment())
+    wait_for(lambda: layer.struck)
+    wait_for(lambda: Path(f"/proc/{layer.state.process}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    assert (layer.root / "folder" / "a").stat().st_size == there
+    command.kill()
+    assert not command.tree() and layer.where() == "write folder/a (stopped)"
 
 
 @pytest.mark.slow

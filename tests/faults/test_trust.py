@@ -1,7 +1,5 @@
 """A stranger's results and data sets: reading them runs none of their code, and nothing is written outside of their folder."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -17,8 +15,10 @@ import torch
 
 from study.store.files import digest
 from study.training import checkpoint
-from tests.faults.sweeps import files_of, run_of, study, sweep
+from tests.faults.sweeps import run_of, sweep
+from tests.faults.whole import files_of
 from tests.helpers import long
+from tests.launch.command import inside
 
 PACKAGE = Path(__file__).parents[2] / "study"
 
@@ -78,30 +78,16 @@ def test_networks_of_a_stranger_run_nothing(copy: Path, marker: Path, kind: int)
     slurm.mkdir(parents=True)
     (slurm / "17_0_submitted.pkl").write_bytes(pickle.dumps(Bomb(marker)))
     (slurm / "17_0_0_result.pkl").write_bytes(pickle.dumps(Bomb(marker)))
-    submission = {
-        "name": "study-small-0123abcd",
-        "packs": [[str(run.folder)]],
-        "job": {},
-        "limits": [1, 1],
-        "time": 1.0,
-    }
+    submission = {"name": "study-tiny-0123abcd", "packs": [[str(run.folder)]], "job": {}, "limits": [1, 1], "time": 1.0}
     (slurm / "submission.json").write_text(json.dumps(submission | {"job_id": "17"}))
-    where = ("--results", copy / "results")
-    for arguments in (
-        ("status", "small"),
-        ("logs", run.run_id),
-        ("collect", "small"),
-        ("figure", "degradation", "small", "--out", copy / "out"),
-        ("verdict", "small"),
-        ("probe", "small", "--probes", "weights"),
-        ("surface", run.run_id, "--points", "2", "--plane", "pca", "--executor", "debug"),
-        ("list", "sweeps"),
-    ):
-        said = study(*arguments, *where)
+    for words in (
+        "status tiny", f"logs {run.run_id}", "collect tiny", "figure degradation tiny", "verdict tiny",
+        "probe tiny --probes weights", f"surface {run.run_id} --points 2 --plane pca", "list sweeps",
+    ):  # fmt: skip
+        said = inside(copy, *words.split())
         assert said.code in (0, 1, 2) and "Traceback" not in said.err, said
-        assert not marker.exists(), arguments
-    damaged = run.curves
-    damaged.write_bytes(b"")  # so that the run goes on from what passes for its checkpoint
+        assert not marker.exists(), words
+    run.curves.write_bytes(b"")  # so that the run goes on from what passes for its checkpoint
     said = sweep(copy)
     assert said.code == 0 and "passed over checkpoint-" in said.out and not marker.exists(), said
 
@@ -119,7 +105,6 @@ def test_tensors_are_never_unpickled() -> None:
     assert not [path for path in PACKAGE.rglob("*.py") if re.search(wrong, path.read_text())]
 
 
-@pytest.mark.slow
 def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) -> None:
     data = tmp_path / "a" / "data"
     data.mkdir(parents=True)
@@ -130,7 +115,7 @@ def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) ->
             archive.addfile(member, io.BytesIO(b"evil"))
     text = "name: s\nfixed: {data: cifar10, recipe: quick, network: plain, depth: 8, seed: 0}\n"
     (tmp_path / "s.yaml").write_text(text)
-    said = study("sweep", tmp_path / "s.yaml", "--data-root", data, "--results", tmp_path / "results")
+    said = inside(tmp_path, "sweep", "s.yaml", "--data-root", data)
     assert said.code == 2 and "is incomplete or corrupt (its MD5 is wrong)" in said.err, said
     assert not list(tmp_path.rglob("evil")) and os.listdir(data) == ["cifar-10-python.tar.gz"]
     assert not (tmp_path / "results").exists()
@@ -148,7 +133,7 @@ def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_pa
     before = {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()}
     said = sweep(copy)
     assert said.code == 2 and "Traceback" not in said.err and said.err.count("\n") == 1, said
-    assert ("link" in said.err or "symbolic" in said.err) and what.replace("sweep", "small") in said.err, said
+    assert ("link" in said.err or "symbolic" in said.err) and what.replace("sweep", "tiny") in said.err, said
     assert {p: p.read_bytes() for p in [outside, *outside.rglob("*")] if p.is_file()} == before
 
 

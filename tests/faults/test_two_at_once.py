@@ -1,13 +1,8 @@
 """Two commands on one sweep, on one host and on two: each run is trained once, and each command reports the other."""
 
-from __future__ import annotations
-
 import os
-import shutil
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +10,10 @@ import pytest
 from study.store.layout import RunFiles
 from study.store.lease import STALE
 from tests.faults import whole
-from tests.faults.layer import Action, Command, Ended, Kind, Layer
+from tests.faults.layer import OTHER_HOST, OTHER_PIDS, Action, Command, Kind, Layer
 from tests.faults.warm import Warm
 from tests.helpers import attempts, long
-from tests.launch.command import wait_for
+from tests.launch.command import Done, wait_for
 
 LONGER = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0,
@@ -32,32 +27,11 @@ ONE = LONGER.replace("[plain, residual]", "[plain]")
 WORDS = ("sweep", "tiny.yaml", "--workers", "1", "--threads", "1", "--checkpoint-seconds", "0.05")
 HERE = ("sweep", "tiny.yaml", "--executor", "debug", "--threads", "1", "--checkpoint-seconds", "0.05")
 """Trained by the command itself, so that half as many processes have to start."""
-OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-OTHER_HOST = (*OTHER_PIDS, "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
 
 @pytest.fixture
-def layer(warm: Warm) -> Layer:
-    """The layer of `warm`, whose forks start sooner where a command need not be a process of its own."""
-    warm.layer.arm()
-    return warm.layer
-
-
-@pytest.fixture
-def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
-    path = layer.root / tmp_path.name
-    whole.sweep_file(path, LONGER)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def namespaces() -> None:
-    """Skip where a second host cannot be simulated."""
-    try:
-        subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this needs `unshare`, and the right to make namespaces")
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, LONGER).parent
 
 
 def in_training(folder: Path) -> list[RunFiles]:
@@ -75,7 +49,7 @@ def trained_once(folder: Path, runs: int = 2) -> None:
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat")]
 
 
-def said(ended: Ended) -> None:
+def said(ended: Done) -> None:
     """Check that a command that met another finds all runs finished, or says who trains the rest and how to continue."""
     assert ended.code in (0, 1), ended
     if ended.code == 1:
@@ -83,13 +57,13 @@ def said(ended: Ended) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
-def left_alone(second: Ended) -> None:
+def left_alone(second: Done) -> None:
     """Check that a command that found the only run taken says so, and trains nothing."""
     said(second)
     assert "1 in training" in second.out or "by another process" in second.out
 
 
-def together(first: Command, second: Command) -> tuple[Ended, Ended]:
+def together(first: Command, second: Command) -> tuple[Done, Done]:
     ends = first.ended(), second.ended()
     for ended in ends:
         said(ended)

@@ -1,12 +1,8 @@
 """A file is removed while its run is in training: no curve is wrong, and the same command repairs the run."""
 
-from __future__ import annotations
-
 import os
 import re
-import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +17,8 @@ from tests.launch.command import wait_for
 
 
 @pytest.fixture
-def folder(warm: Warm, tmp_path: Path) -> Iterator[Path]:
-    path = warm.layer.root / tmp_path.name
-    whole.sweep_file(path, SMALL)
-    yield path
-    shutil.rmtree(path)
+def folder(folder: Path) -> Path:
+    return whole.sweep_file(folder, SMALL).parent
 
 
 LOST = {

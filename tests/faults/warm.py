@@ -21,15 +21,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.layer import PACKAGE, Ended, Layer
-from tests.launch.command import descendants
+from tests.faults.layer import PACKAGE, Layer, Printing
+from tests.launch.command import Done, descendants
 
 
 class Warm:
     """That process, under a layer."""
 
     def __init__(self, layer: Layer) -> None:
-        self.layer, self._left, self._count = layer, "", 0
+        self.layer, self._left = layer, ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.warm"],
             cwd=PACKAGE,
@@ -52,23 +52,20 @@ class Warm:
         """`study WORDS` in a folder, by the debug executor; as `Layer.started`."""
         assert self.process.stdin
         folder.mkdir(parents=True, exist_ok=True)
-        self._count += 1
-        root = self.layer.root
-        out, err = (root.with_name(f"{root.name}.fork{self._count}.{name}") for name in ("out", "err"))
-        out.touch(), err.touch()  # in case it is killed at once
-        order = {"folder": str(folder), "words": words, "out": str(out), "err": str(err)}
+        fork = Fork(self)
+        order = {"folder": str(folder), "words": words, "out": str(fork.out), "err": str(fork.err)}
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
-        fork = Fork(self, int(self.answer(120)["pid"]), out, err)
+        fork.pid = int(self.answer(120)["pid"])
         try:
             yield fork
         finally:
             fork.kill()
 
-    def run(self, folder: Path, *words: str, seconds: float = 300) -> Ended:
+    def run(self, folder: Path, *words: str) -> Done:
         """`study WORDS` in a folder, to its end."""
         with self.started(folder, *words) as fork:
-            return fork.ended(seconds)
+            return fork.ended()
 
     @property
     def start_seconds(self) -> float:
@@ -90,16 +87,13 @@ class Warm:
         return message
 
 
-class Fork:
+class Fork(Printing):
     """A command, as `tests.faults.layer.Command`."""
 
-    def __init__(self, warm: Warm, pid: int, out: Path, err: Path) -> None:
-        self.warm, self.pid, self._out, self._err = warm, pid, out, err
+    def __init__(self, warm: Warm) -> None:
+        super().__init__(warm.layer)
+        self.warm, self.pid = warm, 0
         self._code: int | None = None
-
-    def said(self) -> tuple[str, str]:
-        """Standard output and standard error so far."""
-        return self._out.read_text(errors="replace"), self._err.read_text(errors="replace")
 
     def over(self) -> bool:
         """Whether it has ended."""
@@ -109,11 +103,11 @@ class Fork:
                 self._code = int(self.warm.answer(10)["code"])
         return self._code is not None
 
-    def ended(self, seconds: float = 300) -> Ended:
+    def ended(self, seconds: float = 300) -> Done:
         """Wait for its end."""
         if self._code is None:
             self._code = int(self.warm.answer(seconds)["code"])
-        return Ended(self._code, *self.said())
+        return Done(self._code, *self.said())
 
     def kill(self) -> None:
         """SIGKILL for it and for what it started."""

@@ -1,7 +1,5 @@
 """What a finished sweep must look like, whatever happened to it: all of an undisturbed one, once, and nothing else."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """One call of the command, in this process and in an empty folder, and what every call must hold to, whatever it is given."""
 
-from __future__ import annotations
-
 import functools
 import io
 import logging
@@ -124,7 +122,7 @@ def _heard(err: io.TextIOWrapper) -> Iterator[None]:
             warnings.resetwarnings()
             for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
                 warnings.simplefilter("ignore", category)  # as Python itself does
-            warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)  # type: ignore[arg-type]
+            warnings.showwarning = lambda *told, **_: print(warnings.formatwarning(*told[:4]), file=err)
             yield
     finally:
         root.removeHandler(handler)

@@ -7,8 +7,6 @@
 A case that fails is printed as small as it can be made, with a `@reproduce_failure` line that brings it back.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

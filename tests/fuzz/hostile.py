@@ -1,7 +1,5 @@
 """What somebody may write who makes mistakes, or means harm: values, texts, trees of YAML, and changes of such trees."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """Command lines of every verb: wrong values, missing and surplus words, names in any script, bytes that are no text."""
 
-from __future__ import annotations
-
 import inspect
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that are small and unfold without end, numbers without end, and numbers that are none."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """Names: in any script, however they are typed; and names that would lead out of a folder."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
 

@@ -1,7 +1,5 @@
 """Sweep files, of all degrees of wrongness: the command says so, a line each, and starts nothing (`tests.fuzz.calling`)."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

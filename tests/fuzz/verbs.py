@@ -1,7 +1,5 @@
 """The verbs of the command and their options, as their functions declare them."""
 
-from __future__ import annotations
-
 import typing
 from typing import Any, NamedTuple
 

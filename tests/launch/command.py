@@ -1,7 +1,5 @@
 """The command line, in a process of its own or inside the tests' process."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os
@@ -12,11 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
 from study.cli.app import main
+from study.config.use import forget
 from study.store.layout import RunFiles
 from tests.helpers import PATIENCE, points
 
@@ -39,30 +39,50 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def study(folder: Path, *words: str) -> tuple[int, str, str]:
-    """Run `study WORDS`; returns its exit code, standard output and standard error."""
+class Done(NamedTuple):
+    """The exit code of a command, its standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def study(folder: Path, *words: str) -> Done:
+    """Run `study WORDS` to its end."""
     process = start(folder, *words)
     out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
+    return Done(process.returncode, out, err)
 
 
-def inside(folder: Path, *words: str) -> tuple[int, str, str]:
-    """The same in this process, with the debug executor, for tests that are not about processes."""
+def inside(folder: Path, *words: object) -> Done:
+    """The same in this process, with the debug executor, for tests that are not about processes.
+
+    What was imported for it is forgotten afterwards.
+    """
     threads, logger = torch.get_num_threads(), logging.getLogger("study")
     handlers, out, err = logger.handlers, io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
         patch.setenv("COLUMNS", "160")
         patch.setenv("STUDY_EXECUTOR", "debug")
-        patch.setattr(sys, "argv", ["study", *words])
+        patch.setattr(sys, "argv", ["study", *map(str, words)])
         try:
             with pytest.raises(SystemExit) as end:
                 main()
         finally:
             torch.set_num_threads(threads)
             logger.handlers = handlers
+            forget()
     assert isinstance(end.value.code, int)
-    return end.value.code, out.getvalue(), err.getvalue()
+    return Done(end.value.code, out.getvalue(), err.getvalue())
+
+
+def output(folder: Path, *words: object, code: int = 0) -> str:
+    """What a command printed that ended with this code, in this process: where it is refused, one line."""
+    done = inside(folder, *words)
+    assert done.code == code and "Traceback" not in done.out + done.err, done
+    assert code != 2 or len(done.err.splitlines()) == 1, done.err
+    return done.out + done.err
 
 
 def sweep_file(folder: Path, text: str = TINY, name: str = "tiny") -> str:

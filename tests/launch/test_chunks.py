@@ -1,7 +1,5 @@
 """One process at the chunks of several surfaces, one after another."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from study.store import surfaces as surface_store
 from study.store.layout import RunFiles, SurfaceFiles
 from study.store.reset import reset_surface
 from study.training.session import Session
-from tests.measure.surface.conftest import _one_thread, train_three  # noqa: F401
+from tests.measure.surface.conftest import train_three
 
 
 @pytest.fixture(scope="module")
@@ -88,19 +86,3 @@ def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles]
     else:
         assert outcomes == {"failed"} and not files.done.exists()
         assert "its plane is damaged or gone" in files.chunk(last.name.rpartition("-")[2]).failed.read_text()
-
-
-@pytest.mark.slow
-def test_a_table_describes_its_plane(trained: dict[str, RunFiles], tmp_path: Path) -> None:
-    random, pca = opened(trained["plain"], number=8, points=2), opened(trained["residual"], plane="pca", points=2)
-    measured(folders(random, pca), tmp_path)
-    [facts] = {(row["cosine"], row["explained_a"], row["eigenvalue_a"]) for row in rows(random)}
-    assert 0 < abs(facts[0]) < 0.1 and facts[1:] == (None, None)
-    [shares] = {(row["explained_a"], row["explained_b"]) for row in rows(pca)}
-    assert shares[0] > shares[1] > 0 and 0.5 < sum(shares) <= 1
-    assert {row["iteration"] for row in rows(pca)} == {None, 0, 10, 20, 30, 40}
-
-
-def rows(files: SurfaceFiles) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = surface_store.gather(files).to_pylist()
-    return found

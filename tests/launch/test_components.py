@@ -1,15 +1,12 @@
 """Components of the user's own of the kinds that docs/your-own.md only lists, each in a sweep."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import study
-from study.config.use import forget
-from tests.helpers import OWN_LAYERS
+from tests.helpers import OWN_PARTS
 from tests.launch import command
 
 CODE = (
@@ -50,16 +47,6 @@ def tiny(weight, random, *, scale: float = 0.05):
     return scale * random.standard_normal(weight.shape)
 
 
-@study.optimizer
-class SignSgd(study.Optimizer):
-    keeps = ("momentum",)
-    beta: float = 0.9
-
-    def update(self, parameters, gradients, state, rate, decay):
-        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
-        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
-
-
 @study.probe
 def largest(subject):
     """The largest weight."""
@@ -78,7 +65,7 @@ def weights(frame, runs=None, *, top: int = 3):
 def seeds(frame, runs=None):
     return pd.DataFrame({"seeds": [frame["seed"].nunique()]})
 '''
-    + OWN_LAYERS
+    + OWN_PARTS
 )
 SWEEP = """
 name: mine
@@ -99,8 +86,7 @@ figures: [weights]
 def call(tmp_path):
     (tmp_path / "mine.py").write_text(CODE)
     (tmp_path / "mine.yaml").write_text(SWEEP)
-    yield lambda *words: command.inside(tmp_path, *words)
-    forget()
+    return lambda *words: command.inside(tmp_path, *words)
 
 
 def test_every_kind_of_component_is_trained_measured_and_drawn(tmp_path: Path, call) -> None:

@@ -1,7 +1,5 @@
 """Networks trained elsewhere: the example of docs/your-own.md, mistakes, and which commands import their code."""
 
-from __future__ import annotations
-
 import re
 import runpy
 from pathlib import Path
@@ -13,10 +11,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import study
-from study.config.use import forget
 from study.data import load
 from tests.launch import command
-from tests.launch.test_your_own import FILES, PAGE, Done
+from tests.launch.test_your_own import FILES, PAGE, inside
 
 COMMANDS = re.findall(r"^study (.*my_net.*|.*theirs.*)$", PAGE, re.MULTILINE)
 MEASURE = COMMANDS[0].split()
@@ -34,17 +31,10 @@ def here(tmp_path):
     return tmp_path
 
 
-def call(*words):
-    try:
-        return Done(*command.inside(Path.cwd(), *words))
-    finally:
-        forget()
-
-
 def test_the_pages_example_gives_a_surface_like_any_other(here):
     assert [words.split()[0] for words in COMMANDS] == ["surface", "probe", "figure", "report"]
     for words in COMMANDS:
-        done = call(*words.split(), *(QUICK if words == COMMANDS[0] else []))
+        done = inside(*words.split(), *(QUICK if words == COMMANDS[0] else []))
         assert done.code == 0, done.err
     frame, probes = study.read_surfaces("results/theirs"), study.read_probes("results/theirs")
     assert len(frame) == 9 and set(frame["family"]) == {"small"} and set(frame["recipe"]) == {"trained elsewhere"}
@@ -54,7 +44,7 @@ def test_the_pages_example_gives_a_surface_like_any_other(here):
     assert set(probes["probe"]) == {"gradients", "weights", "confusion", "batch_norm"}
     assert not {"distance", "loss_folded"} & set(probes["measure"])
     assert Path("figures/theirs/contours.png").exists() and Path("figures/theirs/report.html").exists()
-    assert "only their last errors are known" in call("figure", "degradation", "theirs").err
+    assert "only their last errors are known" in inside("figure", "degradation", "theirs").err
     # Plain PyTorch finds the same errors.
     images, network = load("digits", here), runpy.run_path("my_net.py")["small"]().eval()
     state = torch.load("small.pt", weights_only=True)["state_dict"]
@@ -76,22 +66,22 @@ def test_networks_stand_beside_each_other_and_are_looked_at_without_their_code(h
         + "\n\nclass Again(nn.Sequential):\n    def __init__(self):\n        super().__init__(*small())\n"
     )
     (here / "my_net.py").write_text(text)
-    assert call(*MEASURE, *QUICK).code == 0
-    done = call(*[word.replace(":small", ":Again") for word in MEASURE], *QUICK)
+    assert inside(*MEASURE, *QUICK).code == 0
+    done = inside(*[word.replace(":small", ":Again") for word in MEASURE], *QUICK)
     assert done.code == 0 and "Again: plain, 2 weighted layers" in done.out, done.err
     (copy,) = (here / "results" / "theirs" / "components").iterdir()
     for path in (copy, here / "my_net.py"):
         path.write_text("raise SystemExit('imported')")
     for words in (["figure", "contours", "theirs"], ["report", "theirs"], ["verdict", "theirs"], ["status", "theirs"]):
-        done = call(*words)
+        done = inside(*words)
         assert done.code == 0 and "imported" not in done.out + done.err, done.err
     assert set(study.read_surfaces(here / "results" / "theirs")["family"]) == {"small", "Again"}
     assert {"small", "Again"} <= set(re.findall(r"\w+", (here / "figures/theirs/contours.txt").read_text()))
-    done = call("surface", "theirs", "--points", "3")
+    done = inside("surface", "theirs", "--points", "3")
     assert done.code == 2 and f"add --use {copy.relative_to(here)}:" in done.err
     copy.write_text(text)
     both = [f"--use={copy}:small", f"--use={copy}:Again"]
-    done = call("surface", "theirs", "--line", "--points", "2", "--subset", "50", *both)
+    done = inside("surface", "theirs", "--line", "--points", "2", "--subset", "50", *both)
     assert done.code == 0 and "2 of 2 surfaces to measure" in done.out, done.err
 
 
@@ -144,6 +134,6 @@ def test_a_mistake_gives_one_line_and_leaves_nothing(here, change, message):
     words = dict(zip(MEASURE[1::2], MEASURE[2::2], strict=True)) | {
         k: v for k, v in change.items() if k.startswith("--")
     }
-    done = call("surface", *(w for pair in words.items() if pair[1] for w in pair), *QUICK, *change.get("extra", []))
+    done = inside("surface", *(w for pair in words.items() if pair[1] for w in pair), *QUICK, *change.get("extra", []))
     assert done.code == 2 and re.search(message, done.err), done.err
     assert len(done.err.strip().splitlines()) == 1 and not (here / "results").exists()

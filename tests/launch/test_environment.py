@@ -1,7 +1,5 @@
 """The surroundings of a command: home folders, file modes, containers, read-only folders, readers that end early."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import stat
@@ -13,7 +11,7 @@ import pytest
 
 from study.cli.doctor import examine
 from tests.helpers import PATIENCE, make_folder
-from tests.launch.command import inside, runs, start, sweep_file
+from tests.launch.command import inside, output, runs, start, sweep_file
 
 SWEEP = """
 fixed: {data: digits, train_subset: 100, recipe: quick, depth: 8, probes: [weights], snapshot_every: 2,
@@ -33,8 +31,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: p
     sweep_file(home, SWEEP)
     sweep_file(folder, SWEEP)
     options = ("--results=~/results", "--figures=~/figures", "--data-root=~/data", "--profile=~/profile.yaml")
-    code, out, err = inside(folder, "sweep", "~/tiny.yaml", *options)
-    assert code == 0 and f"figure: {home}/figures/tiny/degradation.pdf" in out, err
+    assert f"figure: {home}/figures/tiny/degradation.pdf" in output(folder, "sweep", "~/tiny.yaml", *options)
     monkeypatch.setenv("STUDY_RESULTS", "~/results")
     monkeypatch.setenv("STUDY_DATA", "~/data")
     monkeypatch.setenv("STUDY_PROFILE", "~/profile.yaml")
@@ -44,8 +41,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: p
         ["figure", "degradation", "tiny", "--out=~/out"],
         ["table", "errors", "tiny"],
     ):
-        code, _, err = inside(folder, *words)
-        assert code == 0, err
+        output(folder, *words)
     made = {path.name for path in home.iterdir() if not path.name.startswith(".")}  # matplotlib has a cache there
     assert made == {"results", "figures", "out", "tiny.yaml", "profile.yaml"}
     assert [path.name for path in folder.iterdir()] == ["tiny.yaml"]
@@ -63,13 +59,10 @@ def test_without_a_home_the_message_says_what_to_set(tmp_path: Path, monkeypatch
     make_folder(tmp_path / "data/pets")
     text = "fixed: {data: {name: image_folder, folder: pets, image_size: 8}, recipe: quick, depth: 8, seed: 0,\n"
     text += "  network: plain, recipe.iterations: 1, recipe.schedule.at: [], recipe.batch_size: 4, recipe.pad: 1}\n"
-    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
-    assert code == 2 and "set STUDY_CACHE" in err and len(err.splitlines()) == 1
-    code, _, err = inside(tmp_path, "status", "tiny", "--results=~/x")
-    assert code == 2 and "~/x: '~' stands for a home folder" in err and len(err.splitlines()) == 1
+    assert "set STUDY_CACHE" in output(tmp_path, "sweep", sweep_file(tmp_path, text), code=2)
+    assert "~/x: '~' stands for a home folder" in output(tmp_path, "status", "tiny", "--results=~/x", code=2)
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
-    code, _, err = inside(tmp_path, "sweep", "tiny.yaml")
-    assert code == 0, err
+    output(tmp_path, "sweep", "tiny.yaml")
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """What `status` shows of a run that hangs, and what its watchdog does."""
 
-from __future__ import annotations
-
 import os
 import signal
 from contextlib import suppress

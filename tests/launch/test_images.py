@@ -1,7 +1,5 @@
 """Images that change between the runs of a sweep: reported, never averaged, never mixed in one run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stop a sweep in mid-run in every way; rerunning the command must end with the undisturbed curves."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -16,7 +14,7 @@ from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.runs import status
 from tests.helpers import PATIENCE, attempts
-from tests.launch.command import curves, descendants, inside, kill_tree, runs, start, sweep_file, wait_for
+from tests.launch.command import curves, descendants, inside, kill_tree, output, runs, start, sweep_file, wait_for
 
 WORDS = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=100", "recipe.schedule.at=[80]", "--threads", "1")
 COMMAND = (*WORDS, "--workers", "1", "--checkpoint-seconds", "0.1")
@@ -26,8 +24,7 @@ COMMAND = (*WORDS, "--workers", "1", "--checkpoint-seconds", "0.1")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
     folder = tmp_path_factory.mktemp("undisturbed")
     sweep_file(folder)
-    code, _, err = inside(folder, *WORDS)
-    assert code == 0, err
+    output(folder, *WORDS)
     return curves(folder)
 
 
@@ -76,8 +73,7 @@ def test_after_max_hours_it_says_how_to_continue(tmp_path: Path, undisturbed: ob
     [files] = runs(tmp_path)
     assert status(files).state in ("interrupted", "pending")
     rerun(tmp_path, undisturbed)
-    code, _, err = inside(tmp_path, *WORDS, "--max-hours", "1", "--executor", "slurm")
-    assert code == 2 and "max_requeues in the profile" in err and len(err.splitlines()) == 1
+    assert "max_requeues in the profile" in output(tmp_path, *WORDS, "--max-hours", "1", "--executor", "slurm", code=2)
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -13,12 +12,11 @@ from study.launch.attempt.work import work
 from study.launch.local import pool as pools
 from study.launch.local import train as local
 from study.launch.local.pool import Pool, pool
-from study.launch.local.terminal import Shown, Terminal, runs_shown
+from study.launch.local.terminal import Terminal, runs_shown
 from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
-from study.text import duration
 from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 
@@ -56,36 +54,12 @@ def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
     return work(folders, Session(root, **{"executor": "test", "checkpoint_seconds": 60.0} | how))
 
 
-class _View:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.notes: list[str] = []
-        self.outcomes: dict[str, str] = {}
-        self.facts: dict[str, dict[str, Any]] = {}
-
-    def started(self, run_id: str, iteration: int) -> None:
-        self.begun.append(run_id)
-
-    def progress(self, run_id: str, step: int, total: int, facts: dict[str, Any]) -> None:
-        self.facts[run_id] = facts
-
-    def tick(self) -> None: ...
-
-    def ended(self, run_id: str, outcome: str) -> None:
-        self.outcomes[run_id] = outcome
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1) -> tuple[_View, dict[str, str]]:
-    """Train runs by local workers, each run a pack of its own."""
-    view = _View()
+def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1, **how: Any) -> tuple[Mock, dict[str, str]]:
+    """Train runs by local workers, each run a pack of its own; returns the view, which was told of it, and the outcomes."""
+    view = Mock(Terminal)
     packs = [[files.folder] for files in tasks]
-    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder), view)
-    return view, view.outcomes
+    assert local.train(packs, Pool(("cpu",) * workers, 1), Machine(folder, **how), view)
+    return view, dict(told.args for told in view.ended.call_args_list)
 
 
 def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
@@ -95,11 +69,17 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
     taken = lease.claim(held)
     view, outcomes = train(tmp_path, [done, held, *others], workers=2)
     assert outcomes == {done.run_id: "done", held.run_id: "busy"} | {files.run_id: "done" for files in others}
-    assert held.run_id not in view.begun and not held.attempts.exists() and taken is not None and taken.mine()
+    assert (
+        held.run_id not in str(view.started.call_args_list)
+        and not held.attempts.exists()
+        and taken is not None
+        and taken.mine()
+    )
     starts = [[line for line in store.read_lines(files.attempts) if line["event"] == "start"] for files in others]
     assert [len(lines) for lines in starts] == [1, 1, 1]
     assert len({lines[0]["pid"] for lines in starts}) <= 2  # a worker trains one run after another
-    assert view.facts[others[0].run_id]["error"] == store.status(others[0]).error
+    facts = {told.args[0]: told.args[3] for told in view.progress.call_args_list}
+    assert facts[others[0].run_id]["error"] == store.status(others[0]).error
 
 
 @pytest.mark.slow
@@ -107,13 +87,12 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
     make_folder(tmp_path / "toy")
     deadly = make_spec(**SHORT, data="image_folder", data__folder="toy", data__image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
-    view = _View()
-    machine = Machine(tmp_path, watchdog=0.001)  # any pause is too long
-    assert local.train([[files.folder]], Pool(("cpu",), 1), machine, view)
-    assert view.outcomes == {files.run_id: "failed"}
+    view, outcomes = train(tmp_path, [files], watchdog=0.001)  # any pause is too long
+    assert outcomes == {files.run_id: "failed"}
     message = read_json(files.failed)["message"]
     assert "its worker died 3 times at iteration 0: exit status 75: no step for" in message
-    assert len(view.notes) == 2 and f"{files.run_id} goes on from iteration 0" in view.notes[0]
+    notes = [told.args[0] for told in view.note.call_args_list]
+    assert len(notes) == 2 and f"{files.run_id} goes on from iteration 0" in notes[0]
     assert train(tmp_path, [files, other])[1] == {files.run_id: "done", other.run_id: "done"}
 
 
@@ -159,14 +138,6 @@ def test_the_record_of_an_attempt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds, text",
-    [(None, "?"), (0.4, "0 s"), (59, "59 s"), (60, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (190_800, "2 d 5 h")],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
     "terminal, width, words",
     [
         (True, 140, "50/100  error 12.3 %  1,234 images/s  1:23 left"),
@@ -187,19 +158,9 @@ def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch
             view.tick()
         view._bars.refresh()
         view.ended(key, "done")
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()
     assert "2/3 runs finished in 0 s" in text and words in text and "…" not in text
     assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
-
-
-def test_progress_of_a_chunk_whose_points_are_not_known_yet() -> None:
-    """Of the way of a training over its plane: which points it has follows from the plane."""
-    console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Terminal([Shown("chunk", "surface", "plain-8: pca", 0, 1.0)], 0, console) as view:
-        view.started("chunk", 0)
-        view.progress("chunk", 2, 5, {})
-        view.ended("chunk", "done")
-    assert view.finished == 1
 
 
 def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:

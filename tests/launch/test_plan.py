@@ -1,7 +1,5 @@
 """The state of a task, what to do about it, and which runs are trained together. All of it is pure."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from study.store.runs import ENDED, LOST, RunStatus
 from tests.helpers import make_spec
 
 DISK = {
-    state: RunStatus(state, state, iteration=40, message="why")  # type: ignore[arg-type]
+    state: RunStatus(state, state, iteration=40, message="why")
     for state in ("done", *LOST, "failed", "running", "interrupted", "pending")
 }
 VERBS: dict[Mode, dict[str, str]] = {

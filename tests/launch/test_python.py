@@ -1,12 +1,10 @@
 """A sweep, its networks and its predictions from Python."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
 import study
-from study.config.use import forget, use
+from study.config.use import use
 from study.errors import StudyError
 from study.training.feeds.images import Images
 from tests.launch.command import TINY
@@ -74,17 +72,14 @@ def test_code_that_is_edited_between_two_calls_makes_new_runs(tmp_path):
     sweep = TINY.replace("data: digits, train_subset: 400", "data: stripes, family: linear") + "use: [mine.py]\n"
     (tmp_path / "tiny.yaml").write_text(sweep.replace("seed: [0]", "seed: [0, 1]"))
     given = {"results": tmp_path / "results", "figures": tmp_path / "figures", "executor": "debug"}
-    try:
-        for level in (1, 5):
-            (tmp_path / "mine.py").write_text(MINE.replace("LEVEL", str(level)))
-            found = study.sweep(tmp_path / "tiny.yaml", **given)
-            new = found.runs[found.runs["own_code"].str.contains(use("mine.py", tmp_path).digest)]
-            assert len(new) == 4 and len(found.runs) == 4 * (1 if level == 1 else 2)
-            net = study.load_network(found.folder, network="plain", seed=0, own_code=new["own_code"].iloc[0])
-            assert net.level == level
-        assert found.curves.groupby("run_id")["loss"].last().nunique() == 8
-    finally:
-        forget()
+    for level in (1, 5):
+        (tmp_path / "mine.py").write_text(MINE.replace("LEVEL", str(level)))
+        found = study.sweep(tmp_path / "tiny.yaml", **given)
+        new = found.runs[found.runs["own_code"].str.contains(use("mine.py", tmp_path).digest)]
+        assert len(new) == 4 and len(found.runs) == 4 * (1 if level == 1 else 2)
+        net = study.load_network(found.folder, network="plain", seed=0, own_code=new["own_code"].iloc[0])
+        assert net.level == level
+    assert found.curves.groupby("run_id")["loss"].last().nunique() == 8
 
 
 @pytest.mark.parametrize("fields, message", [

@@ -1,10 +1,7 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
-from study.errors import StudyError
 from study.launch.slurm import queue
 from study.launch.slurm.submissions import Place
 
@@ -33,20 +30,6 @@ def test_accounting_rows_are_read_per_task(commands: Path) -> None:
     }  # fmt: skip
     program(commands, "sacct", "Slurm accounting storage is disabled", 1)
     assert queue.past(["17"]) is None and queue.past([]) == {}
-
-
-def test_an_unreachable_controller_is_an_error(commands: Path) -> None:
-    program(commands, "squeue", "", 1)
-    with pytest.raises(StudyError, match="nothing was submitted"):
-        queue.held()
-
-
-def test_bars_and_line_breaks_in_names_do_not_shift_columns(commands: Path) -> None:
-    program(commands, "squeue", "17|3|PENDING|(Priority|QOS)|study-a\n18|N/A|RUNNING|None|a\n|b|\n1|2|3")
-    assert [(job.job_id, job.state, job.name) for job in queue.held()] == [
-        ("17_3", "PENDING", "study-a"),
-        ("18", "RUNNING", "a"),
-    ]
 
 
 def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

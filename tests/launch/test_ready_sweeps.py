@@ -1,7 +1,5 @@
 """What the comments of ready sweeps say that they show: in the results of the repository, and trained afresh."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -15,7 +13,7 @@ from study.config.stored import settable
 from study.store.files import read_json
 from study.store.runs import status
 from tests.conftest import TINY
-from tests.launch.command import inside, runs, study, sweep_file
+from tests.launch.command import inside, output, runs, study, sweep_file
 
 DIVERGING = """
 fixed: {data: digits, recipe: quick, depth: 8, recipe.iterations: 20, seed: 0}
@@ -30,8 +28,7 @@ figures: [degradation, depth_error]
 def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished sweep, and what a call printed that had its figure to draw."""
     folder = Path(shutil.copytree(trained.parents[1], tmp_path_factory.mktemp("finished") / "copy"))
-    code, out, err = inside(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"))
-    assert code == 0, err
+    out = output(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"))
     return folder, out
 
 
@@ -65,8 +62,9 @@ def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Pat
 
 def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    code, out, _ = inside(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
-    assert code == 0 and "nothing is left to train; 2 of 2 runs are finished" in out
+    assert "nothing is left to train; 2 of 2 runs are finished" in output(
+        folder, "sweep", "tiny.yaml", "seed=0", "name=other"
+    )
     assert not (folder / "results/other/runs").exists()
     assert len(package.read_runs(folder / "results/other")) == 2
 
@@ -95,8 +93,7 @@ def tables_alone(sweep: Path, folder: Path) -> Path:
 def test_collected_files_suffice_without_the_runs(trained: Path, tmp_path: Path) -> None:
     target = tables_alone(trained, tmp_path)
     pd.testing.assert_frame_equal(package.read_curves(target), package.read_curves(trained))
-    code, out, err = inside(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
-    assert code == 0 and "figures/tiny/depth_error.png" in out, err
+    assert "figures/tiny/depth_error.png" in output(tmp_path, "figure", "depth_error", "tiny", "--formats", "png")
 
 
 def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(trained: Path, tmp_path: Path) -> None:
@@ -146,8 +143,7 @@ def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None
             len(states(tmp_path)) == 4 and len(package.read_surfaces(tmp_path / "results/tiny")["run_id"].unique()) == 2
         )
     sealed = {path.parent.name: path.read_bytes() for path in tmp_path.glob("results/tiny/runs/*/done.json")}
-    code, out, err = inside(tmp_path, "sweep", name, "network=plain", "seed=1", "--mode", "force")
-    assert code == 0 and "1 of 1 runs to train" in out, err
+    assert "1 of 1 runs to train" in output(tmp_path, "sweep", name, "network=plain", "seed=1", "--mode", "force")
     again = {path.parent.name: path.read_bytes() for path in tmp_path.glob("results/tiny/runs/*/done.json")}
     assert [run[: run.index("-digits")] for run in sealed if again[run] != sealed[run]] == ["plain-8"] and len(
         again
@@ -158,8 +154,7 @@ def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None
 def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path: Path) -> None:
     name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
     assert inside(tmp_path, "sweep", name, "seed=0,1,2")[0] == 0  # more than the file has
-    code, out, err = inside(tmp_path, "sweep", name)
-    assert code == 0 and "tiny also has 2 runs of earlier calls" in out, err
+    assert "tiny also has 2 runs of earlier calls" in output(tmp_path, "sweep", name)
     assert len(states(tmp_path)) == 6
     code, out, err = inside(
         tmp_path, "sweep", name, "network=plain", "seed=0", "recipe.iterations=1", "recipe.schedule.at=[]"
@@ -189,16 +184,13 @@ def test_logs_show_a_run_from_start_to_end(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     code, out, _ = inside(folder, "logs", "plain-8-digits-s0")
     assert code == 0 and "attempt on" in out and "iteration 20: training error" in out
-    code, _, err = inside(folder, "logs", "plain-8")
-    assert code == 2 and "fits 2 runs" in err
-    code, _, err = inside(folder, "logs", "plian-8")
-    assert code == 2 and "no run 'plian-8'" in err
+    assert "fits 2 runs" in output(folder, "logs", "plain-8", code=2)
+    assert "no run 'plian-8'" in output(folder, "logs", "plian-8", code=2)
 
 
 @pytest.mark.slow
 def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
-    assert code == 0, err
+    out = output(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
     assert (
         "plain-8, learning_rate 1e+30, seed 0: diverged" in out and "ResNet-8, learning_rate 0.02, seed 0: done" in out
     )
@@ -246,15 +238,13 @@ def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path
 
 def test_a_missing_data_set_ends_before_anything_starts(tmp_path: Path) -> None:
     text = "fixed: {data: image_folder, data.folder: nowhere, recipe: quick, depth: 8, network: plain, seed: 0}\n"
-    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path, text))
-    assert code == 2 and "nowhere" in err and len(err.splitlines()) == 1
+    assert "nowhere" in output(tmp_path, "sweep", sweep_file(tmp_path, text), code=2)
     assert not (tmp_path / "results").exists()
 
 
 def test_unwritable_results_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file stands where the folder should be")
-    code, _, err = inside(tmp_path, "sweep", sweep_file(tmp_path))
-    assert code == 2 and len(err.splitlines()) == 1 and "results" in err
+    assert "results" in output(tmp_path, "sweep", sweep_file(tmp_path), code=2)
 
 
 @pytest.mark.slow
@@ -291,12 +281,12 @@ def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) 
         (("sweep", "nothing.yaml"), "(`study list sweeps` has all)"), (("sweep", "--reslts=x", "tiny.yaml"), "--results"),
         (("figure", "degradatio", "x"), "did you mean 'degradation'?"), (("figure", "zz", "x"), "(`study list figures` has all)"),
         (("probe", "x", "--probes", "wieghts"), "did you mean 'weights'?"), (("list", "feilds"), "'fields'"),
+        (("probe", "tinny"), nearest), (("probe", "tiny", "--probes", "weights,weights"), "'weights' is named twice"),
         (("sweep", "x.yaml", "--gpus", "1"), "no option '--gpus'; did you mean '--device'?"),
         (("sweep", "x.yaml", "--lr", "1"), "no option '--lr'; did you mean 'recipe.learning_rate=...'?"),
         (("describe", "--depth", "8"), "did you mean 'depth=...'?"), (("surface", "x", "--norm", "y"), "no option '--norm' (see"),
     ):  # fmt: skip
-        code, _, err = inside(folder, *words)
-        assert code == 2 and hint in err and len(err.splitlines()) == 1, (words, err)
+        assert hint in output(folder, *words, code=2)
     code, out, _ = inside(folder, "list", "fields")
     names = [line.split()[0] for line in out.splitlines()[1:]]
     assert code == 0 and tuple(names) == tuple(settable())

@@ -1,7 +1,5 @@
 """Results of unregistered components and other versions: looking works, and training or measuring says what is missing."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import study as package
 from study.config.registry import BLOCKS, DATA, INITIALISATIONS, ORDERS, PROBES, SHORTCUTS, TABLES
 from study.store.files import read_json, write_json
-from tests.launch.command import inside, runs, sweep_file
+from tests.launch.command import inside, output, runs, sweep_file
 
 SWEEP = """
 fixed: {data: theirs, train_subset: 100, recipe: quick, probes: [mine], recipe.iterations: 2, recipe.schedule.at: [1],
@@ -89,8 +87,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
     folder = CASES[case](trained, tmp_path)
-    code, out, err = inside(folder, "status", "tiny")
-    assert code == 0 and "4 runs: 4 done" in out, err
+    assert "4 runs: 4 done" in output(folder, "status", "tiny")
     code, out, err = inside(folder, "status", "tiny", "--json")
     assert code == 0 and {record["state"] for record in json.loads(out)} == {"done"}, err
     drawn = ["figure", "degradation"] if case == "collected" else ["report"]  # which draws every figure
@@ -107,8 +104,7 @@ def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_
     if case != "collected":
         [first, *_] = runs(folder)
         assert inside(folder, "collect", "tiny")[0] == 0 and inside(folder, "logs", first.run_id)[0] == 0
-        code, _, err = inside(folder, "cancel", "tiny")
-        assert code == 2 and "no queued jobs" in err
+        assert "no queued jobs" in output(folder, "cancel", "tiny", code=2)
 
 
 def test_verbs_that_train_or_measure_say_what_is_missing(trained: Path, tmp_path: Path) -> None:
@@ -124,5 +120,4 @@ def test_verbs_that_train_or_measure_say_what_is_missing(trained: Path, tmp_path
 def test_tables_without_runs_cannot_be_measured(trained: Path, tmp_path: Path) -> None:
     folder = collected(trained, tmp_path)
     for words in (["collect", "tiny"], ["probe", "tiny"], ["surface", "tiny"], ["cancel", "tiny"]):
-        code, _, err = inside(folder, *words)
-        assert code == 2 and "results/tiny/ has collected tables alone" in err and len(err.splitlines()) == 1, err
+        assert "results/tiny/ has collected tables alone" in output(folder, *words, code=2)

@@ -1,20 +1,16 @@
 """docs/your-own.md, as it stands: each file written, each sweep trained, measured, drawn and compared."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
 import study
-from study.config.use import forget
 from tests.launch import command
 
 SOURCE = Path(study.__file__).parents[1]
@@ -38,12 +34,6 @@ ghosts = "ghosts.blocks"
     + "\n\nfrom ghosts.helper import ratio_of\n",
     "ghosts/helper.py": "def ratio_of(block):\n    return block.ratio\n",
 }
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -84,11 +74,8 @@ def call(*words):
 
 
 def inside(*words):
-    """`study WORDS` in this process; what was imported for it is forgotten afterwards."""
-    try:
-        return Done(*command.inside(Path.cwd(), *words))
-    finally:
-        forget()
+    """The same in this process."""
+    return command.inside(Path.cwd(), *words)
 
 
 def test_the_page_has_what_it_promises():
@@ -191,10 +178,13 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
 ARRAYS = "import numpy as np\n    x, y = np.zeros((9, 8, 8, 1), np.uint8), np.arange(9) % 2\n    return study.Arrays"
 MISTAKES = [
     ("family", "def f(depth):\n    pass", r"family f: TypeError: f\(\) takes 1 positional argument but 5 were given"),
-    ("family", "def f(*given):\n    assert given[0] > 9, 'no'", r"family f: AssertionError: no \(mine.py:4, residual f-8\)"),
+    ("family", "def f(*given):\n    assert given[0] > 9, 'no'", r"family f: AssertionError: no \(mine.py:5, residual f-8\)"),
     ("family", "def f(*given):\n    raise SystemExit('no')", "family f: SystemExit: no"),
+    ("family", "def f(*given):\n    return None", "family f: TypeError: returns None, not a torch.nn.Module"),
+    ("family", "def f(*given):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))", r"for 2 images, not \(2, 10\)"),
+    ("family", "def f(*given):\n    return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))", "has no parameter to train"),
     ("block", "class f(study.BasicBlock):\n    def branch(self, x):\n        return super().branch(x[:, :3])",
-     r"block f: RuntimeError: .*\(mine.py:5, ResNet-8\)"),
+     r"block f: RuntimeError: .*\(mine.py:6, ResNet-8\)"),
     ("data", f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))", r"f: 9 training images need as many integers as labels"),
     ("data", f"def f(root):\n    {ARRAYS}((x, y), (x, 1 + y))", "f: labels must be 0 to 1 in both splits"),
     ("data", f"def f(root):\n    {ARRAYS}(([[1, 2], [3]], y), None)", "f: .*inhomogeneous shape"),
@@ -209,7 +199,9 @@ MISTAKES = [
 
 @pytest.mark.parametrize("field, code, message", MISTAKES)
 def test_mistakes_in_code_are_told_before_anything_starts(here, field, code, message):
-    (here / "mine.py").write_text(f"import study\n@study.{field.removeprefix('recipe.')}\n{code}\n")
+    (here / "mine.py").write_text(
+        f"import study\nfrom torch import nn\n@study.{field.removeprefix('recipe.')}\n{code}\n"
+    )
     fixed = {"data": "digits", "recipe": "quick", "depth": 8, "network": "residual", "seed": 0, field: "f"}
     (here / "mine.yaml").write_text(f"use: [mine.py]\nfixed: {json.dumps(fixed)}\n")
     done = inside("sweep", "mine.yaml")

@@ -1,11 +1,8 @@
 """Counting on tensors without values agrees with the closed forms, and counts networks that have none."""
 
-from __future__ import annotations
-
 import pytest
 
-from study.config.use import forget, use
-from study.errors import StudyError
+from study.config.use import use
 from study.networks import shape
 from study.networks.count import counted, macs, measured, needed
 from study.networks.describe import describe
@@ -24,8 +21,6 @@ def perceptron(depth: int, residual: bool, channels: int, classes: int, size: in
 
 REAL = """
 import torch
-from torch import nn
-import study
 
 @study.family
 class Vit(nn.Module):
@@ -63,12 +58,6 @@ class OfValues(nn.Sequential):
 TOKENS = 17  # 4 x 4 patches of 2 x 2 pixels, and one more
 
 
-@pytest.fixture(autouse=True)
-def _forgotten():
-    yield
-    forget()
-
-
 @pytest.mark.parametrize("fields", [
     {}, {"network": "plain", "depth": 20}, {"block": "bottleneck", "depth": 29, "shortcut": "B"}, {"norm": "none"},
     {"family": "imagenet", "depth": 18}, {"family": "vgg", "network": "plain", "depth": 11}, {"order": "pre", "shortcut": "C"},
@@ -81,57 +70,18 @@ def test_counts_are_those_of_the_shape(fields):
     assert 0.3 < found.kept * 4 * spec.recipe.batch_size / shape.activations(spec, 3, 10, 32) <= 1.05
 
 
-def test_a_family_of_the_users_own_is_counted(tmp_path):
-    (tmp_path / "mine.py").write_text(MIXER)
-    use("mine.py", tmp_path)
-    spec = make_spec(family={"name": "perceptron", "width": 16}, depth=4)
-    assert measured(spec) and macs(spec, 1, 10, 8) == 64 * 16 + 2 * 16 * 16 + 16 * 10
-    assert counted(spec, 1, 10, 8).parameters == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
-    assert [name for name, *_ in counted(spec, 1, 10, 8).layers] == [f"module.{i}" for i in (1, 3, 5, 7)]
-    assert needed(spec, 1, 10, 8) > shape.WORKSPACE
-
-
-def test_a_network_of_the_users_own_is_described(tmp_path):
-    (tmp_path / "mine.py").write_text(MIXER)
-    use("mine.py", tmp_path)
-    text = describe(make_spec(family="perceptron", depth=3))
-    assert (
-        "module.1" in text
-        and "1 Linear" in text
-        and f"{64 * 12 + 12 + 12 * 12 + 12 + 12 * 10 + 10:,} parameters" in text
-    )
-
-
 @pytest.mark.parametrize("family, expected, bn", [
     ("vit", 16 * 16 * 4 + 3 * (4 * TOKENS * 16 * 16 + 2 * TOKENS * TOKENS * 16) + 16 * 10, False),
     ("convmixer", 16 * 8 * 4 + 3 * 16 * 8 * 25 + 8 * 10, True),
-    ("of_values", 64 * 10, False),
+    ("of_values", 64 * 10, False), ("perceptron", 64 * 12 + 12 * 12 + 12 * 10, False),
 ])  # fmt: skip
-def test_real_networks_are_counted_and_described(tmp_path, family, expected, bn):
-    (tmp_path / "mine.py").write_text(REAL)
+def test_families_of_the_users_own_are_counted_and_described(tmp_path, family, expected, bn):
+    (tmp_path / "mine.py").write_text(MIXER + REAL)
     use("mine.py", tmp_path)
     spec = make_spec(family=family, depth=3)
     found = counted(spec, 1, 10, 8)
     assert found.macs == expected and found.normalised == bn
-    assert (
-        found.parameters
-        == sum(own for *_, own in found.layers)
-        == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
-    )
+    assert found.parameters == sum(own for *_, own in found.layers)
+    assert found.parameters == sum(p.numel() for p in build(spec, 1, 10, 8).parameters())
     assert needed(spec, 1, 10, 8) > shape.WORKSPACE and f"{found.parameters:,} parameters" in describe(spec)
-
-
-@pytest.mark.parametrize("change, message", [
-    ("return None", r"family perceptron: TypeError: returns None, not a torch.nn.Module"),
-    ("return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))", r"gives \(2, 3\) for 2 images, not \(2, 10\) logits"),
-    ("return nn.Flatten()", r"gives \(2, 64\) for 2 images"), ("return nn.AdaptiveAvgPool2d(10)", "gives .* not"),
-    ("return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(classes))", "has no parameter to train"),
-    ("raise ValueError('no such depth')", r"family perceptron: no such depth \(mine.py:7, residual perceptron-4\)"),
-    ("return nn.LSTM(8, 10)", "family perceptron: .*residual perceptron-4"),
-])  # fmt: skip
-def test_mistakes_of_a_family_are_told(tmp_path, change, message):
-    (tmp_path / "mine.py").write_text(MIXER.replace("    hidden =", f"    {change}\n    hidden ="))
-    use("mine.py", tmp_path)
-    with pytest.raises(StudyError, match=message) as caught:
-        counted(make_spec(family="perceptron", depth=4), 1, 10, 8)
-    assert len(caught.value.args) == 1
+    assert measured(spec) and macs(spec, 1, 10, 8) == expected

@@ -1,7 +1,5 @@
 """What papers other than He et al.'s propose for deep networks: against its formula, and what its paper predicts at step 0."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.errors import StudyError
 from study.measure.probes import Subject, measure
 from study.networks.convolutions import Dirac, Standardised
 from study.networks.fold import Folded
@@ -89,18 +86,6 @@ def test_layers_of_the_shape_of_a_basic_network_start_with_its_weights(fields):
         torch.testing.assert_close(half / half.norm(), theirs[name] / theirs[name].norm(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("fields, message", [
-    ({"block": "repvgg"}, "block: repvgg goes with network: plain, not with residual"),
-    (FIXUP | {"norm": "batch"}, "norm: must be none with block: fixup"),
-    (FIXUP | {"network": "plain"}, "block: fixup goes with network: residual, not with plain"),
-    ({"activation": "crelu"}, "activation: crelu goes with network: plain"),
-    ({"activation": "crelu", "network": "plain", "family": "vgg", "depth": 11, "block": None}, "activation: crelu does not go"),
-])  # fmt: skip
-def test_what_does_not_go_together_is_refused(fields, message):
-    with pytest.raises(StudyError, match=message):
-        make_spec(**fields)
-
-
 # -- with a shortcut ----------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +108,9 @@ def test_layer_scale_starts_by_depth(depth, initial):
     torch.testing.assert_close(weight, torch.full((16,), initial or 0.3))
 
 
-@pytest.mark.parametrize("fields", [{"shortcut": "skipinit"}, {"shortcut": "rezero", "norm": "none"}, FIXUP], ids=str)
+@pytest.mark.parametrize("fields", [
+    {"shortcut": "skipinit"}, {"shortcut": "rezero", "norm": "none"}, FIXUP, {"zero_gamma": True},
+], ids=str)  # fmt: skip
 def test_at_the_start_the_network_is_the_identity_path(fields):
     network = build(make_spec(depth=20, **fields), 1, 10).double()
     x = network.stem(pictures())

@@ -1,7 +1,5 @@
 """The folded network computes what its source does in evaluation mode, at the source's present weights."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 
 import pytest
@@ -85,11 +83,6 @@ def test_every_family_can_be_folded(fields, monkeypatch):
     assert_equal(made(**fields), pictures(2, size=17))
 
 
-@pytest.mark.parametrize("count, channels, size", [(1, 3, 1), (130, 1, 5)])
-def test_number_and_size_of_images_do_not_matter(count, channels, size):
-    assert_equal(made(channels), pictures(count, channels, size))
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shortcut", [None, "exclusive_gate"])
 def test_nan_and_infinity_reach_the_logits(shortcut, dtype):
@@ -155,9 +148,6 @@ def test_bias_before_bn_and_bn_that_cannot_be_folded():
     assert_equal(network, pictures())
 
 
-# -- renewal -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shortcut, order", [("B", "original"), ("scaled", "pre")])
 def test_renewal_follows_weights_and_statistics_in_place(dtype, shortcut, order):
@@ -171,16 +161,7 @@ def test_renewal_follows_weights_and_statistics_in_place(dtype, shortcut, order)
     assert off(fused(images), expected(network, images)) < (1e-5 if dtype is torch.float32 else 0.06)
 
 
-@pytest.mark.parametrize("fields, dtype", [({}, torch.float32), ({"order": "pre", "shortcut": "B"}, torch.bfloat16)])
-def test_nothing_waits_for_the_device(fields, dtype):
-    """Tensors without values: reading one raises."""
-    fused = Folded(made(**fields).to("meta"), dtype)
-    fused.renew()
-    assert fused(pictures().to("meta")).shape == (4, 10)
-
-
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cuda_graph_records_renewal_and_pass(dtype):
     network, images = made().cuda(), pictures().cuda()
@@ -195,9 +176,6 @@ def test_cuda_graph_records_renewal_and_pass(dtype):
     randomise(network)
     graph.replay()
     assert off(logits, expected(network, images)) < (1e-3 if dtype is torch.float32 else 0.06)  # TF32
-
-
-# -- what stays unchanged ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("onednn", [pytest.param(True, marks=needs_onednn), False])

@@ -1,7 +1,5 @@
 """Depth and shortcuts of a network, from its graph alone, against what is known of networks."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torchvision import models

@@ -1,7 +1,5 @@
 """Initial weights depend on the seed and the layer's name only."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Whole networks: against torchvision's, against their plain twins, and their gradients."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,14 +1,11 @@
 """Norms, activations and initialisations other than the papers'."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.errors import StudyError
 from study.networks.fold import Folded
 from study.networks.network import build
 from study.networks.shape import layers
@@ -69,25 +66,6 @@ def test_logits_are_those_of_the_formula(network, norm, activation, formula):
     assert sum(p.numel() for p in made.parameters()) == sum(layer.parameters for layer in layers(spec, 1, 10, 8))
 
 
-@pytest.mark.parametrize("fields", [{"shortcut": "C"}, {"order": "pre"}, {"block": "bottleneck", "depth": 11}], ids=str)
-@pytest.mark.parametrize("norm", ["group", "none"])
-def test_parameters_are_counted_without_the_network(norm, fields):
-    spec = make_spec(norm=norm, **fields)
-    assert sum(p.numel() for p in build(spec, 1, 10).parameters()) == sum(x.parameters for x in layers(spec, 1, 10, 8))
-
-
-def test_group_norm_takes_bfloat16():
-    norm = build(make_spec(norm="group"), 1, 10).stem[1]
-    assert norm(torch.randn(2, 16, 4, 4, dtype=torch.bfloat16)).dtype is torch.bfloat16
-
-
-def test_with_zero_gamma_a_residual_network_starts_as_its_shortcuts():
-    network = build(make_spec(zero_gamma=True), 1, 10)
-    x = torch.rand(2, 16, 8, 8)
-    assert torch.equal(network.stages[0](x), x)  # the ReLU leaves what is positive
-    assert not make_spec(network="plain", zero_gamma=True).zero_gamma  # it would have no signal
-
-
 @pytest.mark.parametrize("initialisation", ["orthogonal", "delta_orthogonal"])
 def test_orthogonal_layers_keep_lengths(initialisation):
     spec = make_spec(network="plain", norm="none", initialisation={"name": initialisation, "gain": 1.5})
@@ -102,17 +80,6 @@ def test_orthogonal_layers_keep_lengths(initialisation):
         else:
             continue
         np.testing.assert_allclose(torch.linalg.svdvals(matrix.double()), 1.5, rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize("fields, message", [
-    ({"norm": {"name": "group", "groups": 5}}, "norm: groups: 5 does not divide the 16 maps of the first stage"),
-    ({"norm": "none", "zero_gamma": True}, "zero_gamma: needs a norm"),
-    ({"norm": "groups"}, "norm: no norm 'groups'; did you mean 'group'"),
-    ({"start_from": "plain-8-digits-0123456789ab", "activation": "gelu"}, "start_from: goes with activation: relu"),
-])  # fmt: skip
-def test_what_does_not_go_together_is_refused(fields, message):
-    with pytest.raises(StudyError, match=message):
-        make_spec(**fields)
 
 
 def test_stochastic_depth_skips_branches_as_often_as_it_says():

@@ -1,6 +1,4 @@
-"""The orders of He et al. 2016, figure 4, each against its formula written out."""
-
-from __future__ import annotations
+"""The orders of He et al. 2016, figure 4, each against its formula written out, and the network that they trained best."""
 
 import pytest
 import torch
@@ -9,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from study.config.registry import ORDERS
 from study.networks.blocks import Block
 from study.networks.network import build
-from tests.helpers import make_spec
+from tests.helpers import make_spec, slow
 from tests.networks.test_network import random_bn
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
@@ -40,8 +38,9 @@ def block_d(b, x, s, first):
 
 
 def block_e(b, x, s, first):
-    inner = x if first else F.relu(bn(b.bn1, x))
-    return conv(b.conv2, F.relu(bn(b.bn2, conv(b.conv1, inner)))) + s
+    y = conv(b.conv1, x if first else F.relu(bn(b.bn1, x)))
+    y = conv(b.conv2, F.relu(bn(b.bn2, y)))
+    return (conv(b.conv3, F.relu(bn(b.bn3, y))) if hasattr(b, "conv3") else y) + s
 
 
 FORMULAS = {
@@ -67,10 +66,16 @@ def reference(network, order, x):
     return tail(network, x).mean((2, 3)) @ network.head.weight.T + network.head.bias
 
 
-@pytest.mark.parametrize("shortcut", ["A", "projection"])
-@pytest.mark.parametrize("order", ORDERS)
-def test_order_computes_its_formula(order, shortcut):
-    network = build(make_spec(**CIFAR, depth=14, order=order, shortcut=shortcut), 3, 10).double().eval()
+AUTHORS = {"block": "bottleneck", "recipe": "he2016_cifar"}
+"""ResNet-164 and -1001, with full pre-activation and projections."""
+
+
+@pytest.mark.parametrize("order, fields", [
+    *((order, {"depth": 14, "shortcut": shortcut}) for order in ORDERS for shortcut in ("A", "projection")),
+    ("pre", AUTHORS | {"depth": 11, "shortcut": "projection"}), slow("pre", AUTHORS | {"depth": 29, "shortcut": "projection"}),
+], ids=str)  # fmt: skip
+def test_order_computes_its_formula(order, fields):
+    network = build(make_spec(**CIFAR | fields, order=order), 3, 10).double().eval()
     random_bn(network)
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
     torch.testing.assert_close(network(images), reference(network, order, images), rtol=1e-10, atol=1e-10)

@@ -1,9 +1,5 @@
 """Values that a block sets in `__init__` are kept."""
 
-from __future__ import annotations
-
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -69,10 +65,8 @@ OWN = {
 
 @pytest.fixture(params=OWN, ids=lambda kind: kind.__name__)
 def kind(request, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "Chosen", request.param, raising=False)
-    monkeypatch.setitem(
-        BLOCKS, "basic", components.Block("basic", "a user's block", f"{__name__}:Chosen", kernels=(3, 3))
-    )
+    own = components.Block("basic", "", f"{__name__}:{request.param.__name__}", kernels=(3, 3))
+    monkeypatch.setitem(BLOCKS, "basic", own)
     return request.param
 
 
@@ -86,8 +80,7 @@ def blocks(values, names):
 
 def test_values_set_by_a_block_are_kept(kind, monkeypatch):
     own = state()
-    block = components.Block("basic", "the usual one", "study.networks.blocks:BasicBlock", kernels=(3, 3))
-    monkeypatch.setitem(BLOCKS, "basic", block)
+    monkeypatch.undo()
     usual = state()
     differing = {key for key in usual if not torch.equal(own[key], usual[key])}
     assert differing == blocks(usual, OWN[kind]).keys()

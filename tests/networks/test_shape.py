@@ -1,7 +1,5 @@
 """Counts: parameters and multiply-adds, as the papers have them and as PyTorch counts them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,7 +10,7 @@ from study.networks.network import structure
 from tests.helpers import make_spec, slow
 
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
-IMAGENET = CIFAR | {"family": "imagenet", "network": "residual", "shortcut": "B"}
+IMAGENET = CIFAR | {"family": "imagenet", "shortcut": "B"}
 
 PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 """Plain and option A, 10 classes (counted from He et al. 2015, section 4.2)."""
@@ -36,6 +34,14 @@ def empty(spec, channels=3, classes=10):
 def test_cifar_parameters_equal_the_paper(network, depth):
     spec = make_spec(**CIFAR, network=network, depth=depth)
     assert counted(empty(spec)) == listed(spec) == PARAMETERS[depth]
+
+
+@pytest.mark.parametrize("depth, parameters", [(164, 1_703_258), slow(1001, 10_327_706)])
+def test_preactivation_parameters_equal_the_authors_code(depth, parameters):
+    """Of He et al. 2016."""
+    fields = {"recipe": "he2016_cifar", "block": "bottleneck", "order": "pre", "shortcut": "projection"}
+    spec = make_spec(**CIFAR | fields, depth=depth)
+    assert counted(empty(spec)) == listed(spec) == parameters
 
 
 @pytest.mark.parametrize(
@@ -76,13 +82,11 @@ def test_vgg_19_parameters_equal_torchvision_without_biases():
 
 NETWORKS = [
     {"network": "plain"},
-    {"network": "residual", "shortcut": "A"},
-    {"network": "residual", "shortcut": "B"},
-    {"network": "residual", "shortcut": "C"},
-    {"network": "residual", "family.width": 2},
-    *({"network": "residual", "shortcut": name} for name in ("scaled", "exclusive_gate", "shortcut_gate", "dropout")),
-    *({"network": "residual", "order": order} for order in ORDERS if order != "original"),
-    *({"network": "residual", "order": order, "shortcut": "projection"} for order in ORDERS),
+    {"family.width": 2},
+    *({"shortcut": name} for name in ("A", "B", "C", "scaled", "exclusive_gate", "shortcut_gate", "dropout")),
+    *({"order": order} for order in ORDERS if order != "original"),
+    *({"order": order, "shortcut": "projection"} for order in ORDERS),
+    *({"norm": norm, "shortcut": "C"} for norm in ("group", "none")),
 ]
 FAMILIES = [
     {"depth": 14},
@@ -119,7 +123,7 @@ def test_counts_agree_with_pytorch(network, family, size, channels, classes):
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 @pytest.mark.parametrize("shortcut", ["A", "C"])
 def test_listed_layers_match_built_network_and_depth(family, shortcut):
-    spec = make_spec(**CIFAR | family, network="residual", shortcut=shortcut)
+    spec = make_spec(**CIFAR | family, shortcut=shortcut)
     listed = list(shape.layers(spec))
     assert sum(not layer.beside for layer in listed) == spec.depth
     weights = [p for name, p in empty(spec).named_parameters() if p.ndim > 1]

@@ -1,7 +1,5 @@
 """Shortcuts of He et al. 2015, section 3.3, and of He et al. 2016, section 3."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

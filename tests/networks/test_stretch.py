@@ -1,7 +1,5 @@
 """Deeper networks that compute what a shallower one does."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

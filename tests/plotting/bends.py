@@ -1,7 +1,5 @@
 """Synthetic curvature, trajectories and spectra, as the store gives them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -15,7 +13,7 @@ from .planes import surface, together
 
 def curved(network: str = "plain", depth: int = 20, **fields: object) -> pd.DataFrame:
     """A surface with curvature: a near-bowl; for plain-56 negative, unknown in one corner and nowhere positive in another."""
-    frame = surface(network, depth, **fields)  # type: ignore[arg-type]
+    frame = surface(network, depth, **fields)
     alpha, beta = frame["alpha"].to_numpy(), frame["beta"].to_numpy()
     square = alpha**2 + beta**2
     deep = network == "plain" and depth > 40
@@ -36,7 +34,7 @@ def curved(network: str = "plain", depth: int = 20, **fields: object) -> pd.Data
 
 def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: object) -> pd.DataFrame:
     """A plane of principal directions with the snapshots of 64,000 iterations; the rate drops at 32,000 and 48,000."""
-    frame = surface(network, depth, plane="pca", spans=(1.0, 0.6), **fields)  # type: ignore[arg-type]
+    frame = surface(network, depth, plane="pca", spans=(1.0, 0.6), **fields)
     # The plane reaches from the end of training, at 0, to its start.
     frame["alpha"] += 0.7
     frame[["range_a_low", "range_a_high"]] += 0.7
@@ -66,12 +64,12 @@ def way(network: str = "plain", depth: int = 20, snapshots: int = 21, **fields: 
 def four(kind: object, **fields: object) -> pd.DataFrame:
     """Plain and residual 20 and 56 of `curved` or `way`."""
     points = [(network, depth) for network in ("plain", "residual") for depth in (20, 56)]
-    return together(*[kind(*point, **fields) for point in points])  # type: ignore[operator]
+    return together(*[kind(*point, **fields) for point in points])
 
 
 def spectra(seeds: int = 3, **fields: object) -> Frames:
     """The probe `hessian` of plain and residual 20 and 56, at the start and the end; plain spectra are wider."""
-    runs = study(seeds=seeds, evaluations=2, **fields)[1]  # type: ignore[arg-type]
+    runs = study(seeds=seeds, evaluations=2, **fields)[1]
     parts, fields_of = [], []
     for run in runs.to_dict("records"):
         rng = np.random.default_rng([run["depth"], run["seed"], run["network"] == "plain"])

@@ -1,7 +1,5 @@
 """Whether the text of a figure is readable: none cut off, none overlapping."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Any
 from unittest import mock

@@ -1,7 +1,5 @@
 """Synthetic studies whose plain networks degrade with depth: frames as the store returns them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -12,9 +10,8 @@ import pytest
 
 from study.plotting import plot
 from study.plotting.base.page import Plot
-from tests.frames import joined
+from tests.frames import Frames, joined
 
-Frames = tuple[pd.DataFrame, pd.DataFrame]
 FIELDS = {
     "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
     "recipe": "he2015_cifar", "precision": "fp32", "order": "original",

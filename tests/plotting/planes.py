@@ -1,7 +1,5 @@
 """Synthetic surfaces as the store returns them: bowls for residual networks, ridges with non-finite corners for plain-56."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

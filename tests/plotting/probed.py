@@ -1,7 +1,5 @@
 """Synthetic probes as the store returns them; plain-56 has large responses and gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

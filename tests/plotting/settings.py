@@ -1,12 +1,8 @@
 """A synthetic sensitivity study: plain-110 over learning rate, initialisation and warm-up."""
 
-from __future__ import annotations
+from tests.frames import Frames, together
 
-from collections.abc import Iterable
-
-import pandas as pd
-
-from .conftest import Frames, cut, study
+from .conftest import cut, study
 
 RATES = {0.1: 70.0, 0.03: 30.0, 0.01: 14.0}
 STARTS = {"he_fan_in": 1.0, "he_fan_out": 1.1, "glorot": 0.8}
@@ -30,16 +26,10 @@ def cell(rate: float, start: str, warmup: str, seeds: int = 3, **fields: object)
     return curves, runs
 
 
-def together(parts: Iterable[Frames]) -> Frames:
-    """One sweep of several."""
-    curves, runs = zip(*parts, strict=True)
-    return pd.concat(curves, ignore_index=True), pd.concat(runs, ignore_index=True)
-
-
 def sensitivity() -> Frames:
     """As `sweeps/plain110_sensitivity.yaml`: no warm-up at the lowest rate; two runs diverged, one is missing."""
     full = [cell(rate, start, warmup) for rate in (0.1, 0.03) for start in STARTS for warmup in WARMUPS]
-    frames = together([*full, *(cell(0.01, start, "none") for start in STARTS)])
+    frames = together(*full, *(cell(0.01, start, "none") for start in STARTS))
     lost = frames[1][frames[1]["run_id"].str.startswith("0.1-he_fan_out-none")]["run_id"].tolist()
     frames = cut(cut(frames, lost[0], "diverged", 100), lost[1], "diverged", 200)
     return cut(frames, str(frames[1]["run_id"].iloc[-1]), "pending", 0)

@@ -1,7 +1,5 @@
 """Figures of curves: the numbers they show, which runs they show, and what they say of the others."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -12,30 +10,22 @@ import pytest
 import study
 from study.plotting import plot
 from study.plotting.base.page import Plot
+from tests.frames import same, together
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
-from .conftest import Frames, cut, run_id
+from .conftest import Frames
 from .conftest import study as frames_of
-from .settings import cell, together
+from .planes import notes
+from .settings import cell
 
 Drawn = Callable[[str], Plot]
-
-
-def notes(plot: Plot) -> str:
-    return "\n".join(text.get_text() for text in plot.figure.texts).replace("\n", " ")
 
 
 def final(curves: pd.DataFrame, split: str) -> pd.Series:
     """run id -> error at the last iteration."""
     own = curves[(curves["split"] == split) & (curves["iteration"] == curves["iteration"].max())]
     return own.set_index("run_id")["error"]
-
-
-def same(one: pd.Series, other: pd.Series) -> None:
-    pd.testing.assert_series_equal(
-        one.sort_index().astype(float), other.sort_index().astype(float), check_names=False, check_index_type=False
-    )
 
 
 def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences: Frames, drawn: Drawn) -> None:
@@ -102,12 +92,12 @@ def test_options_of_degradation(small: Frames) -> None:
 def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]) -> None:
     first = make(seeds=1, iterations=400)
     other = make(seeds=1, iterations=400, dataset="cifar10-jpeg", train_subset=5000, precision="tf32")
-    rows = [a for a in plot("degradation", *together([first, other])).figure.axes if a.get_label() == "row title"]
+    rows = [a for a in plot("degradation", *together(first, other)).figure.axes if a.get_label() == "row title"]
     assert len(rows) == 2
     said = notes(plot("degradation", *other))
     assert "cifar10-jpeg" in said and "5,000 training images · tf32" in said
     option = make(seeds=1, iterations=400, networks=("residual",), shortcut="B")
-    labels = set(plot("degradation", *together([first, option])).data["label"].dropna())
+    labels = set(plot("degradation", *together(first, option)).data["label"].dropna())
     assert {"20 A", "20 B", "56 A", "56 B"} <= labels
 
 
@@ -139,7 +129,7 @@ def fig6() -> Plot:
     """The networks of figure 6, one seed, and one of 1202 layers."""
     usual = frames_of(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
     deepest = frames_of(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
-    return plot("fig6", *together([usual, deepest]))
+    return plot("fig6", *together(usual, deepest))
 
 
 def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
@@ -165,7 +155,7 @@ def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], mak
 
 def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frames]) -> None:
     usual, other = make(seeds=1, evaluations=4), make(seeds=1, evaluations=4, networks=("residual",), shortcut="B")
-    drawn = plot("fig6", *together([usual, other]))
+    drawn = plot("fig6", *together(usual, other))
     assert "left out: ResNet-20 B, ResNet-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
         other[1]["run_id"]
     )
@@ -255,16 +245,6 @@ def test_a_field_that_follows_from_another_is_no_axis() -> None:
         cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
         for rate, decay in ((0.1, 1e-4), (0.03, 5e-4))
     ]
-    drawn = plot("sensitivity", *together(parts))
+    drawn = plot("sensitivity", *together(*parts))
     assert len(drawn.figure.axes) == 1 and drawn.figure.axes[0].get_xlabel() == "learning rate"
     assert "weight decay 0.0005 (learning rate 0.03) and 0.0001 (learning rate 0.1)" in notes(drawn)
-
-
-@pytest.mark.slow
-def test_diverged_runs_leave_the_means(make: Callable[..., Frames]) -> None:
-    frames = make(seeds=2, evaluations=4)
-    for seed in range(2):
-        frames = cut(frames, run_id(frames[1], "plain", 56, seed), "diverged", 30_000)
-    data = plot("degradation", *frames).data
-    deep = data[(data["network"] == "plain") & (data["depth"] == 56)]
-    assert set(deep["kind"]) == {"seed"} and set(deep["state"]) == {"diverged"}

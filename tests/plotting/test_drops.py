@@ -1,7 +1,5 @@
 """Figures of curves mark drops of the learning rate where they happened, however rarely the curve was logged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -12,10 +10,10 @@ from study.config.identity import point_id, run_id
 from study.config.run import RunSpec
 from study.plotting import plot
 from study.training.schedule import Schedule
+from tests.frames import together
 from tests.helpers import make_spec
 
 from .conftest import Frames
-from .settings import together
 
 
 def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list[int]]:
@@ -80,7 +78,7 @@ def test_without_a_recipe_drops_come_from_the_curves() -> None:
 def test_a_panel_has_the_drops_of_its_own_runs() -> None:
     early, _ = trained(spec_of(depth=20, network="residual", schedule__at=[300]))
     late, _ = trained(spec_of(depth=20, network="residual", schedule__at=[700]))
-    drawn = plot("degradation", *together([early, late]))
+    drawn = plot("degradation", *together(early, late))
     lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
     lines = [drops for drops in lines if drops]  # titles of rows have axes of their own
     assert sorted(lines) == [[300], [700]]

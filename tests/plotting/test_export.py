@@ -1,7 +1,5 @@
 """Exported surfaces, read back: lattices of 5 × 3 points, so that a transposed one is found out."""
 
-from __future__ import annotations
-
 import re
 import struct
 import sys
@@ -114,7 +112,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path:
         ((surface(shape=(5, 1)),), "all surfaces are lines"),
     ):
         with pytest.raises(StudyError, match=re.escape(message)):
-            list(export_all(call[0], tmp_path, *call[1:]))  # type: ignore[misc]
+            list(export_all(call[0], tmp_path, *call[1:]))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,5 @@
 """Names in any script: an installed font is used, otherwise one line says what to install."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable

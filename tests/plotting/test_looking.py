@@ -1,21 +1,15 @@
 """The verbs for figures, tables and surfaces, on a sweep that was trained and measured."""
 
-from __future__ import annotations
-
-import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-import study
 from study.config.registry import FIGURES
-from study.plotting import save
 from study.plotting.every import refresh
 from study.store.layout import SweepFiles
-from tests.launch.command import inside
+from tests.launch.command import inside, output
 
 
 @pytest.fixture
@@ -25,39 +19,24 @@ def sweep(trained: Path, tmp_path: Path) -> SweepFiles:
     return SweepFiles(tmp_path / "results", "tiny")
 
 
-def test_what_python_reads_of_a_sweep(trained: Path) -> None:
-    curves, runs = study.read_curves(trained), study.read_runs(trained)
-    assert set(curves["run_id"]) == set(runs["run_id"]) and len(runs) == 4 and set(runs["state"]) == {"done"}
-    surfaces, probes = study.read_surfaces([trained, trained]), study.read_probes(trained)  # a sweep counts once
-    assert sorted(surfaces.groupby(["surface_id", "split"]).size()) == [5] * 4 + [9] * 4
-    assert set(probes["probe"]) == {"responses", "gradients"} and set(probes["iteration"]) == {0, 10, 20}
-    for frame in (curves, surfaces, probes):
-        assert {"network", "depth", "seed", "dataset", "recipe", "point_id"} <= set(frame)
-
-
-def test_a_figure_a_table_a_verdict_and_the_status(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "figure", "contours", "tiny", "of=error", "split=test", "--formats", "svg")
-    assert code == 0 and "figures/tiny/contours.svg" in out, err
+def test_a_figure_a_table_and_a_verdict(sweep: SweepFiles, tmp_path: Path) -> None:
+    out = output(tmp_path, "figure", "contours", "tiny", "of=error", "split=test", "--formats", "svg")
+    assert "figures/tiny/contours.svg" in out
     drawn = pd.read_csv(tmp_path / "figures/tiny/contours.csv")
     assert set(drawn["split"]) == {"test"} and "error" in drawn
     code, out, err = inside(tmp_path, "table", "errors", "tiny", "--format", "md")
     assert code == 0 and out.startswith("| network | depth | n |"), err
-    code, out, err = inside(tmp_path, "verdict", "tiny")
-    assert code == 0 and "ResNet" in out, err
-    code, out, err = inside(tmp_path, "status", "tiny", "--json")
-    assert code == 0 and [item["state"] for item in json.loads(out)] == ["done"] * 8, err
+    assert "ResNet" in output(tmp_path, "verdict", "tiny")
 
 
 def test_surfaces_are_exported(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "export", "tiny", "--out", "shapes")
-    assert code == 0 and "have no shape" in out, err
+    assert "have no shape" in output(tmp_path, "export", "tiny", "--out", "shapes")
     assert [path.suffix for path in (tmp_path / "shapes").iterdir()] == [".vts"] * 2
 
 
 @pytest.mark.slow
 def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> None:
-    code, out, err = inside(tmp_path, "figures", "tiny", "--formats", "svg", "--style", "talk", "--out", "all")
-    assert code == 0, err
+    out = output(tmp_path, "figures", "tiny", "--formats", "svg", "--style", "talk", "--out", "all")
     drawn = {line.partition(":")[0] for line in out.splitlines() if not line.startswith("not drawn")}
     said = {name for name in FIGURES if any(name in line for line in out.splitlines() if line.startswith("not drawn"))}
     assert drawn >= {"degradation", "depth_error", "contours", "line1d", "gradients"} and said >= {"fig4", "orders"}
@@ -81,15 +60,11 @@ def test_all_figures_that_the_data_allow(sweep: SweepFiles, tmp_path: Path) -> N
     ],
 )
 def test_mistakes_are_one_line(words: str, message: str, sweep: SweepFiles, tmp_path: Path) -> None:
-    code, _, err = inside(tmp_path, *words.split())
-    assert code == 2 and message in err and len(err.splitlines()) == 1
+    assert message in output(tmp_path, *words.split(), code=2)
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_again_only_if_their_data_changed(
-    sweep: SweepFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("study.plotting.every.save", partial(save, formats=("svg",)))
+def test_figures_are_drawn_again_only_if_their_data_changed(sweep: SweepFiles, tmp_path: Path) -> None:
     names, csv = ["degradation", "spectrum"], tmp_path / "out" / "degradation.csv"
     first, second = refresh(sweep, names, tmp_path / "out")
     assert first == f"figure: {tmp_path / 'out' / 'degradation'}.pdf"

@@ -1,7 +1,5 @@
 """Tables beside the papers' numbers: what is compared, what is not, and LaTeX that compiles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -13,10 +11,10 @@ from study.papers.values import VALUES, match
 from study.plotting import plot, table
 from study.plotting.tables.errors import errors
 from study.plotting.tables.render import render
+from tests.frames import together
 
 from . import variants
 from .conftest import Frames, cut, run_id
-from .settings import together
 
 
 def test_table6_beside_ours(make: Callable[..., Frames]) -> None:
@@ -70,7 +68,7 @@ def test_another_protocol_is_refused_with_the_reason(
 
 def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> None:
     right, wrong = make(seeds=2, evaluations=8), make(seeds=3, evaluations=8, dataset="cifar10-jpeg")
-    made = table("table6", *together([right, wrong]))
+    made = table("table6", *together(right, wrong))
     assert made.set_index("network").loc["ResNet-20", "n"] == 2
     assert any("ResNet-20 (3)" in note for note in made.attrs["notes"])
 
@@ -97,7 +95,7 @@ def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
     frames = variants.variant(depth=164, block="bottleneck", block__stride_in="1x1", order="pre")
     with pytest.raises(StudyError, match=r"none of its networks .*164 and 1001 layers have `shortcut: projection`"):
         table("i16_table3", *frames)
-    both = together([frames, variants.orders()])
+    both = together(frames, variants.orders())
     made = table("i16_table3", *both)
     assert made.set_index(["dataset", "network"]).loc[("cifar10", "ResNet-164, full pre-activation"), "n"] == 2
     assert any("ResNet-164 (2)" in note for note in made.attrs["notes"])

@@ -1,7 +1,5 @@
 """Figures of probes: the numbers they show, which runs and iterations, and what they say of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -10,20 +8,16 @@ import pytest
 
 from study.plotting import plot
 from study.plotting.base.page import Plot
+from tests.frames import same, together
 
 from .bends import spectra
 from .conftest import Frames, run_id
 from .planes import notes
 from .probed import layer, probed
-from .settings import together
 
 Drawn = Callable[[str], Plot]
 PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
 POINT = ["network", "depth", "place"]
-
-
-def same(one: pd.Series, other: pd.Series) -> None:
-    pd.testing.assert_series_equal(one.sort_index(), other.sort_index(), check_names=False, check_index_type=False)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +173,7 @@ def test_degenerate_values_draw(name: str, small: Frames) -> None:
 
 def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_own(small: Frames) -> None:
     longer = probed(depths=(20,), networks=("plain",), seeds=1, iterations=(0, 300), dataset="digits")
-    drawn = plot("responses", *together([small, longer]))
+    drawn = plot("responses", *together(small, longer))
     shown = drawn.data[(drawn.data["kind"] == "seed") & (drawn.data["order"] == "layer")]["value"]
     assert sorted(shown) == sorted([*values(small[0], "std")["value"], *values(longer[0], "std", 300)["value"]])
     assert len([axes for axes in drawn.figure.axes if axes.get_title("left")]) == 8  # in layer order and sorted
@@ -222,4 +216,4 @@ def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
 @pytest.mark.slow
 def test_variants_of_a_network_have_their_own_names() -> None:
     a, b = (spectra(seeds=1, networks=("residual",), depths=(20,), shortcut=option) for option in "AB")
-    assert {"20 A", "20 B"} <= set(plot("spectrum", *together([a, b])).data["label"])
+    assert {"20 A", "20 B"} <= set(plot("spectrum", *together(a, b)).data["label"])

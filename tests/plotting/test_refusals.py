@@ -1,7 +1,5 @@
 """What figures and tables refuse: one line each that says what is wrong, and what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures of surfaces: every measured point, which surface of a network is shown, and what is said of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -36,7 +34,7 @@ def says(name: str, frame: pd.DataFrame, *words: str, runs: pd.DataFrame | None 
 
 def lost_at(i: int, j: int, shape: tuple[int, int] = TINY, **fields: object) -> pd.DataFrame:
     """A surface whose training loss is infinite at a point."""
-    frame = surface(shape=shape, **fields)  # type: ignore[arg-type]
+    frame = surface(shape=shape, **fields)
     frame.loc[(frame["i"] == i) & (frame["j"] == j) & (frame["split"] == "train"), "loss"] = np.inf
     return frame
 

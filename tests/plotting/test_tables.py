@@ -1,7 +1,5 @@
 """The table of final errors, and tables as text."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Callable

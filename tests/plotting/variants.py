@@ -1,13 +1,12 @@
 """Synthetic sweeps of residual variants, as in the tables of He et al. 2016."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from .conftest import Frames, cut, study
-from .settings import together
+from tests.frames import Frames, together
+
+from .conftest import cut, study
 
 
 def variant(depth: int = 110, seeds: int = 2, scale: float = 1.0, **fields: Any) -> Frames:
@@ -26,13 +25,13 @@ def variant(depth: int = 110, seeds: int = 2, scale: float = 1.0, **fields: Any)
 
 def shortcuts() -> Frames:
     """ResNet-110 with identity, two gates (one fails), a scaled shortcut (one seed diverges) and 1x1 convolutions."""
-    frames = together([
+    frames = together(
         variant(),
         variant(scale=1.8, shortcut="C"),
         variant(scale=1.3, shortcut="exclusive_gate", shortcut__bias=-6.0),
         variant(scale=9.0, shortcut="exclusive_gate", shortcut__bias=0.0),
         variant(scale=1.9, shortcut="scaled", shortcut__scale=0.5, shortcut__branch=0.5),
-    ])  # fmt: skip
+    )  # fmt: skip
     lost = frames[1][frames[1]["shortcut"] == "scaled"]["run_id"].iloc[1]
     return cut(frames, lost, "diverged", 9_700)
 
@@ -53,7 +52,7 @@ def cures() -> Frames:
         if network == "plain":
             curves["error"] = 90.0
         frames.append((curves, runs))
-    made = together(frames)
+    made = together(*frames)
     for lost in made[1].loc[(made[1]["norm"] == "none") & (made[1]["network"] == "residual"), "run_id"]:
         made = cut(made, lost, "diverged", 100)
     return made
@@ -62,7 +61,7 @@ def cures() -> Frames:
 def orders() -> Frames:
     """Two orders of 110 layers, and of 164 with bottlenecks."""
     deep = {"depth": 164, "block": "bottleneck", "block.stride_in": "1x1", "shortcut": "projection"}
-    return together([
+    return together(
         variant(), variant(scale=1.25, order="bn_after_add"), variant(scale=0.96, order="pre"),
         variant(**deep), variant(scale=0.9, order="pre", **deep),
-    ])  # fmt: skip
+    )  # fmt: skip

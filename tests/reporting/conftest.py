@@ -1,7 +1,5 @@
 """A headless Chromium for all tests here, and pages to open in it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

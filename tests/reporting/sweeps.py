@@ -1,7 +1,5 @@
 """Sweeps to report on, without a disk: synthetic frames, some of them with names that an attacker might choose."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

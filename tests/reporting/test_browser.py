@@ -1,7 +1,5 @@
 """The page in a real browser: with a mouse, with a keyboard alone, on a phone, in the dark."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

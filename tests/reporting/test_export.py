@@ -1,7 +1,5 @@
 """A sweep's curves and probes in the formats of other programs, read back."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

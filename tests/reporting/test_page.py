@@ -1,7 +1,5 @@
 """The page as text and data: it holds what was measured, escaped, and the same whatever the order of rows."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

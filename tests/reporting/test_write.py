@@ -1,7 +1,5 @@
 """`study report`, as a verb and as a function."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -99,14 +99,13 @@ def kill(*marks: str, patience: float = 10) -> set[int]:
 class Cluster:
     """Nodes `n1` and `n2` with 2 CPUs and one pretend GPU each; partitions `debug` (default) and `high`, which preempts it.
 
-    Further keywords are lines of slurm.conf (`MaxArraySize=5`); they win over the ones here. `grace` is the seconds
-    between the signal of a preemption and SIGKILL.
+    Further keywords are lines of slurm.conf (`MaxArraySize=5`); they win over the ones here.
     """
 
-    def __init__(self, folder: Path | str, accounting: bool = False, grace: int = 30, **conf: object) -> None:
+    def __init__(self, folder: Path | str, accounting: bool = False, **conf: object) -> None:
         self.folder = Path(folder).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.accounting, self.grace, self.conf = accounting, grace, conf
+        self.accounting, self.conf = accounting, conf
         self.controller_port, *self.node_ports, self.accounting_port, self.database_port = free_ports(5)
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.mark = f"SLURM_CONF={self.folder / 'slurm.conf'}"
@@ -257,9 +256,7 @@ class Cluster:
             address = f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port}"
             lines.append(f"{address} CPUs=2 RealMemory=20000 Gres=gpu:1 State=UNKNOWN")
         partition = "Nodes=n1,n2 MaxTime=INFINITE State=UP"
-        lines.append(
-            f"PartitionName=debug {partition} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime={self.grace}"
-        )
+        lines.append(f"PartitionName=debug {partition} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=30")
         lines.append(f"PartitionName=high {partition} PriorityTier=10 PreemptMode=OFF")
         (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
         gres = [f"NodeName={node} Name=gpu File={DEVICES[node]}" for node in NODES]
@@ -420,7 +417,7 @@ class Cluster:
     def preempt(self) -> None:
         """Submit a job to `high` that takes both nodes from all jobs in `debug`, and wait until it has ended.
 
-        A job that ignores the signal of `--signal` is killed only after the cluster's `grace`.
+        A job that ignores the signal of `--signal` is killed only after the partition's GraceTime.
         """
         winner = self.submit("sleep 1", "-p", "high", "-N", 2, "--exclusive", "-J", "winner")
         self.wait_for(winner, "COMPLETED")

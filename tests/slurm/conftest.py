@@ -1,7 +1,5 @@
 """Real clusters for the SLURM tests of a session, with and without accounting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sweeps on a real cluster: what docs/slurm.md promises, each promise with what could break it."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

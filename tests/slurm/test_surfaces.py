@@ -1,7 +1,5 @@
 """Surfaces on a real cluster: whatever befalls the jobs of their chunks, the tables are the local executor's."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A user of the cluster: the real command line in a folder, against a real controller."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -77,13 +75,9 @@ class User:
         """The runs of the sweep, by id."""
         return runs(self.folder)
 
-    def states(self) -> Counter[str]:
-        """How many runs are in each state, from the disk."""
-        return Counter(status(files).state for files in self.runs())
-
     def ended(self) -> bool:
         """Whether every run has its result."""
-        return all(state in ENDED for state in self.states())
+        return all(status(files).state in ENDED for files in self.runs())
 
     def wait(self, true: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
         """Until something holds; the error shows the runs and the queue."""
@@ -103,9 +97,9 @@ class User:
             self.study("sweep", "tiny.yaml")
         raise AssertionError(f"not complete after four calls: {self.study('status', 'tiny')}")
 
-    def in_training(self, iteration: int = 1) -> list[RunFiles]:
-        """Runs that a job holds and that have come this far, by their heartbeat or checkpoint."""
-        return [f for f in self.runs() if (held := holder(f)) and held.get("iteration", 0) >= iteration]
+    def in_training(self) -> list[RunFiles]:
+        """Runs that a job holds and that have taken a step, by their heartbeat."""
+        return [f for f in self.runs() if (held := holder(f)) and held.get("iteration", 0) >= 1]
 
     def both_in_training(self) -> bool:
         """Whether two runs are in training and have a checkpoint."""

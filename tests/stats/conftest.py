@@ -1,16 +1,13 @@
 """Sweeps whose truth is known: final errors and convergence rates are given, curves are exponentials."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tests.frames import joined
+from tests.frames import Frames, joined
 
-Frames = tuple[pd.DataFrame, pd.DataFrame]
 Errors = Callable[[str, int, int], tuple[float, float]]
 FIELDS = {
     "family": "cifar", "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10",
@@ -92,8 +89,3 @@ def overfits(network: str, depth: int, seed: int) -> tuple[float, float]:
     """The training error stays, the test error rises by 2 points."""
     train = 0.5 + wobble(seed + (depth > 20), 0.02)
     return train, 7 + 2 * (depth > 20) + wobble(seed, 0.1) * (depth > 20)
-
-
-def together(*frames: Frames) -> Frames:
-    """Several sweeps as one."""
-    return pd.concat([f[0] for f in frames], ignore_index=True), pd.concat([f[1] for f in frames], ignore_index=True)

@@ -1,7 +1,5 @@
 """BCa intervals: pinned bounds, with the coverage that the docs state, and a reason where there is none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Cures beside the plain network and the shortcut: what each takes away, which ones are named, and what no claim is made of."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 
@@ -10,8 +8,9 @@ import pytest
 from study.stats.cures import compare
 from study.stats.outcomes import groups
 from study.stats.verdict import render, verdict
+from tests.frames import together
 
-from .conftest import sweep, together, wobble
+from .conftest import sweep, wobble
 
 CURES = [  # network, its fields, training error at 20 and 56 layers, its name, and the answer
     ("residual", {"shortcut": "rezero"}, (2.0, 2.1), "ResNet, rezero", "as good"),

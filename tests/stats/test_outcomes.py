@@ -1,15 +1,14 @@
 """What is compared with what: conditions, lines, and what each run came to."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
 
 from study.errors import StudyError
 from study.stats.outcomes import groups
+from tests.frames import together
 
-from .conftest import degrades, sweep, together
+from .conftest import degrades, sweep
 
 
 def test_the_last_iteration_counts_and_not_the_best():

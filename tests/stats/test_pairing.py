@@ -1,7 +1,5 @@
 """Two components against each other, by numbers known beforehand."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

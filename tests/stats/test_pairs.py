@@ -1,7 +1,5 @@
 """Differences by seed: who is paired with whom, what a lost run does, and when a difference is established."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One row per run, and only one run per experiment: runs that differ in what is kept or measured count once."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -13,8 +11,9 @@ from study.plotting.tables.errors import final_errors
 from study.stats.outcomes import groups
 from study.stats.planned import planned
 from study.stats.verdict import verdict
+from tests.frames import together
 
-from .conftest import degrades, sweep, together
+from .conftest import degrades, sweep
 
 
 def kept(frames, every="epoch"):

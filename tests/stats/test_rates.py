@@ -1,7 +1,5 @@
 """Convergence times and their slope against depth, on curves whose rates are known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The sign-flip test against scipy, and the number of seeds against published tables and simulated experiments."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,7 +1,5 @@
 """The verdict on sweeps whose truth is known: its answers, its numbers, and what it refuses to say."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Collected tables: what is in them, when they still hold, and what is read anew."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

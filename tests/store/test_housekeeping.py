@@ -1,7 +1,5 @@
 """Disk usage, pruning, removing, renaming, merging and comparing sweeps, by their verbs."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -23,7 +21,7 @@ from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
 from tests.fuzz.test_names import SCRIPTS
 from tests.helpers import make_spec, open_run, seal_run
-from tests.launch.command import inside
+from tests.launch.command import output
 from tests.store.test_golden import GOLDEN
 from tests.store.test_tables import ROW
 
@@ -48,14 +46,6 @@ def sweep(folder: Path, *specs, name="test", finished=(DONE,), surfaces=()) -> S
     return files
 
 
-def done(folder: Path, *words: str, code: int = 0) -> str:
-    """What a command printed that ended with this code, on one line each where it is a complaint."""
-    ended, out, err = inside(folder, *words)
-    assert ended == code, out + err
-    assert code != 2 or len(err.splitlines()) == 1, err
-    return out + err
-
-
 def tree(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -66,15 +56,15 @@ def run(files: SweepFiles, spec=DONE) -> RunFiles:
 
 def test_disk_usage_counts_every_byte_once(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "results" / "surfaces")  # a sweep may be called so
-    (whole,) = json.loads(done(tmp_path, "du", "--json"))
-    runs = json.loads(done(tmp_path, "du", "surfaces", "--json"))
+    (whole,) = json.loads(output(tmp_path, "du", "--json"))
+    runs = json.loads(output(tmp_path, "du", "surfaces", "--json"))
     size = sum(len(content) for content in tree(trained).values())
     assert whole.pop("name") == "surfaces" and whole["total"] == size and len(runs) == 5
     assert whole == {kind: sum(row[kind] for row in runs) for kind in whole}
     assert whole["surfaces"] > 0 and whole["checkpoints"] > whole["curves"] > 0 == whole["snapshots"]
-    assert done(tmp_path, "du").splitlines()[-1].startswith("total ")
-    assert "did you mean 'surfaces'" in done(tmp_path, "du", "surfcaes", code=2)
-    assert "no such folder" in done(tmp_path, "du", "--results", "elsewhere", code=2)
+    assert output(tmp_path, "du").splitlines()[-1].startswith("total ")
+    assert "did you mean 'surfaces'" in output(tmp_path, "du", "surfcaes", code=2)
+    assert "no such folder" in output(tmp_path, "du", "--results", "elsewhere", code=2)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +74,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_done(words: list[str],
     sweep(tmp_path)
     shutil.copytree(sweep(tmp_path / "there", name="elsewhere").folder, tmp_path / "there" / "elsewhere")
     before = tree(tmp_path)
-    said = done(tmp_path, *words, "--dry-run")
+    said = output(tmp_path, *words, "--dry-run")
     assert tree(tmp_path) == before and ("would be" in said or "nothing was done" in said)
 
 
@@ -97,7 +87,7 @@ def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], 
     held = lease.claim(run(files))
     assert held is not None
     before = tree(tmp_path)
-    said = done(tmp_path, *words, *dry, code=0 if words == ["prune"] else 2)
+    said = output(tmp_path, *words, *dry, code=0 if words == ["prune"] else 2)
     assert f"is being trained or measured by process {os.getpid()} on " in said and tree(tmp_path) == before
     assert held.mine()
 
@@ -110,13 +100,13 @@ def test_prune_removes_the_networks_of_finished_runs_alone(tmp_path: Path) -> No
     files = sweep(tmp_path, *specs, finished=specs[:4], surfaces=[plane])
     run(files, interrupted).done.unlink()
     write_surface(run(files, make_spec(seed=2)).surface(surface_id(plane)), plane)
-    done(tmp_path, "collect", "test")
+    output(tmp_path, "collect", "test")
     curves = study.read_curves(files.folder)
-    said = done(tmp_path, "prune")
+    said = output(tmp_path, "prune")
     assert "checkpoints of 1 finished run removed" in said and "study.load_network" in said
     assert f"{run_id(stretched)} in test starts from it" in said and "is not measured yet" in said
     assert [len(run(files, spec).checkpoints()) for spec in specs] == [0, 2, 2, 2, 0]
-    assert "checkpoints of 2 finished runs removed" in done(tmp_path, "prune", "test", "--all")
+    assert "checkpoints of 2 finished runs removed" in output(tmp_path, "prune", "test", "--all")
     assert study.read_curves(files.folder).equals(curves) and store.status(run(files)).state == "done"
 
 
@@ -129,37 +119,37 @@ def test_removing_a_sweep_keeps_the_runs_that_another_names(tmp_path: Path) -> N
     write_surface(run(files).surface(surface_id(plane)), plane)
     content = tree(run(files).folder)
     (other.runs / run_id(DONE)).mkdir(parents=True)  # half-written
-    assert "moves to other, which names it too" in done(tmp_path, "rm", "test")
+    assert "moves to other, which names it too" in output(tmp_path, "rm", "test")
     assert os.listdir(other.results) == ["other"] and tree(run(other).folder) == content
     assert [surface.run_id for surface in run(other).surfaces()] == [surface_id(plane)]
-    done(tmp_path, "collect", "other")
+    output(tmp_path, "collect", "other")
     assert study.read_runs(other.folder)["state"].tolist() == ["done"]
-    assert "no run 'test'" in done(tmp_path, "rm", "test", code=2)
+    assert "no run 'test'" in output(tmp_path, "rm", "test", code=2)
 
 
 def test_a_removed_run_leaves_the_records_and_tables(tmp_path: Path) -> None:
     stretched = make_spec(depth=14, start_from=point_id(DONE))
     files, other = sweep(tmp_path), sweep(tmp_path, DONE, stretched, name="other", finished=())
     for name in ("test", "other"):
-        done(tmp_path, "collect", name)
-    said = done(tmp_path, "rm", run_id(DONE))
+        output(tmp_path, "collect", name)
+    said = output(tmp_path, "rm", run_id(DONE))
     assert (
         "named by other, test" in said and f"note: {run_id(DONE)}: {run_id(stretched)} in other starts from it" in said
     )
     assert study.read_curves(files.folder).empty and study.read_runs(files.folder)["run_id"].tolist() == [run_id(LATER)]
     assert study.read_runs(other.folder)["run_id"].tolist() == [run_id(stretched)]
-    done(tmp_path, "rm", run_id(LATER)[:-6], code=2)  # it has not begun
-    assert "did you mean" not in done(tmp_path, "rm", "../results", code=2)
+    output(tmp_path, "rm", run_id(LATER)[:-6], code=2)  # it has not begun
+    assert "did you mean" not in output(tmp_path, "rm", "../results", code=2)
 
 
 def test_failed_runs_alone_are_removed(tmp_path: Path) -> None:
     files = sweep(tmp_path)
     failed = open_run(files.results, LATER)
     store.write_failed(failed, "out of memory")
-    assert run_id(LATER) in done(tmp_path, "rm", "test", "--failed")
+    assert run_id(LATER) in output(tmp_path, "rm", "test", "--failed")
     assert not failed.folder.exists() and store.status(run(files)).state == "done"
-    assert "no run has failed" in done(tmp_path, "rm", "test", "--failed")
-    assert done(tmp_path, "status", "test").endswith("1 run: 1 done\n")
+    assert "no run has failed" in output(tmp_path, "rm", "test", "--failed")
+    assert output(tmp_path, "status", "test").endswith("1 run: 1 done\n")
 
 
 @pytest.mark.parametrize("name", SCRIPTS[::4])
@@ -167,13 +157,13 @@ def test_a_sweep_is_renamed_with_its_figures_and_collects(name: str, tmp_path: P
     files = sweep(tmp_path)
     (tmp_path / "figures" / "test").mkdir(parents=True)
     (tmp_path / "figures" / "test" / "report.html").write_text("drawn")
-    assert f"study sweep test.yaml name={name}" in done(tmp_path, "mv", "test", name).replace("'", "")
+    assert f"study sweep test.yaml name={name}" in output(tmp_path, "mv", "test", name).replace("'", "")
     (moved,) = (folder.name for folder in files.results.iterdir())
     renamed = SweepFiles(files.results, moved)
     record = read_json(renamed.sweep)
     assert record is not None and record["name"] == moved
     assert (tmp_path / "figures" / moved / "report.html").exists()
-    assert "curves.parquet" in done(tmp_path, "collect", moved) and len(study.read_curves(renamed.folder)) == 1
+    assert "curves.parquet" in output(tmp_path, "collect", moved) and len(study.read_curves(renamed.folder)) == 1
     assert not list(renamed.folder.rglob("lease"))
 
 
@@ -181,7 +171,7 @@ def test_a_sweep_is_renamed_with_its_figures_and_collects(name: str, tmp_path: P
 def test_a_name_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     sweep(tmp_path), sweep(tmp_path, LATER, name="taken", finished=())
     before = tree(tmp_path)
-    done(tmp_path, "mv", "test", "--", name, code=2)
+    output(tmp_path, "mv", "test", "--", name, code=2)
     assert tree(tmp_path) == before
 
 
@@ -205,11 +195,11 @@ def test_merging_takes_what_is_missing_once(tmp_path: Path) -> None:
     plane = Surface(run=run_id(DONE), points=3)
     write_surface(run(theirs).surface(surface_id(plane)), plane)
     before, mine = tree(theirs.results), tree(run(ours).folder)
-    assert "test: 1 here already and 2 copied" in done(tmp_path, "merge", "there/results")
+    assert "test: 1 here already and 2 copied" in output(tmp_path, "merge", "there/results")
     assert tree(theirs.results) == before and tree(run(ours).folder) == mine
     assert study.read_runs(ours.folder)["state"].tolist() == ["done", "done", "pending"]
     assert run(ours).surface(surface_id(plane)).spec.exists() and not run(ours, LATER).lease.exists()
-    assert "test: 3 here already" in done(tmp_path, "merge", "there/results/test") and os.listdir(ours.results) == [
+    assert "test: 3 here already" in output(tmp_path, "merge", "there/results/test") and os.listdir(ours.results) == [
         "test"
     ]
 
@@ -221,7 +211,7 @@ def test_what_differs_or_is_damaged_is_named_and_left(tmp_path: Path) -> None:
     (theirs.runs / "half-written").mkdir()
     (theirs.runs / "linked").symlink_to("/etc")
     mine = tree(run(ours).folder)
-    said = done(tmp_path, "merge", "there/results", code=1)
+    said = output(tmp_path, "merge", "there/results", code=1)
     assert ".merged" not in said and f"conflict: {run_id(DONE)}: " in said and "differ in what was measured" in said
     for name, why in ((run_id(LATER), "does not match"), ("half-written", "is missing"), ("linked", "is a link")):
         assert any(line.startswith(f"left out: {name}: ") and why in line for line in said.splitlines()), said
@@ -232,14 +222,14 @@ def test_what_differs_or_is_damaged_is_named_and_left(tmp_path: Path) -> None:
 def test_rows_whose_run_is_gone_are_compared_too(error: float, fate: str, tmp_path: Path) -> None:
     ours, theirs = sweep(tmp_path), sweep(tmp_path / "there")
     curve(run(ours), 7.0), curve(run(theirs), error)
-    done(tmp_path, "collect", "test")
+    output(tmp_path, "collect", "test")
     before = study.read_curves(ours.folder)["error"].tolist()
     shutil.rmtree(run(ours).folder)
-    assert f"test: {fate}" in done(tmp_path, "merge", "there/results", code=int(error == 8.0))
+    assert f"test: {fate}" in output(tmp_path, "merge", "there/results", code=int(error == 8.0))
     assert study.read_curves(ours.folder)["error"].tolist() == before == [7.0]
-    done(tmp_path, "collect", "test", "--results", "there/results")
+    output(tmp_path, "collect", "test", "--results", "there/results")
     shutil.rmtree(run(theirs).folder)
-    said = done(tmp_path, "merge", "there/results", "--results", "third", code=1)
+    said = output(tmp_path, "merge", "there/results", "--results", "third", code=1)
     assert "in the collected tables there alone" in said
 
 
@@ -249,7 +239,7 @@ def test_results_of_version_1_and_of_own_code_are_merged(tmp_path: Path) -> None
     code = b"import study"
     for name, content in ((f"own-{digest(code)[:12]}.py", code), ("own-0123456789ab.py", b"changed")):
         write_bytes(copied / "golden" / "components" / name, content)
-    assert "golden: 5 copied" in done(tmp_path, "merge", "there")
+    assert "golden: 5 copied" in output(tmp_path, "merge", "there")
     for reader in (study.read_curves, study.read_runs, study.read_surfaces, study.read_probes):
         assert reader(tmp_path / "results" / "golden").equals(reader(golden.folder))
     assert os.listdir(tmp_path / "results" / "golden" / "components") == [f"own-{digest(code)[:12]}.py"]
@@ -259,7 +249,7 @@ def test_a_linked_results_folder_is_one_like_any_other(tmp_path: Path) -> None:
     sweep(tmp_path / "disk"), sweep(tmp_path / "there", name="second")
     (tmp_path / "results").symlink_to(tmp_path / "disk" / "results")
     for words in (["merge", "there/results"], ["mv", "test", "first"], ["prune"], ["rm", "second"], ["du"]):
-        done(tmp_path, *words)
+        output(tmp_path, *words)
     assert os.listdir(tmp_path / "disk" / "results") == ["first"]
 
 
@@ -274,7 +264,7 @@ def test_a_run_on_a_read_only_file_system_stays(words: list[str], tmp_path: Path
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
         before = tree(tmp_path)
-        assert "Read-only file system; nothing is lost" in done(tmp_path, *words, code=2)
+        assert "Read-only file system; nothing is lost" in output(tmp_path, *words, code=2)
         assert tree(tmp_path) == before
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
@@ -287,9 +277,9 @@ def test_fields_that_differ_are_shown(tmp_path: Path) -> None:
     sweep(tmp_path, DONE, LATER), sweep(tmp_path, LATER, make_spec(seed=2, depth=14), name="other")
     file = "fixed: {data: digits, recipe: {name: quick, learning_rate: 0.3}, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
     (tmp_path / "mine.yaml").write_text(file)
-    fields = [line.split()[0] for line in done(tmp_path, "diff", "test", "other").splitlines()]
+    fields = [line.split()[0] for line in output(tmp_path, "diff", "test", "other").splitlines()]
     assert fields == ["test", "depth", "seed", "1"]
-    assert "1 run in both, 1 run in test alone, 1 run in other alone" in done(tmp_path, "diff", "test", "other")
-    assert "recipe.learning_rate  0.02" in done(tmp_path, "diff", run_id(DONE), "mine.yaml")
-    assert done(tmp_path, "diff", "test", "test").startswith("test  test\nno field differs; 2 runs in both")
-    done(tmp_path, "diff", "test", "nothing", code=2)
+    assert "1 run in both, 1 run in test alone, 1 run in other alone" in output(tmp_path, "diff", "test", "other")
+    assert "recipe.learning_rate  0.02" in output(tmp_path, "diff", run_id(DONE), "mine.yaml")
+    assert output(tmp_path, "diff", "test", "test").startswith("test  test\nno field differs; 2 runs in both")
+    output(tmp_path, "diff", "test", "nothing", code=2)

@@ -1,7 +1,5 @@
 """Which runs are of which images, in frames of all ages."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,9 +1,7 @@
-"""Many processes at once: none loses what it wrote, of those that want one run one has it; and many runs in a sweep.
+"""Many processes at once: none loses what it wrote, and of those that want one run one has it.
 
-Twenty processes, or 200 as long tests.
+Twenty processes, or 200 as long tests. `benchmarks/load.py` has the time and memory of many runs.
 """
-
-from __future__ import annotations
 
 import multiprocessing
 import subprocess
@@ -11,7 +9,8 @@ import sys
 
 import pytest
 
-from study.config.sweep import load
+from study.config.identity import run_id
+from study.config.sweep import Sweep
 from study.launch.attempt.provenance import describe
 from study.store import lease, process
 from study.store import runs as store
@@ -21,11 +20,11 @@ from study.store.layout import SweepFiles
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, read_table
 from tests.helpers import attempts, long, make_spec, open_run
-from tests.store.many import curve, make, measured, sweep_file
+from tests.store.test_tables import ROW
 
 writers = pytest.mark.parametrize("writers", [20, long(200)])
-PARTS = (16000, 32000, 64000)
-"""The iterations at which those of the test with curves write one."""
+PARTS = (10, 20, 40)
+"""The iterations at which those of the test with curves write one: so many rows."""
 FORK = multiprocessing.get_context("fork")
 
 
@@ -91,15 +90,18 @@ def test_one_of_many_claimants_takes_over_a_dead_lease(writers, tmp_path):
     assert sorted(path.name for path in files.folder.iterdir()) == ["lease", "spec.json"]
 
 
+def curve(name, until):
+    """The rows of a run that has come so far."""
+    return [ROW | {"run_id": name, "iteration": i, "loss": 1 / i} for i in range(1, until + 1)]
+
+
 @pytest.mark.slow
 @writers
 def test_collecting_while_runs_are_sealed_loses_nothing(writers, tmp_path):
-    sweep = load(sweep_file(tmp_path, writers))
+    told = [(run_id(spec), spec) for spec in (make_spec(seed=seed) for seed in range(writers))]
+    sweep = Sweep("many", "", dict(told), ())
     files = SweepFiles(tmp_path / "results", sweep.name)
     write_sweep(files, sweep)
-    told = list(sweep.runs.items())
-    # Before the processes are forked: pyarrow imports pandas for it, which need not be done in each of them.
-    whole = {name: curve(name, spec, PARTS[-1]) for name, spec in told}
 
     def train(number):
         """As a worker does, or for the last number: collect until there is nothing more to come."""
@@ -108,7 +110,7 @@ def test_collecting_while_runs_are_sealed_loses_nothing(writers, tmp_path):
             through = all(files.run(name).done.exists() for name in sweep.runs)
             collect(files)
             found = read_table(files.curves).group_by("run_id").aggregate([("iteration", "count")]).to_pydict()
-            assert set(found["iteration_count"]) <= {len(curve("any", told[0][1], until)) for until in PARTS}
+            assert set(found["iteration_count"]) <= {*PARTS}
             collected += 1
             if through:
                 return collected
@@ -119,7 +121,7 @@ def test_collecting_while_runs_are_sealed_loses_nothing(writers, tmp_path):
         assert held is not None
         store.start_attempt(run, describe("cpu", "local", 1))
         for until in PARTS:
-            sealed = CURVES.write(run.curves, curve(name, spec, until))
+            sealed = CURVES.write(run.curves, curve(name, until))
             held.beat(iteration=until)
         store.write_done(run, {run.curves.name: sealed}, outcome="finished", iteration=until, error=9.5, seconds=1.0)
         store.end_attempt(run, "done", until)
@@ -128,22 +130,10 @@ def test_collecting_while_runs_are_sealed_loses_nothing(writers, tmp_path):
 
     assert sum(together(train, writers + 1)) > 1
     collect(files)
-    assert CURVES.read(files.curves) == CURVES.collect(whole.values())
-    assert all([row["outcome"] for row in attempts(files.run(name))] == ["done"] for name in whole)
-    left = {path.name for name in whole for path in files.run(name).folder.iterdir()}
+    assert CURVES.read(files.curves) == CURVES.collect(CURVES.of(curve(name, PARTS[-1])) for name in sweep.runs)
+    assert all([row["outcome"] for row in attempts(files.run(name))] == ["done"] for name in sweep.runs)
+    left = {path.name for name in sweep.runs for path in files.run(name).folder.iterdir()}
     assert left == {"spec.json", "curves.parquet", "attempts.jsonl", "done.json"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("runs", [100, long(5000)])
-def test_verbs_stay_below_a_gibibyte(runs, tmp_path):
-    file = sweep_file(tmp_path, runs)
-    make(file, tmp_path / "results")
-    for words in ("sweep many.yaml --dry-run", "status many --json", "collect many", "figure degradation many"):
-        _, _, mebibytes, status = measured(words.split(), tmp_path)
-        assert status == 0, (words, (tmp_path / "out").read_text()[-2000:])
-        assert mebibytes < 1024, words
-    assert len(read_table(tmp_path / "results/many/runs.parquet")) == runs
 
 
 def _held(files):

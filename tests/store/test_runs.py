@@ -1,7 +1,5 @@
 """The state of a run, its record of attempts, and starting over."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config.identity import point_id, run_id

@@ -1,7 +1,5 @@
 """Surfaces on disk: what is said of those that are not whole yet."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config.surface import Surface, surface_id

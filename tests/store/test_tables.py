@@ -1,7 +1,5 @@
 """Tables as Parquet: rows survive the round trip, and damage is found."""
 
-from __future__ import annotations
-
 import logging
 import math
 import subprocess

@@ -1,7 +1,5 @@
 """Recorded steps train as the eager reference does."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 
@@ -14,11 +12,9 @@ from study.training import pack
 from study.training.engine import Cuda, Eager, Graphs
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from study.training.pack import train_pack
 from study.training.precision import backends
 from study.training.program import Program
-from study.training.session import Session
-from tests.helpers import make_spec, open_run, points, read_rows, tiny_images
+from tests.helpers import make_spec, points, read_rows, tiny_images, train_runs
 
 CPU = torch.device("cpu")
 SHORT = {
@@ -62,9 +58,7 @@ def eager(results, monkeypatch, **fields):
     """The curve of a run that is trained alone by the reference."""
     with monkeypatch.context() as patch:
         patch.setattr(pack, "engine", lambda programs, tuning: Eager(programs))
-        spec = make_spec(**SHORT | fields)
-        files = open_run(results, spec)
-        assert train_pack([(spec, files)], DATA, Session())
+        [files] = train_runs(results, make_spec(**SHORT | fields), images=DATA)
         return points(files)
 
 
@@ -91,10 +85,9 @@ def test_recorded_pack_equals_eager_runs_alone(tmp_path, monkeypatch, players):
     ]
     alone = [eager(tmp_path / "alone", monkeypatch, **v) for v in variants]
     specs = [make_spec(**SHORT | v) for v in variants]
-    runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in specs]
-    assert train_pack(runs, DATA, Session())
-    assert [points(files) for _, files in runs] == alone
-    assert math.isnan(read_rows(runs[3][1].curves)[-1]["loss"])
+    runs = train_runs(tmp_path / "pack", *specs, images=DATA)
+    assert [points(files) for files in runs] == alone
+    assert math.isnan(read_rows(runs[3].curves)[-1]["loss"])
     # One engine for all lanes; then one without the diverged lane, and one without the shortest.
     assert [max(player.sides) for player in players] == [7, 6, 5]
     # Four steps, one step; training and test images, of all lanes or some.
@@ -174,9 +167,8 @@ def test_pack_without_memory_is_halved(tmp_path, monkeypatch, error):
         return Eager(programs)
 
     monkeypatch.setattr(pack, "engine", scarce)
-    runs = [(spec, open_run(tmp_path / "pack", spec)) for spec in (make_spec(**SHORT, seed=seed) for seed in range(3))]
-    assert train_pack(runs, DATA, Session())
-    assert [points(files) for _, files in runs] == alone and sizes == [3, 1, 2, 1, 1]
+    runs = train_runs(tmp_path / "pack", *(make_spec(**SHORT, seed=seed) for seed in range(3)), images=DATA)
+    assert [points(files) for files in runs] == alone and sizes == [3, 1, 2, 1, 1]
 
 
 @pytest.mark.cuda
@@ -192,8 +184,6 @@ def test_graphs_train_as_eager_steps_do_on_a_gpu(precision):
 def test_pack_in_graphs_equals_lanes_alone(tmp_path):
     cuda = torch.device("cuda")
     specs = [make_spec(**SHORT, network=n, depth=d) for n, d in (("plain", 8), ("residual", 14), ("residual", 8))]
-    for spec in specs:
-        train_pack([(spec, open_run(tmp_path / "alone", spec))], DATA, Session(device=cuda))
-    train_pack([(spec, open_run(tmp_path / "pack", spec)) for spec in specs], DATA, Session(device=cuda))
-    for spec in specs:
-        assert points(open_run(tmp_path / "pack", spec)) == points(open_run(tmp_path / "alone", spec))
+    alone = [train_runs(tmp_path / "alone", spec, images=DATA, device=cuda)[0] for spec in specs]
+    pack = train_runs(tmp_path / "pack", *specs, images=DATA, device=cuda)
+    assert [points(files) for files in pack] == [points(files) for files in alone]

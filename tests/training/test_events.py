@@ -1,7 +1,5 @@
 """When points, evaluations, measurements and snapshots are due."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,18 +1,12 @@
 """Components of the user's own in packs and on several ranks: the same numbers as alone, and to the bit when resumed."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from study import data
-from study.config.use import forget, use
+from study.config.use import use
 from study.store.runs import status
-from study.training.pack import train_pack
-from study.training.session import Session
-from tests.helpers import OWN_LAYERS, make_spec, open_run, points, stopping
-from tests.training.test_ranks import curve, train
+from tests.helpers import OWN_PARTS, make_spec, points, stopping, train_runs
+from tests.training.test_ranks import assert_close, train
 
 CODE = (
     '''
@@ -32,16 +26,6 @@ class Ghost(study.BasicBlock):
 
     def branch(self, x):
         return self.drop(self.ratio * super().branch(x))
-
-
-@study.optimizer
-class SignSgd(study.Optimizer):
-    keeps = ("momentum",)
-    beta: float = 0.9
-
-    def update(self, parameters, gradients, state, rate, decay):
-        torch._foreach_lerp_(state["momentum"], gradients, 1 - self.beta)
-        torch._foreach_sub_(parameters, [rate * m.sign() for m in state["momentum"]])
 
 
 @study.schedule
@@ -86,7 +70,7 @@ def noise(root, *, seed: int = 7) -> study.Arrays:
     images = (random.standard_normal((60, 1, 8, 8)) + labels[:, None, None, None]).astype(np.float32)
     return study.Arrays(train=(images[:40], labels[:40]), test=(images[40:], labels[40:]))
 '''
-    + OWN_LAYERS
+    + OWN_PARTS
 )
 SHORT = {
     "data": {"name": "noise", "seed": 3},
@@ -107,15 +91,11 @@ OWN = [
 def code(tmp_path):
     (tmp_path / "mine.py").write_text(CODE)
     use("mine.py", tmp_path)
-    yield str(tmp_path / "mine.py")
-    forget()
+    return str(tmp_path / "mine.py")
 
 
-def pack(results: Path, specs, **options):
-    """Train specs side by side; return their files."""
-    runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, data.load("noise", results, seed=3), Session(**options))
-    return [files for _, files in runs]
+def pack(results, specs, **options):
+    return train_runs(results, *specs, images=data.load("noise", results, seed=3), **options)
 
 
 def test_a_pack_of_the_users_own_trains_and_resumes_as_each_run_alone(tmp_path, code):
@@ -139,7 +119,4 @@ def test_two_ranks_train_the_users_own_as_one(tmp_path, code, fields):
     train(tmp_path / "one", 1, fields=SHORT | fields, code=code)
     train(tmp_path / "two", 2, fields=SHORT | fields, code=code, stop_at=5)
     train(tmp_path / "two", 2, fields=SHORT | fields, code=code)
-    one, two = (curve(tmp_path / name, SHORT | fields) for name in ("one", "two"))
-    assert one.keys() == two.keys() and len(one) >= 7
-    for point, (loss, error) in one.items():
-        assert two[point] == (pytest.approx(loss, rel=1e-3), pytest.approx(error, abs=5.1))
+    assert_close(tmp_path, SHORT | fields)

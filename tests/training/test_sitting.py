@@ -1,7 +1,5 @@
 """`benchmarks/gpu.py` in its tiny mode on a CPU: interrupted, with a part that fails, resumed to its end."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

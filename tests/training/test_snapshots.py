@@ -1,9 +1,6 @@
 """Snapshots of the network: their content, and who may write them; `tests/measure/probes/test_schedule.py` has the rest."""
 
-from __future__ import annotations
-
 import logging
-from typing import Any
 
 import pytest
 import torch
@@ -11,28 +8,9 @@ import torch
 from study.networks.network import build
 from study.store.lease import LeaseLost
 from study.training import checkpoint
-from study.training.pack import train_pack
-from study.training.session import Session
-from tests.helpers import make_spec, open_run, stopping, tiny_images
+from tests.helpers import SHORT, kept, make_spec, open_run, stopping, train_runs
 
 CPU = torch.device("cpu")
-SHORT = {
-    "block": "single", "depth": 5,
-    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
-}  # fmt: skip
-EPOCHS = [0, 3, 5, 8, 10, 12]  # 16 images a step, 40 an epoch
-
-
-def train(results, *specs, **options):
-    """Train runs as a pack; returns where they lie."""
-    runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, tiny_images(), Session(**options))
-    return [files for _, files in runs]
-
-
-def kept(files):
-    """The iterations of a run's snapshots, one for each file."""
-    return [int(path.name.split("-")[1]) for path in files.snapshots()]
 
 
 def contents(files):
@@ -42,7 +20,7 @@ def contents(files):
 
 def test_snapshot_holds_the_network_of_its_iteration(tmp_path):
     spec = make_spec(**SHORT, snapshot_every=5)
-    [files] = train(tmp_path, spec, **stopping(10))
+    [files] = train_runs(tmp_path, spec, **stopping(10))
     at_ten = checkpoint.load_newest(files, CPU)
     first, *_, last = checkpoint.load_snapshots(files, CPU)
     assert at_ten is not None and (at_ten["iteration"], last["iteration"]) == (10, 10)
@@ -57,30 +35,12 @@ def test_snapshot_holds_the_network_of_its_iteration(tmp_path):
 
 
 def test_a_damaged_snapshot_is_skipped_and_stays(tmp_path, caplog):
-    [files] = train(tmp_path, make_spec(**SHORT, snapshot_every=4))
+    [files] = train_runs(tmp_path, make_spec(**SHORT, snapshot_every=4))
     cut = files.snapshots()[1]
     cut.write_bytes(cut.read_bytes()[:100])
     with caplog.at_level(logging.WARNING):
         assert [state["iteration"] for state in checkpoint.load_snapshots(files, CPU)] == [0, 8, 12]
     assert cut.name in caplog.text and kept(files) == [0, 4, 8, 12]
-
-
-# -- who may write, and when -----------------------------------------------------------------------------------------------
-
-
-def test_each_snapshot_is_written_once_under_the_lease(tmp_path, monkeypatch):
-    events: list[Any] = []
-    real = checkpoint.save_snapshot
-
-    def noted(files, iteration, network):
-        assert not files.done.exists()
-        events.append(iteration)
-        real(files, iteration, network)
-
-    monkeypatch.setattr(checkpoint, "save_snapshot", noted)
-    train(tmp_path, make_spec(**SHORT, snapshot_every="epoch"), before_write=lambda files: events.append("asked"))
-    assert [event for event in events if event != "asked"] == EPOCHS
-    assert all(events[i - 1] == "asked" for i, event in enumerate(events) if event != "asked")
 
 
 def test_no_snapshot_is_written_or_removed_without_the_lease(tmp_path):
@@ -89,23 +49,23 @@ def test_no_snapshot_is_written_or_removed_without_the_lease(tmp_path):
 
     spec = make_spec(**SHORT, snapshot_every=4)
     with pytest.raises(LeaseLost):
-        train(tmp_path, spec, before_write=lost)
+        train_runs(tmp_path, spec, before_write=lost)
     files = open_run(tmp_path, spec)
     assert kept(files) == []
     files.snapshot(4, "0" * 16).touch()
     with pytest.raises(LeaseLost):
-        train(tmp_path, spec, before_write=lost)
+        train_runs(tmp_path, spec, before_write=lost)
     assert kept(files) == [4]
 
 
 def test_snapshots_of_another_trajectory_are_removed(tmp_path):
     spec = make_spec(**SHORT, snapshot_every="epoch")
-    [whole] = train(tmp_path / "whole", spec)
-    [files] = train(tmp_path, spec, **stopping(5))
+    [whole] = train_runs(tmp_path / "whole", spec)
+    [files] = train_runs(tmp_path, spec, **stopping(5))
     early = {name: content for name, content in contents(files).items() if "-00000005-" not in name}
     for iteration in (5, 8, 9):  # another machine went on from the checkpoint, and was killed
         files.snapshot(iteration, "0" * 16).touch()
     before = {path.name: path.stat().st_ino for path in files.snapshots()}
-    train(tmp_path, spec)
+    train_runs(tmp_path, spec)
     assert contents(files) == contents(whole)
     assert all((files.folder / name).stat().st_ino == before[name] for name in early)  # written once

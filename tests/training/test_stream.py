@@ -1,7 +1,5 @@
 """Streamed images: batches depend on their keys only; whole runs on them."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -21,10 +19,9 @@ from study.errors import StudyError
 from study.training.feeds import decoding
 from study.training.feeds.samples import Draws, Samples
 from study.training.feeds.stream import Stream
-from study.training.pack import train_pack
 from study.training.ranks import Ranks
-from study.training.session import Session, Tuning
-from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping
+from study.training.session import Tuning
+from tests.helpers import make_folder, make_spec, open_run, points, read_rows, stopping, train_runs
 from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
@@ -87,13 +84,6 @@ def test_batch_depends_on_its_keys_only(files):
     assert 0 < seen < 32
 
 
-def test_the_number_of_processes_changes_nothing(files, monkeypatch):
-    monkeypatch.setattr("study.training.feeds.stream.CHUNK", 3)  # several chunks a batch
-    alone = batches(files, 4)
-    for one, other in zip(alone, batches(files, 4, workers=2), strict=True):
-        assert torch.equal(one[1], other[1]) and torch.equal(one[2], other[2])
-
-
 def test_ranks_decode_their_own_parts(files):
     whole = [images for _, images, _ in batches(files, 3, recipe__bn_groups=4)]
     shares = [[i for _, i, _ in batches(files, 3, ranks=Ranks(r, 2), recipe__bn_groups=4)] for r in (0, 1)]
@@ -131,13 +121,6 @@ def test_evaluation_takes_centre_crops_in_order_for_any_number_of_ranks(files):
     assert torch.equal(images, torch.cat([first[:5], second, first[5:]]))
 
 
-def test_images_by_number(files):
-    stream = Stream(files, spec().recipe, CPU, workers=1)
-    whole, labels = stream.at("train", torch.arange(12))
-    some, theirs = stream.at("train", torch.tensor([7, 0, 11]))
-    assert torch.equal(some, whole[[7, 0, 11]]) and torch.equal(theirs, labels[[7, 0, 11]])
-
-
 def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
     monkeypatch.setattr("study.training.feeds.stream.EVALUATED_TRAINING", 7)
     streams = [Stream(files, spec(seed=seed).recipe, CPU) for seed in (0, 1)]
@@ -150,10 +133,7 @@ def test_evaluated_training_images_are_a_fixed_sample(files, monkeypatch):
 
 
 def train(results, files, decoders=0, stop_at=100, **fields):
-    run = spec(**fields)
-    opened = open_run(results, run)
-    train_pack([(run, opened)], files, Session(tuning=Tuning(decoders=decoders), **stopping(stop_at)))
-    return opened
+    return train_runs(results, spec(**fields), images=files, tuning=Tuning(decoders=decoders), **stopping(stop_at))[0]
 
 
 @pytest.mark.slow

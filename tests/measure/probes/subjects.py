@@ -1,16 +1,14 @@
 """Networks to be measured, and what was measured of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
-from torch import nn
 
 from study.measure.probes import Subject, Value, measure
 from study.networks.network import build
 from study.training.feeds.images import Images
 from tests.helpers import make_spec, tiny_images
+from tests.networks.test_network import random_bn
 
 CPU = torch.device("cpu")
 
@@ -18,15 +16,9 @@ CPU = torch.device("cpu")
 def make(count: int = 32, **fields: Any) -> Subject:
     """A network of its seed, with random BN so that each parameter and statistic matters; in batches of 16."""
     spec = make_spec(**{"recipe__batch_size": 16} | fields)
+    torch.manual_seed(0)
     network = build(spec, 1, 10)
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5, generator=random)
-                module.bias.normal_(std=0.3, generator=random)
-                module.running_mean.normal_(std=0.3, generator=random)
-                module.running_var.uniform_(0.5, 1.5, generator=random)
+    random_bn(network)
     return Subject.of(spec, network.state_dict(), Images(tiny_images(), CPU), count)
 
 

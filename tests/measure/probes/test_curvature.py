@@ -1,7 +1,5 @@
 """Hessian-vector products against dense Hessians of our blocks in float64; eigenvalues, trace and density of matrices."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

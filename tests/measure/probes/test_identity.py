@@ -1,7 +1,5 @@
 """How far a block is from the identity, on blocks whose answer is known."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812

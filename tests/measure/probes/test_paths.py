@@ -1,7 +1,5 @@
 """Deleted blocks and lengths of paths, against networks edited by hand and against all paths one by one."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import pytest

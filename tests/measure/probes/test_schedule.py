@@ -1,8 +1,7 @@
 """When a run is measured and its network kept; neither changes the training."""
 
-from __future__ import annotations
-
 import math
+import time
 
 import pytest
 import torch
@@ -12,15 +11,9 @@ from study.measure.probes.record import during
 from study.store.runs import status
 from study.store.tables import read_table
 from study.training import checkpoint
-from study.training.pack import train_pack
-from study.training.session import Progress, Session
-from tests.helpers import long, make_spec, open_run, points, slow, stopping, tiny_images, training_clock
+from tests.helpers import SHORT, kept, long, make_spec, open_run, points, slow, stopping, train_runs
 
 CPU = torch.device("cpu")
-SHORT = {
-    "block": "single", "depth": 5,
-    "recipe__iterations": 12, "recipe__batch_size": 16, "recipe__evaluate_every": 5, "recipe__log_every": 4,
-}  # fmt: skip
 MEASURED = [name for name in PROBES if name != "hessian"]
 """But that one, which takes minutes."""
 SOME = {
@@ -40,11 +33,9 @@ def measured(files):
     return {probe: sorted(i for name, i in taken if name == probe) for probe in {name for name, _ in taken}}
 
 
-def train(results, *specs, images=None, **options):
-    """Train runs as a pack, with their probes; returns where they lie."""
-    runs = [(spec, open_run(results, spec)) for spec in specs]
-    train_pack(runs, images or tiny_images(), Session(**{"probe": during} | options))
-    return [files for _, files in runs]
+def train(results, *specs, **options):
+    """Train runs as a pack, with their probes."""
+    return train_runs(results, *specs, **{"probe": during} | options)
 
 
 def trained(files):
@@ -53,11 +44,6 @@ def trained(files):
     assert state is not None
     tensors = [*state["network"].values(), *state["optimizer"]["momentum"]]
     return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
-
-
-def kept(files):
-    """The iterations of a run's snapshots."""
-    return [int(path.name.split("-")[1]) for path in files.snapshots()]
 
 
 def everything(files):
@@ -108,17 +94,10 @@ def test_probes_run_before_during_and_after_training(tmp_path):
     assert all(row["value"] > 0 for row in at_start if row["iteration"] == 12)
 
 
-def test_time_of_probes_is_not_training_time(tmp_path, monkeypatch):
-    sleep = training_clock(monkeypatch)
-
-    def slow(lane, stopped):
-        sleep(3600)
-        return True
-
-    spec = make_spec(**SHORT, probes="weights", probe_every=2)
-    seen: list[Progress] = []
-    train(tmp_path, spec, probe=slow, report=seen.append)
-    assert 0 < seen[-1].seconds < 3600
+def test_time_of_probes_is_not_training_time(tmp_path):
+    spec, taken, began = make_spec(**SHORT, probes="weights", probe_every=2), [], time.perf_counter()
+    [files] = train(tmp_path, spec, probe=lambda lane, stopped: time.sleep(0.5) or taken.append(0.5) or True)
+    assert len(taken) == 7 and 0 < status(files).seal["seconds"] < time.perf_counter() - began - sum(taken)
 
 
 def test_diverged_lane_is_not_measured(tmp_path):

@@ -1,7 +1,5 @@
 """Tests of several views: the ten crops are torchvision's, scores are averaged, and any size passes the network."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

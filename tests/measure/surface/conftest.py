@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ from study.training.feeds.images import Images
 from study.training.pack import train_pack
 from study.training.session import Session
 from tests.helpers import make_spec, open_run
-from tests.training.conftest import _one_thread  # noqa: F401
 
 SHORT = {"recipe__iterations": 40, "recipe__schedule__at": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
 

@@ -1,7 +1,5 @@
 """A chunk of a surface: stopped anywhere, it goes on and ends with the same bytes."""
 
-from __future__ import annotations
-
 import pytest
 
 from study.config.surface import Surface, surface_id

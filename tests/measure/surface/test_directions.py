@@ -1,7 +1,5 @@
 """Directions: norms, draws, differences, and the principal directions of a trajectory."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from sklearn.decomposition import PCA

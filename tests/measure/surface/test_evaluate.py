@@ -1,13 +1,10 @@
 """Loss and error at a point: equal to what training recorded, to plain evaluation, and to themselves."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from study.config.surface import Surface
@@ -21,7 +18,7 @@ from study.measure.surface.plane import Plane
 from study.networks.network import loaded, structure
 from study.store import runs as store
 from study.training.start import final
-from tests.helpers import make_spec, read_rows, slow
+from tests.helpers import make_spec, slow
 
 MODES = ["frozen", "recalibrated", "batch"]
 
@@ -55,15 +52,6 @@ def whole(images, split):
 def loss_of(network, images, labels):
     with torch.no_grad():
         return float(F.cross_entropy(network(images).double(), labels))
-
-
-@pytest.mark.parametrize("name", ["plain", "residual"])
-def test_centre_has_the_recorded_loss_and_error(name, trained, digits):
-    found = evaluator(trained[name], digits).at((0.0, 0.0))
-    last = {row["split"]: row for row in read_rows(trained[name].curves)}
-    for split, recorded in (("train", last["train_clean"]), ("test", last["test"])):
-        assert found[split].loss == pytest.approx(recorded["loss"], rel=1e-5)
-        assert found[split].error == recorded["error"]
 
 
 @pytest.mark.parametrize("bn", MODES)
@@ -168,17 +156,6 @@ def test_nan_is_kept_and_does_not_spread(trained, digits):
     assert not math.isfinite(found.loss)
     # NaN at one point does not affect the next.
     assert at(made, 0.0, 0.0) == at(evaluator(trained["residual"], digits), 0.0, 0.0)
-
-
-def test_other_vectors_do_not_affect_points(trained, digits):
-    made = evaluator(trained["plain"], digits)
-    before = at(made, 0.1, 0.2)
-    other = made.flat.pack(final(trained["other"])["network"])
-    last = {row["split"]: row for row in read_rows(trained["other"].curves)}
-    assert made.of(other)["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-5)
-    moved = made.move((0.1, 0.2))
-    assert not any(isinstance(m, nn.BatchNorm2d) and m.training for m in moved.modules())
-    assert at(made, 0.1, 0.2) == before
 
 
 @pytest.mark.parametrize(

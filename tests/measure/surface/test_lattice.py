@@ -1,7 +1,5 @@
 """The points of surfaces: their places, coordinates and chunks."""
 
-from __future__ import annotations
-
 import itertools
 
 from study.config.surface import Surface

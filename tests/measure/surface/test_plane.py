@@ -1,7 +1,5 @@
 """Planes: their directions, their files, and errors without a usable network."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 
@@ -19,7 +17,7 @@ from study.store.layout import RunFiles, SurfaceFiles
 from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.start import final
-from tests.helpers import make_spec, open_run, read_rows, seal_run, slow, tiny_images
+from tests.helpers import make_spec, open_run, seal_run, slow, tiny_images
 
 
 def surface_of(run, **fields):
@@ -58,18 +56,6 @@ def test_damaged_or_foreign_plane_is_skipped(trained, digits, tmp_path, caplog):
     [path] = SurfaceFiles(tmp_path / "other").planes()
     shutil.copy(path, files.folder)
     assert plane.load(files) is None and "another surface" in caplog.text
-
-
-def test_interpolation_ends_at_the_other_networks(trained, digits):
-    run, others = trained["plain"], [trained["other"]]
-    surface = surface_of(run, plane="interpolate", to=[others[0].run_id])
-    made = Evaluator(surface, store.read_spec(run), plane.make(surface, run, others, digits), digits)
-    for place, files in ((0.0, run), (1.0, others[0])):
-        last = {row["split"]: row for row in read_rows(files.curves)}
-        found = made.at((place,))
-        assert found["train"].loss == pytest.approx(last["train_clean"]["loss"], rel=1e-4)
-        assert found["test"].error == last["test"]["error"]
-    assert made.at((0.5,))["train"].loss > made.at((1.0,))["train"].loss  # two minima of different seeds
 
 
 def test_interpolation_refuses_networks_trained_on_other_inputs(copies, digits, tmp_path):
@@ -133,30 +119,25 @@ def test_curvature_along_leading_eigenvectors(trained, digits):
     assert float(made.directions[0].norm()) == pytest.approx(1, rel=1e-5)
 
 
-@pytest.mark.parametrize("spoil", ["missing", "truncated", "foreign", "unfinished", "diverged", "other images"])
-def test_error_without_a_usable_network_is_one_line(spoil, copies, digits):
-    run, images, expected = copies["plain"], digits, "no sound checkpoint"
-    [path] = run.checkpoints()
-    if spoil == "missing":
-        path.unlink()
-    elif spoil == "truncated":
-        path.write_bytes(path.read_bytes()[:2000])
-    elif spoil == "foreign":
-        state = final(copies["residual"]) | {"network": {"w": torch.zeros(3, 3, 3, 3)}}
-        path.unlink()
-        checkpoint.save(run, 40, {key: state[key] for key in ("network", "fingerprint")})
-        expected = "its checkpoint is not the state of plain-8"
-    elif spoil == "unfinished":
-        run.done.unlink()
-        expected = "is not finished"
-    elif spoil == "diverged":
-        seal_run(run, "diverged", iteration=40)
-        expected = "has diverged"
-    else:
-        images = Images(tiny_images(), torch.device("cpu"))
-        expected = "the images of digits have changed"
+def foreign(run):
+    """Put other tensors into its checkpoint."""
+    state = final(run) | {"network": {"w": torch.zeros(3, 3, 3, 3)}}
+    run.checkpoints()[0].unlink()
+    checkpoint.save(run, 40, {key: state[key] for key in ("network", "fingerprint")})
+
+
+@pytest.mark.parametrize("spoil, images, expected", [
+    (lambda run: run.checkpoints()[0].unlink(), None, "no sound checkpoint"),
+    (foreign, None, "its checkpoint is not the state of plain-8"),
+    (lambda run: run.done.unlink(), None, "is not finished"),
+    (lambda run: seal_run(run, "diverged", iteration=40), None, "has diverged"),
+    (lambda run: None, tiny_images(), "the images of digits have changed"),
+], ids=["missing", "foreign", "unfinished", "diverged", "other images"])  # fmt: skip
+def test_error_without_a_usable_network_is_one_line(spoil, images, expected, copies, digits):
+    run = copies["plain"]
+    spoil(run)
     with pytest.raises(StudyError, match=expected) as raised:
-        plane.make(surface_of(run), run, [], images)
+        plane.make(surface_of(run), run, [], Images(images, torch.device("cpu")) if images else digits)
     assert len(str(raised.value).splitlines()) == 1 and run.run_id in str(raised.value)
 
 
