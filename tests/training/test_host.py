@@ -14,12 +14,17 @@ of the recorded backward pass behind; images that come from files are never reco
 """
 
 from functools import cache
-from itertools import zip_longest
+from itertools import count, zip_longest
 
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -45,6 +50,7 @@ from tests.networks.test_cures import CURES
 META = torch.device("meta")
 SMALL = {"block": "single", "depth": 5, "recipe__batch_size": 16}
 FIELDS = ("shortcut", "order", "norm", "activation", "recipe__optimizer", "recipe__schedule")
+COUNT = count()
 
 
 @cache
@@ -179,6 +185,35 @@ def test_graphs_of_a_pack_on_float_images_need_no_host():
     images = np.zeros((520, 8, 8, 1), np.float32), np.arange(520) % 10
     floats = image_set("floats", images, images, tuple("0123456789"))
     play(lanes_of({}, {"recipe__optimizer": "lars", "recipe__ema": 0.5}, {"shortcut": "dropout"}, images=floats))
+
+
+@pytest.mark.parametrize("spoil, error", [
+    (lambda program: program.loss.item(), DataDependentOutputException),
+    (lambda program: bool(program.wrong > 0), DataDependentOutputException),
+    (lambda program: program._rates[program._rates > 0], DynamicOutputShapeException),
+    (lambda program: program.loss.cpu(), "tensor on the host"),
+    (lambda program: program.loss.add_(torch.ones(())), "tensor on the host"),
+    (lambda program: program.loss.add_(torch.tensor(1.0, device=META)), "tensor on the host"),
+    (lambda program: torch.rand_like(program.loss), "random number"),
+    (lambda program: program.loss.mul_(next(COUNT)), "other operations"),
+], ids=["item", "bool", "mask", "cpu", "host", "python", "random", "counter"])  # fmt: skip
+def test_what_needs_the_host_is_noticed(spoil, error):
+    [lane] = lanes_of({})
+    step = lane.program.step
+    lane.program.step = lambda: (step(), spoil(lane.program))
+    text, kind = (error, AssertionError) if isinstance(error, str) else (None, error)
+    with pytest.raises(kind, match=text):
+        play([lane])
+
+
+def test_state_that_is_replaced_or_cannot_be_restored_is_noticed():
+    [lane] = lanes_of({})
+    program, before = lane.program, held(lane.program)
+    step = program.step
+    program.step = lambda: (step(), setattr(program, "loss", program.loss + 1), program.images.mean.add_(1))
+    known = {storage(tensor) for tensor in program.changing()}
+    assert play([lane]) - known == {storage(program.images.mean)}
+    assert held(program) != before
 
 
 OWN = """
