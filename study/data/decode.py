@@ -17,22 +17,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from study.data.images import Images
 from study.errors import StudyError
 
-ORIENTATION = 0x0112  # EXIF's tag
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What brings an image of each orientation upright."""
 BLOCK = 256
 """Images decoded and sent at once."""
 FILES_PER_PROCESS = 1000
@@ -108,9 +97,9 @@ def open_image(
 
 
 def _as_seen(image: Image.Image, notes: Counter[str]) -> Image.Image:
-    if (turn := TURNS.get(_orientation(image))) is not None:
+    if 2 <= _orientation(image) <= 8:
         notes["turned upright by their EXIF orientation"] += 1
-        image = image.transpose(turn)
+        image = ImageOps.exif_transpose(image)
     palette = image.palette.mode if image.palette else ""
     if "A" in (image.mode + palette).upper().replace("LAB", "") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -125,7 +114,7 @@ def _as_seen(image: Image.Image, notes: Counter[str]) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's orientation, 1 to 8; 1, upright, if there is none or it makes no sense."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # bad EXIF data in an image that is otherwise sound
         return 1
     return found if isinstance(found, int) else 1

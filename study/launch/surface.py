@@ -26,8 +26,8 @@ from study.store import runs as store
 from study.store import surfaces as surface_store
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
+from study.store.housekeeping import reset_surface
 from study.store.layout import RunFiles, SweepFiles
-from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 from study.text import counted

@@ -25,9 +25,9 @@ from study.networks.count import SHAPING, counted, measured, own_parts
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
+from study.store.housekeeping import reset_run
 from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
-from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
 
 OTHERS = "trained on different images"

@@ -1,7 +1,7 @@
-"""Housekeeping of a results folder: what takes space, and pruning, removing and renaming what nobody is working on.
+"""Housekeeping of a results folder: what takes space, and resetting, pruning, removing and renaming what nobody works on.
 
-Each function that changes something yields a line for each step, holds the leases of what it touches, and with `dry_run`
-changes nothing. If it is killed, the same call completes it.
+What changes something holds the leases of what it touches. The functions of verbs yield a line for each step, and with
+`dry_run` change nothing. If one is killed, the same call completes it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from study.store.files import DamagedError, discard, move, read_json, remove, sw
 from study.store.find import of_runs, run_of_point
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles, TaskFiles, refuse_links
 from study.store.runs import ENDED, status
-from study.store.surfaces import sealed
+from study.store.surfaces import read_spec, sealed
 from study.store.sweeps import read_sweep, records
 from study.text import counted
 
@@ -141,6 +142,41 @@ def needed(results: Path) -> dict[str, str]:
         if centre and not sealed(anywhere.run(centre).surface(name)):
             found |= dict.fromkeys((centre, *fields.get("to", ())), f"the surface {name} is not measured yet")
     return found
+
+
+# -- reset --------------------------------------------------------------------------------------------------------------
+
+
+def reset_run(files: RunFiles) -> None:
+    """Remove a run's result, checkpoints, snapshots and surfaces, but not its attempts and log.
+
+    Raises `StudyError` if another process is training it, or measuring around it.
+    """
+    around = []
+    for surface in files.surfaces():
+        with suppress(StudyError):
+            spec = read_spec(surface)
+            around += [surface] if files.run_id in (spec.run, *spec.to) else []
+    with holding(tasks_of([files, *around])):
+        for surface in around:
+            _forget(surface)
+        # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+        networks = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+        for path in (files.done, files.failed, *networks, files.curves, files.probes):
+            remove(path)
+
+
+def reset_surface(files: SurfaceFiles) -> None:
+    """Remove all measurements of a surface; raises `StudyError` if another process is measuring it."""
+    with holding(tasks_of([files])):
+        _forget(files)
+
+
+def _forget(files: SurfaceFiles) -> None:
+    remove(files.done)  # first: if this is cut short, the surface is not done
+    for path in (files.table, files.failed, files.facts, *files.planes()):
+        remove(path)
+    shutil.rmtree(files.folder / "chunks", ignore_errors=True)
 
 
 # -- prune --------------------------------------------------------------------------------------------------------------

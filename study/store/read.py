@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from study.errors import StudyError
 from study.store.collect import Results
-from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles
-from study.store.runs_table import RUNS
+from study.store.runs_table import RUNS, refuse_conflict, told_apart
 from study.store.surfaces import SURFACES
 from study.store.tables import CURVES, PROBES, Table
 from study.text import user_path

@@ -20,7 +20,7 @@ WARM = {"warmup": {"name": "iterations", "iterations": 50}}
 NEVER = "learning_rate 0.02: never reached"
 
 OF_RECIPES = [
-    ({"schedule": {"at": [100, 200]}, "iterations": 20}, ["milestones 100, 200: no effect", "evaluate_every 25: only at the end"]),
+    ({"schedule": {"at": [100, 200]}, "iterations": 20}, ["milestones 100, 200: no effect", "evaluate_every 25"]),
     ({"schedule": {"at": [100, 200]}}, ["milestones 200: no effect, since the run ends at 200"]),
     ({"schedule": {"at": [100, 199]}}, []),
     ({"schedule": {"at": []}}, []),
