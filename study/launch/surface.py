@@ -164,14 +164,8 @@ def summary(action: SurfaceAction, run: RunFiles) -> tuple[str, list[str]]:
     rows = [row for row in table if row["split"] == split and row["iteration"] is None]
     finite = [row["loss"] for row in rows if math.isfinite(row["loss"])]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
-    if len(finite) < len(rows):
-        words.append(f"no number at {len(rows) - len(finite)} points")
-        if surface.plane == "interpolate" and surface.bn == "frozen":
-            words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
+    words += [f"no number at {len(rows) - len(finite)} points"] if len(finite) < len(rows) else []
     words += [f"{row['loss']:.4g} at the centre" for row in centre if row in rows]
-    of = "variance" if surface.centred else "way"
-    for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
-        words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
     doubts = []
     for row in centre if surface.bn == "frozen" else ():
         if row["residual"] in (None, 0.0):

@@ -21,7 +21,8 @@ from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import SHAPING, counted, measured, own_parts
+from study.networks.count import SHAPING, measured, own_parts
+from study.networks.count import counted as count_layers
 from study.store import runs as store
 from study.store.collect import Results
 from study.store.files import DamagedError, read_json
@@ -29,9 +30,7 @@ from study.store.housekeeping import reset_run
 from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
 from study.store.sweeps import kept, write_sweep
-
-OTHERS = "trained on different images"
-PERHAPS = "trained before image files were changed"
+from study.text import counted
 
 
 @dataclass(frozen=True)
@@ -114,20 +113,19 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
             action = replace(action, reason=f"{action.reason}, {words}")
         actions.append(action)
     for (dataset, words, verb), count in counts.items():
-        kind = "finished" if verb == "keep" else "interrupted"
-        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        runs = counted(count, "finished run" if verb == "keep" else "interrupted run")
         end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
-        lines[
-            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
-            "folder of their own"
-        ] = None
+        told = f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again"
+        lines[f"{told}, or give the new images a folder of their own"] = None
     return replace(planned, actions=actions), [*lines, *code_changes(planned)]
 
 
 def _difference(before: str | None, now: Survey) -> str:
     if before is None or now.fingerprint == before:
         return ""
-    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""
+    if now.fingerprint:
+        return "trained on different images"
+    return "trained before image files were changed" if now.changed else ""
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -160,7 +158,7 @@ def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
         network = str([spec.network, spec.depth, spec.data, *(getattr(spec, field) for field in SHAPING)])
         step = network + str([spec.initialisation, spec.recipe.optimizer, spec.recipe.schedule])
         if measured(spec) and network not in tried:
-            counted(spec, *images_of(spec, root))
+            count_layers(spec, *images_of(spec, root))
         if own_parts(spec).keys() & {"initialisation", "optimizer", "schedule"} and step not in tried:
             from study.training.start import try_step  # late: it needs torch
 

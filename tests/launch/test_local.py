@@ -169,8 +169,8 @@ def test_durations(seconds: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     "terminal, width, words",
     [
-        (True, 140, "50/100  error 12.3 %  1,234 images/s  1:23 left"),
-        (True, 66, "50/100  1:23 left"),
+        (True, 140, "50/100, 1:23 left, error 12.3 %, 1,234 images/s"),
+        (True, 80, "50/100, 1:23 left"),
         (False, 66, "50/100"),
     ],
 )

@@ -115,14 +115,14 @@ def test_a_block_of_an_installed_package_trains_on_workers(installed):
     assert code == 0, err
     runs = study.read_runs(installed / "results" / "ghost")
     assert set(runs["state"]) == {"done"} and set(runs["block"]) == {"basic", "ghost"}
-    assert "nothing is left to do" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
+    assert "nothing is left to train" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
 
 
 def test_a_block_of_the_users_own_in_every_verb(here):
     """Trained, resumed with nothing to do, probed, and measured around; results read without its code."""
     trained = inside("sweep", "ghost.yaml", "depth=8", *SHORT)
     assert trained.code == 0, trained.err
-    assert "nothing is left to do" in inside("sweep", "ghost.yaml", "depth=8", *SHORT).out
+    assert "nothing is left to train" in inside("sweep", "ghost.yaml", "depth=8", *SHORT).out
     assert inside("probe", "ghost.yaml", "--probes", "weights,responses").code == 0
     measured = inside("surface", "ghost.yaml", "--points", "3", "--subset", "50")
     assert measured.code == 0, measured.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -72,9 +73,10 @@ class Terminal:
         self._done: dict[str, float] = {}  # the fraction of each task that is done
         self._facts: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
-            *columns,
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            TextColumn("{task.fields[told]}"),
             console=console,
             transient=True,
             refresh_per_second=2,
@@ -83,7 +85,7 @@ class Terminal:
         )
         self._all = self._bars.add_task(self._head(), told="")
         self._bar: dict[str, TaskID] = {}
-        self._room = console.width - max([32, *(len(task.name) for task in self.tasks.values())]) - 7
+        self._room = max(20, console.width - max([32, *(len(task.name) for task in self.tasks.values())]) - 22)
 
     def __enter__(self) -> Terminal:
         self._bars.start()
@@ -105,10 +107,11 @@ class Terminal:
         task = self.tasks[run_id]
         self._facts[run_id] = facts
         self._done[run_id] = step / total if total else 1.0
-        told = _told(step, total, facts, self._room)
+        told = _told(step, total, facts)
         if len(self.groups[task.group]) > 1:
             step, total = self._reached(task.group)
             told = f"{step:,}/{total:,} points"
+        told = textwrap.shorten(told, self._room, placeholder="")
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
@@ -168,18 +171,11 @@ class Terminal:
         return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
 
-def _told(step: int, total: int, facts: Mapping[str, Any], room: int) -> str:
-    """The words beside a run's bar, as many as there is room for; speed and error go first."""
+def _told(step: int, total: int, facts: Mapping[str, Any]) -> str:
+    """The words beside a run's bar, the most important first."""
     error, speed, left = (facts.get(key) for key in ("error", "images_per_second", "seconds_left"))
-    words = {
-        "step": f"{step:,}/{total:,}",
-        "error": "" if error is None else f"error {error:.1f} %",
-        "speed": f"{speed:,.0f} images/s" if speed else "",
-        "left": f"{duration(left)} left" if left else "",
-    }
-    for least in ("", "speed", "error", "left"):
-        words.pop(least, None)
-        told = "  ".join(filter(None, words.values()))
-        if len(told) <= room:
-            break
-    return told
+    words = [f"{step:,}/{total:,}"]
+    words += [f"{duration(left)} left"] if left else []
+    words += [] if error is None else [f"error {error:.1f} %"]
+    words += [f"{speed:,.0f} images/s"] if speed else []
+    return ", ".join(words)
