@@ -57,7 +57,7 @@ class Component:
     """Where it is implemented: `module:attribute`."""
     options: type[Options] = Options
     source: Any = None
-    """Of a component of the user's own, where it comes from (`study.config.use.Source`)."""
+    """Of a component of the user's own, where it comes from (`study.config.own.Source`)."""
     made: Any = None
     """Of a component of the user's own, the object."""
     only: Literal["", "plain", "residual"] = ""

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from study.config.own import data as register
 from study.config.registry import DATA
-from study.config.use import data as register
 from study.data.images import ImageFiles, ImageSet, Source, Survey, choose_subset
 from study.text import user_path
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from study.config.own import told
 from study.config.registry import DATA
-from study.config.use import told
 from study.data.cache import cached, writing
 from study.data.decode import slow_progress
 from study.data.images import ImageSet, Source, Survey, image_set

@@ -10,7 +10,7 @@ from study.config.use import forget, use
 from study.errors import StudyError
 
 HALVES = """
-from study.config.use import schedule
+from study.config.own import schedule
 
 @schedule
 def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5) -> float:
@@ -69,7 +69,7 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     (HALVES.replace("every: int", "every"), r"mine.py:4: halves: the option every has no type"),
     (HALVES.replace("halves", "Halves-1".replace("-", "ß")), r"a schedule cannot be called 'halvesß1'"),
     (HALVES.replace("def halves", "def cosine"), r"there are two schedules named 'cosine'"),
-    ("from study.config.use import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
+    ("from study.config.own import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
     ("import sys\nsys.exit(3)\n", r"mine.py:2: SystemExit: 3"),
     ("raise BaseException('no')\n", r"mine.py:1: BaseException: no"),
     ("from . import helper\n", r"mine.py:1: ImportError: attempted relative import"),
@@ -98,7 +98,7 @@ def test_options_have_the_types_of_their_annotations(tmp_path, options, message)
 
 def test_a_block_has_its_options_as_attributes_and_the_layers_of_its_base(tmp_path):
     write(tmp_path / "blocks.py", """
-from study.config.use import block
+from study.config.own import block
 from study.networks.blocks import BasicBlock, Block
 
 @block
