@@ -61,7 +61,6 @@ ProfileFile = Annotated[
 
 
 def _use(names: list[str] | None) -> list[str]:
-    """Import the user's components before anything else is looked up."""
     from study.config.use import use
 
     for name in names or ():

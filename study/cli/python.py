@@ -175,7 +175,6 @@ def predictions(
 
 
 def _opened(sweep: str | Path, data_root: str | Path | None, fields: dict[str, Any]) -> tuple[RunFiles, Feed]:
-    """The one run with these fields, and its images."""
     import torch
 
     from study.data import default_root

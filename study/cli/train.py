@@ -103,7 +103,6 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
 
 
 def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
-    """The surfaces around the runs that this call is about."""
     return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
 
 

@@ -331,7 +331,6 @@ def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:
 
 
 def _name(value: Any) -> Any:
-    """The name of a component as a file gives it, which may be anything."""
     return value.get("name") if isinstance(value, Mapping) else getattr(value, "name", value)
 
 

@@ -153,7 +153,6 @@ def _once(
 
 
 def _remove(belongs: Callable[[Component], bool]) -> list[tuple[Registry[Any], Component]]:
-    """Unregister components of the user's own, and return them."""
     found = [
         (kind, component)
         for kind in _KINDS
@@ -200,7 +199,6 @@ class _Code(SourceLoader):
 
 
 def _trained_elsewhere(source: Source, module: ModuleType) -> None:
-    """Register what `FILE.py:NAME` names as a family of one network."""
     if not callable(thing := getattr(module, source.factory, None)):
         own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
         raise StudyError(f"{source.name}: has no function or class '{source.factory}'{nearest(source.factory, own)}")

@@ -65,12 +65,6 @@ def checked(name: str, arrays: Arrays) -> ImageSet:
 class Own(Source):
     """A data set in memory that `read` makes; nothing is downloaded or kept."""
 
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self) -> None:
-        self.load()
-
     def load(self) -> ImageSet:
         try:
             return checked(self.title, self.read())

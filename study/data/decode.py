@@ -213,8 +213,6 @@ def ahead(
 
 
 class _Answers:
-    """Work as a data set of its answers."""
-
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
 

@@ -44,9 +44,6 @@ class ClassFolders(Source):
             return str(error)
         return None
 
-    def prepare(self) -> None:
-        self.load()
-
 
 class ImageFolder(ClassFolders):
     """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it.

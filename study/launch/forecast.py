@@ -51,8 +51,6 @@ Speed = Sequence[float]
 
 
 class _Place(NamedTuple):
-    """Where a plan will be trained."""
-
     packs: list[list[str]]
     words: str
     at_once: int

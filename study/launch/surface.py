@@ -37,8 +37,6 @@ CHUNKS_PER_JOB = 8
 
 
 class _CommandLine(Document):
-    """Settings given as options: they have no lines."""
-
     def place(self, path: tuple[str | int, ...]) -> str:
         return "study surface"
 

@@ -105,7 +105,6 @@ def _all_tasks(files: SweepFiles) -> list[TaskFiles]:
 
 
 def _moved(path: Path, target: Path, held: Mapping[str, lease.Lease]) -> None:
-    """Move a folder with the leases in it."""
     move(path, target)
     for own in held.values():
         if own.files.folder.is_relative_to(path):

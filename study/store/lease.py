@@ -48,8 +48,6 @@ def holder(files: TaskFiles) -> dict[str, Any] | None:
 
 
 class _Look(NamedTuple):
-    """A lease as found on disk."""
-
     lease: dict[str, Any]
     told: dict[str, Any]
     """The holder's last heartbeat."""

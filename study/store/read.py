@@ -114,7 +114,6 @@ def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
 
 
 def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the fields of their runs."""
     fields = [name for name in runs if name not in rows or name == "run_id"]
     return rows.merge(runs[fields], on="run_id", validate="many_to_one").copy()
 

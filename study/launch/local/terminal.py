@@ -148,13 +148,11 @@ class Terminal:
             self.note("; ".join(filter(None, [self._head(), left, ", ".join(briefs)])))
 
     def _reached(self, group: str) -> tuple[int, int]:
-        """How far a group is, and of how much."""
         members = self.groups[group]
         steps = sum(round(self._done.get(task.task_id, 0.0) * task.steps) for task in members)
         return steps, sum(task.steps for task in members)
 
     def _close(self, group: str) -> None:
-        """Print how a group ended."""
         if group in self._bar:
             self._bars.remove_task(self._bar.pop(group))
         members = self.groups[group]

@@ -68,7 +68,6 @@ def _shares(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) 
 
 
 def _step(lanes: Sequence[Lane], runner: Engine) -> float:
-    """Seconds of a step of all lanes."""
     for _ in range(2):  # libraries choose their algorithms, graphs are recorded
         advance(lanes, runner)
     began, steps, took = _now(lanes), 0, 0.0

@@ -63,7 +63,6 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], profile: Profile
 
 
 def _parameters(profile: Profile, code: Path) -> dict[str, Any]:
-    """The profile in submitit's terms."""
     several = profile.ranks > 1
     optional = {name: getattr(profile, name) for name in ("partition", "account", "qos", "constraint", "gres")}
     optional["mem"] = profile.memory
