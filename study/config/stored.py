@@ -130,10 +130,7 @@ def nested(row: Stored) -> dict[str, Any]:
 
 
 def recorded(spec: RunSpec | Stored) -> RunSpec:
-    """A stored spec for viewing: unchecked, since it may name components that are not registered here.
-
-    Missing fields have their defaults, or are None.
-    """
+    """A stored spec for viewing: unchecked, since it may name components that are not registered here."""
     if isinstance(spec, RunSpec):
         return spec
     fields = upgraded(spec)

@@ -91,10 +91,7 @@ class _Block(NamedTuple):
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it.
-
-    Raises StudyError with a line for each mistake: first those of the file's shape, then those of the fields' values.
-    """
+    """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it."""
     document = read(path)
     if not isinstance(document.data, dict):
         raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SweepFile.model_fields)}")

@@ -44,10 +44,7 @@ load_once = lru_cache(maxsize=1)(load)
 
 
 def prepare(name: str, root: Path, **options: Any) -> None:
-    """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
-
-    Returns at once if there is nothing to do. Raises `StudyError`, one line.
-    """
+    """Make a data set ready before any worker starts: download and verify it, or decode the image folder."""
     load_once.cache_clear()
     _source(name, root, **options).prepare()
 

@@ -140,10 +140,7 @@ class Npz(File):
 
 
 class Parquet(File):
-    """A folder of train*.parquet and test*.parquet as Hugging Face has them: `image` (PNG or JPEG bytes) and `label`.
-
-    They may lie in a folder `data`. Images are decoded once, into the cache.
-    """
+    """A folder of train*.parquet and test*.parquet as Hugging Face has them: `image` (PNG or JPEG bytes) and `label`."""
 
     def __init__(self, name: str, root: Path, folder: str, image_size: int | None = None) -> None:
         super().__init__(name, root, folder)

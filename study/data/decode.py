@@ -126,10 +126,7 @@ def _orientation(image: Image.Image) -> int:
 def decode_all(
     files: Sequence[str], shape: tuple[int, int], crop: bool, title: str, processes: int | None = None
 ) -> Generator[tuple[int, Images, Counter[str]], None, None]:
-    """Decode files in blocks: yield each block's first index, images, and notes (see `open_image`), in order.
-
-    A progress bar with this title appears if it takes long. Raises `StudyError` at the first file that fails.
-    """
+    """Decode files in blocks: yield each block's first index, images, and notes (see `open_image`), in order."""
     if processes is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         processes = min(cores, len(files) // FILES_PER_PROCESS)

@@ -46,10 +46,7 @@ class ClassFolders(Source):
 
 
 class ImageFolder(ClassFolders):
-    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it.
-
-    Without `image_size` all images must have one size; with it, they are resized and cropped to a square.
-    """
+    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it."""
 
     def load(self) -> ImageSet:
         listing = listed(self.path)
@@ -186,10 +183,7 @@ def splits(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def listed(path: Path) -> Listing:
-    """List the image files of `path`, at any depth below the class folders; follow links, skip hidden files.
-
-    Raises `StudyError` for a wrong layout, a class without images, or what cannot be read.
-    """
+    """List the image files of `path`, at any depth below the class folders; follow links, skip hidden files."""
     started = time.time_ns()
     classes, held_out = splits(path)
     names, stamps = hashlib.sha256(), hashlib.sha256()

@@ -28,11 +28,7 @@ from study.training.start import deeper, trained
 
 
 def embed(name: str, depth: int | None, results: Path, session: Session) -> list[str]:
-    """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare.
-
-    Returns the certificate in words. Raises StudyError if there is no such run, it is not done, or its network cannot be
-    stretched so.
-    """
+    """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare."""
     files = find_run(results, name)
     small = store.read_spec(files)
     fields = small.model_dump(mode="json") | {"depth": depth or small.depth, "start_from": None}

@@ -71,11 +71,7 @@ class _Place(NamedTuple):
 
 
 def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
-    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out.
-
-    With somebody to be `told` the progress, networks that were never trained here are timed on this machine. Raises StudyError
-    if that fails, or if there is no such device.
-    """
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out."""
     place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
     names = {run_id: network(spec) for run_id, spec in work.items()}
     known, source = _earlier(work.values(), {*names.values()}, planned.files.results, place)
@@ -191,10 +187,7 @@ def _fit(intervals: NDArray[np.float64]) -> Speed | None:
 
 
 def _measured(packs: Sequence[Mapping[str, RunSpec]], place: _Place, machine: Machine) -> Iterator[list[Speed]]:
-    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other.
-
-    Raises StudyError if one of them dies.
-    """
+    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other."""
     specs = [{name: spec.model_dump(mode="json") for name, spec in pack.items()} for pack in packs]
     for fields in (fields for pack in specs for fields in pack.values()):
         fields["recipe"]["iterations"] = 10**9  # none must end while it is timed

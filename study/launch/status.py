@@ -151,10 +151,7 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
 
 
 def picture(records: Sequence[Mapping[str, Any]], width: int = NO_LIMIT, height: int = NO_LIMIT) -> Text:
-    """Records, all of runs or all of surfaces, as columns that fit a width, and a line that counts the states.
-
-    If there are more than fit a height, only those in progress or in trouble are shown.
-    """
+    """Records, all of runs or all of surfaces, as columns that fit a width, and a line that counts the states."""
     surfaces = any("surface_id" in record for record in records)
     busy = [record for record in records if record["state"] not in ("done", "queued", "pending")]
     shown = records if len(records) <= height else busy[:height]

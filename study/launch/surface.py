@@ -132,10 +132,7 @@ def _sound(checkpoint: Path) -> bool:
 
 
 def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
-    """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each.
-
-    A surface whose chunks are all sealed is sealed here. Each has `jobs` packs, or packs of `size` chunks.
-    """
+    """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each."""
     batches = []
     for action in actions:
         if action.verb not in WORK:
@@ -152,10 +149,7 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
 
 
 def summary(action: SurfaceAction, run: RunFiles) -> tuple[str, list[str]]:
-    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured.
-
-    Also returns warnings, if the training recorded another loss than the one at the centre.
-    """
+    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
     table = read_table(action.files.table).to_pylist()
     surface, split = action.surface, action.surface.splits[0]
     centre = [row for row in table if row["alpha"] == row["beta"] == 0.0]

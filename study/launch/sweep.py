@@ -58,11 +58,7 @@ class Planned:
 
 
 def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing", seeds_first: bool = False) -> Planned:
-    """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
-
-    Raises StudyError if a run starts from one that is nowhere, or that can't be stretched to it, or if a link leads out of
-    the results folder.
-    """
+    """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing."""
     files = SweepFiles(results, sweep.name)
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
     folders = [run.folder for run in runs.values()]
@@ -86,10 +82,7 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
 
 
 def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
-    """The plan, with a remark on each result trained on other images, and lines on the data sets.
-
-    Nothing is downloaded or decoded: images never read here are not compared.
-    """
+    """The plan, with a remark on each result trained on other images, and lines on the data sets."""
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -189,11 +182,7 @@ def code_changes(planned: Planned) -> list[str]:
 
 
 def record(planned: Planned) -> int:
-    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
-
-    Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
-    results would be lost that exist only in the collected tables.
-    """
+    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results."""
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:

@@ -40,10 +40,7 @@ KINDS = ("curves", "checkpoints", "snapshots", "surfaces", "other")
 
 
 def usage(folder: Path, by_run: bool) -> dict[str, Counter[str]]:
-    """Bytes of each kind: by sweep for a results folder; or for a sweep's folder by run, and `(shared)` for all else.
-
-    What a killed command left in a results folder is called `(leftovers)`.
-    """
+    """Bytes of each kind: by sweep for a results folder; or for a sweep's folder by run, and `(shared)` for all else."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for place, _, names in os.walk(folder):
         parts = [*Path(place).relative_to(folder).parts, "", ""]
@@ -147,10 +144,7 @@ def needed(results: Path) -> dict[str, str]:
 
 
 def reset_run(files: RunFiles) -> None:
-    """Remove a run's result, checkpoints, snapshots and surfaces, but not its attempts and log.
-
-    Raises `StudyError` if another process is training it, or measuring around it.
-    """
+    """Remove a run's result, checkpoints, snapshots and surfaces, but not its attempts and log."""
     around = []
     for surface in files.surfaces():
         with suppress(StudyError):

@@ -150,10 +150,7 @@ def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
 
 
 def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
-    """Claim a task: its lease, None if it is held, or the lease that was found if it must be watched first.
-
-    `before` is what was found when the watch began.
-    """
+    """Claim a task: its lease, None if it is held, or the lease that was found if it must be watched first."""
     refuse_links(files.results, [files.folder])
     token = uuid.uuid4().hex
     own = draft(files.lease)

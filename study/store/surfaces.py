@@ -130,10 +130,7 @@ def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 
 
 
 def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Row]]:
-    """How many points of a chunk are measured, and the rows; damaged files are passed over with a warning.
-
-    `aside` as of `read_checked`.
-    """
+    """How many points of a chunk are measured, and the rows; damaged files are passed over with a warning."""
     for path in files.checkpoints():
         try:
             table = POINTS.check(parse(path, read_checked(path, aside=aside)), path)

@@ -56,10 +56,7 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
-    """What `write_sweep` recorded: `name`, `runs`, `surfaces` if there are any, `command` and `file` if known.
-
-    Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
-    """
+    """What `write_sweep` recorded; `surfaces` are there if there are any. Raises DamagedError or StudyError."""
     try:
         content = read_json(files.sweep, RECORD)
     except DamagedError as error:

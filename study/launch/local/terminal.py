@@ -53,10 +53,7 @@ def surfaces_shown(actions: Iterable[SurfaceAction], packs: Iterable[Iterable[Pa
 
 
 class Terminal:
-    """Progress bars at a terminal; a line a minute if output goes to a file.
-
-    `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
-    """
+    """Progress bars at a terminal; a line a minute if output goes to a file."""
 
     def __init__(
         self, tasks: Iterable[Shown], ready: int, console: Console, noun: str = "runs", verb: str = "trained"

@@ -34,10 +34,7 @@ class Watch:
         self._next = 0.0
 
     def look(self, workers: Container[int], soon: bool = True) -> None:
-        """Look at every task that has not ended; `workers` are the process numbers of our own.
-
-        With `soon=False`, only if the last look was some time ago.
-        """
+        """Look at every task that has not ended; `workers` are the process numbers of our own."""
         began = time.monotonic()
         if not soon and began < self._next:
             return

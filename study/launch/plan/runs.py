@@ -49,10 +49,7 @@ def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], res
 
 
 def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], results: Path) -> str:
-    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not.
-
-    Raises StudyError if it can never start from it.
-    """
+    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not."""
     if own is not None:
         origin, state, unfinished = specs[own.run_id], own.disk.state, own.verb in WORK
     else:

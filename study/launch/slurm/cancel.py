@@ -14,10 +14,7 @@ from study.store.sweeps import read_sweep
 
 
 def cancel(results: Path, what: str) -> list[str]:
-    """Cancel the jobs of a sweep or of one run, and of their surfaces; returns a line for each job.
-
-    Cancelling a run also stops the other runs of its pack. Raises StudyError if there is no such job, or SLURM refuses.
-    """
+    """Cancel the jobs of a sweep or of one run, and of their surfaces; returns a line for each job."""
     if (name := sweep_name(what)) in sweep_names(results):
         wanted = set(read_sweep(SweepFiles(results, name))["runs"])
     else:

@@ -86,10 +86,7 @@ class Place:
         return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
 
     def failure_message(self) -> str:
-        """The last line printed by a job that has left the queue; empty when it ended normally.
-
-        Lines of srun that only say that a task failed do not count.
-        """
+        """The last line printed by a job that has left the queue; empty when it ended normally."""
         if self.waiting:
             return ""
         with suppress(OSError):
