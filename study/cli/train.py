@@ -210,15 +210,13 @@ def _show_results(planned: Planned, figures: Path) -> int:
 
 
 def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
-    """The final errors, as wide as the terminal, and the answers to the verdict's first two questions."""
+    """The final errors, and the answers to the verdict's first two questions."""
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
     from study.stats.verdict import verdict
 
-    errors = final_errors(curves, runs)
+    errors = final_errors(curves, runs).drop(columns=["train_clean_median", "test_median"])  # to fit a terminal
     table = render(errors, "text")
-    if max(map(len, table.splitlines())) > room():
-        table = render(errors.drop(columns=["train_clean_median", "test_median"]), "text")
     paragraphs = [part.splitlines() for part in str(verdict(curves, runs)).split("\n\n")]
     answers = [
         takewhile(lambda line: not line.startswith(" "), part) for part in paragraphs if part[0][:2] in ("1.", "2.")

@@ -154,22 +154,6 @@ def _unchecked(model: type[Any], given: Stored) -> dict[str, Any]:
     return found
 
 
-def lacking(stored: RunSpec | Stored, asked: RunSpec) -> dict[str, Any]:
-    """What a sweep asks to be measured or kept of a run that the finished run does not have, by field.
-
-    `probes` has those that were not measured, and can be measured still on the final network; the other fields are a period
-    or a number of images that the run was not measured with.
-    """
-    had, found = recorded(stored), {}
-    if missing := tuple(name for name in asked.probes if name not in had.probes):
-        found["probes"] = missing
-    for name in Kept.model_fields:
-        wanted = getattr(asked, name)
-        if name != "probes" and wanted is not None and wanted != getattr(had, name):
-            found[name] = wanted
-    return found
-
-
 # -- schema version 1 -------------------------------------------------------------------------------------------------------
 
 RENAMED = {

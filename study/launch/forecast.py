@@ -62,13 +62,6 @@ class _Place(NamedTuple):
     """Of the workers on this machine."""
     threads: int = 1
 
-    def advice(self, packs: int) -> str:
-        """How to find out about packs of which nothing is known."""
-        if not self.devices:
-            return "within a job, --dry-run --measure --executor local times them"
-        seconds = 5 + 4 * packs if self.devices[0] == "cpu" else 20 + 15 * packs
-        return f"--dry-run --measure times them in about {roughly(seconds)}"
-
 
 def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
     """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out."""
@@ -81,7 +74,8 @@ def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callabl
     if new and told is None:
         every = set(names.values())
         few = f"{len(every - known.keys())} of the {counted(len(every), 'network')}"
-        return f"unknown: no earlier run here trained {few}; {place.advice(len(new))}"
+        how = "--dry-run --measure" if place.devices else "within a job, --dry-run --measure --executor local"
+        return f"unknown: no earlier run here trained {few}; {how} times them"
     if new and told is not None:
         timed = _measured([{run_id: work[run_id] for run_id in pack} for pack in new.values()], place, machine)
         for number, (kind, pack) in enumerate(new.items(), 1):

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
-from study.config.run import RunSpec
 from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
@@ -81,7 +80,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
                 "data_digest": now.data_digest or stored.get("data_digest"),
             }
         )
-    return _with_images(records, specs)
+    return records
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -95,19 +94,6 @@ def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], st
     found = results.states(runs)
     gone = results.gone({name: runs[name] for name, now in found.items() if now.state == "pending"})
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
-
-
-def _with_images(records: list[dict[str, Any]], specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
-    """The records; if a data set changed between runs, their messages say which images they were trained on."""
-    digests: dict[tuple[Any, ...], set[str]] = {}
-    keys = [tuple(map(str, (spec.data, spec.train_subset, spec.train_subset_seed))) for spec in specs]
-    for key, record in zip(keys, records, strict=True):
-        digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
-    for key, record in zip(keys, records, strict=True):
-        if len(digests[key]) > 1 and record["data_digest"]:
-            word = f"on images {record['data_digest'][:8]}"
-            record["message"] = "; ".join(filter(None, [word, record["message"]]))
-    return records
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:

@@ -188,7 +188,7 @@ def record(planned: Planned) -> int:
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
-    return len(before.runs)
+    return len(before["runs"])
 
 
 def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]]:

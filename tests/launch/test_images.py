@@ -70,7 +70,6 @@ def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> N
         code, told, err = inside(begun, *verb)
         assert code == 0 and all(name in told for name in names), err
     assert all(name in out for name in names)
-    assert all(f"on images {digest[:8]}" in inside(begun, "status", "pets")[1] for digest in set(runs["data_digest"]))
     drawn = (begun / "figures/pets/degradation.csv").read_text()
     assert all(name in drawn for name in names)
 

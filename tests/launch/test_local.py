@@ -11,7 +11,7 @@ from study.config.identity import run_id
 from study.errors import StudyError
 from study.launch.attempt.work import work
 from study.launch.local import pool as pools
-from study.launch.local import train as local
+from study.launch.local import workers as local
 from study.launch.local.pool import Pool, pool
 from study.launch.local.terminal import Shown, Terminal, runs_shown
 from study.launch.machine import Machine
@@ -171,7 +171,7 @@ def test_durations(seconds: float | None, text: str) -> None:
     [
         (True, 140, "50/100, 1:23 left, error 12.3 %, 1,234 images/s"),
         (True, 80, "50/100, 1:23 left"),
-        (False, 66, "50/100"),
+        (False, 66, ""),
     ],
 )
 def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,12 +137,7 @@ class Terminal:
         self._bars.update(self._all, told=left)
         if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            briefs = []
-            for group in self._bar:
-                step, total = self._reached(group)
-                name = self.groups[group][0].name
-                briefs.append(f"{name} at {step:,}/{total:,}" if step else f"{name} starting")
-            self.note("; ".join(filter(None, [self._head(), left, ", ".join(briefs)])))
+            self.note("; ".join(filter(None, [self._head(), left])))
 
     def _reached(self, group: str) -> tuple[int, int]:
         members = self.groups[group]
