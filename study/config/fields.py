@@ -13,8 +13,6 @@ from pydantic_core import PydanticCustomError
 
 from study.errors import nearest, printable
 
-FOLDER = r"\w[\w.+\-]{0,49}"
-"""A folder of images under the data root, as a pattern."""
 _MEANT = {
     "learning_rate": "lr learningrate",
     "iterations": "epoch epochs num_epochs max_epochs steps iters max_steps max_iter",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -26,9 +25,7 @@ MAX_POINTS = 1_000_000
 FARTHEST = 1e30
 """Of the ends of an axis: what is computed of them stays a number in float32."""
 
-_RUN_ID = re.compile(r"\w[\w.+\-]{0,119}-[0-9a-f]{12}")
-
-
+_RunId = Annotated[str, Field(pattern=r"^\w[\w.+\-]{0,119}-[0-9a-f]{12}$")]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
@@ -252,19 +249,11 @@ def _is_number(value: Any) -> bool:
 class Surface(Settings):
     """One surface, fully resolved."""
 
-    run: str = Field(description="id of the run whose network is the centre")
-    to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+    run: _RunId = Field(description="id of the run whose network is the centre")
+    to: Annotated[tuple[_RunId, ...], BeforeValidator(as_tuple)] = Field(
         default=(), validate_default=True, description="with plane: interpolate: ids of the one or two other runs"
     )
     number: int = Field(default=0, ge=0, description="which of the random planes: each has its own directions")
-
-    @field_validator("run", "to")
-    @classmethod
-    def _run_ids(cls, value: Any, above: ValidationInfo) -> Any:
-        for item in (value,) if isinstance(value, str) else value:
-            if not _RUN_ID.fullmatch(item):
-                raise wrong(f"must be a run's id, not {shown(item)}")
-        return value
 
     @field_validator("run")
     @classmethod
