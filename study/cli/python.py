@@ -93,12 +93,8 @@ def _word(value: Any) -> str:
     """A value as an override on the command line."""
     import yaml
 
-    values = [yaml.safe_dump(item, default_flow_style=True).removesuffix("\n...\n").strip() for item in _listed(value)]
-    return ",".join(values)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple | range) else [value]
+    values = value if isinstance(value, list | tuple | range) else [value]
+    return ",".join(yaml.safe_dump(one, default_flow_style=True).removesuffix("\n...\n").strip() for one in values)
 
 
 def _folder(given: str | Path | None, usual: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config import BatchNorm, Plane, Precision, Split
-from study.config.fields import Model, as_tuple, as_tuples, shown, wrong
+from study.config.fields import Model, as_tuple, as_tuples, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
 
@@ -52,7 +52,7 @@ class Settings(Model):
         "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
     )
     to: Annotated[tuple[Any, ...], BeforeValidator(as_tuple)] = Field(default=(), validate_default=True)
-    dims: Literal[1, 2] = Field(default=2, description="a line or a plane; default: 2, or the number of other runs")
+    dims: int = Field(default=2, ge=1, le=2, description="a line or a plane; default: 2, or the number of other runs")
     points: Annotated[tuple[int, ...], BeforeValidator(as_tuple, json_schema_input_type=int | list[int])] = Field(
         default=(),
         description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
@@ -152,13 +152,6 @@ class Settings(Model):
         if trajectory and above.data.get("plane") == "pca":
             raise wrong("is on with plane: pca anyway")
         return trajectory
-
-    @field_validator("dims", mode="before")
-    @classmethod
-    def _whole(cls, dims: Any) -> Any:
-        if type(dims) is not int:  # to a Literal 1.0 and true are 1
-            raise wrong(f"must be 1 or 2, not {shown(dims)}")
-        return dims
 
     @field_validator("dims")
     @classmethod

@@ -67,10 +67,10 @@ class Document:
         self.mistakes: dict[str, None] = {}
 
     def place(self, path: Keys) -> str:
-        """`file:line` of the nearest known parent of a path, for messages."""
+        """`file:line` of the nearest known parent of a path, for messages; what comes from no file has no lines."""
         while path not in self.lines and path:
             path = path[:-1]
-        return f"{self.file}:{self.lines.get(path, 1)}"
+        return f"{self.file}:{self.lines.get(path, 1)}" if self.lines else self.file
 
     @property
     def full(self) -> bool:

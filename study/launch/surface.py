@@ -36,11 +36,6 @@ CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
 
 
-class _CommandLine(Document):
-    def place(self, path: tuple[str | int, ...]) -> str:
-        return "study surface"
-
-
 def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> SurfaceRequest:
     """The surfaces of a sweep's runs, or of one run.
 
@@ -62,7 +57,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     for name, run in all_runs(files.results).items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
-    document, entry = _CommandLine("study surface"), checked(settings, (*ids, *changes))
+    document, entry = Document("study surface"), checked(settings, (*ids, *changes))
     surfaces = expand(document, [entry], specs, known)
     document.check()
     return of_sweep(files, surfaces, specs)
@@ -70,7 +65,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
 
 def checked(settings: Mapping[str, Any], to: Sequence[Any] = ()) -> SurfaceEntry:
     """Settings, as for `request`, and the other runs. Raises StudyError with a line for each mistake."""
-    document = _CommandLine("study surface")
+    document = Document("study surface")
     try:
         return SurfaceEntry.model_validate({**settings, "to": list(to)})
     except ValidationError as error:
