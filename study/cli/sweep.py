@@ -73,6 +73,16 @@ def sweep(
             help="checkpoint and stop after HOURS; rerun to continue",
         ),
     ] = None,
+    stop_at_chance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            callback=finite,
+            help="end runs at chance after SHARE of their iterations, e.g. 0.2",
+        ),
+    ] = None,
     seeds_first: Annotated[
         bool, typer.Option("--seeds-first", help="train each network's first seed before any second one")
     ] = False,
@@ -96,10 +106,12 @@ def sweep(
     from study.launch.slurm.profile import load_profile
     from study.launch.sweep import plan_sweep
 
-    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode, seeds_first)
+    planned = plan_sweep(load(find_sweep_file(file), overrides or ()), results, mode, seeds_first, stop_at_chance)
     patience = math.inf if watchdog is None else 60 * watchdog
     deadline = math.inf if max_hours is None else began + 3600 * max_hours
-    machine = Machine(data_root, executor, device, workers, threads, checkpoint_seconds, patience, deadline)
+    machine = Machine(
+        data_root, executor, device, workers, threads, checkpoint_seconds, patience, deadline, stop_at_chance
+    )
     if dry_run:
         dry(planned, machine, load_profile(profile), timed)
         raise typer.Exit

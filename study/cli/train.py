@@ -34,6 +34,7 @@ from study.launch.surface import with_bn
 from study.launch.sweep import Planned, check, choose_executor, compared, open_packs, record
 from study.store.collect import collect
 from study.store.read import read_frame
+from study.store.runs import ENDED
 from study.text import counted
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _show_results(planned: Planned, figures: Path) -> int:
     others = runs[(runs["state"] != "failed") & (runs["message"] != "")]
     print_lines(printable(f"note: {run['run_id']}: {run['message']}") for _, run in others.iterrows())
     print_lines(lines)
-    if planned.work and (left := int((~runs["state"].isin(["done", "diverged", "failed"])).sum())):
+    if planned.work and (left := int((~runs["state"].isin([*ENDED, "failed"])).sum())):
         busy = int((runs["state"] == "running").sum())  # this command's own workers have ended
         by = f", {busy} of them in training by another process" if busy else ""
         print(f"note: {left} runs are unfinished{by}; rerun to continue")

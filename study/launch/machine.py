@@ -35,6 +35,8 @@ class Machine:
     """Seconds without progress after which a process is killed; its tasks resume from their checkpoints."""
     deadline: float = math.inf
     """When the local executor checkpoints and stops, by the monotonic clock."""
+    stop_at_chance: float | None = None
+    """As `study.training.session.Session` has it."""
 
     @property
     def over(self) -> bool:
@@ -55,13 +57,15 @@ class Terms:
     """The digest of the code that it must run."""
     used: tuple[tuple[str, str], ...] = ()
     """The user's code: names and digests for `study.config.use.use`."""
+    stop_at_chance: float | None = None
 
     @classmethod
     def of(cls, machine: Machine, device: str, threads: int, digest: str | None = None) -> Terms:
         """The terms of a machine; `digest` is by default that of the code of this process."""
         watchdog = machine.watchdog if math.isfinite(machine.watchdog) else None
         root = str(machine.data_root.resolve())
-        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, digest or code(), tuple(names()))
+        told, used, share = digest or code(), tuple(names()), machine.stop_at_chance
+        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, told, used, share)
 
     def session(self, device: str, executor: str, stopped: Callable[[], bool], **further: Any) -> Session:
         """A session under these terms. Raises StudyError if the code was edited."""
@@ -79,6 +83,7 @@ class Terms:
             checkpoint_seconds=self.checkpoint_seconds,
             watchdog=self.watchdog or math.inf,
             stopped=stopped,
+            stop_at_chance=self.stop_at_chance,
             **further,
         )
 

@@ -111,8 +111,8 @@ def _measure(
         stack.callback(lease.release)
         stack.enter_context(log_into(files))
         stack.enter_context(Heartbeat({files.run_id: lease}))
-        if store.status(files).state == "diverged":
-            yield Line(f"{files.run_id}: has diverged: there is no network to measure")
+        if words := store.LOST.get(store.status(files).state):
+            yield Line(f"{files.run_id}: {words}: there is no network to measure")
             return
         try:
             subject, iteration, notes = _subject(files, spec, images, session)

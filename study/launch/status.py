@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 COLOURS = {
     "done": "green",
     "diverged": "yellow",
+    "at_chance": "yellow",
     "failed": "red",
     "running": "cyan",
     "queued": "blue",

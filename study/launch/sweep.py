@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -57,13 +58,27 @@ class Planned:
         return [pack for part in rounds for pack in packs(part, work, size, workers)]
 
 
-def plan_sweep(sweep: Sweep, results: Path, mode: Mode = "missing", seeds_first: bool = False) -> Planned:
-    """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing."""
+def plan_sweep(
+    sweep: Sweep,
+    results: Path,
+    mode: Mode = "missing",
+    seeds_first: bool = False,
+    stop_at_chance: float | None = None,
+) -> Planned:
+    """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
+
+    A run that was stopped at chance earlier than `stop_at_chance` has it, a share of its iterations, is unfinished.
+    """
     files = SweepFiles(results, sweep.name)
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
     folders = [run.folder for run in runs.values()]
     refuse_links(results, [files.folder, *{f.parent for f in folders}, *(f for f in folders if f.is_symlink())])
     disk = Results(files).states(runs)
+    for run_id, now in disk.items():
+        enough = math.inf if stop_at_chance is None else stop_at_chance * sweep.runs[run_id].recipe.iterations
+        if now.state == "at_chance" and now.iteration < enough:
+            at = store.checkpointed(runs[run_id])
+            disk[run_id] = replace(now, state="interrupted", iteration=at, message="was stopped at chance")
     where = places(results)
     states = [decide(now, where.get(run_id)) for run_id, now in disk.items()]
     actions = hold_dependents(plan(states, mode), sweep.runs, results)
@@ -200,6 +215,7 @@ def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]
         files = planned.files.run(action.run_id)
         if action.verb == "redo":
             reset_run(files)
+        store.reopen(files)
         store.write_spec(files, planned.sweep.runs[action.run_id])
         folders[action.run_id] = files.folder
     return [[folders[run_id] for run_id in pack] for pack in planned.packs(size, workers)]

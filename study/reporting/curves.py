@@ -10,6 +10,7 @@ from seaborn import husl_palette
 
 from study.plotting.base.frames import in_order, tidy
 from study.plotting.base.style import SPLIT_NAMES, SPLITS, depth_colour
+from study.store.runs import LOST
 
 MOST_POINTS = 60_000
 """Of all curves together. Beyond it every curve is thinned evenly, and keeps its last point."""
@@ -50,7 +51,7 @@ def payload(
         places = {name: known[name].index(key) for name, key in zip([*GROUP, "seed"], keys, strict=False)}
         grid = grids.setdefault(tuple(kept["iteration"].astype(int)), len(grids))
         values = {name: rounded(kept[name]) for name in ("error", "loss") if name in kept}
-        found.append({**places, "grid": grid, "diverged": bool(line["state"].iloc[0] == "diverged"), **values})
+        found.append({**places, "grid": grid, "lost": line["state"].iloc[0] in LOST, **values})
     return {
         "conditions": known["condition"],
         "networks": known["network"],

@@ -35,10 +35,10 @@ function setUpCurves() {
     const who = `${networks[curve.network]}-${labels[curve.label].text}, ${mean ? "mean" : `seed ${seeds[curve.seed]}`}`;
     const end = y.findLastIndex((value) => value !== null);
     return {
-      x, y, xaxis: `x${axis}`, yaxis: `y${axis}`, mode: curve.diverged ? "lines+markers" : "lines", name: plain(who),
+      x, y, xaxis: `x${axis}`, yaxis: `y${axis}`, mode: curve.lost ? "lines+markers" : "lines", name: plain(who),
       line: { color: labels[curve.label].colour, dash: DASHES[split.name][0], width: mean ? 2.6 : 1.4 },
-      marker: { symbol: "x", opacity: 1, size: x.map((_, place) => (curve.diverged && place === end ? 8 : 0)) },
-      opacity: mean || alone || curve.diverged ? 1 : 0.4,
+      marker: { symbol: "x", opacity: 1, size: x.map((_, place) => (curve.lost && place === end ? 8 : 0)) },
+      opacity: mean || alone || curve.lost ? 1 : 0.4,
       hovertemplate: `${plain(who)}: ${title} %{y:.4g}${name === "error" ? " %" : " nats"} at iteration %{x:,}<extra></extra>`,
     };
   }

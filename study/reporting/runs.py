@@ -16,7 +16,7 @@ from study.stats.naming import varying
 from study.stats.planned import OBSERVED, RUN_COLUMNS, require
 from study.text import counted, duration
 
-STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
+STATES = ("done", "diverged", "at_chance", "failed", "running", "interrupted", "pending")
 FACTS = {
     "data": "dataset", "recipe": "recipe", "seeds": "seed", "device": "device", "processor": "cpu", "torch": "torch",
     "commit": "commit",

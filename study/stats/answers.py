@@ -8,6 +8,7 @@ from statistics import fmean
 
 from study.stats.bca_interval import FEWEST
 from study.stats.findings import Finding, Mend
+from study.stats.naming import lost
 from study.stats.outcomes import Line
 from study.stats.pairs import Contrast, Split
 from study.stats.rates import Times
@@ -16,8 +17,8 @@ from study.text import counted
 
 UNKNOWN = "Cannot tell"
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
-BESIDE_DIVERGENCE = 5.0
-"""Points of error that may be left if every plain network diverged, so that its rise has no size."""
+BESIDE_LOST = 5.0
+"""Points of error that may be left if every plain network is lost, so that its rise has no size."""
 
 
 def headline(finding: Finding) -> str:
@@ -35,21 +36,22 @@ def headline(finding: Finding) -> str:
     said = ""
     for who, lines, depth in ends:
         error = _error(lines, depth)
-        if error != "diverge":
+        if "%" in error:
             error = f"at {error}" if "%" in said else f"end at {error.replace('%', '% training error', 1)}"
         said += f"{', ' * bool(said)}{who} {error}"
     return f"{said}; {_certainty(found)}."
 
 
 def _error(lines: Sequence[Line], depth: int) -> str:
-    """`83 %`, of several lines `1.5 to 2.3 %`: mean final training errors; `diverge` if no run has any."""
+    """`83 %`, of several lines `1.5 to 2.3 %`: mean final training errors; `diverged` if no run has any."""
     runs = [[o.train for o in line.outcomes[depth].values() if not math.isnan(o.train)] for line in lines]
     means = sorted(fmean(finite) for errors in runs if (finite := [e for e in errors if math.isfinite(e)]))
+    how = lost(o.state for line in lines for o in line.outcomes[depth].values())
     if not means:
-        return "diverge"
-    lost, count = sum(errors.count(math.inf) for errors in runs), sum(map(len, runs))
+        return how
+    without, count = sum(errors.count(math.inf) for errors in runs), sum(map(len, runs))
     span = " to ".join(dict.fromkeys(map(_percent, (means[0], means[-1]))))
-    return f"{span} %" + f" ({lost} of {count} runs diverged)" * (lost > 0)
+    return f"{span} %" + f" ({without} of {count} runs {how})" * (without > 0)
 
 
 def _percent(error: float) -> str:
@@ -108,7 +110,7 @@ def _mended(relief: Contrast, rise: Contrast, rest: Contrast) -> str:
         low = high = rest.mean
     if rest.established > 0 or low > 0 or rest.worse:
         return "In part"
-    size = rise.mean if rise.numbers else 2 * BESIDE_DIVERGENCE
+    size = rise.mean if rise.numbers else 2 * BESIDE_LOST
     return "Yes" if 2 * high <= size else "At least in part: what is left is uncertain"
 
 
@@ -174,7 +176,7 @@ def unknown(found: Contrast) -> str:
     """`Cannot tell`, and why the difference is not established."""
     values = [d for d in found.differences if not math.isnan(d)]
     if not values:
-        why = "diverged runs have no such number" if found.n else "no seed has a result at both ends"
+        why = f"runs that {found.lost} have no such number" if found.n else "no seed has a result at both ends"
     elif len(values) > 1 and not any(values):
         why = f"{_all(len(values))} seeds show no difference at all"
     elif not found.smallest_p <= ALPHA:
@@ -202,10 +204,8 @@ def _all(count: int) -> str:
 
 
 def signed(value: float) -> str:
-    """`+1.20`, `−0.35`; `diverged` for infinity."""
-    if math.isinf(value):
-        return "diverged" if value > 0 else "−diverged"
-    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+    """`+1.20`, `−0.35`, `+∞`; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−").replace("inf", "∞")
 
 
 def probability(p: float) -> str:

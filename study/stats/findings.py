@@ -37,7 +37,7 @@ class Mend:
 
     @property
     def share(self) -> int | None:
-        """What is left, in percent of the rise of the plain networks; None without a rise, or with diverged runs."""
+        """What is left, in percent of the rise of the plain networks; None without a rise, or with lost runs."""
         if self.rise is None or self.rest is None or not self.rest.n or not self.rise.mean > 0:
             return None
         whole = len(self.rest.numbers) == self.rest.n and len(self.rise.numbers) == self.rise.n
@@ -157,8 +157,8 @@ def numbers(found: Contrast) -> dict[str, Any]:
         "no_interval": found.interval.why,
         "p_greater": found.test.greater if tested else math.nan,
         "p_less": found.test.less if tested else math.nan,
-        "diverged_for": found.worse,
-        "diverged_against": found.better,
+        "lost_for": found.worse,
+        "lost_against": found.better,
         "pairs_needed": found.needed.pairs,
         "why_not": found.needed.why,
         **{name: list(getattr(found, name)) for name in ("seeds", "differences", "absent")},

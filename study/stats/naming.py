@@ -12,13 +12,21 @@ import pandas as pd
 from study.config import differences, run
 from study.config.differences import TRAINED, VARIANT, short, text
 from study.config.stored import labels
+from study.store.runs import LOST
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels()}
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
-ABSENT = ("diverged", "failed", "running", "interrupted", "missing")
+ABSENT = (*LOST, "failed", "running", "interrupted", "missing")
+ENDS = {"diverged": "diverged", "at_chance": "stopped at chance"}
+
+
+def lost(states: Iterable[str]) -> str:
+    """How runs of these states ended without a final error: `diverged`, `stopped at chance`, or both with `or`."""
+    found = set(states)
+    return " or ".join(words for state, words in ENDS.items() if state in found)
 
 
 _families: ContextVar[tuple[str, ...]] = ContextVar("families", default=())
@@ -137,8 +145,10 @@ def absences(runs: pd.DataFrame) -> list[str]:
     for word in ABSENT:
         absent = runs[states == word]
         if not absent.empty:
-            mark = " (×)" if word == "diverged" else ""
-            lines.append(f"{word}{mark}: " + "; ".join(run_names(absent, word not in ("failed", "missing"))))
+            mark = " (×)" if word in LOST else ""
+            lines.append(
+                f"{ENDS.get(word, word)}{mark}: " + "; ".join(run_names(absent, word not in ("failed", "missing")))
+            )
     return lines
 
 

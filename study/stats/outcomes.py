@@ -13,6 +13,7 @@ from study.config.differences import VARIANT
 from study.errors import StudyError, nearest
 from study.stats.naming import condition_words, distinguish, joined, network_title, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
+from study.store.runs import LOST
 
 TRAINING = ("train_clean", "train")  # splits that can stand for the training error
 
@@ -21,7 +22,7 @@ TRAINING = ("train_clean", "train")  # splits that can stand for the training er
 class Outcome:
     """What a run came to: its errors at the last iteration, in percent.
 
-    Infinite for a run that diverged: worse than any number, and no number. NaN for a run that isn't through.
+    Infinite for a run that diverged or was stopped at chance: worse than any number, and no number. NaN for an unfinished run.
     """
 
     run_id: str
@@ -31,7 +32,7 @@ class Outcome:
 
     @property
     def gap(self) -> float:
-        """Test error minus training error, in points; NaN for a run that diverged, which has no errors to subtract."""
+        """Test error minus training error, in points; NaN for a lost run, which has no errors to subtract."""
         return self.test - self.train
 
     def value(self, measure: str) -> float:
@@ -60,7 +61,7 @@ class Line:
 
     @property
     def depths(self) -> list[int]:
-        """The depths at which some run has come to a result, which a divergence is too."""
+        """The depths at which some run has come to a result, which a lost run is too."""
         return [d for d, seeds in self.outcomes.items() if any(not math.isnan(o.train) for o in seeds.values())]
 
 
@@ -135,7 +136,7 @@ def _lines(here: pd.DataFrame, errors: Mapping[tuple[str, str], float], training
         for run_id, state, depth, seed in sorted(
             zip(runs["run_id"], runs["state"], runs["depth"], runs["seed"], strict=True), key=lambda row: row[2:]
         ):
-            lost = math.inf if state == "diverged" else math.nan
+            lost = math.inf if state in LOST else math.nan
             train, test = (errors.get((run_id, split), lost) for split in (training, "test"))
             outcome = Outcome(run_id, state, train, test)
             if (other := outcomes.setdefault(depth, {}).setdefault(seed, outcome)) is not outcome:

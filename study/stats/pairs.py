@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from study.stats.bca_interval import Interval, bca_interval
+from study.stats.naming import lost
 from study.stats.outcomes import Line, Outcome
 from study.stats.significance import ALPHA, Needed, SignFlip, needed, sign_flip, sized
+from study.store.runs import LOST
 
 REASONS = {"failed": "failed", "running": "is still running", "interrupted": "was interrupted"}
 
@@ -33,8 +35,8 @@ class Term(NamedTuple):
 class Contrast:
     """A difference between networks, one value per seed, and how sure it is.
 
-    `differences`, in the unit of `measure`, has a value for each of `seeds`: infinite where a run diverged (plus if
-    that supports the contrast), NaN if diverged runs on both sides leave it undecided. `absent` says why each other
+    `differences`, in the unit of `measure`, has a value for each of `seeds`: infinite where a run is lost (plus if
+    that supports the contrast), NaN if lost runs on both sides leave it undecided. `absent` says why each other
     seed has no pair. `expected` is the sign that He et al. 2015 found, or would find.
     """
 
@@ -44,6 +46,8 @@ class Contrast:
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
     absent: tuple[str, ...] = ()
+    lost: str = ""
+    """How its runs without a final error ended, in words."""
 
     @cached_property
     def numbers(self) -> tuple[float, ...]:
@@ -52,22 +56,22 @@ class Contrast:
 
     @property
     def n(self) -> int:
-        """The number of pairs with a result, divergence included."""
+        """The number of pairs with a result, lost runs included."""
         return len(self.differences)
 
     @property
     def worse(self) -> int:
-        """Pairs in which a run diverged that supports the contrast."""
+        """Pairs in which a run is lost that supports the contrast."""
         return self.differences.count(math.inf)
 
     @property
     def better(self) -> int:
-        """Pairs in which a run diverged that contradicts the contrast."""
+        """Pairs in which a run is lost that contradicts the contrast."""
         return self.differences.count(-math.inf)
 
     @property
     def undecided(self) -> int:
-        """Pairs with diverged runs on both sides, or with a diverged run that lacks the measure."""
+        """Pairs with lost runs on both sides, or with a lost run that lacks the measure."""
         return sum(math.isnan(d) for d in self.differences)
 
     @property
@@ -87,7 +91,7 @@ class Contrast:
 
     @property
     def median(self) -> float:
-        """Of all decided pairs; infinite if most of them diverged."""
+        """Of all decided pairs; infinite if runs of most of them are lost."""
         decided = [d for d in self.differences if not math.isnan(d)]
         if not decided or (self.worse and self.better):
             return math.nan
@@ -100,7 +104,7 @@ class Contrast:
 
     @cached_property
     def test(self) -> SignFlip:
-        """The sign-flip test over all pairs, diverged ones included."""
+        """The sign-flip test over all pairs, those of lost runs included."""
         return sign_flip(self.differences)
 
     @cached_property
@@ -160,7 +164,7 @@ def contrast(
     `measure` is `train`, `test` (errors in percent) or `gap` (points); `expected` the sign that He et al. 2015 found;
     `only` restricts the seeds.
     """
-    seeds, differences, absent = [], [], []
+    seeds, differences, absent, states = [], [], [], []
     every = {seed for term in terms for seed in term.line.outcomes[term.depth]}
     for seed in sorted(every if only is None else every & set(only)):
         outcomes = [(term, term.line.outcomes[term.depth].get(seed)) for term in terms]
@@ -170,17 +174,17 @@ def contrast(
             continue
         seeds.append(seed)
         differences.append(_total([term.sign * o.value(measure) for term, o in outcomes if o]))
+        states += [o.state for _, o in outcomes if o]
     signs = (f"{' − ' if term.sign < 0 else ' + '}{term.name}" for term in terms[1:])
-    return Contrast(
-        name or terms[0].name + "".join(signs), measure, expected, tuple(seeds), tuple(differences), tuple(absent)
-    )
+    title = name or terms[0].name + "".join(signs)
+    return Contrast(title, measure, expected, tuple(seeds), tuple(differences), tuple(absent), lost(states))
 
 
 def _lacks(outcome: Outcome | None, measure: str) -> str:
-    """Why a run has no such value; empty if it has one, or diverged."""
+    """Why a run has no such value; empty if it has one, or is lost."""
     if outcome is None:
         return "is not in the sweep"
-    if outcome.state == "diverged" or not math.isnan(outcome.value(measure)):
+    if outcome.state in LOST or not math.isnan(outcome.value(measure)):
         return ""
     return f"has no {measure} error" if outcome.state == "done" else REASONS.get(outcome.state, "is missing")
 

@@ -58,7 +58,7 @@ def planned(
 def _without_twins(runs: pd.DataFrame) -> pd.DataFrame:
     """Keep one of several runs that differ in `OBSERVED` columns alone; all seeds of an experiment get one `point_id`.
 
-    The run that ended stays, else the one that got furthest. How a run ended does not matter, or divergences would be
+    The run that ended stays, else the one that got furthest. How a run ended does not matter, or lost runs would be
     selected away.
     """
     observed = _rows(runs, OBSERVED)

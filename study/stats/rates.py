@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from study.stats.outcomes import Group, Line
 from study.stats.pairs import Contrast
+from study.store.runs import ENDED
 
 Curves = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
 """Per run its running training curve: iteration, loss (nats) and learning rate, each of shape (points,)."""
@@ -28,7 +29,7 @@ Curves = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np
 class Times:
     """How many iterations each run of a line needs to reach the level.
 
-    `reached[depth][seed]` is infinite if the run ended, or diverged, before: the time is censored at `length`, the
+    `reached[depth][seed]` is infinite if the run ended, or was lost, before: the time is censored at `length`, the
     iterations of a run. Unfinished runs are left out.
     """
 
@@ -178,7 +179,7 @@ def _times(line: Line, curves: Curves, level: float, length: float) -> Times:
         depth: {
             seed: iterations_to(level, *curves[outcome.run_id][:2])
             for seed, outcome in seeds.items()
-            if outcome.run_id in curves and outcome.state in ("done", "diverged")
+            if outcome.run_id in curves and outcome.state in ENDED
         }
         for depth, seeds in line.outcomes.items()
     }

@@ -59,9 +59,9 @@ def sign_flip(differences: Iterable[float]) -> SignFlip:
 def sized(differences: Iterable[float]) -> NDArray[np.float64]:
     """Give every difference a finite size.
 
-    Infinity stands for a pair of which one member diverged: its sign is known, its size is not. It counts as the largest
+    Infinity stands for a pair of which one member is lost: its sign is known, its size is not. It counts as the largest
     finite size among the pairs (1 without any). The test stays exact, since that size does not depend on the sign.
-    NaN, such as of a pair whose members both diverged, counts as zero.
+    NaN, such as of a pair whose members are both lost, counts as zero.
     """
     values = np.nan_to_num(np.fromiter(differences, dtype=float), nan=0.0, posinf=np.inf, neginf=-np.inf)
     largest = np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0

@@ -135,7 +135,7 @@ def _template(fmt: str) -> Any:
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as plain data: null for NaN, "diverged" for infinity."""
+    """The verdict as plain data: null for NaN, "inf" for infinity."""
     return {"training": verdict.training, "findings": [_plain(_data(finding)) for finding in verdict.findings]}
 
 
@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "diverged" if value > 0 else "-diverged"
+        return None if math.isnan(value) else str(value)
     return value
 
 
@@ -246,7 +246,7 @@ def _parts(finding: Finding) -> list[list[str]]:
 
 
 def spread(found: Contrast) -> str:
-    """`+1.20 ± 0.30`, or the one value; `diverged` if no pair has a number."""
+    """`+1.20 ± 0.30`, or the one value; `+∞` if no pair has a number."""
     if not found.numbers:
         return signed(found.median)
     return signed(found.mean) + ("" if math.isnan(found.std) else f" ± {found.std:.2f}")

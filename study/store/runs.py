@@ -30,10 +30,12 @@ from study.store.files import (
 from study.store.layout import RunFiles, TaskFiles
 from study.store.tables import CURVES
 
-State = Literal["done", "diverged", "failed", "running", "interrupted", "pending"]
-"""done and diverged are results; interrupted runs continue from their checkpoint; pending ones were never started."""
+State = Literal["done", "diverged", "at_chance", "failed", "running", "interrupted", "pending"]
+"""The first three are results; interrupted runs continue from their checkpoint; pending ones were never started."""
 
-ENDED: tuple[State, ...] = ("done", "diverged")
+LOST: dict[State, str] = {"diverged": "has diverged", "at_chance": "was stopped at chance"}
+"""Results without a final error, in words."""
+ENDED: tuple[State, ...] = ("done", *LOST)
 
 HUNG = 600.0
 """Seconds without progress after which a run is reported as possibly stuck."""
@@ -92,7 +94,7 @@ def status(files: TaskFiles, *, curves: bool = True) -> RunStatus:
         return RunStatus(files.run_id, state, iteration, attempts, message, damage=damage, record=lines, **facts)
 
     if done is not None:
-        state: State = "diverged" if done["outcome"] == "diverged" else "done"
+        state: State = next((lost for lost in LOST if done["outcome"] == lost), "done")
         return now(state, done["iteration"], done.get("warnings", ()), error=done.get("error"), seal=done)
     held = lease.holder(files)
     if held is not None:
@@ -137,6 +139,13 @@ def seal(files: TaskFiles) -> dict[str, Any] | None:
     if not isinstance(done.get("iteration"), int) or "outcome" not in done or any("/" in name for name in names):
         raise DamagedError(f"{files.done}: is no seal")
     return done
+
+
+def reopen(files: RunFiles) -> None:
+    """Remove the seal of a run that was stopped at chance, to train it further from its checkpoint."""
+    with suppress(DamagedError):
+        if (seal(files) or {}).get("outcome") == "at_chance":
+            remove(files.done)
 
 
 def check_sealed(files: TaskFiles, done: Mapping[str, Any]) -> None:
@@ -250,7 +259,7 @@ def record_images(files: TaskFiles, digest: str) -> None:
 
 
 def end_attempt(files: TaskFiles, outcome: str, iteration: int, why: str = "") -> None:
-    """Record how an attempt ended: done, diverged, interrupted or failed, and why; by default with the failure message."""
+    """Record how an attempt ended: in a result, interrupted or failed, and why; by default with the failure message."""
     if outcome == "failed" and not why:
         why = failure_message(files) or ""
     told = {"why": why} if why else {}

@@ -8,8 +8,8 @@
 | snapshot   | before the first step, every `snapshot_every` steps or epochs, after the last one | snapshot-*.pt         |
 | checkpoint | every `checkpoint_seconds` of training, when stopped, and at the end    | checkpoint-*.pt, curves.parquet |
 
-At one iteration they are taken in this order; the seal (done.json) follows the last checkpoint. Once the loss is NaN or
-infinite, at a point, no other event is due but the checkpoint.
+At one iteration they are taken in this order; the seal (done.json) follows the last checkpoint. Once a run is
+lost, at a point (the loss is NaN or infinite, or the run is stopped at chance), no other event is due but the checkpoint.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Lane:
         self.events = Events(spec, len(images))
         self.iteration = 0
         self.seconds = 0.0
-        self.diverged = False
+        self.lost = ""  # how it ended without a final error: `diverged` or `at_chance`
         self.rows: list[Row] = []
         self.written = ""  # digest of the curves on disk
         self._window = range(0)  # iterations whose batches are on the device
@@ -55,12 +55,12 @@ class Lane:
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is taken and all that is due after it, or the loss is no longer finite."""
-        return self.diverged or (self.iteration == self.recipe.iterations and not any(map(self.due, Event)))
+        """Whether the last step is taken and all that is due after it, or the run is lost."""
+        return bool(self.lost) or (self.iteration == self.recipe.iterations and not any(map(self.due, Event)))
 
     def due(self, event: Event) -> bool:
-        """Whether an event is to be taken now; after a divergence none is."""
-        return not self.diverged and self.events.due(event, self.iteration)
+        """Whether an event is to be taken now; of a lost run none is."""
+        return not self.lost and self.events.due(event, self.iteration)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -94,9 +94,27 @@ class Lane:
         self.events.take(Event.POINT, self.iteration)
         if self.schedule.observe(error):
             self._renew_rates()
-        if not math.isfinite(loss):
-            self.diverged = True
-            log.warning("%s: the loss is %s at iteration %d: diverged", self.files.run_id, loss, self.iteration)
+        self._judge()
+        if self.lost:
+            words = "%s: the running loss is %.4g, the error %.2f %% at iteration %d: %s"
+            log.warning(words, self.files.run_id, loss, error, self.iteration, self.lost.replace("_", " "))
+
+    def _judge(self) -> None:
+        """See whether the run is lost at the newest point of the running curve.
+
+        It is at chance if its error is not below that of a guess by three standard deviations of an error of so many images.
+        """
+        points = [row for row in self.rows if row["split"] == "train"]
+        if points and not math.isfinite(points[-1]["loss"]):
+            self.lost = "diverged"
+        share, iterations = self.session.stop_at_chance, self.recipe.iterations
+        if self.lost or share is None or not points or points[-1]["iteration"] != self.iteration:
+            return
+        if share * iterations <= self.iteration < iterations:
+            before = points[-2]["iteration"] if len(points) > 1 else 0
+            images, chance = (self.iteration - before) * self.recipe.batch_size, self.images.chance()
+            if points[-1]["error"] >= chance - 3 * math.sqrt(chance * (100 - chance) / images):
+                self.lost = "at_chance"
 
     def _renew_rates(self) -> None:
         self.program.load_rates([self.schedule.rate(i) for i in self._window])
@@ -209,4 +227,4 @@ class Lane:
         self.events.take(Event.POINT, state["logged"])
         self.events.take(Event.EVALUATION, max((r["iteration"] for r in self.rows if r["split"] == "test"), default=-1))
         # The last attempt may have ended between this checkpoint and the seal.
-        self.diverged = any(row["split"] == "train" and not math.isfinite(row["loss"]) for row in self.rows)
+        self._judge()

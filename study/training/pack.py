@@ -234,7 +234,7 @@ def _seal(lane: Lane) -> None:
     lane.save(keep=1)
     if not lane.ranks.first:
         return
-    outcome = "diverged" if lane.diverged else "finished"
+    outcome = lane.lost or "finished"
     warning = lane.schedule.warning()
     lane.before_write()
     if warning:

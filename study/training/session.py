@@ -95,3 +95,5 @@ class Session:
     probe: Callable[[Measurable, Callable[[], bool]], bool] = lambda network, stopped: True
     """Measures a network in training, given what to ask whether to stop; False when it was cut short."""
     tuning: Tuning = Tuning()
+    stop_at_chance: float | None = None
+    """The share of its iterations after which a run that is still at chance ends; None: train it to the end."""

@@ -42,8 +42,8 @@ def origin(spec: RunSpec, files: RunFiles) -> RunFiles:
 def final(files: RunFiles) -> dict[str, Any]:
     """Load the checkpoint at the end of a run, on the CPU. Raises `StudyError` if it is not done or has none."""
     now = store.status(files)
-    if now.state == "diverged":
-        raise StudyError(f"{files.run_id} has diverged: it has no network to start from or to measure")
+    if now.state in store.LOST:
+        raise StudyError(f"{files.run_id} {store.LOST[now.state]}: it has no network to start from or to measure")
     if now.state != "done":
         raise StudyError(f"{files.run_id} is not finished ({now.state}); train it first with `study sweep`")
     state = checkpoint.load_newest(files, torch.device("cpu"))

@@ -15,17 +15,17 @@ from study.launch.plan.state import Mode, decide, plan
 from study.launch.slurm.queue import Job
 from study.launch.slurm.submissions import Place
 from study.launch.sweep import plan_sweep
-from study.store.runs import RunStatus
+from study.store.runs import ENDED, LOST, RunStatus
 from tests.helpers import make_spec
 
 DISK = {
     state: RunStatus(state, state, iteration=40, message="why")  # type: ignore[arg-type]
-    for state in ("done", "diverged", "failed", "running", "interrupted", "pending")
+    for state in ("done", *LOST, "failed", "running", "interrupted", "pending")
 }
 VERBS: dict[Mode, dict[str, str]] = {
-    "missing": {"failed": "leave", "interrupted": "resume", "done": "keep", "diverged": "keep"},
-    "retry": {"failed": "retry", "interrupted": "resume", "done": "keep", "diverged": "keep"},
-    "force": {"failed": "redo", "interrupted": "redo", "done": "redo", "diverged": "redo"},
+    "missing": {"failed": "leave", "interrupted": "resume", **dict.fromkeys(ENDED, "keep")},
+    "retry": {"failed": "retry", "interrupted": "resume", **dict.fromkeys(ENDED, "keep")},
+    "force": {"failed": "redo", "interrupted": "redo", **dict.fromkeys(ENDED, "redo")},
 }
 
 

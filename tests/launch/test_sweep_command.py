@@ -13,6 +13,7 @@ import study as package
 from study.cli import options
 from study.config.stored import settable
 from study.store.files import read_json
+from study.store.runs import status
 from tests.conftest import TINY
 from tests.launch.command import inside, runs, study, sweep_file
 
@@ -207,6 +208,24 @@ def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> Non
     assert (frame[frame["network"] == "residual"]["state"] == "done").all()
     code, out, _ = inside(tmp_path, "sweep", "tiny.yaml")
     assert code == 0 and "nothing is left to train" in out  # a diverged run is a result
+
+
+@pytest.mark.slow
+def test_a_run_at_chance_is_a_result_until_a_sweep_wants_more(tmp_path: Path) -> None:
+    fields = ("network=plain", "seed=0", "recipe.iterations=200", "recipe.learning_rate=1e-9")
+    words = ("sweep", sweep_file(tmp_path), *fields)
+    code, out, err = inside(tmp_path, *words, "--stop-at-chance", "0.5")
+    assert code == 0 and "at chance" in out, err
+    _, out, _ = inside(tmp_path, "status", "tiny")
+    assert "1 at_chance" in out and "105/200" in out  # the first point of the curve after 100
+    code, out, _ = inside(tmp_path, *words, "--stop-at-chance", "0.3")
+    assert code == 0 and "nothing is left to do" in out
+    for further in ((), ("--stop-at-chance", "0.6")):
+        code, out, _ = inside(tmp_path, *words, "--dry-run", *further)
+        assert code == 0 and "from iteration 105; was stopped at chance" in " ".join(out.split())
+    assert inside(tmp_path, *words)[0] == 0
+    [files] = runs(tmp_path)
+    assert (status(files).state, status(files).iteration) == ("done", 200)
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_the_drawn_lines_have_the_numbers_of_the_data(drawn: Drawn) -> None:
         curves = data[(data["network"] == network) & data["kind"].isin(["seed", "mean"])]
         groups = [group for _, group in curves.groupby(["depth", "split", "kind", "run_id"], dropna=False)]
         wanted = {tuple(map(tuple, group[["iteration", "error"]].to_numpy() / [10_000, 1])) for group in groups}
-        lines = [line for line in axes.lines if line.get_gid() not in ("lr_drop", "diverged")]
+        lines = [line for line in axes.lines if line.get_gid() not in ("lr_drop", "lost")]
         assert {tuple(map(tuple, line.get_xydata())) for line in lines} == wanted
 
 

@@ -144,7 +144,7 @@ def test_every_point_of_every_curve_is_there(quantity: str) -> None:
     expected = there.astype({"depth": str, "seed": str}).set_index(keys)[quantity].to_dict()
     assert points(made, quantity) == pytest.approx(expected, rel=1e-4)
     assert [note.partition(":")[0] for note in made["notes"]] == ["diverged (×)", "running", "missing"]
-    assert sum(c["diverged"] for c in made["curves"]) == 3
+    assert sum(c["lost"] for c in made["curves"]) == 3
     done = there[there["state"] == "done"].astype({"depth": str}).assign(seed="mean")
     assert points(made, quantity, mean=True) == pytest.approx(done.groupby(keys)[quantity].mean().to_dict(), rel=1e-4)
 

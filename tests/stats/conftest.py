@@ -50,8 +50,8 @@ def sweep(
 ) -> Frames:
     """Curves and runs; `errors(network, depth, seed)` gives the final clean training and test error in percent.
 
-    `states` names the runs that are not done: a diverged one ends at iteration 300 in NaN, a running one is there,
-    any other has no curve.
+    `states` names the runs that are not done: a diverged one ends at iteration 300 in NaN; a running one and one at chance
+    are there; any other has no curve.
     """
     curves, runs, fields_of = [], [], []
     for network, depth, seed in [(n, d, s) for n in networks for d in depths for s in range(seeds)]:
@@ -60,7 +60,7 @@ def sweep(
         point = "-".join(str(own[name]) for name in sorted(own) if name != "seed")
         state = (states or {}).get((network, depth, seed), "done")
         own |= {"point_id": point, "run_id": f"{point}-s{seed}", "state": state}
-        last = {"done": 1000, "diverged": 300, "running": 300}.get(state, 0)
+        last = {"done": 1000, "diverged": 300, "at_chance": 300, "running": 300}.get(state, 0)
         runs.append(own | {"iteration": last, "iterations": 1000})
         drawn = curve(errors(network, depth, seed), speed(network, depth), last)
         if state == "diverged":

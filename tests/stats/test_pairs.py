@@ -1,4 +1,4 @@
-"""Differences by seed: who is paired with whom, what a diverged run does, and when a difference is established."""
+"""Differences by seed: who is paired with whom, what a lost run does, and when a difference is established."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from study.stats.outcomes import groups
 from study.stats.pairs import Contrast, Term, contrast, split
+from study.store.runs import LOST
 
 from .conftest import degrades, nothing, overfits, sweep
 
@@ -63,18 +64,20 @@ def test_seeds_without_a_pair_are_named_with_the_reason():
     )
 
 
-def test_divergence_counts_in_the_test_and_not_in_the_mean():
-    found = rise(plain(states={("plain", 56, 3): "diverged"}))
+@pytest.mark.parametrize("lost", LOST)
+def test_a_lost_run_counts_in_the_test_and_not_in_the_mean(lost):
+    found = rise(plain(states={("plain", 56, 3): lost}))
     assert (found.n, len(found.numbers), found.worse, found.better) == (5, 4, 1, 0)
     assert found.p == 2**-5 and found.established == 1
     assert math.isfinite(found.mean) and math.isfinite(found.median)
-    against = rise(plain(states={("plain", 20, 3): "diverged"}))
+    against = rise(plain(states={("plain", 20, 3): lost}))
     assert (against.worse, against.better) == (0, 1)
     assert against.p > 0.05 and against.established == 0
 
 
-def test_divergence_on_both_sides_decides_nothing():
-    found = rise(plain(states={("plain", 20, 3): "diverged", ("plain", 56, 3): "diverged"}))
+def test_lost_runs_on_both_sides_decide_nothing():
+    found = rise(plain(states={("plain", 20, 3): "at_chance", ("plain", 56, 3): "diverged"}))
+    assert found.lost == "diverged or stopped at chance"
     assert math.isnan(found.differences[3]) and found.undecided == 1
     assert found.p == 2**-4 and found.smallest_p == 2**-4
 

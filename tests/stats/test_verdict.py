@@ -230,10 +230,10 @@ def diverging(network, depth, seed):
         ({"errors": diverging, "seeds": 1}, "56 plain layers end at 90 % training error, 20 layers at 0.50 %, 56 with "
                                             "shortcuts at 0.50 %; 1 seed, which cannot show a difference."),
         ({"states": {("plain", 56, seed): "diverged" for seed in range(5)}},
-         "56 plain layers diverge, 20 layers end at 1.5 % training error, 56 with shortcuts at 1.2 %; "
+         "56 plain layers diverged, 20 layers end at 1.5 % training error, 56 with shortcuts at 1.2 %; "
          "5 seeds, p = 0.031 (the least that five seeds can give)."),
-        ({"states": {("plain", 56, 0): "diverged"}, "seeds": 2},
-         "56 plain layers end at 6.6 % training error (1 of 2 runs diverged), 20 layers at 1.5 %, 56 with shortcuts at "
+        ({"states": {("plain", 56, 0): "at_chance"}, "seeds": 2},
+         "56 plain layers end at 6.6 % training error (1 of 2 runs stopped at chance), 20 layers at 1.5 %, 56 with shortcuts at "
          "1.2 %; 2 seeds, p = 0.250 (the least that two seeds can give)."),
         ({"networks": ["residual"]}, "56 layers with shortcuts end at 1.2 % training error, 20 layers at 1.5 %; "
                                      "5 seeds, p = 0.031 (the least that five seeds can give)."),
@@ -265,7 +265,7 @@ def test_plain_110_that_diverges_is_the_result():
     states = {("plain", 110, seed): "diverged" for seed in range(5)}
     found = verdict(*sweep(degrades, depths=(20, 56, 110), states=states))
     assert answers(found)["1"] == "Yes" and answers(found)["2"] == "Yes"
-    assert answers(found)["3 plain"] == "Cannot tell: diverged runs have no such number"
+    assert answers(found)["3 plain"] == "Cannot tell: runs that diverged have no such number"
     text = " ".join(str(found).split())
     assert "diverged (×): plain-110 seeds 0, 1, 2, 3, 4 at iteration 300." in text
     assert "with 5 seeds a run diverged, which counts for the difference" in text
@@ -299,7 +299,7 @@ def test_json_has_no_number_that_is_none():
 
     (finding,) = json.loads(text, parse_constant=refuse)["findings"]
     rise = finding["contrasts"][0]
-    assert rise["differences"][0] == "diverged" and rise["diverged_for"] == 1
+    assert rise["differences"][0] == "inf" and rise["lost_for"] == 1
     assert rise["absent"] == ["seed 1: plain-20 failed"]
     assert finding["convergence"]["lines"][0]["iterations"]["56"]["0"] == "never"
 

@@ -112,6 +112,23 @@ def test_diverged_lane_is_recorded_and_does_not_affect_others(tmp_path, whole):
     assert status(files).state == "diverged" and points(files) == before
 
 
+def test_a_run_at_chance_is_stopped_and_goes_on_when_told(tmp_path):
+    spec = make_spec(**SHORT, recipe__learning_rate=1e-30)
+    whole = curve(tmp_path / "whole", recipe__learning_rate=1e-30)
+    for _ in range(2):
+        [files] = train(tmp_path, spec, stop_at_chance=0.5)
+        now, last = status(files), read_rows(files.curves)[-1]
+        assert now.state == "at_chance" and (last["iteration"], last["split"]) == (8, "train")  # 4 is before half
+        files.done.unlink()  # as if the process had ended before the seal
+    train(tmp_path, spec)
+    assert status(files).state == "done" and points(files) == whole
+
+
+def test_a_run_that_learns_is_not_at_chance(tmp_path):
+    [files] = train(tmp_path, make_spec(**SHORT | {"recipe__iterations": 60}), stop_at_chance=0.5)
+    assert status(files).state == "done"
+
+
 PLATEAU = {
     "recipe__schedule": "plateau", "recipe__schedule__patience": 1,
     "recipe__schedule__improvement": 0.5, "recipe__evaluate_every": 3, "recipe__log_every": 1,

@@ -37,7 +37,7 @@ T = TypeVar("T", bound=TaskFiles)
 def work(folders: Sequence[Path], session: Session) -> dict[str, str]:
     """Train runs side by side, or measure chunks of surfaces one by one, until each is sealed, has failed or is stopped.
 
-    Returns the outcome of each: `done`, `diverged`, `failed`, `interrupted`, or `busy` if another process holds it. Raises
+    Returns the outcome of each: a state of `ENDED`, `failed`, `interrupted`, or `busy` if another process holds it. Raises
     WriteError if the results folder cannot be written; the tasks are then interrupted.
     """
     outcomes: dict[str, str] = {}

@@ -17,6 +17,7 @@ from study.config.run import RunSpec
 from study.launch.plan.runs import cost
 from study.launch.plan.surface import SurfaceAction
 from study.measure.surface.lattice import chunks
+from study.store.runs import LOST
 from study.text import duration
 
 FILE_SECONDS = 60.0
@@ -112,7 +113,7 @@ class Terminal:
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
-        """The task has ended: `done`, `diverged`, `failed`, or `busy` if another process works on it."""
+        """The task has ended: `done`, `diverged`, `at_chance`, `failed`, or `busy` if another process works on it."""
         group = self.tasks[run_id].group
         self._outcomes[run_id] = outcome
         if all(member.task_id in self._outcomes for member in self.groups[group]):
@@ -149,12 +150,16 @@ class Terminal:
             self._bars.remove_task(self._bar.pop(group))
         members = self.groups[group]
         outcomes = {self._outcomes[task.task_id] for task in members}
-        outcome = next((one for one in ("failed", "busy", "diverged") if one in outcomes), "done")
+        outcome = next((one for one in ("failed", "busy", *LOST) if one in outcomes), "done")
         self.finished += outcome != "busy"
         error = self._facts.get(members[0].task_id, {}).get("error")
         took = f" in {duration(time.monotonic() - self._begun[group])}" if group in self._begun else ""
         shown = "" if error is None or outcome != "done" else f", test error {error:.2f} %"
-        said = f"is being {self.verb} by another process" if outcome == "busy" else f"{outcome}{took}{shown}"
+        said = (
+            f"is being {self.verb} by another process"
+            if outcome == "busy"
+            else f"{outcome.replace('_', ' ')}{took}{shown}"
+        )
         self.note(f"{self.finished:>{len(str(self.total))}}/{self.total}  {members[0].name}: {said}")
 
     def _head(self) -> str:

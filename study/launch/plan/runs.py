@@ -22,7 +22,7 @@ def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], res
     """The actions, with `hold` for runs that start from an unfinished one.
 
     A run with a checkpoint no longer needs the one it started from. A StudyError has a line for each run that can never
-    start, since the run it starts from is missing, has diverged, or cannot be stretched to it.
+    start, since the run it starts from is missing, is lost, or cannot be stretched to it.
     """
     if not any(spec.start_from for spec in specs.values()):
         return list(actions)
@@ -57,11 +57,10 @@ def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], re
             raise StudyError(f"no run {spec.start_from} with seed {spec.seed} under {results}/")
         origin, state, unfinished = store.read_spec(files), store.status(files).state, False
     check_stretch(origin, spec)
-    if own is None and state in ("diverged", "failed"):
-        raise StudyError(f"{spec.start_from} with seed {spec.seed} has {state}, so nothing can start from it")
-    if unfinished or state not in ("done", "diverged", "failed"):
-        return "is not trained yet"
-    return "" if state == "done" else f"has {state}"
+    ended = {"done": "", **store.LOST, "failed": "has failed"}
+    if own is None and ended.get(state):
+        raise StudyError(f"{spec.start_from} with seed {spec.seed} {ended[state]}, so nothing can start from it")
+    return "is not trained yet" if unfinished else ended.get(state, "is not trained yet")
 
 
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:

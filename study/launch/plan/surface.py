@@ -15,7 +15,7 @@ from study.measure.surface.lattice import chunks
 from study.store.collect import Results
 from study.store.find import all_runs
 from study.store.layout import ChunkFiles, RunFiles, SurfaceFiles, SweepFiles
-from study.store.runs import RunStatus, status
+from study.store.runs import LOST, RunStatus, status
 from study.store.surfaces import sealed
 
 
@@ -85,8 +85,8 @@ def _without_network(action: SurfaceAction, disk: Mapping[str, RunStatus]) -> Su
         if name not in disk:
             return replace(action, reason=f"{name} no longer exists")
         state = disk[name].state
-        if state == "diverged":
-            return replace(action, verb="leave", reason=f"{name} has diverged, so it has no network", state="diverged")
+        if state in LOST:
+            return replace(action, verb="leave", reason=f"{name} {LOST[state]}, so it has no network", state=state)
         if state != "done":
             return replace(action, reason=f"{name} is not trained yet")
     return None

@@ -37,10 +37,10 @@ VALUE_MARKS: dict[str, dict[str, Any]] = {
            "zorder": 5, "linestyle": "none"}
     for kind, marker in (("reported", "D"), ("digitised", "s"))
 }  # fmt: skip
-"""A number that a paper reports, and one that was read off its figure; below, a single seed, and a run that diverged."""
+"""A number that a paper reports, and one that was read off its figure; below, a single seed, and a run without a final error."""
 SEED: dict[str, Any] = {"marker": ".", "markersize": 4.5, "markeredgewidth": 0, "alpha": 0.5, "clip_on": False,
                         "linestyle": "none"}  # fmt: skip
-DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4, "clip_on": False, "linestyle": "none"}
+LOST: dict[str, Any] = {"marker": "x", "markersize": 4, "clip_on": False, "linestyle": "none"}
 
 SPLITS = ("train_clean", "train", "test")
 SPLIT_NAMES = {"train": "training error (running)", "train_clean": "training error", "test": "test error"}

@@ -20,7 +20,8 @@ from study.plotting.base.frames import Tidy, conditions_of, final_values, in_ord
 from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import BOOTSTRAP, MEASURED, Training, finding, values_legend
 from study.stats.bca_interval import bca_interval
-from study.stats.naming import distinguish, kinds, network_title
+from study.stats.naming import distinguish, kinds, lost, network_title
+from study.store.runs import LOST
 
 MARK = ["condition", "network", "line", "split", "depth"]
 COLUMNS = ["kind", *MARK, "run_id", "seed", "n", "error", "low", "high", "source"]
@@ -48,8 +49,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Tr
 
 
 def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
-    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n, low, high), diverged, or reported and
-    digitised: what the papers have for networks and protocols that are here, with `source`."""
+    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n, low, high), the state of a lost run, or reported
+    and digitised: what the papers have for networks and protocols that are here, with `source`."""
     finals = final_values(evidence)
     finals = finals[finals["split"].isin([training, "test"])]
     if finals.empty:
@@ -61,8 +62,8 @@ def prepare(evidence: Tidy, training: str) -> pd.DataFrame:
         low, high, _ = bca_interval(group["error"])
         summary = {"n": len(group), "error": group["error"].mean(), "low": low, "high": high}
         means.append(group[MARK].iloc[0].to_dict() | summary)
-    diverged = runs[runs["state"] == "diverged"].assign(kind="diverged")
-    frames = [seeds, pd.DataFrame(means).assign(kind="mean"), diverged, _of_papers(runs)]
+    gone = runs[runs["state"].isin(LOST)]
+    frames = [seeds, pd.DataFrame(means).assign(kind="mean"), gone.assign(kind=gone["state"]), _of_papers(runs)]
     table = pd.concat([frame.reindex(columns=COLUMNS).astype(object) for frame in frames], ignore_index=True)
     return table.astype({"depth": int, "error": float, "low": float, "high": float})
 
@@ -129,8 +130,8 @@ def _legend(data: pd.DataFrame, looks: Mapping[str, dict[str, Any]]) -> Iterator
         yield Line2D([], [], label=name.replace(networks[name], network_title(networks[name]), 1), **look)
     if (data["kind"] == "seed").sum() > (data["kind"] == "mean").sum():
         yield style.entry("single seeds", **style.SEED)
-    if (data["kind"] == "diverged").any():
-        yield style.entry("diverged", **style.DIVERGED)
+    if how := lost(data["kind"]):
+        yield style.entry(how, **style.LOST)
     for paper, theirs in data.groupby("source"):
         yield from values_legend(theirs["kind"], str(paper))
 
@@ -149,9 +150,9 @@ def _panel(axes: Axes, data: pd.DataFrame, split: str, looks: Mapping[str, dict[
 
 
 def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any], out: float, most: int) -> None:
-    """The means of a line and what stands beside them: intervals, seeds, the papers' values, and runs that diverged."""
+    """The means of a line and what stands beside them: intervals, seeds, the papers' values, and lost runs."""
     name, colour = line["line"].iloc[0], look["color"]
-    mean, seed, lost = (line[line["kind"] == kind] for kind in ("mean", "seed", "diverged"))
+    mean, seed, gone = (line[line["kind"].isin(kinds)] for kinds in (["mean"], ["seed"], LOST))
     sns.pointplot(mean, x="x", y="error", native_scale=True, errorbar=None, ax=axes, zorder=3, **look)
     axes.vlines(mean["x"], mean["low"], mean["high"], colors=colour, linewidth=1, gid=name)
     if len(seed) > len(mean):  # of one seed each the means say it all
@@ -159,9 +160,9 @@ def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any], out: float, most
     for kind, mark in style.VALUE_MARKS.items():
         for value in line[line["kind"] == kind].to_dict("records"):
             axes.plot(value["x"] + 2 * out, value["error"], color=colour, gid=f"{name} {kind}", **mark)
-    edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "gid": f"{name} diverged"}
-    for place in lost["x"] + out:
-        axes.plot(place, 1, color=colour, **edge, **style.DIVERGED)
+    edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "gid": f"{name} lost"}
+    for place in gone["x"] + out:
+        axes.plot(place, 1, color=colour, **edge, **style.LOST)
     for row in mean[mean["n"] < most].to_dict("records"):
         axes.annotate(
             f"n={row['n']}", (row["x"], row["error"]), (0, 5), textcoords="offset points", ha="center", zorder=4,

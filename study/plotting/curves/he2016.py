@@ -18,6 +18,7 @@ from study.plotting.base.page import Head, Plot
 from study.plotting.curves import lines as overtime
 from study.stats.naming import distinguish, joined, kinds
 from study.stats.planned import CURVE_COLUMNS, require
+from study.store.runs import LOST
 
 USUAL = {"shortcut": ("A", "identity (A)"), "order": ("original", "original order")}
 """By the field in which networks differ, its value in the usual network, and what the legend calls that."""
@@ -214,7 +215,7 @@ def _finals(data: pd.DataFrame, top: float) -> str:
         said += [f"{error:.1f}{'↑' if error > top else ''}" for error in ends["error"]]
         counts += [str(n) for n in ends["n"]]
         if ends.empty:
-            said.append("×" if (mine["state"] == "diverged").any() else "–")
+            said.append("×" if mine["state"].isin(LOST).any() else "–")
     return f"{' → '.join(said)} % (n = {' and '.join(dict.fromkeys(counts)) or 0})"
 
 

@@ -18,7 +18,8 @@ from study.plotting.base import page, style
 from study.plotting.base.frames import in_order, named, uncoded
 from study.plotting.base.outside import outside
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
-from study.stats.naming import network_title
+from study.stats.naming import lost, network_title
+from study.store.runs import LOST
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
@@ -38,7 +39,7 @@ VALUES = style.VALUE_MARKS | {RANGE: {"linewidth": 4, "alpha": 0.5, "clip_on": F
 """How numbers of a paper are drawn, by kind of row."""
 BOOTSTRAP = f"BCa bootstrap 95 % intervals from {FEWEST} seeds on ({RESAMPLES:,} resamples, seed {SEED})"
 MANY_DROPS = 8  # of a panel: marks of more would be a hatching
-GONE = ("diverged", "failed")
+GONE = (*LOST, "failed")
 Training = Literal["train_clean", "train"]
 """The splits of a training error."""
 MEASURED = {
@@ -70,7 +71,7 @@ def lines_of(
 
 
 def _extremes(curves: pd.DataFrame, keys: list[str], value: str) -> Iterator[pd.DataFrame]:
-    """The ends of a band at each iteration, without the seeds that diverged or failed."""
+    """The ends of a band at each iteration, without the seeds that ended early."""
     values = curves[~curves["state"].isin(GONE)].groupby([*keys, "depth", "iteration"], observed=True)[value]
     for kind, end in EXTREMES.items():
         yield values.agg(end).reset_index().assign(kind=kind)
@@ -157,11 +158,11 @@ def draw_lines(
         band = {"alpha": 0.18, "linewidth": 0, "gid": "band"}
         sns.lineplot(banded, estimator="median", errorbar=("pi", 100), linewidth=0, err_kws=band, zorder=1.5, **same)
     axes.set(**said)  # seaborn writes the columns' names
-    ends = thin[(thin["state"] == "diverged") & (thin["split"] == "test")].groupby("run_id").tail(1)
+    ends = thin[thin["state"].isin(LOST) & (thin["split"] == "test")].groupby("run_id").tail(1)
     for end in ends.to_dict("records"):
         height = min(end[value], axes.get_ylim()[1])
         if above or height == end[value]:
-            axes.plot(end["x"], height, color=palette[end["label"]], zorder=4, gid="diverged", **style.DIVERGED)
+            axes.plot(end["x"], height, color=palette[end["label"]], zorder=4, gid="lost", **style.LOST)
 
 
 def _seeds(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -198,13 +199,13 @@ def ends_of(lines: pd.DataFrame) -> Iterator[tuple[float, str, str]]:
     uneven = lines["n"].nunique() > 1
     for (_, text), curves in lines[~lines["kind"].isin(EXTREMES)].groupby(["network", "label"]):
         ordered = curves.sort_values(["split", "kind", "iteration"])  # "test" < "train", "mean" < "seed"
-        kept = ordered[ordered["state"] != "diverged"]
+        kept = ordered[~ordered["state"].isin(LOST)]
         ordered = ordered if kept.empty else kept
         first = (ordered[["split", "kind"]] == ordered[["split", "kind"]].iloc[0]).all(axis=1)
         end = ordered[first].iloc[-1]
         count = f" (n={end['n']})" if uneven and end["kind"] == "mean" else ""
-        lost = end["state"] == "diverged"  # and with it every seed of the point
-        y, said = (math.inf, f"{text}: ×") if lost else (end["error"], f"{text}: {end['error']:.1f} %{count}")
+        gone = end["state"] in LOST  # and with it every seed of the point
+        y, said = (math.inf, f"{text}: ×") if gone else (end["error"], f"{text}: {end['error']:.1f} %{count}")
         yield y, said, style.depth_colour(end["depth"])
 
 
@@ -259,8 +260,8 @@ def seeds_legend(lines: pd.DataFrame) -> Iterator[Artist]:
         yield style.entry("single seeds", linewidth=0.8, alpha=0.4)
     if len(banded):
         yield Patch(color=style.INK, alpha=0.18, linewidth=0, label="least to most of the seeds")
-    if (thin["state"] == "diverged").any():
-        yield style.entry("diverged", **style.DIVERGED)
+    if how := lost(thin["state"]):
+        yield style.entry(how, **style.LOST)
 
 
 def values_legend(kinds: Iterable[str], paper: str) -> Iterator[Artist]:
@@ -281,7 +282,7 @@ def seeds_in_words(lines: pd.DataFrame) -> str:
     said = ["Bold: mean over the seeds that are done."] if (lines["n"].dropna() > 1).any() else []
     said += ["Thin: single seeds."] if len(thin) else []
     if len(banded):
-        said.append("Pale band: from the least to the most of the seeds, without those that diverged or failed.")
+        said.append("Pale band: from the least to the most of the seeds, without those that ended early.")
     return " ".join(said) or "One seed each: no spread is known."
 
 

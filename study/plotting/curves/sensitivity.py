@@ -20,7 +20,8 @@ from study.plotting.base import page, style
 from study.plotting.base.caption import called, caption
 from study.plotting.base.frames import final_values, labelled, tidy
 from study.plotting.base.page import Head, Plot
-from study.stats.naming import absences, joined, network_title
+from study.stats.naming import absences, joined, lost, network_title
+from study.store.runs import LOST
 from study.text import listed
 
 EQUAL = ("network", "depth", "dataset", "train_subset", "precision", *(f for f in VARIANT if f != "initialisation"))
@@ -74,8 +75,8 @@ def plot(
     notes = [*_notes(studied), *absences(here.assign(label=depths + " (" + here["settings"] + ")"))]
     shows = (
         f"{_finding(data, split)}Final {style.SPLIT_NAMES[split]} in percent, at the last iteration, over "
-        f"{listed(map(_field, studied.fields))}. Points: single seeds; strokes: their mean; crosses at the top: runs that "
-        "diverged; dotted: the error of guessing. Below each setting the number of runs that are done."
+        f"{listed(map(_field, studied.fields))}. Points: single seeds; strokes: their mean; crosses at the top: runs "
+        "without a final error; dotted: the error of guessing. Below each setting the number of runs that are done."
     )
     ways = here.assign(name=here["network"].map(network_title) + "-" + depths, condition=here["settings"])
     head = Head(title, subtitle, list(_legend(data, chance(studied.runs))))
@@ -130,7 +131,7 @@ def _settings(runs: pd.DataFrame, fields: Sequence[str], form: str = "{} {}", gl
 
 
 def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
-    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n) or diverged.
+    """Every mark of the figure, errors in percent: `kind` is seed, mean (with n), or the state of a lost run.
 
     `place` is where a mark stands along its panel: settings are one apart, from 0.
     """
@@ -151,8 +152,9 @@ def prepare(studied: Study, finals: pd.DataFrame) -> pd.DataFrame:
     cells = table.drop_duplicates(CELL)[[*CELL, "network", "depth"]]
     means = cells.merge(seeds.groupby(CELL)["error"].agg(n="size", error="mean").reset_index(), on=CELL, how="left")
     means = means.assign(kind="mean", place=means["setting"].map(levels.index), n=means["n"].fillna(0))
-    lost = table[table["state"] == "diverged"].assign(kind="diverged")
-    data = pd.concat([part.reindex(columns=COLUMNS).astype(object) for part in (seeds, means, lost)], ignore_index=True)
+    gone = table[table["state"].isin(LOST)]
+    parts = (seeds, means, gone.assign(kind=gone["state"]))
+    data = pd.concat([part.reindex(columns=COLUMNS).astype(object) for part in parts], ignore_index=True)
     data[["error", "place"]] = data[["error", "place"]].astype(float)
     return data.sort_values([*CELL, "kind", "seed"], ignore_index=True)
 
@@ -188,15 +190,15 @@ def _panel(axes: Axes, data: pd.DataFrame, levels: list[str]) -> None:
         return
     network, depth = data[["network", "depth"]].iloc[0]
     look: dict[str, Any] = {"color": style.depth_colour(depth), "clip_on": False}
-    seeds, means, lost = (data[data["kind"] == kind] for kind in ("seed", "mean", "diverged"))
+    seeds, means, gone = (data[data["kind"].isin(kinds)] for kinds in (["seed"], ["mean"], LOST))
     sns.scatterplot(
         seeds, x="place", y="error", marker=_marker(network), s=SIZE**2, linewidth=0, ax=axes, gid="seed", **look
     )
     axes.hlines(
         means["error"], means["place"] - 0.34, means["place"] + 0.34, colors=style.INK, linewidth=1.1, gid="mean"
     )
-    for place in lost["place"]:
-        axes.plot(place, 0.97, transform=axes.get_xaxis_transform(), gid="diverged", **style.DIVERGED | look)
+    for place in gone["place"]:
+        axes.plot(place, 0.97, transform=axes.get_xaxis_transform(), gid="lost", **style.LOST | look)
 
 
 def _marker(network: str) -> str:
@@ -261,5 +263,5 @@ def _legend(data: pd.DataFrame, guess: float | None) -> Iterator[Artist]:
     yield style.entry("mean", linewidth=1.1)
     if guess is not None and guess < _top(data, guess):
         yield style.entry(f"guessing ({guess:g} %)", style.MUTED, linewidth=0.8, linestyle=":")
-    if (data["kind"] == "diverged").any():
-        yield style.entry("diverged", colour, **style.DIVERGED)
+    if how := lost(data["kind"]):
+        yield style.entry(how, colour, **style.LOST)

@@ -21,6 +21,7 @@ from study.plotting.base.page import Head, Plot
 from study.plotting.curves.lines import BOOTSTRAP, Training
 from study.stats import answers as words
 from study.stats.findings import Finding, numbers
+from study.stats.naming import lost
 from study.stats.pairs import Contrast
 from study.stats.verdict import verdict
 from study.text import counted
@@ -56,18 +57,18 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Tr
         "; one seed each, so that no difference is established."
         if single
         else f": small points are single seeds, large ones their means, with {BOOTSTRAP}; "
-        "crosses at an edge are pairs in which a run diverged. Beside them mean and "
+        "crosses at an edge are pairs in which a run has no final error. Beside them mean and "
         "interval, p of the exact sign-flip test, and the number of pairs. A difference is established where p is at most 0.05 "
         "and the interval excludes zero."
     )
-    head = Head(evidence.title, evidence.subtitle, [] if single else list(_legend(data)))
+    head = Head(evidence.title, evidence.subtitle, [] if single else list(_legend(data, lost(evidence.runs["state"]))))
     spread = ["Differences in points of error. One seed each: no spread, interval or test."] if single else []
     figure = draw(data, head, [*spread, *answers, *notes])
     return Plot(figure, data, evidence._replace(notes=notes).caption(text))
 
 
 def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
-    """Every mark of the figure, differences in points: `kind` is seed (infinite where a run diverged) or mean.
+    """Every mark of the figure, differences in points: `kind` is seed (infinite where a run is lost) or mean.
 
     `row` counts the comparisons of a group; a mean's row has the numbers beside it, and the answer in words.
     """
@@ -122,7 +123,7 @@ def _answers(findings: tuple[Finding, ...]) -> Iterator[str]:
 
 def _unpaired(findings: tuple[Finding, ...], data: pd.DataFrame) -> Iterator[str]:
     if (undecided := int(data["undecided"].sum())) > 0:
-        yield f"left undecided by diverged runs, counted in n and not drawn: {counted(undecided, 'pair')}"
+        yield f"left undecided by runs without a final error, counted in n and not drawn: {counted(undecided, 'pair')}"
     unpaired = dict.fromkeys(text for f in findings for _, _, found, _ in _comparisons(f) for text in found.absent)
     if unpaired:
         yield f"unpaired: {'; '.join(unpaired)}"
@@ -208,15 +209,15 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
 
 
 def _row(axes: Axes, mean: Mapping[Any, Any], seeds: pd.Series, at: int) -> None:
-    """One comparison: its seeds above, mean and interval below; at the edges the pairs of which a run diverged."""
+    """One comparison: its seeds above, mean and interval below; at the edges the pairs of which a run is lost."""
     name, colour = mean["question"], style.NETWORK_COLOURS.get(mean["network"], style.INK)
     marker = style.MARKERS.get(mean["network"], "D")[0]
     for value in seeds[seeds.abs() < math.inf]:
         axes.plot(value, at - 0.18, color=colour, gid=f"{name} seed", **style.SEED)
-    edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "gid": f"{name} diverged"}
+    edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "gid": f"{name} lost"}
     for sign, side in ((math.inf, 1), (-math.inf, 0)):
         for number in range(1, int((seeds == sign).sum()) + 1):
-            axes.plot(abs(side - 0.02 * number), at - 0.18, color=colour, **edge, **style.DIVERGED)
+            axes.plot(abs(side - 0.02 * number), at - 0.18, color=colour, **edge, **style.LOST)
     axes.hlines(at + 0.14, mean["low"], mean["high"], colors=colour, linewidth=1.2, gid=name)
     if math.isfinite(mean["difference"]):
         axes.plot(
@@ -235,9 +236,9 @@ def _numbers(mean: Mapping[Any, Any], narrow: bool) -> str:
     return "\n".join([*value, *test]) if narrow else f"{'  '.join(value)}\n{', '.join(test)}"
 
 
-def _legend(data: pd.DataFrame) -> Iterator[Artist]:
+def _legend(data: pd.DataFrame, how: str) -> Iterator[Artist]:
     yield style.entry("single seeds", **style.SEED)
     mean = "mean, 95 % interval" if data["low"].notna().any() else "mean"
     yield style.entry(mean, marker="D", ms=4.5, linewidth=1.2)
     if (data["difference"].abs() == math.inf).any():
-        yield style.entry("diverged", **style.DIVERGED)
+        yield style.entry(how, **style.LOST)

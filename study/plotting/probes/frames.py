@@ -15,11 +15,12 @@ from study.plotting.base.frames import labelled, named
 from study.plotting.surfaces.frames import is_finite
 from study.stats.naming import absences, run_names
 from study.stats.planned import planned, require
+from study.store.runs import LOST
 from study.text import listed
 
 COLUMNS = ("run_id", "iteration", "probe", "measure", "layer", "place", "value", "images")
 POINT = ["condition", "network", "depth", "label"]
-LOST = ("diverged", "failed")
+GONE = (*LOST, "failed")
 
 
 class Measured(NamedTuple):
@@ -107,7 +108,7 @@ def averaged(rows: pd.DataFrame) -> pd.DataFrame:
     """
     done = rows["state"] == "done"
     any_done = done.groupby([rows[column] for column in POINT]).transform("any")
-    return rows[done | (~any_done & ~rows["state"].isin(LOST))]
+    return rows[done | (~any_done & ~rows["state"].isin(GONE))]
 
 
 def means(rows: pd.DataFrame, by: Sequence[str], *, geometric: bool = False) -> pd.DataFrame:

@@ -21,9 +21,10 @@ from study.plotting.base.outside import nothing
 from study.plotting.base.page import Head
 from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
-from study.plotting.probes.frames import LOST, POINT, Measured
+from study.plotting.probes.frames import GONE, POINT, Measured
 from study.plotting.surfaces.frames import is_finite, strokes
-from study.stats.naming import network_title
+from study.stats.naming import lost, network_title
+from study.store.runs import LOST
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markersize": 3.5, "markeredgewidth": 1}
@@ -82,14 +83,14 @@ def draw_lines(
 ) -> None:
     """Seeds and means (by `kind`) of `data` over the column `x`, in units of `unit`; drawn at the column `at`, if not at `x`.
 
-    No line spans a place that is missing or a value that is not finite. A line that ends because its run diverged ends in a
+    No line spans a place that is missing or a value that is not finite. A line that ends because its run is lost ends in a
     cross. `every` has the looks of the labels.
     """
     order = data["place"] if x == "place" else data.sort_values(x).groupby(LINE, dropna=False).cumcount()
     data = strokes(data.assign(x=data[at or x].astype(float) / unit, step=order), LINE, "step", "value")
     seeds, means = data[data["kind"] == "seed"], data[data["kind"] == "mean"]
     alone = seeds.groupby(POINT)["run_id"].transform("nunique") == 1
-    thin = seeds[~alone | seeds["state"].isin(LOST) | ~seeds["label"].isin(means["label"])]
+    thin = seeds[~alone | seeds["state"].isin(GONE) | ~seeds["label"].isin(means["label"])]
     labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
     same: dict[str, Any] = {"x": "x", "y": "value", "legend": False, "ax": axes}
     for part, look, size in ((thin, THIN, 6), (means, BOLD, 12)):
@@ -101,11 +102,9 @@ def draw_lines(
             sns.scatterplot(single, s=size, **same, **look | colour | {"linewidth": 0})
     axes.set(**labels)  # seaborn writes the names of columns
     if x == "iteration":
-        ends = seeds[seeds["state"] == "diverged"].sort_values(x).groupby("run_id").tail(1)
+        ends = seeds[seeds["state"].isin(LOST)].sort_values(x).groupby("run_id").tail(1)
         for label, end in ends.groupby("label"):
-            axes.plot(
-                end["x"], end["value"], color=every[str(label)]["color"], zorder=4, gid="diverged", **style.DIVERGED
-            )
+            axes.plot(end["x"], end["value"], color=every[str(label)]["color"], zorder=4, gid="lost", **style.LOST)
 
 
 def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) -> list[Artist]:
@@ -117,8 +116,8 @@ def legend(data: pd.DataFrame, every: Mapping[str, dict[str, Any]]) -> list[Arti
     seeds = data[data["kind"] == "seed"]
     if (seeds.groupby(POINT)["run_id"].nunique() > 1).any():
         handles.append(style.entry("single seeds", linewidth=0.6, alpha=0.5))
-    if "state" in seeds and (seeds["state"] == "diverged").any():
-        handles.append(style.entry("diverged", **style.DIVERGED))
+    if "state" in seeds and (how := lost(seeds["state"])):
+        handles.append(style.entry(how, **style.LOST))
     return handles
 
 

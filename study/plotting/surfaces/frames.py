@@ -16,8 +16,9 @@ from study.errors import StudyError, nearest
 from study.papers.values import L18
 from study.plotting.base.caption import caption
 from study.plotting.base.frames import in_order
-from study.stats.naming import condition_words, distinguish, joined, kinds
+from study.stats.naming import condition_words, distinguish, joined, kinds, lost
 from study.stats.planned import RUN_COLUMNS, fields_of, require
+from study.store.runs import LOST
 from study.text import counted
 
 PLANES = {
@@ -323,8 +324,8 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None, what: str) -> Itera
     absent = runs[~runs["point_id"].isin(every["point_id"])]
     if not absent.empty:
         table = fields_of(absent).sort_values(["network", "depth", "point_id"])
-        lost = table.groupby(network_labels(table), sort=False)["state"].unique()
-        names = [f"{name}{' (diverged)' if list(states) == ['diverged'] else ''}" for name, states in lost.items()]
+        ends = table.groupby(network_labels(table), sort=False)["state"].unique()
+        names = [f"{name} ({lost(states)})" if {*states} <= {*LOST} else f"{name}" for name, states in ends.items()]
         yield f"without {what}: {', '.join(names)}"
 
 

@@ -14,6 +14,7 @@ from study.papers.values import ORDERS, SHORTCUTS, VALUES, Protocol, Value, devi
 from study.plotting.base.frames import final_values, tidy
 from study.stats.naming import network_title, texts, varying
 from study.stats.planned import RUN_COLUMNS, fields_of, planned, require
+from study.store.runs import LOST
 from study.text import listed
 
 TITLES = {
@@ -42,8 +43,8 @@ def _of_curves(name: str, statistic: str, curves: pd.DataFrame, runs: pd.DataFra
     Columns: `dataset` where there are several; `network`; `n`, the runs of it that are done and follow the paper's protocol;
     `ours_mean`, `ours_std` (ddof 1), `ours_median`; `paper_mean` and `paper_std`, the paper's; `paper_fails`, if it has
     networks that fail, which means an error above 20 %; `difference` (ours − paper, in points, of `statistic`); `exceeds`,
-    whether that is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`. A network
-    without such a run keeps its row.
+    whether that is more than the standard deviation over our seeds, of which there have to be two; `n_diverged`; `n_at_chance`. A
+    network without such a run keeps its row.
     """
     finals = final_values(tidy(curves, runs))
     finals = finals.loc[finals["split"] == "test", ["run_id", "error"]].assign(test="")
@@ -95,9 +96,8 @@ def _beside(name: str, runs: pd.DataFrame, finals: pd.DataFrame, statistic: str)
     for value, mine, way in _each_way(values, matched, ways):
         ours = finals[finals["run_id"].isin(mine["run_id"]) & (finals["test"] == value.test)]
         told = {"dataset": value.protocol.dataset, "network": title(value), "test": TESTS.get(value.test, "")}
-        rows.append(
-            told | way | _numbers(value, ours, statistic) | {"n_diverged": int((mine["state"] == "diverged").sum())}
-        )
+        ends = {f"n_{state}": int((mine["state"] == state).sum()) for state in LOST}
+        rows.append(told | way | _numbers(value, ours, statistic) | ends)
     table = pd.DataFrame(rows)
     shown = {
         "dataset": table["dataset"].nunique() > 1, "test": table["test"].any(), "paper_fails": table["paper_fails"].any(),

@@ -11,12 +11,13 @@ from study.stats.bca_interval import FEWEST
 from study.stats.naming import texts, varying
 from study.stats.outcomes import groups
 from study.stats.pairs import Term, contrast
+from study.store.runs import LOST
 
 MEASURES = {"train_clean": "train", "test": "test"}
 """Splits, and what `study.stats.outcomes.Outcome` calls their errors."""
 AVERAGED = ("train_clean_ema", "test_ema")
 """Splits that a recipe with `ema` adds: errors of the averaged weights."""
-COUNTS = ("diverged", "failed", "missing")
+COUNTS = (*LOST, "failed", "missing")
 PAIRED = (
     "Errors at the last iteration. Differences are residual minus plain, paired by seed: the mean over the pairs and, from "
     f"{FEWEST} pairs on, its BCa bootstrap 95 % interval, which is too narrow with few pairs."
@@ -28,7 +29,7 @@ def final_errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.D
 
     Columns: the fields that vary (network and depth always); `n`, the runs that are done; mean, std (ddof 1, NaN for
     one run) and median of each split's final error over them, of averaged weights without median; and how many runs
-    diverged, failed, or are missing, which is every other run that is not done. The index is `point_id`.
+    diverged, were stopped at chance, failed, or are missing, which is every other run that is not done. The index is `point_id`.
     """
     evidence = tidy(curves, runs)
     fields = _varying(evidence.runs)
@@ -55,7 +56,7 @@ def errors(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFra
 
     Further columns, before the counts: `pairs`, the seeds that both have a result of; for each split the mean difference over
     them, `<split>_difference`, and its BCa interval, `<split>_low` and `<split>_high`. NaN where there is no twin or no pair,
-    and no interval of fewer than four pairs; a pair with a diverged run is in no mean, and the verdict says what it
+    and no interval of fewer than four pairs; a pair with a lost run is in no mean, and the verdict says what it
     decides.
     """
     table = final_errors(curves, runs)

@@ -36,7 +36,7 @@ HEADS = {  # for people, as (group, column); a CSV keeps the columns' own names
     "paper_top5": ("paper (%)", "top-5"),
     "difference": ("", "ours − paper"),
 }
-COUNTS = ("n_diverged", "n_failed", "n_missing")
+COUNTS = ("n_diverged", "n_at_chance", "n_failed", "n_missing")
 FAILS, EXCEEDS = "paper_fails", "exceeds"
 """Columns that are not shown: the paper has no number, because its network fails; the difference is bold."""
 SIGNS = {"–": "--", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "→": r"$\to$", "≥": r"$\geq$", "<": r"\textless{}",

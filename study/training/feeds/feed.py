@@ -27,6 +27,7 @@ class Feed(ABC):
     (`Recipe.normalise`). Pixels that are floating-point numbers are not divided by 255 (`white`).
     """
 
+    _labels: dict[str, Tensor]
     recordable = True
     """Whether a CUDA graph may record its batches: they come from tensors that stay in place."""
 
@@ -76,6 +77,11 @@ class Feed(ABC):
 
         Returns images, float32 (B, C, H, W) in channels-last layout, and labels, int64 (B,).
         """
+
+    def chance(self) -> float:
+        """Return the training error of a guess of the most frequent class, in percent."""
+        counts = torch.bincount(self._labels["train"].cpu())
+        return 100.0 * float(1 - counts.max() / counts.sum())
 
     @abstractmethod
     def count(self, split: str) -> int:
