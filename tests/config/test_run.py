@@ -133,5 +133,5 @@ def test_every_component_is_complete():
 
 def test_duplicate_component_names_are_refused():
     table = Registry("order", "order", [registry.ORDERS["pre"]])
-    with pytest.raises(StudyError, match="there are two orders named 'pre'"):
+    with pytest.raises(StudyError, match="order 'pre': the name is taken"):
         table.add(registry.ORDERS["pre"])
