@@ -24,7 +24,6 @@ class Sweep:
     """A trained sweep."""
 
     folder: Path
-    """Its results."""
 
     @property
     def curves(self) -> pd.DataFrame:

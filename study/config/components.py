@@ -141,7 +141,6 @@ class Family(Component):
     refuse_depth: Callable[[int, Block], str] = lambda depth, block: ""
     """Why there is no network of this depth with this block; empty where there is."""
     depths: str = ""
-    """The depths in words."""
     maps: int = 1
     """Feature maps of its first stage, of which the others have multiples."""
 

@@ -42,7 +42,6 @@ class Source(NamedTuple):
 
 
 _now: Source | None = None
-"""The source whose code runs."""
 
 
 @contextmanager

@@ -31,7 +31,6 @@ _KINDS: tuple[Registry[Any], ...] = tuple(item for item in vars(registry).values
 _used: dict[str, Source] = {}
 """What was imported, by what `use` takes for it."""
 _code: dict[str, bytes] = {}
-"""The code of files by digest."""
 
 
 def use(name: str, folder: Path = Path(), digest: str = "") -> Source:
@@ -58,7 +57,6 @@ def used() -> Iterator[tuple[str, bytes | None]]:
 
 
 _copies: list[Path] = []
-"""The folder of copies, if there is one."""
 
 
 def kept_in(folder: Path) -> None:

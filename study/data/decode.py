@@ -23,7 +23,6 @@ from study.data.images import Images
 from study.errors import StudyError
 
 BLOCK = 256
-"""Images decoded and sent at once."""
 FILES_PER_PROCESS = 1000
 """Fewer are decoded before a process has started."""
 AHEAD = 2

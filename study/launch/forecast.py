@@ -59,7 +59,6 @@ class _Place(NamedTuple):
     on_cpu: bool | None
     """None if a job finds out."""
     devices: Sequence[str] = ()
-    """Of the workers on this machine."""
     threads: int = 1
 
 

@@ -54,7 +54,6 @@ class Terms:
     checkpoint_seconds: float
     watchdog: float | None
     code: str
-    """The digest of the code that it must run."""
     used: tuple[tuple[str, str], ...] = ()
     """The user's code: names and digests for `study.config.use.use`."""
     stop_at_chance: float | None = None

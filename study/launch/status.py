@@ -42,7 +42,6 @@ COLOURS = {
 }
 
 NUMBERS = ("iteration", "points", "error %", "images/s", "left", "attempts")
-"""Right-aligned columns."""
 
 LEAST = ("attempts", "job", "where", "images/s", "left", "error %", "points", "iteration")
 """Columns that a narrow terminal does without, from the first on."""

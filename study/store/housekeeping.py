@@ -36,7 +36,6 @@ Queued = Mapping[str, str]
 # -- disk usage ---------------------------------------------------------------------------------------------------------
 
 KINDS = ("curves", "checkpoints", "snapshots", "surfaces", "other")
-"""Of files."""
 
 
 def usage(folder: Path, by_run: bool) -> dict[str, Counter[str]]:

@@ -21,7 +21,6 @@ from study.store.files import DamagedError, draft, read_json, sweep_away_tempora
 from study.store.layout import TaskFiles, refuse_links
 
 BEAT = 5.0
-"""Seconds between two heartbeats."""
 STALE = 90.0
 """Seconds without a heartbeat after which a lease of another machine is void."""
 WATCH = 2.5 * BEAT

@@ -38,7 +38,6 @@ from study.store.sweeps import RECORD, read_sweep
 from study.store.tables import CURVES, PROBES, Table
 
 Unit = RunFiles | SurfaceFiles
-"""What is merged as a whole."""
 
 
 class Fate(NamedTuple):

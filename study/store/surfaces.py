@@ -51,7 +51,6 @@ POINTS = Table(
 """The measurements at a point: a row per split."""
 
 VERSION = 2
-"""Of a surface's `spec.json`."""
 
 SETTINGS = pa.schema(
     [

@@ -18,7 +18,6 @@ from study.store.tables import read_table
 from study.version import VERSION
 
 RECORD = 1
-"""Version of `sweep.json`."""
 
 
 def write_sweep(files: SweepFiles, sweep: Sweep, before: Mapping[str, Any] | None = None) -> None:

@@ -33,7 +33,6 @@ class Shown(NamedTuple):
     steps: int
     """Iterations of a run, or points of a chunk."""
     cost: float
-    """Relative to the other tasks."""
 
 
 def runs_shown(specs: Mapping[str, RunSpec], sweep: Mapping[str, RunSpec]) -> list[Shown]:

@@ -32,7 +32,6 @@ from study.training.session import Session, never
 SECONDS = 1.0
 """How long steps are timed, and then an evaluation."""
 LEAST = 3
-"""The least number of steps to time."""
 
 
 def main() -> None:

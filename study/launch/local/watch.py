@@ -15,7 +15,6 @@ from study.store.layout import TaskFiles, task_files
 from study.store.runs import ENDED, checkpointed, status
 
 LOOK_SECONDS = 0.25
-"""Between two looks at the files."""
 
 
 class Watch:

@@ -28,11 +28,9 @@ class SurfaceAction:
     title: str
     """Such as `plain-56 seed 0: random, 51 x 51`."""
     points: int
-    """Of all chunks."""
     verb: Verb = "hold"
     reason: str = ""
     chunks: tuple[ChunkFiles, ...] = ()
-    """To be measured now."""
     sealed: int = 0
     """Points of the chunks that are sealed."""
     state: str = "pending"

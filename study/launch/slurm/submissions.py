@@ -83,7 +83,6 @@ class Place:
     waiting: bool
     """Whether the controller still holds it."""
     log: Path
-    """What the job printed."""
 
     def __str__(self) -> str:
         reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
