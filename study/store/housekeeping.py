@@ -244,22 +244,16 @@ def remove_runs(runs: Sequence[RunFiles], queued: Queued, dry_run: bool) -> Iter
 # -- rename -------------------------------------------------------------------------------------------------------------
 
 
-def rename(files: SweepFiles, new: str, figures: Path, queued: Queued, dry_run: bool) -> Iterator[str]:
-    """Rename a sweep: its folder of figures, its record, and last its results."""
+def rename(files: SweepFiles, new: str, queued: Queued, dry_run: bool) -> Iterator[str]:
+    """Rename a sweep: first its record, then its folder."""
     if (name := sweep_name(new)) is None:
         raise StudyError(f"{shown(new)}: the name of a sweep must be text of {NAME_RULE}")
-    target, drawn, redrawn = SweepFiles(files.results, name), figures / files.name, figures / name
+    target = SweepFiles(files.results, name)
     record = {} if files.runs_table.exists() and not files.sweep.exists() else read_sweep(files)
-    for path in (target.folder, *([redrawn] if drawn.is_dir() else [])):
-        if path.exists():
-            raise StudyError(f"{path}/ exists; give another name, or move that away first")
+    if target.folder.exists():
+        raise StudyError(f"{target.folder}/ exists; give another name, or move that away first")
     with holding(_all_tasks(files), queued, dry_run) as held:
         yield f"{files.folder}/ {'would be ' * dry_run}renamed {target.folder}/"
-        if drawn.is_dir():
-            again = f"`study figures {name}` and `study report {name}` put the new name into them"
-            yield f"{drawn}/ {'would be ' * dry_run}renamed {redrawn}/; {again}"
-            if not dry_run:
-                move(drawn, redrawn)
         words = [word for word in shlex.split(record.get("command") or "") if not word.startswith("name=")]
         command = shlex.join([*words, f"name={name}"]) if words else ""
         if not dry_run:
