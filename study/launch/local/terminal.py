@@ -105,8 +105,9 @@ class Terminal:
         self._facts[run_id] = facts
         self._done[run_id] = step / total if total else 1.0
         told = _told(step, total, facts)
-        if len(self.groups[task.group]) > 1:
-            step, total = self._reached(task.group)
+        if len(members := self.groups[task.group]) > 1:
+            step = sum(round(self._done.get(one.task_id, 0.0) * one.steps) for one in members)
+            total = sum(one.steps for one in members)
             told = f"{step:,}/{total:,} points"
         told = textwrap.shorten(told, self._room, placeholder="")
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
@@ -138,11 +139,6 @@ class Terminal:
         if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
             self.note("; ".join(filter(None, [self._head(), left])))
-
-    def _reached(self, group: str) -> tuple[int, int]:
-        members = self.groups[group]
-        steps = sum(round(self._done.get(task.task_id, 0.0) * task.steps) for task in members)
-        return steps, sum(task.steps for task in members)
 
     def _close(self, group: str) -> None:
         if group in self._bar:
