@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from study.config.run import RunSpec
 from study.config.spread import SurfaceEntry, expand
 from study.config.surface import Surface
@@ -65,13 +63,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
 
 def checked(settings: Mapping[str, Any], to: Sequence[Any] = ()) -> SurfaceEntry:
     """Settings, as for `request`, and the other runs. Raises StudyError with a line for each mistake."""
-    document = Document("study surface")
-    try:
-        return SurfaceEntry.model_validate({**settings, "to": list(to)})
-    except ValidationError as error:
-        document.explain(error, {"": SurfaceEntry.model_fields})
-        document.check()
-        raise
+    return Document("study surface").checked(SurfaceEntry, {**settings, "to": list(to)})
 
 
 def _changes(text: str) -> dict[str, Any]:

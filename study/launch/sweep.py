@@ -26,7 +26,7 @@ from study.networks.count import SHAPING, measured, own_parts
 from study.networks.count import counted as count_layers
 from study.store import runs as store
 from study.store.collect import Results
-from study.store.files import DamagedError, read_json
+from study.store.files import peek_json
 from study.store.housekeeping import reset_run
 from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
@@ -176,10 +176,7 @@ def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
 
 def code_changes(planned: Planned) -> list[str]:
     """A line for each component of the user's own whose code is not that of runs that were begun under this name."""
-    try:
-        before = read_json(planned.files.sweep) or {}
-    except DamagedError:
-        return []
+    before = peek_json(planned.files.sweep)
     codes: dict[tuple[str, str], set[str]] = {}
     for fields in before.get("runs", {}).values():
         for name, value in (fields | fields.get("recipe", {})).items():

@@ -174,6 +174,13 @@ def read_json(path: Path, known: int | None = None) -> dict[str, Any] | None:
     return content
 
 
+def peek_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, for those who only look: empty if it is absent, damaged or unreadable."""
+    with contextlib.suppress(OSError, DamagedError):
+        return read_json(path) or {}
+    return {}
+
+
 def append_line(path: Path, value: dict[str, Any]) -> None:
     """Append one JSON line, with a checksum of it and of its folder's name, in a single write, so that writers do not mix."""
     line = json.dumps(value | {SUM: _checksum(value, path.parent.name)}).encode() + b"\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from study.store import process
-from study.store.files import DamagedError, draft, read_json, sweep_away_temporaries, write_json, writing
+from study.store.files import DamagedError, draft, peek_json, read_json, sweep_away_temporaries, write_json, writing
 from study.store.layout import TaskFiles, refuse_links
 
 BEAT = 5.0
@@ -61,15 +61,10 @@ def _look(files: TaskFiles) -> _Look | None:
         beat = max(_changed(files.heartbeat), _changed(files.lease))
     except (OSError, DamagedError):
         return None
-    return _Look(lease, _told(files, lease), beat) if lease is not None and "token" in lease else None
-
-
-def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:
-    with contextlib.suppress(OSError, DamagedError):
-        beat = read_json(files.heartbeat) or {}
-        if beat.get("token") == lease.get("token"):
-            return beat
-    return {}
+    if lease is None or "token" not in lease:
+        return None
+    told = peek_json(files.heartbeat)
+    return _Look(lease, told if told.get("token") == lease["token"] else {}, beat)
 
 
 def _changed(path: Path) -> float:
@@ -209,10 +204,7 @@ def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
 def _end_turn(turn: Path, now: float) -> None:
     """End the turn of a process that died."""
     with contextlib.suppress(OSError):
-        try:
-            lives = process.alive(read_json(turn) or {})
-        except DamagedError:
-            lives = None
+        lives = process.alive(peek_json(turn))
         if lives is False or (lives is None and abs(now - _changed(turn)) > STALE):
             turn.unlink()
 
