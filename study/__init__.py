@@ -20,7 +20,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from study import data
     from study.cli.python import load_network, predictions, sweep
-    from study.config.use import (
+    from study.config.own import (
         activation,
         block,
         family,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "study.cli.python": "load_network predictions sweep",
-    "study.config.use": "activation block data family initialisation norm optimizer order probe schedule shortcut",
+    "study.config.own": "activation block data family initialisation norm optimizer order probe schedule shortcut",
     "study.data.arrays": "Arrays",
     "study.errors": "StudyError",
     "study.networks.blocks": "BasicBlock Block Bottleneck",

@@ -15,7 +15,7 @@ IMPORTS = [
     "import study.store.collect, study.store.runs, study.store.housekeeping, study.store.merge",
     "import study.networks.shape",
     "import study.launch.sweep, study.launch.status, study.launch.local.terminal, study.cli.catalogue",
-    "import study.launch.slurm.submit, study.launch.slurm.cancel, study.launch.slurm.profile",
+    "import study.launch.slurm.submit, study.launch.slurm.submissions, study.launch.slurm.profile",
     "import study.stats.verdict",
     "import study.plotting.curves.degradation, study.plotting.curves.depth_error, study.plotting.tables.errors",
     "import study.plotting.surfaces.contours, study.plotting.surfaces.line1d, study.plotting.surfaces.export",

@@ -59,7 +59,6 @@ def _data(root: Path) -> Lines:
 
 
 def _fields() -> Lines:
-    """What a sweep file and an override may set."""
     schemas = field_schemas()
     for name, column in settable().items():
         told, field = [_kind(schemas[name])], column.field

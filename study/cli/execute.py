@@ -16,7 +16,7 @@ from study.launch import surface as surfaces
 from study.launch.columns import room, table
 from study.launch.local.pool import Pool, pool
 from study.launch.local.terminal import Shown, Terminal, surfaces_shown
-from study.launch.local.train import train, train_here
+from study.launch.local.workers import train, train_here
 from study.launch.machine import Machine
 from study.launch.plan.state import WORK, count
 from study.launch.plan.surface import SurfaceRequest

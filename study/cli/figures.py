@@ -38,7 +38,6 @@ def _frames(sweeps: list[str], results: Path, needs: str = "curves") -> tuple[pd
 
 
 def _look(width: str | None, bare: bool) -> dict[str, str | bool]:
-    """The options of these flags, where they are given."""
     return {key: value for key, value in (("width", width), ("bare", bare)) if value}
 
 

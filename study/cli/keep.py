@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import DryRun, Results, at_home, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import DryRun, Results, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError, printable
 from study.store.layout import SweepFiles
 from study.text import counted, listed
@@ -110,14 +110,13 @@ def mv(
     dry_run: DryRun = False,
     *,
     results: Results,
-    figures: Annotated[Path, typer.Option("--figures", callback=at_home, help="figures folder")] = Path("figures"),
 ) -> None:
-    """Rename a sweep, and its folder of figures."""
+    """Rename a sweep. Figures and reports keep its old name; draw them again."""
     from study.store.housekeeping import rename
 
     root = _finished(old, results, dry_run)
     with working("renaming"):
-        print_lines(rename(sweep_files(old, results), new, figures, _queued(root), dry_run))
+        print_lines(rename(sweep_files(old, results), new, _queued(root), dry_run))
 
 
 def merge(

@@ -24,7 +24,6 @@ class Sweep:
     """A trained sweep."""
 
     folder: Path
-    """Its results."""
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -93,12 +92,8 @@ def _word(value: Any) -> str:
     """A value as an override on the command line."""
     import yaml
 
-    values = [yaml.safe_dump(item, default_flow_style=True).removesuffix("\n...\n").strip() for item in _listed(value)]
-    return ",".join(values)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple | range) else [value]
+    values = value if isinstance(value, list | tuple | range) else [value]
+    return ",".join(yaml.safe_dump(one, default_flow_style=True).removesuffix("\n...\n").strip() for one in values)
 
 
 def _folder(given: str | Path | None, usual: Path) -> Path:
@@ -175,7 +170,6 @@ def predictions(
 
 
 def _opened(sweep: str | Path, data_root: str | Path | None, fields: dict[str, Any]) -> tuple[RunFiles, Feed]:
-    """The one run with these fields, and its images."""
     import torch
 
     from study.data import default_root

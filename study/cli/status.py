@@ -65,7 +65,7 @@ def cancel(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)], *, results: Results
 ) -> None:
     """Cancel the SLURM jobs of a sweep or run; they checkpoint first."""
-    from study.launch.slurm.cancel import cancel as cancel_jobs
+    from study.launch.slurm.submissions import cancel as cancel_jobs
 
     for line in cancel_jobs(results, what):
         print(line)

@@ -94,7 +94,6 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
     """Measure the surfaces that the sweep names, if their runs are trained; as `study.cli.execute.measure`."""
     if not (chosen := _chosen_surfaces(planned.sweep)):
         return 0
-
     request = of_sweep(planned.files, chosen, planned.sweep.whole)
     # A run that starts over takes its surfaces with it.
     try:
@@ -105,7 +104,6 @@ def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) 
 
 
 def _chosen_surfaces(sweep: Sweep) -> dict[str, Surface]:
-    """The surfaces around the runs that this call is about."""
     return {name: surface for name, surface in sweep.surfaces.items() if surface.run in sweep.runs}
 
 
@@ -126,7 +124,6 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
 
 
 def _print_plan(planned: Planned, said: list[str]) -> None:
-
     runs, work = planned.sweep.runs, planned.work
     fields = differing(runs.values())
     print_plan(
@@ -172,17 +169,16 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
 
 
 def _nothing_to_do(planned: Planned) -> str:
-
-    name = planned.sweep.name
     others: dict[Verb, str] = {
-        "wait": f"in training or in the queue (see `study status {name}`)",
-        "hold": "waiting for the runs they start from (see --dry-run)",
-        "leave": f"failed (see `study status {name}`; --mode retry tries again)",
+        "wait": "in training or in the queue",
+        "hold": "waiting for the runs they start from",
+        "leave": "failed (--mode retry tries again)",
     }
     words = [f"{count(planned.actions, 'keep')} of {len(planned.actions)} runs are finished"]
     words += [f"{number} {what}" for verb, what in others.items() if (number := count(planned.actions, verb))]
-    left = "train" if _chosen_surfaces(planned.sweep) else "do"
-    return f"{name}: nothing is left to {left}; {', '.join(words)}"
+    return (
+        f"{planned.sweep.name}: nothing is left to train; {', '.join(words)}; see `study status {planned.sweep.name}`"
+    )
 
 
 def _show_results(planned: Planned, figures: Path) -> int:
@@ -215,15 +211,13 @@ def _show_results(planned: Planned, figures: Path) -> int:
 
 
 def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
-    """The final errors, as wide as the terminal, and the answers to the verdict's first two questions."""
+    """The final errors, and the answers to the verdict's first two questions."""
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
     from study.stats.verdict import verdict
 
-    errors = final_errors(curves, runs)
+    errors = final_errors(curves, runs).drop(columns=["train_clean_median", "test_median"])  # to fit a terminal
     table = render(errors, "text")
-    if max(map(len, table.splitlines())) > room():
-        table = render(errors.drop(columns=["train_clean_median", "test_median"]), "text")
     paragraphs = [part.splitlines() for part in str(verdict(curves, runs)).split("\n\n")]
     answers = [
         takewhile(lambda line: not line.startswith(" "), part) for part in paragraphs if part[0][:2] in ("1.", "2.")

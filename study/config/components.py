@@ -57,7 +57,7 @@ class Component:
     """Where it is implemented: `module:attribute`."""
     options: type[Options] = Options
     source: Any = None
-    """Of a component of the user's own, where it comes from (`study.config.use.Source`)."""
+    """Of a component of the user's own, where it comes from (`study.config.own.Source`)."""
     made: Any = None
     """Of a component of the user's own, the object."""
     only: Literal["", "plain", "residual"] = ""
@@ -141,7 +141,6 @@ class Family(Component):
     refuse_depth: Callable[[int, Block], str] = lambda depth, block: ""
     """Why there is no network of this depth with this block; empty where there is."""
     depths: str = ""
-    """The depths in words."""
     maps: int = 1
     """Feature maps of its first stage, of which the others have multiples."""
 
@@ -186,8 +185,7 @@ class Registry(dict[str, C], Generic[C]):
         """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             second = component.target if component.source is None else component.target.partition(":")[2]
-            several = f"{self.noun.removesuffix('y')}ies" if self.noun.endswith("y") else f"{self.noun}s"
-            raise StudyError(f"there are two {several} named '{component.name}': {second} is the second")
+            raise StudyError(f"{self.noun} '{component.name}': the name is taken; {second} is the second")
         self[component.name] = component
         return component
 
@@ -235,10 +233,8 @@ class Registry(dict[str, C], Generic[C]):
         if owners:
             return f"goes with {self.field}: {' or '.join(owners)}, not with {name}"
         own = self[name].option_names
-        if not own:
-            return f"is no option; {self.field}: {name} has none"
         hint = nearest(str(key), own).partition("; known")[0]
-        return f"is no option of {self.field}: {name}, which has {listed(own)}{hint}"
+        return f"is no option of {self.field}: {name}, which has {listed(own) or 'none'}{hint}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(value: Any) -> Options | None:

@@ -138,7 +138,6 @@ def apart(one: Iterable[Stored], other: Iterable[Stored], most: int = 8) -> Iter
 # -- stretching --------------------------------------------------------------------------------------------------------
 
 _SAME = ("data", "network", "family", "block", "shortcut", "order", "norm", "activation", "convolution")
-"""Fields in which the two must agree, with their options."""
 
 
 def check_stretch(small: RunSpec, large: RunSpec) -> None:

@@ -13,28 +13,19 @@ from pydantic_core import PydanticCustomError
 
 from study.errors import nearest, printable
 
-FOLDER = r"\w[\w.+\-]{0,49}"
-"""A folder of images under the data root, as a pattern."""
 _MEANT = {
     "learning_rate": "lr learningrate",
     "iterations": "epoch epochs num_epochs max_epochs steps iters max_steps max_iter",
     "batch_size": "batch bs batchsize minibatch",
     "weight_decay": "wd l2 decay",
     "recipe.schedule.at": "milestones lr_steps lr_milestones decay_steps step_size",
-    "recipe.schedule.gamma": "lr_decay lr_gamma factor gamma",
-    "recipe.schedule.patience": "plateau_patience",
-    "recipe.schedule.improvement": "plateau_improvement",
-    "recipe.schedule.drops": "plateau_drops",
+    "recipe.schedule.gamma": "lr_decay lr_gamma factor",
     "schedule": "scheduler lr_schedule lr_scheduler",
     "recipe.optimizer": "optim",
-    "recipe.optimizer.momentum": "momentum beta",
-    "recipe.optimizer.nesterov": "nesterov",
+    "recipe.optimizer.momentum": "beta",
     "pad": "crop padding",
     "flip": "mirror hflip horizontal_flip",
     "recipe.warmup.iterations": "warmup_steps warmup_epochs warmup_iterations",
-    "recipe.warmup.rate": "warmup_rate",
-    "recipe.warmup.below": "warmup_error",
-    "recipe.warmup.from_depth": "warmup_from_depth",
     "evaluate_every": "eval_every eval_interval",
     "log_every": "log_interval logging_steps",
     "depth": "layers n_layers num_layers deep",
@@ -44,14 +35,8 @@ _MEANT = {
     "initialisation": "init initialization weight_init",
     "shortcut": "skip skip_connection residual",
     "precision": "dtype amp mixed_precision fp16 bf16",
-    "data.image_size": "img_size imgsize resolution input_size image_size",
-    "data.folder": "folder",
-    "family.width": "width width_multiplier widen_factor channels filters",
-    "family.stem": "stem",
-    "block.stride_in": "stride_in",
-    "shortcut.scale": "shortcut_scale",
-    "shortcut.branch": "branch_scale",
-    "shortcut.bias": "gate_bias",
+    "data.image_size": "img_size imgsize resolution input_size",
+    "family.width": "width_multiplier widen_factor channels filters",
     "shortcut.rate": "dropout p_drop drop_rate dropout_rate",
     "train_subset": "subset train_size num_train",
     # Where a run is trained is set by options of the command line.

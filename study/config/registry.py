@@ -5,7 +5,6 @@ A new one is a line here and its implementation. These tables import nothing of 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -23,29 +22,19 @@ from study.config.components import (
     Table,
     option,
 )
-from study.config.fields import FOLDER, as_tuple, wrong
+from study.config.fields import as_tuple, wrong
 from study.text import listed
 
 # -- data -----------------------------------------------------------------------------------------------------------------
 
 
+_NAME = r"^\w[\w.+\-]{0,49}$"
+"""A name of a file or folder, never a path."""
+
+
 class FolderOptions(Options):
-    folder: str = Field(
-        description="the folder's name under the data root", json_schema_extra={"pattern": f"^{FOLDER}$"}
-    )
+    folder: str = Field(description="the folder's name under the data root", pattern=_NAME)
     image_size: int | None = option(None, "pixels to resize and crop to; default: as they are", ge=4, le=512)
-
-    @field_validator("folder")
-    @classmethod
-    def _name(cls, folder: str) -> str:
-        return _plain(folder, "folder")
-
-
-def _plain(name: str, kind: str) -> str:
-    if not re.fullmatch(FOLDER, name):
-        rule = "at most 50 letters, digits and ._+-"
-        raise wrong(f"must be the name of a {kind} under the data root: {rule}, not {name!r:.80}")
-    return name
 
 
 class StreamOptions(FolderOptions):
@@ -54,46 +43,27 @@ class StreamOptions(FolderOptions):
 
 class FileOptions(Options):
     file: str = Field(
-        description="a file of x_train, y_train, x_test, y_test below the data root, or here",
-        json_schema_extra={"pattern": f"^{FOLDER}$"},
+        description="a file of x_train, y_train, x_test, y_test below the data root, or here", pattern=_NAME
     )
-
-    @field_validator("file")
-    @classmethod
-    def _name(cls, file: str) -> str:
-        return _plain(file, "file")
 
 
 class DatasetOptions(Options):
-    dataset: str = Field(
-        description="its name in torchvision.datasets, such as STL10", json_schema_extra={"pattern": r"^\w+$"}
-    )
+    dataset: str = Field(description="its name in torchvision.datasets, such as STL10", pattern=r"^[A-Za-z]\w{0,49}$")
     image_size: int | None = option(None, "pixels to resize and crop to; default: as they are", ge=4, le=512)
 
-    @field_validator("dataset")
-    @classmethod
-    def _name(cls, dataset: str) -> str:
-        if not re.fullmatch(r"[A-Za-z]\w{0,49}", dataset):
-            raise wrong(f"must be the name of a class in torchvision.datasets, not {dataset!r:.80}")
-        return dataset
 
-
-_BUILTIN, _FOLDER, _STREAM, _ARRAYS = (
-    "study.data.builtin",
-    "study.data.folder",
-    "study.data.stream",
-    "study.data.arrays",
-)
+_BUILTIN, _ARRAYS = "study.data.builtin", "study.data.arrays"
 DATA = Registry("data set", "data", [
-    Data("digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", "study.data.builtin:Digits",
+    Data("digits", "1,797 handwritten digits, 8x8 grey; comes with scikit-learn", f"{_BUILTIN}:Digits",
          size=8, channels=1, classes=10),
     Data("cifar10", "60,000 photographs, 32x32 colour, 10 classes", f"{_BUILTIN}:Cifar10", size=32, classes=10),
     Data("cifar100", "60,000 photographs, 32x32 colour, 100 classes", f"{_BUILTIN}:Cifar100", size=32, classes=100),
-    Data("fashion_mnist", "70,000 articles of clothing, 28x28 grey", "study.data.builtin:FashionMnist",
+    Data("fashion_mnist", "70,000 articles of clothing, 28x28 grey", f"{_BUILTIN}:FashionMnist",
          size=28, channels=1, classes=10),
     Data("svhn", "99,289 house-number digits, 32x32 colour", f"{_BUILTIN}:Svhn", size=32, classes=10),
-    Data("image_folder", "any folder of train/<class>/* and test/<class>/*", f"{_FOLDER}:ImageFolder", FolderOptions),
-    Data("image_stream", "as image_folder, but decoded as needed: for ImageNet's size", f"{_STREAM}:ImageStream",
+    Data("image_folder", "any folder of train/<class>/* and test/<class>/*", "study.data.folder:ImageFolder",
+         FolderOptions),
+    Data("image_stream", "as image_folder, but decoded as needed: for ImageNet's size", "study.data.stream:ImageStream",
          StreamOptions, streamed=True),
     Data("npz", "arrays in a .npz file", f"{_ARRAYS}:Npz", FileOptions),
     Data("parquet", "a folder of Parquet files in the layout of Hugging Face", f"{_ARRAYS}:Parquet", FolderOptions),

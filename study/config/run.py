@@ -6,7 +6,6 @@ is not, and has no place in this file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -36,8 +35,6 @@ PROBE_IMAGES = 1024
 
 FOLDERS = tuple(name for name, data in DATA.items() if {"folder", "file", "dataset"} & set(data.option_names))
 """Data sets of the user's files, or which they must name."""
-
-_POINT_ID = r"\w[\w.+\-]{0,99}-[0-9a-f]{12}"
 
 
 def probe_names(value: Any) -> tuple[str, ...]:
@@ -136,7 +133,7 @@ class RunSpec(Kept):
     seed: int = Field(ge=0, lt=2**31, description="initialisation and samples")
     start_from: str | None = Field(
         default=None,
-        json_schema_extra={"pattern": f"^{_POINT_ID}$"},
+        pattern=r"^\w[\w.+\-]{0,99}-[0-9a-f]{12}$",
         description="id of a trained run without its seed, of the same seed and no deeper, whose network is stretched by "
         "identity layers to start from (see `study embed`)",
     )
@@ -245,8 +242,6 @@ class RunSpec(Kept):
         for field, name in usual.items() if point is not None else ():
             if (chosen := above.data.get(field)) is not None and chosen.name != name:
                 raise wrong(f"goes with {field}: {name}: no block with {chosen.name} is an identity")
-        if point is not None and not re.fullmatch(_POINT_ID, point):
-            raise wrong(f"must be a run's id without its seed, as `study embed` tells it, not {point!r:.80}")
         return point
 
     @field_validator("recipe")
@@ -338,7 +333,6 @@ def _changed_options(chosen: Options, table: Registry[Any]) -> list[str]:
 
 
 def _name(value: Any) -> Any:
-    """The name of a component as a file gives it, which may be anything."""
     return value.get("name") if isinstance(value, Mapping) else getattr(value, "name", value)
 
 

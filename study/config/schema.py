@@ -127,7 +127,7 @@ class SweepFile(Part):
         return blocks
 
 
-KNOWN = {"": SweepFile.model_fields, "blocks": Part.model_fields, "surfaces": SurfaceEntry.model_fields}
+KNOWN = {"blocks": Part.model_fields, "surfaces": SurfaceEntry.model_fields}
 
 
 def sweep_schema() -> dict[str, Any]:

@@ -121,7 +121,6 @@ def _of_entry(
 def _chosen(
     document: Document, of: dict[str, Any] | None, path: Keys, rows: Mapping[str, dict[str, Any]], overridden: bool
 ) -> list[str]:
-    """The runs whose fields are as `of` says."""
     if of is None:
         return list(rows)
     wanted = {f: set(map(_same, value if isinstance(value, list) else [value])) for f, value in of.items()}

@@ -130,10 +130,7 @@ def nested(row: Stored) -> dict[str, Any]:
 
 
 def recorded(spec: RunSpec | Stored) -> RunSpec:
-    """A stored spec for viewing: unchecked, since it may name components that are not registered here.
-
-    Missing fields have their defaults, or are None.
-    """
+    """A stored spec for viewing: unchecked, since it may name components that are not registered here."""
     if isinstance(spec, RunSpec):
         return spec
     fields = upgraded(spec)
@@ -154,22 +151,6 @@ def _unchecked(model: type[Any], given: Stored) -> dict[str, Any]:
             named = value if isinstance(value, Mapping) else {"name": value}
             value = Unchecked.model_construct(None, **{"name": "unknown", **named})
         found[name] = tuple(value) if isinstance(value, list) else value
-    return found
-
-
-def lacking(stored: RunSpec | Stored, asked: RunSpec) -> dict[str, Any]:
-    """What a sweep asks to be measured or kept of a run that the finished run does not have, by field.
-
-    `probes` has those that were not measured, and can be measured still on the final network; the other fields are a period
-    or a number of images that the run was not measured with.
-    """
-    had, found = recorded(stored), {}
-    if missing := tuple(name for name in asked.probes if name not in had.probes):
-        found["probes"] = missing
-    for name in Kept.model_fields:
-        wanted = getattr(asked, name)
-        if name != "probes" and wanted is not None and wanted != getattr(had, name):
-            found[name] = wanted
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from study.config import BatchNorm, Plane, Precision, Split
-from study.config.fields import Model, as_tuple, as_tuples, shown, wrong
+from study.config.fields import Model, as_tuple, as_tuples, wrong
 from study.config.identity import digest
 from study.config.run import PROBE_IMAGES
 
@@ -26,9 +25,7 @@ MAX_POINTS = 1_000_000
 FARTHEST = 1e30
 """Of the ends of an axis: what is computed of them stays a number in float32."""
 
-_RUN_ID = re.compile(r"\w[\w.+\-]{0,119}-[0-9a-f]{12}")
-
-
+_RunId = Annotated[str, Field(pattern=r"^\w[\w.+\-]{0,119}-[0-9a-f]{12}$")]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Range = float | _Pair | list[_Pair] | None
 
@@ -55,7 +52,7 @@ class Settings(Model):
         "eigenvectors of the largest eigenvalues of the Hessian, with the BN statistics of training",
     )
     to: Annotated[tuple[Any, ...], BeforeValidator(as_tuple)] = Field(default=(), validate_default=True)
-    dims: Literal[1, 2] = Field(default=2, description="a line or a plane; default: 2, or the number of other runs")
+    dims: int = Field(default=2, ge=1, le=2, description="a line or a plane; default: 2, or the number of other runs")
     points: Annotated[tuple[int, ...], BeforeValidator(as_tuple, json_schema_input_type=int | list[int])] = Field(
         default=(),
         description=f"a number, or one for each axis; default {POINTS}, of a line {LINE_POINTS}. Odd ones hold the centre",
@@ -156,13 +153,6 @@ class Settings(Model):
             raise wrong("is on with plane: pca anyway")
         return trajectory
 
-    @field_validator("dims", mode="before")
-    @classmethod
-    def _whole(cls, dims: Any) -> Any:
-        if type(dims) is not int:  # to a Literal 1.0 and true are 1
-            raise wrong(f"must be 1 or 2, not {shown(dims)}")
-        return dims
-
     @field_validator("dims")
     @classmethod
     def _axes(cls, dims: int, above: ValidationInfo) -> int:
@@ -252,19 +242,11 @@ def _is_number(value: Any) -> bool:
 class Surface(Settings):
     """One surface, fully resolved."""
 
-    run: str = Field(description="id of the run whose network is the centre")
-    to: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+    run: _RunId = Field(description="id of the run whose network is the centre")
+    to: Annotated[tuple[_RunId, ...], BeforeValidator(as_tuple)] = Field(
         default=(), validate_default=True, description="with plane: interpolate: ids of the one or two other runs"
     )
     number: int = Field(default=0, ge=0, description="which of the random planes: each has its own directions")
-
-    @field_validator("run", "to")
-    @classmethod
-    def _run_ids(cls, value: Any, above: ValidationInfo) -> Any:
-        for item in (value,) if isinstance(value, str) else value:
-            if not _RUN_ID.fullmatch(item):
-                raise wrong(f"must be a run's id, not {shown(item)}")
-        return value
 
     @field_validator("run")
     @classmethod

@@ -91,20 +91,12 @@ class _Block(NamedTuple):
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it.
-
-    Raises StudyError with a line for each mistake: first those of the file's shape, then those of the fields' values.
-    """
+    """Read a sweep file, apply overrides such as `recipe.iterations=1000` or `seed=0,1`, and expand it."""
     document = read(path)
     if not isinstance(document.data, dict):
         raise StudyError(f"{path}:1: a sweep file is a mapping with the keys {', '.join(SweepFile.model_fields)}")
     _use(document, path.parent)
-    try:
-        file = SweepFile.model_validate(document.data)
-    except ValidationError as error:
-        document.explain(error, KNOWN)
-        document.check()
-        raise
+    file = document.checked(SweepFile, document.data, KNOWN)
     new_name, fields = _split_overrides(document, overrides)
     name = _called(document, file, new_name, path)
     blocks = changed = _blocks(file)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from study.config.fields import reasons
 from study.errors import StudyError
 
 Keys = tuple[str | int, ...]
 """The path to a part of a document: `("grid", "depth", 0)`."""
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -67,10 +70,10 @@ class Document:
         self.mistakes: dict[str, None] = {}
 
     def place(self, path: Keys) -> str:
-        """`file:line` of the nearest known parent of a path, for messages."""
+        """`file:line` of the nearest known parent of a path, for messages; what comes from no file has no lines."""
         while path not in self.lines and path:
             path = path[:-1]
-        return f"{self.file}:{self.lines.get(path, 1)}"
+        return f"{self.file}:{self.lines.get(path, 1)}" if self.lines else self.file
 
     @property
     def full(self) -> bool:
@@ -87,12 +90,17 @@ class Document:
         """Note what is wrong at a path."""
         self.note(f"{self.place(path)}: {message}")
 
-    def explain(self, error: ValidationError, known: Mapping[str, Iterable[str]]) -> None:
-        """Note each mistake of a failed validation with its line and field; `known` as in `study.config.fields.reasons`."""
-        for location, message in reasons(error, known):
-            path = tuple(part for part in location if part != "[key]")
-            named = ".".join(str(part) for part in path if isinstance(part, str))
-            self.wrong(path, f"{named}: {message}" if named else message)
+    def checked(self, model: type[M], data: Any, known: Mapping[str, Iterable[str]] = MappingProxyType({})) -> M:
+        """The data as a model. Raises StudyError with the line and field of each mistake; `known` as of `reasons`."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            for location, message in reasons(error, {"": model.model_fields, **known}):
+                path = tuple(part for part in location if part != "[key]")
+                named = ".".join(str(part) for part in path if isinstance(part, str))
+                self.wrong(path, f"{named}: {message}" if named else message)
+            self.check()
+            raise
 
     def check(self) -> None:
         """Raise StudyError with all mistakes that were noted."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from study.config.own import data as register
 from study.config.registry import DATA
-from study.config.use import data as register
 from study.data.images import ImageFiles, ImageSet, Source, Survey, choose_subset
 from study.text import user_path
 
@@ -44,10 +44,7 @@ load_once = lru_cache(maxsize=1)(load)
 
 
 def prepare(name: str, root: Path, **options: Any) -> None:
-    """Make a data set ready before any worker starts: download and verify it, or decode the image folder.
-
-    Returns at once if there is nothing to do. Raises `StudyError`, one line.
-    """
+    """Make a data set ready before any worker starts: download and verify it, or decode the image folder."""
     load_once.cache_clear()
     _source(name, root, **options).prepare()
 

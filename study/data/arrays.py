@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from study.config.own import told
 from study.config.registry import DATA
-from study.config.use import told
 from study.data.cache import cached, writing
 from study.data.decode import slow_progress
 from study.data.images import ImageSet, Source, Survey, image_set
@@ -64,12 +64,6 @@ def checked(name: str, arrays: Arrays) -> ImageSet:
 
 class Own(Source):
     """A data set in memory that `read` makes; nothing is downloaded or kept."""
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self) -> None:
-        self.load()
 
     def load(self) -> ImageSet:
         try:
@@ -146,10 +140,7 @@ class Npz(File):
 
 
 class Parquet(File):
-    """A folder of train*.parquet and test*.parquet as Hugging Face has them: `image` (PNG or JPEG bytes) and `label`.
-
-    They may lie in a folder `data`. Images are decoded once, into the cache.
-    """
+    """A folder of train*.parquet and test*.parquet as Hugging Face has them: `image` (PNG or JPEG bytes) and `label`."""
 
     def __init__(self, name: str, root: Path, folder: str, image_size: int | None = None) -> None:
         super().__init__(name, root, folder)

@@ -34,17 +34,7 @@ class Digits(Source):
     image is a test image. As the file is ordered by writer, each writer is in both parts.
     """
 
-    def missing(self) -> str | None:
-        if find_spec("sklearn") is None:
-            return f"{self.name}: comes with scikit-learn, which is not installed; run `pip install scikit-learn`"
-        return None
-
-    def prepare(self) -> None:
-        if problem := self.missing():
-            raise StudyError(problem)
-
     def load(self) -> ImageSet:
-        self.prepare()
         # Importing scikit-learn takes seconds.
         package = Path(getattr(find_spec("sklearn"), "origin", "")).parent
         table = np.loadtxt(package / "datasets" / "data" / "digits.csv.gz", delimiter=",")

@@ -17,24 +17,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from study.data.images import Images
 from study.errors import StudyError
 
-ORIENTATION = 0x0112  # EXIF's tag
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What brings an image of each orientation upright."""
 BLOCK = 256
-"""Images decoded and sent at once."""
 FILES_PER_PROCESS = 1000
 """Fewer are decoded before a process has started."""
 AHEAD = 2
@@ -108,9 +96,9 @@ def open_image(
 
 
 def _as_seen(image: Image.Image, notes: Counter[str]) -> Image.Image:
-    if (turn := TURNS.get(_orientation(image))) is not None:
+    if 2 <= _orientation(image) <= 8:
         notes["turned upright by their EXIF orientation"] += 1
-        image = image.transpose(turn)
+        image = ImageOps.exif_transpose(image)
     palette = image.palette.mode if image.palette else ""
     if "A" in (image.mode + palette).upper().replace("LAB", "") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -125,7 +113,7 @@ def _as_seen(image: Image.Image, notes: Counter[str]) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's orientation, 1 to 8; 1, upright, if there is none or it makes no sense."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # bad EXIF data in an image that is otherwise sound
         return 1
     return found if isinstance(found, int) else 1
@@ -137,10 +125,7 @@ def _orientation(image: Image.Image) -> int:
 def decode_all(
     files: Sequence[str], shape: tuple[int, int], crop: bool, title: str, processes: int | None = None
 ) -> Generator[tuple[int, Images, Counter[str]], None, None]:
-    """Decode files in blocks: yield each block's first index, images, and notes (see `open_image`), in order.
-
-    A progress bar with this title appears if it takes long. Raises `StudyError` at the first file that fails.
-    """
+    """Decode files in blocks: yield each block's first index, images, and notes (see `open_image`), in order."""
     if processes is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         processes = min(cores, len(files) // FILES_PER_PROCESS)
@@ -224,8 +209,6 @@ def ahead(
 
 
 class _Answers:
-    """Work as a data set of its answers."""
-
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
 

@@ -44,15 +44,9 @@ class ClassFolders(Source):
             return str(error)
         return None
 
-    def prepare(self) -> None:
-        self.load()
-
 
 class ImageFolder(ClassFolders):
-    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it.
-
-    Without `image_size` all images must have one size; with it, they are resized and cropped to a square.
-    """
+    """`<root>/<folder>/{train,test}/<class>/*`, RGB, decoded into the cache: one array, and the facts about it."""
 
     def load(self) -> ImageSet:
         listing = listed(self.path)
@@ -189,21 +183,17 @@ def splits(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def listed(path: Path) -> Listing:
-    """List the image files of `path`, at any depth below the class folders; follow links, skip hidden files.
-
-    Raises `StudyError` for a wrong layout, a class without images, or what cannot be read.
-    """
+    """List the image files of `path`, at any depth below the class folders; follow links, skip hidden files."""
     started = time.time_ns()
     classes, held_out = splits(path)
     names, stamps = hashlib.sha256(), hashlib.sha256()
     skipped: Counter[str] = Counter()
     newest, lists = 0, []
     for split in ("train", held_out):
-        above = frozenset({_identity(path), _identity(path / split)})
         files: list[bytes] = []
         counts = []
         for name in classes:
-            images = sorted(_images(path / split / name, f"{split}/{name}", skipped, above), key=lambda image: image[0])
+            images = sorted(_images(path / split / name, f"{split}/{name}", skipped), key=lambda image: image[0])
             if not images:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(4))
                 raise StudyError(
@@ -226,30 +216,19 @@ def listed(path: Path) -> Listing:
     return Listing(path, classes, *lists[0], *lists[1], names.hexdigest(), stamps.hexdigest(), settled, skipped)
 
 
-def _images(
-    folder: Path | str, name: str, skipped: Counter[str], above: frozenset[tuple[int, int]]
-) -> Iterator[tuple[str, os.stat_result]]:
+def _images(folder: Path | str, name: str, skipped: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Yield name, relative to the data set's folder, and status of each image file in a folder and below."""
     try:
-        here = _identity(folder)
-        if here in above:
-            skipped["(a link to a folder that it is in)"] += 1
-            return
         with os.scandir(folder) as entries:
             for entry in entries:
                 if reason := _not_wanted(entry):
                     skipped[reason] += 1
                 elif entry.is_dir():
-                    yield from _images(entry.path, f"{name}/{entry.name}", skipped, above | {here})
+                    yield from _images(entry.path, f"{name}/{entry.name}", skipped)
                 else:
                     yield f"{name}/{entry.name}", entry.stat()
     except OSError as error:
         raise StudyError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
-
-
-def _identity(folder: Path | str) -> tuple[int, int]:
-    status = os.stat(folder)  # noqa: PTH116
-    return status.st_dev, status.st_ino
 
 
 def _not_wanted(entry: os.DirEntry[str]) -> str:

@@ -122,35 +122,32 @@ class Survey(NamedTuple):
 
 
 class Source(ABC):
-    """Provides one data set; options are further arguments. A new one is a subclass and an entry in `DATA`."""
+    """Provides one data set; options are further arguments. A new one is a subclass and an entry in `DATA`.
+
+    Several processes may load or prepare it at the same time, or be killed while they do.
+    """
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.root = user_path(root).resolve()
 
-    @abstractmethod
     def missing(self) -> str | None:
-        """Return None if the data can be had without a network, else one line that says what to do.
+        """None if the data can be had without a network, else one line that says what to do.
 
         Looks at file names only: it takes milliseconds and never imports torch.
         """
+        return None
 
-    @abstractmethod
     def prepare(self) -> None:
-        """Download, verify or decode what is missing; return at once, without torch, if nothing is.
-
-        Several processes may do this at the same time, or be killed while they do.
-        """
+        """Download, verify or decode what is missing."""
+        self.load()
 
     @abstractmethod
     def load(self) -> ImageSet | ImageFiles:
         """Load the whole data set, preparing it first if needed. Raises `StudyError`, one line."""
 
     def survey(self) -> Survey:
-        """Return what is known without reading the data; nothing by default. Raises `StudyError`.
-
-        Files that are verified when they are read can have only one content.
-        """
+        """What is known without reading the data: nothing where files are verified when they are read."""
         return Survey()
 
 

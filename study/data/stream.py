@@ -166,10 +166,7 @@ def whole_image(side: int) -> Place:
 
 
 def cut(path: str, place: Place) -> Images:
-    """Cut a part out of an image file: RGB, uint8 (height, width, 3), scaled bilinearly with antialiasing.
-
-    Raises `StudyError` that names the file.
-    """
+    """Cut a part out of an image file: RGB, uint8 (height, width, 3), scaled bilinearly with antialiasing."""
     found: list[Crop] = []
 
     def at_least(width: int, height: int) -> tuple[int, int]:

@@ -38,10 +38,7 @@ def table(
     style: Callable[[str, str], str] = lambda name, value: "",
     heads: bool = True,
 ) -> Text:
-    """Aligned columns, under their names if `heads`. The last one has messages; one that does not fit goes below its row.
-
-    Empty columns are left out, and those of `least`, in that order, while the columns do not fit.
-    """
+    """Aligned columns, under their names if `heads`. The last one has messages; one that does not fit goes below its row."""
     text = Text()
     if not rows:
         return text

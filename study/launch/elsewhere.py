@@ -149,7 +149,6 @@ def _evaluated(network: Network, images: Feed, told: Callable[[str], None]) -> d
 
 
 def _write(run: RunFiles, spec: RunSpec, network: Network, images: Feed, found: Mapping[str, Any]) -> None:
-    """Write a finished run, its seal last."""
     rows = [{"run_id": run.run_id, "iteration": END, "split": split, "loss": loss, "error": 100.0 * wrong}
             for split, (loss, wrong) in found.items()]  # fmt: skip
     known = {"fingerprint": images.fingerprint, "threads": torch.get_num_threads()}

@@ -28,11 +28,7 @@ from study.training.start import deeper, trained
 
 
 def embed(name: str, depth: int | None, results: Path, session: Session) -> list[str]:
-    """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare.
-
-    Returns the certificate in words. Raises StudyError if there is no such run, it is not done, or its network cannot be
-    stretched so.
-    """
+    """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare."""
     files = find_run(results, name)
     small = store.read_spec(files)
     fields = small.model_dump(mode="json") | {"depth": depth or small.depth, "start_from": None}
@@ -65,14 +61,8 @@ def embed(name: str, depth: int | None, results: Path, session: Session) -> list
 @torch.no_grad()
 def _compare(shallow: Network, deep: Network, images: Feed) -> dict[str, Any]:
     """The losses (nats) and errors (percent) of both networks on all images, not augmented, and how their logits differ."""
-    found: dict[str, Any] = {
-        "small": {},
-        "large": {},
-        "difference": 0.0,
-        "largest": 0.0,
-        "disagreements": 0,
-        "images": 0,
-    }
+    found: dict[str, Any] = {"small": {}, "large": {}}
+    found |= dict.fromkeys(("difference", "largest", "disagreements", "images"), 0)
     for split in ("train", "test"):
         sums = torch.zeros(2, 2, dtype=torch.float64)
         for x, labels in images.every(split):
@@ -99,11 +89,10 @@ def _trained_from_seed(results: Path, spec: RunSpec) -> float | None:
 
 def _words(found: dict[str, Any], point: str) -> list[str]:
     title, stretched = found["title"], found["stretched"]
-    width = max(len(title), len(stretched))
-    table = [
-        f"  {name:<{width}}  {e['train_error']:>9.2f} % {e['train_loss']:>11.5f} {e['test_error']:>9.2f} % "
-        f"{e['test_loss']:>11.5f}"
-        for name, e in ((title, found["small"]), (stretched, found["large"]))
+    errors = [
+        f"  {name}: training error {of['train_error']:.2f} %, loss {of['train_loss']:.5f}; "
+        f"test error {of['test_error']:.2f} %, loss {of['test_loss']:.5f}"
+        for name, of in ((title, found["small"]), (stretched, found["large"]))
     ]
     verdict = f"so there is a {stretched} with a training error of {found['large']['train_error']:.2f} %"
     if found["trained_deep"] is not None:
@@ -113,8 +102,7 @@ def _words(found: dict[str, Any], point: str) -> list[str]:
     done = f"stretched to {stretched} by {found['blocks']} identity blocks" if point else "folded"
     return [
         f"{found['run_id']}: {title} {done}",
-        f"  {'':<{width}}  {'training error':>11} {'and loss':>9} {'test error':>12} {'and loss':>10}",
-        *table,
+        *errors,
         f"  logits differ by at most {found['difference']:.1e} (the largest is {found['largest']:.3g}); "
         f"{found['disagreements']} of {found['images']:,} images are classified differently",
         f"  {verdict}",

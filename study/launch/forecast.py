@@ -51,8 +51,6 @@ Speed = Sequence[float]
 
 
 class _Place(NamedTuple):
-    """Where a plan will be trained."""
-
     packs: list[list[str]]
     words: str
     at_once: int
@@ -61,23 +59,11 @@ class _Place(NamedTuple):
     on_cpu: bool | None
     """None if a job finds out."""
     devices: Sequence[str] = ()
-    """Of the workers on this machine."""
     threads: int = 1
-
-    def advice(self, packs: int) -> str:
-        """How to find out about packs of which nothing is known."""
-        if not self.devices:
-            return "within a job, --dry-run --measure --executor local times them"
-        seconds = 5 + 4 * packs if self.devices[0] == "cpu" else 20 + 15 * packs
-        return f"--dry-run --measure times them in about {roughly(seconds)}"
 
 
 def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
-    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out.
-
-    With somebody to be `told` the progress, networks that were never trained here are timed on this machine. Raises StudyError
-    if that fails, or if there is no such device.
-    """
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out."""
     place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
     names = {run_id: network(spec) for run_id, spec in work.items()}
     known, source = _earlier(work.values(), {*names.values()}, planned.files.results, place)
@@ -87,7 +73,8 @@ def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callabl
     if new and told is None:
         every = set(names.values())
         few = f"{len(every - known.keys())} of the {counted(len(every), 'network')}"
-        return f"unknown: no earlier run here trained {few}; {place.advice(len(new))}"
+        how = "--dry-run --measure" if place.devices else "within a job, --dry-run --measure --executor local"
+        return f"unknown: no earlier run here trained {few}; {how} times them"
     if new and told is not None:
         timed = _measured([{run_id: work[run_id] for run_id in pack} for pack in new.values()], place, machine)
         for number, (kind, pack) in enumerate(new.items(), 1):
@@ -193,10 +180,7 @@ def _fit(intervals: NDArray[np.float64]) -> Speed | None:
 
 
 def _measured(packs: Sequence[Mapping[str, RunSpec]], place: _Place, machine: Machine) -> Iterator[list[Speed]]:
-    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other.
-
-    Raises StudyError if one of them dies.
-    """
+    """The speed of each run of each pack: means over as many processes as train at once, since these slow each other."""
     specs = [{name: spec.model_dump(mode="json") for name, spec in pack.items()} for pack in packs]
     for fields in (fields for pack in specs for fields in pack.values()):
         fields["recipe"]["iterations"] = 10**9  # none must end while it is timed

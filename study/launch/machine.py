@@ -54,7 +54,6 @@ class Terms:
     checkpoint_seconds: float
     watchdog: float | None
     code: str
-    """The digest of the code that it must run."""
     used: tuple[tuple[str, str], ...] = ()
     """The user's code: names and digests for `study.config.use.use`."""
     stop_at_chance: float | None = None
@@ -98,10 +97,7 @@ def images_of(spec: RunSpec, root: Path) -> tuple[int, int, int]:
 
 
 def prepare_data(specs: Sequence[RunSpec], root: Path) -> None:
-    """Download or decode the data sets of these runs, as needed.
-
-    Raises StudyError if one is missing: which file, where, and how to provide it.
-    """
+    """Download or decode the data sets of these runs, as needed."""
     from study import data  # late: a dry run does not need it
 
     for chosen in dict.fromkeys(spec.data for spec in specs):

@@ -69,11 +69,7 @@ def probe(
     session: Session,
     begin: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Line]:
-    """Measure the runs of a sweep, or one run; yields a line for each run and probe, and the path of the file.
-
-    `images` is the number of training images, by default that of the run's spec; `begin` is called with what is being done.
-    Raises StudyError if there is no such sweep or run, or no data set.
-    """
+    """Measure the runs of a sweep, or one run; yields a line for each run and probe, and the path of the file."""
     whole = files.sweep.exists()
     runs = [files.run(name) for name in read_sweep(files)["runs"]] if whole else [one_run(files)]
     specs: dict[str, RunSpec] = {}
@@ -133,10 +129,7 @@ def _measure(
 
 
 def _subject(files: RunFiles, spec: RunSpec, count: int | None, session: Session) -> tuple[Subject, int, list[str]]:
-    """The network of the newest sound checkpoint, its iteration, and why newer ones were passed over.
-
-    Raises StudyError if there is none, or it does not belong to this run and data set.
-    """
+    """The network of the newest sound checkpoint, its iteration, and why newer ones were passed over."""
     if run_id(spec) != files.run_id:
         raise StudyError(f"{files.spec} is not the spec that this run was named for; it was changed by hand")
     passed: list[str] = []

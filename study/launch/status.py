@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from study.config.differences import differing, label, settings
-from study.config.run import RunSpec
 from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
@@ -43,7 +42,6 @@ COLOURS = {
 }
 
 NUMBERS = ("iteration", "points", "error %", "images/s", "left", "attempts")
-"""Right-aligned columns."""
 
 LEAST = ("attempts", "job", "where", "images/s", "left", "error %", "points", "iteration")
 """Columns that a narrow terminal does without, from the first on."""
@@ -82,7 +80,7 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
                 "data_digest": now.data_digest or stored.get("data_digest"),
             }
         )
-    return _with_images(records, specs)
+    return records
 
 
 def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], store.RunStatus]]:
@@ -96,19 +94,6 @@ def _states(files: SweepFiles) -> Iterator[tuple[RunFiles, Mapping[str, Any], st
     found = results.states(runs)
     gone = results.gone({name: runs[name] for name, now in found.items() if now.state == "pending"})
     yield from ((run, named[name], gone.get(name) or found[name]) for name, run in runs.items())
-
-
-def _with_images(records: list[dict[str, Any]], specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
-    """The records; if a data set changed between runs, their messages say which images they were trained on."""
-    digests: dict[tuple[Any, ...], set[str]] = {}
-    keys = [tuple(map(str, (spec.data, spec.train_subset, spec.train_subset_seed))) for spec in specs]
-    for key, record in zip(keys, records, strict=True):
-        digests.setdefault(key, set()).update(filter(None, [record["data_digest"]]))
-    for key, record in zip(keys, records, strict=True):
-        if len(digests[key]) > 1 and record["data_digest"]:
-            word = f"on images {record['data_digest'][:8]}"
-            record["message"] = "; ".join(filter(None, [word, record["message"]]))
-    return records
 
 
 def _places(files: SweepFiles) -> tuple[dict[str, Place], str]:
@@ -152,10 +137,7 @@ def surfaces(files: SweepFiles) -> list[dict[str, Any]]:
 
 
 def picture(records: Sequence[Mapping[str, Any]], width: int = NO_LIMIT, height: int = NO_LIMIT) -> Text:
-    """Records, all of runs or all of surfaces, as columns that fit a width, and a line that counts the states.
-
-    If there are more than fit a height, only those in progress or in trouble are shown.
-    """
+    """Records, all of runs or all of surfaces, as columns that fit a width, and a line that counts the states."""
     surfaces = any("surface_id" in record for record in records)
     busy = [record for record in records if record["state"] not in ("done", "queued", "pending")]
     shown = records if len(records) <= height else busy[:height]

@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from study.config.run import RunSpec
 from study.config.spread import SurfaceEntry, expand
 from study.config.surface import Surface
@@ -26,21 +24,14 @@ from study.store import runs as store
 from study.store import surfaces as surface_store
 from study.store.files import read_checked
 from study.store.find import all_runs, one_run
+from study.store.housekeeping import reset_surface
 from study.store.layout import RunFiles, SweepFiles
-from study.store.reset import reset_surface
 from study.store.sweeps import read_sweep
 from study.store.tables import read_table
 from study.text import counted
 
 CHUNKS_PER_JOB = 8
 """On a cluster, unless told otherwise: 512 points."""
-
-
-class _CommandLine(Document):
-    """Settings given as options: they have no lines."""
-
-    def place(self, path: tuple[str | int, ...]) -> str:
-        return "study surface"
 
 
 def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = ()) -> SurfaceRequest:
@@ -64,7 +55,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
     for name, run in all_runs(files.results).items() if changes else ():
         with suppress(StudyError):  # of another version, or damaged: no run to join with
             known[name] = store.read_spec(run)
-    document, entry = _CommandLine("study surface"), checked(settings, (*ids, *changes))
+    document, entry = Document("study surface"), checked(settings, (*ids, *changes))
     surfaces = expand(document, [entry], specs, known)
     document.check()
     return of_sweep(files, surfaces, specs)
@@ -72,13 +63,7 @@ def request(files: SweepFiles, settings: Mapping[str, Any], to: Sequence[str] = 
 
 def checked(settings: Mapping[str, Any], to: Sequence[Any] = ()) -> SurfaceEntry:
     """Settings, as for `request`, and the other runs. Raises StudyError with a line for each mistake."""
-    document = _CommandLine("study surface")
-    try:
-        return SurfaceEntry.model_validate({**settings, "to": list(to)})
-    except ValidationError as error:
-        document.explain(error, {"": SurfaceEntry.model_fields})
-        document.check()
-        raise
+    return Document("study surface").checked(SurfaceEntry, {**settings, "to": list(to)})
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -134,10 +119,7 @@ def _sound(checkpoint: Path) -> bool:
 
 
 def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: int = 1) -> list[list[Path]]:
-    """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each.
-
-    A surface whose chunks are all sealed is sealed here. Each has `jobs` packs, or packs of `size` chunks.
-    """
+    """Create a folder with its spec for each surface to measure; the chunks' folders, in packs of one surface each."""
     batches = []
     for action in actions:
         if action.verb not in WORK:
@@ -154,24 +136,15 @@ def open_packs(actions: Sequence[SurfaceAction], jobs: int | None = None, size: 
 
 
 def summary(action: SurfaceAction, run: RunFiles) -> tuple[str, list[str]]:
-    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured.
-
-    Also returns warnings, if the training recorded another loss than the one at the centre.
-    """
+    """A line on a finished surface: its lowest and highest loss and that at the centre, of the training set if measured."""
     table = read_table(action.files.table).to_pylist()
     surface, split = action.surface, action.surface.splits[0]
     centre = [row for row in table if row["alpha"] == row["beta"] == 0.0]
     rows = [row for row in table if row["split"] == split and row["iteration"] is None]
     finite = [row["loss"] for row in rows if math.isfinite(row["loss"])]
     words = [f"{split} loss {min(finite):.3g} to {max(finite):.3g}" if finite else f"no finite {split} loss"]
-    if len(finite) < len(rows):
-        words.append(f"no number at {len(rows) - len(finite)} points")
-        if surface.plane == "interpolate" and surface.bn == "frozen":
-            words[-1] += " (BN's variances fall below zero beyond the networks; see --bn recalibrated)"
+    words += [f"no number at {len(rows) - len(finite)} points"] if len(finite) < len(rows) else []
     words += [f"{row['loss']:.4g} at the centre" for row in centre if row in rows]
-    of = "variance" if surface.centred else "way"
-    for name, text in (("explained", f"{{:.0%}} of the {of} explained"), ("eigenvalue", "eigenvalue {:.3g}")):
-        words += [text.format(value) for axis in "ab" if (value := table[0][f"{name}_{axis}"]) is not None]
     doubts = []
     for row in centre if surface.bn == "frozen" else ():
         if row["residual"] in (None, 0.0):

@@ -22,17 +22,16 @@ from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import on_a_cluster
 from study.launch.slurm.submissions import places
-from study.networks.count import SHAPING, counted, measured, own_parts
+from study.networks.count import SHAPING, measured, own_parts
+from study.networks.count import counted as count_layers
 from study.store import runs as store
 from study.store.collect import Results
-from study.store.files import DamagedError, read_json
+from study.store.files import peek_json
+from study.store.housekeeping import reset_run
 from study.store.layout import SweepFiles, refuse_links
 from study.store.lease import tidy
-from study.store.reset import reset_run
 from study.store.sweeps import kept, write_sweep
-
-OTHERS = "trained on different images"
-PERHAPS = "trained before image files were changed"
+from study.text import counted
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,6 @@ def plan_sweep(
     """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
 
     A run that was stopped at chance earlier than `stop_at_chance` has it, a share of its iterations, is unfinished.
-
-    Raises StudyError if a run starts from one that is nowhere, or that can't be stretched to it, or if a link leads out of
-    the results folder.
     """
     files = SweepFiles(results, sweep.name)
     runs = {run_id: files.run(run_id) for run_id in sweep.runs}
@@ -101,10 +97,7 @@ def _lacking(sweep: Sweep, files: SweepFiles, actions: Iterable[Action]) -> dict
 
 
 def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
-    """The plan, with a remark on each result trained on other images, and lines on the data sets.
-
-    Nothing is downloaded or decoded: images never read here are not compared.
-    """
+    """The plan, with a remark on each result trained on other images, and lines on the data sets."""
     surveys: dict[tuple[Any, ...], Survey] = {}
     lines: dict[str, None] = {}
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -128,20 +121,19 @@ def compared(planned: Planned, root: Path) -> tuple[Planned, list[str]]:
             action = replace(action, reason=f"{action.reason}, {words}")
         actions.append(action)
     for (dataset, words, verb), count in counts.items():
-        kind = "finished" if verb == "keep" else "interrupted"
-        runs = f"1 {kind} run was" if count == 1 else f"{count:,} {kind} runs were"
+        runs = counted(count, "finished run" if verb == "keep" else "interrupted run")
         end = "be averaged or paired with new ones" if verb == "keep" else "go on with others"
-        lines[
-            f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again, or give the new images a "
-            "folder of their own"
-        ] = None
+        told = f"note: {dataset}: {runs} {words}, and will not {end}; `--mode force` trains again"
+        lines[f"{told}, or give the new images a folder of their own"] = None
     return replace(planned, actions=actions), [*lines, *code_changes(planned)]
 
 
 def _difference(before: str | None, now: Survey) -> str:
     if before is None or now.fingerprint == before:
         return ""
-    return OTHERS if now.fingerprint else PERHAPS if now.changed else ""
+    if now.fingerprint:
+        return "trained on different images"
+    return "trained before image files were changed" if now.changed else ""
 
 
 def check(planned: Planned, machine: Machine, profile: Profile) -> None:
@@ -174,7 +166,7 @@ def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
         network = str([spec.network, spec.depth, spec.data, *(getattr(spec, field) for field in SHAPING)])
         step = network + str([spec.initialisation, spec.recipe.optimizer, spec.recipe.schedule])
         if measured(spec) and network not in tried:
-            counted(spec, *images_of(spec, root))
+            count_layers(spec, *images_of(spec, root))
         if own_parts(spec).keys() & {"initialisation", "optimizer", "schedule"} and step not in tried:
             from study.training.start import try_step  # late: it needs torch
 
@@ -184,10 +176,7 @@ def _try_own(specs: Iterable[RunSpec], root: Path) -> None:
 
 def code_changes(planned: Planned) -> list[str]:
     """A line for each component of the user's own whose code is not that of runs that were begun under this name."""
-    try:
-        before = read_json(planned.files.sweep) or {}
-    except DamagedError:
-        return []
+    before = peek_json(planned.files.sweep)
     codes: dict[tuple[str, str], set[str]] = {}
     for fields in before.get("runs", {}).values():
         for name, value in (fields | fields.get("recipe", {})).items():
@@ -205,17 +194,13 @@ def code_changes(planned: Planned) -> list[str]:
 
 
 def record(planned: Planned) -> int:
-    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
-
-    Runs trained earlier under its name stay part of it; returns how many of them it no longer names. Raises StudyError if
-    results would be lost that exist only in the collected tables.
-    """
+    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results."""
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:
         if action.verb == "keep":
             tidy(planned.files.run(action.run_id))
-    return len(before.runs)
+    return len(before["runs"])
 
 
 def open_packs(planned: Planned, size: int, workers: int = 1) -> list[list[Path]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from study.config.components import Component, Registry
 from study.config.fields import Model
+from study.config.own import told
 from study.config.recipes import Recipe
 from study.config.run import RunSpec
 from study.config.stored import registry
-from study.config.use import told
 from study.errors import StudyError
 from study.networks import shape
 from study.networks.shape import Count

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from study.config import use
+from study.config import own
 from study.config.components import Component, Table
 from study.config.components import Figure as FigureComponent
 from study.config.registry import FIGURES, TABLES
@@ -66,7 +66,7 @@ def figure(
         An unknown name, option or style, or a frame that can't feed the figure.
     """
     if _registers(name, frame, options):
-        return use.figure(name, **options) if callable(name) else use.figure(name=name, **options)
+        return own.figure(name, **options) if callable(name) else own.figure(name=name, **options)
     return plot(name, cast("pd.DataFrame", frame), runs, **options).figure
 
 
@@ -116,7 +116,7 @@ def table(name: Any = None, frame: pd.DataFrame | None = None, runs: pd.DataFram
     Arguments and errors as for `figure`; `attrs["notes"]` of the table are what to write below it.
     """
     if _registers(name, frame, facts):
-        return use.table(name, **facts) if callable(name) else use.table(name=name, **facts)
+        return own.table(name, **facts) if callable(name) else own.table(name=name, **facts)
     entry = check_table(name)
     with _named(cast("pd.DataFrame", frame), runs):
         return entry.load()(_with_fields(entry, cast("pd.DataFrame", frame), runs), runs)

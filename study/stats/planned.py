@@ -9,8 +9,8 @@ import pandas as pd
 from study.config.differences import TRAINED, VARIANT, text
 from study.errors import StudyError
 from study.stats.naming import varying
-from study.store.images import told_apart
 from study.store.runs import ENDED
+from study.store.runs_table import told_apart
 
 CURVE_COLUMNS = ("run_id", "iteration", "split", "error", "lr")
 RUN_COLUMNS = (

@@ -229,7 +229,6 @@ _STATE = ["run_id", "state", "iteration", "attempts", "message"]
 
 
 def _status(collected: Mapping[str, Any], error: float | None) -> RunStatus:
-    """A run's state from its row of `RUNS`."""
     told = {name: collected[name] for name in _STATE}
     return RunStatus(**told, error=error, seal={"data": collected["data_digest"]})
 

@@ -79,10 +79,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def discard(path: Path, results: Path) -> None:
-    """Remove a folder below a results folder: whole by one rename, then file by file. Raises WriteError.
-
-    What a killed process leaves of it, `sweep_away_temporaries` of the results folder removes.
-    """
+    """Remove a folder below a results folder: whole by one rename, then file by file. Raises WriteError."""
     aside = draft(results / "removed")
     try:
         move(path, aside / "it")  # one folder deeper, where nothing looks for sweeps and runs
@@ -165,10 +162,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path, known: int | None = None) -> dict[str, Any] | None:
-    """The content of a JSON file; None if there is none. Raises DamagedError if it does not match its checksum.
-
-    Raises StudyError if its version is later than `known`.
-    """
+    """The content of a JSON file; None if there is none. Raises DamagedError, or StudyError for a version beyond `known`."""
     try:
         content = _checked(path.read_bytes())
     except FileNotFoundError:
@@ -180,11 +174,15 @@ def read_json(path: Path, known: int | None = None) -> dict[str, Any] | None:
     return content
 
 
-def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line, with a checksum of it and of its folder's name, in a single write, so that writers do not mix.
+def peek_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, for those who only look: empty if it is absent, damaged or unreadable."""
+    with contextlib.suppress(OSError, DamagedError):
+        return read_json(path) or {}
+    return {}
 
-    Raises WriteError; a line that was written in part is passed over by readers.
-    """
+
+def append_line(path: Path, value: dict[str, Any]) -> None:
+    """Append one JSON line, with a checksum of it and of its folder's name, in a single write, so that writers do not mix."""
     line = json.dumps(value | {SUM: _checksum(value, path.parent.name)}).encode() + b"\n"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

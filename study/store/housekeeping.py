@@ -1,7 +1,7 @@
-"""Housekeeping of a results folder: what takes space, and pruning, removing and renaming what nobody is working on.
+"""Housekeeping of a results folder: what takes space, and resetting, pruning, removing and renaming what nobody works on.
 
-Each function that changes something yields a line for each step, holds the leases of what it touches, and with `dry_run`
-changes nothing. If it is killed, the same call completes it.
+What changes something holds the leases of what it touches. The functions of verbs yield a line for each step, and with
+`dry_run` change nothing. If one is killed, the same call completes it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from study.store.files import DamagedError, discard, move, read_json, remove, sw
 from study.store.find import of_runs, run_of_point
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles, TaskFiles, refuse_links
 from study.store.runs import ENDED, status
-from study.store.surfaces import sealed
+from study.store.surfaces import read_spec, sealed
 from study.store.sweeps import read_sweep, records
 from study.text import counted
 
@@ -35,14 +36,10 @@ Queued = Mapping[str, str]
 # -- disk usage ---------------------------------------------------------------------------------------------------------
 
 KINDS = ("curves", "checkpoints", "snapshots", "surfaces", "other")
-"""Of files."""
 
 
 def usage(folder: Path, by_run: bool) -> dict[str, Counter[str]]:
-    """Bytes of each kind: by sweep for a results folder; or for a sweep's folder by run, and `(shared)` for all else.
-
-    What a killed command left in a results folder is called `(leftovers)`.
-    """
+    """Bytes of each kind: by sweep for a results folder; or for a sweep's folder by run, and `(shared)` for all else."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for place, _, names in os.walk(folder):
         parts = [*Path(place).relative_to(folder).parts, "", ""]
@@ -104,7 +101,6 @@ def _all_tasks(files: SweepFiles) -> list[TaskFiles]:
 
 
 def _moved(path: Path, target: Path, held: Mapping[str, lease.Lease]) -> None:
-    """Move a folder with the leases in it."""
     move(path, target)
     for own in held.values():
         if own.files.folder.is_relative_to(path):
@@ -141,6 +137,38 @@ def needed(results: Path) -> dict[str, str]:
         if centre and not sealed(anywhere.run(centre).surface(name)):
             found |= dict.fromkeys((centre, *fields.get("to", ())), f"the surface {name} is not measured yet")
     return found
+
+
+# -- reset --------------------------------------------------------------------------------------------------------------
+
+
+def reset_run(files: RunFiles) -> None:
+    """Remove a run's result, checkpoints, snapshots and surfaces, but not its attempts and log."""
+    around = []
+    for surface in files.surfaces():
+        with suppress(StudyError):
+            spec = read_spec(surface)
+            around += [surface] if files.run_id in (spec.run, *spec.to) else []
+    with holding(tasks_of([files, *around])):
+        for surface in around:
+            _forget(surface)
+        # The seal goes first: if this is cut short, the run shows as interrupted, never as done without its files.
+        networks = (*files.checkpoints(), *files.snapshots(), *files.certificates())
+        for path in (files.done, files.failed, *networks, files.curves, files.probes):
+            remove(path)
+
+
+def reset_surface(files: SurfaceFiles) -> None:
+    """Remove all measurements of a surface; raises `StudyError` if another process is measuring it."""
+    with holding(tasks_of([files])):
+        _forget(files)
+
+
+def _forget(files: SurfaceFiles) -> None:
+    remove(files.done)  # first: if this is cut short, the surface is not done
+    for path in (files.table, files.failed, files.facts, *files.planes()):
+        remove(path)
+    shutil.rmtree(files.folder / "chunks", ignore_errors=True)
 
 
 # -- prune --------------------------------------------------------------------------------------------------------------
@@ -216,22 +244,16 @@ def remove_runs(runs: Sequence[RunFiles], queued: Queued, dry_run: bool) -> Iter
 # -- rename -------------------------------------------------------------------------------------------------------------
 
 
-def rename(files: SweepFiles, new: str, figures: Path, queued: Queued, dry_run: bool) -> Iterator[str]:
-    """Rename a sweep: its folder of figures, its record, and last its results."""
+def rename(files: SweepFiles, new: str, queued: Queued, dry_run: bool) -> Iterator[str]:
+    """Rename a sweep: first its record, then its folder."""
     if (name := sweep_name(new)) is None:
         raise StudyError(f"{shown(new)}: the name of a sweep must be text of {NAME_RULE}")
-    target, drawn, redrawn = SweepFiles(files.results, name), figures / files.name, figures / name
+    target = SweepFiles(files.results, name)
     record = {} if files.runs_table.exists() and not files.sweep.exists() else read_sweep(files)
-    for path in (target.folder, *([redrawn] if drawn.is_dir() else [])):
-        if path.exists():
-            raise StudyError(f"{path}/ exists; give another name, or move that away first")
+    if target.folder.exists():
+        raise StudyError(f"{target.folder}/ exists; give another name, or move that away first")
     with holding(_all_tasks(files), queued, dry_run) as held:
         yield f"{files.folder}/ {'would be ' * dry_run}renamed {target.folder}/"
-        if drawn.is_dir():
-            again = f"`study figures {name}` and `study report {name}` put the new name into them"
-            yield f"{drawn}/ {'would be ' * dry_run}renamed {redrawn}/; {again}"
-            if not dry_run:
-                move(drawn, redrawn)
         words = [word for word in shlex.split(record.get("command") or "") if not word.startswith("name=")]
         command = shlex.join([*words, f"name={name}"]) if words else ""
         if not dry_run:

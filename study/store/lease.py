@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from study.store import process
-from study.store.files import DamagedError, draft, read_json, sweep_away_temporaries, write_json, writing
+from study.store.files import DamagedError, draft, peek_json, read_json, sweep_away_temporaries, write_json, writing
 from study.store.layout import TaskFiles, refuse_links
 
 BEAT = 5.0
-"""Seconds between two heartbeats."""
 STALE = 90.0
 """Seconds without a heartbeat after which a lease of another machine is void."""
 WATCH = 2.5 * BEAT
@@ -48,8 +47,6 @@ def holder(files: TaskFiles) -> dict[str, Any] | None:
 
 
 class _Look(NamedTuple):
-    """A lease as found on disk."""
-
     lease: dict[str, Any]
     told: dict[str, Any]
     """The holder's last heartbeat."""
@@ -64,15 +61,10 @@ def _look(files: TaskFiles) -> _Look | None:
         beat = max(_changed(files.heartbeat), _changed(files.lease))
     except (OSError, DamagedError):
         return None
-    return _Look(lease, _told(files, lease), beat) if lease is not None and "token" in lease else None
-
-
-def _told(files: TaskFiles, lease: dict[str, Any]) -> dict[str, Any]:
-    with contextlib.suppress(OSError, DamagedError):
-        beat = read_json(files.heartbeat) or {}
-        if beat.get("token") == lease.get("token"):
-            return beat
-    return {}
+    if lease is None or "token" not in lease:
+        return None
+    told = peek_json(files.heartbeat)
+    return _Look(lease, told if told.get("token") == lease["token"] else {}, beat)
 
 
 def _changed(path: Path) -> float:
@@ -152,10 +144,7 @@ def claim_all(tasks: Iterable[TaskFiles]) -> dict[str, Lease]:
 
 
 def _ask(files: TaskFiles, before: _Look | None = None) -> Lease | _Look | None:
-    """Claim a task: its lease, None if it is held, or the lease that was found if it must be watched first.
-
-    `before` is what was found when the watch began.
-    """
+    """Claim a task: its lease, None if it is held, or the lease that was found if it must be watched first."""
     refuse_links(files.results, [files.folder])
     token = uuid.uuid4().hex
     own = draft(files.lease)
@@ -215,10 +204,7 @@ def _take_over(files: TaskFiles, own: Path, void: _Look | None) -> bool:
 def _end_turn(turn: Path, now: float) -> None:
     """End the turn of a process that died."""
     with contextlib.suppress(OSError):
-        try:
-            lives = process.alive(read_json(turn) or {})
-        except DamagedError:
-            lives = None
+        lives = process.alive(peek_json(turn))
         if lives is False or (lives is None and abs(now - _changed(turn)) > STALE):
             turn.unlink()
 

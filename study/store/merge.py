@@ -38,7 +38,6 @@ from study.store.sweeps import RECORD, read_sweep
 from study.store.tables import CURVES, PROBES, Table
 
 Unit = RunFiles | SurfaceFiles
-"""What is merged as a whole."""
 
 
 class Fate(NamedTuple):
@@ -63,10 +62,7 @@ def sources(folder: Path, results: Path) -> list[SweepFiles]:
 
 
 def merge(theirs: SweepFiles, results: Path, dry_run: bool) -> Iterator[Fate]:
-    """Merge a sweep into the one of its name under `results`; yields the fate of each run and surface.
-
-    Raises StudyError if the sweep cannot be merged at all.
-    """
+    """Merge a sweep into the one of its name under `results`; yields the fate of each run and surface."""
     ours, record = SweepFiles(results, theirs.name), read_sweep(theirs)
     if sweep_name(ours.name) != ours.name:
         raise StudyError(f"{theirs.folder}: has no name for a sweep; rename the folder")

@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from study.errors import StudyError
 from study.store.collect import Results
-from study.store.images import refuse_conflict, told_apart
 from study.store.layout import SweepFiles
-from study.store.runs_table import RUNS
+from study.store.runs_table import RUNS, refuse_conflict, told_apart
 from study.store.surfaces import SURFACES
-from study.store.tables import CURVES, PROBES, Table
+from study.store.tables import CURVES, PROBES
 from study.text import user_path
 
 if TYPE_CHECKING:
@@ -98,7 +97,10 @@ def reader(folders: Sequence[Path]) -> Callable[[str], tuple[pd.DataFrame, pd.Da
 
     @cache
     def read(needs: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        rows = _joined({"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs], sources)
+        kind = {"curves": CURVES, "probes": PROBES, "surfaces": SURFACES}[needs]
+        rows = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)
+        if len(sources) > 1:  # shared rows once
+            rows = rows.drop_duplicates(list(kind.key), ignore_index=True)
         if needs == "curves":
             return rows, runs
         return _with_fields(rows, runs.assign(run_precision=runs["precision"]) if needs == "surfaces" else runs), runs
@@ -106,16 +108,7 @@ def reader(folders: Sequence[Path]) -> Callable[[str], tuple[pd.DataFrame, pd.Da
     return read
 
 
-def _joined(kind: Table, sources: Sequence[Results]) -> pd.DataFrame:
-    """The rows of several sweeps; shared rows once."""
-    import pandas as pd
-
-    frame = pd.concat([_frame(source.table(kind)) for source in sources], ignore_index=True)
-    return frame.drop_duplicates(list(kind.key), ignore_index=True) if len(sources) > 1 else frame
-
-
 def _with_fields(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the fields of their runs."""
     fields = [name for name in runs if name not in rows or name == "run_id"]
     return rows.merge(runs[fields], on="run_id", validate="many_to_one").copy()
 

@@ -121,19 +121,13 @@ def _silence(held: dict[str, Any]) -> Iterable[str]:
 
 
 def write_done(files: TaskFiles, digests: Mapping[str, str] | None = None, **facts: Any) -> None:
-    """Seal a run, chunk or surface, as its last act: all its other files are complete.
-
-    `digests` are those of the files that it covers, by name: the seal does not hold with others.
-    """
+    """Seal a run, chunk or surface, as its last act: all its other files are complete."""
     covers = {"files": dict(digests)} if digests else {}
     write_json(files.done, {"version": VERSION, "run_id": files.run_id, "time": time.time(), **covers, **facts})
 
 
 def seal(files: TaskFiles) -> dict[str, Any] | None:
-    """The content of `done.json`, with the digests of the files that it covers as `files`; None if there is none.
-
-    Raises `DamagedError` if it is damaged or another run's, `StudyError` if it is of a later version.
-    """
+    """The content of `done.json`, with the digests of the files that it covers as `files`; None if there is none."""
     done = read_json(files.done, VERSION)
     if done is None:
         return None
@@ -206,10 +200,7 @@ def read_spec(files: RunFiles) -> RunSpec:
 
 
 def stored_spec(files: RunFiles) -> dict[str, Any]:
-    """The stored spec of a run, which may have components that are not registered here.
-
-    Raises `DamagedError` if its id is not the run's, `StudyError` if there is none, or it is of a later version.
-    """
+    """The stored spec of a run, perhaps with unknown components. Raises DamagedError for another run's, else StudyError."""
     content = read_json(files.spec, SCHEMA)
     if content is None:
         raise StudyError(f"{files.spec}: is missing; start the run with `study sweep`")
@@ -253,10 +244,7 @@ def _kept_code(fields: Stored, name: str, place: Path) -> str:
 
 
 def start_attempt(files: TaskFiles, provenance: dict[str, Any], last_sign: float | None = None) -> None:
-    """Record that a process starts to work on a run; removes an earlier failure message, or a damaged seal.
-
-    `last_sign` is the last heartbeat of an earlier attempt that was killed (`Lease.before`).
-    """
+    """Record that a process starts to work on a run; removes an earlier failure message, or a damaged seal."""
     begun = {"event": "start", "time": time.time(), "from": checkpointed(files)}
     if last_sign is not None:  # a checkpoint is a sign of life, too
         begun["last_sign"] = max([last_sign, *(path.stat().st_mtime for path in files.checkpoints()[:1])])

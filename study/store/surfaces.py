@@ -51,7 +51,6 @@ POINTS = Table(
 """The measurements at a point: a row per split."""
 
 VERSION = 2
-"""Of a surface's `spec.json`."""
 
 SETTINGS = pa.schema(
     [
@@ -130,10 +129,7 @@ def save_points(files: ChunkFiles, count: int, rows: Sequence[Row], keep: int = 
 
 
 def load_points(files: ChunkFiles, *, aside: bool = False) -> tuple[int, list[Row]]:
-    """How many points of a chunk are measured, and the rows; damaged files are passed over with a warning.
-
-    `aside` as of `read_checked`.
-    """
+    """How many points of a chunk are measured, and the rows; damaged files are passed over with a warning."""
     for path in files.checkpoints():
         try:
             table = POINTS.check(parse(path, read_checked(path, aside=aside)), path)

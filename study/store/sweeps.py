@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from study.config.sweep import Sweep
 from study.config.use import kept_in, used
@@ -18,25 +18,17 @@ from study.store.tables import read_table
 from study.version import VERSION
 
 RECORD = 1
-"""Version of `sweep.json`."""
 
 
-class Record(NamedTuple):
-    """Runs, and surfaces around them, as plain data by id."""
-
-    runs: dict[str, Any]
-    surfaces: dict[str, Any]
-
-
-def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -> None:
+def write_sweep(files: SweepFiles, sweep: Sweep, before: Mapping[str, Any] | None = None) -> None:
     """Record what a sweep names, so that other commands need no sweep file; `before` is kept besides (`kept`)."""
     for name, code in used():
         path = files.components / name
         if code is not None and not (path.is_file() and path.read_bytes() == code):
             write_bytes(path, code)
     kept_in(files.components)
-    old = before or Record({}, {})
-    surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old.surfaces
+    old = before or {"runs": {}, "surfaces": {}}
+    surfaces = {name: surface.model_dump(mode="json") for name, surface in sweep.surfaces.items()} | old["surfaces"]
     content = {
         "version": RECORD,
         "name": sweep.name,
@@ -45,7 +37,7 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
         "file": sweep.file,
         "study": VERSION,
         "figures": list(sweep.figures),
-        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | old.runs,
+        "runs": {run_id: spec.model_dump(mode="json") for run_id, spec in sweep.whole.items()} | old["runs"],
     }
     if surfaces:
         content["surfaces"] = surfaces
@@ -56,10 +48,7 @@ def write_sweep(files: SweepFiles, sweep: Sweep, before: Record | None = None) -
 
 
 def read_sweep(files: SweepFiles) -> dict[str, Any]:
-    """What `write_sweep` recorded: `name`, `runs`, `surfaces` if there are any, `command` and `file` if known.
-
-    Raises `StudyError` if there is no such sweep, or its record is damaged or of a later version.
-    """
+    """What `write_sweep` recorded; `surfaces` are there if there are any. Raises DamagedError or StudyError."""
     try:
         content = read_json(files.sweep, RECORD)
     except DamagedError as error:
@@ -81,8 +70,8 @@ def records(results: Path) -> Iterator[tuple[SweepFiles, dict[str, Any]]]:
             yield files, read_sweep(files)
 
 
-def kept(files: SweepFiles, named: Collection[str]) -> Record:
-    """The recorded runs that a sweep keeps besides those that are `named` now: runs started under its name.
+def kept(files: SweepFiles, named: Collection[str]) -> dict[str, Any]:
+    """The recorded `runs`, and `surfaces` around them, that a sweep keeps besides those `named` now: they were started.
 
     Raises StudyError if the collected tables have the only results of further runs, which the next `collect` would drop.
     """
@@ -102,4 +91,4 @@ def kept(files: SweepFiles, named: Collection[str]) -> Record:
             "give this sweep another name (name=...), or another results folder (--results)"
         )
     surfaces = record.get("surfaces", {}).items()
-    return Record(runs, {name: fields for name, fields in surfaces if fields["run"] in runs})
+    return {"runs": runs, "surfaces": {name: fields for name, fields in surfaces if fields["run"] in runs}}

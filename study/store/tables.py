@@ -48,10 +48,7 @@ class Table:
         return digest(content)
 
     def read(self, path: Path, run_id: str | None = None, sealed: str | None = None) -> pa.Table:
-        """Read a file and check it, its digest (`sealed`), and that it has rows of this run alone.
-
-        Raises DamagedError, StudyError for a file of a later version, or FileNotFoundError.
-        """
+        """Read a file and check it, its digest (`sealed`), and its run. Raises FileNotFoundError, DamagedError or StudyError."""
         content = path.read_bytes()
         if sealed is not None and digest(content) != sealed:
             raise DamagedError(f"{path}: is damaged: its content does not match its seal")

@@ -19,39 +19,26 @@ OF_RECIPES = [
     ({"schedule": {"at": [100, 200]}, "iterations": 20}, ["milestones 100, 200: no effect", "evaluate_every 25"]),
     ({"schedule": {"at": [100, 200]}}, ["milestones 200: no effect, since the run ends at 200"]),
     ({"schedule": {"at": [100, 199]}}, []),
-    ({"schedule": {"gamma": 1.0}}, ["schedule.gamma 1: the rate never falls"]),
     ({"schedule": {"at": []}}, []),
     (PLATEAU, []),
-    (PLATEAU | {"iterations": 60}, ["schedule.drops 2: at most 0"]),  # the first evaluation, and five more
-    (PLATEAU | {"iterations": 61}, ["schedule.drops 2: at most 1"]),
-    (PLATEAU | {"iterations": 111}, []),
-    (PLATEAU | WARM | {"iterations": 160}, ["schedule.drops 2: at most 1"]),
-    (PLATEAU | WARM | {"iterations": 161}, []),
+    (PLATEAU | {"iterations": 60}, ["schedule plateau: no drop"]),  # the first evaluation, and five more
+    (PLATEAU | {"iterations": 61}, []),
+    (PLATEAU | WARM | {"iterations": 110}, ["schedule plateau: no drop"]),
+    (PLATEAU | WARM | {"iterations": 111}, []),
     (WARM, []),
     ({"warmup": "iterations"}, [f"{NEVER}, since the warm-up lasts 400 iterations"]),
-    ({"warmup": {"name": "iterations", "iterations": 150}}, [f"{NEVER}, .* a milestone is at 150"]),
-    ({"warmup": {"name": "iterations", "iterations": 149}}, []),
-    ({"warmup": {"name": "iterations", "iterations": 50, "rate": 0.02}}, ["warmup: no effect, since its rate is learning_rate"]),
     ({"warmup": {"name": "iterations", "from_depth": 20}}, []),
     ({"warmup": "error", "log_every": 10}, []),
-    ({"warmup": "error", "log_every": 200}, [f"{NEVER}, since the warm-up cannot end before iteration 200"]),
-    ({"evaluate_every": 201}, ["evaluate_every 201: evaluated at the end alone, since the run has 200 iterations"]),
-    ({"log_every": 201}, ["log_every 201: the running curve has one point"]),
+    ({"evaluate_every": 201}, ["evaluate_every 201: only at the end, since the run has 200 iterations"]),
+    ({"log_every": 201}, ["log_every 201: only at the end"]),
     ({"evaluate_every": 200, "log_every": 200}, []),
     ({"optimizer": {"nesterov": True, "momentum": 0.0}}, ["optimizer sgd: nesterov has no effect, since momentum is 0"]),
-    ({"pad": 8}, ["pad 8: some crops show nothing of their image, which has 8 pixels"]),
 ]  # fmt: skip
 OF_RUNS = [
-    ({"probes": "weights", "probe_every": 201}, ["probe_every 201: probed at the start and the end alone"]),
-    ({"probes": "weights", "recipe__evaluate_every": 300}, ["evaluate_every 300"]),
-    ({"snapshot_every": 201}, ["snapshot_every 201: kept at the start and the end alone"]),
-    ({"snapshot_every": "epoch", "train_subset": 1000, "recipe__iterations": 10, "recipe__schedule__at": [5],
-      "recipe__evaluate_every": 5}, ["snapshot_every epoch: .* within the first epoch"]),
+    ({"snapshot_every": 201}, ["snapshot_every 201: only at the end"]),
     ({"train_subset_seed": 3}, ["train_subset_seed 3: no effect, since there is no train_subset"]),
     ({"shortcut": {"name": "scaled", "scale": 1.0}}, ["shortcut scaled: the same as A"]),
     ({"shortcut": {"name": "scaled", "scale": 1.0, "branch": 0.5}}, []),
-    ({"network": "plain", "start_from": "plain-8-digits-15e7e6e20d96", "initialisation": "glorot"},
-     ["initialisation glorot: no effect"]),
 ]  # fmt: skip
 CASES = [*(({f"recipe__{k}": v for k, v in fields.items()}, said) for fields, said in OF_RECIPES), *OF_RUNS]
 
@@ -74,8 +61,7 @@ def test_remarks_on_plateaus_match_the_schedule(fields):
         if (iteration + 1) % spec.recipe.evaluate_every == 0:
             schedule.observe_evaluation(iteration + 1, 90.0)
     drops = len({rate for rate in rates if rate < 0.01})
-    said = [line for line in remarks(spec) if line.startswith("schedule.drops")]
-    assert (f"at most {drops}," in said[0]) if said else drops == 2
+    assert (drops == 0) == any(line.startswith("schedule plateau") for line in remarks(spec))
 
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)

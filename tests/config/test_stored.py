@@ -1,12 +1,10 @@
 """Stored specs: as columns, of schema version 1, with unknown components; and what a finished run lacks."""
 
-import pytest
-
 import study
 from study.config.fields import flat
 from study.config.identity import run_id
 from study.config.run import RunSpec
-from study.config.stored import columns, lacking, nested, recorded, upgraded
+from study.config.stored import columns, nested, recorded, upgraded
 from tests.helpers import RESULTS, make_spec
 
 SCALED = {"shortcut": {"name": "scaled", "scale": 0.25}, "probes": ["weights"], "recipe__schedule__at": [3, 5]}
@@ -69,22 +67,6 @@ def test_unknown_components_and_missing_fields_are_readable():
     assert (spec.block.name, spec.block.ratio, spec.block.options) == ("ghost", 0.3, {"ratio": 0.3})
     assert (spec.train_subset, spec.depth, spec.recipe.schedule.at) == (None, None, [3, 5])
     assert "ghost" in spec.variant and flat(spec.model_dump(mode="json", warnings=False))["block.ratio"] == 0.3
-
-
-@pytest.mark.parametrize(
-    "had, asked, lacks",
-    [
-        ({}, {}, {}),
-        ({"probes": ["weights", "paths"]}, {"probes": "weights"}, {}),
-        ({"probes": "weights"}, {"probes": ["weights", "paths"]}, {"probes": ("paths",)}),
-        ({"probes": "weights", "probe_every": 5}, {"probes": "weights", "probe_every": 7}, {"probe_every": 7}),
-        ({"snapshot_every": 5}, {"snapshot_every": "epoch"}, {"snapshot_every": "epoch"}),
-        ({"snapshot_every": 5}, {}, {}),
-    ],
-    ids=str,
-)
-def test_what_a_finished_run_lacks(had, asked, lacks):
-    assert lacking(make_spec(**had).model_dump(mode="json"), make_spec(**asked)) == lacks
 
 
 def test_options_and_code_of_components_of_the_users_own_survive_a_table():

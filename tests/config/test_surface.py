@@ -96,7 +96,7 @@ def test_every_field_is_part_of_the_identity():
         ({"dims": 1, "orthogonal": True}, "needs two directions"),
         ({"bn_images": 5}, "goes with bn: recalibrated"),
         ({"curvature_images": 5}, "goes with curvature or plane: hessian"),
-        ({"run": "../../etc"}, "must be a run's id"),
+        ({"run": "../../etc"}, "should match pattern"),
         ({"points": True}, "valid tuple"),
         ({"range": float("nan")}, ""),
         ({"pints": 5}, "Extra inputs"),

@@ -172,7 +172,7 @@ WORDS = [
     ("model", "network"), ("dataset", "data"), ("seeds", "seed"), ("flpi", "recipe.flip"), ("gpus", "--device"),
     ("recipe.lr", "recipe.learning_rate"), ("recipe.depth", "depth"), ("data_root", "--data-root"),
     ("milestones", "recipe.schedule.at"), ("recipe.milestones", "recipe.schedule.at"), ("width", "family.width"),
-    ("stride_in", "block.stride_in"), ("shortcut_scale", "shortcut.scale"), ("gate_bias", "shortcut.bias"),
+    ("stride_in", "block.stride_in"),
     ("dropout", "shortcut.rate"), ("folder", "data.folder"), ("stem", "family.stem"), ("optimizer", "recipe.optimizer"),
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from study.config.use import forget, use
 from study.errors import StudyError
 
 HALVES = """
-from study.config.use import schedule
+from study.config.own import schedule
 
 @schedule
 def halves(iteration: int, iterations: int, *, every: int = 10, by: float = 0.5) -> float:
@@ -31,7 +31,7 @@ def test_a_file_brings_a_component_with_its_options(tmp_path):
     assert chosen.options == {"every": 5, "by": 0.5}
     assert chosen.model_dump() == {"name": "halves", "every": 5, "by": 0.5, "code": source.digest}
     assert entry.make(10, 100, **chosen.options) == 0.25
-    with pytest.raises(StudyError, match="there are two schedules named 'halves'"):
+    with pytest.raises(StudyError, match="schedule 'halves': the name is taken"):
         use(str(write(tmp_path / "other.py", HALVES.replace("a half", "halves"))), tmp_path)
     assert SCHEDULES["halves"] is entry
 
@@ -59,14 +59,14 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     ("import study\nimport nothing_of_this_name\n", r"mine.py:2: ModuleNotFoundError: No module named 'nothing_of"),
     (HALVES.replace("every: int", "every"), r"mine.py:4: halves: the option every has no type"),
     (HALVES.replace("halves", "Halves-1".replace("-", "ß")), r"a schedule cannot be called 'halvesß1'"),
-    (HALVES.replace("def halves", "def cosine"), r"there are two schedules named 'cosine'"),
-    ("from study.config.use import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
+    (HALVES.replace("def halves", "def cosine"), r"schedule 'cosine': the name is taken"),
+    ("from study.config.own import block\n\n@block\nclass Mine:\n    pass\n", r"mine.py:3: Mine: a block is a subclass of"),
     ("import sys\nsys.exit(3)\n", r"mine.py:2: SystemExit: 3"),
     ("raise BaseException('no')\n", r"mine.py:1: BaseException: no"),
     ("from . import helper\n", r"mine.py:1: ImportError: attempted relative import"),
     (HALVES.replace("every", "code"), r"mine.py:4: halves: an option cannot be called code: that has a meaning already"),
     (HALVES.replace("= 10", "= 'ten'"), r"mine.py:4: halves: the default of every: Input should be a valid integer"),
-    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "two schedules named 'halves': other is the second"),
+    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "'halves': the name is taken; other is"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, text, message):
     if text is not None:
@@ -79,7 +79,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, 
 
 def test_a_block_has_its_options_as_attributes_and_the_layers_of_its_base(tmp_path):
     write(tmp_path / "blocks.py", """
-from study.config.use import block
+from study.config.own import block
 from study.networks.blocks import BasicBlock, Block
 
 @block

@@ -72,7 +72,7 @@ def test_images_of_several_sizes_are_resized_on_request(tmp_path, monkeypatch):
 
 def test_a_function_of_the_users_own_is_a_data_set(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import numpy as np\nfrom study.config.use import data\nfrom study.data.arrays import Arrays\n\n"
+        "import numpy as np\nfrom study.config.own import data\nfrom study.data.arrays import Arrays\n\n"
         "@data\ndef moons(root, *, noise: float = 0.1):\n"
         "    x = np.full((4, 2, 1, 1), noise, dtype=np.float32)\n"
         "    return Arrays((x, np.arange(4) % 2), (x, np.arange(4) % 2))\n"

@@ -11,8 +11,8 @@ import torch
 from study.launch.attempt.work import work
 from study.store import runs as store
 from study.store.collect import Results, collect
+from study.store.housekeeping import reset_run
 from study.store.read import read_surfaces
-from study.store.reset import reset_run
 from study.store.runs_table import RUNS
 from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table

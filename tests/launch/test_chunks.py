@@ -9,8 +9,8 @@ from study.config.surface import Surface, surface_id
 from study.launch.attempt.work import work
 from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
+from study.store.housekeeping import reset_surface
 from study.store.layout import RunFiles, SurfaceFiles
-from study.store.reset import reset_surface
 from study.training.session import Session
 from tests.measure.surface.conftest import train_three
 

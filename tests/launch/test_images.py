@@ -55,7 +55,7 @@ def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> N
     draw(begun, 1, ("bee",))
     assert "trained before image files were changed" in sweep(begun, "seed=0,1", "--dry-run")
     out = sweep(begun, "seed=0,1")
-    assert "2 finished runs were trained on different images" in out and "--mode force" in out
+    assert "2 finished runs trained on different images" in out and "--mode force" in out
     assert "done, trained on different images" in sweep(begun, "seed=0,1", "--dry-run")
     folder = begun / "results/pets"
     curves, runs = study.read_curves(folder), study.read_runs(folder)
@@ -68,7 +68,6 @@ def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> N
         code, told, err = inside(begun, *verb)
         assert code == 0 and all(name in told for name in names), err
     assert all(name in out for name in names)
-    assert all(f"on images {digest[:8]}" in inside(begun, "status", "pets")[1] for digest in set(runs["data_digest"]))
     drawn = (begun / "figures/pets/degradation.csv").read_text()
     assert all(name in drawn for name in names)
 
@@ -88,7 +87,7 @@ def test_runs_keep_to_the_images_that_they_began_with(begun: Path) -> None:
     assert sorted(runs["state"]) == ["done", "done", "interrupted", "interrupted"]
     assert runs["dataset"].equals(before)
     planned = sweep(begun, "seed=0,1", "--dry-run")
-    assert "1 interrupted run was trained on different images, and will not go on with others" in planned
+    assert "1 interrupted run trained on different images, and will not go on with others" in planned
 
 
 @pytest.mark.slow

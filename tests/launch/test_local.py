@@ -10,7 +10,7 @@ from study.config.identity import run_id
 from study.errors import StudyError
 from study.launch.attempt.work import work
 from study.launch.local import pool as pools
-from study.launch.local import train as local
+from study.launch.local import workers as local
 from study.launch.local.pool import Pool, pool
 from study.launch.local.terminal import Terminal, runs_shown
 from study.launch.machine import Machine
@@ -140,9 +140,9 @@ def test_the_record_of_an_attempt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "terminal, width, words",
     [
-        (True, 140, "50/100  error 12.3 %  1,234 images/s  1:23 left"),
-        (True, 66, "50/100  1:23 left"),
-        (False, 66, "50/100"),
+        (True, 140, "50/100, 1:23 left, error 12.3 %, 1,234 images/s"),
+        (True, 80, "50/100, 1:23 left"),
+        (False, 66, ""),
     ],
 )
 def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

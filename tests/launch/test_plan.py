@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,18 +61,32 @@ def test_queued_tasks_wait_in_every_mode_unless_finished(tmp_path: Path) -> None
     assert action.verb == "keep"
 
 
-def test_a_plan_lists_measurements_that_finished_runs_lack() -> None:
-    plain, probed = make_spec(), make_spec(probes=["weights", "paths"], probe_every=5, snapshot_every=10)
-    assert missing_measurements(probed, plain) == "" and missing_measurements(probed, probed) == ""
-    words = missing_measurements(plain, probed)
-    assert "not measured by weights,paths in training" in words and "study probe --probes weights,paths" in words
-    assert (
-        "snapshot_every was off, not 10" in words
-        and "probe_every" not in words
-        and words.endswith("--mode force trains it again")
-    )
-    rarely = make_spec(probes=["weights", "paths"], probe_every=20, snapshot_every=10)
-    assert missing_measurements(rarely, probed).startswith("probe_every was 20, not 5; ")
+@pytest.mark.parametrize(
+    "had, asked, lacks",
+    [
+        ({}, {}, ""),
+        ({"probes": ["weights", "paths"]}, {"probes": "weights"}, ""),
+        (
+            {"probes": "weights"},
+            {"probes": ["weights", "paths"]},
+            "not measured by paths in training; `study probe",
+        ),
+        ({}, {"probes": "weights", "probe_every": 5}, "not measured by weights in training"),
+        (
+            {"probes": "weights", "probe_every": 5},
+            {"probes": "weights", "probe_every": 7},
+            "probe_every was 5, not 7; ",
+        ),
+        ({"snapshot_every": 5}, {"snapshot_every": "epoch"}, "snapshot_every was 5, not epoch; "),
+        ({}, {"snapshot_every": 10}, "snapshot_every was off, not 10; "),
+        ({"snapshot_every": 5}, {}, ""),
+    ],
+    ids=str,
+)
+def test_a_plan_lists_measurements_that_finished_runs_lack(had: Any, asked: Any, lacks: str) -> None:
+    words = missing_measurements(make_spec(**had), make_spec(**asked))
+    assert words.startswith(lacks) and words.endswith("--mode force trains it again") == bool(words) == bool(lacks)
+    assert words.count(" was ") == lacks.count(" was ")
 
 
 def test_the_longest_runs_come_first() -> None:

@@ -40,7 +40,7 @@ def test_a_sweep_is_trained_and_looked_at(mine, capsys):
     assert len(found.runs) == 4 and set(found.runs["state"]) == {"done"} and found.curves["iteration"].max() == 40
     assert "digits" in str(found.verdict())
     again = study.sweep(str(folder / "tiny.yaml"), seed=[0, 1], **{"recipe.iterations": 40}, **given)
-    assert again.folder == found.folder and "nothing is left to do" in capsys.readouterr().out
+    assert again.folder == found.folder and "nothing is left to train" in capsys.readouterr().out
 
 
 def test_predictions_are_those_of_the_final_evaluation(mine):

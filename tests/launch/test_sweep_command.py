@@ -199,7 +199,7 @@ def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> Non
     assert (plain["state"] == "diverged").all() and plain["loss"].isna().any()
     assert (frame[frame["network"] == "residual"]["state"] == "done").all()
     code, out, _ = inside(tmp_path, "sweep", "tiny.yaml")
-    assert code == 0 and "nothing is left to do" in out  # a diverged run is a result
+    assert code == 0 and "nothing is left to train" in out  # a diverged run is a result
 
 
 @pytest.mark.slow

@@ -102,14 +102,14 @@ def test_a_block_of_an_installed_package_trains_on_workers(installed):
     assert code == 0, err
     runs = study.read_runs(installed / "results" / "ghost")
     assert set(runs["state"]) == {"done"} and set(runs["block"]) == {"basic", "ghost"}
-    assert "nothing is left to do" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
+    assert "nothing is left to train" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
 
 
 def test_a_block_of_the_users_own_in_every_verb(here):
     """Trained, resumed with nothing to do, probed, and measured around; results read without its code."""
     trained = inside("sweep", "ghost.yaml", "depth=8", *SHORT)
     assert trained.code == 0, trained.err
-    assert "nothing is left to do" in inside("sweep", "ghost.yaml", "depth=8", *SHORT).out
+    assert "nothing is left to train" in inside("sweep", "ghost.yaml", "depth=8", *SHORT).out
     assert inside("probe", "ghost.yaml", "--probes", "weights,responses").code == 0
     measured = inside("surface", "ghost.yaml", "--points", "3", "--subset", "50")
     assert measured.code == 0, measured.err
@@ -157,7 +157,7 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
     surfaces = "surfaces: [{points: 3, subset: 50}, {points: 3, subset: 50, bn: recalibrated}]\n"
     (here / "perceptron.yaml").write_text(FILES["perceptron.yaml"] + surfaces)
     words = ("sweep", "perceptron.yaml", "depth=4,6", "norm=batch,group", *SHORT)
-    note = "family perceptron: no effect of norm, unless it is made of study's blocks; 4 of 8 runs differ"
+    note = "family perceptron: no effect of norm, unless it is made of study's blocks"
     assert note in inside(*words, "--dry-run").out
     done = inside(*words[:3], *SHORT)
     assert done.code == 0 and not done.err, done.err

@@ -58,7 +58,7 @@ def test_arrays_are_split_and_throttled_and_train_what_the_local_executor_trains
     assert {record["node"] for record in records} == {"n1", "n2"}
     assert all(record["environment"].items() >= ALLOCATOR.items() for record in records)
     assert {record["job"] for record in records} == {row["id"] for row in rows}
-    assert "nothing is left to do; 5 of 5 runs are finished" in user.study("sweep", "tiny.yaml")
+    assert "nothing is left to train; 5 of 5 runs are finished" in user.study("sweep", "tiny.yaml")
 
 
 GHOST = """
@@ -145,7 +145,7 @@ def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(
     assert curves(user.folder) == expected
     assert max(user.starts().values()) > 1
     before = user.starts()
-    assert "nothing is left to do; 2 of 2 runs are finished" in user.study("sweep", "tiny.yaml")
+    assert "nothing is left to train; 2 of 2 runs are finished" in user.study("sweep", "tiny.yaml")
     assert user.starts() == before and not cluster.squeue()
 
 
@@ -303,7 +303,7 @@ def test_environment_and_foreign_jobs_change_nothing(cluster: Cluster, tmp_path:
         facts = cluster.job(job)
         assert (facts["Partition"], facts["TimeLimit"]) == ("high", "00:07:00")
         assert {record["state"] for record in user.records()} == {"queued"}
-        assert "nothing is left to do; 0 of 2 runs are finished" in user.study(*words)
+        assert "nothing is left to train; 0 of 2 runs are finished" in user.study(*words)
         assert f"job {job}_0: cancelled" in user.study("cancel", user.runs()[0].run_id)
         cluster.run("scontrol", "release", f"{job}_1")
         user.wait(lambda: status(user.runs()[1]).state in ENDED, "the other is trained")

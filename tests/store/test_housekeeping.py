@@ -153,16 +153,13 @@ def test_failed_runs_alone_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS[::4])
-def test_a_sweep_is_renamed_with_its_figures_and_collects(name: str, tmp_path: Path) -> None:
+def test_a_sweep_is_renamed_and_collects(name: str, tmp_path: Path) -> None:
     files = sweep(tmp_path)
-    (tmp_path / "figures" / "test").mkdir(parents=True)
-    (tmp_path / "figures" / "test" / "report.html").write_text("drawn")
     assert f"study sweep test.yaml name={name}" in output(tmp_path, "mv", "test", name).replace("'", "")
     (moved,) = (folder.name for folder in files.results.iterdir())
     renamed = SweepFiles(files.results, moved)
     record = read_json(renamed.sweep)
     assert record is not None and record["name"] == moved
-    assert (tmp_path / "figures" / moved / "report.html").exists()
     assert "curves.parquet" in output(tmp_path, "collect", moved) and len(study.read_curves(renamed.folder)) == 1
     assert not list(renamed.folder.rglob("lease"))
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from study.errors import StudyError
-from study.store.images import refuse_conflict, told_apart
+from study.store.runs_table import refuse_conflict, told_apart
 
 
 def frame(*rows, folder="pets", **fields):

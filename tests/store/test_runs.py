@@ -8,8 +8,8 @@ from study.store import lease
 from study.store import runs as store
 from study.store.files import read_lines
 from study.store.find import find_run, run_of_point
+from study.store.housekeeping import reset_run
 from study.store.layout import SweepFiles
-from study.store.reset import reset_run
 from tests.helpers import attempts, make_spec, open_run, seal_run
 
 

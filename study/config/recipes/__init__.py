@@ -163,10 +163,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def preset(name: str, folder: Path = Path()) -> dict[str, Any]:
-    """The fields of a named recipe, or of a file by its path relative to `folder`, as a new dict.
-
-    Raises StudyError for an unknown name, or a file that cannot be read or has fields that no recipe has.
-    """
+    """The fields of a named recipe, or of a file by its path relative to `folder`, as a new dict."""
     if not name.endswith((".yaml", ".yml")):
         given = {key: value for key, value in _read(name).items() if key != "summary"}
         return {"name": name, **_COMPONENTS, **copy.deepcopy(given)}

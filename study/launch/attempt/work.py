@@ -116,7 +116,6 @@ def _refuse(files: TaskFiles, session: Session) -> str | None:
 def _recorded(
     tasks: Sequence[TaskFiles], session: Session, leases: Mapping[str, Lease], outcomes: dict[str, str]
 ) -> Iterator[None]:
-    """Record the start of an attempt, and how it ends."""
     name = torch.cuda.get_device_name(session.device) if session.device.type == "cuda" else session.device.type
     record = provenance.describe(name, session.executor, torch.get_num_threads())
     for files in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,7 +33,6 @@ class Shown(NamedTuple):
     steps: int
     """Iterations of a run, or points of a chunk."""
     cost: float
-    """Relative to the other tasks."""
 
 
 def runs_shown(specs: Mapping[str, RunSpec], sweep: Mapping[str, RunSpec]) -> list[Shown]:
@@ -53,10 +53,7 @@ def surfaces_shown(actions: Iterable[SurfaceAction], packs: Iterable[Iterable[Pa
 
 
 class Terminal:
-    """Progress bars at a terminal; a line a minute if output goes to a file.
-
-    `ready` is how many groups had finished before; `noun` and `verb` are `runs` and `trained`, or `surfaces` and `measured`.
-    """
+    """Progress bars at a terminal; a line a minute if output goes to a file."""
 
     def __init__(
         self, tasks: Iterable[Shown], ready: int, console: Console, noun: str = "runs", verb: str = "trained"
@@ -73,9 +70,10 @@ class Terminal:
         self._done: dict[str, float] = {}  # the fraction of each task that is done
         self._facts: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"))
         self._bars = Progress(
-            *columns,
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            TextColumn("{task.fields[told]}"),
             console=console,
             transient=True,
             refresh_per_second=2,
@@ -84,7 +82,7 @@ class Terminal:
         )
         self._all = self._bars.add_task(self._head(), told="")
         self._bar: dict[str, TaskID] = {}
-        self._room = console.width - max([32, *(len(task.name) for task in self.tasks.values())]) - 7
+        self._room = max(20, console.width - max([32, *(len(task.name) for task in self.tasks.values())]) - 22)
 
     def __enter__(self) -> Terminal:
         self._bars.start()
@@ -106,10 +104,12 @@ class Terminal:
         task = self.tasks[run_id]
         self._facts[run_id] = facts
         self._done[run_id] = step / total if total else 1.0
-        told = _told(step, total, facts, self._room)
-        if len(self.groups[task.group]) > 1:
-            step, total = self._reached(task.group)
+        told = _told(step, total, facts)
+        if len(members := self.groups[task.group]) > 1:
+            step = sum(round(self._done.get(one.task_id, 0.0) * one.steps) for one in members)
+            total = sum(one.steps for one in members)
             told = f"{step:,}/{total:,} points"
+        told = textwrap.shorten(told, self._room, placeholder="")
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
@@ -138,21 +138,9 @@ class Terminal:
         self._bars.update(self._all, told=left)
         if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            briefs = []
-            for group in self._bar:
-                step, total = self._reached(group)
-                name = self.groups[group][0].name
-                briefs.append(f"{name} at {step:,}/{total:,}" if step else f"{name} starting")
-            self.note("; ".join(filter(None, [self._head(), left, ", ".join(briefs)])))
-
-    def _reached(self, group: str) -> tuple[int, int]:
-        """How far a group is, and of how much."""
-        members = self.groups[group]
-        steps = sum(round(self._done.get(task.task_id, 0.0) * task.steps) for task in members)
-        return steps, sum(task.steps for task in members)
+            self.note("; ".join(filter(None, [self._head(), left])))
 
     def _close(self, group: str) -> None:
-        """Print how a group ended."""
         if group in self._bar:
             self._bars.remove_task(self._bar.pop(group))
         members = self.groups[group]
@@ -173,18 +161,11 @@ class Terminal:
         return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
 
-def _told(step: int, total: int, facts: Mapping[str, Any], room: int) -> str:
-    """The words beside a run's bar, as many as there is room for; speed and error go first."""
+def _told(step: int, total: int, facts: Mapping[str, Any]) -> str:
+    """The words beside a run's bar, the most important first."""
     error, speed, left = (facts.get(key) for key in ("error", "images_per_second", "seconds_left"))
-    words = {
-        "step": f"{step:,}/{total:,}",
-        "error": "" if error is None else f"error {error:.1f} %",
-        "speed": f"{speed:,.0f} images/s" if speed else "",
-        "left": f"{duration(left)} left" if left else "",
-    }
-    for least in ("", "speed", "error", "left"):
-        words.pop(least, None)
-        told = "  ".join(filter(None, words.values()))
-        if len(told) <= room:
-            break
-    return told
+    words = [f"{step:,}/{total:,}"]
+    words += [f"{duration(left)} left"] if left else []
+    words += [] if error is None else [f"error {error:.1f} %"]
+    words += [f"{speed:,.0f} images/s"] if speed else []
+    return ", ".join(words)

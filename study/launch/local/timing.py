@@ -32,7 +32,6 @@ from study.training.session import Session, never
 SECONDS = 1.0
 """How long steps are timed, and then an evaluation."""
 LEAST = 3
-"""The least number of steps to time."""
 
 
 def main() -> None:
@@ -68,7 +67,6 @@ def _shares(runs: Sequence[Run], data: ImageSet | ImageFiles, session: Session) 
 
 
 def _step(lanes: Sequence[Lane], runner: Engine) -> float:
-    """Seconds of a step of all lanes."""
     for _ in range(2):  # libraries choose their algorithms, graphs are recorded
         advance(lanes, runner)
     began, steps, took = _now(lanes), 0, 0.0

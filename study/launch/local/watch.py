@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from study.launch.local.terminal import Terminal
 from study.store import process
-from study.store.files import DamagedError, read_json, remove
+from study.store.files import peek_json, remove
 from study.store.layout import TaskFiles, task_files
 from study.store.runs import ENDED, checkpointed, status
 
 LOOK_SECONDS = 0.25
-"""Between two looks at the files."""
 
 
 class Watch:
@@ -34,10 +32,7 @@ class Watch:
         self._next = 0.0
 
     def look(self, workers: Container[int], soon: bool = True) -> None:
-        """Look at every task that has not ended; `workers` are the process numbers of our own.
-
-        With `soon=False`, only if the last look was some time ago.
-        """
+        """Look at every task that has not ended; `workers` are the process numbers of our own."""
         began = time.monotonic()
         if not soon and began < self._next:
             return
@@ -56,13 +51,13 @@ class Watch:
         self._next = began + max(LOOK_SECONDS, 20 * took)
 
     def _look(self, files: TaskFiles, workers: Container[int]) -> None:
-        lease = _read(files.lease)
+        lease = peek_json(files.lease)
         if lease.get("pid") not in workers or any(lease.get(key) != value for key, value in process.machine().items()):
             return
         if self.holders.get(files.run_id) != lease["pid"]:
             self.holders[files.run_id] = lease["pid"]
             self.view.started(files.run_id, checkpointed(files))
-        beat = _read(files.heartbeat)
+        beat = peek_json(files.heartbeat)
         if beat.get("token") == lease["token"] and "iteration" in beat and beat != self._beats.get(files.run_id):
             self._beats[files.run_id] = beat
             self.view.progress(files.run_id, beat["iteration"], beat["iterations"], beat)
@@ -76,11 +71,5 @@ class Watch:
         """Once all workers have ended, count what is still held as another process's."""
         for files in list(self.left.values()):
             # Not by the age of the heartbeat: this machine's clock may be wrong, and no worker of ours could take it.
-            if (lease := _read(files.lease)) and process.alive(lease) is not False:
+            if (lease := peek_json(files.lease)) and process.alive(lease) is not False:
                 self.end(files.run_id, "busy")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with suppress(OSError, DamagedError):
-        return read_json(path) or {}
-    return {}

@@ -11,7 +11,6 @@ from study.config.differences import check_stretch
 from study.config.identity import point_id
 from study.config.registry import DATA
 from study.config.run import RunSpec
-from study.config.stored import lacking
 from study.errors import StudyError
 from study.launch.plan.state import WORK, Action
 from study.networks.count import macs
@@ -49,10 +48,7 @@ def hold_dependents(actions: Sequence[Action], specs: Mapping[str, RunSpec], res
 
 
 def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], results: Path) -> str:
-    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not.
-
-    Raises StudyError if it can never start from it.
-    """
+    """Why a run waits for the one it starts from, `own` or one of another sweep; empty if it need not."""
     if own is not None:
         origin, state, unfinished = specs[own.run_id], own.disk.state, own.verb in WORK
     else:
@@ -69,14 +65,15 @@ def _unready(spec: RunSpec, own: Action | None, specs: Mapping[str, RunSpec], re
 
 def missing_measurements(stored: RunSpec, asked: RunSpec) -> str:
     """What a finished run did not measure or keep, though the sweep asks for it; empty if nothing."""
-    found, words = lacking(stored, asked), []
-    if probes := ",".join(found.pop("probes", ())):
+    words = []
+    if probes := ",".join(name for name in asked.probes if name not in stored.probes):
         words.append(
             f"not measured by {probes} in training; `study probe --probes {probes}` measures the final network"
         )
-        if not stored.probes:  # nothing was measured at any iteration, on any images
-            found = {name: value for name, value in found.items() if not name.startswith("probe_")}
-    words += [f"{name} was {getattr(stored, name) or 'off'}, not {value}" for name, value in found.items()]
+    for name in ("probe_every", "probe_images", "snapshot_every"):
+        wanted, had = getattr(asked, name), getattr(stored, name)
+        if wanted not in (None, had) and (stored.probes or not name.startswith("probe_")):
+            words.append(f"{name} was {had or 'off'}, not {wanted}")
     return "; ".join([*words, "--mode force trains it again"]) if words else ""
 
 

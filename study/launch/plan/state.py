@@ -31,10 +31,7 @@ class TaskState:
 
 
 def decide(disk: RunStatus, place: Place | None = None, trouble: str = "") -> TaskState:
-    """The state of a task, from the disk first and the queue second.
-
-    `place` is its newest job; `trouble` is why the queue could not be read.
-    """
+    """The state of a task, from the disk first and the queue second."""
     state, message = str(disk.state), disk.message
     unfinished = state in ("pending", "interrupted")
     if place is None:

@@ -28,11 +28,9 @@ class SurfaceAction:
     title: str
     """Such as `plain-56 seed 0: random, 51 x 51`."""
     points: int
-    """Of all chunks."""
     verb: Verb = "hold"
     reason: str = ""
     chunks: tuple[ChunkFiles, ...] = ()
-    """To be measured now."""
     sealed: int = 0
     """Points of the chunks that are sealed."""
     state: str = "pending"
@@ -51,10 +49,7 @@ class SurfaceRequest:
     def plan(
         self, mode: Mode = "missing", where: Mapping[str, Place] | None = None, trouble: str = ""
     ) -> list[SurfaceAction]:
-        """One action for each surface, in order.
-
-        `where` is what the queue says of chunks, None to ask it; `trouble` is why it is unknown.
-        """
+        """One action for each surface, in order."""
         queue = places(self.files.results) if where is None else where
         named = {name for surface in self.surfaces.values() for name in (surface.run, *surface.to)}
         disk = Results(self.files).states({name: self.runs[name] for name in named if name in self.runs})

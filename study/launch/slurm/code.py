@@ -39,10 +39,7 @@ def copy(folder: Path) -> Path:
 
 
 def _holds(target: Path, contents: dict[Path, bytes]) -> bool:
-    """Whether a copy has these files of the package and nothing else that Python might run.
-
-    Compiled files are removed first: Python would run them unseen, and makes them again.
-    """
+    """Whether a copy has these files of the package and nothing else that Python might run."""
     for compiled in target.rglob("__pycache__"):
         shutil.rmtree(compiled, ignore_errors=True)
     found = {path for path in target.rglob("*") if not path.is_dir() or path.is_symlink()}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from study.config import Device
 from study.config.fields import wrong
@@ -105,12 +105,7 @@ def load_profile(path: Path | None) -> Profile:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a profile is a mapping with the fields {', '.join(Profile.model_fields)}")
-    try:
-        profile = Profile.model_validate(data)
-    except ValidationError as error:
-        document.explain(error, {"": Profile.model_fields})
-        document.check()
-        raise
+    profile = document.checked(Profile, data)
     document.check()
     if profile.time * 60 <= profile.signal_seconds:
         field = "time" if "time" in data else "signal_seconds"

@@ -69,10 +69,7 @@ def on_a_cluster() -> bool:
 
 
 def held() -> list[Job]:
-    """All jobs of this user in the queue, arrays task by task.
-
-    Raises StudyError if the controller does not answer: then nothing may be submitted.
-    """
+    """All jobs of this user in the queue, arrays task by task."""
     done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%r|%j"])
     if done.returncode:
         raise StudyError(f"squeue: {_last(done.stderr)}; the queue is unknown, so nothing was submitted")

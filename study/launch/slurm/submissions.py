@@ -1,4 +1,4 @@
-"""Submissions, as recorded on disk, and their jobs in the queue.
+"""Submissions, as recorded on disk, and their jobs in the queue; `study cancel`.
 
 A submission is first written down (`submission.json`: its name and packs), then given to sbatch under that name, then
 completed with the job's id. If the submitter is killed between any two of these, the next call finds by the name what the
@@ -15,10 +15,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.config.fields import sweep_name
 from study.errors import StudyError
 from study.launch.machine import Terms
 from study.launch.slurm import queue
 from study.store.files import DamagedError, read_json, write_json
+from study.store.find import find_run, of_runs, sweep_names
+from study.store.layout import SweepFiles
+from study.store.sweeps import read_sweep
 
 if TYPE_CHECKING:
     from study.launch.slurm.job import PackJob
@@ -79,17 +83,13 @@ class Place:
     waiting: bool
     """Whether the controller still holds it."""
     log: Path
-    """What the job printed."""
 
     def __str__(self) -> str:
         reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
         return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
 
     def failure_message(self) -> str:
-        """The last line printed by a job that has left the queue; empty when it ended normally.
-
-        Lines of srun that only say that a task failed do not count.
-        """
+        """The last line printed by a job that has left the queue; empty when it ended normally."""
         if self.waiting:
             return ""
         with suppress(OSError):
@@ -151,3 +151,20 @@ def _accepted(submitted: Iterable[Submission], jobs: Iterable[queue.Job]) -> lis
     ids = {job.name: job.job_id.partition("_")[0] for job in jobs}
     named = (replace(s, job_id=ids.get(s.name, s.job_id)) for s in submitted)
     return [submission for submission in named if submission.job_id is not None]
+
+
+def cancel(results: Path, what: str) -> list[str]:
+    """Cancel the jobs of a sweep or of one run, and of their surfaces; returns a line for each job."""
+    if (name := sweep_name(what)) in sweep_names(results):
+        wanted = set(read_sweep(SweepFiles(results, name))["runs"])
+    else:
+        wanted = {find_run(results, what).run_id}
+    jobs: dict[str, list[str]] = {}
+    around = {surface.run_id for surface in of_runs(SweepFiles(results, "").run(name) for name in wanted)}
+    for task, place in places(results).items():
+        if place.waiting and (task in wanted or task.rpartition("-")[0] in around):
+            jobs.setdefault(place.job.job_id, []).append(task)
+    if not jobs:
+        raise StudyError(f"{what}: no queued jobs; press Ctrl-C to stop a sweep that runs in a terminal")
+    queue.cancel(list(jobs))
+    return [f"job {job_id}: cancelled ({', '.join(runs)})" for job_id, runs in jobs.items()]

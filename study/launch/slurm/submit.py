@@ -29,10 +29,7 @@ FORGET = "unset ${!SRUN_@} ${!SCONTROL_@} ${!SUBMITIT_@} SLURM_CLUSTERS"
 def submit(
     files: SweepFiles, packs: Sequence[list[Path]], profile: Profile, machine: Machine, content: str
 ) -> Iterator[Submission]:
-    """Submit packs in arrays of at most MaxArraySize, and yield each array when it is accepted.
-
-    `content` describes a job for its comment in the queue. If sbatch refuses, a StudyError repeats its message.
-    """
+    """Submit packs in arrays of at most MaxArraySize, and yield each array when it is accepted."""
     code = codes.copy(files.code.resolve())
     limit = queue.max_array_size()
     terms = Terms.of(machine, profile.device, profile.cpus, code.name)
@@ -63,7 +60,6 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], profile: Profile
 
 
 def _parameters(profile: Profile, code: Path) -> dict[str, Any]:
-    """The profile in submitit's terms."""
     several = profile.ranks > 1
     optional = {name: getattr(profile, name) for name in ("partition", "account", "qos", "constraint", "gres")}
     optional["mem"] = profile.memory
