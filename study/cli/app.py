@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, get_args
@@ -152,18 +153,13 @@ def _main(
 
 def main() -> None:
     """Entry point of `study`. Exit codes: 0 all done, 1 a run failed, 2 a mistake in the call, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # no unprintable name fails a command
+    _prepare_streams(lasting=len(sys.argv) > 1 and sys.argv[1] in LASTING)
     with warnings_to(lambda text: complain(f"note: {text}"), alone=True):
         try:
             code = app(standalone_mode=False)
             sys.stdout.flush()
         except KeyboardInterrupt:
             code = 130
-        except BrokenPipeError:  # the reader of the output has ended, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            code = 1  # as click says
         except Exception as error:
             complain(*_mistakes(error))
             code = 2
@@ -185,3 +181,35 @@ def _mistakes(error: Exception) -> Iterable[str]:
         print(message)
         return []
     return [" ".join(message.replace("Value error, ", "").split()) + " (see study --help)"]
+
+
+LASTING = ("sweep", "surface", "probe", "embed")
+"""Verbs whose work outlives the reader of their output, as in `study sweep FILE | head -1`; others end quietly with it."""
+
+
+class _Lasting(io.FileIO):
+    """A stream that goes nowhere once its reader has ended."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content) or 0
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        if self.fileno() == 1:
+            print("study: note: the reader of the output has ended; the work continues", file=sys.stderr)
+        return memoryview(content).nbytes
+
+
+def _prepare_streams(lasting: bool) -> None:
+    """Let no unprintable name fail a command, and no reader that ends first fail one that lasts."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
+            continue
+        if not lasting:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            stream.reconfigure(errors="backslashreplace")
+            continue
+        raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+        lines = stream.line_buffering
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=lines))
