@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from study.cli import figures, keep, measure, status, surface, sweep
-from study.cli.options import DataRoot, Results, Use, complain, print_lines, working
+from study.cli.options import DataRoot, Results, Use, complain, print_lines, unknown_option, working
 from study.errors import StudyError, printable
 from study.launch.attempt.log import warnings_to
 from study.store.files import WriteError
@@ -180,6 +180,8 @@ def _mistakes(error: Exception) -> Iterable[str]:
     if message.startswith("Usage:"):  # `study` alone
         print(message)
         return []
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        message = unknown_option(error)
     return [" ".join(message.replace("Value error, ", "").split()) + " (see study --help)"]
 
 

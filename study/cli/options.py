@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from study.config import Device, Executor
-from study.errors import StudyError, one_line
+from study.errors import StudyError, closest, one_line
 from study.store.layout import SweepFiles, default_results
 from study.text import user_path
 
@@ -92,6 +92,21 @@ Threads = Annotated[
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help="name or file of a sweep", autocompletion=complete_sweep)
 ]
+
+
+def unknown_option(error: Any) -> str:
+    """Click's error about an unknown option, with the option or field that was probably meant."""
+    from study.config.fields import ALIASES
+
+    options = {name[2:]: name for option in error.ctx.command.params for name in option.opts if name.startswith("--")}
+    word = error.option_name.lstrip("-")
+    meant = options.get((closest(word, options, ALIASES) or "").removeprefix("--"))
+    if meant is None and error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
+        from study.config.stored import settable
+
+        meant = closest(word, settable(), ALIASES)
+        meant = None if meant is None or meant.startswith("--") else f"{meant}=..."
+    return f"no option '{error.option_name}'" + (f"; did you mean '{meant}'?" if meant else "")
 
 
 def sweep_files(name: str, results: Path) -> SweepFiles:

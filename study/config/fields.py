@@ -90,6 +90,10 @@ def reasons(error: ValidationError, known: Mapping[str, Iterable[str]]) -> Itera
         elif kind == "extra_forbidden":
             *outer, key = item["loc"]
             message = f"is unknown{nearest(str(key), known.get(str(outer[0]) if outer else '', ()), ALIASES)}"
+        elif kind == "string_pattern_mismatch":
+            name = "a name of at most 50 letters, digits and ._+-, not a path"
+            form = "a run's id" if "[0-9a-f]" in item["ctx"]["pattern"] else name
+            message = f"must be {form}, not {shown(given)}"
         elif kind == "too_short":
             message = "is empty; give it a value, or leave it out"
         elif kind in ("dict_type", "model_type"):

@@ -104,7 +104,7 @@ blocks:
     "fields, message",
     [
         ("start_from: plain-8-digits-000000000000", "start_from: no run plain-8-digits-000000000000 with seed 0 under"),
-        ("start_from: ../../secret", "start_from: must match pattern"),
+        ("start_from: ../../secret", "start_from: must be a run's id"),
     ],
 )
 def test_a_missing_origin_stops_the_sweep_before_it_starts(tmp_path, fields, message):
