@@ -30,7 +30,7 @@ RESULTS, FIGURES = "results/reference", "figures/reference"
 COLOURS = 128
 """Of a picture."""
 LARGEST = 500_000
-"""Bytes of a CSV: those of planes only repeat the results."""
+"""Bytes of a picture, or of a CSV: those of planes only repeat the results."""
 PAGES = ("README.md", "results/README.md")
 BLOCK = re.compile(r"(?<=<!-- )(study (?:table|verdict) [\w./ -]+|made [\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -57,6 +57,9 @@ def draw(sweep: str) -> None:
     call("figures", *where, "--formats", "pdf,png", "--out", str(folder))
     for path in folder.glob("*.png"):
         shrink(path)
+        if path.stat().st_size > LARGEST:
+            for form in folder.glob(f"{path.stem}.*"):
+                form.unlink()
     for path in folder.glob("*.csv"):
         if path.stat().st_size > LARGEST:
             path.unlink()

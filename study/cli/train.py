@@ -211,14 +211,20 @@ def _show_results(planned: Planned, figures: Path) -> int:
 
 
 def _summary(curves: pd.DataFrame, runs: pd.DataFrame, name: str) -> str:
-    """The final errors, and the answers to the verdict's first two questions."""
+    """The final errors, and the answers to the verdict's first two questions, or which cures mend it."""
     from study.plotting.tables.errors import final_errors
     from study.plotting.tables.render import render
+    from study.stats.cures import headline
     from study.stats.verdict import verdict
 
+    found = verdict(curves, runs)
+    if not found.cures.empty:
+        lines = (hanging("", headline(here), room()) for _, here in found.cures.groupby("condition", sort=False))
+        ways = f"`study verdict {name}` names them; `study table cures {name}` has their errors."
+        return "\n".join(["", *lines, hanging("", ways, room()), ""])
     errors = final_errors(curves, runs).drop(columns=["train_clean_median", "test_median"])  # to fit a terminal
     table = render(errors, "text")
-    paragraphs = [part.splitlines() for part in str(verdict(curves, runs)).split("\n\n")]
+    paragraphs = [part.splitlines() for part in str(found).split("\n\n")]
     answers = [
         takewhile(lambda line: not line.startswith(" "), part) for part in paragraphs if part[0][:2] in ("1.", "2.")
     ]

@@ -35,10 +35,11 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Tr
     """
     evidence, found = tidy(curves, runs), compared(curves, runs, training)
     data = prepare(found)
-    finite = [0.0, 100.0, *data.loc[np.isfinite(data["share"]), "share"]]
-    limits = max(min(finite) - 6, ENDS[0]), min(max(finite) + 6, ENDS[1])
+    finite = data[np.isfinite(data["share"])]
+    ends = [0.0, 100.0, *finite["share"]]
+    limits = max(min(ends) - 6, ENDS[0]), min(max(ends) + 6, ENDS[1])
     told = " ".join(headline(group) for _, group in found.groupby("condition", sort=False))
-    notes = [told, *outside(data["share"], data["cure"], limits, "%"), *evidence.notes]
+    notes = [told, *outside(finite["share"], finite["cure"], limits, "%"), *evidence.notes]
     text = (
         f"{told} Share of the rise that each network takes away: 0 is the plain network, 100 the shallow plain one; "
         f"{MEASURED[training]}. Small points: single seeds; large ones: means, with {BOOTSTRAP}. "

@@ -35,6 +35,7 @@ BN = {
     "batch": "BN with each batch's own statistics",
 }
 SPLITS = {"train": "training", "test": "test"}
+NAMED = 12  # networks in a note; more are counted
 FIELDS = (
     "surface_id", "plane", "number", "dims", "bn", "precision", "normalisation", "orthogonal", "ignore", "centred",
     "subset", "points_a", "points_b", "range_a_low", "range_a_high", "range_b_low", "range_b_high", "run_precision",
@@ -326,7 +327,7 @@ def _without(every: pd.DataFrame, runs: pd.DataFrame | None, what: str) -> Itera
         table = fields_of(absent).sort_values(["network", "depth", "point_id"])
         ends = table.groupby(network_labels(table), sort=False)["state"].unique()
         names = [f"{name} ({lost(states)})" if {*states} <= {*LOST} else f"{name}" for name, states in ends.items()]
-        yield f"without {what}: {', '.join(names)}"
+        yield f"without {what}: {', '.join(names) if len(names) <= NAMED else counted(len(names), 'network')}"
 
 
 def _listed(values: Iterable[Any]) -> str:
