@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -104,12 +103,11 @@ class Terminal:
         task = self.tasks[run_id]
         self._facts[run_id] = facts
         self._done[run_id] = step / total if total else 1.0
-        told = _told(step, total, facts)
+        told = _told(step, total, facts, self._room)
         if len(members := self.groups[task.group]) > 1:
             step = sum(round(self._done.get(one.task_id, 0.0) * one.steps) for one in members)
             total = sum(one.steps for one in members)
             told = f"{step:,}/{total:,} points"
-        told = textwrap.shorten(told, self._room, placeholder="")
         self._bars.update(self._bar[task.group], total=total or None, completed=step, told=told)
 
     def ended(self, run_id: str, outcome: str) -> None:
@@ -138,7 +136,9 @@ class Terminal:
         self._bars.update(self._all, told=left)
         if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
-            self.note("; ".join(filter(None, [self._head(), left])))
+            _, *bars = self._bars.tasks
+            running = ", ".join(f"{bar.description}: {bar.fields['told'].partition('  ')[0]}" for bar in bars)
+            self.note("; ".join(filter(None, [self._head(), left, running])))
 
     def _close(self, group: str) -> None:
         if group in self._bar:
@@ -161,11 +161,13 @@ class Terminal:
         return f"{self.finished}/{self.total} {self.noun} finished in {duration(time.monotonic() - self.began)}"
 
 
-def _told(step: int, total: int, facts: Mapping[str, Any]) -> str:
-    """The words beside a run's bar, the most important first."""
+def _told(step: int, total: int, facts: Mapping[str, Any], room: int) -> str:
+    """The words beside a run's bar, the most important first, as many as there is room for."""
     error, speed, left = (facts.get(key) for key in ("error", "images_per_second", "seconds_left"))
     words = [f"{step:,}/{total:,}"]
     words += [f"{duration(left)} left"] if left else []
     words += [] if error is None else [f"error {error:.1f} %"]
     words += [f"{speed:,.0f} images/s"] if speed else []
-    return ", ".join(words)
+    while len(told := "  ".join(words)) > room and len(words) > 1:
+        words.pop()
+    return told
