@@ -190,10 +190,11 @@ def listed(path: Path) -> Listing:
     skipped: Counter[str] = Counter()
     newest, lists = 0, []
     for split in ("train", held_out):
+        above = frozenset({_identity(path), _identity(path / split)})
         files: list[bytes] = []
         counts = []
         for name in classes:
-            images = sorted(_images(path / split / name, f"{split}/{name}", skipped), key=lambda image: image[0])
+            images = sorted(_images(path / split / name, f"{split}/{name}", skipped, above), key=lambda image: image[0])
             if not images:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(4))
                 raise StudyError(
@@ -216,19 +217,30 @@ def listed(path: Path) -> Listing:
     return Listing(path, classes, *lists[0], *lists[1], names.hexdigest(), stamps.hexdigest(), settled, skipped)
 
 
-def _images(folder: Path | str, name: str, skipped: Counter[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _images(
+    folder: Path | str, name: str, skipped: Counter[str], above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield name, relative to the data set's folder, and status of each image file in a folder and below."""
     try:
+        here = _identity(folder)
+        if here in above:
+            skipped["(a link to a folder that it is in)"] += 1
+            return
         with os.scandir(folder) as entries:
             for entry in entries:
                 if reason := _not_wanted(entry):
                     skipped[reason] += 1
                 elif entry.is_dir():
-                    yield from _images(entry.path, f"{name}/{entry.name}", skipped)
+                    yield from _images(entry.path, f"{name}/{entry.name}", skipped, above | {here})
                 else:
                     yield f"{name}/{entry.name}", entry.stat()
     except OSError as error:
         raise StudyError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
+
+
+def _identity(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def _not_wanted(entry: os.DirEntry[str]) -> str:

@@ -171,6 +171,7 @@ def test_used_and_skipped_files(toy):
     save(root / "elsewhere/8.png", picture())
     (ant / "linked").symlink_to(root / "elsewhere")
     (ant / "9.png").symlink_to(root / "elsewhere/8.png")
+    (ant / "round").symlink_to(root / "toy/train")
     (root / "toy/train/.cache").mkdir()
     (ant / ".hidden.png").write_bytes(b"")
     for name in ("notes.txt", "more.TXT", "README", "labels.h5"):
@@ -182,9 +183,9 @@ def test_used_and_skipped_files(toy):
     assert names == ["0.png", "1.png", "2.png", "9.png", "deeper/still/7.png", "linked/8.png"]
     assert loaded.train_labels.tolist() == [0] * 6 + [1] * 3 and np.array_equal(*loaded.train_images[[3, 5]])
     told = data.survey("image_folder", root, folder="toy").summary
-    assert told.startswith("9 training and 4 test images of 2 classes; 8 skipped: 2 (hidden), 1 ")
+    assert told.startswith("9 training and 4 test images of 2 classes; 9 skipped: 2 (hidden), 1 ")
     for reason in (".txt (not an image format)", ".TXT (", ".h5 (", "without a suffix", "outside the class folders",
-                   "(not a plain file)"):  # fmt: skip
+                   "(not a plain file)", "(a link to a folder that it is in)"):  # fmt: skip
         assert f"1 {reason}" in told
 
 

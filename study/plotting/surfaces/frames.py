@@ -94,7 +94,7 @@ def shown(
     ranked = _placed(_ranked(_wanted(valued, wanted)))
     surfaces = ranked.drop_duplicates(["row", "column"]).sort_values("order")
     points = points.drop(columns=[c for c in surfaces if c in points and c != "surface_id"])
-    points = points.merge(surfaces, on="surface_id").sort_values(["order", "split", "i", "j"], ignore_index=True)
+    points = points.merge(surfaces, on="surface_id").sort_values(["order", "split", "i", "j"], ignore_index=True).copy()
     title, subtitle, differing = _header(points, surfaces, splits)
     notes = [
         *differing, *_gaps(points), *_not_shown(ranked, surfaces, wanted), *_left_out(every, fitting, valued),
