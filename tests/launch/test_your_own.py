@@ -105,6 +105,7 @@ def test_a_block_of_an_installed_package_trains_on_workers(installed):
     assert "nothing is left to train" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
 
 
+@pytest.mark.slow
 def test_a_block_of_the_users_own_in_every_verb(here):
     """Trained, resumed with nothing to do, probed, and measured around; results read without its code."""
     trained = inside("sweep", "ghost.yaml", "depth=8", *SHORT)
