@@ -328,3 +328,13 @@ def test_jobs_of_other_submissions_with_the_same_id_are_ignored(cluster: Cluster
     assert "no queued jobs" in user.study("cancel", "tiny", code=2)
     assert len([row for row in cluster.squeue() if row["job"] == theirs]) == 2
     assert "2 of 2 runs are in the queue" in user.study("sweep", "tiny.yaml")
+
+
+def test_jobs_end_runs_at_chance_and_later_ones_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    user = User(cluster, tmp_path, FIVE)
+    words = ("sweep", "tiny.yaml", "seed=0,1", "recipe.learning_rate=1e-9")
+    user.study(*words, "--stop-at-chance", "0.5")
+    user.wait(lambda: user.ended() and not cluster.squeue(), "both runs are stopped")
+    assert {(status(run).state, status(run).iteration) for run in user.runs()} == {("at_chance", 15)}
+    user.study(*words)
+    user.wait(lambda: {status(run).state for run in user.runs()} == {"done"}, "both runs have finished")
