@@ -54,6 +54,7 @@ class Terms:
     checkpoint_seconds: float
     watchdog: float | None
     code: str
+    """The digest of the code that it must run."""
     used: tuple[tuple[str, str], ...] = ()
     """The user's code: names and digests for `study.config.use.use`."""
     stop_at_chance: float | None = None
@@ -63,8 +64,8 @@ class Terms:
         """The terms of a machine; `digest` is by default that of the code of this process."""
         watchdog = machine.watchdog if math.isfinite(machine.watchdog) else None
         root = str(machine.data_root.resolve())
-        told, used, share = digest or code(), tuple(names()), machine.stop_at_chance
-        return cls(root, device, threads, machine.checkpoint_seconds, watchdog, told, used, share)
+        user_code, seconds = tuple(names()), machine.checkpoint_seconds
+        return cls(root, device, threads, seconds, watchdog, digest or code(), user_code, machine.stop_at_chance)
 
     def session(self, device: str, executor: str, stopped: Callable[[], bool], **further: Any) -> Session:
         """A session under these terms. Raises StudyError if the code was edited."""

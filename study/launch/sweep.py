@@ -194,7 +194,10 @@ def code_changes(planned: Planned) -> list[str]:
 
 
 def record(planned: Planned) -> int:
-    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results."""
+    """Record the sweep on disk, for all other verbs, and remove what killed processes left beside its results.
+
+    Runs trained earlier under its name stay part of it; returns how many of them it no longer names.
+    """
     before = kept(planned.files, planned.sweep.whole.keys())
     write_sweep(planned.files, planned.sweep, before)
     for action in planned.actions:

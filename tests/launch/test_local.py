@@ -142,7 +142,7 @@ def test_the_record_of_an_attempt(tmp_path: Path) -> None:
     [
         (True, 140, "50/100  1:23 left  error 12.3 %  1,234 images/s"),
         (True, 80, "50/100  1:23 left"),
-        (False, 66, "seed 0: 50/100"),
+        (False, 66, "seed 0 at 50/100"),
     ],
 )
 def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,12 @@ class Terminal:
         if not self.console.is_terminal and time.monotonic() - self._told >= FILE_SECONDS:
             self._told = time.monotonic()
             _, *bars = self._bars.tasks
-            running = ", ".join(f"{bar.description}: {bar.fields['told'].partition('  ')[0]}" for bar in bars)
+            running = ", ".join(
+                f"{bar.description} at {bar.completed:,.0f}/{bar.total:,.0f}"
+                if bar.total
+                else f"{bar.description} starting"
+                for bar in bars
+            )
             self.note("; ".join(filter(None, [self._head(), left, running])))
 
     def _close(self, group: str) -> None:

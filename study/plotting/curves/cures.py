@@ -25,7 +25,7 @@ from study.text import listed
 
 ENDS = (-50.0, 150.0)  # percent, of the axis at most: one network that is much worse would push the others together
 ROW, COLUMN = 0.165, 0.43  # inches
-NARROW = 5.5  # inches
+NARROW = 5.5  # inches; below, names take two lines, and no numbers stand beside the marks
 
 
 def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Training = "train_clean") -> Plot:
@@ -75,9 +75,7 @@ def draw(data: pd.DataFrame, head: Head, notes: list[str], limits: tuple[float, 
     panels = [group for _, group in data.groupby("condition", sort=False)]
     titles = [str(group["condition"].iloc[0]) * (len(panels) > 1) for group in panels]
     scale = style.look().scale
-    narrow = (
-        style.look().width or style.PAGES["page"]
-    ) < NARROW * scale  # names of two lines, and no columns of numbers
+    narrow = (style.look().width or style.PAGES["page"]) < NARROW * scale
     talls = [ROW * (1.35 if narrow else 1) * scale * group["cure"].nunique() for group in panels]
     made = page.page(titles, 1, head, notes, tall=talls, width=style.PAGES["page"], around=0.6)
     for axes, group in zip(made.axes, panels, strict=True):
@@ -133,25 +131,22 @@ def _marker(network: str, norm: str) -> dict[str, Any]:
 def _columns(axes: Axes, means: Sequence[Mapping[Any, Any]], depths: Sequence[int], place: int) -> None:
     """The numbers at the right of one row, and above the first what they are."""
     deep, errors = means[-1], {mean["depth"]: mean["error_mean"] for mean in means}
-    cells = {f"error (%)\nat {depth}": (errors.get(depth, math.nan), ".2f") for depth in depths} | {
-        "p\n(Holm)": (math.nan if deep["untrained"] else deep["p_holm"], ""),
-        "parame-\nters (M)": (deep["parameters"] / 1e6, ".2f"),
-        "multiply-\nadds (M)": (deep["macs"] / 1e6, ".1f"), "images\nper s": (deep["speed"], ",.0f"),
+    p = math.nan if deep["untrained"] else deep["p_holm"]
+    cells = {f"error (%)\nat {depth}": _cell(errors.get(depth, math.nan), ".2f") for depth in depths} | {
+        "p\n(Holm)": probability(p).removeprefix("= "), "parame-\nters (M)": _cell(deep["parameters"] / 1e6, ".2f"),
+        "multiply-\nadds (M)": _cell(deep["macs"] / 1e6, ".1f"), "images\nper s": _cell(deep["speed"], ",.0f"),
     }  # fmt: skip
     scale = style.look().scale
-    for number, (head, (value, form)) in enumerate(cells.items(), 1):
+    for number, (head, cell) in enumerate(cells.items(), 1):
         right = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), number * COLUMN * scale, 0)
         look: dict[str, Any] = {"ha": "right", "transform": right, "size": style.SMALLEST * scale}
-        cell = (
-            format(value, form)
-            if form and math.isfinite(value)
-            else probability(value).removeprefix("= ")
-            if not form
-            else "–"
-        )
         axes.text(1, place, cell, va="center_baseline", **look)
         if place == 0:
             axes.text(1, -0.7, head, va="bottom", color=style.MUTED, **look)
+
+
+def _cell(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"
 
 
 def _legend(data: pd.DataFrame) -> Iterator[Artist]:
