@@ -156,7 +156,7 @@ def _cell(value: float, form: str) -> str:
 def _legend(data: pd.DataFrame, how: str) -> Iterator[Artist]:
     deeper = sorted(data.loc[data["depth"] > data["shallow"], "depth"].unique())
     depths = deeper if len(deeper) > 1 else []
-    for network, said in (("residual", "shortcut"), ("plain", "no shortcut")):
+    for network, said in (("residual", "shortcut"), ("plain", "plain")):
         for norm, words in (("batch", "BN"), ("none", "no BN")):
             if ((data["network"] == network) & ((data["norm"] == "batch") == (norm == "batch"))).any():
                 colour = style.INK if depths else style.NETWORK_COLOURS[network]
