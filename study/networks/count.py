@@ -49,7 +49,7 @@ def measured(spec: RunSpec) -> bool:
 def mistake(spec: RunSpec, error: BaseException, field: str = "") -> StudyError:
     """What to say of an exception in the user's code of a run, in a field if it is known, with its last line there."""
     parts = own_parts(spec)
-    files = {component.source.name for component in parts.values()}
+    files = {file for component in parts.values() for file in component.source.files}
     lines = [
         f"{Path(at.filename).name}:{at.lineno}, " for at in extract_tb(error.__traceback__) if at.filename in files
     ]

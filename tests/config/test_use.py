@@ -1,4 +1,5 @@
 import sys
+from hashlib import sha256
 from importlib import import_module, reload
 
 import pytest
@@ -25,6 +26,7 @@ def write(path, text=HALVES):
 def test_a_file_brings_a_component_with_its_options(tmp_path):
     write(tmp_path / "mine.py")
     source = use("mine.py", tmp_path)
+    assert source.digest == sha256(HALVES.encode()).hexdigest()[:12]  # of runs that are trained
     entry = SCHEDULES["halves"]
     assert entry.summary == "The rate falls to a half." and entry.option_names == ["every", "by"]
     chosen = SCHEDULES.choose({"name": "halves", "every": 5})

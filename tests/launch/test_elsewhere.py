@@ -87,7 +87,14 @@ def test_networks_stand_beside_each_other_and_are_looked_at_without_their_code(h
 
 @pytest.mark.slow
 def test_workers_import_the_copy(here):
+    (here / "layers.py").write_text(FILES["my_net.py"])
+    (here / "my_net.py").write_text("from layers import small as made\n\n\ndef small():\n    return made()\n")
     code, out, err = command.study(here, *MEASURE, *QUICK, "--workers", "2")
+    assert code == 0 and "1 of 1 surfaces" in out, err
+    (here / "layers.py").unlink()
+    (copy,) = (here / "results" / "theirs" / "components").glob("*.py")
+    words = ("surface", "theirs", "--line", "--points", "3", "--use", f"{copy}:small")
+    code, out, err = command.study(here, *words, "--workers", "2")
     assert code == 0 and "1 of 1 surfaces" in out, err
 
 
