@@ -81,6 +81,7 @@ def forget() -> None:
         sys.modules.pop(known.made.__module__, None)
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Loader)]
     _used.clear()
+    _code.clear()
     _copies.clear()
 
 
@@ -96,7 +97,7 @@ def _file(path: Path, digest: str, factory: str = "") -> Source:
         return Path(known.source.name).resolve() == path and known.source.factory == factory
 
     found = _once(source, digest, mine, lambda _: _Loader(source, code).run())
-    _code[found.digest] = code
+    _code.setdefault(found.digest, code)
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.config.differences import VARIANT
 from study.errors import StudyError, nearest
-from study.stats.naming import condition_words, distinguish, joined, network_title, texts
+from study.stats.naming import condition_words, distinguish, joined, network_name, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 from study.store.runs import LOST
 
@@ -51,8 +51,8 @@ class Line:
 
     def name(self, depth: int) -> str:
         """`plain-56`, or `ResNet-56 (B)` where the label is B."""
-        name = network_title(self.network, *(value for field, value in self.kind if field == "family"))
-        return f"{name}-{depth}" + (f" ({self.label})" if self.label else "")
+        name = network_name(self.network, depth, *(value for field, value in self.kind if field == "family"))
+        return name + (f" ({self.label})" if self.label else "")
 
     @property
     def title(self) -> str:

@@ -201,6 +201,9 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
     shown.append((here / "figures" / "perceptron" / "report.html").read_text("utf-8"))
     for text in shown:
         assert "plain perceptron" in text and "residual perceptron" in text and "ResNet-" not in text
+    run = next(iter(study.read_runs(here / "results" / "perceptron")["run_id"]))
+    stretched = inside("embed", run, "--depth", "64", "--use", "my_family.py")
+    assert stretched.code == 2 and "a perceptron has no blocks of unchanged shape to insert" in stretched.err
     alone = inside("surface", "perceptron", "--points", "3", "--bn", "recalibrated", "--use", "my_family.py")
     assert alone.code == 2 and alone.err.startswith("study: bn: recalibrated needs BN, and there is none in plain perc")
 
