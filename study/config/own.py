@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
@@ -61,16 +61,23 @@ def importing(source: Source) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        places = [(at.filename, at.lineno) for at in traceback.extract_tb(error.__traceback__)]
-        places += [(str(error.filename), error.lineno)] if isinstance(error, SyntaxError) else []
-        lines = [f"{path}:{line}" for path, line in places if path in source.files]
-        raise StudyError(f"{[source.name, *source.files[:1], *lines][-1]}: {told(error)}") from None
+        found = [source.name, *source.files[:1], *places(error, source.files)]
+        raise StudyError(f"{found[-1]}: {told(error)}") from None
     finally:
         _now = None
 
 
+def places(error: BaseException, files: Collection[str]) -> list[str]:
+    """`PATH:LINE` of an exception where it passed through these files, the innermost last."""
+    found = [(at.filename, at.lineno) for at in traceback.extract_tb(error.__traceback__)]
+    found += [(str(error.filename), error.lineno)] if isinstance(error, SyntaxError) else []
+    return [f"{path}:{line}" for path, line in found if path in files]
+
+
 def told(error: BaseException) -> str:
     """An exception of the user's code in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
     ours = isinstance(error, StudyError | ValueError) and str(error)
     return str(error) if ours else f"{type(error).__name__}: {error}".removesuffix(": ")
 

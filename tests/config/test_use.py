@@ -68,7 +68,7 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     ("from . import helper\n", r"mine.py:1: ImportError: attempted relative import"),
     (HALVES.replace("every", "code"), r"mine.py:4: halves: an option cannot be called code: that has a meaning already"),
     (HALVES.replace("= 10", "= 'ten'"), r"mine.py:4: halves: the default of every: Input should be a valid integer"),
-    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "'halves': the name is taken; other is"),
+    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "'halves': the name is taken; give other another"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, text, message):
     if text is not None:
