@@ -87,8 +87,8 @@ def _source(thing: Any) -> Source:
     if _now is not None:
         return _now
     try:
-        path = str(inspect.getsourcefile(thing))
-        return Source.of(path, Code(Path(path)))
+        path = Path(str(inspect.getsourcefile(thing))).resolve()
+        return Source.of(str(path), Code(path))
     except (StudyError, TypeError):
         raise StudyError(f"{thing.__name__}: stands in no file; write it into one and name that under `use:`") from None
 
@@ -180,7 +180,9 @@ def block(thing: Any = None, *, name: str | None = None, layers: int | None = No
         return lambda thing: block(thing, name=name, layers=layers)
     bases = {f"{base.__module__}:{base.__qualname__}" for base in getattr(thing, "__mro__", ())}
     if "study.networks.blocks:Block" not in bases:
-        raise StudyError(f"{thing.__name__}: a block is a subclass of study.Block, or of one such as study.BasicBlock")
+        raise StudyError(
+            f"{getattr(thing, '__name__', thing)}: a block is a subclass of study.Block, or of one such as study.BasicBlock"
+        )
     if (
         thing.branch.__module__ == thing.convolutions.__module__ == "study.networks.blocks"
         and thing.__init__.__module__ == "study.networks.blocks"

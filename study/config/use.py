@@ -92,11 +92,7 @@ def _file(path: Path, digest: str, factory: str = "") -> Source:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
     code = Code(path)
     source = Source.of(str(path), code, factory)
-
-    def mine(known: Component) -> bool:
-        return Path(known.source.name).resolve() == path and known.source.factory == factory
-
-    found = _once(source, digest, mine, lambda _: _Loader(source, code).run())
+    found = _once(source, digest, lambda _: _Loader(source, code).run())
     _code.setdefault(found.digest, code)
     return found
 
@@ -109,14 +105,13 @@ def _entry_point(name: str, digest: str) -> Source:
         there = f"; there is {', '.join(known)}" if known else ""
         raise StudyError(f"use: {name}: no file (its name would end in .py), and no entry point of {GROUP}{there}")
     point = next(iter(found))
-    package = point.module.partition(".")[0]
     version = f"{point.dist.name} {point.dist.version} " if point.dist else ""
     with importing(Source(name, "")):  # the packages that the module is in
         spec = find_spec(point.module)
     if spec is None or spec.origin is None:
         raise StudyError(f"use: {name}: there is no module {point.module}")
     tops = {file.parts[0].removesuffix(".py") for file in (point.dist.files if point.dist else None) or ()}
-    code = Code(Path(spec.origin), point.module, version, tops if package in tops else None)
+    code = Code(Path(spec.origin), point.module, version, tops if point.module.partition(".")[0] in tops else None)
     source = Source.of(name, code)
 
     def load(replaced: list[Component]) -> None:
@@ -125,13 +120,16 @@ def _entry_point(name: str, digest: str) -> Source:
         with importing(source):
             point.load()
 
-    return _once(source, digest, lambda known: known.made.__module__.partition(".")[0] == package, load)
+    return _once(source, digest, load)
 
 
-def _once(
-    source: Source, wanted: str, belongs: Callable[[Component], bool], load: Callable[[list[Component]], None]
-) -> Source:
-    """Load a source that was not loaded as it is now; its components replace those that belong to it."""
+def _once(source: Source, wanted: str, load: Callable[[list[Component]], None]) -> Source:
+    """Load a source that was not loaded as it is now; its components replace those of it or of a file that it imports."""
+
+    def belongs(known: Component) -> bool:
+        name, _, factory, files = known.source
+        return factory == source.factory and (name == source.name or files[0] in source.files)
+
     if wanted not in ("", source.digest):
         raise StudyError(
             f"use: {source.name}: is not the code {wanted} that this was started with, but {source.digest}"
@@ -217,10 +215,7 @@ class _Loader(SourceLoader):
             with importing(self.source):
                 import_module(self.name)
             if unseen := sorted(name for name in sys.modules.keys() - before if self.code.beside(name)):
-                raise StudyError(
-                    f"{self.source.name}: imports {unseen[0]} without a statement that says so, so that its code would not be "
-                    f"part of the runs' ids; write `import {unseen[0]}` there"
-                )
+                raise StudyError(f"{self.source.name}: imports {unseen[0]} by no statement; write `import {unseen[0]}`")
         except BaseException:
             sys.modules.pop(self.name, None)
             sys.meta_path.remove(self)

@@ -36,6 +36,9 @@ def test_a_file_brings_a_component_with_its_options(tmp_path):
     with pytest.raises(StudyError, match="schedule 'halves': the name is taken"):
         use(str(write(tmp_path / "other.py", HALVES.replace("a half", "halves"))), tmp_path)
     assert SCHEDULES["halves"] is entry
+    write(tmp_path / "both.py", "from mine import halves\n" + HALVES.replace("def halves", "def thirds"))
+    both = use("both.py", tmp_path)
+    assert {SCHEDULES[name].source for name in ("halves", "thirds")} == {both} and both.digest != source.digest
 
 
 def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_path):
