@@ -185,7 +185,7 @@ class Registry(dict[str, C], Generic[C]):
         """Register a component. Raises StudyError if the name is taken."""
         if component.name in self:
             second = component.target if component.source is None else component.target.partition(":")[2]
-            raise StudyError(f"{self.noun} '{component.name}': the name is taken; {second} is the second")
+            raise StudyError(f"{self.noun} '{component.name}': the name is taken; give {second} another (name=...)")
         self[component.name] = component
         return component
 

@@ -163,8 +163,9 @@ def check_stretch(small: RunSpec, large: RunSpec) -> None:
             raise StudyError(
                 f"{field}: {ours.get(field)} cannot start from {theirs.get(field)}; identity layers change the depth alone"
             )
-    if FAMILIES[large.family.name].plain_only:
-        raise StudyError(f"a {FAMILIES[large.family.name].title} has no blocks of unchanged shape to insert")
+    family = FAMILIES[large.family.name]
+    if family.plain_only or family.source is not None:
+        raise StudyError(f"a {family.title} has no blocks of unchanged shape to insert")
     if large.depth < small.depth:
         raise StudyError(f"depth: {large.depth} cannot start from {small.depth} layers; only deeper ones can")
     if large.shortcut is not None and SHORTCUTS[large.shortcut.name].changes_input:

@@ -11,11 +11,10 @@ class Ghost(study.BasicBlock):
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_origin, get_type_hints
@@ -25,16 +24,24 @@ from pydantic import AfterValidator, BeforeValidator, PydanticSchemaGenerationEr
 from study.config import registry
 from study.config.components import Block, Component, Data, Family, Figure, Options, Probe, Registry, Shortcut, Table
 from study.config.fields import as_tuple, wrong
+from study.config.imports import Code
 from study.errors import StudyError
 
 
 class Source(NamedTuple):
-    """Where components come from: a file's path or an entry point's name, and 12 hex digits of the SHA-256 of its code."""
+    """Where components come from: a file's path or an entry point's name, and the digest of its `Code`."""
 
     name: str
     digest: str
     factory: str = ""
     """Of `FILE.py:NAME`, the name: a function or class of the file that returns a network."""
+    files: tuple[str, ...] = ()
+    """The paths of its code, its own file first."""
+
+    @classmethod
+    def of(cls, name: str, code: Code, factory: str = "") -> Source:
+        """The source with this code."""
+        return cls(name, code.digest, factory, tuple(str(path) for path, _ in code.modules.values()))
 
     def called(self, path: object = None) -> str:
         """What `use` takes for it, if its file is at `path`."""
@@ -45,32 +52,34 @@ _now: Source | None = None
 
 
 @contextmanager
-def importing(source: Source, path: str = "") -> Iterator[None]:
+def importing(source: Source) -> Iterator[None]:
     """Code of a source runs: what it registers is the source's, and its mistakes are told by their line."""
     global _now
-    _now, path = source, path or source.name
+    _now = source
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        if isinstance(error, SyntaxError) and error.filename == path:
-            lines = [error.lineno]
-        raise StudyError(f"{path}{f':{lines[-1]}' if lines else ''}: {told(error)}") from None
+        found = [source.name, *source.files[:1], *places(error, source.files)]
+        raise StudyError(f"{found[-1]}: {told(error)}") from None
     finally:
         _now = None
 
 
+def places(error: BaseException, files: Collection[str]) -> list[str]:
+    """`PATH:LINE` of an exception where it passed through these files, the innermost last."""
+    found = [(at.filename, at.lineno) for at in traceback.extract_tb(error.__traceback__)]
+    found += [(str(error.filename), error.lineno)] if isinstance(error, SyntaxError) else []
+    return [f"{path}:{line}" for path, line in found if path in files]
+
+
 def told(error: BaseException) -> str:
     """An exception of the user's code in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
     ours = isinstance(error, StudyError | ValueError) and str(error)
     return str(error) if ours else f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
-def code_digest(code: bytes) -> str:
-    """12 hex digits of the SHA-256."""
-    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def _source(thing: Any) -> Source:
@@ -78,9 +87,9 @@ def _source(thing: Any) -> Source:
     if _now is not None:
         return _now
     try:
-        path = inspect.getsourcefile(thing)
-        return Source(str(path), code_digest(Path(str(path)).read_bytes()))
-    except (OSError, TypeError):
+        path = Path(str(inspect.getsourcefile(thing))).resolve()
+        return Source.of(str(path), Code(path))
+    except (StudyError, TypeError):
         raise StudyError(f"{thing.__name__}: stands in no file; write it into one and name that under `use:`") from None
 
 
@@ -171,7 +180,9 @@ def block(thing: Any = None, *, name: str | None = None, layers: int | None = No
         return lambda thing: block(thing, name=name, layers=layers)
     bases = {f"{base.__module__}:{base.__qualname__}" for base in getattr(thing, "__mro__", ())}
     if "study.networks.blocks:Block" not in bases:
-        raise StudyError(f"{thing.__name__}: a block is a subclass of study.Block, or of one such as study.BasicBlock")
+        raise StudyError(
+            f"{getattr(thing, '__name__', thing)}: a block is a subclass of study.Block, or of one such as study.BasicBlock"
+        )
     if (
         thing.branch.__module__ == thing.convolutions.__module__ == "study.networks.blocks"
         and thing.__init__.__module__ == "study.networks.blocks"

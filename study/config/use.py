@@ -6,31 +6,34 @@ has a digest of its source, so that changed code is another network.
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.abc import SourceLoader
-from importlib.util import find_spec, module_from_spec, spec_from_loader
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from study.config import registry
 from study.config.components import Component, Registry
-from study.config.own import Source, code_digest, family, importing
+from study.config.imports import Code
+from study.config.own import Source, family, importing
 from study.errors import StudyError, nearest
 
 GROUP = "study.components"
 """Entry points of packages that bring components."""
-MAX_BYTES = 1 << 20
 
 _KINDS: tuple[Registry[Any], ...] = tuple(item for item in vars(registry).values() if isinstance(item, Registry))
 
 
 _used: dict[str, Source] = {}
 """What was imported, by what `use` takes for it."""
-_code: dict[str, bytes] = {}
+_code: dict[str, Code] = {}
+"""The code of the files among them, by digest."""
 
 
 def use(name: str, folder: Path = Path(), digest: str = "") -> Source:
@@ -49,11 +52,9 @@ def use(name: str, folder: Path = Path(), digest: str = "") -> Source:
     return _file(folder / name, digest) if name.endswith(".py") else _entry_point(name, digest)
 
 
-def used() -> Iterator[tuple[str, bytes | None]]:
-    """Each file that was imported, as `stem-digest.py` and its code, and each entry point, by its name."""
-    for source in _used.values():
-        code = _code.get(source.digest)
-        yield (source.name, None) if code is None else (f"{Path(source.name).stem}-{source.digest}.py", code)
+def used() -> Iterator[Code]:
+    """The code of each file that was imported."""
+    yield from (_code[source.digest] for source in _used.values() if source.digest in _code)
 
 
 _copies: list[Path] = []
@@ -67,9 +68,10 @@ def kept_in(folder: Path) -> None:
 def names() -> list[tuple[str, str]]:
     """What another process gives `use` to have the components of this one: names and digests."""
     found = []
-    for source, (name, code) in zip(_used.values(), used(), strict=True):
-        copied = _copies and code is not None
-        found.append((source.called(_copies[0] / name if copied else None), source.digest))
+    for source in _used.values():
+        code = _code.get(source.digest)
+        path = _copies[0] / next(iter(code.copies)) if _copies and code else None
+        found.append((source.called(path), source.digest))
     return found
 
 
@@ -77,26 +79,21 @@ def forget() -> None:
     """Unregister all components of the user's own."""
     for _, known in _remove(lambda known: known.source in _used.values()):
         sys.modules.pop(known.made.__module__, None)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Loader)]
     _used.clear()
+    _code.clear()
     _copies.clear()
 
 
 def _file(path: Path, digest: str, factory: str = "") -> Source:
     try:
         path = path.resolve(strict=True)
-        with path.open("rb") as file:
-            code = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise StudyError(f"use: {path}: {error.strerror or error}") from None
-    if len(code) > MAX_BYTES:
-        raise StudyError(f"use: {path}: longer than {MAX_BYTES >> 20} MiB; is it the file with your components?")
-    source = Source(str(path), code_digest(code), factory)
-
-    def mine(known: Component) -> bool:
-        return Path(known.source.name).resolve() == path and known.source.factory == factory
-
-    found = _once(source, digest, mine, lambda _: _Code(source, code).run())
-    _code[found.digest] = code
+    code = Code(path)
+    source = Source.of(str(path), code, factory)
+    found = _once(source, digest, lambda _: _Loader(source, code).run())
+    _code.setdefault(found.digest, code)
     return found
 
 
@@ -108,33 +105,37 @@ def _entry_point(name: str, digest: str) -> Source:
         there = f"; there is {', '.join(known)}" if known else ""
         raise StudyError(f"use: {name}: no file (its name would end in .py), and no entry point of {GROUP}{there}")
     point = next(iter(found))
-    package = point.module.partition(".")[0]
     version = f"{point.dist.name} {point.dist.version} " if point.dist else ""
     with importing(Source(name, "")):  # the packages that the module is in
         spec = find_spec(point.module)
-        path = spec.origin if spec and spec.origin else ""
-        code = Path(path).read_bytes() if path else b""
-    source = Source(name, code_digest(version.encode() + code))
+    if spec is None or spec.origin is None:
+        raise StudyError(f"use: {name}: there is no module {point.module}")
+    tops = {file.parts[0].removesuffix(".py") for file in (point.dist.files if point.dist else None) or ()}
+    code = Code(Path(spec.origin), point.module, version, tops if point.module.partition(".")[0] in tops else None)
+    source = Source.of(name, code)
 
     def load(replaced: list[Component]) -> None:
-        for module in (point.module, *(old.made.__module__ for old in replaced)):
+        for module in (*code.modules, *(old.made.__module__ for old in replaced)):
             sys.modules.pop(module, None)  # it may be as it was before an edit
-        with importing(source, path):
+        with importing(source):
             point.load()
 
-    return _once(source, digest, lambda known: known.made.__module__.partition(".")[0] == package, load)
+    return _once(source, digest, load)
 
 
-def _once(
-    source: Source, wanted: str, belongs: Callable[[Component], bool], load: Callable[[list[Component]], None]
-) -> Source:
-    """Load a source that was not loaded as it is now; its components replace those that belong to it."""
+def _once(source: Source, wanted: str, load: Callable[[list[Component]], None]) -> Source:
+    """Load a source that was not loaded as it is now; its components replace those of it or of a file that it imports."""
+
+    def belongs(known: Component) -> bool:
+        name, _, factory, files = known.source
+        return factory == source.factory and (name == source.name or files[0] in source.files)
+
     if wanted not in ("", source.digest):
         raise StudyError(
             f"use: {source.name}: is not the code {wanted} that this was started with, but {source.digest}"
         )
     for known in _used.values():
-        if known[1:] == source[1:]:  # a copy, perhaps
+        if known[1:3] == source[1:3]:  # a copy, perhaps
             return known
     removed = _remove(belongs)
     try:
@@ -162,37 +163,62 @@ def _remove(belongs: Callable[[Component], bool]) -> list[tuple[Registry[Any], C
     return found
 
 
-class _Code(SourceLoader):
-    """Imports the very bytes that were hashed; nothing is cached beside the user's file."""
+class _Loader(SourceLoader):
+    """Imports the very bytes that were hashed; nothing is cached beside the user's files.
 
-    def __init__(self, source: Source, code: bytes) -> None:
-        self.source, self.code = source, code
+    The modules that a file imports from its folder are within its own, so that others may have their names.
+    """
+
+    def __init__(self, source: Source, code: Code) -> None:
+        stem = re.sub(r"\W", "_", code.path.stem)
+        self.source, self.code, self.name = source, code, f"{stem}_{source.digest}"
+        self.modules = {f"{self.name}.{name}".rstrip("."): path for name, (path, _) in code.modules.items()}
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        found = spec_from_loader(fullname, self) if fullname in self.modules else None
+        if found and found.submodule_search_locations:
+            found.submodule_search_locations.clear()  # what was not hashed is not found
+        return found
+
+    def is_package(self, fullname: str) -> bool:
+        own = fullname == self.name and len(self.modules) > 1
+        return own or self.modules[fullname].name == "__init__.py"
 
     def get_filename(self, fullname: str) -> str:
-        return self.source.name
+        return str(self.modules[fullname])
 
     def get_data(self, path: str | bytes) -> bytes:
-        return self.code
+        return next(code for file, code in self.code.modules.values() if str(file) == path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__builtins__"] = vars(builtins) | {"__import__": self._import}
+        super().exec_module(module)
+
+    def _import(self, name: str, known: Any = None, local: Any = None, names: Any = (), level: int = 0) -> Any:
+        """`import helpers` in the user's code, of a file beside it, is `from . import helpers` in the file itself."""
+        if level == 0 and name.partition(".")[0] in self.code.modules:
+            known, level = {"__package__": self.name}, 1
+        return builtins.__import__(name, known, local, names, level)
 
     def run(self) -> None:
-        stem = re.sub(r"\W", "_", Path(self.source.name).stem)
-        name = f"{stem}_{self.source.digest}"
-        if not (self.source.factory and name in sys.modules):  # two networks of one file
-            self._import(name)
+        if not (self.source.factory and self.name in sys.modules):  # two networks of one file
+            self._begin()
         if self.source.factory:
-            _trained_elsewhere(self.source, sys.modules[name])
+            _trained_elsewhere(self.source, sys.modules[self.name])
 
-    def _import(self, name: str) -> None:
-        spec = spec_from_loader(name, self)
-        if spec is None:
-            raise StudyError(f"use: {self.source.name}: no Python module")
-        module = module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses and annotations look their module up
+    def _begin(self) -> None:
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        before = {*sys.modules}
+        sys.meta_path.insert(0, self)
         try:
             with importing(self.source):
-                self.exec_module(module)
+                import_module(self.name)
+            if unseen := sorted(name for name in sys.modules.keys() - before if self.code.beside(name)):
+                raise StudyError(f"{self.source.name}: imports {unseen[0]} by no statement; write `import {unseen[0]}`")
         except BaseException:
-            del sys.modules[name]
+            sys.modules.pop(self.name, None)
+            sys.meta_path.remove(self)
             raise
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from study.config.own import told
+from study.config.own import places, told
 from study.config.registry import DATA
 from study.data.cache import cached, writing
 from study.data.decode import slow_progress
@@ -64,7 +64,8 @@ def checked(name: str, arrays: Arrays) -> ImageSet:
         splits.append((images, labels.astype(np.int64)))
     train, test = splits
     if train[0].shape[1:] != test[0].shape[1:] or train[0].dtype != test[0].dtype:
-        raise StudyError(f"{name}: training images are {train[0].shape[1:]}, test images {test[0].shape[1:]}")
+        kinds = [f"{images.dtype} of shape {images.shape[1:]}" for images, _ in splits]
+        raise StudyError(f"{name}: training images are {kinds[0]}, test images {kinds[1]}")
     classes = 1 + int(train[1].max())
     if test[1].max() >= classes or classes < 2 or classes > 100_000:
         raise StudyError(f"{name}: labels must be 0 to {classes - 1} in both splits, for at least two classes")
@@ -106,10 +107,11 @@ class Function(Own):
         except StudyError:
             raise
         except (Exception, SystemExit) as error:
-            raise StudyError(f"data {self.name}: {told(error)}") from error
+            lines = [f" ({Path(place).name})" for place in places(error, DATA[self.name].source.files)]
+            raise StudyError(f"data {self.name}: {told(error)}{''.join(lines[-1:])}") from error
         if not isinstance(found, Arrays):
             raise StudyError(
-                f"data {self.name}: must return study.Arrays(train=(images, labels), test=...), not {found!r:.60}"
+                f"data {self.name}: must return study.Arrays(train=(images, labels), test=...), not a {type(found).__name__}"
             )
         return found
 

@@ -11,7 +11,9 @@ import torch
 from study.config.differences import check_stretch
 from study.config.identity import point_id
 from study.config.run import RunSpec
+from study.config.stored import recorded
 from study.config.sweep import Value, resolve
+from study.errors import StudyError
 from study.launch.attempt.runs import feed_of
 from study.launch.machine import prepare_data
 from study.measure.probes.subject import scores
@@ -30,6 +32,11 @@ from study.training.start import deeper, trained
 def embed(name: str, depth: int | None, results: Path, session: Session) -> list[str]:
     """Stretch a run's trained network to `depth` layers, or fold it, and write beside the run how the two compare."""
     files = find_run(results, name)
+    if recorded(fields := store.stored_spec(files)).elsewhere:
+        name = recorded(fields).title
+        raise StudyError(
+            f"{files.run_id}: {name} was trained elsewhere; only what `study sweep` trained is stretched or folded"
+        )
     small = store.read_spec(files)
     fields = small.model_dump(mode="json") | {"depth": depth or small.depth, "start_from": None}
     large = resolve({key: Value(value, "--depth") for key, value in fields.items()}, "--depth")

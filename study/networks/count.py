@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from study.config.components import Component, Registry
 from study.config.fields import Model
-from study.config.own import told
+from study.config.own import places, told
 from study.config.recipes import Recipe
 from study.config.run import RunSpec
 from study.config.stored import registry
@@ -49,10 +48,8 @@ def measured(spec: RunSpec) -> bool:
 def mistake(spec: RunSpec, error: BaseException, field: str = "") -> StudyError:
     """What to say of an exception in the user's code of a run, in a field if it is known, with its last line there."""
     parts = own_parts(spec)
-    files = {component.source.name for component in parts.values()}
-    lines = [
-        f"{Path(at.filename).name}:{at.lineno}, " for at in extract_tb(error.__traceback__) if at.filename in files
-    ]
+    files = {file for component in parts.values() for file in component.source.files}
+    lines = [f"{Path(place).name}, " for place in places(error, files)]
     field = field if field in parts else next(iter(parts), "network")
     name = f" {parts[field].name}" if parts else ""
     return StudyError(f"{field}{name}: {told(error)} ({''.join(lines[-1:])}{spec.title})")

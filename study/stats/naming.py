@@ -48,12 +48,21 @@ def naming(families: Iterable[Any]) -> Iterator[None]:
 def network_title(network: str, *families: str) -> str:
     """`plain`, `ResNet`: as the papers call a network, with its depth `ResNet-56`.
 
-    `plain mixer`, if all of these families, by default those of `naming`, are the user's own `mixer`.
+    `plain mixer`, if all of these families, by default those of `naming`, are the user's own `mixer`. A network that was
+    trained elsewhere has a name of its own.
     """
     families = families or _families.get()
+    if network not in NETWORKS:
+        return str(network)
     if FAMILIES.keys() >= set(families):
         return "ResNet" if network == "residual" else str(network)
     return run.network_title(network, families[0]) if len(families) == 1 else str(network)
+
+
+def network_name(network: str, label: Any, *families: str) -> str:
+    """`plain-56`, `ResNet-20 B`: the network with its depth and what else its `label` has; its own name needs no depth."""
+    name = network_title(network, *families)
+    return f"{name}-{label}" if network in NETWORKS else " ".join([name, *str(label).split(" ")[1:]])
 
 
 def texts(runs: pd.DataFrame, fields: Iterable[str] = TRAINED) -> dict[str, list[str]]:
@@ -169,4 +178,4 @@ def run_names(runs: pd.DataFrame, with_iteration: bool = False) -> Iterator[str]
         where = f" ({one['condition']})" if one["condition"] else ""
         seeds = ", ".join(map(str, group["seed"]))
         when = f" at iteration {int(one['iteration']):,}" if with_iteration else ""
-        yield f"{network_title(one['network'])}-{one['label']}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"
+        yield f"{network_name(one['network'], one['label'])}{where} seed{'s' if len(group) > 1 else ''} {seeds}{when}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.config.differences import VARIANT
 from study.errors import StudyError, nearest
-from study.stats.naming import condition_words, distinguish, joined, network_title, texts
+from study.stats.naming import condition_words, distinguish, joined, network_name, texts
 from study.stats.planned import CURVE_COLUMNS, planned, require
 from study.store.runs import LOST
 
@@ -51,8 +51,9 @@ class Line:
 
     def name(self, *depths: int) -> str:
         """`plain-56`, or `ResNet-56 (B)` where the label is B; of two depths their difference, `ResNet-56 − ResNet-20 (B)`."""
-        name = network_title(self.network, *(value for field, value in self.kind if field == "family"))
-        return " − ".join(f"{name}-{depth}" for depth in depths) + (f" ({self.label})" if self.label else "")
+        families = [value for field, value in self.kind if field == "family"]
+        names = [network_name(self.network, depth, *families) for depth in depths]
+        return " − ".join(names) + (f" ({self.label})" if self.label else "")
 
     @property
     def title(self) -> str:

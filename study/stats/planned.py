@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from study.config.differences import TRAINED, VARIANT, text
+from study.config.recipes import ELSEWHERE
 from study.errors import StudyError
 from study.stats.naming import varying
 from study.store.runs import ENDED
@@ -36,7 +37,7 @@ def planned(
 
     `curves` may be any frame with several rows a run, of these `columns`, called `name` in errors; without `runs` it has the
     runs' fields on each row. `further` columns are kept if the frames have them. Raises a StudyError for a frame that lacks
-    columns, or curves of unlisted runs.
+    columns, or curves of unlisted runs. The `network` of a run that was trained elsewhere is its own name.
     """
     require(curves, tuple(columns) + (() if runs is not None else RUN_COLUMNS), name)
     reached = curves.groupby("run_id")["iteration"].max()
@@ -50,6 +51,7 @@ def planned(
         known = runs
     distinct = _without_twins(told_apart(known.drop_duplicates("run_id", ignore_index=True)))
     table = fields_of(distinct, ("iteration", "iterations", *further))
+    table["network"] = table["network"].mask(table["recipe"] == ELSEWHERE, table["family"])  # of which there is one
     table["iteration"] = pd.to_numeric(table["iteration"]).fillna(table["run_id"].map(reached)).fillna(0)
     table[["depth", "seed"]] = table[["depth", "seed"]].astype(int)
     return in_order(table)

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.config.fields import sweep_name
+from study.config.imports import Code
 from study.errors import StudyError
 from study.store import lease
 from study.store.collect import Results, collect
 from study.store.files import (
     DamagedError,
     WriteError,
-    digest,
     discard,
     draft,
     move,
@@ -92,9 +92,10 @@ def merge(theirs: SweepFiles, results: Path, dry_run: bool) -> Iterator[Fate]:
             yield Fate("left out", name, "is in the collected tables there alone; its folder is gone")
     if not dry_run:
         for path in sorted(theirs.components.glob("*.py")):
-            code = path.read_bytes()
-            if path.stem.rpartition("-")[2] == digest(code)[:12] and not (ours.components / path.name).exists():
-                write_bytes(ours.components / path.name, code)
+            code = Code(path)
+            if path.stem.rpartition("-")[2] == code.digest and not (ours.components / path.name).exists():
+                for file, content in reversed(code.modules.values()):
+                    write_bytes(ours.components / file.relative_to(theirs.components), content)
         _record(ours, record)
         collect(ours, afresh=False)
 

@@ -22,9 +22,9 @@ RECORD = 1
 
 def write_sweep(files: SweepFiles, sweep: Sweep, before: Mapping[str, Any] | None = None) -> None:
     """Record what a sweep names, so that other commands need no sweep file; `before` is kept besides (`kept`)."""
-    for name, code in used():
+    for name, code in (copy for source in used() for copy in source.copies.items()):
         path = files.components / name
-        if code is not None and not (path.is_file() and path.read_bytes() == code):
+        if not (path.is_file() and path.read_bytes() == code):
             write_bytes(path, code)
     kept_in(files.components)
     old = before or {"runs": {}, "surfaces": {}}

@@ -1,4 +1,5 @@
 import sys
+from hashlib import sha256
 from importlib import import_module, reload
 
 import pytest
@@ -25,6 +26,7 @@ def write(path, text=HALVES):
 def test_a_file_brings_a_component_with_its_options(tmp_path):
     write(tmp_path / "mine.py")
     source = use("mine.py", tmp_path)
+    assert source.digest == sha256(HALVES.encode()).hexdigest()[:12]  # of runs that are trained
     entry = SCHEDULES["halves"]
     assert entry.summary == "The rate falls to a half." and entry.option_names == ["every", "by"]
     chosen = SCHEDULES.choose({"name": "halves", "every": 5})
@@ -34,6 +36,9 @@ def test_a_file_brings_a_component_with_its_options(tmp_path):
     with pytest.raises(StudyError, match="schedule 'halves': the name is taken"):
         use(str(write(tmp_path / "other.py", HALVES.replace("a half", "halves"))), tmp_path)
     assert SCHEDULES["halves"] is entry
+    write(tmp_path / "both.py", "from mine import halves\n" + HALVES.replace("def halves", "def thirds"))
+    both = use("both.py", tmp_path)
+    assert {SCHEDULES[name].source for name in ("halves", "thirds")} == {both} and both.digest != source.digest
 
 
 def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_path):
@@ -66,7 +71,7 @@ def test_changed_code_has_another_digest_and_replaces_what_was_registered(tmp_pa
     ("from . import helper\n", r"mine.py:1: ImportError: attempted relative import"),
     (HALVES.replace("every", "code"), r"mine.py:4: halves: an option cannot be called code: that has a meaning already"),
     (HALVES.replace("= 10", "= 'ten'"), r"mine.py:4: halves: the default of every: Input should be a valid integer"),
-    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "'halves': the name is taken; other is"),
+    (HALVES + "\n@schedule(name='halves')\ndef other(a, b):\n    pass\n", "'halves': the name is taken; give other another"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line_with_its_place(tmp_path, text, message):
     if text is not None:

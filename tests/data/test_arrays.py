@@ -94,7 +94,7 @@ def test_floats_are_not_divided_by_255(tmp_path):
 
 @pytest.mark.parametrize("arrays, message", [
     ({"y_test": None}, "has no array y_test"), ({"y_train": LABELS[:5]}, "12 training images need as many integers"),
-    ({"x_train": COLOUR.astype(np.float64)}, "must be uint8"), ({"x_test": GREY[:6]}, r"are \(6, 6, 3\), test"),
+    ({"x_train": COLOUR.astype(np.float64)}, "must be uint8"), ({"x_test": GREY[:6]}, r"are uint8 of shape \(6, 6, 3\), test"),
     ({"y_test": LABELS[:6] + 3}, "labels must be 0 to 2 in both"), ({"y_train": LABELS - 1}, "numbers from 0 on"),
     ({"x_train": np.array([{}], dtype=object)}, "no .npz file of plain arrays"),
     ({"x_train": COLOUR.astype(np.float32)}, r"float32 images must be \(N, C, H, W\)"),

@@ -76,7 +76,16 @@ def test_networks_stand_beside_each_other_and_are_looked_at_without_their_code(h
         done = inside(*words)
         assert done.code == 0 and "imported" not in done.out + done.err, done.err
     assert set(study.read_surfaces(here / "results" / "theirs")["family"]) == {"small", "Again"}
-    assert {"small", "Again"} <= set(re.findall(r"\w+", (here / "figures/theirs/contours.txt").read_text()))
+    assert inside("figure", "depth_error", "theirs", "--formats", "svg").code == 0
+    shown = [inside(*words, "theirs").out for words in (["table", "errors"], ["status"], ["verdict"])]
+    shown += [(here / f"figures/theirs/{name}.txt").read_text() for name in ("contours", "depth_error")]
+    for said in shown:
+        assert {"small", "Again"} <= set(re.findall(r"[\w-]+", said)) and not re.search(
+            r"plain[- ](\d|small|Again)", said
+        ), said
+    for depth in ([], ["--depth", "20"]):
+        refused = inside("embed", next(iter(study.read_runs("results/theirs")["run_id"])), *depth)
+        assert refused.code == 2 and " was trained elsewhere; only what `study sweep` trained is" in refused.err
     done = inside("surface", "theirs", "--points", "3")
     assert done.code == 2 and f"add --use {copy.relative_to(here)}:" in done.err
     copy.write_text(text)
@@ -87,7 +96,14 @@ def test_networks_stand_beside_each_other_and_are_looked_at_without_their_code(h
 
 @pytest.mark.slow
 def test_workers_import_the_copy(here):
+    (here / "layers.py").write_text(FILES["my_net.py"])
+    (here / "my_net.py").write_text("from layers import small as made\n\n\ndef small():\n    return made()\n")
     code, out, err = command.study(here, *MEASURE, *QUICK, "--workers", "2")
+    assert code == 0 and "1 of 1 surfaces" in out, err
+    (here / "layers.py").unlink()
+    (copy,) = (here / "results" / "theirs" / "components").glob("*.py")
+    words = ("surface", "theirs", "--line", "--points", "3", "--use", f"{copy}:small")
+    code, out, err = command.study(here, *words, "--workers", "2")
     assert code == 0 and "1 of 1 surfaces" in out, err
 
 

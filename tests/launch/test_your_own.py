@@ -96,13 +96,17 @@ def test_each_example_trains_on_workers_and_is_compared(installed, name):
 
 
 @pytest.mark.slow
-def test_a_block_of_an_installed_package_trains_on_workers(installed):
+def test_a_block_of_an_installed_package_trains_on_workers(installed, wheels):
     (installed / "ghost.yaml").write_text(FILES["ghost.yaml"].replace("my_block.py", "ghosts"))
     code, _, err = call("sweep", "ghost.yaml", "depth=8", *SHORT, "--workers", "2")
     assert code == 0, err
     runs = study.read_runs(installed / "results" / "ghost")
     assert set(runs["state"]) == {"done"} and set(runs["block"]) == {"basic", "ghost"}
     assert "nothing is left to train" in call("sweep", "ghost.yaml", "depth=8", *SHORT)[1]
+    with (wheels / "ghosts" / "helper.py").open("a") as file:
+        file.write("# edited\n")
+    plan = call("sweep", "ghost.yaml", "depth=8", "--dry-run", *SHORT)[1]
+    assert "block ghost: its code changed" in plan and plan.count("start ") == 2
 
 
 @pytest.mark.slow
@@ -139,18 +143,43 @@ def test_copies_in_a_strangers_results_are_not_run(here):
     assert code == 0 and "stranger" not in out + err and copy.read_text() == FILES["my_block.py"]
 
 
+BESIDE = {
+    "my_block.py": FILES["my_block.py"].replace("return self.ratio", "return scale.of(self)")
+    + "\nfrom rates import scale\nimport torch\n",
+    "rates/scale.py": "import rates.late as late\n\ndef of(block):\n    return late.times() * block.ratio\n",
+    "rates/late.py": "def times():\n    import number\n    return number.ONE\n",
+    "number.py": "ONE = 1\n",
+    "torch.py": "raise SystemExit('a file of the name of an installed package ran')\n",
+}
+"""A block that imports modules beside it, one of them when it is first called."""
+
+
 def test_changed_code_is_another_network(here):
     words = ("sweep", "ghost.yaml", "depth=8", "block=ghost", *SHORT)
     assert inside(*words).code == 0
-    (here / "my_block.py").write_text(FILES["my_block.py"].replace("return self", "return 2 * self"))
-    plan = inside(*words, "--dry-run")
-    assert plan.code == 0 and "its code changed" in plan.out
-    assert plan.out.count("start ") == 2
-    assert inside(*words).code == 0
+    (here / "rates").mkdir()
+    for name, text in BESIDE.items():
+        (here / name).write_text(text)
+    (here / "elsewhere").mkdir()
+    done = command.inside(here / "elsewhere", words[0], "../ghost.yaml", *words[2:], "--results", "../results")
+    assert done.code == 0 and "its code changed" in done.out, done.err
     runs = study.read_runs(here / "results" / "ghost")
     assert runs["own_code"].nunique() == 2 and runs["point_id"].nunique() == 4
-    errors = pd.DataFrame(study.table("errors", study.read_curves(here / "results" / "ghost")))
-    assert len(errors) == 4
+    curves = study.read_curves(here / "results" / "ghost")
+    assert len(pd.DataFrame(study.table("errors", curves))) == 4
+    assert curves.groupby(["network", "iteration", "split"])["loss"].nunique().eq(1).all()  # it computes the same
+    for name in BESIDE:
+        (here / name).write_text(f"{BESIDE[name]}# edited\n")
+        plan = inside(*words, "--dry-run").out
+        assert (plan.count("start "), "its code changed" in plan) == (
+            (0, False) if name == "torch.py" else (2, True)
+        ), name
+        (here / name).write_text(BESIDE[name])
+    (here / "number.py").write_text("1 / 0\n")
+    done = inside(*words)
+    assert done.code == 2 and done.err.endswith(
+        "block ghost: ZeroDivisionError: division by zero (number.py:1, plain-8)\n"
+    )
 
 
 @pytest.mark.slow
@@ -172,6 +201,9 @@ def test_a_family_has_its_name_everywhere_and_what_it_lacks_is_left_out(here):
     shown.append((here / "figures" / "perceptron" / "report.html").read_text("utf-8"))
     for text in shown:
         assert "plain perceptron" in text and "residual perceptron" in text and "ResNet-" not in text
+    run = next(iter(study.read_runs(here / "results" / "perceptron")["run_id"]))
+    stretched = inside("embed", run, "--depth", "64", "--use", "my_family.py")
+    assert stretched.code == 2 and "a perceptron has no blocks of unchanged shape to insert" in stretched.err
     alone = inside("surface", "perceptron", "--points", "3", "--bn", "recalibrated", "--use", "my_family.py")
     assert alone.code == 2 and alone.err.startswith("study: bn: recalibrated needs BN, and there is none in plain perc")
 
@@ -189,7 +221,8 @@ MISTAKES = [
     ("data", f"def f(root):\n    {ARRAYS}((x, y[1:]), (x, y))", r"f: 9 training images need as many integers as labels"),
     ("data", f"def f(root):\n    {ARRAYS}((x, y), (x, 1 + y))", "f: labels must be 0 to 1 in both splits"),
     ("data", f"def f(root):\n    {ARRAYS}(([[1, 2], [3]], y), None)", "f: .*inhomogeneous shape"),
-    ("data", "def f(root):\n    raise SystemExit(0)", "data f: SystemExit: 0"),
+    ("data", "def f(root):\n    raise SystemExit(0)", r"data f: SystemExit: 0 \(mine.py:5\)$"),
+    ("data", "def f(root):\n    return nn", r"data f: must return study.Arrays\(.*, not a module$"),
     ("recipe.schedule", "def f(iteration, iterations):\n    return None", "schedule f: TypeError: unsupported operand"),
     ("recipe.optimizer", "class f(study.Optimizer):\n    rate: float = 1.0", "optimizer f: NotImplementedError"),
     ("initialisation", "def f(weight, random):\n    return [1, 2]", "initialisation f: RuntimeError: The size of tensor"),

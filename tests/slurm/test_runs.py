@@ -14,7 +14,9 @@ import study
 from study.launch.attempt.provenance import ALLOCATOR
 from study.store.files import read_json, read_lines, write_json
 from study.store.runs import ENDED, status
+from tests.helpers import OWN_PARTS
 from tests.launch.command import curves, kill_tree
+from tests.launch.test_your_own import FILES
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import ARRAY_SIZE
 from tests.slurm.user import HELD, TWO, User, deadly_sbatch, lasting, local_curves
@@ -61,36 +63,52 @@ def test_arrays_are_split_and_throttled_and_train_what_the_local_executor_trains
     assert "nothing is left to train; 5 of 5 runs are finished" in user.study("sweep", "tiny.yaml")
 
 
-GHOST = """
-import study
+OWN = {
+    "my_block.py": f"""
+import study, torch
+from torch import nn
+from helpers import scaled
 
 @study.block
 class Ghost(study.BasicBlock):
     ratio: float = 0.5
 
     def branch(self, x):
-        return self.ratio * super().branch(x)
-"""
+        return scaled(super().branch(x), self.ratio)
+{OWN_PARTS}""",
+    "helpers.py": "def scaled(x, ratio):\n    return ratio * x\n",
+    "my_family.py": FILES["my_family.py"],
+}
+"""A block, whose file imports another, an optimizer and a family."""
 
 
-def test_jobs_run_the_users_code_as_it_was_when_they_were_submitted(cluster: Cluster, tmp_path: Path) -> None:
-    mine = f"use: [my_block.py]\n{FIVE}surfaces: [{{points: 3, subset: 50}}]\n"
+def test_packs_run_the_users_code_as_it_was_when_they_were_submitted(
+    cluster: Cluster, tmp_path: Path, slow: str
+) -> None:
+    mine = f"use: [my_block.py, my_family.py]\n{slow}surfaces: [{{points: 3, subset: 50}}]\n"
+    words = ("family=cifar,perceptron", "block=ghost", "recipe.optimizer=sign_sgd", "recipe.learning_rate=0.001")
     for name in ("user", "local"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "my_block.py").write_text(GHOST)
-    words = ("seed=0", "block=ghost")
+        for file, text in OWN.items():
+            (tmp_path / name / file).write_text(text)
     expected = local_curves(tmp_path / "local", mine, *words)
-    user = User(cluster, tmp_path / "user", mine, "sbatch: {hold: true}\n")
-    user.study("sweep", "tiny.yaml", *words)
-    (user.folder / "my_block.py").write_text("raise SystemExit('edited')\n")
+    user = User(cluster, tmp_path / "user", mine, "{runs_per_gpu: 2, sbatch: {hold: true}}")
+    out = user.study("sweep", "tiny.yaml", *words, "--checkpoint-seconds", "1")
+    assert "4 of 4 runs are in the queue, in 2 jobs" in out
+    for file in OWN:
+        (user.folder / file).write_text("raise SystemExit('edited')\n")
     cluster.release()
-    user.wait(user.ended, "the run has finished")
-    assert curves(user.folder) == expected
-    (user.folder / "my_block.py").write_text(GHOST)
+    user.wait(lambda: any(run.checkpoints() for run in user.in_training()), "a pack has a checkpoint")
+    for row in cluster.squeue():
+        cluster.requeue(row["id"])
+    user.wait(user.ended, "all runs have finished")
+    assert curves(user.folder) == expected and max(user.starts().values()) > 1
+    for file, text in OWN.items():
+        (user.folder / file).write_text(text)
     user.study("surface", "tiny.yaml")
     cluster.release()
     surfaces = user.folder / "results" / "tiny" / "surfaces"
-    user.wait(lambda: bool(list(surfaces.glob("*/surface.parquet"))), "the surface is measured")
+    user.wait(lambda: len(list(surfaces.glob("*/surface.parquet"))) == 4, "the surfaces are measured")
 
 
 def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import study
 from study.config.identity import point_id, run_id
+from study.config.imports import Code
 from study.config.surface import Surface, surface_id
 from study.config.sweep import Sweep
 from study.store import lease
@@ -233,13 +234,18 @@ def test_rows_whose_run_is_gone_are_compared_too(error: float, fate: str, tmp_pa
 def test_results_of_version_1_and_of_own_code_are_merged(tmp_path: Path) -> None:
     golden = SweepFiles(GOLDEN / "results", "golden")
     copied = Path(shutil.copytree(GOLDEN / "results", tmp_path / "there"))
-    code = b"import study"
-    for name, content in ((f"own-{digest(code)[:12]}.py", code), ("own-0123456789ab.py", b"changed")):
+    for name in ("own", "beside"):
+        (tmp_path / f"{name}.py").write_text("import study, beside")
+    copies = Code(tmp_path / "own.py").copies
+    for name, content in (*copies.items(), ("own-0123456789ab.py", b"changed")):
         write_bytes(copied / "golden" / "components" / name, content)
     assert "golden: 5 copied" in output(tmp_path, "merge", "there")
     for reader in (study.read_curves, study.read_runs, study.read_surfaces, study.read_probes):
         assert reader(tmp_path / "results" / "golden").equals(reader(golden.folder))
-    assert os.listdir(tmp_path / "results" / "golden" / "components") == [f"own-{digest(code)[:12]}.py"]
+    kept = tmp_path / "results" / "golden" / "components"
+    assert {str(path.relative_to(kept)): path.read_bytes() for path in kept.rglob("*.py")} == copies and len(
+        copies
+    ) == 2
 
 
 def test_a_linked_results_folder_is_one_like_any_other(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from study.errors import StudyError
 from study.papers.values import Protocol
 from study.plotting.base.caption import caption
 from study.plotting.base.drops import drops
-from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds, network_title
+from study.stats.naming import NETWORKS, absences, condition_words, distinguish, joined, kinds, network_name
 from study.stats.planned import CURVE_COLUMNS, planned
 
 NAMES = ["run_id", "point_id", "condition", "network", "label", "state"]
@@ -125,7 +125,7 @@ def restricted(evidence: Tidy, runs: pd.DataFrame, what: str) -> Tidy:
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """With `name`, such as `plain-56` or `ResNet-20 B`, for a caption."""
-    return runs.assign(name=runs["network"].map(network_title) + "-" + runs["label"].map(str))
+    return runs.assign(name=list(map(network_name, runs["network"], runs["label"])))
 
 
 def conditions_of(evidence: Tidy, drawn: pd.Series) -> list[str]:

@@ -151,6 +151,11 @@ def inches(width: str | float | None) -> float | None:
     return number
 
 
+def network_colour(network: str, place: int) -> str:
+    """The colour of plain or residual networks; of one that was trained elsewhere, by its place among those drawn."""
+    return NETWORK_COLOURS.get(network) or str(to_hex(sns.color_palette("colorblind")[place % 10]))
+
+
 def depth_colour(depth: int) -> str:
     """The colour of a depth, the same in every figure; one between two steps lies between their colours."""
     places = np.interp(math.log(max(depth, 1)), [math.log(step) for step in STEPS], [*STEPS.values()])

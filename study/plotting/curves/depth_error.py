@@ -114,8 +114,8 @@ def draw(data: pd.DataFrame, evidence: Tidy, training: str, notes: list[str]) ->
 def _looks(data: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Colour and marker of each line; the second and later lines of a network have open marks."""
     looks = {}
-    for network in in_order(data["network"]):
-        markers, colour = style.MARKERS.get(network, "^"), style.NETWORK_COLOURS.get(network, style.MUTED)
+    for place, network in enumerate(in_order(data["network"])):
+        markers, colour = style.MARKERS.get(network, "^"), style.network_colour(network, place)
         for number, name in enumerate(sorted(data.loc[data["network"] == network, "line"].unique())):
             looks[name] = {
                 "color": colour, "marker": markers[number % len(markers)], "markersize": 4, "linewidth": 1.2,

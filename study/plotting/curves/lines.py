@@ -18,7 +18,7 @@ from study.plotting.base import page, style
 from study.plotting.base.frames import in_order, named, uncoded
 from study.plotting.base.outside import outside
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
-from study.stats.naming import lost, network_title
+from study.stats.naming import lost, network_name
 from study.store.runs import LOST
 
 POINT = ["condition", "network", "label", "split"]
@@ -294,7 +294,7 @@ def finding(lines: pd.DataFrame, split: str) -> str:
         mine = means[means["network"] == network].sort_values("iteration")
         ends = mine.groupby(["condition", "label"], sort=False).tail(1).sort_values("depth", kind="stable")
         shown = ends.iloc[[0, -1]] if len(ends) > 1 else ends
-        parts += [f"{network_title(network)}-{row.label} {row.error:.1f} %" for row in shown.itertuples()]
+        parts += [f"{network_name(network, row.label)} {row.error:.1f} %" for row in shown.itertuples()]
     if not parts:
         return ""
     seeds = sorted(set(means["n"].dropna().astype(int)))

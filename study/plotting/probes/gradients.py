@@ -27,7 +27,7 @@ from study.plotting.probes import frames as measured
 from study.plotting.probes import lines
 from study.plotting.probes.frames import POINT, Measured
 from study.plotting.surfaces.frames import check_choice, is_finite
-from study.stats.naming import network_title
+from study.stats.naming import network_name, network_title
 
 MEASURES = {
     "norm": ("‖∂L/∂w‖\n(nats per unit of weight)", ""),
@@ -83,7 +83,7 @@ def _finding(data: pd.DataFrame) -> str:
     """What the left panels show: the ratio of the deepest network of each kind before the first step."""
     first = data[(data["kind"] == "mean") & (data["iteration"] == data["iteration"].min()) & is_finite(data["value"])]
     deep = first[first["depth"] == first["depth"].max()]
-    told = [f"{network_title(row.network)}-{row.label} {number(row.value)}" for row in deep.itertuples()]
+    told = [f"{network_name(row.network, row.label)} {number(row.value)}" for row in deep.itertuples()]
     when = f"at iteration {data['iteration'].min():,}"
     return f"Gradient of the first convolution over that of the last, {when}: {', '.join(told)}. " if told else ""
 
@@ -135,9 +135,9 @@ def _colours(data: pd.DataFrame) -> dict[str, str]:
     """The titles of the heat maps in their order, and the colour of each one's ratio: lighter for variants of a network."""
     pairs = data[["network", "column"]].drop_duplicates()
     found: dict[str, str] = {}
-    for network in in_order(pairs["network"]):
+    for place, network in enumerate(in_order(pairs["network"])):
         names = sorted(pairs.loc[pairs["network"] == network, "column"])
-        shades = sns.light_palette(style.NETWORK_COLOURS.get(network, style.MUTED), len(names) + 1, reverse=True)
+        shades = sns.light_palette(style.network_colour(network, place), len(names) + 1, reverse=True)
         found |= dict(zip(names, shades.as_hex(), strict=False))  # all but the lightest
     return found
 

@@ -23,7 +23,7 @@ from study.plotting.curves.lines import iteration_axis
 from study.plotting.probes import frames as measured
 from study.plotting.probes.frames import GONE, POINT, Measured
 from study.plotting.surfaces.frames import is_finite, strokes
-from study.stats.naming import lost, network_title
+from study.stats.naming import lost, network_name, network_title
 from study.store.runs import LOST
 
 MARKS = ("", "o", "s", "^", "D")  # of the labels of one depth, on some of the line's points
@@ -148,7 +148,7 @@ def uneven(data: pd.DataFrame) -> Iterator[str]:
 def names(data: pd.DataFrame) -> pd.Series:
     """`plain-56 (condition)`: the network of each row."""
     conditions = data["condition"].map(lambda text: f" ({text})" if text else "")
-    return data["network"].map(network_title) + "-" + data["label"].map(str) + conditions
+    return pd.Series([*map(network_name, data["network"], data["label"])], data.index, dtype=object) + conditions
 
 
 def each_point(points: pd.DataFrame, column: str, form: str) -> str:
@@ -163,7 +163,7 @@ def finding(data: pd.DataFrame, what: str, form: str = ".2g") -> str:
     for network, mine in means.groupby("network"):
         deep = mine[mine["depth"] == mine["depth"].max()]
         ends = dict.fromkeys(number(float(deep["value"].agg(end)), form) for end in ("min", "max"))
-        told.append(f"{network_title(str(network))}-{deep['label'].iloc[0]} {' to '.join(ends)}")
+        told.append(f"{network_name(str(network), deep['label'].iloc[0])} {' to '.join(ends)}")
     return f"{what}: {', '.join(told)}. " if told else ""
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from study.errors import StudyError
 from study.papers.values import ORDERS, SHORTCUTS, VALUES, Protocol, Value, deviations, is_network, match, remarks
 from study.plotting.base.frames import final_values, tidy
-from study.stats.naming import network_title, texts, varying
+from study.stats.naming import network_name, texts, varying
 from study.stats.planned import RUN_COLUMNS, fields_of, planned, require
 from study.store.runs import LOST
 from study.text import listed
@@ -133,7 +133,7 @@ def _numbers(value: Value, ours: pd.DataFrame, statistic: str) -> dict[str, Any]
 
 def title(value: Value) -> str:
     """`ResNet-110`, `plain-20`, and what else the value's network is."""
-    name = f"{network_title(value.network)}-{value.depth}"
+    name = network_name(value.network, value.depth)
     words = [word for key, field in value.fields.items() if key in WORDS and (word := WORDS[key](field))]
     return f"{name}, {' '.join(words)}" if words else name
 
@@ -175,7 +175,7 @@ def _notes(name: str, runs: pd.DataFrame, matched: Sequence[pd.DataFrame], stati
     lines += [f"{first.paper}: {remark}." for remark in remarks(shown, first)]
     others = runs[~runs["run_id"].isin(shown["run_id"])]
     if len(others):
-        kinds = (others["network"].map(network_title) + "-" + others["depth"].map(str)).value_counts(sort=False)
+        kinds = pd.Series([*map(network_name, others["network"], others["depth"])]).value_counts(sort=False)
         names = [f"{network} ({count})" for network, count in kinds.items()]
         lines.append(f"Not set beside the paper, with the number of runs: {', '.join(names)}.")
     return lines + ([REMARKS[name]] if name in REMARKS else [])
