@@ -87,7 +87,10 @@ def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> 
             check(planned, machine, profile)
         with working("reading earlier runs") as told:
             line = forecast(planned, machine, profile, told if measure else None)
-        print_lines([f"time: {line}"])
+        how = "within a job, add --measure --executor local" if machine.executor == "slurm" else "add --measure"
+        print_lines(
+            [f"time: {line or f'unknown: not every network has an earlier run here; {how} to time the others'}"]
+        )
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
@@ -111,11 +114,15 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
     """Train the runs, or submit them; False when interrupted."""
     work, files = planned.work, planned.files
     part = f"{len(work)} of {len(planned.actions)} runs"
+    with working("reading earlier runs"):
+        line = forecast(planned, machine, profile)
+    told = [f"time: {line}"] if line else []
     if machine.executor == "slurm":
+        print_lines(told)
         submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", part)
         return True
     mine = pool(machine, len(planned.sweep.runs))
-    print(f"{files.name}: {part} to train, into {files.folder}/")
+    print_lines([f"{files.name}: {part} to train, into {files.folder}/", *told])
     packs = open_packs(planned, mine.pack_size, len(mine.devices))
     shown, ready = runs_shown(work, planned.sweep.runs), count(planned.actions, "keep")
     complete = execute(packs, mine, machine, shown, ready, "runs", "trained")
