@@ -222,4 +222,5 @@ def _specs(name: str, results: Path) -> Mapping[str, Mapping[str, Any]]:
 def _queued(results: Path) -> dict[str, str]:
     from study.launch.slurm.submissions import places
 
-    return {task: str(place) for task, place in places(results).items() if place.waiting}
+    todo = {True: "try again when it has ended", False: "`study cancel` it first"}
+    return {task: f"{place}; {todo[place.ending]}" for task, place in places(results).items() if place.waiting}

@@ -26,7 +26,7 @@ from study.launch.forecast import forecast
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
-from study.launch.plan.state import Verb, count
+from study.launch.plan.state import Action, Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.submissions import adopt_orphans
@@ -176,13 +176,21 @@ def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
 
 
 def _nothing_to_do(planned: Planned) -> str:
-    others: dict[Verb, str] = {
-        "wait": "in training or in the queue",
+    verbs: dict[Verb, str] = {
+        "keep": "finished",
+        "wait": "in the queue",
         "hold": "waiting for the runs they start from",
         "leave": "failed (--mode retry tries again)",
     }
-    words = [f"{count(planned.actions, 'keep')} of {len(planned.actions)} runs are finished"]
-    words += [f"{number} {what}" for verb, what in others.items() if (number := count(planned.actions, verb))]
+
+    def where(action: Action) -> str:
+        ending = "in jobs that are ending (rerun this when they have ended)"
+        waits = "in training" if action.disk.state == "running" else ending if action.reason.endswith("ending") else ""
+        return waits if waits and action.verb == "wait" else verbs[action.verb]
+
+    counts = Counter(map(where, planned.actions))
+    words = [f"{counts.pop('finished', 0)} of {len(planned.actions)} runs are finished"]
+    words += [f"{number} {what}" for what, number in counts.items()]
     return (
         f"{planned.sweep.name}: nothing is left to train; {', '.join(words)}; see `study status {planned.sweep.name}`"
     )

@@ -31,7 +31,7 @@ from study.store.sweeps import read_sweep, records
 from study.text import counted
 
 Queued = Mapping[str, str]
-"""Where a scheduler holds tasks, by their ids."""
+"""Where a scheduler holds tasks, by their ids, and what to do about it."""
 
 # -- disk usage ---------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def holding(
     try:
         for name, task in here.items():
             if where := (queued or {}).get(name):
-                raise StudyError(f"{name}: {where}; `study cancel` it first; nothing was changed")
+                raise StudyError(f"{name}: {where}; nothing was changed")
             holder = None if name in held else lease.holder(task)
             if holder or not (dry_run or name in held):
                 who = f" by process {holder.get('pid')} on {holder.get('host')}" if holder else ""
