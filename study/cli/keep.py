@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import DryRun, Results, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import (
+    DryRun,
+    Results,
+    SweepOrRun,
+    SweepOrRunIfAny,
+    complete_sweep,
+    print_lines,
+    sweep_files,
+    working,
+)
 from study.errors import StudyError, printable
 from study.store.layout import SweepFiles
 from study.text import counted, listed
@@ -17,11 +26,12 @@ from study.text import counted, listed
 if TYPE_CHECKING:
     from study.store.layout import RunFiles
 
-What = Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)]
-
 
 def du(
-    sweep: Annotated[str | None, typer.Argument(metavar="[SWEEP]", autocompletion=complete_sweep)] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Argument(metavar="SWEEP", help="its runs [default: all sweeps]", autocompletion=complete_sweep),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print bytes, an object per sweep or run")] = False,
     *,
     results: Results,
@@ -56,7 +66,7 @@ def du(
 
 
 def prune(
-    what: Annotated[str | None, typer.Argument(metavar="[SWEEP|RUN]", autocompletion=complete_sweep)] = None,
+    what: SweepOrRunIfAny = None,
     everything: Annotated[
         bool, typer.Option("--all", help="also those that unfinished runs and surfaces need")
     ] = False,
@@ -66,7 +76,8 @@ def prune(
 ) -> None:
     """Remove the checkpoints of finished runs.
 
-    Curves, tables, figures and all measurements stay. The networks are gone: nothing more can be measured on these runs.
+    Of all sweeps, if none is named. Curves, tables, figures and all measurements stay. The networks are gone: nothing more can be
+    measured on these runs.
     """
     from study.store.find import all_runs
     from study.store.housekeeping import needed
@@ -79,7 +90,7 @@ def prune(
 
 
 def rm(
-    what: What,
+    what: SweepOrRun,
     failed: Annotated[bool, typer.Option("--failed", help="remove the failed runs alone")] = False,
     dry_run: DryRun = False,
     *,
@@ -105,8 +116,8 @@ def rm(
 
 
 def mv(
-    old: Annotated[str, typer.Argument(metavar="OLD", autocompletion=complete_sweep)],
-    new: Annotated[str, typer.Argument(metavar="NEW")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="a sweep", autocompletion=complete_sweep)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="its new name")],
     dry_run: DryRun = False,
     *,
     results: Results,
@@ -120,7 +131,7 @@ def mv(
 
 
 def merge(
-    folders: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="results folders, or sweeps in them")],
+    folders: Annotated[list[str], typer.Argument(metavar="RESULTS", help="results folders, or sweeps in them")],
     dry_run: DryRun = False,
     *,
     results: Results,

@@ -15,17 +15,17 @@ from study.cli.options import (
     ExecutorName,
     ProfileFile,
     Results,
+    SweepOrRunIfAny,
     Threads,
     Use,
     Workers,
-    complete_sweep,
 )
 from study.config import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 
 def surface(
-    what: Annotated[str | None, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)] = None,
+    what: SweepOrRunIfAny = None,
     plane: Annotated[Plane | None, typer.Option(help="what spans the plane [default: random]")] = None,
     points: Annotated[str | None, typer.Option(help="points per axis: 51, or 51x31 [default: 51]")] = None,
     range_: Annotated[str | None, typer.Option("--range", help="1 for -1 to 1; 0:2; or one per axis: -1:1,0:2")] = None,

@@ -125,7 +125,7 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
     print_lines([f"{files.name}: {part} to train, into {files.folder}/", *told])
     packs = open_packs(planned, mine.pack_size, len(mine.devices))
     shown, ready = runs_shown(work, planned.sweep.runs), count(planned.actions, "keep")
-    complete = execute(packs, mine, machine, shown, ready, "runs", "trained")
+    complete = execute(files, packs, mine, machine, shown, ready, "runs", "trained")
     collect(files, afresh=False)
     return complete
 

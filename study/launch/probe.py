@@ -78,7 +78,11 @@ def probe(
         try:
             if not run.checkpoints():
                 ended = store.status(run).state in store.ENDED
-                mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
+                mend = (
+                    "train it again with `study sweep FILE --mode force`"
+                    if ended
+                    else "train it first with `study sweep`"
+                )
                 raise StudyError(f"has no checkpoint to measure; {mend}")
             specs[run.run_id] = store.read_spec(run)
         except StudyError as error:
