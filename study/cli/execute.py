@@ -22,9 +22,8 @@ from study.launch.plan.state import WORK, count
 from study.launch.plan.surface import SurfaceRequest
 from study.launch.slurm.profile import Profile
 from study.store.collect import collect
-from study.store.housekeeping import at_work
 from study.store.layout import SweepFiles
-from study.store.lease import tidy
+from study.store.lease import keeping, tidy
 
 
 def print_plan(rows: Sequence[dict[str, str]]) -> None:
@@ -59,7 +58,7 @@ def execute(
 ) -> bool:
     """Run packs of tasks on this machine, with progress bars; False when interrupted, by the machine's deadline too."""
     tasks = [folder for pack in packs for folder in pack]
-    with at_work(files.results, tasks), Terminal(shown, ready, Console(), noun, verb) as view:
+    with keeping(files.results, tasks), Terminal(shown, ready, Console(), noun, verb) as view:
         run = train_here if machine.executor == "debug" else train
         complete = run(packs, pool, machine, view)
     if not complete:

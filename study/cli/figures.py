@@ -13,11 +13,7 @@ from study.errors import StudyError
 if TYPE_CHECKING:
     import pandas as pd
 
-Sweeps = Annotated[
-    list[str], typer.Argument(metavar="SWEEP", help="names or files of sweeps", autocompletion=complete_sweep)
-]
-
-
+Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP", help="names or files", autocompletion=complete_sweep)]
 StyleName = Annotated[str, typer.Option("--style", help="paper, or talk (larger text and lines)")]
 Width = Annotated[
     str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import (
-    DryRun,
-    Results,
-    SweepOrRun,
-    SweepOrRunIfAny,
-    complete_sweep,
-    print_lines,
-    sweep_files,
-    working,
-)
+from study.cli.options import DryRun, Results, What, WhatIfAny, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError, printable
 from study.store.layout import SweepFiles
 from study.text import counted, listed
@@ -66,7 +57,7 @@ def du(
 
 
 def prune(
-    what: SweepOrRunIfAny = None,
+    what: WhatIfAny = None,
     everything: Annotated[
         bool, typer.Option("--all", help="also those that unfinished runs and surfaces need")
     ] = False,
@@ -90,7 +81,7 @@ def prune(
 
 
 def rm(
-    what: SweepOrRun,
+    what: What,
     failed: Annotated[bool, typer.Option("--failed", help="remove the failed runs alone")] = False,
     dry_run: DryRun = False,
     *,

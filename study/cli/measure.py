@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study.cli.options import DataRoot, Results, SweepOrRunIfAny, Use, again, at_home, print_lines, sweep_files, working
+from study.cli.options import DataRoot, Results, Use, WhatIfAny, again, at_home, print_lines, sweep_files, working
 from study.config import Device
 from study.errors import StudyError
 from study.store.layout import SweepFiles
@@ -24,7 +24,7 @@ Deviations = Annotated[str | None, typer.Option(metavar="R,G,B", help="for --mod
 
 
 def probe(
-    what: SweepOrRunIfAny = None,
+    what: WhatIfAny = None,
     probes: Annotated[
         str | None, typer.Option(help="comma-separated, see `study list probes` [default: all but costly ones]")
     ] = None,

@@ -83,8 +83,7 @@ ExecutorName = Annotated[
 ]
 DeviceName = Annotated[Device, typer.Option("--device", help="auto: GPUs if there are any; mps: untested")]
 Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]"),
+    int | None, typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=MOST, help="threads per worker [default: cores / workers]")
@@ -95,8 +94,8 @@ SweepName = Annotated[
 _sweep_or_run = typer.Argument(
     metavar="SWEEP|RUN", help="a sweep, or a run by its id or a unique prefix", autocompletion=complete_sweep
 )
-SweepOrRun = Annotated[str, _sweep_or_run]
-SweepOrRunIfAny = Annotated[str | None, _sweep_or_run]
+What = Annotated[str, _sweep_or_run]
+WhatIfAny = Annotated[str | None, _sweep_or_run]
 
 
 def unknown_option(error: Any) -> str:

@@ -26,7 +26,7 @@ from study.launch.forecast import forecast
 from study.launch.local.pool import pool
 from study.launch.local.terminal import runs_shown
 from study.launch.machine import Machine
-from study.launch.plan.state import Action, Verb, count
+from study.launch.plan.state import Verb, count
 from study.launch.plan.surface import of_sweep
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.submissions import adopt_orphans
@@ -88,9 +88,8 @@ def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> 
         with working("reading earlier runs") as told:
             line = forecast(planned, machine, profile, told if measure else None)
         how = "within a job, add --measure --executor local" if machine.executor == "slurm" else "add --measure"
-        print_lines(
-            [f"time: {line or f'unknown: not every network has an earlier run here; {how} to time the others'}"]
-        )
+        unknown = f"unknown: not every network has an earlier run here; {how} to time the others"
+        print_lines([f"time: {line or unknown}"])
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
@@ -183,12 +182,11 @@ def _nothing_to_do(planned: Planned) -> str:
         "leave": "failed (--mode retry tries again)",
     }
 
-    def where(action: Action) -> str:
-        ending = "in jobs that are ending (rerun this when they have ended)"
-        waits = "in training" if action.disk.state == "running" else ending if action.reason.endswith("ending") else ""
-        return waits if waits and action.verb == "wait" else verbs[action.verb]
-
-    counts = Counter(map(where, planned.actions))
+    ending = "in jobs that are ending (rerun this when they have ended)"
+    counts = Counter(
+        "in training" if one.disk.state == "running" else ending if one.reason.endswith(", ending") else verbs[one.verb]
+        for one in planned.actions
+    )
     words = [f"{counts.pop('finished', 0)} of {len(planned.actions)} runs are finished"]
     words += [f"{number} {what}" for what, number in counts.items()]
     return (

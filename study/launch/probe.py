@@ -78,12 +78,8 @@ def probe(
         try:
             if not run.checkpoints():
                 ended = store.status(run).state in store.ENDED
-                mend = (
-                    "train it again with `study sweep FILE --mode force`"
-                    if ended
-                    else "train it first with `study sweep`"
-                )
-                raise StudyError(f"has no checkpoint to measure; {mend}")
+                mode = " --mode force" if ended else ""
+                raise StudyError(f"has no checkpoint to measure; train it with `study sweep FILE{mode}`")
             specs[run.run_id] = store.read_spec(run)
         except StudyError as error:
             wrong[run.run_id] = str(error)

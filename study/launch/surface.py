@@ -100,9 +100,9 @@ def with_bn(
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
     """Get data sets and the runs' specs ready; by id, why a surface cannot be measured."""
-    if machine.executor == "slurm":
-        need_a_cluster()
     work = [action for action in actions if action.verb in WORK]
+    if work and machine.executor == "slurm":
+        need_a_cluster()
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
     for name in {name for a in work for name in (a.surface.run, *a.surface.to)} & asked.specs.keys():
         store.write_spec(asked.runs[name], asked.specs[name])  # a finished run may have lost it

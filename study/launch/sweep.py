@@ -59,11 +59,7 @@ class Planned:
 
 
 def plan_sweep(
-    sweep: Sweep,
-    results: Path,
-    mode: Mode = "missing",
-    seeds_first: bool = False,
-    stop_at_chance: float | None = None,
+    sweep: Sweep, results: Path, mode: Mode = "missing", seeds_first: bool = False, stop_at_chance: float | None = None
 ) -> Planned:
     """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
 

@@ -20,19 +20,9 @@ from rich.filesize import decimal
 
 from study.config.fields import NAME_RULE, shown, sweep_name
 from study.errors import StudyError
-from study.store import lease, process
+from study.store import lease
 from study.store.collect import collect
-from study.store.files import (
-    DamagedError,
-    discard,
-    draft,
-    move,
-    peek_json,
-    read_json,
-    remove,
-    sweep_away_temporaries,
-    write_json,
-)
+from study.store.files import DamagedError, discard, move, read_json, remove, sweep_away_temporaries, write_json
 from study.store.find import of_runs, run_of_point
 from study.store.layout import RunFiles, SurfaceFiles, SweepFiles, TaskFiles, refuse_links
 from study.store.runs import ENDED, status
@@ -44,9 +34,6 @@ Queued = Mapping[str, str]
 """Where a scheduler holds tasks, by their ids, and what to do about it."""
 
 # -- disk usage ---------------------------------------------------------------------------------------------------------
-
-WORK = "work"
-"""Begins the name of the file by which a process keeps a sweep."""
 
 KINDS = ("curves", "checkpoints", "snapshots", "surfaces", "other")
 
@@ -92,29 +79,6 @@ def holding(
             own.release()
 
 
-@contextmanager
-def at_work(results: Path, folders: Iterable[Path]) -> Iterator[None]:
-    """Keep the sweeps that tasks' folders lie in from being removed or renamed, even while no lease is held."""
-    sweeps = {results / folder.relative_to(results).parts[0] for folder in folders}
-    marks = [draft(sweep / WORK) for sweep in sorted(sweeps)]
-    try:
-        for mark in marks:
-            write_json(mark, process.identity())
-        yield
-    finally:
-        for mark in marks:
-            with suppress(OSError):
-                mark.unlink()
-
-
-def _refuse_busy(sweeps: Iterable[Path]) -> None:
-    """Raise StudyError if a living process of this machine works in one of these sweeps."""
-    for mark in (mark for sweep in sweeps for mark in sweep.glob(f".{WORK}.*.tmp")):
-        if process.alive(who := peek_json(mark)):
-            by = f"process {who['pid']}; end that first; nothing was changed"
-            raise StudyError(f"{mark.parent.name} is being trained or measured by {by}")
-
-
 def _size(folder: Path) -> str:
     return decimal(sum(kinds.total() for kinds in usage(folder, by_run=True).values()))
 
@@ -136,7 +100,7 @@ def _all_tasks(files: SweepFiles) -> list[TaskFiles]:
         raise StudyError(
             f"{files.folder}: is a link to {files.folder.readlink()}; name that sweep, or remove the link by `rm`"
         )
-    _refuse_busy([files.folder])
+    lease.refuse_kept([files.folder])
     runs = [RunFiles(path) for path in sorted(files.runs.glob("*")) if path.is_dir()]
     return tasks_of([*runs, *_surfaces(files)])
 
@@ -266,7 +230,7 @@ def remove_sweep(files: SweepFiles, queued: Queued, dry_run: bool) -> Iterator[s
 def remove_runs(runs: Sequence[RunFiles], queued: Queued, dry_run: bool) -> Iterator[str]:
     """Remove runs with their surfaces, and from the record and the tables of each sweep that names them."""
     names, results, around = {run.run_id for run in runs}, runs[0].results, of_runs(runs)
-    _refuse_busy({run.folder.parent.parent for run in runs})
+    lease.refuse_kept({run.folder.parent.parent for run in runs})
     with holding(tasks_of([*around, *runs]), queued, dry_run):
         naming = [(files, record) for files, record in records(results) if names & record["runs"].keys()]
         for files, record in [] if dry_run else naming:  # first: what is on disk can be found and removed later

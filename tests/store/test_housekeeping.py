@@ -15,7 +15,6 @@ from study.config.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
 from study.store.files import digest, read_json, write_bytes
-from study.store.housekeeping import at_work
 from study.store.layout import RunFiles, SweepFiles
 from study.store.surfaces import write_spec as write_surface
 from study.store.sweeps import write_sweep
@@ -97,7 +96,7 @@ def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], 
 def test_a_sweep_at_work_stays_while_none_of_its_runs_is_held(words: list[str], tmp_path: Path) -> None:
     files = sweep(tmp_path)
     open_run(files.results, LATER)
-    with at_work(files.results, [run(files, LATER).folder]):
+    with lease.keeping(files.results, [run(files, LATER).folder]):
         before = tree(tmp_path)
         assert f"is being trained or measured by process {os.getpid()}; " in output(tmp_path, *words, code=2)
         assert tree(tmp_path) == before

@@ -71,9 +71,7 @@ def on_a_cluster() -> bool:
 def need_a_cluster() -> None:
     """Raise StudyError unless there is one, before anything is written for it."""
     if not on_a_cluster():
-        raise StudyError(
-            "--executor slurm: no sbatch here that knows of a cluster; leave it out to work on this machine"
-        )
+        raise StudyError("--executor slurm: no cluster is known here; leave it out to work on this machine")
 
 
 def held() -> list[Job]:
