@@ -17,7 +17,7 @@ from study.boot import environment
 from study.config.registry import DATA
 from study.config.run import FOLDERS
 from study.launch.attempt.provenance import cpu_model, package_version, usable_cores
-from study.launch.slurm.queue import on_a_cluster
+from study.launch.slurm.queue import on_a_cluster, run
 
 LOW_DISK = 5e9
 PROBE = """
@@ -72,13 +72,9 @@ def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
 
 
 def _slurm() -> Finding:
-    sbatch = shutil.which("sbatch")
-    if sbatch is None:
-        return Finding("--", "SLURM", "no sbatch found; sweeps run on this machine")
     if not on_a_cluster():
-        return Finding("--", "SLURM", f"{sbatch} knows of no cluster; sweeps run on this machine")
-    version = subprocess.run([sbatch, "--version"], capture_output=True, text=True, check=False)
-    return Finding("ok", "SLURM", version.stdout.strip() or sbatch)
+        return Finding("--", "SLURM", "no cluster is known here; sweeps run on this machine")
+    return Finding("ok", "SLURM", run(["sbatch", "--version"]).stdout.strip())
 
 
 def _disk(results: Path) -> Finding:
