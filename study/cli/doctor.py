@@ -16,6 +16,7 @@ from study import data
 from study.boot import environment
 from study.config.registry import DATA
 from study.config.run import FOLDERS
+from study.errors import StudyError
 from study.launch.attempt.provenance import cpu_model, package_version, usable_cores
 from study.launch.slurm.queue import on_a_cluster, run
 
@@ -72,9 +73,12 @@ def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
 
 
 def _slurm() -> Finding:
-    if not on_a_cluster():
+    try:
+        if on_a_cluster():
+            return Finding("ok", "SLURM", run(["sbatch", "--version"]).stdout.strip())
         return Finding("--", "SLURM", "no cluster is known here; sweeps run on this machine")
-    return Finding("ok", "SLURM", run(["sbatch", "--version"]).stdout.strip())
+    except StudyError as error:  # the controller does not answer
+        return Finding("--", "SLURM", str(error))
 
 
 def _disk(results: Path) -> Finding:
