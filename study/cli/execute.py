@@ -104,10 +104,8 @@ def measure(
     elif worked:
         print(f"{request.files.name}: {count(usable)} of {len(request.surfaces)} surfaces to measure")
         packs = surfaces.open_packs(usable)
-        shown, ready = surfaces_shown(usable, packs), count(usable, "keep")
-        if not execute(
-            request.files, packs, pool(machine, request.chunks), machine, shown, ready, "surfaces", "measured"
-        ):
+        shown, ready, mine = surfaces_shown(usable, packs), count(usable, "keep"), pool(machine, request.chunks)
+        if not execute(request.files, packs, mine, machine, shown, ready, "surfaces", "measured"):
             return 130
     return max(_show(request, worked), int(bool(wrong)))
 

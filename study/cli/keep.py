@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 def du(
     sweep: Annotated[
-        str | None,
-        typer.Argument(metavar="SWEEP", help="its runs [default: all sweeps]", autocompletion=complete_sweep),
+        str | None, typer.Argument(metavar="SWEEP", help="its runs", autocompletion=complete_sweep)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print bytes, an object per sweep or run")] = False,
     *,

@@ -97,9 +97,7 @@ def _all_tasks(files: SweepFiles) -> list[TaskFiles]:
     """Every task in a sweep's folder, half-written ones too."""
     refuse_links(files.results, [files.folder])
     if files.folder.is_symlink():
-        raise StudyError(
-            f"{files.folder}: is a link to {files.folder.readlink()}; name that sweep, or remove the link by `rm`"
-        )
+        raise StudyError(f"{files.folder}: is a link to {files.folder.readlink()}; name that, or `unlink` it")
     lease.refuse_kept([files.folder])
     runs = [RunFiles(path) for path in sorted(files.runs.glob("*")) if path.is_dir()]
     return tasks_of([*runs, *_surfaces(files)])

@@ -100,5 +100,5 @@ def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
         raise StudyError(
-            "its plane is damaged or gone, and points are measured on it; repeat `study surface` with --mode force"
+            "its plane is damaged or gone, but has measured points; repeat `study surface` with --mode force"
         )
