@@ -42,7 +42,7 @@ def list_(
 
 def describe(
     fields: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. network=residual depth=56")
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="e.g. network=residual depth=56")
     ] = None,
     *,
     use: Use = None,

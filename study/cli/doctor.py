@@ -16,7 +16,9 @@ from study import data
 from study.boot import environment
 from study.config.registry import DATA
 from study.config.run import FOLDERS
+from study.errors import StudyError
 from study.launch.attempt.provenance import cpu_model, package_version, usable_cores
+from study.launch.slurm.queue import on_a_cluster, run
 
 LOW_DISK = 5e9
 PROBE = """
@@ -71,11 +73,12 @@ def _torch(out: str, errors: str, status: int) -> Iterator[Finding]:
 
 
 def _slurm() -> Finding:
-    sbatch = shutil.which("sbatch")
-    if sbatch is None:
-        return Finding("--", "SLURM", "no sbatch found; sweeps run on this machine")
-    version = subprocess.run([sbatch, "--version"], capture_output=True, text=True, check=False)
-    return Finding("ok", "SLURM", version.stdout.strip() or sbatch)
+    try:
+        if on_a_cluster():
+            return Finding("ok", "SLURM", run(["sbatch", "--version"]).stdout.strip())
+        return Finding("--", "SLURM", "no cluster is known here; sweeps run on this machine")
+    except StudyError as error:  # the controller does not answer
+        return Finding("--", "SLURM", str(error))
 
 
 def _disk(results: Path) -> Finding:

@@ -23,7 +23,7 @@ from study.launch.plan.surface import SurfaceRequest
 from study.launch.slurm.profile import Profile
 from study.store.collect import collect
 from study.store.layout import SweepFiles
-from study.store.lease import tidy
+from study.store.lease import keeping, tidy
 
 
 def print_plan(rows: Sequence[dict[str, str]]) -> None:
@@ -47,6 +47,7 @@ def submit(
 
 
 def execute(
+    files: SweepFiles,
     packs: Sequence[list[Path]],
     pool: Pool,
     machine: Machine,
@@ -56,7 +57,8 @@ def execute(
     verb: str,
 ) -> bool:
     """Run packs of tasks on this machine, with progress bars; False when interrupted, by the machine's deadline too."""
-    with Terminal(shown, ready, Console(), noun, verb) as view:
+    tasks = [folder for pack in packs for folder in pack]
+    with keeping(files.results, tasks), Terminal(shown, ready, Console(), noun, verb) as view:
         run = train_here if machine.executor == "debug" else train
         complete = run(packs, pool, machine, view)
     if not complete:
@@ -89,10 +91,10 @@ def measure(
             actions = request.plan(mode)
         wrong = surfaces.check(actions, request, machine)
     print_lines(said)
-    usable = [action for action in actions if not wrong.keys() & {action.surface.run, *action.surface.to}]
+    usable = [action for action in actions if action.files.run_id not in wrong]
     if wrong and not count(usable):
-        raise StudyError(*wrong.values())
-    complain(*wrong.values())
+        raise StudyError(*dict.fromkeys(wrong.values()))
+    complain(*dict.fromkeys(wrong.values()))
     worked = count(usable) > 0
     if machine.executor == "slurm":
         if packs := surfaces.open_packs(usable, jobs, surfaces.CHUNKS_PER_JOB):
@@ -102,8 +104,8 @@ def measure(
     elif worked:
         print(f"{request.files.name}: {count(usable)} of {len(request.surfaces)} surfaces to measure")
         packs = surfaces.open_packs(usable)
-        shown, ready = surfaces_shown(usable, packs), count(usable, "keep")
-        if not execute(packs, pool(machine, request.chunks), machine, shown, ready, "surfaces", "measured"):
+        shown, ready, mine = surfaces_shown(usable, packs), count(usable, "keep"), pool(machine, request.chunks)
+        if not execute(request.files, packs, mine, machine, shown, ready, "surfaces", "measured"):
             return 130
     return max(_show(request, worked), int(bool(wrong)))
 

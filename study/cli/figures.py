@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from study.cli.options import Results, Use, at_home, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import Results, SweepName, Use, at_home, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP...", autocompletion=complete_sweep)]
-
-
+Sweeps = Annotated[list[str], typer.Argument(metavar="SWEEP", help="names or files", autocompletion=complete_sweep)]
 StyleName = Annotated[str, typer.Option("--style", help="paper, or talk (larger text and lines)")]
 Width = Annotated[
     str | None, typer.Option("--width", metavar="column|page|INCHES", help="printed width [default: the figure's own]")
@@ -105,7 +103,7 @@ def figures(
 
 
 def report(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    sweep: SweepName,
     out: Annotated[
         Path | None, typer.Option(callback=at_home, help="file [default: figures/<sweep>/report.html]")
     ] = None,
@@ -169,7 +167,7 @@ def verdict(
 
 
 def export(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", autocompletion=complete_sweep)],
+    sweep: SweepName,
     fmt: Annotated[
         Literal["vts", "csv", "tensorboard", "xarray"],
         typer.Option("--format", help="vts: 2-D surfaces for ParaView; the others: curves, runs and probes"),
@@ -187,9 +185,9 @@ def export(
     files = sweep_files(sweep, results)
     folder = out or Path("figures") / files.name
     with working("reading the results") as told:
-        lines = (
-            export_all(read_surfaces(files.folder), folder, split) if fmt == "vts" else write(files.folder, folder, fmt)
-        )
+        if fmt == "vts" and (surfaces := read_surfaces(files.folder)).empty:
+            raise StudyError(f"{files.name} has no measured surface to write as .vts; --format csv writes its curves")
+        lines = export_all(surfaces, folder, split) if fmt == "vts" else write(files.folder, folder, fmt)
         for line in lines:
             told(f"wrote {line}")
             print_lines([line])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import DryRun, Results, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import DryRun, Results, What, WhatIfAny, complete_sweep, print_lines, sweep_files, working
 from study.errors import StudyError, printable
 from study.store.layout import SweepFiles
 from study.text import counted, listed
@@ -17,11 +17,11 @@ from study.text import counted, listed
 if TYPE_CHECKING:
     from study.store.layout import RunFiles
 
-What = Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)]
-
 
 def du(
-    sweep: Annotated[str | None, typer.Argument(metavar="[SWEEP]", autocompletion=complete_sweep)] = None,
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="SWEEP", help="its runs", autocompletion=complete_sweep)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print bytes, an object per sweep or run")] = False,
     *,
     results: Results,
@@ -56,7 +56,7 @@ def du(
 
 
 def prune(
-    what: Annotated[str | None, typer.Argument(metavar="[SWEEP|RUN]", autocompletion=complete_sweep)] = None,
+    what: WhatIfAny = None,
     everything: Annotated[
         bool, typer.Option("--all", help="also those that unfinished runs and surfaces need")
     ] = False,
@@ -66,7 +66,8 @@ def prune(
 ) -> None:
     """Remove the checkpoints of finished runs.
 
-    Curves, tables, figures and all measurements stay. The networks are gone: nothing more can be measured on these runs.
+    Of all sweeps, if none is named. Curves, tables, figures and all measurements stay. The networks are gone: nothing more can be
+    measured on these runs.
     """
     from study.store.find import all_runs
     from study.store.housekeeping import needed
@@ -105,8 +106,8 @@ def rm(
 
 
 def mv(
-    old: Annotated[str, typer.Argument(metavar="OLD", autocompletion=complete_sweep)],
-    new: Annotated[str, typer.Argument(metavar="NEW")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="a sweep", autocompletion=complete_sweep)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="its new name")],
     dry_run: DryRun = False,
     *,
     results: Results,
@@ -120,7 +121,7 @@ def mv(
 
 
 def merge(
-    folders: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="results folders, or sweeps in them")],
+    folders: Annotated[list[str], typer.Argument(metavar="RESULTS", help="results folders, or sweeps in them")],
     dry_run: DryRun = False,
     *,
     results: Results,
@@ -222,4 +223,5 @@ def _specs(name: str, results: Path) -> Mapping[str, Mapping[str, Any]]:
 def _queued(results: Path) -> dict[str, str]:
     from study.launch.slurm.submissions import places
 
-    return {task: str(place) for task, place in places(results).items() if place.waiting}
+    todo = {True: "try again when it has ended", False: "`study cancel` it first"}
+    return {task: f"{place}; {todo[place.ending]}" for task, place in places(results).items() if place.waiting}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study.cli.options import DataRoot, Results, Use, again, at_home, complete_sweep, print_lines, sweep_files, working
+from study.cli.options import DataRoot, Results, Use, WhatIfAny, again, at_home, print_lines, sweep_files, working
 from study.config import Device
 from study.errors import StudyError
 from study.store.layout import SweepFiles
@@ -24,7 +24,7 @@ Deviations = Annotated[str | None, typer.Option(metavar="R,G,B", help="for --mod
 
 
 def probe(
-    what: Annotated[str | None, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)] = None,
+    what: WhatIfAny = None,
     probes: Annotated[
         str | None, typer.Option(help="comma-separated, see `study list probes` [default: all but costly ones]")
     ] = None,
@@ -84,7 +84,7 @@ def chosen(what: str | None, given: Mapping[str, Any], results: Path, data_root:
 
 
 def embed(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids of trained runs, or unique prefixes")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="ids of trained runs, or unique prefixes")],
     depth: Annotated[int | None, typer.Option(help="depth of the new network [default: the same, folded]")] = None,
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one")] = "auto",
     *,

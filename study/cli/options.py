@@ -83,8 +83,7 @@ ExecutorName = Annotated[
 ]
 DeviceName = Annotated[Device, typer.Option("--device", help="auto: GPUs if there are any; mps: untested")]
 Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]"),
+    int | None, typer.Option("--workers", min=1, max=MOST, help="worker processes [default: one per GPU, or per core]")
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=MOST, help="threads per worker [default: cores / workers]")
@@ -92,6 +91,11 @@ Threads = Annotated[
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help="name or file of a sweep", autocompletion=complete_sweep)
 ]
+_sweep_or_run = typer.Argument(
+    metavar="SWEEP|RUN", help="a sweep, or a run by its id or a unique prefix", autocompletion=complete_sweep
+)
+What = Annotated[str, _sweep_or_run]
+WhatIfAny = Annotated[str | None, _sweep_or_run]
 
 
 def unknown_option(error: Any) -> str:
@@ -101,11 +105,12 @@ def unknown_option(error: Any) -> str:
     options = {name[2:]: name for option in error.ctx.command.params for name in option.opts if name.startswith("--")}
     word = error.option_name.lstrip("-")
     meant = options.get((closest(word, options, ALIASES) or "").removeprefix("--"))
-    if meant is None and error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
+    if error.ctx.command.name in ("sweep", "describe"):  # these take fields, without dashes
         from study.config.stored import settable
 
-        meant = closest(word, settable(), ALIASES)
-        meant = None if meant is None or meant.startswith("--") else f"{meant}=..."
+        field = closest(word, settable(), ALIASES)
+        if field and not field.startswith("--") and (meant is None or field == word):
+            meant = f"{field}=..."
     return f"no option '{error.option_name}'" + (f"; did you mean '{meant}'?" if meant else "")
 
 

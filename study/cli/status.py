@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import Results, SweepName, complete_sweep, sweep_files, working
+from study.cli.options import Results, SweepName, What, sweep_files, working
 from study.errors import printable
 
 
@@ -61,9 +61,7 @@ def logs(
         print("\n".join(map(printable, text.split("\n"))), end="", flush=True)
 
 
-def cancel(
-    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)], *, results: Results
-) -> None:
+def cancel(what: What, *, results: Results) -> None:
     """Cancel the SLURM jobs of a sweep or run; they checkpoint first."""
     from study.launch.slurm.submissions import cancel as cancel_jobs
 

@@ -17,23 +17,22 @@ from study.cli.options import (
     Results,
     Threads,
     Use,
+    WhatIfAny,
     Workers,
-    complete_sweep,
 )
 from study.config import BatchNorm, Mode, Plane, Precision, Split
 from study.errors import StudyError
 
 
 def surface(
-    what: Annotated[str | None, typer.Argument(metavar="SWEEP|RUN", autocompletion=complete_sweep)] = None,
+    what: WhatIfAny = None,
     plane: Annotated[Plane | None, typer.Option(help="what spans the plane [default: random]")] = None,
     points: Annotated[str | None, typer.Option(help="points per axis: 51, or 51x31 [default: 51]")] = None,
     range_: Annotated[str | None, typer.Option("--range", help="1 for -1 to 1; 0:2; or one per axis: -1:1,0:2")] = None,
     line: Annotated[bool, typer.Option("--line", help="measure a line instead of a plane")] = False,
     planes: Annotated[int | None, typer.Option(min=1, help="number of random planes [default: 1]")] = None,
     to: Annotated[
-        list[str] | None,
-        typer.Option(help="for interpolate: another run, or seed=1; twice for a plane"),
+        list[str] | None, typer.Option(help="for interpolate: another run, or seed=1; twice for a plane")
     ] = None,
     centred: Annotated[
         bool | None, typer.Option("--centred", help="for pca: centre on the snapshots' mean, as in Li et al.'s code")

@@ -40,7 +40,7 @@ def sweep(
         ),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="e.g. seed=0,1 recipe.iterations=1000")
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="e.g. seed=0,1 recipe.iterations=1000")
     ] = None,
     dry_run: DryRun = False,
     timed: Annotated[

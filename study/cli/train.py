@@ -84,7 +84,9 @@ def dry(planned: Planned, machine: Machine, profile: Profile, measure: bool) -> 
             check(planned, machine, profile)
         with working("reading earlier runs") as told:
             line = forecast(planned, machine, profile, told if measure else None)
-        print_lines([f"time: {line}"])
+        how = "within a job, add --measure --executor local" if machine.executor == "slurm" else "add --measure"
+        unknown = f"unknown: not every network has an earlier run here; {how} to time the others"
+        print_lines([f"time: {line or unknown}"])
 
 
 def _surfaces(planned: Planned, machine: Machine, profile: Profile, mode: Mode) -> int | None:
@@ -108,14 +110,18 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
     """Train the runs, or submit them; False when interrupted."""
     work, files = planned.work, planned.files
     part = f"{len(work)} of {len(planned.actions)} runs"
+    with working("reading earlier runs"):
+        line = forecast(planned, machine, profile)
+    told = [f"time: {line}"] if line else []
     if machine.executor == "slurm":
+        print_lines(told)
         submit(files, open_packs(planned, profile.runs_per_gpu), profile, machine, "runs", part)
         return True
     mine = pool(machine, len(planned.sweep.runs))
-    print(f"{files.name}: {part} to train, into {files.folder}/")
+    print_lines([f"{files.name}: {part} to train, into {files.folder}/", *told])
     packs = open_packs(planned, mine.pack_size, len(mine.devices))
     shown, ready = runs_shown(work, planned.sweep.runs), count(planned.actions, "keep")
-    complete = execute(packs, mine, machine, shown, ready, "runs", "trained")
+    complete = execute(files, packs, mine, machine, shown, ready, "runs", "trained")
     collect(files, afresh=False)
     return complete
 
@@ -165,13 +171,20 @@ def _recipe(spec: RunSpec, told: Named) -> str:
 
 
 def _nothing_to_do(planned: Planned) -> str:
-    others: dict[Verb, str] = {
-        "wait": "in training or in the queue",
+    verbs: dict[Verb, str] = {
+        "keep": "finished",
+        "wait": "in the queue",
         "hold": "waiting for the runs they start from",
         "leave": "failed (--mode retry tries again)",
     }
-    words = [f"{count(planned.actions, 'keep')} of {len(planned.actions)} runs are finished"]
-    words += [f"{number} {what}" for verb, what in others.items() if (number := count(planned.actions, verb))]
+
+    ending = "in jobs that are ending (rerun this when they have ended)"
+    counts = Counter(
+        "in training" if one.disk.state == "running" else ending if one.reason.endswith(", ending") else verbs[one.verb]
+        for one in planned.actions
+    )
+    words = [f"{counts.pop('finished', 0)} of {len(planned.actions)} runs are finished"]
+    words += [f"{number} {what}" for what, number in counts.items()]
     return (
         f"{planned.sweep.name}: nothing is left to train; {', '.join(words)}; see `study status {planned.sweep.name}`"
     )

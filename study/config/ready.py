@@ -9,17 +9,17 @@ from study.text import user_path
 
 
 def find_sweep_file(name: str) -> Path:
-    """A sweep file by its path, or by its name in `sweeps/`. Raises StudyError if there is none."""
+    """A sweep file by its path, or by its name here or in `sweeps/`. Raises StudyError if there is none."""
     path = user_path(name)
     if path.exists() or "/" in name:
         if path.is_dir():
             raise StudyError(f"{path}: is a folder, not a sweep file")
         return path  # if it does not exist, reading it says so
-    ready = ready_sweeps()
+    known = ready_sweeps() | {here.stem: here for here in Path().glob("*.yaml")}
     stem = name.removesuffix(".yaml")
-    if stem in ready:
-        return ready[stem]
-    raise StudyError(f"{name}: no such file here or in sweeps/{nearest(stem, ready, listing='sweeps')}")
+    if stem in known:
+        return known[stem]
+    raise StudyError(f"{name}: no such file here or in sweeps/{nearest(stem, known, listing='sweeps')}")
 
 
 def ready_sweeps() -> dict[str, Path]:

@@ -61,9 +61,7 @@ def scaled(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def open_image(
-    path: str,
-    at_least: Callable[[int, int], tuple[int, int]] | None = None,
-    notes: Counter[str] | None = None,
+    path: str, at_least: Callable[[int, int], tuple[int, int]] | None = None, notes: Counter[str] | None = None
 ) -> Image.Image:
     """Open an image as people see it: RGB, turned upright by its EXIF, laid on white, the first frame of several.
 

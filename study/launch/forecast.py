@@ -11,7 +11,7 @@ import json
 import socket
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +44,7 @@ NEUTRAL = (
 """Fields that do not change the time of a step or of an evaluation. Runs that differ in any other are not compared."""
 
 CANDIDATES, ENOUGH = 200, 5
-"""Of the runs with a network's name, depth and data set the newest that are looked at, and how many of them suffice."""
+"""How many runs are looked at, the newest, for each name, depth and data set; and how many of a network suffice."""
 
 Speed = Sequence[float]
 """Seconds of a step and of an evaluation; of runs side by side, each one's share."""
@@ -62,19 +62,21 @@ class _Place(NamedTuple):
     threads: int = 1
 
 
-def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None) -> str:
-    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`, or how to find out."""
+def forecast(
+    planned: Planned, machine: Machine, profile: Profile, told: Callable[[str], None] | None = None
+) -> str | None:
+    """How long the runs to train take, such as `about 6 h on 4 GPUs, from 12 earlier runs`.
+
+    Networks without an earlier run are timed, and `told` hears of each; None if there are any and `told` is None.
+    """
     place, work = (_jobs if machine.executor == "slurm" else _workers)(planned, machine, profile), planned.work
     names = {run_id: network(spec) for run_id, spec in work.items()}
-    known, source = _earlier(work.values(), {*names.values()}, planned.files.results, place)
+    known, source = _earlier(names, planned.files.results, place)
     kinds = [tuple(names[run_id] for run_id in pack) for pack in place.packs]  # equal ones are equally fast
     speeds = {kind: [known[name] for name in kind] for kind in kinds if known.keys() >= set(kind)}
     new = {kind: pack for kind, pack in zip(kinds, place.packs, strict=True) if kind not in speeds}
     if new and told is None:
-        every = set(names.values())
-        few = f"{len(every - known.keys())} of the {counted(len(every), 'network')}"
-        how = "--dry-run --measure" if place.devices else "within a job, --dry-run --measure --executor local"
-        return f"unknown: no earlier run here trained {few}; {how} times them"
+        return None
     if new and told is not None:
         timed = _measured([{run_id: work[run_id] for run_id in pack} for pack in new.values()], place, machine)
         for number, (kind, pack) in enumerate(new.items(), 1):
@@ -87,7 +89,7 @@ def forecast(planned: Planned, machine: Machine, profile: Profile, told: Callabl
         runs = zip(pack, speeds[kind], strict=True)
         took = sum(_seconds(speed, work[run_id], resumed.get(run_id, 0)) for run_id, speed in runs)
         heapq.heapreplace(free, free[0] + took)
-    return f"about {roughly(max(free))} {place.words}, from {source}"
+    return f"about {roughly(max(1.0, *free))} {place.words}, from {source}"
 
 
 def network(spec: RunSpec) -> str:
@@ -127,20 +129,25 @@ def _jobs(planned: Planned, _: Machine, profile: Profile) -> _Place:
 # -- earlier runs ---------------------------------------------------------------------------------------------------------
 
 
-def _earlier(
-    specs: Collection[RunSpec], wanted: Collection[str], results: Path, place: _Place
-) -> tuple[dict[str, Speed], str]:
-    """The speed of each network in runs that were trained there, on the device used last, and how many these are."""
-    found, device = dict[str, list[NDArray[np.float64]]](), ""
-    for pattern in sorted({f"{spec.network}-{spec.depth}-{spec.dataset}-s*" for spec in specs}):
-        runs = sorted(all_runs(results, pattern).values(), key=lambda run: -run.folder.stat().st_mtime)
-        for run in runs[:CANDIDATES]:
-            with suppress(StudyError, OSError):  # not begun, damaged, or of another version
-                name, used = network(store.read_spec(run)), _device(run, place)
-                if used and used in (device, device or used) and name in wanted and len(found.get(name, ())) < ENOUGH:
-                    found.setdefault(name, []).append(_intervals(run))
-                    device = used
-    speeds = {name: speed for name, parts in found.items() if (speed := _fit(np.concatenate(parts)))}
+def _earlier(wanted: Mapping[str, str], results: Path, place: _Place) -> tuple[dict[str, Speed], str]:
+    """The speed of each network in runs that were trained there, on the device used last, and how many these are.
+
+    `wanted` has the networks by the ids of the runs to train.
+    """
+    found, device = {name: list[NDArray[np.float64]]() for name in wanted.values()}, ""
+    readable = {run_id.rpartition("-s")[0] for run_id in wanted}
+    runs = [run for run_id, run in all_runs(results).items() if run_id.rpartition("-s")[0] in readable]
+    with suppress(OSError):  # one is removed meanwhile
+        runs.sort(key=lambda run: -run.folder.stat().st_mtime)
+    for run in runs[: CANDIDATES * len(readable)]:
+        if all(len(parts) == ENOUGH for parts in found.values()):
+            break
+        with suppress(StudyError, OSError):  # not begun, damaged, or of another version
+            name, used = network(store.read_spec(run)), _device(run, place)
+            if used and used == (device or used) and name in found and len(found[name]) < ENOUGH:
+                found[name].append(_intervals(run))
+                device = used
+    speeds = {name: speed for name, parts in found.items() if parts and (speed := _fit(np.concatenate(parts)))}
     count = counted(sum(len(found[name]) for name in speeds), "earlier run")
     return speeds, count if device == "cpu" else f"{count} on {device}"
 

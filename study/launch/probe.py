@@ -78,8 +78,8 @@ def probe(
         try:
             if not run.checkpoints():
                 ended = store.status(run).state in store.ENDED
-                mend = "train it again with --mode force" if ended else "train it first with `study sweep`"
-                raise StudyError(f"has no checkpoint to measure; {mend}")
+                mode = " --mode force" if ended else ""
+                raise StudyError(f"has no checkpoint to measure; train it with `study sweep FILE{mode}`")
             specs[run.run_id] = store.read_spec(run)
         except StudyError as error:
             wrong[run.run_id] = str(error)
@@ -159,7 +159,7 @@ def _doubt(files: RunFiles, subject: Subject, iteration: int) -> str:
 def _told(measured: Measured) -> str:
     """`responses: std 0.58 (0.31 to 0.97 at 19 places), 1.2 s`: the median and range of its first measure."""
     if not measured.values:
-        return f"{measured.probe}: left out: {measured.lacking or 'nothing to measure here'}"
+        return f"{measured.probe}: left out: {measured.lacking or 'nothing to measure here; more --images may help'}"
     first = measured.values[0].measure
     numbers = np.array([value.value for value in measured.values if value.measure == first])
     text = f"{measured.probe}: {first} {np.median(numbers):.3g}"

@@ -16,6 +16,7 @@ from study.errors import StudyError
 from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.state import WORK
 from study.launch.plan.surface import SurfaceAction, SurfaceRequest, of_sweep
+from study.launch.slurm.queue import need_a_cluster
 from study.measure.recorded import contradiction
 from study.measure.surface.lattice import chunks
 from study.networks.count import counted as count
@@ -98,17 +99,25 @@ def with_bn(
 
 
 def check(actions: Sequence[SurfaceAction], asked: SurfaceRequest, machine: Machine) -> dict[str, str]:
-    """Get data sets and the runs' specs ready; by id, a line for each run without a sound checkpoint."""
+    """Get data sets and the runs' specs ready; by id, why a surface cannot be measured."""
     work = [action for action in actions if action.verb in WORK]
+    if work and machine.executor == "slurm":
+        need_a_cluster()
     prepare_data([asked.specs[action.surface.run] for action in work], machine.data_root)
     for name in {name for a in work for name in (a.surface.run, *a.surface.to)} & asked.specs.keys():
         store.write_spec(asked.runs[name], asked.specs[name])  # a finished run may have lost it
-    named = dict.fromkeys(name for a in work if not a.files.planes() for name in (a.surface.run, *a.surface.to))
-    return {
-        name: f"{name} has no sound checkpoint; train it again with --mode force"
-        for name in named
-        if not any(map(_sound, asked.runs[name].checkpoints()))
-    }
+    new = [action for action in work if not action.files.planes()]
+    named = {name for a in new for name in (a.surface.run, *a.surface.to)}
+    sound = {name for name in named if any(map(_sound, asked.runs[name].checkpoints()))}
+    wrong = {}
+    for of, files in ((action.surface, action.files) for action in new):
+        if lacking := [name for name in (of.run, *of.to) if name not in sound]:
+            what = f"{lacking[0]} has no sound checkpoint; train it again with"
+            wrong[files.run_id] = f"{what} `study sweep FILE --mode force`"
+        elif of.plane == "pca" and (kept := len(asked.runs[of.run].snapshots())) <= of.dims:
+            what = f"{of.run} kept {counted(kept, 'snapshot')}, too few for plane pca; train it again with"
+            wrong[files.run_id] = f"{what} `study sweep FILE snapshot_every=epoch --mode force`"
+    return wrong
 
 
 def _sound(checkpoint: Path) -> bool:

@@ -20,7 +20,7 @@ from study.launch.machine import Machine, images_of, prepare_data
 from study.launch.plan.runs import by_seed, hold_dependents, missing_measurements, packs
 from study.launch.plan.state import WORK, Action, decide, plan
 from study.launch.slurm.profile import Profile
-from study.launch.slurm.queue import on_a_cluster
+from study.launch.slurm.queue import need_a_cluster, on_a_cluster
 from study.launch.slurm.submissions import places
 from study.networks.count import SHAPING, measured, own_parts
 from study.networks.count import counted as count_layers
@@ -59,11 +59,7 @@ class Planned:
 
 
 def plan_sweep(
-    sweep: Sweep,
-    results: Path,
-    mode: Mode = "missing",
-    seeds_first: bool = False,
-    stop_at_chance: float | None = None,
+    sweep: Sweep, results: Path, mode: Mode = "missing", seeds_first: bool = False, stop_at_chance: float | None = None
 ) -> Planned:
     """Plan from the disk, and from the queue if anything was submitted to one. Trains and submits nothing.
 
@@ -142,21 +138,26 @@ def check(planned: Planned, machine: Machine, profile: Profile) -> None:
         raise StudyError(
             f"{probed.title}: probes need float64, which Apple's GPUs lack; measure later: `probes=null`, then `study probe`"
         )
-    if machine.executor != "slurm":
+    if machine.executor == "slurm":
+        need_a_cluster()
+        _check_ranks(planned, profile)
+    else:
         pool(machine, len(planned.sweep.runs))
-    elif profile.ranks > 1 and profile.runs_per_gpu > 1:
+    prepare_data(list(planned.work.values()), machine.data_root)
+    _try_own(planned.work.values(), machine.data_root)
+
+
+def _check_ranks(planned: Planned, profile: Profile) -> None:
+    if profile.ranks > 1 and profile.runs_per_gpu > 1:
         raise StudyError(
             "the profile has both gpus_per_run or nodes, and runs_per_gpu: a run has several GPUs or a share of one"
         )
-    else:
-        for spec in planned.work.values():
-            if spec.recipe.bn_groups % profile.ranks:
-                raise StudyError(
-                    f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
-                    f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
-                )
-    prepare_data(list(planned.work.values()), machine.data_root)
-    _try_own(planned.work.values(), machine.data_root)
+    for spec in planned.work.values():
+        if spec.recipe.bn_groups % profile.ranks:
+            raise StudyError(
+                f"{spec.title}: {profile.ranks} GPUs a run need recipe.bn_groups={profile.ranks} or a multiple, not "
+                f"{spec.recipe.bn_groups}: BN sees one device's part of each batch, and that is part of what is trained"
+            )
 
 
 def _try_own(specs: Iterable[RunSpec], root: Path) -> None:

@@ -35,5 +35,6 @@ def contradiction(
     of = "" if images is None else f" of {images:,} images"
     return (
         f"{run.run_id}: its network has a {split} loss of {loss:.4g}{of}, but its training recorded {known:.4g}: checkpoint "
-        "or data are not those of the training, and nothing measured here can be trusted; train it again with --mode force"
+        "or data are not those of the training, and nothing measured here can be trusted; train it "
+        "again with `study sweep FILE --mode force`"
     )

@@ -13,16 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.config.registry import (
-    ACTIVATIONS,
-    BLOCKS,
-    CONVOLUTIONS,
-    FAMILIES,
-    INITIALISATIONS,
-    NORMS,
-    ORDERS,
-    SHORTCUTS,
-)
+from study.config.registry import ACTIVATIONS, BLOCKS, CONVOLUTIONS, FAMILIES, INITIALISATIONS, NORMS, ORDERS, SHORTCUTS
 from study.config.run import RunSpec
 from study.networks.blocks import Block, SingleBlock
 from study.networks.initialise import constructing, initialise, own_values, seeded

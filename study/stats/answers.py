@@ -154,7 +154,9 @@ def compared(finding: Finding) -> list[tuple[str, Contrast]]:
     """5. The comparisons that the first three answers rest on, each with a name."""
     found = [("Depth", finding.degradation)] if finding.degradation else []
     several = len(finding.mends) > 1
-    found += [(f"Mending{f', {mend.line.title}' * several}", mend.relief or mend.ends) for mend in finding.mends]
+    for mend in finding.mends:
+        name = "Mending" if mend.relief else f"Plain against residual at {mend.deep} layers"
+        found.append((name + f", {mend.line.title}" * several, mend.relief or mend.ends))
     return [*found, *((f"Gap, {span.line.title}", span.gap) for span in finding.spans)]
 
 

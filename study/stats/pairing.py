@@ -50,6 +50,8 @@ def compare(
     values = both.split(",")
     if not equals or len(values) != 2 or values[0] == values[1]:
         raise StudyError(f"--pair {pair}: write it as field=one,other, such as block=basic,bottleneck")
+    if field == "network":
+        raise StudyError(f"--pair {pair}: leave it out; the verdict compares plain and residual networks without it")
     sides = list(_sides(curves, runs, field, training))
     known = {side.value for side in sides}
     if strange := [value for value in values if value not in known]:

@@ -16,14 +16,7 @@ import pyarrow.compute as pc
 
 from study.config.stored import nested, upgraded_row
 from study.errors import StudyError
-from study.store.files import (
-    DamagedError,
-    digest,
-    read_json,
-    sweep_away_temporaries,
-    write_bytes,
-    write_json,
-)
+from study.store.files import DamagedError, digest, read_json, sweep_away_temporaries, write_bytes, write_json
 from study.store.find import of_runs
 from study.store.layout import RunFiles, SweepFiles, refuse_links
 from study.store.runs import ENDED, RunStatus, status

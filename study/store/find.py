@@ -47,12 +47,11 @@ def find_run(results: Path, text: str) -> RunFiles:
 
 def one_run(files: SweepFiles) -> RunFiles:
     """The run that has the name of `files`, for commands that take a run or a sweep; raises as `find_run`."""
-    try:
+    if any(name.startswith(files.name) for name in all_runs(files.results)):
         return find_run(files.results, files.name)
-    except StudyError as error:
-        refuse_tables_alone(files)
-        hint = nearest(files.name, sweep_names(files.results), listing="sweeps")
-        raise StudyError(f"{error}; nor is there a sweep of that name{hint}") from None
+    refuse_tables_alone(files)
+    hint = nearest(files.name, sweep_names(files.results), listing="sweeps")
+    raise StudyError(f"no sweep or run '{files.name}' under {files.results}/{hint}")
 
 
 def run_of_point(results: Path, point: str, seed: int) -> RunFiles | None:

@@ -31,7 +31,7 @@ from study.store.sweeps import read_sweep, records
 from study.text import counted
 
 Queued = Mapping[str, str]
-"""Where a scheduler holds tasks, by their ids."""
+"""Where a scheduler holds tasks, by their ids, and what to do about it."""
 
 # -- disk usage ---------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def holding(
     try:
         for name, task in here.items():
             if where := (queued or {}).get(name):
-                raise StudyError(f"{name}: {where}; `study cancel` it first; nothing was changed")
+                raise StudyError(f"{name}: {where}; nothing was changed")
             holder = None if name in held else lease.holder(task)
             if holder or not (dry_run or name in held):
                 who = f" by process {holder.get('pid')} on {holder.get('host')}" if holder else ""
@@ -96,6 +96,9 @@ def tasks_of(units: Iterable[RunFiles | SurfaceFiles]) -> list[TaskFiles]:
 def _all_tasks(files: SweepFiles) -> list[TaskFiles]:
     """Every task in a sweep's folder, half-written ones too."""
     refuse_links(files.results, [files.folder])
+    if files.folder.is_symlink():
+        raise StudyError(f"{files.folder}: is a link to {files.folder.readlink()}; name that, or `unlink` it")
+    lease.refuse_kept([files.folder])
     runs = [RunFiles(path) for path in sorted(files.runs.glob("*")) if path.is_dir()]
     return tasks_of([*runs, *_surfaces(files)])
 
@@ -225,6 +228,7 @@ def remove_sweep(files: SweepFiles, queued: Queued, dry_run: bool) -> Iterator[s
 def remove_runs(runs: Sequence[RunFiles], queued: Queued, dry_run: bool) -> Iterator[str]:
     """Remove runs with their surfaces, and from the record and the tables of each sweep that names them."""
     names, results, around = {run.run_id for run in runs}, runs[0].results, of_runs(runs)
+    lease.refuse_kept({run.folder.parent.parent for run in runs})
     with holding(tasks_of([*around, *runs]), queued, dry_run):
         naming = [(files, record) for files, record in records(results) if names & record["runs"].keys()]
         for files, record in [] if dry_run else naming:  # first: what is on disk can be found and removed later

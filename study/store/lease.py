@@ -12,10 +12,11 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from study.errors import StudyError
 from study.store import process
 from study.store.files import DamagedError, draft, peek_json, read_json, sweep_away_temporaries, write_json, writing
 from study.store.layout import TaskFiles, refuse_links
@@ -217,3 +218,26 @@ def tidy(files: TaskFiles) -> None:
             files.heartbeat.unlink(missing_ok=True)
         _end_turn(files.folder / TURN, time.time())
         sweep_away_temporaries(files.folder)
+
+
+@contextlib.contextmanager
+def keeping(results: Path, tasks: Iterable[Path]) -> Iterator[None]:
+    """Keep the sweeps in which these tasks' folders lie from being removed or renamed, even while no lease is held."""
+    sweeps = {results / task.relative_to(results).parts[0] for task in tasks}
+    marks = [draft(sweep / "work") for sweep in sweeps]
+    try:
+        for mark in marks:
+            write_json(mark, process.identity())
+        yield
+    finally:
+        for mark in marks:
+            with contextlib.suppress(OSError):
+                mark.unlink()
+
+
+def refuse_kept(sweeps: Iterable[Path]) -> None:
+    """Raise StudyError if a living process of this machine keeps one of these sweeps' folders."""
+    for mark in (mark for sweep in sweeps for mark in sweep.glob(".work.*.tmp")):
+        if process.alive(keeper := peek_json(mark)):
+            by = f"process {keeper['pid']}; end that first; nothing was changed"
+            raise StudyError(f"{mark.parent.name} is being trained or measured by {by}")

@@ -180,6 +180,11 @@ def _copy(theirs: Unit, ours: Unit, results: Path) -> None:
         if ours.folder.exists():
             with holding(tasks_of([ours])):
                 discard(ours.folder, results)
-        move(copy.folder, ours.folder)
+        try:
+            move(copy.folder, ours.folder)
+        except WriteError:
+            if not ours.folder.exists():
+                raise
+            raise StudyError("another process has just begun or merged it; repeat this call") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)

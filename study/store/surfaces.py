@@ -13,15 +13,7 @@ import pyarrow as pa
 from study.config.surface import Surface, surface_id
 from study.errors import StudyError
 from study.store import lease
-from study.store.files import (
-    DamagedError,
-    digest,
-    read_checked,
-    read_json,
-    remove,
-    write_bytes,
-    write_json,
-)
+from study.store.files import DamagedError, digest, read_checked, read_json, remove, write_bytes, write_json
 from study.store.layout import ChunkFiles, SurfaceFiles
 from study.store.runs import check_sealed, seal, write_done
 from study.store.tables import Row, Table, parse, to_bytes

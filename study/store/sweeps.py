@@ -57,7 +57,8 @@ def read_sweep(files: SweepFiles) -> dict[str, Any]:
         refuse_tables_alone(files)
         hint = nearest(files.name, sweep_names(files.results), listing="sweeps")
         raise StudyError(
-            f"no sweep '{files.name}' under {files.results}/{hint or '; start one with `study sweep FILE`'}"
+            f"no sweep '{files.name}' under {files.results}/"
+            f"{hint or '; start one with `study sweep FILE`, or name the folder that has it by --results'}"
         )
     return content
 

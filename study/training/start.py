@@ -48,7 +48,7 @@ def final(files: RunFiles) -> dict[str, Any]:
         raise StudyError(f"{files.run_id} is not finished ({now.state}); train it first with `study sweep`")
     state = checkpoint.load_newest(files, torch.device("cpu"))
     if state is None:
-        raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with --mode force")
+        raise StudyError(f"{files.run_id} has no sound checkpoint; train it again with `study sweep FILE --mode force`")
     return state
 
 

@@ -12,7 +12,7 @@ from study.store import runs as store
 from study.store.files import digest
 from study.store.tables import CURVES
 from tests.helpers import make_spec, open_run
-from tests.launch.command import inside, sweep_file
+from tests.launch.command import inside, output, sweep_file
 
 SWEEP = """
 fixed: {data: digits, train_subset: 400, recipe: quick, depth: 8,
@@ -71,14 +71,14 @@ def test_earlier_runs_of_the_same_networks_tell_the_time(outcome: str | None, tm
 ])  # fmt: skip
 def test_runs_on_other_machines_or_of_other_networks_tell_nothing(attempt: Any, field: Any, tmp_path: Path) -> None:
     trained_before(tmp_path, HERE | attempt, **field)
-    unknown = "unknown: no earlier run here trained 2 of the 2 networks; --dry-run --measure times them"
+    unknown = "unknown: not every network has an earlier run here; add --measure to time the others"
     assert told(tmp_path, *LOCAL) == unknown
 
 
 def test_jobs_on_a_cluster_are_forecast_from_earlier_jobs(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text("{max_parallel: 4, runs_per_gpu: 2, gpus: 1}")
     words = ("sweep", "tiny.yaml", "--dry-run", "--executor", "slurm", "--profile", "cluster.yaml")
-    assert "within a job, --dry-run --measure --executor local" in told(tmp_path, *words)
+    assert "within a job, add --measure --executor local" in told(tmp_path, *words)
     trained_before(tmp_path, HERE | {"executor": "slurm", "host": "node7", "device": "NVIDIA H100"})
     known = "about 5.9 min in 3 jobs at once, once they start, from 2 earlier runs on NVIDIA H100"
     assert told(tmp_path, *words) == known
@@ -96,3 +96,12 @@ def test_a_measurement_tells_the_time_and_writes_nothing(tmp_path: Path) -> None
     words = told(tmp_path, *LOCAL, "--measure")
     assert re.fullmatch(r"about [0-9.]+ s with 2 workers, from timing the networks", words)
     assert {path.name for path in tmp_path.iterdir()} <= {"tiny.yaml", "cache"}
+
+
+@pytest.mark.slow
+def test_a_sweep_tells_the_time_before_it_trains_if_earlier_runs_tell_it(tmp_path: Path) -> None:
+    words = ("sweep", sweep_file(tmp_path, SWEEP), "network=plain", "--device", "cpu")
+    assert "time:" not in output(tmp_path, *words, "seed=1")
+    said = output(tmp_path, *words, "seed=2")
+    assert "time: about 1 s with 1 worker, from 1 earlier run\n" in said
+    assert said.index(" to train, ") < said.index("time: ") < said.index("done in ")

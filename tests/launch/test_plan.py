@@ -57,8 +57,21 @@ def test_queued_tasks_wait_in_every_mode_unless_finished(tmp_path: Path) -> None
     for mode in VERBS:
         [action] = plan([decide(DISK["pending"], place("PENDING", tmp_path))], mode)
         assert action.verb == "wait" and action.reason == "job 17_3, pending"
-    [action] = plan([decide(DISK["done"], place("COMPLETING", tmp_path))])
-    assert action.verb == "keep"
+
+
+@pytest.mark.parametrize("mode, verbs", [
+    ("missing", {"failed": "leave", **dict.fromkeys(ENDED, "keep")}),
+    ("retry", dict.fromkeys(ENDED, "keep")),
+    ("force", {}),
+])  # fmt: skip
+def test_of_a_completing_job_what_is_finished_counts_and_the_rest_is_not_submitted_yet(
+    mode: Mode, verbs: dict[str, str], tmp_path: Path
+) -> None:
+    tasks = [decide(now, place("COMPLETING", tmp_path)) for now in DISK.values()]
+    assert {task.disk.state: task.state for task in tasks} == {state: state for state in DISK}
+    actions = {action.disk.state: action for action in plan(tasks, mode)}
+    assert {state: action.verb for state, action in actions.items()} == dict.fromkeys(DISK, "wait") | verbs
+    assert actions["interrupted"].reason == actions["pending"].reason == "job 17_3, ending"
 
 
 @pytest.mark.parametrize(

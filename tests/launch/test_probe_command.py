@@ -115,7 +115,7 @@ def change_the_spec(files: RunFiles) -> None:
     "spoil, message",
     [
         (damage, "no sound checkpoint: passed over checkpoint-00000020-"),
-        (lose, "has no checkpoint to measure; train it again with --mode force"),
+        (lose, "has no checkpoint to measure; train it with `study sweep FILE --mode force`"),
         (mistake_for_another, "it belongs to run residual-8"),
         (change_the_spec, "it was changed by hand"),
     ],

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from study.launch.slurm import queue
-from study.launch.slurm.submissions import Place
+from study.launch.slurm.submissions import Place, Submission
+from tests.launch.command import output, sweep_file
 
 
 def program(folder: Path, name: str, says: str, code: int = 0) -> None:
@@ -57,3 +58,27 @@ def test_the_last_line_of_a_log_says_why_a_job_ended(tmp_path: Path, lines: list
     log.write_text("\n".join(lines))
     words = Place(queue.Job("5", "study-a", "FAILED", ""), waiting=False, log=log).failure_message()
     assert (says in words) if says else not words
+
+
+@pytest.mark.parametrize(
+    "accounting, action, says",
+    [
+        ("17|TIMEOUT|study-tiny-0", "start", ""),
+        ("17|REQUEUED|study-tiny-0", "wait", "job 17, ending"),  # it comes back
+        ("17|RUNNING|study-tiny-0", "wait", "job 17, ending"),  # behind the time
+        ("", "wait", "job 17, ending"),
+    ],
+)
+def test_a_completing_job_has_ended_only_where_accounting_says_that_it_has(
+    accounting: str, action: str, says: str, commands: Path
+) -> None:
+    words = ("sweep", sweep_file(commands), "--dry-run", "network=plain")
+    run = commands / "results" / "tiny" / "runs" / output(commands, *words).splitlines()[0].split()[-1]
+    folder = commands / "results" / "tiny" / "slurm" / "0"
+    Submission(folder, "study-tiny-0", [[str(run)]], {}, [10, 1], 0.0, "17").write()
+    for name, prints in {
+        "sbatch": "", "scontrol": "", "sacct": accounting, "squeue": "17|N/A|COMPLETING|None|study-tiny-0",
+    }.items():  # fmt: skip
+        program(commands, name, prints)
+    line = output(commands, *words).splitlines()[0]
+    assert line.startswith(action) and says in line

@@ -212,6 +212,8 @@ def test_training_again_ends_the_same_and_measures_the_surfaces_again(copied: Pa
 
 def test_a_failed_chunk_says_why_and_is_retried_on_request(copied: Path) -> None:
     words = ["surface", RESIDUAL, "--plane", "pca", "--points", "3"]
+    for iteration in range(3):  # damaged, which shows when they are read
+        (named(copied, "residual").folder / f"snapshot-{iteration:08}-{16 * '0'}.pt").touch()
     code, out, err = inside(copied, *words)
     assert code == 1 and "has 0 snapshots of its training" in err and "snapshot_every: epoch" in err
     code, out, err = inside(copied, *words)
@@ -223,7 +225,11 @@ def test_a_mistake_gives_one_line_and_starts_nothing(trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     between = [PLAIN, "--plane", "interpolate", "--to"]
     for words, says in (
-        (["nothing"], "no run 'nothing'"),
+        (["nothing"], "no sweep or run 'nothing'"),
+        (
+            [PLAIN, "--plane", "pca"],
+            "kept 0 snapshots, too few for plane pca; train it again with `study sweep FILE snap",
+        ),
         (["tiny", "--points", "0"], "points: must be a number from 2"),
         (["tiny", "--points", "3by3"], "--points 3by3: write it as 51, or as 51x31"),
         (["tiny", "--range", "1:0"], "range: must be [low, high]"),

@@ -278,6 +278,8 @@ def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) 
         (("status", "tinny"), nearest), (("collect", "tinny"), nearest),
         (("figure", "degradation", "tinny"), nearest), (("table", "errors", "tinny"), nearest),
         (("swep", "x"), "'sweep'"), (("sweep", "quikstart.yaml"), "did you mean 'quickstart'?"),
+        (("sweep", "tiny", "depth=9"), "nearest: 8 or 14"), (("sweep", "tinny.yaml"), nearest),
+        (("rm", "tinny"), nearest), (("describe", "--seed", "8"), "did you mean 'seed=...'?"),
         (("sweep", "nothing.yaml"), "(`study list sweeps` has all)"), (("sweep", "--reslts=x", "tiny.yaml"), "--results"),
         (("figure", "degradatio", "x"), "did you mean 'degradation'?"), (("figure", "zz", "x"), "(`study list figures` has all)"),
         (("probe", "x", "--probes", "wieghts"), "did you mean 'weights'?"), (("list", "feilds"), "'fields'"),

@@ -84,7 +84,7 @@ def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Fra
         refused("the curves frame lacks depth", name, curves.drop(columns="depth"))
         refused("none of the 12 runs has been evaluated", name, curves.iloc[:0], runs)
     refused("curves of 1 runs that the runs frame does not list", "degradation", curves, runs.iloc[1:])
-    refused("no rows of split 'train_clean' or 'test'", "degradation", curves[curves["split"] == "train"], runs)
+    refused("no errors of train_clean and test", "degradation", curves[curves["split"] == "train"], runs)
     refused("the runs of no network differ in recipe or initialisation", "sensitivity", *small)
     for name in ("shortcuts", "orders", "preactivation"):
         refused("nothing to draw: there are no residual networks with", name, *small)

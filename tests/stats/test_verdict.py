@@ -255,6 +255,7 @@ def test_only_plain_only_residual_and_one_depth():
     flat = verdict(*sweep(degrades, depths=[20]))
     assert answers(flat)["1"] == "Cannot tell: the plain networks have results at one depth only (20)"
     assert answers(flat)["2"] == "Cannot tell: the networks have one depth in common"
+    assert "Plain against residual at 20 layers: " in str(flat) and "Mending: " not in str(flat)
     assert answers(flat)["3"] == "Cannot tell: no network has results at two depths"
     assert "At 20 layers, plain-20 − ResNet-20" in str(flat)
 

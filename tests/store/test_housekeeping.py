@@ -93,6 +93,26 @@ def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], 
     assert held.mine()
 
 
+@pytest.mark.parametrize("words", [["rm", "test"], ["rm", run_id(LATER)], ["mv", "test", "new"]], ids=" ".join)
+def test_a_sweep_at_work_stays_while_none_of_its_runs_is_held(words: list[str], tmp_path: Path) -> None:
+    files = sweep(tmp_path)
+    open_run(files.results, LATER)
+    with lease.keeping(files.results, [run(files, LATER).folder]):
+        before = tree(tmp_path)
+        assert f"is being trained or measured by process {os.getpid()}; " in output(tmp_path, *words, code=2)
+        assert tree(tmp_path) == before
+    output(tmp_path, *words)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("words", [["rm", "alias"], ["mv", "alias", "new"]], ids=" ".join)
+def test_a_link_to_a_sweep_is_not_taken_for_a_sweep(words: list[str], tmp_path: Path) -> None:
+    files = sweep(tmp_path)
+    (files.results / "alias").symlink_to("test")
+    before = tree(tmp_path)
+    assert "alias: is a link to test; " in output(tmp_path, *words, code=2) and tree(tmp_path) == before
+
+
 def test_prune_removes_the_networks_of_finished_runs_alone(tmp_path: Path) -> None:
     stretched = make_spec(depth=14, start_from=point_id(LATER), seed=1)
     plane = Surface(run=run_id(make_spec(seed=2)), points=3)
@@ -125,7 +145,7 @@ def test_removing_a_sweep_keeps_the_runs_that_another_names(tmp_path: Path) -> N
     assert [surface.run_id for surface in run(other).surfaces()] == [surface_id(plane)]
     output(tmp_path, "collect", "other")
     assert study.read_runs(other.folder)["state"].tolist() == ["done"]
-    assert "no run 'test'" in output(tmp_path, "rm", "test", code=2)
+    assert "no sweep or run 'test'" in output(tmp_path, "rm", "test", code=2)
 
 
 def test_a_removed_run_leaves_the_records_and_tables(tmp_path: Path) -> None:

@@ -99,4 +99,6 @@ def _refuse_another(files: SurfaceFiles, surface: Surface) -> None:
     """Refuse to compute a lost plane again if another one could result: sums of a Hessian or a trajectory may differ in
     their last digits on another machine, and points of two planes must not mix."""
     if surface.plane in ("hessian", "pca") and any(chunk.checkpoints() for chunk in files.chunks()):
-        raise StudyError("its plane is damaged or gone, and points are measured on it already; give --mode force")
+        raise StudyError(
+            "its plane is damaged or gone, but has measured points; repeat `study surface` with --mode force"
+        )

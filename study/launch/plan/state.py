@@ -26,7 +26,7 @@ class TaskState:
     """As on disk, or `queued` (a scheduler holds it), or `unknown` (it was submitted, and its job cannot be traced)."""
     message: str = ""
     queued: str = ""
-    """Where a scheduler holds it, such as `job 17_3, pending`."""
+    """Where a scheduler holds it, such as `job 17_3, pending`; a job that is `ending` may yet be requeued."""
     job: str | None = None
 
 
@@ -36,13 +36,13 @@ def decide(disk: RunStatus, place: Place | None = None, trouble: str = "") -> Ta
     unfinished = state in ("pending", "interrupted")
     if place is None:
         return TaskState(disk, "unknown", trouble) if trouble and unfinished else TaskState(disk, state, message)
-    queued = str(place) if place.waiting else ""
-    if queued and state == "failed":
+    queued, waits = str(place) if place.waiting else "", place.waiting and not place.ending
+    if waits and state == "failed":
         state, message = "queued", f"{place}; failed before: {message}"
     elif unfinished:
         words = ": ".join(filter(None, [str(place), place.failure_message()]))
         message = "; ".join(filter(None, [words, message]))
-        state = "queued" if queued else "unknown" if place.job.state == "UNKNOWN" else state
+        state = "queued" if waits else "unknown" if place.job.state == "UNKNOWN" else state
     return TaskState(disk, state, message, queued, place.job.job_id)
 
 
@@ -71,12 +71,14 @@ def _verb(task: TaskState, mode: Mode) -> tuple[Verb, str]:
         return "wait", f"in progress on {now.progress.get('host', 'another machine')}"
     if now.state in ENDED and mode != "force":
         return "keep", now.state
+    if task.state == "failed" and mode == "missing":
+        return "leave", now.message
     if task.queued:
         return "wait", task.queued
     if mode == "force" and now.state != "pending":
         return "redo", f"{now.state}; --mode force starts over"
     if now.state == "failed":
-        return "retry" if mode == "retry" else "leave", now.message
+        return "retry", now.message
     if now.state == "interrupted":
         return "resume", "; ".join(filter(None, [f"from iteration {now.iteration:,}", now.message]))
     return "start", now.message

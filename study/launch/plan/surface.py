@@ -106,8 +106,8 @@ def _decided(action: SurfaceAction, look: Callable[[ChunkFiles], TaskState], mod
     state = state or ("interrupted" if begun else "pending")
     action = replace(action, chunks=work, sealed=there, state=state)
     if mode == "force" and action.files.spec.exists():
-        if state in ("running", "queued"):
-            return replace(action, verb="wait", reason=f"{state}; --mode force never interrupts another process")
+        if busy := next((own.reason for _, _, own in decided if own.verb == "wait"), ""):
+            return replace(action, verb="wait", reason=f"{busy}; --mode force never interrupts another process")
         every = tuple(map(action.files.chunk, everything))
         return replace(action, verb="redo", reason="--mode force starts over", chunks=every, sealed=0, state="pending")
     if work or not left:  # if all chunks are sealed, only the surface's own seal is missing

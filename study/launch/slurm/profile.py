@@ -65,9 +65,7 @@ class Profile(BaseModel):
     gres: Line | None = Field(default=None, description="generic resources, such as gpu:a100:1")
     gpus: int = Field(default=0, ge=0, description="GPUs of a job (--gpus-per-node)")
     time: Minutes = Field(
-        default=60,
-        ge=1,
-        description="time limit of a job in minutes, or as SLURM writes it; a longer run is requeued",
+        default=60, ge=1, description="time limit of a job in minutes, or as SLURM writes it; a longer run is requeued"
     )
     memory: str | None = Field(default=None, pattern=r"^[0-9]+[KMGT]?$", description="such as 16G")
     cpus: int = Field(default=1, ge=1, description="cores of a job; threads of a run on the CPU")

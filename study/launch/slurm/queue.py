@@ -68,6 +68,12 @@ def on_a_cluster() -> bool:
     return "Could not establish a configuration source" not in run(["scontrol", "ping"]).stderr
 
 
+def need_a_cluster() -> None:
+    """Raise StudyError unless there is one, before anything is written for it."""
+    if not on_a_cluster():
+        raise StudyError("--executor slurm: no cluster is known here; leave it out to work on this machine")
+
+
 def held() -> list[Job]:
     """All jobs of this user in the queue, arrays task by task."""
     done = run(["squeue", "--all", "--me", "-h", "-r", "-o", "%F|%K|%T|%r|%j"])

@@ -72,6 +72,9 @@ class Submission:
                 draft.replace(path)
 
 
+_FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE")
+"""States in accounting of jobs that will not be requeued. A completing job may be: squeue does not tell."""
+
 _TASK_FAILED = re.compile(r"srun: (?!error|fatal)|srun: error: \S+: tasks? \S+: ")
 
 
@@ -84,7 +87,14 @@ class Place:
     """Whether the controller still holds it."""
     log: Path
 
+    @property
+    def ending(self) -> bool:
+        """Whether the job has ended and its nodes are being cleaned up; it may yet be requeued."""
+        return self.waiting and self.job.state == "COMPLETING"
+
     def __str__(self) -> str:
+        if self.ending:
+            return f"job {self.job.job_id}, ending"
         reason = f" ({self.job.reason})" if self.waiting and self.job.reason not in ("", "None") else ""
         return f"job {self.job.job_id}, {self.job.state.lower()}{reason}"
 
@@ -110,10 +120,13 @@ def places(results: Path) -> dict[str, Place]:
     jobs = {job.job_id: job for job in queue.held()}
     submitted = _accepted(_submissions(results), jobs.values())
     tasks = [(s, s.task_id(index) or "", pack) for s in submitted for index, pack in enumerate(s.packs)]
-    past = queue.past(task for _, task, _ in tasks if task not in jobs) or {}
+    here = {task for task, job in jobs.items() if job.state != "COMPLETING"}
+    past = queue.past(task for _, task, _ in tasks if task not in here) or {}
     found: dict[str, Place] = {}
     for submission, task, pack in tasks:
         known = [job for job in (jobs.get(task), past.get(task)) if job and job.name == submission.name]
+        if len(known) == 2 and known[1].state in _FINAL:
+            del known[0]
         job = known[0] if known else queue.Job(task, submission.name, "UNKNOWN", "")
         place = Place(job, job == jobs.get(task), submission.folder / f"{task}_0_log.out")
         found |= {Path(folder).name: place for folder in pack}
@@ -162,7 +175,7 @@ def cancel(results: Path, what: str) -> list[str]:
     jobs: dict[str, list[str]] = {}
     around = {surface.run_id for surface in of_runs(SweepFiles(results, "").run(name) for name in wanted)}
     for task, place in places(results).items():
-        if place.waiting and (task in wanted or task.rpartition("-")[0] in around):
+        if place.waiting and not place.ending and (task in wanted or task.rpartition("-")[0] in around):
             jobs.setdefault(place.job.job_id, []).append(task)
     if not jobs:
         raise StudyError(f"{what}: no queued jobs; press Ctrl-C to stop a sweep that runs in a terminal")

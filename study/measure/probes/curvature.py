@@ -45,10 +45,7 @@ class Hessian(LinearOperator):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        batches: Sequence[tuple[Tensor, Tensor]],
-        stopped: Callable[[], bool] = never,
+        self, network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], stopped: Callable[[], bool] = never
     ) -> None:
         if any(module.training for module in network.modules()):
             raise ValueError("the Hessian is of a network in evaluation mode; call network.eval() first")

@@ -20,6 +20,7 @@ from study.plotting.base.outside import outside
 from study.stats.bca_interval import FEWEST, RESAMPLES, SEED
 from study.stats.naming import lost, network_name
 from study.store.runs import LOST
+from study.text import listed
 
 POINT = ["condition", "network", "label", "split"]
 """With the panel, what a line is: one network under one condition, and one split."""
@@ -60,7 +61,7 @@ def lines_of(
     """
     chosen = curves[curves["split"].isin(splits)]
     if chosen.empty:
-        raise StudyError(f"nothing to draw: the curves have no rows of split {' or '.join(map(repr, splits))}")
+        raise StudyError(f"nothing to draw: no run has been evaluated yet, so there are no errors of {listed(splits)}")
     keys = [*panel, *POINT]
     many = chosen.groupby(keys, observed=True)["run_id"].transform("nunique") > MANY_SEEDS
     alone = chosen[~many | chosen["state"].isin(GONE)].assign(kind="seed")

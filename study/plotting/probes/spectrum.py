@@ -37,11 +37,7 @@ COLUMNS = ["kind", *POINT, "run_id", "seed", "n", "iteration", "images", "eigenv
 
 
 def plot(
-    frame: pd.DataFrame,
-    runs: pd.DataFrame | None = None,
-    *,
-    iteration: int | None = None,
-    reach: float | None = None,
+    frame: pd.DataFrame, runs: pd.DataFrame | None = None, *, iteration: int | None = None, reach: float | None = None
 ) -> Plot:
     """Draw the figure: a panel for each kind of network, a row of them for each data set and recipe.
 
