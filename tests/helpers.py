@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from study.config.identity import run_id
@@ -98,6 +99,31 @@ def make_folder(path: Path, train: int = 12, test: int = 6, classes: int = 3, he
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(file, quality=90)
     return path
+
+
+def random_bn(network):
+    """BN parameters and statistics other than those of the start, so that each of them matters."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(std=0.1)
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 1.5)
+
+
+def randomise(network):
+    """Draw weights of He's variance, by torch: a seed's own take seconds for a hundred million; and BN at random."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                module.weight.normal_(std=(2 / module.weight[0].numel()) ** 0.5)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.1)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+    random_bn(network)
+    return network
 
 
 def read_rows(path: Path) -> list[Row]:

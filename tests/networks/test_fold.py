@@ -14,8 +14,7 @@ from study.networks import network as networks
 from study.networks.blocks import BasicBlock
 from study.networks.fold import Folded
 from study.networks.network import structure
-from tests.helpers import make_spec, slow
-from tests.networks.test_network import randomise
+from tests.helpers import make_spec, randomise, slow
 
 ORDERS = ["original", "bn_after_add", "relu_before_add", "relu_only_pre", "pre"]
 SHORTCUTS = [None, "A", "B", "C", "projection", "scaled", "exclusive_gate", "shortcut_gate", "dropout"]

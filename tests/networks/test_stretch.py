@@ -8,8 +8,7 @@ from study.config.differences import check_stretch
 from study.errors import StudyError
 from study.networks.network import build
 from study.networks.stretch import stretch
-from tests.helpers import make_spec, slow
-from tests.networks.test_network import random_bn
+from tests.helpers import make_spec, random_bn, slow
 
 PLAIN = {"network": "plain"}
 BATCHES = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)]
