@@ -132,6 +132,11 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def kept(files: RunFiles) -> list[int]:
     """The iterations of a run's snapshots."""
     return [int(path.name.split("-")[1]) for path in files.snapshots()]

@@ -118,16 +118,13 @@ def test_invalid_settings_are_refused(fields, says):
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_surfaces_are_expanded_over_runs(tmp_path):
+def test_surfaces_are_expanded_over_runs_and_a_call_may_leave_some_out(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
     assert {surface.run for surface in found} == set(sweep.runs)
     assert {sweep.runs[surface.run].seed for surface in found if surface.bn == "batch"} == {0}
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
-
-
-def test_a_call_may_leave_out_the_runs_that_an_entry_is_about(tmp_path):
     assert loaded(tmp_path, "{points: 5, of: {seed: 0}}", name="other", seed=1).surfaces == {}
 
 

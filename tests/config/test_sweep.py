@@ -138,11 +138,6 @@ def test_overrides_change_recipe_and_components(load):
     ]  # fmt: skip
 
 
-def test_overrides_that_select_runs_keep_the_whole_sweep(load):
-    text = FIXED + "grid: {depth: [8, 14]}\n"
-    assert len(load(text, "depth=8").whole) == 2 and len(load(text, "depth=20").whole) == 1
-
-
 OVERRIDES = [
     ("dept=8", "override 'dept=8': unknown field 'dept'; did you mean 'depth'?"),
     ("depth", "override 'depth': write it as field=value"),
@@ -187,7 +182,6 @@ def test_unknown_fields_get_a_suggestion(load):
 
 
 # -- cost -------------------------------------------------------------------------------------------------------------
-
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "matplotlib", "pyarrow", "sklearn", "scipy", "submitit"}
 

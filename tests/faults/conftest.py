@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.layer import OTHER_HOST, Layer, build
-from tests.faults.sweeps import sweep
 from tests.faults.warm import Warm
-from tests.faults.whole import Undisturbed
+from tests.faults.whole import Undisturbed, sweep
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table
 from study.training import checkpoint
 from study.training.session import Session
-from tests.faults.sweeps import DAMAGES, damage, flipped, measured, run_of, sweep
-from tests.faults.whole import files_of
+from tests.faults.whole import DAMAGES, damage, files_of, flipped, measured, run_of, sweep
 from tests.helpers import long, points
 from tests.launch.command import inside
 

@@ -13,7 +13,8 @@ import study
 from study.store import runs as store
 from study.store.find import all_runs, sweep_names
 from study.store.layout import SweepFiles
-from tests.faults import sweeps, whole
+from tests import helpers
+from tests.faults import whole
 from tests.faults.layer import CHANGES, Action
 from tests.faults.test_two_at_once import LONGER, in_training
 from tests.faults.warm import Warm
@@ -34,7 +35,7 @@ def two(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with the trained sweep, and another that shares its residual run and a surface."""
     folder = tmp_path_factory.mktemp("two")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
-    said = sweeps.sweep(folder, "network=residual", "name=other")
+    said = whole.sweep(folder, "network=residual", "name=other")
     assert said.code == 0, said
     return folder
 
@@ -48,10 +49,8 @@ def prepare(folder: Path, two: Path, verb: str) -> None:
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file but void leases, which the next process removes; the seal of the tables, which has inodes, without content."""
-    files = {
-        path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lease"
-    }
-    return {str(name): b"" if name.name == "collected.json" else path.read_bytes() for name, path in files.items()}
+    files = {name: content for name, content in helpers.tree(folder).items() if not name.endswith("lease")}
+    return {name: b"" if name.endswith("collected.json") else content for name, content in files.items()}
 
 
 def lost(folder: Path, two: Path, verb: str) -> Iterator[str]:

@@ -15,8 +15,7 @@ import torch
 
 from study.store.files import digest
 from study.training import checkpoint
-from tests.faults.sweeps import run_of, sweep
-from tests.faults.whole import files_of
+from tests.faults.whole import files_of, run_of, sweep
 from tests.helpers import long
 from tests.launch.command import inside
 

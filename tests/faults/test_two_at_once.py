@@ -1,4 +1,4 @@
-"""Two commands on one sweep, on one host and on two: each run is trained once, and each command reports the other."""
+"""Two commands on one sweep, on one host and two, with clocks that differ: each run is trained once, each reports the other."""
 
 import os
 import signal
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import study
 from study.store.layout import RunFiles
 from study.store.lease import STALE
+from study.store.runs import status
 from tests.faults import whole
 from tests.faults.layer import OTHER_HOST, OTHER_PIDS, Action, Command, Kind, Layer
 from tests.faults.warm import Warm
@@ -155,3 +157,42 @@ def test_a_run_of_another_host_is_left_alone_until_its_lease_is_stale(
     third = warm.run(folder, *HERE)
     assert third.code == 0, third.err
     assert [row["outcome"] for row in attempts(theirs)] == [None, "done"]
+
+
+# -- wrong clocks: of another host, of this one, and in mid-run --------------------------------------------------------
+
+HOUR = 3600.0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize(("theirs", "ours"), [(-1, 0), (0, 1), long(1, 0), long(0, -1)])
+def test_two_hosts_whose_clocks_differ_by_an_hour_leave_each_other_alone(
+    warm: Warm, layer: Layer, folder: Path, theirs: int, ours: int
+) -> None:
+    whole.sweep_file(folder, ONE)
+    with layer.started(folder, *HERE, prefix=OTHER_HOST, clock=theirs * HOUR) as first:
+        wait_for(lambda: in_training(folder))
+        with first.standing_still():
+            left_alone(layer.run(folder, *HERE, clock=ours * HOUR) if ours else warm.run(folder, *HERE))
+        assert first.ended().code == 0
+    trained_once(folder, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [-1, long(1)])
+def test_a_clock_that_jumps_in_mid_run_changes_no_measured_time(layer: Layer, folder: Path, hours: int) -> None:
+    whole.sweep_file(folder, ONE)
+    with layer.started(folder, *HERE) as first:
+        wait_for(lambda: in_training(folder))
+        layer.state.clock = hours * HOUR
+        ended = first.ended()
+    layer.state.clock = 0.0
+    assert ended.code == 0, ended.err
+    trained_once(folder, 1)
+    (files,) = whole.runs_of(folder)
+    (row,) = attempts(files)
+    assert 0.0 < status(files).seal["seconds"] < 600.0  # from a clock that is never set
+    assert (row["end"] < row["start"]) == (hours < 0)
+    sweep = folder / "results" / "tiny"
+    assert study.figure("degradation", study.read_curves(sweep), study.read_runs(sweep)).axes

@@ -9,9 +9,8 @@ import pytest
 
 from study.launch.attempt.provenance import cpu_model
 from study.store import runs as store
-from study.store.files import digest
 from study.store.tables import CURVES
-from tests.helpers import make_spec, open_run
+from tests.helpers import make_spec, open_run, seal_run
 from tests.launch.command import inside, sweep_file
 
 SWEEP = """
@@ -43,8 +42,7 @@ def trained_before(folder: Path, attempt: dict[str, Any], outcome: str | None = 
         ]
         CURVES.write(files.curves, rows)
         if outcome:
-            sealed = {files.curves.name: digest(files.curves.read_bytes())}
-            store.write_done(files, sealed, outcome=outcome, iteration=40, seconds=40 * step + 2 * evaluation)
+            seal_run(files, outcome, 40, seconds=40 * step + 2 * evaluation)
 
 
 def told(folder: Path, *words: str, code: int = 0) -> str:

@@ -14,7 +14,7 @@ from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.runs import status
 from tests.helpers import PATIENCE, attempts
-from tests.launch.command import curves, descendants, inside, kill_tree, output, runs, start, sweep_file, wait_for
+from tests.launch.command import curves, descendants, kill_tree, output, runs, start, sweep_file, wait_for
 
 WORDS = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=100", "recipe.schedule.at=[80]", "--threads", "1")
 COMMAND = (*WORDS, "--workers", "1", "--checkpoint-seconds", "0.1")
@@ -44,8 +44,7 @@ def begun(tmp_path: Path) -> subprocess.Popen[str]:
 
 def rerun(folder: Path, undisturbed: object) -> None:
     """Rerun the command: it finishes the sweep, and nothing of the interruption is left."""
-    code, out, err = inside(folder, *WORDS)
-    assert code == 0, out + err
+    output(folder, *WORDS)
     assert curves(folder) == undisturbed
     left = [path.name for files in runs(folder) for path in files.folder.iterdir()]
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat", "failed.json")]
@@ -68,8 +67,8 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
 
 def test_after_max_hours_it_says_how_to_continue(tmp_path: Path, undisturbed: object) -> None:
     sweep_file(tmp_path)
-    code, _, err = inside(tmp_path, *WORDS, "--max-hours", "0")
-    assert code == 1 and "nothing is lost" in err and f"study {shlex.join(WORDS)} --max-hours 0" in err
+    said = output(tmp_path, *WORDS, "--max-hours", "0", code=1)
+    assert "nothing is lost" in said and f"study {shlex.join(WORDS)} --max-hours 0" in said
     [files] = runs(tmp_path)
     assert status(files).state in ("interrupted", "pending")
     rerun(tmp_path, undisturbed)
@@ -82,7 +81,6 @@ def test_a_second_interruption_does_not_say_that_it_checkpointed(
 ) -> None:
     for pid in descendants(begun.pid):
         os.kill(pid, signal.SIGSTOP)  # so that it cannot checkpoint
-    assert begun.stdout is not None
     begun.send_signal(signal.SIGINT)
     while "press Ctrl-C once more to stop at once" not in begun.stdout.readline():
         pass

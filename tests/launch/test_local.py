@@ -17,6 +17,7 @@ from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
+from study.training import checkpoint
 from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 
@@ -116,16 +117,25 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
     assert store.status(files).state == "pending"
 
 
-def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
-    broken, changed, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1, 2))
+def test_bad_runs_of_a_pack_leave_the_others_alone(tmp_path: Path) -> None:
+    broken, changed, begun, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in range(4))
     broken.spec.write_text('{"network": "plain"}')
     spec = read_json(changed.spec)
     spec["recipe"]["learning_rate"] = 5.0
     write_json(changed.spec, spec)
-    folders = [files.folder for files in (broken, changed, good)]
-    outcomes = attempt(folders, tmp_path)
-    assert outcomes == {broken.run_id: "failed", changed.run_id: "failed", good.run_id: "done"}
-    assert "changed by hand" in store.status(changed).message and lease.holder(changed) is None
+    checkpoint.save(begun, 1, {"fingerprint": "of others"})
+    deep = make_spec(**SHORT, network="plain", depth=14, start_from="plain-8-digits-000000000000")
+    bad = [
+        (broken, ""),
+        (changed, "changed by hand"),
+        (begun, "the images of digits have changed"),
+        (open_run(tmp_path, deep), "starts from plain-8-digits-000000000000 with seed 0, which is not under"),
+    ]
+    outcomes = attempt([files.folder for files, _ in bad] + [good.folder], tmp_path)
+    assert outcomes == {files.run_id: "failed" for files, _ in bad} | {good.run_id: "done"}
+    for files, says in bad:
+        assert says in store.status(files).message and lease.holder(files) is None
+        assert store.read_lines(files.attempts)[-1]["outcome"] == "failed"
 
 
 def test_the_record_of_an_attempt(tmp_path: Path) -> None:

@@ -27,10 +27,6 @@ VERBS: dict[Mode, dict[str, str]] = {
 }
 
 
-def place(state: str, folder: Path, waiting: bool = True) -> Place:
-    return Place(Job("17_3", "study-tiny-0", state, ""), waiting, folder / "log")
-
-
 @pytest.mark.parametrize("mode", VERBS)
 def test_the_verb_of_each_state(mode: Mode) -> None:
     expected = VERBS[mode] | {"running": "wait", "pending": "start"}
@@ -39,7 +35,11 @@ def test_the_verb_of_each_state(mode: Mode) -> None:
     assert [action.run_id for action in actions] == list(DISK)
 
 
-def test_the_disk_decides_before_the_queue(tmp_path: Path) -> None:
+def place(state: str, folder: Path, waiting: bool = True) -> Place:
+    return Place(Job("17_3", "study-tiny-0", state, ""), waiting, folder / "log")
+
+
+def test_the_disk_decides_before_the_queue_and_queued_tasks_wait_in_every_mode(tmp_path: Path) -> None:
     waiting, lost = place("PENDING", tmp_path), place("UNKNOWN", tmp_path, waiting=False)
     queued = {state: decide(now, waiting) for state, now in DISK.items()}
     assert {state for state, task in queued.items() if task.state == "queued"} == {"failed", "interrupted", "pending"}
@@ -51,9 +51,6 @@ def test_the_disk_decides_before_the_queue(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("some\nit ended badly\n")
     cancelled = decide(DISK["interrupted"], place("CANCELLED", tmp_path, waiting=False))
     assert (cancelled.state, cancelled.message) == ("interrupted", "job 17_3, cancelled: it ended badly; why")
-
-
-def test_queued_tasks_wait_in_every_mode_unless_finished(tmp_path: Path) -> None:
     for mode in VERBS:
         [action] = plan([decide(DISK["pending"], place("PENDING", tmp_path))], mode)
         assert action.verb == "wait" and action.reason == "job 17_3, pending"
@@ -89,11 +86,20 @@ def test_a_plan_lists_measurements_that_finished_runs_lack(had: Any, asked: Any,
     assert words.count(" was ") == lacks.count(" was ")
 
 
-def test_the_longest_runs_come_first() -> None:
+def test_the_longest_runs_come_first_and_workers_get_equal_shares() -> None:
     specs = {run_id(s): s for s in (make_spec(depth=d) for d in (8, 56, 20))}
     assert [specs[chunk[0]].depth for chunk in packs(list(specs), specs)] == [56, 20, 8]
     small, large = (make_spec(data="image_folder", data__folder="mine", data__image_size=size) for size in (32, 64))
     assert cost(large) / cost(small) == pytest.approx(4, rel=0.01)
+    specs = {
+        run_id(s): s for s in (make_spec(network=n, depth=d) for n in ("plain", "residual") for d in (8, 20, 32, 56))
+    }
+    chunks = packs(list(specs), specs, size=16, workers=2)
+    loads = [sum(cost(specs[r]) for r in chunk) for chunk in chunks]
+    assert len(chunks) == 2 and max(loads) < 1.1 * min(loads)
+    assert sorted(itertools.chain(*chunks)) == sorted(specs)
+    assert [len(chunk) for chunk in packs(list(specs), specs, size=16)] == [8]
+    assert len(packs(list(specs)[:1], specs, size=16, workers=4)) == 1
 
 
 def test_a_pack_holds_runs_of_one_data_set_and_precision_and_streams_are_alone() -> None:
@@ -127,15 +133,3 @@ def test_every_network_has_its_first_seed_before_any_has_a_second(size: int, tmp
     specs = [planned.sweep.runs[run_id] for pack in planned.packs(size) for run_id in pack]
     order = [(spec.network, spec.depth, spec.seed) for spec in specs]
     assert set(order[:3]) == first and set(order[3:6]) == second and set(order[6:]) == third
-
-
-def test_workers_get_equal_shares() -> None:
-    specs = {
-        run_id(s): s for s in (make_spec(network=n, depth=d) for n in ("plain", "residual") for d in (8, 20, 32, 56))
-    }
-    chunks = packs(list(specs), specs, size=16, workers=2)
-    loads = [sum(cost(specs[r]) for r in chunk) for chunk in chunks]
-    assert len(chunks) == 2 and max(loads) < 1.1 * min(loads)
-    assert sorted(itertools.chain(*chunks)) == sorted(specs)
-    assert [len(chunk) for chunk in packs(list(specs), specs, size=16)] == [8]
-    assert len(packs(list(specs)[:1], specs, size=16, workers=4)) == 1

@@ -13,7 +13,7 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.tables import read_table
 from study.training.session import Session
-from tests.launch.command import inside, output
+from tests.launch.command import output
 
 
 @pytest.fixture
@@ -58,16 +58,13 @@ def named(files: SweepFiles, network: str) -> RunFiles:
     return found
 
 
-def test_a_sweep_measures_in_training(sweep: SweepFiles) -> None:
+def test_a_sweep_measures_in_training_and_later_measurements_repeat_and_add(sweep: SweepFiles, tmp_path: Path) -> None:
     assert "probes: results/tiny/probes.parquet" in (sweep.results.parent / "out.txt").read_text()
     frame = package.read_probes(sweep.folder)
     assert set(frame["iteration"]) == {0, 10, 20} and set(frame["probe"]) == {"responses", "gradients"}
     assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {64}
     assert not frame.duplicated(["run_id", "iteration", "probe", "measure", "place", "layer"]).any()
     assert "iteration 10: measured responses" in named(sweep, "plain").log.read_text()
-
-
-def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles, tmp_path: Path) -> None:
     key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
     before = package.read_probes(sweep.folder)
     out = output(tmp_path, "probe", "tiny")
@@ -132,7 +129,6 @@ def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep
 def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
     files = named(sweep, "plain")
     lease = claim(files)
-    assert lease is not None
     before = files.probes.read_bytes()
     good, [bad] = said(sweep)
     assert "is busy" in bad and len(good) == 4 and files.probes.read_bytes() == before
@@ -143,6 +139,6 @@ def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
 def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(sweep: SweepFiles, tmp_path: Path) -> None:
     broken = "import study\n\n@study.probe\ndef broken(subject):\n    raise ZeroDivisionError('two\\nlines')\n"
     (tmp_path / "mine.py").write_text(broken)
-    code, _, err = inside(tmp_path, "probe", "tiny", "--probes", "broken", "--use", "mine.py")
-    assert code == 1 and err.count("ZeroDivisionError: two lines (its log has more)\n") == 4
+    said = output(tmp_path, "probe", "tiny", "--probes", "broken", "--use", "mine.py", code=1)
+    assert said.count("ZeroDivisionError: two lines (its log has more)\n") == 4
     assert "Traceback" in named(sweep, "plain").log.read_text()

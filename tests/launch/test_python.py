@@ -7,7 +7,7 @@ import study
 from study.config.use import use
 from study.errors import StudyError
 from study.training.feeds.images import Images
-from tests.launch.command import TINY
+from tests.launch.command import TINY, output
 
 MINE = """
 import numpy as np
@@ -74,6 +74,8 @@ def test_code_that_is_edited_between_two_calls_makes_new_runs(tmp_path):
     given = {"results": tmp_path / "results", "figures": tmp_path / "figures", "executor": "debug"}
     for level in (1, 5):
         (tmp_path / "mine.py").write_text(MINE.replace("LEVEL", str(level)))
+        planned = output(tmp_path, "sweep", "tiny.yaml", "--dry-run")
+        assert ("its code changed" in planned) == (level == 5)
         found = study.sweep(tmp_path / "tiny.yaml", **given)
         new = found.runs[found.runs["own_code"].str.contains(use("mine.py", tmp_path).digest)]
         assert len(new) == 4 and len(found.runs) == 4 * (1 if level == 1 else 2)

@@ -32,14 +32,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         for table, name, like in NAMES:
             patch.setitem(table, name, table[like])
-        code, out, err = inside(folder, "sweep", sweep_file(folder, SWEEP))
-    assert code == 0, out + err
+        output(folder, "sweep", sweep_file(folder, SWEEP))
     return folder
 
 
 def collected(folder: Path, copy: Path) -> Path:
     """Only the tables of the sweep, as in a repository."""
-    assert inside(folder, "collect", "tiny")[0] == 0
+    output(folder, "collect", "tiny")
     (copy / "results/tiny").mkdir(parents=True)
     for path in folder.glob("results/tiny/*.parquet"):
         shutil.copy(path, copy / "results/tiny")
@@ -66,21 +65,15 @@ def other_types(fields: dict[str, Any]) -> None:
 
 def of_other_versions(folder: Path, copy: Path) -> Path:
     """A copy of the sweep whose record has fields of other versions of this program."""
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    path = copy / "results/tiny/sweep.json"
+    path = as_it_is(folder, copy) / "results/tiny/sweep.json"
     record = read_json(path)
-    assert record is not None
     for fields, change in zip(record["runs"].values(), (more_fields, other_types), strict=False):
         change(fields)
     write_json(path, record)
     return copy
 
 
-CASES = {
-    "unregistered": as_it_is,
-    "collected": collected,
-    "other versions": of_other_versions,
-}
+CASES = {"unregistered": as_it_is, "collected": collected, "other versions": of_other_versions}
 
 
 @pytest.mark.slow
@@ -88,8 +81,7 @@ CASES = {
 def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
     folder = CASES[case](trained, tmp_path)
     assert "4 runs: 4 done" in output(folder, "status", "tiny")
-    code, out, err = inside(folder, "status", "tiny", "--json")
-    assert code == 0 and {record["state"] for record in json.loads(out)} == {"done"}, err
+    assert {record["state"] for record in json.loads(output(folder, "status", "tiny", "--json"))} == {"done"}
     drawn = ["figure", "degradation"] if case == "collected" else ["report"]  # which draws every figure
     for words in (["verdict"], drawn, *(["table", name] for name in TABLES)):
         code, out, err = inside(folder, *words, "tiny")
@@ -103,7 +95,7 @@ def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_
     assert len(package.read_surfaces(folder / "results/tiny")["surface_id"].unique()) == 1
     if case != "collected":
         [first, *_] = runs(folder)
-        assert inside(folder, "collect", "tiny")[0] == 0 and inside(folder, "logs", first.run_id)[0] == 0
+        output(folder, "collect", "tiny"), output(folder, "logs", first.run_id)
         assert "no queued jobs" in output(folder, "cancel", "tiny", code=2)
 
 

@@ -88,7 +88,6 @@ def test_dropout_mask_is_a_hash_of_key_layer_and_position():
 
 # -- orders ------------------------------------------------------------------------------------------------------------
 
-
 CIFAR = {"data": "cifar10", "recipe": "he2015_cifar"}
 
 

@@ -72,14 +72,6 @@ def test_weights_are_normal_with_expected_variance(initialisation):
 # -- values of a block's own -------------------------------------------------------------------------------------------
 
 
-class ZeroGamma(BasicBlock):
-    """A branch that starts at zero."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        nn.init.zeros_(self.bn2.weight)
-
-
 class ByData(BasicBlock):
     """Writes that bypass autograd, and a single row of a weight."""
 
@@ -117,7 +109,6 @@ class Beside(BasicBlock):
 
 
 OWN = {
-    ZeroGamma: ["bn2.weight"],
     ByData: ["bn1.bias", "bn2.running_mean", "conv1.weight", "conv2.weight"],
     Early: ["conv1.weight", "conv2.weight"],
     Beside: ["gate.bias", "scale"],

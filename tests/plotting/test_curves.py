@@ -1,7 +1,6 @@
 """Figures of curves: the numbers they show, which runs they show, and what they say of the others."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,9 @@ from tests.frames import same, together
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
-from .conftest import Frames
-from .conftest import study as frames_of
+from .conftest import Drawn, Fed, Frames
+from .conftest import study as make
 from .planes import notes
-from .settings import cell
-
-Drawn = Callable[[str], Plot]
 
 
 def final(curves: pd.DataFrame, split: str) -> pd.Series:
@@ -65,7 +61,7 @@ def test_absent_runs_are_named(drawn: Drawn) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds, kinds", [(7, {"seed", "mean"}), (51, {"least", "most", "mean"})])
-def test_many_seeds_are_drawn_as_a_band(make: Callable[..., Frames], seeds: int, kinds: set[str]) -> None:
+def test_many_seeds_are_drawn_as_a_band(seeds: int, kinds: set[str]) -> None:
     """Of very many the frame has the ends of the band alone."""
     curves, runs = make(depths=(20,), networks=("plain",), seeds=seeds, evaluations=4)
     drawn = plot("degradation", curves, runs)
@@ -88,19 +84,6 @@ def test_options_of_degradation(small: Frames) -> None:
     assert clipped.figure.axes[0].get_ylim() == (0, 2) and "above 2 %" in clipped.caption
 
 
-@pytest.mark.slow
-def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]) -> None:
-    first = make(seeds=1, iterations=400)
-    other = make(seeds=1, iterations=400, dataset="cifar10-jpeg", train_subset=5000, precision="tf32")
-    rows = [a for a in plot("degradation", *together(first, other)).figure.axes if a.get_label() == "row title"]
-    assert len(rows) == 2
-    said = notes(plot("degradation", *other))
-    assert "cifar10-jpeg" in said and "5,000 training images · tf32" in said
-    option = make(seeds=1, iterations=400, networks=("residual",), shortcut="B")
-    labels = set(plot("degradation", *together(first, option)).data["label"].dropna())
-    assert {"20 A", "20 B", "56 A", "56 B"} <= labels
-
-
 def test_depth_error_has_final_values_means_and_intervals(absences: Frames, small: Frames, drawn: Drawn) -> None:
     curves, runs = absences
     data = drawn("depth_error").data
@@ -118,7 +101,7 @@ def test_depth_error_has_final_values_means_and_intervals(absences: Frames, smal
     assert few.data[["low", "high"]].isna().all(axis=None) and "bootstrap" not in notes(few)
 
 
-def test_families_are_lines_of_their_own(make: Callable[..., Frames]) -> None:
+def test_families_are_lines_of_their_own() -> None:
     data = plot("depth_error", *make(depths=(18, 20, 34, 56), networks=("plain",), seeds=1, iterations=400)).data
     depths = data.groupby("line")["depth"].unique().map(sorted).to_dict()
     assert depths == {"plain (CIFAR family)": [20, 56], "plain (ImageNet family)": [18, 34]}
@@ -127,8 +110,8 @@ def test_families_are_lines_of_their_own(make: Callable[..., Frames]) -> None:
 @pytest.fixture(scope="module")
 def fig6() -> Plot:
     """The networks of figure 6, one seed, and one of 1202 layers."""
-    usual = frames_of(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
-    deepest = frames_of(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
+    usual = make(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
+    deepest = make(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
     return plot("fig6", *together(usual, deepest))
 
 
@@ -147,13 +130,13 @@ def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
     [{"dataset": "cifar10-jpeg"}, pytest.param({"recipe_changes": "iterations"}, marks=pytest.mark.slow)],
     ids=["dataset", "recipe"],
 )
-def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], make: Callable[..., Frames]) -> None:
+def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str]) -> None:
     drawn = plot("fig6", *make(seeds=1, evaluations=4, **fields))
     assert not set(drawn.data["kind"]) & {"reported", "digitised", "digitised range"}
     assert "Not as in He et al. 2015" in drawn.caption and next(iter(fields.values())) in drawn.caption
 
 
-def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frames]) -> None:
+def test_fig6_leaves_out_other_networks_and_names_them() -> None:
     usual, other = make(seeds=1, evaluations=4), make(seeds=1, evaluations=4, networks=("residual",), shortcut="B")
     drawn = plot("fig6", *together(usual, other))
     assert "left out: ResNet-20 B, ResNet-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
@@ -162,7 +145,7 @@ def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frame
 
 
 @pytest.mark.slow
-def test_fig1_and_fig4_choose_their_networks(make: Callable[..., Frames]) -> None:
+def test_fig1_and_fig4_choose_their_networks() -> None:
     lines = plot("fig1", *make(depths=(8, 32, 110), seeds=1, evaluations=4)).data.dropna(subset="depth")
     assert set(lines["network"]) == {"plain"} and set(lines["depth"]) == {8, 110}
     assert lines.groupby("panel")["split"].unique().map(list).to_dict() == {
@@ -218,12 +201,12 @@ def test_established_differences_say_so() -> None:
     assert answers["relief by the shortcut, 20 to 110 layers"] == "depth costs less"
 
 
-def test_one_seed_has_no_interval_and_no_p(make: Callable[..., Frames]) -> None:
+def test_one_seed_has_no_interval_and_no_p() -> None:
     means = plot("verdict", *make(seeds=1, iterations=400, evaluations=4)).data.query("kind == 'mean'")
     assert means[["low", "high", "p"]].isna().all(axis=None) and set(means["n"]) == {1}
 
 
-def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Callable[[str], Frames]) -> None:
+def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Fed) -> None:
     curves, runs = fed("sensitivity")
     data = drawn("sensitivity").data
     seeds = data[data["kind"] == "seed"]
@@ -242,7 +225,7 @@ def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Callable
 @pytest.mark.slow
 def test_a_field_that_follows_from_another_is_no_axis() -> None:
     parts = [
-        cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
+        variants.cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
         for rate, decay in ((0.1, 1e-4), (0.03, 5e-4))
     ]
     drawn = plot("sensitivity", *together(*parts))

@@ -20,12 +20,11 @@ from study.plotting.surfaces.frames import network_labels
 from study.plotting.tables.render import render
 from study.reporting.runs import listed
 from study.stats.outcomes import groups
-from study.store import runs as store
 from study.store.layout import SweepFiles
 from study.store.read import read_frame
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
-from tests.helpers import make_spec
+from tests.helpers import make_spec, open_run, seal_run
 
 Fields = dict[str, Any]
 FOLDER: Fields = {"data": "image_folder", "data.folder": "flowers"}
@@ -101,13 +100,12 @@ def finished(results: Path, specs: list[RunSpec]) -> SweepFiles:
     files = SweepFiles(results, "apart")
     write_sweep(files, Sweep("apart", "", {run_id(spec): spec for spec in specs}, ()))
     for spec in specs:
-        run = files.run(run_id(spec))
-        store.write_spec(run, spec)
+        run = open_run(results, spec, "apart")
         row = {"run_id": run.run_id, "epoch": 1.0, "loss": 0.5, "lr": 0.1, "seconds": 2.0}
         own = {"train": 30.0, "train_clean": 20.0, "test": 25.0}
         rows = [row | {"iteration": i, "split": s, "error": e + 60 / i} for i in (20, 60) for s, e in own.items()]
-        sealed = CURVES.write(run.curves, rows)
-        store.write_done(run, {run.curves.name: sealed}, outcome="finished", iteration=60)
+        CURVES.write(run.curves, rows)
+        seal_run(run)
     return files
 
 
@@ -171,14 +169,3 @@ def test_networks_of_one_kind_share_a_name_and_others_do_not(tmp_path: Path) -> 
     evidence = tidy(curves, runs)
     assert set(evidence.runs["label"]) == {"8 A", "8 B"}
     assert set(network_labels(runs)) == {"ResNet-8 A", "ResNet-8 B"}
-
-
-def test_content_that_differs_sets_runs_apart(tmp_path: Path) -> None:
-    """Runs on different images are different conditions, and never averaged."""
-    specs = [make_spec(seed=seed) for seed in (0, 1, 2)]
-    _, curves, runs = frames_of(tmp_path, specs)
-    changed = runs.assign(data_digest=["1f" * 8, "2e" * 8, "2e" * 8])
-    assert sorted(table("errors", curves, changed)["n"]) == [1, 2]
-    assert len(groups(curves, changed)) == 2
-    same = runs.assign(data_digest=["1f" * 8, "1f" * 8, None])  # an unfinished run does not know its own yet
-    assert table("errors", curves, same)["n"].tolist() == [3]

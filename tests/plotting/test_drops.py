@@ -69,10 +69,13 @@ def test_drops_are_marked_where_they_happened(recipe: dict[str, Any], errors: tu
     assert marked(plot("degradation", *frames).data) == fell
 
 
-def test_without_a_recipe_drops_come_from_the_curves() -> None:
+def test_drops_without_a_recipe_and_of_an_unfinished_run() -> None:
     (curves, runs), fell = trained(spec_of())
     known = runs.drop(columns=[name for name in runs if str(name).startswith("recipe.")])
     assert marked(plot("degradation", curves, known).data) == [fell[0], 800]  # the last point before 850
+    (curves, runs), _ = trained(spec_of())
+    frames = curves[curves["iteration"] <= 800], runs.assign(state="running", iteration=800)
+    assert marked(plot("degradation", *frames).data) == [600]
 
 
 def test_a_panel_has_the_drops_of_its_own_runs() -> None:
@@ -82,9 +85,3 @@ def test_a_panel_has_the_drops_of_its_own_runs() -> None:
     lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
     lines = [drops for drops in lines if drops]  # titles of rows have axes of their own
     assert sorted(lines) == [[300], [700]]
-
-
-def test_an_unfinished_run_has_no_mark_ahead_of_it() -> None:
-    (curves, runs), _ = trained(spec_of())
-    frames = curves[curves["iteration"] <= 800], runs.assign(state="running", iteration=800)
-    assert marked(plot("degradation", *frames).data) == [600]

@@ -1,21 +1,16 @@
 """Figures of probes: the numbers they show, which runs and iterations, and what they say of the others."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from study.plotting import plot
-from study.plotting.base.page import Plot
 from tests.frames import same, together
 
-from .bends import spectra
-from .conftest import Frames, run_id
-from .planes import notes
+from .conftest import Drawn, Fed, Frames, run_id
+from .planes import notes, spectra
 from .probed import layer, probed
 
-Drawn = Callable[[str], Plot]
 PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
 POINT = ["network", "depth", "place"]
 
@@ -115,9 +110,7 @@ def test_networks_at_chance_are_hatched_and_named(small: Frames) -> None:
     assert "when a block is deleted: ResNet-20" in drawn.caption
 
 
-def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
-    drawn: Drawn, fed: Callable[[str], Frames]
-) -> None:
+def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(drawn: Drawn, fed: Fed) -> None:
     frame, runs = fed("spectrum")
     data = drawn("spectrum").data
     assert set(data["iteration"]) == {64_000}
@@ -135,7 +128,7 @@ def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
 
 
 @pytest.mark.slow
-def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Callable[[str], Frames]) -> None:
+def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Fed) -> None:
     frame, runs = fed("spectrum")
     lost = run_id(runs, "plain", 56, 2)
     near = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs, reach=40.0)

@@ -1,6 +1,5 @@
 """What figures and tables refuse: one line each that says what is wrong, and what to do."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import study.plotting
 from study.config.registry import FIGURES
 from study.errors import StudyError
 
-from .bends import curved, way
-from .conftest import Frames, cut
-from .planes import surface
+from .conftest import Fed, Frames, cut
+from .conftest import study as make
+from .planes import curved, surface, way
 
-Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 OF_CURVES = sorted(name for name, entry in FIGURES.items() if entry.needs == "curves")
 OF_PROBES = {
     "responses": "responses",
@@ -76,7 +74,7 @@ def test_unknown_words_of_probes_and_surfaces(probes: Frames, fed: Fed) -> None:
         refused(message, name, frame, None, **options)
 
 
-def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Frames]) -> None:
+def test_curves_that_cannot_feed_a_figure(small: Frames) -> None:
     curves, runs = small
     for name in OF_CURVES:
         refused("the curves frame lacks split, error", name, curves.drop(columns=["split", "error"]), runs)

@@ -1,15 +1,23 @@
-"""Colours of depths and networks: stable, readable on white, and distinguishable by the colour-blind."""
+"""Colours of depths and networks, told apart by everybody; fonts that have the letters of names in any script."""
 
+import logging
+import warnings
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from colorspacious import cspace_convert, deltaE
+from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 
 from study.errors import StudyError
+from study.plotting import save
+from study.plotting.base.fonts import USUAL, further
 from study.plotting.base.style import NETWORK_COLOURS, contrast, depth_colour, inches, ink
+
+from .conftest import study as make
 
 DRAWN_TOGETHER = [(18, 34), (8, 20, 56), (20, 32, 44, 56, 110), (20, 56, 110), (110, 164, 1202), (18, 34, 50, 101, 152)]
 SIGHTS = ("deuteranomaly", "protanomaly", "tritanomaly")
@@ -40,3 +48,32 @@ def test_widths_are_words_or_inches() -> None:
     for width in ("colum", "0.5", "nan"):
         with pytest.raises(StudyError, match=f"unknown width '{width}': column"):
             inches(width)
+
+
+# -- fonts -------------------------------------------------------------------------------------------------------------
+
+LETTER = "\u1d81"  # in STIX, which comes with matplotlib, but not in the usual font
+NOWHERE = "\U00100456"  # for private use: in no installed font
+
+
+def letters(family: str) -> set[int]:
+    return set(font_manager.get_font(font_manager.findfont(family)).get_charmap())
+
+
+@pytest.mark.slow
+def test_a_font_that_has_the_letters_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = make(depths=(20,), seeds=1, evaluations=4, dataset=f"flowers-{LETTER}")
+    (family,) = further(frames)
+    assert ord(LETTER) in letters(family) and ord(LETTER) not in letters(USUAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save("degradation", *frames, tmp_path / "figures", formats=("pdf", "svg"))
+    assert not caplog.records
+
+
+def test_letters_in_no_font_are_reported_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    frames = make(depths=(20,), seeds=1, evaluations=4, dataset=f"flowers-{NOWHERE}{NOWHERE}")
+    with caplog.at_level(logging.WARNING):
+        assert further(frames) == further(frames) == ()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert NOWHERE in line and "install fonts-" in line and "\n" not in line

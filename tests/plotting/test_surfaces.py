@@ -1,6 +1,5 @@
 """Figures of surfaces: every measured point, which surface of a network is shown, and what is said of the others."""
 
-from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -15,11 +14,9 @@ from study.plotting.base.page import Plot
 from study.plotting.surfaces.frames import BN, NORMALISATIONS, PLANES, shown
 from study.plotting.surfaces.lattice import Lattice
 
-from .bends import curved, way
-from .planes import four, notes, surface, together
+from .conftest import Drawn, Fed
+from .planes import curved, four, notes, surface, together, way
 
-Drawn = Callable[[str], Plot]
-Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 OF_PLANES = ("contours", "surface3d")
 TINY = (5, 5)
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from study.plotting.tables.render import render
 
 from . import variants
 from .conftest import Frames, cut, run_id
+from .conftest import study as make
 
 
 def test_statistics_over_seeds(small: Frames) -> None:
@@ -58,7 +58,7 @@ def test_a_point_without_any_finished_run_keeps_its_row(small: Frames) -> None:
     assert (row["n"], row["n_missing"]) == (0, 3) and np.isnan(row["test_mean"])
 
 
-def test_only_fields_that_vary_are_columns(make: Callable[..., Frames]) -> None:
+def test_only_fields_that_vary_are_columns() -> None:
     a, b = (make(seeds=1, iterations=400, dataset=name) for name in ("cifar10", "digits"))
     both = final_errors(pd.concat([a[0], b[0]]), pd.concat([a[1], b[1]]))
     assert list(both.columns[:4]) == ["dataset", "network", "depth", "n"]
@@ -91,14 +91,23 @@ def test_latex_has_groups_of_columns_and_is_escaped() -> None:
     ]  # fmt: skip
 
 
-def test_html_is_escaped_and_equal_each_time() -> None:
+def test_markdown_and_html_are_escaped_and_text_is_aligned() -> None:
     page = render(TABLE.assign(dataset=["<b>", "c"]), "html")
     assert "&lt;b&gt;" in page and "<b>" not in page and page == render(TABLE.assign(dataset=["<b>", "c"]), "html")
+    head, rule, first, second = render(TABLE, "md").splitlines()
+    assert head == "| dataset | n | test error (%) | test error, median (%) | failed |"
+    assert rule == "| --- | ---: | ---: | ---: | ---: |"
+    assert r"$#<>\| | 3 | 8.75 ± 0.16 | 8.70 | 0 |" in first
+    assert second == "| c | 1 | 9.00 | 9.00 | 1 |"
+    head, first, second = render(TABLE, "text").splitlines()
+    assert len(head) == len(first) == len(second)
+    with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
+        render(TABLE, "latx")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
-def test_latex_compiles_within_the_text(small: Frames, make: Callable[..., Frames], tmp_path: Path) -> None:
+def test_latex_compiles_within_the_text(small: Frames, tmp_path: Path) -> None:
     hostile = pd.DataFrame({"dataset": ["– ± − × → ≥ [1]", "[" + TABLE["dataset"][0]], "n": [1, 2]})
     hostile.attrs["notes"] = ["100 % \\input{secret}\n\\nonsense"]
     papers = [table("table6", *make(seeds=2, evaluations=8)), table("i16_table1", *variants.shortcuts())]
@@ -111,28 +120,10 @@ def test_latex_compiles_within_the_text(small: Frames, make: Callable[..., Frame
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]
 
 
-def test_markdown_escapes_its_bars() -> None:
-    head, rule, first, second = render(TABLE, "md").splitlines()
-    assert head == "| dataset | n | test error (%) | test error, median (%) | failed |"
-    assert rule == "| --- | ---: | ---: | ---: | ---: |"
-    assert r"$#<>\| | 3 | 8.75 ± 0.16 | 8.70 | 0 |" in first
-    assert second == "| c | 1 | 9.00 | 9.00 | 1 |"
-
-
-def test_text_is_aligned() -> None:
-    head, first, second = render(TABLE, "text").splitlines()
-    assert len(head) == len(first) == len(second)
-
-
 def test_csv_is_the_table_unrounded(small: Frames) -> None:
     made = final_errors(*small)
     read = pd.read_csv(StringIO(render(made, "csv")))
     pd.testing.assert_frame_equal(read, made.reset_index(drop=True), check_dtype=False, rtol=1e-15)
-
-
-def test_unknown_format() -> None:
-    with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
-        render(TABLE, "latx")
 
 
 def test_the_table_of_cures_has_shares_and_costs() -> None:

@@ -42,7 +42,6 @@ def whole() -> str:
 def test_the_order_of_rows_does_not_matter(whole: str) -> None:
     read = usual().read
     (lines, known), (planes, _) = read("curves"), read("surfaces")
-    assert known is not None
     turned = (lines.sample(frac=1, random_state=1), known.iloc[::-1], planes.sample(frac=1, random_state=1))
     assert page(found(*turned), {"degradation": PICTURE}) == whole
 
@@ -147,16 +146,13 @@ def test_every_point_of_every_curve_is_there(quantity: str) -> None:
     assert points(made, quantity, mean=True) == pytest.approx(done.groupby(keys)[quantity].mean().to_dict(), rel=1e-4)
 
 
-def test_too_many_points_are_thinned() -> None:
+def test_too_many_points_are_thinned_and_of_too_many_curves_the_means_stay() -> None:
     lines, known = study(seeds=2)
     whole = curves.payload(lines, known)
     made = curves.payload(lines, known, most=len(lines) // 2)
     assert set(points(made, "error").items()) < set(points(whole, "error").items())
     assert all(made["grids"][c["grid"]][-1] == 64_000 for c in made["curves"])
     assert made["notes"][-1].endswith("one in 3 is drawn here, and the last of each curve") and not whole["notes"]
-
-
-def test_of_too_many_curves_the_means_stay() -> None:
     made = curves.payload(*study(seeds=3), most_curves=20)
     assert made["seeds"] == ["mean"] and len(made["curves"]) == 12
     assert made["notes"] == [
@@ -207,15 +203,12 @@ def test_a_surface_is_what_was_measured() -> None:
     json.dumps(made, allow_nan=False)
 
 
-def test_missing_points_are_gaps() -> None:
+def test_missing_points_are_gaps_lines_no_surfaces_and_too_many_points_left_out() -> None:
     frame = plane("residual", 20, shape=(5, 5))
     made = surfaces.payload(frame[(frame["i"] != 2) | (frame["j"] != 3)].sample(frac=1, random_state=0))
     assert made
     values = np.array(made["surfaces"][0]["values"]["train_loss"], dtype=object)
     assert [tuple(place) for place in np.argwhere(values == None)] == [(3, 2)]  # noqa: E711
-
-
-def test_lines_are_no_surfaces_and_too_many_points_are_left_out() -> None:
     assert surfaces.payload(plane(shape=(11, 1))) is None and surfaces.payload(pd.DataFrame()) is None
     made = surfaces.payload(four(shape=(5, 5)), most=60)
     assert made and [one["title"] for one in made["surfaces"]] == ["plain-20", "plain-56"]

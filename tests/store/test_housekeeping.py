@@ -20,10 +20,10 @@ from study.store.surfaces import write_spec as write_surface
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
 from tests.fuzz.test_names import SCRIPTS
-from tests.helpers import make_spec, open_run, seal_run
+from tests.helpers import make_spec, open_run, seal_run, tree
 from tests.launch.command import output
+from tests.store.test_collect import ROW
 from tests.store.test_golden import GOLDEN
-from tests.store.test_tables import ROW
 
 DONE, LATER = make_spec(seed=0), make_spec(seed=1)
 """A run that is finished, and one that has not begun."""
@@ -44,10 +44,6 @@ def sweep(folder: Path, *specs, name="test", finished=(DONE,), surfaces=()) -> S
             weights = f"{run.run_id} at {at}".encode()
             write_bytes(run.checkpoint(at, digest(weights)), weights)
     return files
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def run(files: SweepFiles, spec=DONE) -> RunFiles:
@@ -85,7 +81,6 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_done(words: list[str],
 def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], tmp_path: Path) -> None:
     files = sweep(tmp_path)
     held = lease.claim(run(files))
-    assert held is not None
     before = tree(tmp_path)
     said = output(tmp_path, *words, *dry, code=0 if words == ["prune"] else 2)
     assert f"is being trained or measured by process {os.getpid()} on " in said and tree(tmp_path) == before
@@ -159,7 +154,7 @@ def test_a_sweep_is_renamed_and_collects(name: str, tmp_path: Path) -> None:
     (moved,) = (folder.name for folder in files.results.iterdir())
     renamed = SweepFiles(files.results, moved)
     record = read_json(renamed.sweep)
-    assert record is not None and record["name"] == moved
+    assert record["name"] == moved
     assert "curves.parquet" in output(tmp_path, "collect", moved) and len(study.read_curves(renamed.folder)) == 1
     assert not list(renamed.folder.rglob("lease"))
 

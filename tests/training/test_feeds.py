@@ -111,7 +111,6 @@ def test_given_means_and_deviations(white, kind):
 
 # -- mixing ------------------------------------------------------------------------------------------------------------
 
-
 CPU = torch.device("cpu")
 SHORT = {"recipe__iterations": 12, "recipe__batch_size": 16, "recipe__pad": 0, "recipe__flip": False}
 

@@ -104,7 +104,7 @@ def test_diverged_lane_is_recorded_and_does_not_affect_others(tmp_path, whole):
     assert status(files).state == "diverged" and points(files) == before
 
 
-def test_a_run_at_chance_is_stopped_and_goes_on_when_told(tmp_path):
+def test_a_run_at_chance_is_stopped_and_goes_on_when_told_and_one_that_learns_is_not(tmp_path):
     spec = make_spec(**SHORT, recipe__learning_rate=1e-30)
     whole = curve(tmp_path / "whole", recipe__learning_rate=1e-30)
     for _ in range(2):
@@ -114,9 +114,6 @@ def test_a_run_at_chance_is_stopped_and_goes_on_when_told(tmp_path):
         files.done.unlink()  # as if the process had ended before the seal
     train_runs(tmp_path, spec)
     assert status(files).state == "done" and points(files) == whole
-
-
-def test_a_run_that_learns_is_not_at_chance(tmp_path):
     [files] = train_runs(tmp_path, make_spec(**SHORT | {"recipe__iterations": 60}), stop_at_chance=0.5)
     assert status(files).state == "done"
 

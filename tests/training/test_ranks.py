@@ -131,7 +131,6 @@ def test_ranks_share_all_parts_of_a_batch():
 
 # -- components of the user's own: in packs as alone, and to the bit when resumed --------------------------------------
 
-
 CODE = (
     '''
 import numpy as np

@@ -15,18 +15,12 @@ def rates(schedule, *iterations):
     return [pytest.approx(schedule.rate(i)) for i in iterations]
 
 
-def test_the_rate_drops_at_the_milestones_of_he2015():
+def test_the_rates_of_the_papers_recipes():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2015_cifar"))
     assert rates(schedule, 0, 31_999, 32_000, 47_999, 48_000, 63_999) == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
-
-
-def test_he2016_warms_up_every_depth_for_400_iterations():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2016_cifar"))
     assert rates(schedule, 0, 399, 400, 32_000) == [0.01, 0.01, 0.1, 0.01]
     assert schedule.warning() is None
-
-
-def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent():
     schedule = Schedule(make_spec(data="cifar10", depth=110, recipe="he2015_cifar"))
     schedule.observe(80.0)
     assert rates(schedule, 500) == [0.01]

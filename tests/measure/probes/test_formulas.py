@@ -43,7 +43,7 @@ def test_the_layers_of_shortcuts_and_gates_are_named():
 # -- confusion --------------------------------------------------------------------------------------------------------
 
 
-def test_cosines_equal_those_of_single_gradients():
+def test_cosines_equal_those_of_single_gradients_and_one_batch_has_none():
     tested = subject(recipe__batch_size=10)
     gradients = []
     for images, labels in tested.batches():
@@ -59,9 +59,6 @@ def test_cosines_equal_those_of_single_gradients():
     assert whole["cosine_mean"] == pytest.approx(sum(expected) / 6, rel=1e-4)
     inner = min(float(a @ b) for a, b in combinations(gradients, 2))
     assert whole["confusion"] == pytest.approx(max(0.0, -inner), rel=1e-4)
-
-
-def test_one_batch_gives_no_values():
     assert values("confusion", subject(recipe__batch_size=40)) == []
 
 

@@ -59,12 +59,19 @@ def test_damaged_or_foreign_plane_is_skipped(trained, digits, tmp_path, caplog):
     assert plane.load(files) is None and "another surface" in caplog.text
 
 
-def test_interpolation_refuses_networks_trained_on_other_inputs(copies, digits, tmp_path):
+def test_interpolation_refuses_networks_of_other_inputs_or_layers(copies, digits, tmp_path):
     """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
     other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
     surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
     with pytest.raises(StudyError, match=r"was trained with recipe\.mean channel, the centre with pixel"):
         plane.make(surface, copies["plain"], [other], digits)
+    deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
+    network = build(store.read_spec(deeper), 1, 10).state_dict()
+    checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
+    seal_run(deeper, iteration=1)
+    surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
+    with pytest.raises(StudyError, match="other layers than the centre"):
+        plane.make(surface, copies["plain"], [deeper], digits)
 
 
 @pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
@@ -76,16 +83,6 @@ def test_hessian_with_batch_statistics_has_the_batches_of_bn(bn, sizes, digits, 
     assert [len(labels) for _, labels in batches] == sizes == [len(images) for images, _ in batches]
     whole = plane.hessian_batches(surface_of(run, curvature=True, curvature_images=64), run, network, digits)
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
-
-
-def test_interpolation_refuses_networks_with_other_layers(copies, digits, tmp_path):
-    deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
-    network = build(store.read_spec(deeper), 1, 10).state_dict()
-    checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
-    seal_run(deeper, iteration=1)
-    surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
-    with pytest.raises(StudyError, match="other layers than the centre"):
-        plane.make(surface, copies["plain"], [deeper], digits)
 
 
 def test_trajectory_coordinates_and_residuals(trained, digits):
@@ -171,13 +168,10 @@ def make(**fields):
     return Surface.model_validate({"run": "plain-8-digits-s0-0123456789ab", **fields})
 
 
-def test_a_lattice_is_rectangular_and_its_second_axis_changes_fastest():
+def test_a_lattice_is_rectangular_with_exact_ends_and_its_second_axis_changes_fastest():
     points = lattice(make(points=[5, 3]))
     assert points[:4] == [(0, 0), (0, 1), (0, 2), (1, 0)] and len(points) == 15
     assert lattice(make(points=[3], dims=1)) == [(0, 0), (1, 0), (2, 0)]
-
-
-def test_ends_and_centre_are_exact():
     surface = make(points=[51, 7])
     assert coordinate(surface, 0, 0, -1.0, 1.0) == -1.0 and coordinate(surface, 0, 50, -1.0, 1.0) == 1.0
     assert coordinate(surface, 0, 25, -1.0, 1.0) == 0.0
