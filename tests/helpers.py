@@ -1,5 +1,8 @@
 """Small specs, runs and comparisons that several tests need."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +133,14 @@ def read_rows(path: Path) -> list[Row]:
     """The curve of a run as rows, in the order of writing."""
     rows: list[Row] = read_table(path).to_pylist()
     return rows
+
+
+def python(code: str, *words: object, **env: str) -> str:
+    """What Python code prints in a process of its own, which must end well; `env` has variables besides those here."""
+    command = [sys.executable, "-B", "-c", code, *map(str, words)]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -86,7 +86,7 @@ def test_a_bad_file_is_named(tmp_path, content):
 
 def decoded(image, path, **options):
     """An image saved and decoded, and the rules that were applied."""
-    notes: Counter[str] = Counter()
+    notes = Counter()
     image.save(path, **options)
     return decode.decode(str(path), image.size[::-1], False, notes), notes
 

@@ -5,7 +5,7 @@ import typing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ class Option(NamedTuple):
     """What its value may be; `bool` alone: it takes none."""
 
 
-def _options(function: Any) -> list[Option]:
+def _options(function):
     found = []
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
         kind, *details = typing.get_args(hint) or (hint,)

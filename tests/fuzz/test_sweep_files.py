@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +30,7 @@ def test_a_changed_ready_sweep_works_or_is_refused(file, escaped):
 
 # -- files made of what is right, and a few things that are wrong ------------------------------------------------------
 
-AXES: dict[str, list[Any]] = {
+AXES = {
     "depth": [8, 14, 20],
     "seed": [0, 1, 2],
     "family.width": [1, 2],
@@ -44,7 +43,7 @@ AXES: dict[str, list[Any]] = {
     "initialisation": ["glorot", "he_fan_in"],
 }
 """Fields of residual networks, none of whose values has a say in what another may be."""
-WRONG: dict[str, list[Any]] = {
+WRONG = {
     "depth": [0, -8, 9, 8.0, "8", True, None, [8], 10**12, hostile.Raw("0x8.0")],
     "seed": [-1, 2**31, 0.0, "0", False, float("nan"), Pairs([("a", 1)])],
     "family.width": [0, 65, 1.0, "wide", float("inf")],
@@ -62,7 +61,7 @@ WRONG: dict[str, list[Any]] = {
 @st.composite
 def grammatical(draw):
     """A sweep file, the number of its runs, and the fields that are wrong in it."""
-    fixed: dict[str, Any] = {"data": "digits", "recipe": "quick", "network": "residual", "depth": 8, "seed": 0}
+    fixed = {"data": "digits", "recipe": "quick", "network": "residual", "depth": 8, "seed": 0}
     fields = draw(st.lists(st.sampled_from([*AXES]), unique=True, max_size=4))
     axes = {f: draw(st.lists(st.sampled_from(AXES[f]), min_size=1, unique_by=repr)) for f in fields}
     fixed = {key: value for key, value in fixed.items() if key not in axes}

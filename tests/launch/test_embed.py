@@ -1,7 +1,6 @@
 """`study embed`: the certificate of identity embedding, and runs that start from a stretched network."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from study.launch.embed import embed
 from study.launch.plan.runs import hold_dependents
 from study.launch.plan.state import Action
 from study.store.files import read_json
-from study.store.layout import RunFiles
 from study.store.runs import RunStatus, read_spec
 from study.training.session import Session
 from tests.helpers import make_spec, read_rows
@@ -25,12 +23,12 @@ grid: {seed: [0]}
 
 
 @pytest.fixture
-def shallow(copied: Path) -> list[RunFiles]:
+def shallow(copied):
     """Two trained plain networks of 8 layers."""
     return [run for run in runs(copied) if run.run_id.startswith("plain-8-")]
 
 
-def last(files: RunFiles, split: str) -> dict[str, object]:
+def last(files, split):
     return [row for row in read_rows(files.curves) if row["split"] == split][-1]
 
 

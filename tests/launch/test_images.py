@@ -1,7 +1,5 @@
 """Images that change between the runs of a sweep: reported, never averaged, never mixed in one run."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +17,7 @@ figures: [degradation]
 """
 
 
-def draw(root: Path, number: int, classes: tuple[str, ...] = ("ant", "bee")) -> None:
+def draw(root, number, classes=("ant", "bee")):
     """Draw images of noise in `data/pets`: for each number others of the same names."""
     random = np.random.RandomState(number)
     for split, count in (("train", 8), ("test", 4)):
@@ -30,12 +28,12 @@ def draw(root: Path, number: int, classes: tuple[str, ...] = ("ant", "bee")) -> 
                 Image.fromarray(random.randint(0, 256, (8, 8, 3)).astype(np.uint8)).save(file)
 
 
-def sweep(folder: Path, *words: str) -> str:
+def sweep(folder, *words):
     return output(folder, "sweep", "pets.yaml", *words)
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Path:
+def begun(tmp_path):
     """A sweep with one seed trained."""
     draw(tmp_path, 0)
     (tmp_path / "pets.yaml").write_text(SWEEP)
@@ -44,7 +42,7 @@ def begun(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> None:
+def test_runs_on_other_images_are_another_condition_everywhere(begun):
     draw(begun, 1, ("bee",))
     assert "trained before image files were changed" in sweep(begun, "seed=0,1", "--dry-run")
     out = sweep(begun, "seed=0,1")
@@ -66,7 +64,7 @@ def test_runs_on_other_images_are_another_condition_everywhere(begun: Path) -> N
 
 
 @pytest.mark.slow
-def test_runs_keep_to_the_images_that_they_began_with(begun: Path) -> None:
+def test_runs_keep_to_the_images_that_they_began_with(begun):
     draw(begun, 1)
     for verb in (["probe", "pets"], ["surface", "pets", "--line", "--points", "3"]):
         code, out, err = inside(begun, *verb)

@@ -5,6 +5,7 @@ import torch
 
 import study
 from study.config.use import use
+from study.data import default_root, load
 from study.errors import StudyError
 from study.training.feeds.images import Images
 from tests.launch.command import TINY, output
@@ -54,16 +55,12 @@ def test_predictions_are_those_of_the_final_evaluation(mine):
     assert 100 * (frame["label"] != frame["prediction"]).mean() == pytest.approx(ended["error"])
     assert frame["loss"].mean() == pytest.approx(ended["loss"], rel=1e-5)
     network = study.load_network(found.folder, **which)
-    from study.data import default_root, load
-
-    images, _ = Images(load("digits", default_root(), train_subset=400), torch.device("cpu")).at(
-        "test", torch.arange(360)
-    )
+    digits = load("digits", default_root(), train_subset=400)
+    images, _ = Images(digits, torch.device("cpu")).at("test", torch.arange(360))
     assert not network.training and network(images).argmax(1).tolist() == frame["prediction"].tolist()
     folded = study.load_network(found.folder, fold=True, **which)
-    torch.testing.assert_close(
-        folded(images), network(images), rtol=0, atol=1e-5 * float(network(images).detach().max())
-    )
+    expected = network(images).detach()
+    torch.testing.assert_close(folded(images).detach(), expected, rtol=0, atol=1e-5 * float(expected.max()))
     assert not any("bn" in name for name, _ in folded.named_parameters())
     assert len(study.predictions(found.folder, split="train", **which)) == 400
 

@@ -10,13 +10,13 @@ from study.launch.slurm.profile import Profile, load_profile
 from study.launch.slurm.submissions import Place
 
 
-def written(folder: Path, text: str) -> Path:
+def written(folder, text):
     path = folder / "cluster.yaml"
     path.write_text(text)
     return path
 
 
-def test_every_field_of_the_documented_example_is_read(tmp_path: Path) -> None:
+def test_every_field_of_the_documented_example_is_read(tmp_path):
     text = (Path(__file__).parents[2] / "docs/slurm.md").read_text().split("```yaml\n")[1].split("```")[0]
     profile = load_profile(written(tmp_path, text))
     assert profile.time == 240 and profile.runs_per_gpu == 4 and profile.sbatch == {"nice": 100, "mail-type": "FAIL"}
@@ -45,7 +45,7 @@ def test_every_field_of_the_documented_example_is_read(tmp_path: Path) -> None:
         ("sbatch: {t: 30}", "sbatch.t: give the option by its long name"),
     ],
 )  # fmt: skip
-def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, says: str) -> None:
+def test_mistakes_are_named_with_their_line(tmp_path, text, says):
     with pytest.raises(StudyError) as caught:
         load_profile(written(tmp_path, text))
     assert says in str(caught.value)
@@ -58,14 +58,14 @@ def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, says: str
         ("1-12", 2160), ("1-0:30", 1470), ("1-00:00:00", 1440),
     ],
 )  # fmt: skip
-def test_times_are_minutes_or_as_slurm_writes_them(tmp_path: Path, text: str, minutes: int) -> None:
+def test_times_are_minutes_or_as_slurm_writes_them(tmp_path, text, minutes):
     assert load_profile(written(tmp_path, f"time: {text}")).time == minutes
 
 
 # -- what its commands print; how the real ones behave is tested on a real cluster (tests/slurm) -----------------------
 
 
-def program(folder: Path, name: str, says: str, code: int = 0) -> None:
+def program(folder, name, says, code=0):
     """A command of SLURM's that says this; how the real ones behave is tested on a real cluster (tests/slurm)."""
     path = folder / name
     path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {code}\n")
@@ -73,12 +73,12 @@ def program(folder: Path, name: str, says: str, code: int = 0) -> None:
 
 
 @pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def commands(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return tmp_path
 
 
-def test_accounting_rows_are_read_per_task(commands: Path) -> None:
+def test_accounting_rows_are_read_per_task(commands):
     rows = ["17_0|COMPLETED|study-a", "17_[1-2,5%1]|CANCELLED by 0|study-a", "18|TIMEOUT|a|b", "|c"]
     program(commands, "sacct", "\n".join([*rows, "19_[0-4:2,7,...]|CANCELLED|study-c"]))
     past = queue.past(["17_0", "18", "19_0"])
@@ -90,7 +90,7 @@ def test_accounting_rows_are_read_per_task(commands: Path) -> None:
     assert queue.past(["17"]) is None and queue.past([]) == {}
 
 
-def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sbatch_without_a_cluster_is_no_cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not queue.on_a_cluster()
     for name in ("sbatch", "scontrol"):
@@ -110,7 +110,7 @@ def test_sbatch_without_a_cluster_is_no_cluster(tmp_path: Path, monkeypatch: pyt
         (["submitit INFO (2026-01-01) - Exiting after successful completion"], ""),
     ],
 )  # fmt: skip
-def test_the_last_line_of_a_log_says_why_a_job_ended(tmp_path: Path, lines: list[str], says: str) -> None:
+def test_the_last_line_of_a_log_says_why_a_job_ended(tmp_path, lines, says):
     log = tmp_path / "5_0_log.out"
     log.write_text("\n".join(lines))
     words = Place(queue.Job("5", "study-a", "FAILED", ""), waiting=False, log=log).failure_message()

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -20,22 +19,22 @@ from tests.launch.command import curves, inside, output, start, study, wait_for
 PLAIN, RESIDUAL = "plain-8-digits-s0", "residual-8-digits-s0"
 
 
-def surfaces(folder: Path) -> dict[str, SurfaceFiles]:
+def surfaces(folder):
     """The surfaces below a folder's results, by id."""
     return {path.name: SurfaceFiles(path) for path in sorted(folder.glob("results/*/surfaces/*"))}
 
 
-def named(folder: Path, network: str, seed: int = 0) -> RunFiles:
+def named(folder, network, seed=0):
     [path] = folder.glob(f"results/*/runs/{network}-8-digits-s{seed}-*")
     return RunFiles(path)
 
 
-def tables(folder: Path) -> dict[str, bytes]:
+def tables(folder):
     """The bytes of every surface's table."""
     return {name: files.table.read_bytes() for name, files in surfaces(folder).items()}
 
 
-def test_a_sweep_measures_the_surfaces_that_its_file_names(trained: Path) -> None:
+def test_a_sweep_measures_the_surfaces_that_its_file_names(trained):
     folder = trained.parents[1]
     out = (folder / "out.txt").read_text()
     assert "tiny: 4 of 4 surfaces to measure" in out and "surfaces: results/tiny/surfaces.parquet" in out
@@ -53,7 +52,7 @@ def test_a_sweep_measures_the_surfaces_that_its_file_names(trained: Path) -> Non
         assert f"{centre['loss']['train']:.4g} at the centre" in out
 
 
-def test_finished_surfaces_are_not_measured_again_and_a_dry_run_does_nothing(copied: Path) -> None:
+def test_finished_surfaces_are_not_measured_again_and_a_dry_run_does_nothing(copied):
     before = {path: path.stat().st_mtime_ns for path in copied.glob("results/tiny/surfaces/**/*.parquet")}
     out = output(copied, "surface", "tiny")
     assert "to measure" not in out and out.count("at the centre") == 4
@@ -65,7 +64,7 @@ def test_finished_surfaces_are_not_measured_again_and_a_dry_run_does_nothing(cop
     assert sorted(copied.rglob("*")) == before
 
 
-def test_status_shows_a_surface_that_is_gone_as_pending(copied: Path) -> None:
+def test_status_shows_a_surface_that_is_gone_as_pending(copied):
     chosen = next(files for name, files in surfaces(copied).items() if "recalibrated" in name)
     chosen.done.unlink()
     chosen.table.unlink()
@@ -75,7 +74,7 @@ def test_status_shows_a_surface_that_is_gone_as_pending(copied: Path) -> None:
     assert sorted(states.values()) == ["done"] * 3 + ["pending"] and states[chosen.run_id] == "pending"
 
 
-def test_options_measure_other_surfaces_of_all_runs(copied: Path) -> None:
+def test_options_measure_other_surfaces_of_all_runs(copied):
     words = ["--points", "3x2", "--range=-1:1,0:0.5", "--orthogonal", "--subset", "64", "--data", "train"]
     assert "4 of 4 surfaces to measure" in output(copied, "surface", "tiny", *words)
     frame = package.read_surfaces(copied / "results/tiny")
@@ -86,7 +85,7 @@ def test_options_measure_other_surfaces_of_all_runs(copied: Path) -> None:
     assert "8 surfaces: 8 done" in inside(copied, "status", "tiny")[1]
 
 
-def test_a_surface_that_another_process_measures_is_left_to_it(copied: Path) -> None:
+def test_a_surface_that_another_process_measures_is_left_to_it(copied):
     before = tables(copied)
     chosen = next(iter(surfaces(copied).values()))
     chosen.done.unlink()
@@ -100,7 +99,7 @@ def test_a_surface_that_another_process_measures_is_left_to_it(copied: Path) -> 
     assert tables(copied) == before
 
 
-def test_a_line_to_another_run(copied: Path) -> None:
+def test_a_line_to_another_run(copied):
     output(copied, "surface", PLAIN, "--plane", "interpolate", "--to", "plain-8-digits-s1", "--points", "5")
     frame = package.read_surfaces(copied / "results/tiny")
     line = frame[(frame["plane"] == "interpolate") & (frame["split"] == "test")].set_index("alpha")
@@ -112,7 +111,7 @@ def test_a_line_to_another_run(copied: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_measurement_resumes_to_the_same_bytes(copied: Path) -> None:
+def test_an_interrupted_measurement_resumes_to_the_same_bytes(copied):
     words = ["surface", PLAIN, "--points", "9", "--subset", "100", "--data", "train", "--bn", "recalibrated"]
     words += ["--planes", "1", "--workers", "1", "--threads", "1"]  # one worker starts sooner than two
     output(copied, *words)
@@ -135,7 +134,7 @@ def test_an_interrupted_measurement_resumes_to_the_same_bytes(copied: Path) -> N
     assert not [path for path in copied.glob("results/**/lease") if holder(ChunkFiles(path.parent))]
 
 
-def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copied: Path) -> None:
+def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(copied):
     run, says = named(copied, "plain"), "has no sound checkpoint"
     [path] = run.checkpoints()
     path.write_bytes(path.read_bytes()[:1000])
@@ -149,7 +148,7 @@ def test_a_run_without_a_sound_checkpoint_gives_one_line_and_nothing_is_written(
     assert says in out and len(set(surfaces(copied)) - before) == 3 and "ResNet-8 seed 0" in out
 
 
-def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied: Path) -> None:
+def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied):
     for files in surfaces(copied).values():
         shutil.rmtree(files.folder)
     for path in copied.glob("results/tiny/runs/*/checkpoint-*"):
@@ -159,7 +158,7 @@ def test_a_sweep_shows_its_results_even_if_no_surface_can_be_measured(copied: Pa
 
 
 @pytest.mark.slow
-def test_a_centre_that_contradicts_the_training_gives_a_warning(copied: Path) -> None:
+def test_a_centre_that_contradicts_the_training_gives_a_warning(copied):
     run = named(copied, "plain")
     words = ("surface", run.run_id, "--points", "3", "--range", "0.01", "--data", "train", "--subset", "200")
     assert "WARNING" not in inside(copied, *words)[2]
@@ -176,7 +175,7 @@ def test_a_centre_that_contradicts_the_training_gives_a_warning(copied: Path) ->
         assert f"WARNING: {run.run_id}" in output(copied, *further)
 
 
-def exchange_weights(run: RunFiles) -> None:
+def exchange_weights(run):
     """Its checkpoint, with the weights of another network of its kind."""
     state = final(run)
     last = list(state["network"])[-2]  # of the linear layer
@@ -187,7 +186,7 @@ def exchange_weights(run: RunFiles) -> None:
 
 
 @pytest.mark.slow
-def test_training_again_ends_the_same_and_measures_the_surfaces_again(copied: Path) -> None:
+def test_training_again_ends_the_same_and_measures_the_surfaces_again(copied):
     before, trained = tables(copied), curves(copied)
     code, out, err = study(copied, "sweep", "tiny.yaml", "--mode", "force", "--workers", "2", "--threads", "1")
     assert code == 0 and "4 of 4 surfaces to measure" in out, err
@@ -195,7 +194,7 @@ def test_training_again_ends_the_same_and_measures_the_surfaces_again(copied: Pa
     assert curves(copied) == trained and set(package.read_runs(copied / "results/tiny")["attempts"]) == {2}
 
 
-def test_a_failed_chunk_says_why_and_is_retried_on_request(copied: Path) -> None:
+def test_a_failed_chunk_says_why_and_is_retried_on_request(copied):
     words = ["surface", RESIDUAL, "--plane", "pca", "--points", "3"]
     out = output(copied, *words, code=1)
     assert "has 0 snapshots of its training" in out and "snapshot_every: epoch" in out
@@ -203,7 +202,7 @@ def test_a_failed_chunk_says_why_and_is_retried_on_request(copied: Path) -> None
     assert "1 surfaces, 1 to measure" in output(copied, *words, "--mode", "retry", "-n")
 
 
-def test_a_mistake_gives_one_line_and_starts_nothing(trained: Path) -> None:
+def test_a_mistake_gives_one_line_and_starts_nothing(trained):
     before = sorted(trained.rglob("*"))
     for words, says in (
         (["nothing"], "no run 'nothing'"),
@@ -219,7 +218,7 @@ def test_a_mistake_gives_one_line_and_starts_nothing(trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
-def test_a_surface_is_never_sealed_with_holes(copied: Path) -> None:
+def test_a_surface_is_never_sealed_with_holes(copied):
     before = tables(copied)
     torn, bare, *_ = surfaces(copied).values()
     [chunk] = torn.chunks()

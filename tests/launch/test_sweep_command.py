@@ -25,14 +25,14 @@ figures: [degradation, depth_error]
 
 
 @pytest.fixture(scope="module")
-def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def finished(trained, tmp_path_factory):
     """The folder of a finished sweep, and what a call printed that had its figure to draw."""
     folder = Path(shutil.copytree(trained.parents[1], tmp_path_factory.mktemp("finished") / "copy"))
     out = output(folder, "sweep", sweep_file(folder, TINY + "figures: [degradation]\n"))
     return folder, out
 
 
-def test_a_sweep_ends_with_a_table_a_verdict_and_the_paths_of_the_figures(finished: tuple[Path, str]) -> None:
+def test_a_sweep_ends_with_a_table_a_verdict_and_the_paths_of_the_figures(finished):
     folder, out = finished
     first = (folder / "out.txt").read_text()
     assert "4/4  ResNet-8 seed 1: done in" in first
@@ -48,7 +48,7 @@ def test_a_sweep_ends_with_a_table_a_verdict_and_the_paths_of_the_figures(finish
 
 
 @pytest.mark.slow
-def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Path, str]) -> None:
+def test_the_second_call_trains_nothing_and_imports_no_torch(finished):
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     probe = "import sys\nfrom study.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
@@ -60,16 +60,15 @@ def test_the_second_call_trains_nothing_and_imports_no_torch(finished: tuple[Pat
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_another_sweep_that_names_the_same_runs_shares_them(finished: tuple[Path, str]) -> None:
+def test_another_sweep_that_names_the_same_runs_shares_them(finished):
     folder, _ = finished
-    assert "nothing is left to train; 2 of 2 runs are finished" in output(
-        folder, "sweep", "tiny.yaml", "seed=0", "name=other"
-    )
+    out = output(folder, "sweep", "tiny.yaml", "seed=0", "name=other")
+    assert "nothing is left to train; 2 of 2 runs are finished" in out
     assert not (folder / "results/other/runs").exists()
     assert len(package.read_runs(folder / "results/other")) == 2
 
 
-def tables_alone(sweep: Path, folder: Path) -> Path:
+def tables_alone(sweep, folder):
     """A copy of a sweep's tables, as in a repository without the runs."""
     target = folder / "results/tiny"
     target.mkdir(parents=True)
@@ -78,7 +77,7 @@ def tables_alone(sweep: Path, folder: Path) -> Path:
     return target
 
 
-def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(trained: Path, tmp_path: Path) -> None:
+def test_results_that_only_the_tables_have_are_not_replaced_by_other_runs(trained, tmp_path):
     target = tables_alone(trained, tmp_path)
     few = ("seed=1", "network=plain", "recipe.iterations=2", "recipe.schedule.at=[1]", "recipe.evaluate_every=2")
     err = output(tmp_path, "sweep", sweep_file(tmp_path), *few, code=2)
@@ -98,7 +97,7 @@ figures: [degradation]
 """
 
 
-def states(folder: Path) -> dict[tuple[str, int], str]:
+def states(folder):
     """The state of each run that the tables of the sweep `tiny` have."""
     output(folder, "collect", "tiny")
     runs = package.read_runs(folder / "results/tiny")
@@ -106,7 +105,7 @@ def states(folder: Path) -> dict[tuple[str, int], str]:
 
 
 @pytest.mark.slow
-def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None:
+def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path):
     name = sweep_file(tmp_path, QUICKEST)
     out = output(tmp_path, "sweep", name, "seed=0", "--dry-run")
     assert "tiny: 2 of 4 runs, 2 to train" in out and "1 surfaces" in out
@@ -130,7 +129,7 @@ def test_overrides_that_select_runs_keep_the_whole_sweep(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path: Path) -> None:
+def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path):
     name = sweep_file(tmp_path, QUICKEST.replace("surfaces:", "# surfaces:"))
     output(tmp_path, "sweep", name, "seed=0,1,2")  # more than the file has
     assert "tiny also has 2 runs of earlier calls" in output(tmp_path, "sweep", name)
@@ -146,7 +145,7 @@ def test_earlier_runs_stay_in_the_tables_until_the_record_is_removed(tmp_path: P
     assert "note:" not in output(tmp_path, "sweep", name) and len(states(tmp_path)) == 4
 
 
-def test_status_and_logs_of_a_finished_sweep(finished: tuple[Path, str]) -> None:
+def test_status_and_logs_of_a_finished_sweep(finished):
     folder, _ = finished
     records = json.loads(output(folder, "status", "tiny", "--json"))
     assert len([record for record in records if "surface_id" in record]) == 4 and len(records) == 8
@@ -161,7 +160,7 @@ def test_status_and_logs_of_a_finished_sweep(finished: tuple[Path, str]) -> None
 
 
 @pytest.mark.slow
-def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path):
     out = output(tmp_path, "sweep", sweep_file(tmp_path, DIVERGING))
     for words in ("plain-8, learning_rate 1e+30, seed 0: diverged", "ResNet-8, learning_rate 0.02, seed 0: done"):
         assert words in out
@@ -173,7 +172,7 @@ def test_a_diverged_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_run_at_chance_is_a_result_until_a_sweep_wants_more(tmp_path: Path) -> None:
+def test_a_run_at_chance_is_a_result_until_a_sweep_wants_more(tmp_path):
     fields = ("network=plain", "seed=0", "recipe.iterations=200", "recipe.learning_rate=1e-9")
     words = ("sweep", sweep_file(tmp_path), *fields)
     assert "at chance" in output(tmp_path, *words, "--stop-at-chance", "0.5")
@@ -189,7 +188,7 @@ def test_a_run_at_chance_is_a_result_until_a_sweep_wants_more(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path) -> None:
+def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path):
     name = sweep_file(tmp_path)
     words = ("sweep", name, "network=plain", "recipe.iterations=20", "train_subset=5000")
     assert "failed: plain-8-digits-s0" in study(tmp_path, *words).out
@@ -203,13 +202,13 @@ def test_a_failed_run_says_why_and_is_tried_again_only_when_asked(tmp_path: Path
     assert code == 1 and "1 of 1 runs to train" in out
 
 
-def test_unwritable_results_are_one_line(tmp_path: Path) -> None:
+def test_unwritable_results_are_one_line(tmp_path):
     (tmp_path / "results").write_text("a file stands where the folder should be")
     assert "results" in output(tmp_path, "sweep", sweep_file(tmp_path), code=2)
 
 
 @pytest.mark.slow
-def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
+def test_list_and_doctor_and_schema_answer(tmp_path):
     out = output(tmp_path, "list")
     for word in ("quickstart", "plain_vs_residual", "he2015_cifar", "fashion_mnist", "degradation", "errors", "6n + 2"):
         assert word in out
@@ -219,12 +218,12 @@ def test_list_and_doctor_and_schema_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--mode", "force"], ["--mode=force"]])
-def test_the_command_to_continue_has_no_mode_force(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_to_continue_has_no_mode_force(words, monkeypatch):
     monkeypatch.setattr("sys.argv", ["study", "sweep", "my file.yaml", *words, "seed=0"])
     assert options.again() == "study sweep 'my file.yaml' seed=0"
 
 
-def test_unknown_names_get_a_suggestion_or_the_list(finished: tuple[Path, str]) -> None:
+def test_unknown_names_get_a_suggestion_or_the_list(finished):
     folder, nearest = finished[0], "did you mean 'tiny'?"
     for words, hint in (
         (("status", "tinny"), nearest), (("collect", "tinny"), nearest),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import study
-from tests.helpers import OWN_PARTS
+from tests.helpers import OWN_PARTS, python
 from tests.launch import command
 
 SOURCE = Path(study.__file__).parents[1]
@@ -64,8 +64,7 @@ def wheels(tmp_path_factory):
 def installed(here, wheels, monkeypatch):
     """The page's files in a folder, and processes that import the wheels alone."""
     monkeypatch.setenv("PYTHONPATH", str(wheels))
-    where = [sys.executable, "-c", "import study; print(study.__file__)"]
-    assert subprocess.run(where, check=True, capture_output=True, text=True).stdout.startswith(str(wheels))
+    assert python("import study; print(study.__file__)").startswith(str(wheels))
     return here
 
 
@@ -124,11 +123,10 @@ def test_a_block_of_the_users_own_in_every_verb(here):
         code, _, err = call(*words)
         assert code == 0 and "Traceback" not in err, err
     assert "ghost" in call("table", "errors", "ghost")[1]
-    code, _, err = call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50")
+    recalibrated = ("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50")
+    code, _, err = call(*recalibrated)
     assert code == 2 and "no block 'ghost'" in err and "Traceback" not in err
-    assert (
-        call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50", "--use", str(copy))[0] == 0
-    )
+    assert call(*recalibrated, "--use", str(copy))[0] == 0
 
 
 def test_copies_in_a_strangers_results_are_not_run(here):
@@ -187,9 +185,8 @@ MISTAKES = [
 
 @pytest.mark.parametrize("field, code, message", MISTAKES)
 def test_mistakes_in_code_are_told_before_anything_starts(here, field, code, message):
-    (here / "mine.py").write_text(
-        f"import study\nfrom torch import nn\n@study.{field.removeprefix('recipe.')}\n{code}\n"
-    )
+    kind = field.removeprefix("recipe.")
+    (here / "mine.py").write_text(f"import study\nfrom torch import nn\n@study.{kind}\n{code}\n")
     fixed = {"data": "digits", "recipe": "quick", "depth": 8, "network": "residual", "seed": 0, field: "f"}
     (here / "mine.yaml").write_text(f"use: [mine.py]\nfixed: {json.dumps(fixed)}\n")
     done = inside("sweep", "mine.yaml")

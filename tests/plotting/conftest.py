@@ -14,6 +14,13 @@ from tests.frames import Frames, joined
 
 Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 Drawn = Callable[[str], Plot]
+OF_PROBES = {
+    "responses": "responses",
+    "gradients": "gradients",
+    "identity_ness": "identity",
+    "effective_depth": "paths",
+}
+"""The probe that each figure draws."""
 FIELDS = {
     "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
     "recipe": "he2015_cifar", "precision": "fp32", "order": "original",

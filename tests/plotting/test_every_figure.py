@@ -2,8 +2,6 @@
 
 from io import BytesIO
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import matplotlib
@@ -11,7 +9,6 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -20,16 +17,14 @@ from study.config.registry import FIGURES
 from study.plotting.base.style import styled
 from study.version import VERSION
 
-from .conftest import Drawn, Fed, Frames
-
 DPI = 300  # as pictures are saved: at less, letters snap to whole dots
 
 
-def written(figure: Figure) -> list[Text]:
+def written(figure):
     """Every text that is drawn."""
-    drawn: list[Text] = []
+    drawn = []
 
-    def note(self: Text, renderer: Any) -> None:
+    def note(self, renderer):
         if self.get_visible() and self.get_text().strip():
             drawn.append(self)
 
@@ -40,7 +35,7 @@ def written(figure: Figure) -> list[Text]:
     return drawn
 
 
-def unreadable(figure: Figure) -> list[str]:
+def unreadable(figure):
     """Texts that leave the sheet, and pairs that overlap; boxes include the room for descenders."""
     boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
     page = figure.bbox
@@ -61,14 +56,14 @@ EVERY = sorted({entry.target: name for name, entry in FIGURES.items()}.values())
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_it_has_data_and_a_caption(name: str, drawn: Drawn) -> None:
+def test_it_has_data_and_a_caption(name, drawn):
     plot = drawn(name)
     assert len(plot.data) and plot.caption.rstrip("\n").endswith(".")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
+def test_its_text_is_readable(name, drawn):
     with styled("paper"):
         assert unreadable(drawn(name).figure) == []
 
@@ -76,7 +71,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients", "cures"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
-def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
+def test_its_text_is_readable_at_other_sizes(name, look, fed):
     with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):
         figure = study.plotting.figure(name, *fed(name), **look)
         assert unreadable(figure) == []
@@ -86,7 +81,7 @@ def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fe
     assert bool(figure.texts) != look.get("bare", False), "headers and notes"
 
 
-def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> None:
+def test_a_picture_says_how_it_was_made(absences, tmp_path):
     frame, runs = absences
     runs = runs.assign(torch="2.14.1", commit="8e761e6")
     paths = study.plotting.save(
@@ -95,13 +90,12 @@ def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> Non
     with Image.open(paths[0]) as image:
         said = image.text
     assert said["Description"] == "study figure depth_error mine training=train width=column"
-    assert (
-        said["Source"].startswith(f"study {VERSION}; matplotlib ") and "torch 2.14.1; commit 8e761e6" in said["Source"]
-    )
+    assert said["Source"].startswith(f"study {VERSION}; matplotlib ")
+    assert "torch 2.14.1; commit 8e761e6" in said["Source"]
     assert said["Description"].encode() in paths[1].read_bytes()
 
 
-def test_the_files_of_a_figure(absences: Frames, drawn: Drawn, tmp_path: Path) -> None:
+def test_the_files_of_a_figure(absences, drawn, tmp_path):
     paths = study.plotting.save("degradation", *absences, tmp_path)
     assert [path.suffix for path in paths] == [".pdf", ".png", ".svg", ".txt", ".csv"]
     pdf = paths[0].read_bytes()
@@ -112,14 +106,14 @@ def test_the_files_of_a_figure(absences: Frames, drawn: Drawn, tmp_path: Path) -
     assert "Diverged (×): plain-56 seed 3" in paths[-2].read_text()
 
 
-def test_a_notebook_shows_a_figure_once(small: Frames) -> None:
+def test_a_notebook_shows_a_figure_once(small):
     with Image.open(BytesIO(study.plotting.figure("degradation", *small)._repr_png_())) as image:
         assert image.format == "PNG" and 400 < image.width < 2000
     assert pyplot.get_fignums() == []  # whose backend would draw it again
 
 
 @pytest.mark.slow
-def test_equal_input_gives_equal_bytes(fed: Fed, tmp_path: Path) -> None:
+def test_equal_input_gives_equal_bytes(fed, tmp_path):
     """Rows in another order, other settings of matplotlib, another time."""
     chosen = {"degradation": "pdf,png,svg", "contours": "svg", "surface3d": "svg", "gradients": "svg", "verdict": "svg"}
     settings, before, later = dict(matplotlib.rcParams), tmp_path / "before", tmp_path / "later"

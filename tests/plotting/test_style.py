@@ -2,9 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +21,7 @@ DRAWN_TOGETHER = [(18, 34), (8, 20, 56), (20, 32, 44, 56, 110), (20, 56, 110), (
 SIGHTS = ("deuteranomaly", "protanomaly", "tritanomaly")
 
 
-def apart(colours: Sequence[str], sight: str | None) -> float:
+def apart(colours, sight):
     """The smallest difference (CAM02-UCS) between two of these colours, as somebody sees them."""
     seen = [np.array(to_rgb(colour)) for colour in colours]
     if sight is not None:
@@ -33,7 +31,7 @@ def apart(colours: Sequence[str], sight: str | None) -> float:
 
 
 @pytest.mark.parametrize("depths", DRAWN_TOGETHER, ids=str)
-def test_colours_drawn_together_are_distinguishable_in_every_kind_of_vision(depths: tuple[int, ...]) -> None:
+def test_colours_drawn_together_are_distinguishable_in_every_kind_of_vision(depths):
     colours = [depth_colour(depth) for depth in depths]
     assert apart(colours, None) > 7
     assert min(apart(colours, sight) for sight in SIGHTS) > 3
@@ -43,7 +41,7 @@ def test_colours_drawn_together_are_distinguishable_in_every_kind_of_vision(dept
         assert contrast(colour) >= 3 and contrast(ink(colour)) >= 4.5  # on white
 
 
-def test_widths_are_words_or_inches() -> None:
+def test_widths_are_words_or_inches():
     assert [inches(width) for width in (None, "column", "page", "5.5", 4)] == [None, 3.25, 6.75, 5.5, 4]
     for width in ("colum", "0.5", "nan"):
         with pytest.raises(StudyError, match=f"unknown width '{width}': column"):
@@ -56,12 +54,12 @@ LETTER = "\u1d81"  # in STIX, which comes with matplotlib, but not in the usual 
 NOWHERE = "\U00100456"  # for private use: in no installed font
 
 
-def letters(family: str) -> set[int]:
+def letters(family):
     return set(font_manager.get_font(font_manager.findfont(family)).get_charmap())
 
 
 @pytest.mark.slow
-def test_a_font_that_has_the_letters_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_font_that_has_the_letters_is_used(tmp_path, caplog):
     frames = make(depths=(20,), seeds=1, evaluations=4, dataset=f"flowers-{LETTER}")
     (family,) = further(frames)
     assert ord(LETTER) in letters(family) and ord(LETTER) not in letters(USUAL)
@@ -71,7 +69,7 @@ def test_a_font_that_has_the_letters_is_used(tmp_path: Path, caplog: pytest.LogC
     assert not caplog.records
 
 
-def test_letters_in_no_font_are_reported_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_letters_in_no_font_are_reported_in_one_line(caplog):
     frames = make(depths=(20,), seeds=1, evaluations=4, dataset=f"flowers-{NOWHERE}{NOWHERE}")
     with caplog.at_level(logging.WARNING):
         assert further(frames) == further(frames) == ()

@@ -21,7 +21,7 @@ COLLECTED = RESULTS / "quickstart"
 
 
 @pytest.fixture
-def collected(tmp_path: Path) -> SweepFiles:
+def collected(tmp_path):
     """The collected files of `results/quickstart`."""
     files = SweepFiles(tmp_path / "results", "quickstart")
     files.folder.mkdir(parents=True)
@@ -31,7 +31,7 @@ def collected(tmp_path: Path) -> SweepFiles:
 
 
 @pytest.mark.slow
-def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_path: Path) -> None:
+def test_the_verb_and_the_function_write_the_same(collected, tmp_path):
     code, out, err = inside(tmp_path, "report", "quickstart")
     assert code == 0 and err == ""
     path = tmp_path / "figures/quickstart/report.html"
@@ -41,7 +41,7 @@ def test_the_verb_and_the_function_write_the_same(collected: SweepFiles, tmp_pat
     assert sorted(one.name for one in path.parent.iterdir()) == ["report.html"]
 
 
-def test_what_cannot_be_written_is_one_clear_line(collected: SweepFiles, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_one_clear_line(collected, tmp_path):
     with pytest.raises(StudyError, match="no sweep 'quickstrat'"):
         report(collected.folder.with_name("quickstrat"))
     (tmp_path / "here").mkdir()
@@ -49,7 +49,7 @@ def test_what_cannot_be_written_is_one_clear_line(collected: SweepFiles, tmp_pat
     assert (code, out) == (2, "") and err.endswith("is a folder; give --out a file name\n") and err.count("\n") == 1
 
 
-def test_a_sweep_records_its_command_and_file(tmp_path: Path) -> None:
+def test_a_sweep_records_its_command_and_file(tmp_path):
     path, text = (
         tmp_path / "mine.yaml",
         "fixed: {data: digits, recipe: quick, network: plain, depth: 8}\ngrid: {seed: [0, 1, 2]}\n",
@@ -65,7 +65,7 @@ def test_a_sweep_records_its_command_and_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_many_runs_get_only_the_first_pictures_of_curves(collected: SweepFiles) -> None:
+def test_many_runs_get_only_the_first_pictures_of_curves(collected):
     told = pictures(evidence(collected), most_runs=10)
     assert isinstance(told["degradation"], Picture)
     assert told["fig6"] == "too many runs for this page; `study figure fig6 quickstart` draws it"
@@ -74,13 +74,13 @@ def test_many_runs_get_only_the_first_pictures_of_curves(collected: SweepFiles) 
 # -- export ------------------------------------------------------------------------------------------------------------
 
 
-def exported(trained: Path, tmp_path: Path, fmt: str) -> Path:
+def exported(trained, tmp_path, fmt):
     out = output(tmp_path, "export", trained, "--format", fmt, "--out", "out")
     assert sorted(out.split()) == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.glob("out/**/*") if p.is_file())
     return tmp_path / "out"
 
 
-def test_csv_has_every_row(trained: Path, tmp_path: Path) -> None:
+def test_csv_has_every_row(trained, tmp_path):
     out = exported(trained, tmp_path, "csv")
     curves = pd.read_csv(out / "curves.csv")
     whole = study.read_curves(trained)
@@ -89,7 +89,7 @@ def test_csv_has_every_row(trained: Path, tmp_path: Path) -> None:
     assert len(pd.read_csv(out / "probes.csv")) == len(study.read_probes(trained)) > 0
 
 
-def test_tensorboard_reads_every_point(trained: Path, tmp_path: Path) -> None:
+def test_tensorboard_reads_every_point(trained, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     out = exported(trained, tmp_path, "tensorboard")
     curves, probes = study.read_curves(trained), study.read_probes(trained)
@@ -106,7 +106,7 @@ def test_tensorboard_reads_every_point(trained: Path, tmp_path: Path) -> None:
         assert sum(len(events.Scalars(tag)) for tag in tags) == points
 
 
-def test_xarray_has_the_points_and_the_fields_of_the_runs(trained: Path, tmp_path: Path) -> None:
+def test_xarray_has_the_points_and_the_fields_of_the_runs(trained, tmp_path):
     xarray = pytest.importorskip("xarray")
     out, curves = exported(trained, tmp_path, "xarray"), study.read_curves(trained)
     cube = xarray.load_dataset(out / "curves.nc")
@@ -118,16 +118,14 @@ def test_xarray_has_the_points_and_the_fields_of_the_runs(trained: Path, tmp_pat
     assert xarray.load_dataset(out / "probes.nc").sizes["row"] == len(study.read_probes(trained))
 
 
-def test_collected_tables_suffice(tmp_path: Path) -> None:
+def test_collected_tables_suffice(tmp_path):
     for fmt in ("csv", "xarray"):
         (tmp_path / fmt).mkdir()
         exported(RESULTS / "quickstart", tmp_path / fmt, fmt)
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "xarray"])
-def test_a_missing_package_is_named_before_anything_is_written(
-    name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named_before_anything_is_written(name, trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     said = output(tmp_path, "export", trained, "--format", name, code=2)
     assert said == f"study: --format {name} needs a package: pip install 'degradation-study[{name}]'\n"

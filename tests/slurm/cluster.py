@@ -289,9 +289,8 @@ class Cluster:
         """A row for each job or array task in the queue: id, job (of its array), name, state, node, comment."""
         names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N"}
         # Names may have ends of lines in them.
-        rows = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"])).split("\x1e\n")[
-            :-1
-        ]
+        text = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"]))
+        rows = text.split("\x1e\n")[:-1]
         return [dict(zip([*names, "comment"], row.split("\x1f"), strict=True)) for row in rows]
 
     def job(self, job: str) -> dict[str, str]:

@@ -4,9 +4,6 @@ import logging
 import math
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -28,7 +25,7 @@ from study.store.runs_table import RUNS
 from study.store.surfaces import POINTS
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES, PROBES, add_probe, read_table, to_bytes
-from tests.helpers import make_spec, open_run, seal_run
+from tests.helpers import make_spec, open_run, python, seal_run
 
 ROW = {
     "run_id": "a",
@@ -66,7 +63,7 @@ def test_reading_and_writing_imports_no_pandas_and_starts_no_thread(tmp_path):
         "before = len(os.listdir('/proc/self/task')); CURVES.write(path, [{'run_id': 'a', 'loss': 1.0}])\n"
         "CURVES.read(path, 'a'); assert 'pandas' not in sys.modules and len(os.listdir('/proc/self/task')) == before"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.parquet")], check=True)
+    python(code, tmp_path / "c.parquet")
 
 
 def test_a_table_is_checked_on_reading(tmp_path):
@@ -149,7 +146,7 @@ def trained_again(run):
     seal_run(run)
 
 
-CHANGES: dict[str, tuple[Callable[[RunFiles], object], str, str]] = {
+CHANGES = {
     "trained again": (trained_again, "done", ""),
     "seal gone": (lambda run: run.done.unlink(), "pending", ""),
     "curves gone": (lambda run: run.curves.unlink(), "pending", "curves.parquet: is gone"),

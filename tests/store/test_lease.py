@@ -103,7 +103,7 @@ def test_a_silent_lease_is_watched_before_it_is_taken(files, monkeypatch):
         silent_for(path, 3600)
     monkeypatch.setattr(time, "sleep", lambda seconds: first.beat(iteration=8))
     assert lease.claim(files) is None and first.mine()
-    waited: list[float] = []
+    waited = []
     monkeypatch.setattr(time, "sleep", waited.append)
     for path in (files.lease, files.heartbeat):
         silent_for(path, -3600)  # back: what is dead must not live on until the clock has caught up

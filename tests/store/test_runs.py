@@ -73,15 +73,13 @@ def test_attempts_record_last_sign_and_failure(tmp_path):
     files = open_run(tmp_path, make_spec())
     store.start_attempt(files, {"host": "here"})
     files.checkpoint(3, "0" * 16).touch()
-    store.start_attempt(
-        files, {}, last_sign=1000.0
-    )  # the first was killed; its checkpoint is younger than its heartbeat
+    # The first was killed; its checkpoint is younger than its heartbeat.
+    store.start_attempt(files, {}, last_sign=1000.0)
     store.write_failed(files, "out of memory")
     store.end_attempt(files, "failed", 3)
     killed, failed = attempts(files)
-    assert (
-        (killed["host"], killed["end"]) == ("here", None) and failed["from"] == 3 and failed["why"] == "out of memory"
-    )
+    assert (killed["host"], killed["end"]) == ("here", None)
+    assert (failed["from"], failed["why"]) == (3, "out of memory")
     assert read_lines(files.attempts)[1]["last_sign"] > 1000.0
 
 

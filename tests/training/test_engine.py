@@ -29,7 +29,7 @@ class Player:
 
     def __init__(self):
         self.recorded = 0
-        self.sides: Counter[int] = Counter()
+        self.sides = Counter()
 
     def side_by_side(self, programs, work):
         self.sides[len(programs)] += 1
@@ -44,7 +44,7 @@ class Player:
 @pytest.fixture
 def players(monkeypatch):
     """Has packs run by `Graphs`; the recorders of the engines that were made."""
-    made: list[Player] = []
+    made = []
 
     def make(programs, tuning):
         made.append(Player())
@@ -63,7 +63,7 @@ def eager(results, monkeypatch, **fields):
 
 
 def test_recorded_pack_equals_eager_runs_alone(tmp_path, monkeypatch, players):
-    variants: list[dict[str, object]] = [
+    variants = [
         {"recipe__schedule__at": [5, 11]},
         {"network": "plain", "depth": 14, "recipe__iterations": 17, "recipe__log_every": 4},
         {"seed": 3, "recipe__warmup": "error", "recipe__warmup__below": 99.0},

@@ -78,7 +78,7 @@ def test_resume_gives_equal_curves_bit_for_bit(tmp_path, whole, stop_at, fields)
 
 def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path, whole):
     spec = make_spec(**SHORT)
-    asked: list[int] = []
+    asked = []
 
     def stopped():
         """True in the first evaluation, between its training images and its test images."""
