@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING
 from study.cli.execute import execute, measure, print_plan, submit
 from study.cli.options import complain, print_lines, working
 from study.config import Mode
-from study.config.differences import differing, label, text
-from study.config.fields import flat
-from study.config.recipes import changes
+from study.config.differences import Named, named
 from study.config.remarks import remarks, unused
 from study.config.run import RunSpec
 from study.config.surface import Surface
@@ -125,14 +122,14 @@ def _train(planned: Planned, machine: Machine, profile: Profile) -> bool:
 
 def _print_plan(planned: Planned, said: list[str]) -> None:
     runs, work = planned.sweep.runs, planned.work
-    fields = differing(runs.values())
+    told = dict(zip(runs, named(runs.values()), strict=True))
     print_plan(
         [
             {
                 "action": action.verb,
-                "run": label(runs[action.run_id], fields),
+                "run": told[action.run_id].label,
                 "data": runs[action.run_id].dataset,
-                "recipe": _recipe(runs[action.run_id], fields),
+                "recipe": _recipe(runs[action.run_id], told[action.run_id]),
                 "id": action.run_id,
                 "reason": action.reason,
             }
@@ -152,20 +149,19 @@ def _print_remarks(planned: Planned) -> None:
     """Print what finished runs lack, and settings without effect in the runs to train."""
     lacking = Counter(planned.lacking.values())
     print_lines(f"note: {counted(number, 'finished run')}: {words}" for words, number in lacking.items())
-    said = Counter((_recipe(spec, ()), "; ".join(remarks(spec))) for spec in planned.work.values())
+    said: Counter[tuple[str, str]] = Counter()
+    for spec in planned.work.values():
+        if told := remarks(spec):
+            said[_recipe(spec, *named([spec])), "; ".join(told)] += 1
     print_lines(
-        f"note: {recipe} ({number} of {len(planned.work)} runs): {text}"
-        for (recipe, text), number in said.items()
-        if text
+        f"note: {recipe} ({number} of {len(planned.work)} runs): {text}" for (recipe, text), number in said.items()
     )
     print_lines(f"note: {line}" for line in unused(planned.work.values()))
 
 
-def _recipe(spec: RunSpec, told: Sequence[str]) -> str:
-    """`he2015_cifar learning_rate=0.03`: the recipe's name and its changed fields, but for those in `told`."""
-    recipe = flat(spec.recipe.model_dump(mode="json"))
-    further = [name for name in changes(spec.recipe.model_dump(mode="json")) if f"recipe.{name}" not in told]
-    return " ".join([spec.recipe.name, *(f"{name}={text(recipe[name])}" for name in further)])
+def _recipe(spec: RunSpec, told: Named) -> str:
+    """`he2015_cifar learning_rate=0.03`: the recipe's name and its changed fields, but for those in the run's name."""
+    return " ".join([spec.recipe.name, *(f"{name}={value}" for name, value in told.changes.items())])
 
 
 def _nothing_to_do(planned: Planned) -> str:

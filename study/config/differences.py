@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from study.config import recipes
 from study.config.fields import OWN, flat
@@ -62,7 +62,11 @@ _known = lru_cache(maxsize=10_000, typed=True)(text)
 
 def texts(values: Iterable[Any]) -> list[str]:
     """`text` of each of many values, most of which are equal."""
-    return [_known(value) if isinstance(value, Hashable) else text(value) for value in values]
+    listed = list(values)
+    try:
+        return list(map(_known, listed))
+    except TypeError:  # lists cannot be looked up
+        return list(map(text, listed))
 
 
 def short(field: str) -> str:
@@ -89,13 +93,28 @@ def varying(columns: Mapping[str, Sequence[str]], changed: Iterable[str] = ()) -
 
 def labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
     """A name for each run: network and seed, and each further field in which some runs differ: `ResNet-20 B, pad 0, seed 1`."""
-    fields = differing(specs.values())
-    return {name: label(spec, fields) for name, spec in specs.items()}
+    return {name: told.label for name, told in zip(specs, named(specs.values()), strict=True)}
 
 
-def differing(specs: Iterable[RunSpec]) -> list[str]:
-    """The fields that `labels` adds to the networks and seeds of these runs."""
-    rows = [row(spec) for spec in specs]
+class Named(NamedTuple):
+    """A run's name for people, and what it says of the fields in which runs differ."""
+
+    label: str
+    settings: dict[str, str]
+    """The values of these fields as text, by their names without `recipe.`."""
+    changes: dict[str, str]
+    """Those in which its recipe differs from the named one, by their names without `recipe.`, but for `settings`."""
+
+
+def named(specs: Iterable[RunSpec]) -> list[Named]:
+    """The names of runs that are shown side by side."""
+    runs = [(spec, row(spec)) for spec in specs]
+    fields = _differing([own for _, own in runs])
+    return [_named(spec, own, fields) for spec, own in runs]
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields that names add to networks and seeds."""
     changed = {name for own in rows for name in own["changes"]}
     fields = (
         "family",
@@ -105,18 +124,14 @@ def differing(specs: Iterable[RunSpec]) -> list[str]:
     return varying({field: texts(own.get(field) for own in rows) for field in fields}, changed)
 
 
-def settings(spec: RunSpec, fields: Sequence[str]) -> dict[str, str]:
-    """The values of these fields as text, by their names without `recipe.`."""
-    own = row(spec)
-    return {short(field): text(own.get(field)) for field in fields}
-
-
-def label(spec: RunSpec, fields: Sequence[str] = ()) -> str:
-    """A run's name for people, with the values of these fields."""
+def _named(spec: RunSpec, own: Mapping[str, Any], fields: Sequence[str]) -> Named:
     unusual = "" if spec.precision == "fp32" or "precision" in fields else spec.precision
     head = " ".join(filter(None, [spec.title, spec.variant, unusual]))
-    more = [f"{name} {value}" for name, value in settings(spec, fields).items() if value != spec.title]
-    return ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
+    settings = {short(field): text(own.get(field)) for field in fields}
+    more = [f"{name} {value}" for name, value in settings.items() if value != spec.title]
+    changes = {name: text(own[f"recipe.{name}"]) for name in own["changes"] if f"recipe.{name}" not in fields}
+    label = ", ".join([head, *more, f"seed {spec.seed}"]) if more else f"{head} seed {spec.seed}"
+    return Named(label, settings, changes)
 
 
 def row(spec: RunSpec) -> dict[str, Any]:

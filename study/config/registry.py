@@ -197,7 +197,7 @@ SHORTCUTS = Registry("shortcut", "shortcut", [
              f"{_SHORTCUTS}:Weighted", WeightOptions, weighs="branch"),
     Shortcut("rezero", "the same formula as skipinit: Bachlechner et al. 2020", f"{_SHORTCUTS}:Weighted", weighs="branch"),
     Shortcut("by_depth", "A plus the branch over the root of the number of blocks: Zhang et al. 2019",
-             f"{_SHORTCUTS}:ByDepth"),
+             f"{_SHORTCUTS}:by_depth"),
 ])  # fmt: skip
 
 _ORDERS = "study.networks.orders"
@@ -235,9 +235,9 @@ class GainOptions(Options):
 _LAYERS = "study.networks.layers"
 NORMS = Registry("norm", "norm", [
     Component("batch", "batch normalisation (BN)", "torch.nn:BatchNorm2d"),
-    Component("group", "group normalisation (Wu & He 2018)", f"{_LAYERS}:group", GroupOptions),
-    Component("layer", "layer normalisation: one group (Ba et al. 2016)", f"{_LAYERS}:layer"),
-    Component("none", "none; convolutions have biases", f"{_LAYERS}:no_norm"),
+    Component("group", "group normalisation (Wu & He 2018)", f"{_LAYERS}:GroupNorm", GroupOptions),
+    Component("layer", "layer normalisation: one group (Ba et al. 2016)", f"{_LAYERS}:GroupNorm"),
+    Component("none", "none; convolutions have biases", "torch.nn:Identity"),
 ])  # fmt: skip
 ACTIVATIONS = Registry("activation", "activation", [
     Component("relu", "ReLU", "torch.nn:ReLU"),
@@ -248,7 +248,7 @@ ACTIVATIONS = Registry("activation", "activation", [
     Component("crelu", "max(0, x) and max(0, -x); plain alone, and linear at the start: Balduzzi et al. 2017",
                f"{_LAYERS}:Crelu", CreluOptions, only="plain"),
     Component("tailored", "leaky ReLU with a slope for the network's depth (TAT): Zhang et al. 2022",
-               f"{_LAYERS}:tailored", TailoredOptions),
+               f"{_LAYERS}:Tailored", TailoredOptions),
 ])  # fmt: skip
 
 CONVOLUTIONS = Registry("convolution", "convolution", [
@@ -269,7 +269,7 @@ INITIALISATIONS = Registry("initialisation", "initialisation", [
     Component("scaled_orthogonal", "delta_orthogonal times max(1, sqrt(outputs / inputs)): Martens et al. 2021",
                    f"{_INITIALISE}:scaled_orthogonal"),
     Component("lsuv", "orthogonal, then each layer's outputs scaled to variance 1: Mishkin & Matas 2016",
-                   f"{_INITIALISE}:lsuv"),
+                   f"{_INITIALISE}:orthogonal"),
 ])  # fmt: skip
 
 

@@ -43,10 +43,19 @@ def checked(name: str, arrays: Arrays) -> ImageSet:
             raise StudyError(
                 f"{name}: the {split} images must be uint8 (N, H, W, C) or float32 (N, C, H, W), not {shape}"
             )
+        channels, others = (1, 3) if images.dtype == np.float32 else (3, 1)
+        if min(images.shape[channels], images.shape[2]) > 4 >= images.shape[others]:  # else 32x3 pixels of 32 channels
+            layout = "(N, C, H, W)" if channels == 1 else "(N, H, W, C)"
+            raise StudyError(
+                f"{name}: {images.dtype} images must be {layout}, and {images.shape} looks like another order of axes; "
+                "transpose them"
+            )
         if images.dtype == np.float32:
             if not np.isfinite(images).all():
                 raise StudyError(f"{name}: the {split} images have values that are not finite")
             images = images.transpose(0, 2, 3, 1)
+        if labels.shape == (len(images), 1):  # as in Keras
+            labels = labels[:, 0]
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
             what = f"{labels.dtype} of shape {labels.shape}"
             raise StudyError(f"{name}: {len(images):,} {split} images need as many integers as labels, not {what}")

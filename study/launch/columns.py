@@ -39,9 +39,8 @@ def table(
     heads: bool = True,
 ) -> Text:
     """Aligned columns, under their names if `heads`. The last one has messages; one that does not fit goes below its row."""
-    text = Text()
     if not rows:
-        return text
+        return Text()
     *names, last = rows[0]
     names = [name for name in names if any(row[name] for row in rows)]
     widths = {name: max(cell_len(name), *(cell_len(row[name]) for row in rows)) for name in names}
@@ -49,16 +48,17 @@ def table(
         if name in names and sum(widths[name] + 2 for name in names) - 2 > width:
             names.remove(name)
     head = {name: name for name in names} | {last: last if any(row[last] for row in rows) else ""}
+    lines = []
     for row in (head, *rows) if heads else rows:
-        start = len(text)
+        text = Text()
         for name in names:
             blank = " " * (widths[name] - cell_len(row[name]))
             cell = blank + row[name] if name in right else row[name] + blank
             text.append(f"{cell}  ", "bold" if row is head else style(name, row[name]))
-        if row[last] and len(text) - start + cell_len(row[last]) <= width:
+        if row[last] and len(text) + cell_len(row[last]) <= width:
             text.append(row[last], "bold" if row is head else "")
         elif row[last] and row is not head:
             text.append("\n" + hanging("    ", row[last], width))
         text.rstrip()
-        text.append("\n")
-    return text
+        lines.append(text)
+    return Text("\n").join(lines).append("\n")

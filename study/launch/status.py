@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.text import Text
 
-from study.config.differences import differing, label, settings
+from study.config.differences import named
 from study.config.stored import recorded
 from study.config.surface import Surface
 from study.errors import StudyError, printable
@@ -53,9 +53,8 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
     states = list(_states(files))
     where, trouble = _places(files)
     specs = [recorded(fields) for _, fields, _ in states]
-    fields = differing(specs)
     records = []
-    for (run, stored, now), spec in zip(states, specs, strict=True):
+    for (run, stored, now), spec, told in zip(states, specs, named(specs), strict=True):
         task = decide(now, where.get(run.run_id), trouble)
         records.append(
             {
@@ -75,8 +74,8 @@ def report(files: SweepFiles) -> list[dict[str, Any]]:
                 "job": task.job,
                 "message": task.message,
                 "folder": str(run.folder),
-                "label": label(spec, fields),
-                "settings": settings(spec, fields),
+                "label": told.label,
+                "settings": told.settings,
                 "data_digest": now.data_digest or stored.get("data_digest"),
             }
         )

@@ -196,13 +196,13 @@ class Side(nn.Module):
 class Fixup(BasicBlock):
     """Two 3x3 convolutions without norm, with scalar biases and a multiplier (Zhang et al. 2019, arXiv 1901.09321).
 
-    Section 3: (1) the classifier and the last layer of each branch start at 0; (2) the others
-    in branches, drawn by the run's `initialisation` (the paper's: He et al. 2015), are multiplied by L^(-1/(2m-2)), with L
-    blocks of m layers; (3) each branch has a scalar multiplier that starts at 1, and a scalar bias that starts at 0 before
-    each convolution and activation. Stem and classifier keep the biases that they have without norm.
+    (1) The classifier and the last layer of each branch start at 0; (2) the others in branches are multiplied by
+    L^(-1/(2m-2)), with L blocks of m layers; (3) each branch has a scalar multiplier that starts at 1, and a scalar bias that
+    starts at 0 before each convolution and activation. Stem and classifier keep the biases that they have without norm.
 
-    The authors' CIFAR code (github.com/hongyi-zhang/Fixup) draws with fan_out, which is fan_in where maps stay, adds the
-    first bias to the input of a subsampled shortcut too, and trains the scalars at a tenth of the learning rate.
+    The authors' CIFAR code (github.com/hongyi-zhang/Fixup) has scalar biases behind the stem and before the classifier, draws
+    with fan_out, which is fan_in where maps stay, and the stem as PyTorch does, adds the first bias to the input of a subsampled
+    shortcut too, and trains biases and multipliers at a tenth of the learning rate.
     """
 
     head_scale = 0.0

@@ -27,7 +27,7 @@ class Dirac(Reparametrised):
     are learned for each output map and start at 1 and 0.1. All convolutions but the stem's are such. Folding is exact.
 
     The authors' code (github.com/szagoruyko/diracnets) pools between stages, where here the first convolution has a stride
-    of 2, and keeps weight decay from a and b, as `recipe.decay: weights` does.
+    of 2, draws BN's scales between 0 and 1, and keeps weight decay from a and b, as `recipe.decay: weights` does.
     """
 
     of_images = nn.Conv2d
@@ -50,8 +50,7 @@ class Standardised(Reparametrised):
     """Weight standardisation (Qiao et al. 2019, arXiv 1903.10520): each filter with mean 0 and variance 1.
 
     W = (V - mean) / sqrt(var + 1e-5), over the weights of each output map. It goes before a norm: the authors use it with
-    groups. The code in their repository (github.com/joe-siyuan-qiao/WeightStandardization) divides by std + 1e-5, with
-    the unbiased std.
+    groups. Their code (github.com/joe-siyuan-qiao/WeightStandardization) divides by std + 1e-5, with the unbiased std in PyTorch.
     """
 
     def kernel(self) -> Tensor:

@@ -40,13 +40,17 @@ def _normal(weight: Tensor, random: Random, variance: float) -> Any:
     return random.standard_normal(weight.shape) * np.sqrt(variance)
 
 
-def orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
+def orthogonal(weight: Tensor, random: Random, *, gain: float = 1.0) -> Any:
     """Rows or columns orthonormal, times `gain` (Saxe et al. 2013, arXiv 1312.6120); a convolution as a flat matrix."""
     return gain * _orthonormal(random, len(weight), weight[0].numel()).reshape(weight.shape)
 
 
 def delta_orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
-    """An orthonormal matrix at the centre of each kernel and 0 elsewhere (Xiao et al. 2018, arXiv 1806.05393, algorithm 1)."""
+    """An orthonormal matrix at the centre of each kernel and 0 elsewhere (Xiao et al. 2018, arXiv 1806.05393, algorithm 2).
+
+    With tanh, gain 1 and biases 0 are critical. The authors' example (github.com/brain-research/mean-field-cnns) draws biases
+    and a gain that are critical at a variance of 1 / depth in each layer.
+    """
     if weight.ndim < 4:
         return orthogonal(weight, random, gain=gain)
     found = np.zeros(weight.shape)
@@ -58,24 +62,18 @@ def delta_orthogonal(weight: Tensor, random: Random, *, gain: float) -> Any:
 def scaled_orthogonal(weight: Tensor, random: Random) -> Any:
     """`delta_orthogonal` times max(1, sqrt(outputs / inputs)), which keeps the mean square of wide layers' inputs.
 
-    Martens et al. 2021 (arXiv 2110.01765), "scaled uniform orthogonal" with Delta kernels: what TAT's authors draw.
+    Martens et al. 2021 (arXiv 2110.01765), "Parameter distributions": what TAT's authors draw.
     """
     return delta_orthogonal(weight, random, gain=max(1.0, np.sqrt(weight.shape[0] / weight.shape[1])))
-
-
-def lsuv(weight: Tensor, random: Random) -> Any:
-    """Orthonormal, before `unit_variance`."""
-    return orthogonal(weight, random, gain=1.0)
 
 
 @torch.no_grad()
 def unit_variance(network: nn.Module, images: Tensor) -> None:
     """Scale the weights so that each layer's outputs have variance 1 (LSUV, Mishkin & Matas 2016, arXiv 1511.06422).
 
-    Algorithm 1, from the first layer to the last, over all images, maps and positions, with norms as in evaluation. The
-    paper divides until the variance is within a tolerance of 1; a layer without bias is linear, so once is enough. The
-    authors' code (github.com/ducha-aiki/LSUV-pytorch) also sets biases to make the mean 0; here, as in the paper,
-    they stay.
+    From the first layer to the last, over all images, maps and positions, with norms as in evaluation. The paper divides
+    until the variance is within a tolerance of 1; with biases of 0 a layer is linear, so once is enough. The authors' code for
+    PyTorch (github.com/ducha-aiki/LSUV-pytorch) also sets biases to make the mean 0; that for Caffe (LSUVinit) does not.
     """
 
     def scale(module: Any, given: tuple[Tensor], out: Tensor) -> Tensor:

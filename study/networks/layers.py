@@ -19,7 +19,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation (Wu & He 2018, arXiv 1803.08494), in float32 whatever the type of its input."""
+    """Group normalisation (Wu & He 2018, arXiv 1803.08494), in float32 whatever the type of its input.
+
+    One group is layer normalisation (Ba et al. 2016, arXiv 1607.06450), with a scale and a shift for each map. Wu & He take 32.
+    """
+
+    def __init__(self, maps: int, groups: int = 1) -> None:
+        super().__init__(groups, maps)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.group_norm(at_least_float(x), self.num_groups, self.weight, self.bias, self.eps).to(x.dtype)
@@ -28,20 +34,6 @@ class GroupNorm(nn.GroupNorm):
 def at_least_float(tensor: Tensor) -> Tensor:
     """Widen bfloat16 to float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def group(maps: int, groups: int) -> nn.Module:
-    """Normalise groups of maps of each image."""
-    return GroupNorm(groups, maps)
-
-
-def layer(maps: int) -> nn.Module:
-    """Normalise all maps of each image together (Ba et al. 2016), with a scale and a shift for each map."""
-    return GroupNorm(1, maps)
-
-
-def no_norm(maps: int) -> nn.Module:
-    return nn.Identity()
 
 
 def leaky_relu(slope: float) -> nn.Module:
@@ -55,7 +47,7 @@ class Crelu(nn.Module):
     CReLU starts as [W, -W], and W max(0, x) - W max(0, -x) = W x, so the network starts linear. W is drawn by the
     run's `initialisation` with the shape of the same layer behind a ReLU: both networks start with equal W. The paper takes
     orthogonal W; here `delta_orthogonal` keeps the signal, while the taps of `orthogonal` lose some at each border: nearly
-    all in 56 layers on 8x8 images. The authors published no code that we found.
+    all in 56 layers on 8x8 images. We found no code of the authors'.
     """
 
     def __init__(self, random: bool) -> None:
@@ -67,22 +59,21 @@ class Crelu(nn.Module):
 
 
 class Tailored(nn.Module):
-    """Tailored Activation Transformation (Zhang et al. 2022, arXiv 2203.08120, section 4.1): a leaky ReLU of slope a below 0.
+    """Tailored Activation Transformation (Zhang et al. 2022, arXiv 2203.08120): a leaky ReLU of slope a below 0.
 
     phi(x) = sqrt(2 / (1 + a^2)) (max(0, x) + a min(0, x)) keeps a mean square of 1, if weights have variance 1 / fan_in or
     are orthogonal: `initialisation: scaled_orthogonal`. Its C map takes the cosine c of two inputs to that of the outputs,
     C(c) = c + (1 - a)^2 (sqrt(1 - c^2) - c arccos(c)) / (pi (1 + a^2)); a is such that C, applied once for each of the
-    `layers` activations from the images to the classifier, takes 0 to `eta`. Of a network so shallow that ReLU stays below
+    activations from the images to the classifier, takes 0 to `eta`. Of a network so shallow that ReLU stays below
     `eta`, a is 0. With shortcuts the cosine is another: the paper normalises their sums, which no shortcut here does.
 
     The authors' code (github.com/google-deepmind/dks) takes the largest C(0) over all parts of the network, which of a
-    plain one is the whole, and raises an error where ReLU stays below `eta`. It normalises each pixel's maps, which does
-    not change a cosine.
+    plain one is the whole, and raises an error where ReLU stays below `eta`. It offers to normalise the images' pixels, too.
     """
 
-    def __init__(self, eta: float, layers: int) -> None:
+    def __init__(self, eta: float) -> None:
         super().__init__()
-        self.slope = tailored_slope(eta, layers)
+        self.slope = tailored_slope(eta, _chosen.get().activations)
         self.scale = math.sqrt(2 / (1 + self.slope**2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,10 +99,6 @@ def tailored_slope(eta: float, layers: int) -> float:
         return cosine - eta
 
     return float(brentq(above, 0.0, 1.0, xtol=1e-15)) if above(0.0) > 0 else 0.0
-
-
-def tailored(eta: float) -> nn.Module:
-    return Tailored(eta, _chosen.get().activations)
 
 
 class Chosen(NamedTuple):

@@ -77,7 +77,7 @@ class Network(nn.Module):
             torch.default_generator.manual_seed(int(keys.sum()))
 
     def drop(self, rate: float) -> None:
-        """Note the layers that drop values; branches are skipped from 0 before the first to `rate` at the last, on a line."""
+        """Note the layers that drop values; branch l of L is skipped with `rate` l / L (Huang et al. 2016, eq. 4)."""
         blocks = [block for _, block in self.blocks()]
         for place, block in enumerate(blocks, 1):
             block.skipping.rate = rate * place / len(blocks)
@@ -253,7 +253,7 @@ def build(spec: RunSpec, channels: int, classes: int, size: int = 32) -> Network
 
 @torch.no_grad()
 def zero_gamma(network: Network) -> None:
-    """Start the last norm of each branch at a scale of 0, so that each block starts as its shortcut (Goyal et al. 2017)."""
+    """Start the last norm of each branch at 0: each block is its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1)."""
     for _, block in network.blocks():
         for name in block.names("bn")[-1:]:
             getattr(block, name).weight.zero_()

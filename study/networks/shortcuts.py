@@ -57,16 +57,7 @@ def option_a(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     return Identity() if in_maps == out_maps and stride == 1 else ZeroPad(in_maps, out_maps, stride)
 
 
-def option_b(in_maps: int, out_maps: int, stride: int) -> Shortcut:
-    """B: the identity; where the shape changes, a projection."""
-    return projection(in_maps, out_maps, stride, normalised=True)
-
-
-option_c = Projection
-"""C: a projection everywhere."""
-
-
-def projection(in_maps: int, out_maps: int, stride: int, normalised: bool) -> Shortcut:
+def projection(in_maps: int, out_maps: int, stride: int, normalised: bool = True) -> Shortcut:
     """The identity; where the shape changes, a 1x1 convolution with the BN and ReLU of the order (He et al. 2016, appendix).
 
     BN follows it where BN follows the last convolution of the branch (`normalised`), and it gets what the first one gets:
@@ -75,6 +66,10 @@ def projection(in_maps: int, out_maps: int, stride: int, normalised: bool) -> Sh
     """
     same = in_maps == out_maps and stride == 1
     return Identity() if same else Projection(in_maps, out_maps, stride, normalised)
+
+
+option_b, option_c = projection, Projection
+"""B: the identity; where the shape changes, a projection. C: a projection everywhere."""
 
 
 class _OverA(Shortcut):
@@ -102,27 +97,20 @@ class Scaled(_OverA):
         return torch.add(self(x), branch, alpha=self.branch)
 
 
-class ByDepth(_OverA):
+def by_depth(in_maps: int, out_maps: int, stride: int) -> Shortcut:
     """x + F(x) / sqrt(L), with L blocks (Zhang et al. 2019, arXiv 1903.07120, eq. 1).
 
-    They prove that with this factor a network without norm is stable at any depth, and that a factor which falls more
-    slowly than 1 / sqrt(L) is not enough. Balduzzi et al. 2017 (arXiv 1702.08591) propose the same against shattered gradients.
+    They prove that this keeps a network without norm stable at any depth, and that a factor which falls more slowly does not.
     """
-
-    def __init__(self, in_maps: int, out_maps: int, stride: int) -> None:
-        super().__init__(in_maps, out_maps, stride)
-        self.branch = blocks() ** -0.5
-
-    def join(self, x: Tensor, branch: Tensor) -> Tensor:
-        return torch.add(self(x), branch, alpha=self.branch)
+    return Scaled(in_maps, out_maps, stride, 1.0, blocks() ** -0.5)
 
 
 class Weighted(_OverA):
     """x + w F(x), with a learned weight w of the branch: one number, or one for each map.
 
-    SkipInit (De & Smith 2020, arXiv 2002.10444): one number that starts at 0, without norm but with biases; no
-    code was published. ReZero (Bachlechner et al. 2020, arXiv 2003.04887, section 3) is the same formula, found for
-    Transformers; its authors' code (github.com/majumderb/rezero) has these alone.
+    SkipInit (De & Smith 2020, arXiv 2002.10444): one number that starts at 0, without norm; as in the authors' later NF-ResNets
+    (github.com/google-deepmind/deepmind-research, `nfnets`). ReZero (Bachlechner et al. 2020, arXiv 2003.04887) is the same
+    formula; its authors' ResNets (github.com/tbachlechner/ReZero-examples) have BN and `order: relu_before_add`.
     """
 
     def __init__(self, in_maps: int, out_maps: int, stride: int, initial: float | None = None, maps: int = 1) -> None:
@@ -134,10 +122,10 @@ class Weighted(_OverA):
 
 
 def layer_scale(in_maps: int, out_maps: int, stride: int, initial: float | None) -> Shortcut:
-    """LayerScale, x + diag(w) F(x) (Touvron et al. 2021, arXiv 2103.17239, section 2): a weight for each map.
+    """LayerScale, x + diag(w) F(x) (Touvron et al. 2021, arXiv 2103.17239): a weight for each map.
 
-    They start w at 0.1 up to depth 18, at 1e-5 up to 24 and at 1e-6 beyond; depth is here the number of blocks. The
-    authors' code (github.com/facebookresearch/deit, `cait_models.py`) sets the value in each model.
+    They start w at 0.1 up to depth 18, at 1e-5 up to 24 and at 1e-6 beyond; depth is here the number of blocks, of which theirs
+    have two branches. Their code (github.com/facebookresearch/deit, `cait_models.py`) has 1e-5 in its narrowest of depth 36, too.
     """
     if initial is None:
         initial = 0.1 if blocks() <= 18 else 1e-5 if blocks() <= 24 else 1e-6
@@ -148,7 +136,7 @@ class ShortcutGate(_OverA):
     """Shortcut-only gating (section 3.1): (1 - g(x)) x + F(x), where g is the sigmoid of a 1x1 convolution of x.
 
     Where the block changes the shape, so does the gate's convolution. Its weights are initialised as all others, its
-    bias is `bias`: the more negative, the nearer the shortcut is to the identity.
+    bias is `bias`: the more negative, the nearer the shortcut is to the identity. They took the best of 0 to -10, -6.
     """
 
     def __init__(self, in_maps: int, out_maps: int, stride: int, bias: float) -> None:
@@ -161,7 +149,7 @@ class ShortcutGate(_OverA):
 
 
 class ExclusiveGate(ShortcutGate):
-    """Exclusive gating, as in highway networks (section 3.1): (1 - g(x)) x + g(x) F(x)."""
+    """Exclusive gating (section 3.1), as in highway networks (arXiv 1505.00387): (1 - g(x)) x + g(x) F(x)."""
 
     def join(self, x: Tensor, branch: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(x))
@@ -208,8 +196,8 @@ class Dropout(_OverA, Keyed):
 class Skipping(Keyed):
     """Stochastic depth (Huang et al. 2016, arXiv 1603.09382): in training an image skips a branch with probability `rate`.
 
-    For each image by itself and scaled in training, as in torchvision; the paper draws for a whole batch and scales in
-    evaluation.
+    For each image by itself and scaled in training, as in torchvision; the paper and its code
+    (github.com/yueatsprograms/Stochastic_Depth) draw for a whole batch and scale in evaluation.
     """
 
     def forward(self, branch: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ def compare(findings: Sequence[Finding]) -> pd.DataFrame:
     One row per network and depth, best first. `condition`, `cure` (its name), `role` (plain, shortcut or cure), `network`,
     `norm`, `depth`, `shallow` and `deep` (the ends of the plain headline), `rise` (of the plain training error from `shallow` to
     this depth, in points; NaN unless above 0), `rises` (whether that is established), `run_ids`, `n` (runs done), `error_mean`
-    and `error_std` (training error in percent); `untrained`: `at chance` or `diverged` where no run is better. Above `shallow`:
+    and `error_std` (training error in percent); `untrained`: `at chance` or `diverged` where no run is better; `lost`: that, or
+    which runs are so, such as `4 of 5 diverged`. Above `shallow`:
 
     - `share`: plain - cure in training error, paired by seed, in percent of `rise`; `share_low` and `share_high`: its BCa
       interval; `shares`: by seed. At 100, the cure is as good as the shallow plain network.
@@ -114,8 +115,9 @@ def _at(
 def _row(line: Line, depth: int, guess: float) -> dict[str, Any]:
     outcomes = line.outcomes[depth].values()
     errors = [outcome.train for outcome in outcomes if math.isfinite(outcome.train)]
-    diverged = sum(outcome.state == "diverged" for outcome in outcomes)
-    lost = diverged + sum(o.state == "at_chance" or AT_CHANCE * guess <= o.train < math.inf for o in outcomes)
+    bad = sum(o.state == "at_chance" or AT_CHANCE * guess <= o.train < math.inf for o in outcomes)
+    ways = {"at chance": bad, "diverged": sum(outcome.state == "diverged" for outcome in outcomes)}
+    all_lost = max(ways, key=lambda how: ways[how]) if sum(ways.values()) == len(outcomes) else ""
     return {
         "cure": _name(line),
         "network": line.network, "norm": dict(line.kind).get("norm", "batch"), "depth": depth,
@@ -123,7 +125,8 @@ def _row(line: Line, depth: int, guess: float) -> dict[str, Any]:
         "n": sum(outcome.state == "done" for outcome in outcomes),
         "error_mean": fmean(errors) if errors else math.nan,
         "error_std": stdev(errors) if len(errors) > 1 else math.nan,
-        "untrained": (lost == len(outcomes)) * ("diverged" if 2 * diverged > lost else "at chance"),
+        "untrained": all_lost,
+        "lost": all_lost or listed(f"{n} of {len(outcomes)} {how}" for how, n in ways.items() if n),
     }  # fmt: skip
 
 
@@ -157,10 +160,10 @@ def _answer(row: Mapping[Any, Any]) -> str:
 
 
 def untrained(rows: Iterable[Mapping[Any, Any]]) -> str:
-    """Of the rows of one kind of network: `at chance at 20 and 56; diverged at 110`, or nothing."""
+    """Of the rows of one kind of network: `1 of 5 at chance at 20 and 56; diverged at 110`, or nothing."""
     depths: dict[str, list[int]] = {}
     for row in rows:
-        depths.setdefault(row["untrained"], []).append(row["depth"])
+        depths.setdefault(row["lost"], []).append(row["depth"])
     return "; ".join(f"{how} at {listed(where)}" for how, where in depths.items() if how)
 
 
@@ -176,11 +179,12 @@ def headline(cures: pd.DataFrame) -> str:
 
 
 def answers(cures: pd.DataFrame) -> Iterator[str]:
-    """Of the table of one condition: the cures with each answer, such as `In part: plain, repvgg (63 %).`"""
+    """Of the table of one condition: the cures with each answer, such as `In part: plain, repvgg (63 %, 1 of 5 diverged).`"""
     mine = cures[(cures["role"] == "cure") & (cures["depth"] == cures["deep"])]
     for answer, head in ANSWERS.items():
         same = mine[mine["answer"] == answer]
         shares = [f"{share:.0f} %".replace("-", "−") for share in same["share"]]
-        told = zip(same["cure"], same["untrained"], shares, strict=True)
+        told = zip(same["untrained"].where(same["untrained"] != "", shares), same["lost"], strict=True)
+        known = [", ".join(filter(None, dict.fromkeys(words))) for words in told]
         if len(same):
-            yield f"{head}: {'; '.join(f'{name} ({lost or share})' for name, lost, share in told)}."
+            yield f"{head}: {'; '.join(f'{name} ({words})' for name, words in zip(same['cure'], known, strict=True))}."

@@ -16,7 +16,9 @@ from study.store.runs import LOST
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels(),
-         "recipe.stochastic_depth": "stochastic depth {}"}  # fmt: skip
+         "recipe.stochastic_depth": "stochastic depth {}", "norm": "{} norm"}  # fmt: skip
+USUAL = {"block": "basic", "shortcut": "A", "order": "original", "norm": "batch", "activation": "relu",
+         "initialisation": "he_fan_in"}  # fmt: skip
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
@@ -106,14 +108,19 @@ def _recipes(runs: pd.DataFrame, known: Mapping[str, Sequence[str]], told: Seque
 
 def distinguish(frame: pd.DataFrame, key: str, fields: Iterable[str] = VARIANT) -> pd.Series:
     """For each row the fewest field values that distinguish its `key` from others; the key's tail as a last resort."""
+    words: dict[str, pd.Series] = {}
     told = pd.Series("", index=frame.index, dtype=object)
     wanted = frame[key].nunique()
     for field in fields:
         if told.nunique() == wanted:
-            return told
-        longer = joined([told, frame[field].map(lambda v, field=field: _word(field, v))], frame.index, " ")
+            break
+        own = frame[field].map(lambda v, field=field: _word(field, v))
+        longer = joined([told, own], frame.index, " ")
         if longer.nunique() > told.nunique():
-            told = longer
+            told, words[field] = longer, own.where(frame[field] != USUAL.get(field), "")
+    if len({field.partition(".")[0] for field in words}) > 2:  # of so many choices the usual ones go without saying
+        brief = joined([*words.values()], frame.index, " ")
+        told = brief if brief.nunique() == told.nunique() else told
     if told.nunique() < wanted:
         told = joined([told, frame[key].map(lambda v: str(v)[-4:])], frame.index, " ")
     return told

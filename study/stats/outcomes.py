@@ -49,10 +49,10 @@ class Line:
     outcomes: Mapping[int, Mapping[int, Outcome]]
     label: str = ""  # what distinguishes it from others of its network in its condition
 
-    def name(self, depth: int) -> str:
-        """`plain-56`, or `ResNet-56 (B)` where the label is B."""
+    def name(self, *depths: int) -> str:
+        """`plain-56`, or `ResNet-56 (B)` where the label is B; of two depths their difference, `ResNet-56 − ResNet-20 (B)`."""
         name = network_title(self.network, *(value for field, value in self.kind if field == "family"))
-        return f"{name}-{depth}" + (f" ({self.label})" if self.label else "")
+        return " − ".join(f"{name}-{depth}" for depth in depths) + (f" ({self.label})" if self.label else "")
 
     @property
     def title(self) -> str:

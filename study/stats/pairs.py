@@ -226,5 +226,6 @@ def split(line: Line, shallow: int, deep: int, left_out: tuple[str, ...] = ()) -
     """
     terms = Term(1, line, deep), Term(-1, line, shallow)
     worse = 1 if line.network == "plain" else -1
-    train, gap, test = (contrast(terms, part, sign) for part, sign in (("train", worse), ("gap", 1), ("test", worse)))
+    parts, name = (("train", worse), ("gap", 1), ("test", worse)), line.name(deep, shallow)
+    train, gap, test = (contrast(terms, part, sign, name) for part, sign in parts)
     return Split(line, shallow, deep, train, gap, test, left_out)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.config.stored import nested, recorded, upgraded_row
+from study.config.stored import nested, upgraded_row
 from study.errors import StudyError
 from study.store.files import (
     DamagedError,
@@ -257,7 +257,7 @@ def mark(files: RunFiles) -> str:
 def _measured(run: RunFiles) -> bool:
     """Whether a run was trained with probes; a later sweep may have asked for some."""
     with suppress(StudyError):
-        return bool(recorded(read_json(run.spec) or {}).probes)
+        return bool((read_json(run.spec) or {}).get("probes"))
     return False
 
 

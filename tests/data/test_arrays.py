@@ -28,6 +28,8 @@ def test_an_npz_file_is_read_as_it_stands(tmp_path):
     found = data.load("npz", tmp_path, file="mine.npz")
     assert found.name == "mine" and found.classes == ("0", "1", "2")
     assert (found.train_images == COLOUR).all() and (found.test_labels == LABELS[:6]).all()
+    npz(tmp_path / "mine.npz", y_train=LABELS[:, None])  # as Keras has them
+    assert data.survey("npz", tmp_path, file="mine.npz").fingerprint == found.fingerprint
     npz(tmp_path / "mine.npz", x_test=COLOUR[6:])
     assert data.survey("npz", tmp_path, file="mine.npz").fingerprint != found.fingerprint
 
@@ -73,6 +75,8 @@ def test_images_of_several_sizes_are_resized_on_request(tmp_path, monkeypatch):
     ({"x_train": COLOUR.astype(np.float64)}, "must be uint8"), ({"x_test": GREY[:6]}, r"are \(6, 6, 3\), test"),
     ({"y_test": LABELS[:6] + 3}, "labels must be 0 to 2 in both"), ({"y_train": LABELS - 1}, "numbers from 0 on"),
     ({"x_train": np.array([{}], dtype=object)}, "no .npz file of plain arrays"),
+    ({"x_train": COLOUR.astype(np.float32)}, r"float32 images must be \(N, C, H, W\)"),
+    ({"x_train": COLOUR.transpose(0, 3, 1, 2)}, r"uint8 images must be \(N, H, W, C\)"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_said_in_one_line(tmp_path, arrays, message):
     npz(tmp_path / "mine.npz", **arrays)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import study
-from study.plotting import plot
+from study.plotting import plot, table
 from tests.frames import same, together
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
+from .conftest import cut
 from .conftest import study as make
 from .planes import notes
 
@@ -195,6 +196,27 @@ def test_established_differences_say_so():
     assert answers["plain-110 − plain-20, training error"] == "rises with depth"
     assert answers["ResNet-110 − ResNet-20, training error"] == "falls with depth"
     assert answers["relief by the shortcut, 20 to 110 layers"] == "depth costs less"
+
+
+def test_of_many_networks_the_verdicts_figure_has_what_the_answers_are_about():
+    names = ("he_fan_in", "he_fan_out", "glorot", "orthogonal", "delta_orthogonal", "lsuv")
+    frames = together(*(sweep(degrades, initialisation=name) for name in names))
+    drawn = plot("verdict", *frames)
+    asked = drawn.data.query("kind == 'mean'")["question"]
+    assert len(asked) == 12 and all("plain-56 − plain-20" in text or "relief" in text for text in asked)
+    assert "plain-56 − plain-20 (glorot), training error" in set(asked)
+    assert "left out: 24 further comparisons" in notes(drawn) and drawn.figure.get_figheight() < 7
+
+
+def test_a_cure_has_a_cross_for_each_run_that_diverged():
+    curves, runs = variants.cures()
+    lost = runs.loc[(runs["shortcut"] == "rezero") & (runs["depth"] == 56), "run_id"].iloc[0]
+    frames = cut((curves, runs), lost, "diverged", 100)
+    drawn = plot("cures", *frames)
+    seeds = drawn.data.query("cure == 'ResNet, rezero' and kind == 'seed'")["share"]
+    assert np.isneginf(seeds).sum() == 1 and len(seeds) == 4
+    assert [mark.get_xdata()[0] for mark in drawn.figure.axes[0].lines if mark.get_marker() == "x"] == [0.02]
+    assert table("cures", *frames).set_index("cure").loc["ResNet, rezero", "answer"].endswith("1 of 4 diverged at 56")
 
 
 def test_one_seed_has_no_interval_and_no_p():

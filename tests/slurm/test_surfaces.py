@@ -20,8 +20,8 @@ grid: {network: [plain, residual], seed: [0]}
 
 NAMED = RUNS + "surfaces: [{dims: 1, points: 5, subset: 300, of: {network: plain}}]\n"
 
-ASKED = ("surface", "tiny", "--points", "16", "--subset", "1400")
-"""256 points around each of two networks: 8 chunks in all, of 2 s each on a fast machine, to be disturbed at work."""
+ASKED = ("surface", "tiny", "--points", "20", "--subset", "1400")
+"""400 points around each of two networks: 14 chunks, of 2 s each on a fast machine, to be disturbed at work."""
 
 
 def surfaces(folder):
@@ -80,7 +80,7 @@ def test_stopped_and_cancelled_jobs_of_chunks_end_in_the_local_executors_tables(
     # A limit of one minute: submitit takes every USR2 for a time-out.
     user = User(cluster, folder, RUNS, "{time: 1, signal_seconds: 10, max_requeues: 9}")
     assert "2 of 2 surfaces are in the queue, in 2 jobs" in user.study(*ASKED, "--jobs", "1")
-    assert "2 jobs of up to 4 chunks" in cluster.squeue()[0]["comment"]
+    assert "2 jobs of up to 7 chunks" in cluster.squeue()[0]["comment"]
     user.wait(lambda: len(in_work(folder)) == 2, "both jobs are at their points")
     stopped, cancelled = sorted(row["id"] for row in cluster.squeue())
     cluster.run("scancel", "--signal=USR2", stopped)

@@ -87,6 +87,22 @@ def test_the_correction_counts_the_cures():
     assert among["p_holm"] == pytest.approx(4 * alone["p_holm"]) and among["share"] == alone["share"]
 
 
+def test_runs_that_do_not_train_are_counted():
+    usual = [one("plain", (2.0, 80.0)), one("residual", (2.0, 2.0))]
+    some = one("plain", (2.0, 60.0), states={("plain", 56, 0): "diverged"}, convolution="dirac")
+    found = verdict(*together(*usual, some))
+    assert judged(found).loc["plain, dirac", ["n", "untrained", "lost"]].to_list() == [4, "", "1 of 5 diverged"]
+    assert "plain, dirac (26 %, 1 of 5 diverged)." in " ".join(str(found).split())
+
+
+def test_of_many_choices_a_name_has_the_unusual_ones():
+    usual = {"norm": "batch", "activation": "relu", "initialisation": "he_fan_in"}
+    others = [{}, {"norm": "none"}, {"norm": "none", "initialisation": "lsuv"}, {"activation": "tanh"}]
+    found = groups(*together(*(one("plain", (2.0, 3.0), seeds=1, **usual | fields) for fields in others)))
+    titles = {line.title for group in found for line in group.lines}
+    assert titles == {"plain", "plain (no norm)", "plain (no norm lsuv)", "plain (tanh)"}
+
+
 def test_with_too_few_seeds_nothing_is_claimed():
     text = " ".join(str(every(seeds=2)).split())
     assert "Nothing to mend is established" in text and "As good" not in text

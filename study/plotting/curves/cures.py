@@ -21,6 +21,7 @@ from study.plotting.curves.lines import BOOTSTRAP, MEASURED, Training
 from study.plotting.tables.cures import NOTE, compared
 from study.stats.answers import probability
 from study.stats.cures import headline, untrained
+from study.stats.naming import lost
 from study.text import listed
 
 ENDS = (-50.0, 150.0)  # percent, of the axis at most: one network that is much worse would push the others together
@@ -39,13 +40,14 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Tr
     ends = [0.0, 100.0, *finite["share"]]
     limits = max(min(ends) - 6, ENDS[0]), min(max(ends) + 6, ENDS[1])
     told = " ".join(headline(group) for _, group in found.groupby("condition", sort=False))
-    notes = [told, *outside(finite["share"], finite["cure"], limits, "%"), *evidence.notes]
+    far = outside(finite["share"], finite["cure"], limits, "%")
+    notes = [f"{told} p of the ResNet itself is not corrected.", *far, *evidence.notes]
     text = (
         f"{told} Share of the rise that each network takes away: 0 is the plain network, 100 the shallow plain one; "
-        f"{MEASURED[training]}. Small points: single seeds; large ones: means, with {BOOTSTRAP}. "
-        f"Bold: as good as the shortcut. {NOTE}"
+        f"{MEASURED[training]}. Small points: single seeds, crosses at the edge those of runs without a final error; large ones: "
+        f"means of the others, with {BOOTSTRAP}. Bold: as good as the shortcut. {NOTE}"
     )
-    head = Head(evidence.title, evidence.subtitle, list(_legend(data)))
+    head = Head(evidence.title, evidence.subtitle, list(_legend(data, lost(evidence.runs["state"]))))
     return Plot(draw(data, head, notes, limits), data, evidence._replace(notes=notes[1:]).caption(text))
 
 
@@ -107,18 +109,20 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
             seeds = row.loc[(row["kind"] == "seed") & (row["depth"] == mean["depth"]), "share"]
             _mark(axes, mean, seeds, place + 0.3 * (number - (len(means) - 2) / 2), len(depths) > 2)
         axes.annotate(
-            untrained(means), (0, place), (5, 0), textcoords="offset points", va="center_baseline", color=style.MUTED,
-            size=style.SMALLEST * style.look().scale,
+            untrained(mean for mean in means if mean["untrained"]), (0, place), (5, 0), textcoords="offset points",
+            va="center_baseline", color=style.MUTED, size=style.SMALLEST * style.look().scale,
         )  # fmt: skip
         if not narrow:
             _columns(axes, means, depths, place)
 
 
 def _mark(axes: Axes, mean: Mapping[Any, Any], seeds: pd.Series, at: float, several: bool) -> None:
-    """One network at one depth: its seeds, and their mean with its interval; the marker is hollow without BN."""
+    """One network at one depth: its seeds, lost ones at the edge, and mean and interval of the others; hollow without BN."""
     colour = style.depth_colour(mean["depth"]) if several else style.NETWORK_COLOURS[mean["network"]]
     name = f"{mean['cure']}-{mean['depth']}"
     axes.plot(seeds, [at] * len(seeds), color=colour, gid=f"{name} seed", **style.SEED | {"clip_on": True})
+    for number in range(1, int((seeds == -math.inf).sum()) + 1):
+        axes.plot(0.02 * number, at, color=colour, transform=axes.get_yaxis_transform(), **style.LOST)
     axes.hlines(at, mean["share_low"], mean["share_high"], colors=colour, linewidth=1.1, zorder=2, gid=name)
     axes.plot(mean["share"], at, color=colour, zorder=3, gid=f"{name} mean", **_marker(mean["network"], mean["norm"]))
 
@@ -149,13 +153,15 @@ def _cell(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else "–"
 
 
-def _legend(data: pd.DataFrame) -> Iterator[Artist]:
+def _legend(data: pd.DataFrame, how: str) -> Iterator[Artist]:
     deeper = sorted(data.loc[data["depth"] > data["shallow"], "depth"].unique())
     depths = deeper if len(deeper) > 1 else []
-    for network, said in (("residual", "shortcut"), ("plain", "no shortcut")):
+    for network, said in (("residual", "shortcut"), ("plain", "plain")):
         for norm, words in (("batch", "BN"), ("none", "no BN")):
             if ((data["network"] == network) & ((data["norm"] == "batch") == (norm == "batch"))).any():
                 colour = style.INK if depths else style.NETWORK_COLOURS[network]
                 yield style.entry(f"{said}, {words}", colour, **_marker(network, norm))
     yield from (style.entry(f"depth {depth}", style.depth_colour(depth), linewidth=1.1) for depth in depths)
     yield style.entry("single seeds", **style.SEED)
+    if (data["share"] == -math.inf).any():
+        yield style.entry(how, **style.LOST)

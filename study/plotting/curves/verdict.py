@@ -33,6 +33,7 @@ COLUMNS = [
 WHOLE = ("row", "seed", "sides", "n", "undecided", "established")
 NARROW = 5.5  # inches of a page on which names and numbers take more lines
 APART = 10  # times the smallest effect: a larger one has an axis of its own
+MOST = 30  # comparisons: of more, those alone that the answers are about
 ANSWERS = {
     "depth": {1: "rises with depth", -1: "falls with depth"},
     "relief": {1: "depth costs less", -1: "depth costs more"},
@@ -49,8 +50,8 @@ def plot(curves: pd.DataFrame, runs: pd.DataFrame | None = None, *, training: Tr
     """
     evidence = tidy(curves, runs)
     findings = verdict(curves, runs, training=training).findings
-    data = prepare(findings)
-    answers = list(_answers(findings))
+    data, (_, left) = prepare(findings), _drawn(findings)
+    answers = [f"left out: {left} further comparisons, which study verdict lists"] if left else list(_answers(findings))
     notes = [*_unpaired(findings, data), *evidence.notes]
     single = (data["n"].dropna() <= 1).all()
     text = f"{' '.join(answers)} Differences in error in points, paired by seed, at the last iteration" + (
@@ -73,16 +74,14 @@ def prepare(findings: tuple[Finding, ...]) -> pd.DataFrame:
     `row` counts the comparisons of a group; a mean's row has the numbers beside it, and the answer in words.
     """
     rows: list[dict[str, Any]] = []
-    for group, finding in zip(_titles(findings), findings, strict=True):
-        shown = [entry for entry in _comparisons(finding) if entry[2].n]
-        for number, (kind, question, found, network) in enumerate(shown):
-            own = {"group": group, "question": question, "contrast": found.name, "network": network, "row": number}
-            pairs = zip(found.seeds, found.differences, strict=True)
-            rows += [own | {"kind": "seed", "seed": seed, "difference": d} for seed, d in pairs]
-            answer = ANSWERS[kind].get(found.established, UNSURE)
-            rows.append(
-                own | numbers(found) | {"kind": "mean", "seed": None, "difference": found.mean, "answer": answer}
-            )
+    count: Counter[str] = Counter()
+    for group, (kind, question, found, network) in _drawn(findings)[0]:
+        own = {"group": group, "question": question, "contrast": found.name, "network": network, "row": count[group]}
+        pairs = zip(found.seeds, found.differences, strict=True)
+        rows += [own | {"kind": "seed", "seed": seed, "difference": d} for seed, d in pairs]
+        answer = ANSWERS[kind].get(found.established, UNSURE)
+        rows.append(own | numbers(found) | {"kind": "mean", "seed": None, "difference": found.mean, "answer": answer})
+        count[group] += 1
     if not rows:
         raise StudyError(
             "nothing to draw: no seed has results of two depths of one network, or of a plain and a residual network of one "
@@ -98,6 +97,16 @@ def _titles(findings: tuple[Finding, ...]) -> list[str]:
         group.condition + (f": {', '.join(line.title for line in group.lines)}" if counts[group.condition] > 1 else "")
         for group in (finding.group for finding in findings)
     ]
+
+
+def _drawn(findings: tuple[Finding, ...]) -> tuple[list[tuple[str, tuple[str, str, Contrast, str]]], int]:
+    """The comparisons that are drawn, each with the title of its panel, and how many are left out."""
+    every = [(place, one) for place, finding in enumerate(findings) for one in _comparisons(finding) if one[2].n]
+    asked = [(place, one) for place, one in every if one[0] == "relief" or (one[0] == "depth" and one[3] == "plain")]
+    if len(every) > MOST and asked:
+        return [(findings[place].group.condition, one) for place, one in asked], len(every) - len(asked)
+    titles = _titles(findings)
+    return [(titles[place], one) for place, one in every], 0
 
 
 def _comparisons(finding: Finding) -> Iterator[tuple[str, str, Contrast, str]]:
@@ -195,7 +204,7 @@ def _panel(axes: Axes, data: pd.DataFrame, narrow: bool) -> None:
     room = 0.06 * ((max(finite) - min(finite)) or 1.0)  # for what has none
     axes.set_xlim(min(finite) - room, max(finite) + room)
     page.few_ticks(axes.xaxis)
-    size, wide = 6.5 * style.look().scale, 1.15 * style.look().scale if narrow else 4.0
+    size, wide = 6.5 * style.look().scale, 1.15 * style.look().scale if narrow else 2.7
     names = [
         "\n".join([*page.wrapped(called(m["question"]), wide, size), m["answer"]]) for m in means.to_dict("records")
     ]

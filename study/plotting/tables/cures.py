@@ -20,18 +20,19 @@ from study.stats.planned import planned
 from study.stats.verdict import verdict
 
 NOTE = (
-    "Errors are training errors. Taken away: error of the plain network minus that of the cure, paired by seed, relative to the "
-    "rise of the plain networks from the shallowest to this depth, with BCa bootstrap 95 % intervals. p: paired t-test, "
-    "corrected by Holm's method for the number of cures. As good: shown likewise to end less than "
-    f"{100 * MARGIN:.0f} % of the rise above the shortcut. Images/s: median of the speeds that the runs of the deepest network "
-    "recorded in training."
+    "Errors are training errors, means of the n runs that have one. Taken away: error of the plain network minus that of the "
+    "cure, paired by seed, relative to the rise of the plain networks from the shallowest to this depth, with BCa bootstrap 95 % "
+    "intervals, which take that rise as known. p: paired t-test, one-sided if something is taken away; a diverged run counts as "
+    "the largest difference. It is corrected by Holm's method for the number of cures, but not for the ResNet itself. As good: "
+    f"shown likewise to end less than {100 * MARGIN:.0f} % of the rise above the ResNet. Images/s: median of the speeds that the "
+    "runs of the deepest network recorded in training; other work on the machine lowers them."
 )
 
 
 def cures(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """A row per kind of network, best first: the numbers of `compared`, shares in whole percent.
 
-    `n`, the answer and the costs are those of the deepest network.
+    `n`, the answer and the costs are those of the deepest network; the answer names runs that did not train.
     """
     rows = []
     for (condition, cure), mine in compared(curves, runs).groupby(["condition", "cure"], sort=False):
