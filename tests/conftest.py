@@ -5,8 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +20,7 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _elsewhere(tmp_path, monkeypatch):
     """An empty folder, one thread (with more, sums are taken in another order), and no components of another test."""
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
@@ -45,7 +43,7 @@ surfaces:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     """The results of one tiny sweep, trained once for all workers of pytest-xdist. Copy it before changing anything.
 
     `tiny.yaml` and `out.txt`, what the command printed, lie beside its results folder.
@@ -67,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(trained: Path, tmp_path: Path) -> Path:
+def copied(trained, tmp_path):
     """A folder with a copy of the tiny sweep and its file, to be changed."""
     shutil.copytree(trained.parents[1], tmp_path, dirs_exist_ok=True)
     return tmp_path
@@ -77,7 +75,7 @@ LONGEST = ("faults", "launch")
 """Folders with the slowest files, which start first so that none is left running alone at the end."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     if not torch.cuda.is_available():
         for item in items:

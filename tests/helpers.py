@@ -1,10 +1,14 @@
 """Small specs, runs and comparisons that several tests need."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from study.config.identity import run_id
@@ -100,10 +104,48 @@ def make_folder(path: Path, train: int = 12, test: int = 6, classes: int = 3, he
     return path
 
 
+def random_bn(network):
+    """BN parameters and statistics other than those of the start, so that each of them matters."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(std=0.1)
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 1.5)
+
+
+def randomise(network):
+    """Draw weights of He's variance, by torch: a seed's own take seconds for a hundred million; and BN at random."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                module.weight.normal_(std=(2 / module.weight[0].numel()) ** 0.5)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.1)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+    random_bn(network)
+    return network
+
+
 def read_rows(path: Path) -> list[Row]:
     """The curve of a run as rows, in the order of writing."""
     rows: list[Row] = read_table(path).to_pylist()
     return rows
+
+
+def python(code: str, *words: object, **env: str) -> str:
+    """What Python code prints in a process of its own, which must end well; `env` has variables besides those here."""
+    command = [sys.executable, "-B", "-c", code, *map(str, words)]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def kept(files: RunFiles) -> list[int]:

@@ -34,7 +34,7 @@ def main():
 
 
 @pytest.fixture
-def strangers(tmp_path: Path) -> Path:
+def strangers(tmp_path):
     """A folder of modules that shadow well-known ones."""
     folder = tmp_path / "strangers"
     folder.mkdir()
@@ -43,14 +43,14 @@ def strangers(tmp_path: Path) -> Path:
     return folder
 
 
-def python(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def python(folder, *words, **env):
     """Python in a folder, in the environment of these tests but for some variables."""
     return subprocess.run(
         [sys.executable, *words], cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False
     )
 
 
-def test_a_module_and_the_processes_it_spawns_use_the_package_around_it(tmp_path: Path, strangers: Path) -> None:
+def test_a_module_and_the_processes_it_spawns_use_the_package_around_it(tmp_path, strangers):
     clone = tmp_path / "clone"
     shutil.copytree(Path(study.__file__).parent, clone / "study", ignore=shutil.ignore_patterns("__pycache__"))
     (clone / "study" / "told.py").write_text(TOLD)
@@ -63,9 +63,7 @@ def test_a_module_and_the_processes_it_spawns_use_the_package_around_it(tmp_path
         assert Path(package) == Path(again) == clone / "study" / "__init__.py" and clone not in Path(queue).parents
 
 
-def test_an_empty_entry_of_pythonpath_is_not_passed_on(
-    strangers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_entry_of_pythonpath_is_not_passed_on(strangers, tmp_path, monkeypatch):
     monkeypatch.chdir(strangers)
     monkeypatch.setenv("PYTHONPATH", f":.:{tmp_path}")
     monkeypatch.setattr(sys, "path", ["", str(strangers), *sys.path, "/elsewhere"])
@@ -74,7 +72,7 @@ def test_an_empty_entry_of_pythonpath_is_not_passed_on(
 
 
 @pytest.mark.slow
-def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strangers: Path) -> None:
+def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strangers):
     words = ("recipe.iterations=20", "network=plain", "--device", "cpu", "--workers", "1")
     command = ("-P", "-m", "study")  # the installed command does not have the working directory on its path
     for step in (
@@ -87,7 +85,7 @@ def test_a_sweep_among_such_modules_trains_measures_and_records_its_code(strange
     assert read_lines(run.attempts)[0]["code"] == code()
 
 
-def test_the_command_itself_imports_nothing_beside_it(strangers: Path) -> None:
+def test_the_command_itself_imports_nothing_beside_it(strangers):
     (strangers / "types.py").unlink()  # which Python needs before our code runs
     (strangers / "study.py").unlink()
     done = python(strangers, "-m", "study", "list", "recipes", PYTHONPATH=os.pathsep)

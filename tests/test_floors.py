@@ -1,12 +1,10 @@
 """Only the floors that train import torch; the package lists its public names (import-linter checks the floors)."""
 
 import ast
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import study
+from tests.helpers import python
 
 PACKAGE = Path(study.__file__).parent
 IMPORTS = [
@@ -32,15 +30,13 @@ for statement in sys.argv[1:]:
 """
 
 
-def test_planning_looking_and_drawing_import_no_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", ONE_BY_ONE, *IMPORTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_planning_looking_and_drawing_import_no_torch():
+    python(ONE_BY_ONE, *IMPORTS)
 
 
-def test_public_names_are_listed_and_typed() -> None:
+def test_public_names_are_listed_and_typed():
     code = "import study, sys; print(' '.join(dir(study)), '|', ' '.join(m for m in ('torch', 'pandas') if m in sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    listed, heavy = out.split("|")
+    listed, heavy = python(code).split("|")
     assert {*study.__all__, "__version__"} <= set(listed.split()) and not heavy.strip()
     assert all(getattr(study, name) is not None for name in study.__all__)
     # Type checkers see the imports under TYPE_CHECKING, and trust a package with py.typed.
@@ -48,7 +44,7 @@ def test_public_names_are_listed_and_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names)

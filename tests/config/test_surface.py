@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -55,7 +54,7 @@ def test_short_and_long_forms_are_one_surface(one, other):
     assert Surface.model_validate_json(make(**one).model_dump_json()) == make(**one)
 
 
-CHANGES: list[dict[str, Any]] = [
+CHANGES = [
     {}, {"run": OTHER}, {"plane": "pca"}, {"plane": "hessian"}, {"plane": "interpolate", "to": [OTHER]},
     {"plane": "interpolate", "to": [OTHER, THIRD]}, {"number": 1}, {"dims": 1}, {"points": [51, 31]}, {"points": [31, 51]},
     {"range": 0.5}, {"normalisation": "layer"}, {"orthogonal": True}, {"normalisation": "weight"}, {"ignore": "none"},
@@ -70,10 +69,8 @@ def test_every_field_is_part_of_the_identity():
     assert len(set(ids)) == len(ids)
     assert {field for change in CHANGES for field in change} == set(Surface.model_fields)
     assert surface_id(make()) == "plain-8-digits-s0-random-frozen-88316ccfe323"
-    assert (
-        surface_id(make(plane="pca", bn="recalibrated", points=[5, 3]))
-        == "plain-8-digits-s0-pca-recalibrated-09bc43934f13"
-    )
+    other = make(plane="pca", bn="recalibrated", points=[5, 3])
+    assert surface_id(other) == "plain-8-digits-s0-pca-recalibrated-09bc43934f13"
 
 
 @pytest.mark.parametrize(
@@ -118,16 +115,13 @@ def test_invalid_settings_are_refused(fields, says):
 # -- in a sweep file ------------------------------------------------------------------------------------------------------
 
 
-def test_surfaces_are_expanded_over_runs(tmp_path):
+def test_surfaces_are_expanded_over_runs_and_a_call_may_leave_some_out(tmp_path):
     sweep = loaded(tmp_path, "{points: 5}", "{planes: 2, points: 5, bn: batch, of: {seed: 0, depth: [8, 14]}}")
     found = list(sweep.surfaces.values())
     assert len(found) == 8 + 2 * 4 and {surface_id(surface) for surface in found} == set(sweep.surfaces)
     assert {surface.run for surface in found} == set(sweep.runs)
     assert {sweep.runs[surface.run].seed for surface in found if surface.bn == "batch"} == {0}
     assert sorted(surface.number for surface in found if surface.bn == "batch") == [0] * 4 + [1] * 4
-
-
-def test_a_call_may_leave_out_the_runs_that_an_entry_is_about(tmp_path):
     assert loaded(tmp_path, "{points: 5, of: {seed: 0}}", name="other", seed=1).surfaces == {}
 
 
@@ -168,9 +162,7 @@ def test_every_mistake_is_reported_at_its_line(tmp_path, mistakes):
     said = [line.partition("mine.yaml:")[2] for line in str(raised.value).splitlines()]
     assert len(said) == len(mistakes)
     for number, (line, beginning) in enumerate(zip(said, mistakes.values(), strict=True), 5):
-        assert (
-            line.removeprefix(f"{number}: ").removeprefix("surfaces.").removeprefix("surfaces: ").startswith(beginning)
-        ), line
+        assert line.startswith(tuple(f"{number}: {part}{beginning}" for part in ("", "surfaces.", "surfaces: "))), line
 
 
 def test_statistics_of_bn_are_for_networks_that_have_them(tmp_path):

@@ -1,12 +1,10 @@
 """Expansion: which runs a sweep file names, and in which order."""
 
-import subprocess
-import sys
-
 import pytest
 
 from study.config.fields import flat
 from study.errors import StudyError
+from tests.helpers import python
 
 FIXED = "fixed: {data: digits, recipe: quick, network: residual, depth: 8, seed: 0}\n"
 
@@ -138,11 +136,6 @@ def test_overrides_change_recipe_and_components(load):
     ]  # fmt: skip
 
 
-def test_overrides_that_select_runs_keep_the_whole_sweep(load):
-    text = FIXED + "grid: {depth: [8, 14]}\n"
-    assert len(load(text, "depth=8").whole) == 2 and len(load(text, "depth=20").whole) == 1
-
-
 OVERRIDES = [
     ("dept=8", "override 'dept=8': unknown field 'dept'; did you mean 'depth'?"),
     ("depth", "override 'depth': write it as field=value"),
@@ -188,7 +181,6 @@ def test_unknown_fields_get_a_suggestion(load):
 
 # -- cost -------------------------------------------------------------------------------------------------------------
 
-
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "matplotlib", "pyarrow", "sklearn", "scipy", "submitit"}
 
 
@@ -198,8 +190,7 @@ HEAVY = {"torch", "torchvision", "pandas", "numpy", "matplotlib", "pyarrow", "sk
     ("from study.cli.app import main; sys.argv = ['study', 'sweep', 'FILE', '--dry-run']; main()",
      {"torch", "torchvision", "matplotlib", "sklearn"}),
 ], ids=["config", "help", "dry run"])  # fmt: skip
-def test_planning_imports_nothing_heavy(write, tmp_path, code, banned):
+def test_planning_imports_nothing_heavy(write, code, banned):
     code = code.replace("FILE", str(write(FIXED)))
     text = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('\\n' + ' '.join(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert not {name.partition(".")[0] for name in run.stdout.splitlines()[-1].split()} & banned
+    assert not {name.partition(".")[0] for name in python(text).splitlines()[-1].split()} & banned

@@ -1,23 +1,21 @@
+"""Arrays of the user's: read as they stand, from .npz and Parquet files; class-balanced subsets of any data set."""
+
 import io
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from study import data
-from study.config.use import use
-from study.data.arrays import Arrays, checked
+from study.data.images import choose_subset
 from study.errors import StudyError
-from study.training.feeds.images import Images
 
 RANDOM = np.random.RandomState(0)
 GREY = RANDOM.randint(0, 256, (12, 6, 6, 1)).astype(np.uint8)
 COLOUR = RANDOM.randint(0, 256, (12, 6, 6, 3)).astype(np.uint8)
 LABELS = np.arange(12) % 3
-FLOATS = RANDOM.standard_normal((12, 2, 4, 5)).astype(np.float32)
 
 
 def npz(path, **arrays):
@@ -72,26 +70,6 @@ def test_images_of_several_sizes_are_resized_on_request(tmp_path, monkeypatch):
     assert data.load("parquet", tmp_path, folder="mine", image_size=5).train_images.shape == (2, 5, 5, 3)
 
 
-def test_a_function_of_the_users_own_is_a_data_set(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "import numpy as np\nfrom study.config.own import data\nfrom study.data.arrays import Arrays\n\n"
-        "@data\ndef moons(root, *, noise: float = 0.1):\n"
-        "    x = np.full((4, 2, 1, 1), noise, dtype=np.float32)\n"
-        "    return Arrays((x, np.arange(4) % 2), (x, np.arange(4) % 2))\n"
-    )
-    use("mine.py", tmp_path)
-    found = data.load("moons", tmp_path, noise=0.5)
-    assert found.train_images.shape == (4, 1, 1, 2) and found.train_images[0, 0, 0, 0] == 0.5
-
-
-def test_floats_are_not_divided_by_255(tmp_path):
-    found = checked("mine", Arrays((FLOATS, LABELS), (FLOATS, LABELS)))
-    feed = Images(found, torch.device("cpu"))
-    images, labels = feed.at("test", torch.arange(12))
-    torch.testing.assert_close(images, torch.from_numpy(FLOATS - FLOATS.mean(0)), atol=1e-6, rtol=1e-5)
-    assert labels.tolist() == LABELS.tolist() and feed.channels == 2
-
-
 @pytest.mark.parametrize("arrays, message", [
     ({"y_test": None}, "has no array y_test"), ({"y_train": LABELS[:5]}, "12 training images need as many integers"),
     ({"x_train": COLOUR.astype(np.float64)}, "must be uint8"), ({"x_test": GREY[:6]}, r"are uint8 of shape \(6, 6, 3\), test"),
@@ -136,3 +114,42 @@ def test_torchvision_reads_both_splits(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "Tiny", Tiny, raising=False)
     found = data.load("torchvision", tmp_path, dataset="Tiny")
     assert found.name == "tiny" and (found.test_images == COLOUR[:6]).all()
+
+
+# -- subsets -----------------------------------------------------------------------------------------------------------
+
+TENS = np.tile(np.arange(10), 30)
+
+
+def subset(size, seed, labels=TENS, classes=10):
+    return choose_subset("", labels, classes, "mine", size, seed)[0]
+
+
+def test_golden_indices():
+    assert subset(12, 0).tolist() == [9, 56, 74, 92, 171, 172, 215, 218, 220, 248, 253, 257]
+    assert subset(12, 1).tolist() == [30, 44, 59, 66, 153, 161, 177, 178, 209, 235, 242, 262]
+
+
+@pytest.mark.parametrize("size", [2, 57, 100, 300])
+def test_counts_differ_by_at_most_one_and_indices_are_sorted_and_distinct(size):
+    indices = subset(size, 3)
+    counts = np.bincount(TENS[indices], minlength=10)
+    assert counts.sum() == size and counts.max() - counts.min() <= 1
+    assert np.all(np.diff(indices) > 0)
+
+
+def test_a_class_that_is_too_small_gives_the_largest_subset():
+    labels = np.array([0] * 90 + [1] * 5)
+    with pytest.raises(StudyError, match=r"train_subset: 20 of data 'mine' .* class 1 has only 5 .* at most 10 can be"):
+        subset(20, 0, labels, 2)
+    assert len(subset(10, 0, labels, 2)) == 10
+
+
+def test_load_takes_a_subset_with_its_labels_and_leaves_the_test_set(tmp_path):
+    whole = data.load("digits", tmp_path)
+    part, other = (data.load("digits", tmp_path, train_subset=100, train_subset_seed=seed) for seed in (1, 2))
+    chosen = subset(100, 1, whole.train_labels)
+    assert np.array_equal(part.train_images, whole.train_images[chosen])
+    assert np.array_equal(part.train_labels, whole.train_labels[chosen])
+    assert np.array_equal(part.test_images, whole.test_images)
+    assert len({whole.fingerprint, part.fingerprint, other.fingerprint}) == 3

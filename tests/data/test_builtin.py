@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import pickle
 import struct
-import subprocess
-import sys
 import tarfile
 import urllib.request
 
@@ -16,6 +14,7 @@ from scipy.io import savemat
 from study import data
 from study.data.builtin import Cifar10, Cifar100, FashionMnist, Svhn
 from study.errors import StudyError
+from tests.helpers import python
 
 RANDOM = np.random.RandomState(0)
 FOLDER = "cifar-10-batches-py"
@@ -260,5 +259,4 @@ def test_present_data_sets_need_no_torch(tmp_path):
         "for name in ('digits', 'fashion_mnist'): data.load(name, root)\n"
         "print({'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert python(code).strip() == "set()"

@@ -2,19 +2,17 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.layer import OTHER_HOST, Layer, build
-from tests.faults.sweeps import sweep
 from tests.faults.warm import Warm
-from tests.faults.whole import Undisturbed
+from tests.faults.whole import Undisturbed, sweep
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     """A folder with the sweep trained and measured; not to be changed."""
     folder = tmp_path_factory.mktemp("trained")
     said = sweep(folder)
@@ -23,13 +21,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(trained: Path, tmp_path: Path) -> Path:
+def copy(trained, tmp_path):
     """The trained sweep, to be changed."""
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory):
     """The compiled library."""
     made = build(tmp_path_factory.mktemp("faulty"))
     if made is None:
@@ -38,7 +36,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def warm(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+def warm(library, tmp_path_factory):
     """A process that commands are forked from, and its layer."""
     process = Warm(Layer(library, tmp_path_factory.mktemp("warm") / "watched"))
     yield process
@@ -46,14 +44,14 @@ def warm(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
 
 
 @pytest.fixture
-def layer(warm: Warm) -> Layer:
+def layer(warm):
     """The layer of `warm`, under which nothing fails yet."""
     warm.layer.arm()
     return warm.layer
 
 
 @pytest.fixture
-def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
+def folder(layer, tmp_path):
     """A folder of a test below the root of the layer."""
     path = layer.root / tmp_path.name
     yield path
@@ -61,7 +59,7 @@ def folder(layer: Layer, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def namespaces() -> None:
+def namespaces():
     """Skip where a second host cannot be simulated."""
     try:
         subprocess.run([*OTHER_HOST, "true"], check=True, capture_output=True)
@@ -70,6 +68,6 @@ def namespaces() -> None:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(warm: Warm) -> Undisturbed:
+def undisturbed(warm):
     """A sweep that nothing befell, on the layer of `warm`."""
     return Undisturbed(warm)

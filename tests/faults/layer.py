@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.launch.command import Done, descendants
+from tests.launch.command import Done, descendants, marked
 
 SOURCE = Path(__file__).with_name("faulty.c")
 PACKAGE = Path(__file__).parent.parent.parent
@@ -207,15 +207,8 @@ class Command(Printing):
         return Done(self.process.wait(300), *self.said())
 
     def tree(self) -> list[int]:
-        """All its processes, found by their environment, whatever their parent or session."""
-        found, wanted = [], self.token.encode()
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if wanted in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-            except OSError:  # it ended, or is somebody else's
-                continue
-        return found
+        """All its processes, whatever their parent or session."""
+        return marked(self.token)
 
     def kill(self) -> None:
         """SIGKILL all its processes; they are stopped first, so that none sees another die."""

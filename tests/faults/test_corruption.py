@@ -2,7 +2,6 @@
 
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from study.store.sweeps import read_sweep
 from study.store.tables import CURVES, read_table
 from study.training import checkpoint
 from study.training.session import Session
-from tests.faults.sweeps import DAMAGES, damage, flipped, measured, run_of, sweep
-from tests.faults.whole import files_of
+from tests.faults.whole import DAMAGES, damage, files_of, flipped, measured, run_of, sweep
 from tests.helpers import long, points
 from tests.launch.command import inside
 
@@ -35,7 +33,7 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(trained, tmp_path_factory):
     """A copy whose plain network was stopped after 5 of 6 iterations, with checkpoints of the last two."""
     folder = tmp_path_factory.mktemp("interrupted")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
@@ -43,7 +41,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     reset_run(run)
     reached = 0
 
-    def count(progress: object) -> None:
+    def count(progress):
         nonlocal reached
         reached = getattr(progress, "iteration", 0)
 
@@ -54,7 +52,7 @@ def interrupted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
+def _damages(path, others, count):
     """Damaged contents: cut or with one bit flipped at random places, another run's, empty, noise, doubled, zeros."""
     content, chance = path.read_bytes(), random.Random(path.name)
     for _ in range(count):
@@ -68,7 +66,7 @@ def _damages(path: Path, others: bytes, count: int) -> Iterator[bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [10, long(1000)])
 @pytest.mark.parametrize("name", FILES)
-def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: int) -> None:
+def test_no_damage_to_a_file_shows_a_wrong_curve(copy, name, count):
     run, other, files = run_of(copy, "plain"), run_of(copy, "residual"), files_of(copy)
     order = [("iteration", "ascending"), ("split", "ascending")]
     right, seconds = CURVES.read(run.curves).sort_by(order), store.status(run).seal["seconds"]
@@ -92,7 +90,7 @@ def test_no_damage_to_a_file_shows_a_wrong_curve(copy: Path, name: str, count: i
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "snapshot"])
-def test_a_damaged_network_is_never_used(copy: Path, kind: str) -> None:
+def test_a_damaged_network_is_never_used(copy, kind):
     run, other = run_of(copy, "plain"), run_of(copy, "residual")
     here, theirs = (sorted(r.folder.glob(f"{kind}-*"))[-1] for r in (run, other))
     sound = here.read_bytes()
@@ -123,7 +121,7 @@ SEALED_TOO = [(name, how) for how in (*DAMAGES, "another run's") for name in FIL
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "how"), [*SEALED, *(long(*case) for case in SEALED_TOO)])
-def test_a_sealed_run_is_repaired_or_known_to_be_whole(copy: Path, trained: Path, name: str, how: str) -> None:
+def test_a_sealed_run_is_repaired_or_known_to_be_whole(copy, trained, name, how):
     run, other = run_of(copy, "plain"), run_of(copy, "residual")
     path, theirs = (sorted(r.folder.glob(name))[-1] for r in (run, other))
     damage(path, DAMAGES.get(how, lambda content: theirs.read_bytes()))
@@ -145,9 +143,7 @@ def test_a_sealed_run_is_repaired_or_known_to_be_whole(copy: Path, trained: Path
 @pytest.mark.parametrize(
     "name", ["spec.json", "curves.parquet", "attempts.jsonl", "checkpoint-00000005-*", "checkpoint-*", "lease"]
 )
-def test_an_interrupted_run_resumes_from_what_is_sound(
-    interrupted: Path, trained: Path, tmp_path: Path, name: str, how: str
-) -> None:
+def test_an_interrupted_run_resumes_from_what_is_sound(interrupted, trained, tmp_path, name, how):
     copy = Path(shutil.copytree(interrupted, tmp_path / "copy"))
     run, other = run_of(copy, "plain"), run_of(copy, "residual")
     if name == "lease":
@@ -164,7 +160,7 @@ def test_an_interrupted_run_resumes_from_what_is_sound(
     assert read_table(run.curves).schema.equals(CURVES.schema)
 
 
-def equal_surfaces(copy: Path, trained: Path) -> bool:
+def equal_surfaces(copy, trained):
     right, found = (read_surfaces(files_of(folder).folder) for folder in (trained, copy))
     return bool(found[["i", "loss", "error"]].equals(right[["i", "loss", "error"]]))
 
@@ -172,7 +168,7 @@ def equal_surfaces(copy: Path, trained: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["surface.parquet", "done.json", "plane.json", "plane-*.pt", "spec.json"])
 @pytest.mark.parametrize("how", ["cut short", *map(long, ("a bit flipped", "emptied", "gone"))])
-def test_a_surface_is_rebuilt_from_its_chunks(copy: Path, trained: Path, name: str, how: str) -> None:
+def test_a_surface_is_rebuilt_from_its_chunks(copy, trained, name, how):
     (path,) = files_of(copy).folder.glob(f"surfaces/*/{name}")
     damage(path, DAMAGES[how])
     said = sweep(copy)
@@ -182,7 +178,7 @@ def test_a_surface_is_rebuilt_from_its_chunks(copy: Path, trained: Path, name: s
 
 
 @pytest.mark.slow
-def test_damaged_points_of_a_chunk_are_measured_again(copy: Path, trained: Path) -> None:
+def test_damaged_points_of_a_chunk_are_measured_again(copy, trained):
     (points_file,) = files_of(copy).folder.glob("surfaces/*/chunks/*/points-*")
     (table,) = files_of(copy).folder.glob("surfaces/*/surface.parquet")
     damage(points_file, flipped())
@@ -192,7 +188,7 @@ def test_damaged_points_of_a_chunk_are_measured_again(copy: Path, trained: Path)
 
 
 @pytest.mark.slow
-def test_a_damaged_sweep_record_is_reported_and_written_again(copy: Path) -> None:
+def test_a_damaged_sweep_record_is_reported_and_written_again(copy):
     files = files_of(copy)
     damage(files.sweep, flipped())
     said = inside(copy, "status", "tiny")

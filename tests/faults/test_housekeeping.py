@@ -4,8 +4,6 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +11,10 @@ import study
 from study.store import runs as store
 from study.store.find import all_runs, sweep_names
 from study.store.layout import SweepFiles
-from tests.faults import sweeps, whole
+from tests import helpers
+from tests.faults import whole
 from tests.faults.layer import CHANGES, Action
 from tests.faults.test_two_at_once import LONGER, in_training
-from tests.faults.warm import Warm
 from tests.launch.command import inside, output, wait_for
 
 MOMENTS = 20
@@ -30,31 +28,29 @@ VERBS = {
 
 
 @pytest.fixture(scope="module")
-def two(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two(trained, tmp_path_factory):
     """Results with the trained sweep, and another that shares its residual run and a surface."""
     folder = tmp_path_factory.mktemp("two")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
-    said = sweeps.sweep(folder, "network=residual", "name=other")
+    said = whole.sweep(folder, "network=residual", "name=other")
     assert said.code == 0, said
     return folder
 
 
-def prepare(folder: Path, two: Path, verb: str) -> None:
+def prepare(folder, two, verb):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(two / "results", folder / ("there" if verb == "merge" else "results"))
     (folder / "figures" / "tiny").mkdir(parents=True)
     (folder / "figures" / "tiny" / "report.html").write_text("drawn")
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def tree(folder):
     """Every file but void leases, which the next process removes; the seal of the tables, which has inodes, without content."""
-    files = {
-        path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lease"
-    }
-    return {str(name): b"" if name.name == "collected.json" else path.read_bytes() for name, path in files.items()}
+    files = {name: content for name, content in helpers.tree(folder).items() if not name.endswith("lease")}
+    return {name: b"" if name.endswith("collected.json") else content for name, content in files.items()}
 
 
-def lost(folder: Path, two: Path, verb: str) -> Iterator[str]:
+def lost(folder, two, verb):
     """What is missing or wrong after a kill, as a line each."""
     results = folder / "results"
     for name in sweep_names(results):
@@ -71,7 +67,7 @@ def lost(folder: Path, two: Path, verb: str) -> Iterator[str]:
         yield "the source was changed"
 
 
-def collected(folder: Path) -> dict[str, bytes]:
+def collected(folder):
     for name in sweep_names(folder / "results"):
         output(folder, "collect", name)
     return tree(folder)
@@ -79,7 +75,7 @@ def collected(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
-def test_housekeeping_killed_at_twenty_moments_loses_nothing(warm: Warm, folder: Path, two: Path, verb: str) -> None:
+def test_housekeeping_killed_at_twenty_moments_loses_nothing(warm, folder, two, verb):
     prepare(folder, two, verb)
     warm.layer.arm(kinds=CHANGES)
     assert warm.run(folder, *VERBS[verb]).code == 0
@@ -106,9 +102,7 @@ def test_housekeeping_killed_at_twenty_moments_loses_nothing(warm: Warm, folder:
 
 
 @pytest.mark.slow
-def test_a_sweep_in_training_is_not_removed_and_others_are_merged_beside_it(
-    warm: Warm, folder: Path, two: Path
-) -> None:
+def test_a_sweep_in_training_is_not_removed_and_others_are_merged_beside_it(warm, folder, two):
     whole.sweep_file(folder, LONGER)
     elsewhere = folder / "there" / whole.NAME
     shutil.copytree(two / "results" / "tiny", elsewhere)

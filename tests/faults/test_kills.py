@@ -7,7 +7,6 @@ import pytest
 
 from tests.faults.kills import Driver
 from tests.faults.layer import Action, Command, Layer
-from tests.faults.warm import Warm
 from tests.launch.command import wait_for
 
 WRITING = """
@@ -20,9 +19,7 @@ os.fsync(file)
 
 
 @pytest.mark.parametrize(("action", "there"), [(Action.STOP, 0), (Action.TEAR, 5)])
-def test_a_process_is_stopped_before_or_within_an_operation_and_killed_there(
-    library: Path, tmp_path: Path, action: Action, there: int
-) -> None:
+def test_a_process_is_stopped_before_or_within_an_operation_and_killed_there(library, tmp_path, action, there):
     layer = Layer(library, tmp_path / "watched")
     layer.arm(action, 3)
     command = Command(layer, layer.root, [sys.executable, "-S", "-c", WRITING], layer.environment())
@@ -34,14 +31,14 @@ def test_a_process_is_stopped_before_or_within_an_operation_and_killed_there(
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_nothing_and_leave_nothing(warm: Warm) -> None:
+def test_twenty_kills_lose_nothing_and_leave_nothing(warm):
     driver = Driver(warm, seed=8, real=0.15)
     driver.go(20)
     assert driver.kills == 20 and driver.finished >= 1 and driver.at_operations >= 8
 
 
 @pytest.mark.long
-def test_two_hundred_kills_lose_nothing_and_leave_nothing(warm: Warm) -> None:
+def test_two_hundred_kills_lose_nothing_and_leave_nothing(warm):
     driver = Driver(warm, seed=200, real=0.6)
     driver.go(200)
     assert driver.kills == 200

@@ -8,15 +8,13 @@ import re
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from study.store.files import digest
 from study.training import checkpoint
-from tests.faults.sweeps import run_of, sweep
-from tests.faults.whole import files_of
+from tests.faults.whole import files_of, run_of, sweep
 from tests.helpers import long
 from tests.launch.command import inside
 
@@ -26,19 +24,19 @@ PACKAGE = Path(__file__).parents[2] / "study"
 class Bomb:
     """Who unpickles it makes a folder."""
 
-    def __init__(self, marker: Path) -> None:
+    def __init__(self, marker):
         self.marker = marker
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return os.mkdir, (str(self.marker),)
 
 
 @pytest.fixture
-def marker(tmp_path: Path) -> Path:
+def marker(tmp_path):
     return tmp_path / "it went off"
 
 
-def bombs(marker: Path, told: dict[str, Any]) -> list[bytes]:
+def bombs(marker, told):
     """Files that pass for a checkpoint, and run something when they are unpickled."""
     zipped = io.BytesIO()
     torch.save(told | {"network": Bomb(marker)}, zipped)
@@ -53,7 +51,7 @@ def bombs(marker: Path, told: dict[str, Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", range(4))
-def test_checkpoints_are_never_unpickled(marker: Path, kind: int) -> None:
+def test_checkpoints_are_never_unpickled(marker, kind):
     content = bombs(marker, {})[kind]
     with pytest.raises(ValueError, match="it is not a checkpoint"):
         checkpoint.load_tensors(content, torch.device("cpu"))
@@ -67,7 +65,7 @@ def test_checkpoints_are_never_unpickled(marker: Path, kind: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, long(3)])
-def test_networks_of_a_stranger_run_nothing(copy: Path, marker: Path, kind: int) -> None:
+def test_networks_of_a_stranger_run_nothing(copy, marker, kind):
     run, files = run_of(copy, "plain"), files_of(copy)
     told = {"version": 1, "run_id": run.run_id, "iteration": 6, "fingerprint": "x", "threads": 1, "curves": {}}
     content = bombs(marker, told)[kind]
@@ -92,20 +90,20 @@ def test_networks_of_a_stranger_run_nothing(copy: Path, marker: Path, kind: int)
     assert said.code == 0 and "passed over checkpoint-" in said.out and not marker.exists(), said
 
 
-def test_results_hold_no_pickle_of_ours(trained: Path) -> None:
+def test_results_hold_no_pickle_of_ours(trained):
     kinds = {path.suffix for path in files_of(trained).folder.rglob("*") if path.is_file()}
     assert kinds == {".json", ".jsonl", ".parquet", ".pt", ""}
     for path in files_of(trained).folder.rglob("*.pt"):
         assert isinstance(torch.load(path, weights_only=True), dict)
 
 
-def test_tensors_are_never_unpickled() -> None:
+def test_tensors_are_never_unpickled():
     """Ruff's rules (pyproject.toml) forbid the other ways to run what is read."""
     wrong = r"torch\.load\((?!.*weights_only=True)|allow_pickle=True|weights_only=False"
     assert not [path for path in PACKAGE.rglob("*.py") if re.search(wrong, path.read_text())]
 
 
-def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) -> None:
+def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path):
     data = tmp_path / "a" / "data"
     data.mkdir(parents=True)
     with tarfile.open(data / "cifar-10-python.tar.gz", "w:gz") as archive:
@@ -123,7 +121,7 @@ def test_an_archive_that_is_not_the_data_sets_is_not_unpacked(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["sweep", "runs", "run", "attempts.jsonl", "log"])
-def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_path: Path, what: str) -> None:
+def test_nothing_is_written_through_a_link_out_of_the_results(copy, tmp_path, what):
     files, run = files_of(copy), run_of(copy, "plain")
     run.done.unlink()  # so that there is something to do
     path = {"sweep": files.folder, "runs": files.runs, "run": run.folder}.get(what, run.folder / what)
@@ -138,7 +136,7 @@ def test_nothing_is_written_through_a_link_out_of_the_results(copy: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_links_are_replaced_not_written_through(copy: Path, tmp_path: Path) -> None:
+def test_links_are_replaced_not_written_through(copy, tmp_path):
     run = run_of(copy, "plain")
     run.done.unlink()
     theirs = tmp_path / "theirs"

@@ -1,17 +1,19 @@
-"""What a finished sweep must look like, whatever happened to it: all of an undisturbed one, once, and nothing else."""
+"""Sweeps to be disturbed, and what one must look like whatever happened to it: all of an undisturbed one, once, nothing else."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from study.store.files import read_json, read_lines
 from study.store.layout import RunFiles, SweepFiles
 from study.store.tables import read_table
 from tests.faults.warm import Warm
 from tests.helpers import attempts, points, read_rows
+from tests.launch.command import Done, inside
 
 SWEEP = """
 fixed: {data: digits, train_subset: 160, depth: 8, seed: 0, probes: [weights], probe_every: 15, snapshot_every: 10,
@@ -33,7 +35,6 @@ surfaces:
 WORDS = ("sweep", "tiny.yaml", "--threads", "1", "--checkpoint-seconds", "0")
 
 NAME = "tiny"
-ITERATIONS = 30
 OF_THE_ATTEMPTS = ("attempts", "seconds", "started", "finished", "executor", "host", "node", "commit", "dirty")
 """Columns of `runs.parquet` that say how a run was trained, not its results."""
 
@@ -41,16 +42,8 @@ TORN = re.compile(r"\d+ lines of attempts\.jsonl are damaged, and passed over(; 
 """The message about a run that was killed, or met a full disk, while it wrote to its record of attempts."""
 
 Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Whole:
-    """All results of a sweep, without times, in a form that is equal where they are equal bit for bit."""
-
-    names: frozenset[str]
-    """Names of all files, without digests that depend on times."""
-    tables: dict[str, Rows]
-    files: dict[str, bytes]
+Whole = dict[str, Rows | bytes | None]
+"""The files of a sweep by path: what is in them, but for times and places; None of those that depend on times throughout."""
 
 
 def sweep_file(folder: Path, text: str = SWEEP) -> Path:
@@ -75,19 +68,14 @@ def runs_of(folder: Path) -> list[RunFiles]:
 def read(folder: Path) -> Whole:
     """All of a sweep's results and figures."""
     results, figures = files_of(folder).folder, folder / "figures" / NAME
-    every = [path for top in (results, figures) for path in sorted(top.rglob("*")) if path.is_file()]
-    timeless = [
-        path for path in every if path.parent == figures or re.match(r"(snapshot|plane|points|surface)", path.name)
-    ]
-    return Whole(
-        frozenset(_name(path.relative_to(folder)) for path in every),
-        {str(path.relative_to(folder)): _rows(path) for path in every if path.suffix == ".parquet"},
-        {str(path.relative_to(folder)): path.read_bytes() for path in timeless if path.is_file()},
-    )
-
-
-def _name(path: Path) -> str:
-    return re.sub(r"/checkpoint-(\d+)-[0-9a-f]{16}\.pt$", r"/checkpoint-\1.pt", str(path))
+    found: Whole = {}
+    for path in (path for top in (results, figures) for path in top.rglob("*") if path.is_file()):
+        name = re.sub(r"/checkpoint-(\d+)-[0-9a-f]{16}\.pt$", r"/checkpoint-\1.pt", str(path.relative_to(folder)))
+        if path.parent == figures or re.match(r"(snapshot|plane|points|surface)", path.name):
+            found[name] = path.read_bytes()
+        else:
+            found[name] = _rows(path) if path.suffix == ".parquet" else None
+    return found
 
 
 def _rows(path: Path) -> Rows:
@@ -98,14 +86,13 @@ def _rows(path: Path) -> Rows:
 
 def differences(whole: Whole, undisturbed: Whole) -> Iterator[str]:
     """Each difference between a sweep and the undisturbed one, as a line."""
-    yield from (f"{name} is there" for name in sorted(whole.names - undisturbed.names))
-    yield from (f"{name} is missing" for name in sorted(undisturbed.names - whole.names))
-    for name in sorted(whole.tables.keys() & undisturbed.tables.keys()):
-        if whole.tables[name] != undisturbed.tables[name]:
-            yield f"{name} has other rows"
-    for name in sorted(whole.files.keys() & undisturbed.files.keys()):
-        if whole.files[name] != undisturbed.files[name]:
-            yield f"{name} has another content"
+    for name in sorted(whole.keys() | undisturbed.keys()):
+        if name not in undisturbed:
+            yield f"{name} is there"
+        elif name not in whole:
+            yield f"{name} is missing"
+        elif whole[name] != undisturbed[name]:
+            yield f"{name} has other rows" if name.endswith(".parquet") else f"{name} has another content"
 
 
 def trained_once(folder: Path) -> Iterator[str]:
@@ -166,3 +153,64 @@ class Undisturbed:
         assert ended.code == 0, ended.err
         self.whole, self.curves = read(folder), curves_of(folder)
         self.operations = Counter((kind_of(o.path), o.kind) for o in warm.layer.operations())
+
+
+# -- a sweep with every kind of file, trained in this process; and ways to damage a file -------------------------------
+
+DAMAGED = """
+fixed: {data: digits, depth: 8, seed: 0, train_subset: 200, probes: [weights], probe_every: 3, snapshot_every: 3,
+  recipe: {name: quick, iterations: 6, log_every: 2, evaluate_every: 3, batch_size: 32}}
+grid: {network: [plain, residual]}
+surfaces:
+  - {of: {network: residual}, plane: random, points: 3, subset: 100}
+"""
+
+
+def sweep(folder: Path, *options: str) -> Done:
+    """Train and measure the sweep, or what is left of it."""
+    return inside(folder, "sweep", sweep_file(folder, DAMAGED).name, *options)
+
+
+def run_of(folder: Path, network: str) -> RunFiles:
+    """The files of its run of this network."""
+    (found,) = files_of(folder).runs.glob(f"{network}-*")
+    return RunFiles(found)
+
+
+def measured(path: Path) -> pa.Table:
+    """A table without the seconds, in which two trainings of one run may differ."""
+    table = read_table(path)
+    return table.drop_columns([name for name in ("seconds",) if name in table.column_names])
+
+
+Damage = Callable[[bytes], bytes | None]
+"""From a file's content to another; None removes the file."""
+
+
+def flipped(places: Sequence[float] = (0.5,)) -> Damage:
+    """One bit changed at each of these places, in parts of the file."""
+
+    def change(content: bytes) -> bytes:
+        changed = bytearray(content)
+        for place in places:
+            changed[int(place * len(content))] ^= 0x10
+        return bytes(changed)
+
+    return change
+
+
+DAMAGES: dict[str, Damage] = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "a bit flipped": flipped(),
+    "emptied": lambda content: b"",
+    "gone": lambda content: None,
+}
+
+
+def damage(path: Path, how: Damage) -> None:
+    """Do that to a file."""
+    content = how(path.read_bytes())
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)

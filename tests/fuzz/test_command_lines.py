@@ -1,23 +1,54 @@
 """Command lines of every verb: wrong values, missing and surplus words, names in any script, bytes that are no text."""
 
 import inspect
+import typing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.models import OptionInfo
 
+from study.cli.app import app
 from study.config.registry import FIGURES, TABLES
 from study.config.stored import columns
 from study.config.sweep import load
 from study.launch.sweep import plan_sweep, record
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
-from tests.fuzz.cases import cases
-from tests.fuzz.verbs import VERBS
+from tests.fuzz.hostile import cases
 from tests.helpers import RESULTS
+
+
+class Option(NamedTuple):
+    """An option of a verb."""
+
+    flag: str
+    kinds: tuple[type, ...]
+    """What its value may be; `bool` alone: it takes none."""
+
+
+def _options(function):
+    found = []
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        kind, *details = typing.get_args(hint) or (hint,)
+        declared = [detail for detail in details if isinstance(detail, OptionInfo)]
+        if declared:
+            flag = str(declared[0].default)
+            usual = f"--{name.strip('_').replace('_', '-')}"
+            found.append(Option(flag if flag.startswith("--") else usual, typing.get_args(kind) or (kind,)))
+    return found
+
+
+VERBS = {
+    info.name or str(info.callback.__name__): _options(info.callback)
+    for info in app.registered_commands
+    if info.callback is not None
+}
+
 
 FILE = b"fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
 

@@ -10,6 +10,7 @@ from study.config.sweep import load
 from study.launch.sweep import plan_sweep, record
 from study.store import runs as store
 from tests.fuzz.calling import complaints, sound, steers, study
+from tests.helpers import tree
 
 PLAN = ("sweep", "mine.yaml", "--dry-run")
 GOOD = "fixed: {data: digits, recipe: quick, network: residual, depth: 8}\ngrid: {seed: [0]}\n"
@@ -92,11 +93,6 @@ BY_SWEEP = (
 )  # fmt: skip
 BY_RUN = (["logs"], ["cancel"], ["prune"], ["rm"], ["probe"], ["surface", "--dry-run"], ["embed", "--depth", "14"])
 ELSEWHERE = ("..", ".", "", "/", "../", "é/..", "../..", "*", "[é]", "~")
-
-
-def tree(folder):
-    """Every file below a folder."""
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.parametrize("words", BY_SWEEP, ids=" ".join)

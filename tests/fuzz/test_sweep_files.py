@@ -1,17 +1,16 @@
-"""Sweep files, of all degrees of wrongness: the command says so, a line each, and starts nothing (`tests.fuzz.calling`)."""
+"""Sweep files and profiles of clusters, of all degrees of wrongness: a line for each mistake, and nothing starts."""
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.launch.slurm.profile import Profile
 from tests.fuzz import hostile
 from tests.fuzz.calling import complaints, sound, study
-from tests.fuzz.cases import cases
-from tests.fuzz.hostile import Pairs, as_file, changed, tree
+from tests.fuzz.hostile import Pairs, as_file, cases, changed, tree
 
 READY = {path.stem: path.read_text("utf-8") for path in sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))}
 PLAN = ("sweep", "mine.yaml", "--dry-run")
@@ -31,7 +30,7 @@ def test_a_changed_ready_sweep_works_or_is_refused(file, escaped):
 
 # -- files made of what is right, and a few things that are wrong ------------------------------------------------------
 
-AXES: dict[str, list[Any]] = {
+AXES = {
     "depth": [8, 14, 20],
     "seed": [0, 1, 2],
     "family.width": [1, 2],
@@ -44,7 +43,7 @@ AXES: dict[str, list[Any]] = {
     "initialisation": ["glorot", "he_fan_in"],
 }
 """Fields of residual networks, none of whose values has a say in what another may be."""
-WRONG: dict[str, list[Any]] = {
+WRONG = {
     "depth": [0, -8, 9, 8.0, "8", True, None, [8], 10**12, hostile.Raw("0x8.0")],
     "seed": [-1, 2**31, 0.0, "0", False, float("nan"), Pairs([("a", 1)])],
     "family.width": [0, 65, 1.0, "wide", float("inf")],
@@ -62,7 +61,7 @@ WRONG: dict[str, list[Any]] = {
 @st.composite
 def grammatical(draw):
     """A sweep file, the number of its runs, and the fields that are wrong in it."""
-    fixed: dict[str, Any] = {"data": "digits", "recipe": "quick", "network": "residual", "depth": 8, "seed": 0}
+    fixed = {"data": "digits", "recipe": "quick", "network": "residual", "depth": 8, "seed": 0}
     fields = draw(st.lists(st.sampled_from([*AXES]), unique=True, max_size=4))
     axes = {f: draw(st.lists(st.sampled_from(AXES[f]), min_size=1, unique_by=repr)) for f in fields}
     fixed = {key: value for key, value in fixed.items() if key not in axes}
@@ -115,3 +114,37 @@ def test_any_text_works_or_is_refused(text):
 @given(st.binary(max_size=200))
 def test_any_bytes_work_or_are_refused(content):
     sound(study(PLAN, {"mine.yaml": content}))
+
+
+# -- profiles ----------------------------------------------------------------------------------------------------------
+
+GOOD = b"fixed: {data: digits, recipe: quick, network: plain, depth: 8, seed: 0}\n"
+EXAMPLE = (Path(__file__).parents[2] / "docs/slurm.md").read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+
+
+def planned(profile):
+    return study(
+        ["sweep", "mine.yaml", "--dry-run", "--profile", "cluster.yaml"], {"mine.yaml": GOOD, "cluster.yaml": profile}
+    )
+
+
+fields = st.sampled_from([*Profile.model_fields]) | hostile.keys
+
+
+@cases(30)
+@given(changed(tree(EXAMPLE)) | st.lists(st.tuples(fields, hostile.values), max_size=6).map(Pairs), st.booleans())
+def test_a_profile_works_or_is_refused(profile, escaped):
+    sound(planned(as_file(profile, escaped=escaped)))
+
+
+@pytest.mark.parametrize("field", [*Profile.model_fields])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e400"])
+def test_no_field_of_a_profile_is_nan_or_infinite(field, value):
+    said = complaints(planned(f"{field}: {value}\n".encode()))
+    assert all(line.startswith(f"cluster.yaml:1: {field}") for line in said)
+
+
+@pytest.mark.parametrize("field", ["partition", "account", "qos", "constraint", "gres", "memory", "python"])
+def test_no_field_begins_a_line_of_the_batch_script(field):
+    (line,) = complaints(planned(f'{field}: "a\\n#SBATCH --uid=0"\n'.encode()))
+    assert line.startswith(f"cluster.yaml:1: {field}: ")

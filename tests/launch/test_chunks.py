@@ -1,7 +1,5 @@
 """One process at the chunks of several surfaces, one after another."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -10,36 +8,35 @@ from study.launch.attempt.work import work
 from study.measure.surface.lattice import chunks
 from study.store import surfaces as surface_store
 from study.store.housekeeping import reset_surface
-from study.store.layout import RunFiles, SurfaceFiles
 from study.training.session import Session
 from tests.measure.surface.conftest import train_three
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
+def trained(tmp_path_factory):
     return train_three(tmp_path_factory.mktemp("trained"))
 
 
-def opened(run: RunFiles, **fields: object) -> SurfaceFiles:
+def opened(run, **fields):
     surface = Surface.model_validate({"run": run.run_id, "points": 3, "data": "train", **fields})
     files = run.surface(surface_id(surface))
     surface_store.write_spec(files, surface)
     return files
 
 
-def folders(*surfaces: SurfaceFiles) -> list[Path]:
+def folders(*surfaces):
     return [s.chunk(key).folder for s in surfaces for key in chunks(surface_store.read_spec(s))]
 
 
-def measured(paths: list[Path], tmp_path: Path) -> dict[str, str]:
+def measured(paths, tmp_path):
     return work(paths, Session(tmp_path))
 
 
 @pytest.mark.slow
 def test_caches_are_not_shared_between_surfaces(
-    trained: dict[str, RunFiles],
-    tmp_path: Path,
-) -> None:
+    trained,
+    tmp_path,
+):
     asked = [
         opened(trained["plain"]),
         opened(trained["plain"], number=1),
@@ -60,9 +57,9 @@ def test_caches_are_not_shared_between_surfaces(
 
 @pytest.mark.slow
 def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
-    trained: dict[str, RunFiles],
-    tmp_path: Path,
-) -> None:
+    trained,
+    tmp_path,
+):
     files = opened(trained["plain"], number=5, points=9)
     first, *rest = folders(files)
     torch.set_num_threads(1)
@@ -74,7 +71,7 @@ def test_a_surface_is_measured_with_the_threads_that_its_plane_was_made_with(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plane", ["random", "pca"])
-def test_points_of_two_planes_never_mix(plane: str, trained: dict[str, RunFiles], tmp_path: Path) -> None:
+def test_points_of_two_planes_never_mix(plane, trained, tmp_path):
     files = opened(trained["plain"], plane=plane, points=9, number=7 if plane == "random" else 0)
     *most, last = folders(files)
     measured(most, tmp_path)

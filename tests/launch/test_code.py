@@ -1,8 +1,5 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +7,14 @@ import pytest
 import study
 from study.errors import StudyError
 from study.launch.slurm.code import copy
+from tests.helpers import python
 
 
-def test_python_imports_the_copied_code(tmp_path: Path) -> None:
+def test_python_imports_the_copied_code(tmp_path):
     code = copy(tmp_path / "code")
     probe = "import study, study.launch.sweep, study.config.recipes as r; print(study.__file__, r.names())"
-    env = {**os.environ, "PYTHONPATH": str(code)}
-    done = subprocess.run([sys.executable, "-B", "-c", probe], env=env, capture_output=True, text=True)
-    assert done.stdout.startswith(str(code)) and "he2015_cifar" in done.stdout, done.stderr
+    said = python(probe, PYTHONPATH=str(code))
+    assert said.startswith(str(code)) and "he2015_cifar" in said
     assert set(json.loads((code / "commit.json").read_text())) == {"commit", "dirty", "sha256"}
     package = Path(study.__file__).parent
     copied = {path.relative_to(code / "study") for path in (code / "study").rglob("*") if path.is_file()}
@@ -25,20 +22,18 @@ def test_python_imports_the_copied_code(tmp_path: Path) -> None:
     assert {path.relative_to(package) for path in package.rglob("*.py")} <= copied
 
 
-def test_equal_code_is_copied_once(tmp_path: Path) -> None:
+def test_equal_code_is_copied_once(tmp_path):
     first = copy(tmp_path)
     assert copy(tmp_path) == first and list(tmp_path.iterdir()) == [first]
     edited = tmp_path / "edited"
     shutil.copytree(first, edited)
     (edited / "study/errors.py").write_text((edited / "study/errors.py").read_text() + "# edited\n")
     probe = f"from pathlib import Path; from study.launch.slurm.code import copy; print(copy(Path({str(tmp_path)!r})))"
-    env = {**os.environ, "PYTHONPATH": str(edited)}
-    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True)
-    assert done.stdout.strip() not in ("", str(first)), done.stderr
+    assert python(probe, PYTHONPATH=str(edited)).strip() not in ("", str(first))
 
 
 @pytest.mark.parametrize("how", ["changed", "gone", "added", "beside it", "linked", "compiled"])
-def test_a_changed_copy_of_the_code_is_refused(tmp_path: Path, how: str) -> None:
+def test_a_changed_copy_of_the_code_is_refused(tmp_path, how):
     code = copy(tmp_path / "results")
     module = code / "study" / "errors.py"
     cached = code / "study" / "__pycache__" / "errors.cpython-311.pyc"

@@ -38,9 +38,8 @@ def test_the_pages_example_gives_a_surface_like_any_other(here):
         assert done.code == 0, done.err
     frame, probes = study.read_surfaces("results/theirs"), study.read_probes("results/theirs")
     assert len(frame) == 9 and set(frame["family"]) == {"small"} and set(frame["recipe"]) == {"trained elsewhere"}
-    assert (
-        set(frame["network"]) == {"plain"} and set(frame["depth"]) == {2} and frame["recipe.learning_rate"].isna().all()
-    )
+    assert set(frame["network"]) == {"plain"} and set(frame["depth"]) == {2}
+    assert frame["recipe.learning_rate"].isna().all()
     assert set(probes["probe"]) == {"gradients", "weights", "confusion", "batch_norm"}
     assert not {"distance", "loss_folded"} & set(probes["measure"])
     assert Path("figures/theirs/contours.png").exists() and Path("figures/theirs/report.html").exists()

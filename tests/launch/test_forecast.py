@@ -2,16 +2,13 @@
 
 import re
 import socket
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from study.launch.attempt.provenance import cpu_model
 from study.store import runs as store
-from study.store.files import digest
 from study.store.tables import CURVES
-from tests.helpers import make_spec, open_run
+from tests.helpers import make_spec, open_run, seal_run
 from tests.launch.command import inside, output, sweep_file
 
 SWEEP = """
@@ -27,7 +24,7 @@ SPEEDS = {"plain": (2.0, 8.0), "residual": (3.0, 10.0)}
 """Seconds of a step and of an evaluation: 144 s and 210 s for a run."""
 
 
-def trained_before(folder: Path, attempt: dict[str, Any], outcome: str | None = "finished", **fields: Any) -> None:
+def trained_before(folder, attempt, outcome="finished", **fields):
     """A run of each network with the speeds above, another seed, and other fields without effect on them."""
     for network, (step, evaluation) in SPEEDS.items():
         neutral = {"recipe__learning_rate": 0.3, "recipe__log_every": 10, "recipe__evaluate_every": 20}
@@ -43,11 +40,10 @@ def trained_before(folder: Path, attempt: dict[str, Any], outcome: str | None = 
         ]
         CURVES.write(files.curves, rows)
         if outcome:
-            sealed = {files.curves.name: digest(files.curves.read_bytes())}
-            store.write_done(files, sealed, outcome=outcome, iteration=40, seconds=40 * step + 2 * evaluation)
+            seal_run(files, outcome, 40, seconds=40 * step + 2 * evaluation)
 
 
-def told(folder: Path, *words: str, code: int = 0) -> str:
+def told(folder, *words, code=0):
     """What a dry run says about time; or an error."""
     sweep_file(folder, SWEEP)
     found, out, err = inside(folder, *words)
@@ -56,7 +52,7 @@ def told(folder: Path, *words: str, code: int = 0) -> str:
 
 
 @pytest.mark.parametrize("outcome", ["finished", "diverged", None])
-def test_earlier_runs_of_the_same_networks_tell_the_time(outcome: str | None, tmp_path: Path) -> None:
+def test_earlier_runs_of_the_same_networks_tell_the_time(outcome, tmp_path):
     trained_before(tmp_path, HERE, outcome)
     # 3 runs each of 60 steps and 3 evaluations, two at a time: 210 + 210 + 144 against 210 + 144 + 144 s.
     assert told(tmp_path, *LOCAL) == "about 9.4 min with 2 workers, from 2 earlier runs"
@@ -69,13 +65,13 @@ def test_earlier_runs_of_the_same_networks_tell_the_time(outcome: str | None, tm
     *((attempt, {}) for attempt in ({"host": "other"}, {"threads": 2}, {"cpu": "other"}, {"device": "NVIDIA H100"})),
     *(({}, field) for field in ({"recipe__batch_size": 32}, {"train_subset": 300}, {"depth": 14}, {"norm": "group"})),
 ])  # fmt: skip
-def test_runs_on_other_machines_or_of_other_networks_tell_nothing(attempt: Any, field: Any, tmp_path: Path) -> None:
+def test_runs_on_other_machines_or_of_other_networks_tell_nothing(attempt, field, tmp_path):
     trained_before(tmp_path, HERE | attempt, **field)
     unknown = "unknown: not every network has an earlier run here; add --measure to time the others"
     assert told(tmp_path, *LOCAL) == unknown
 
 
-def test_jobs_on_a_cluster_are_forecast_from_earlier_jobs(tmp_path: Path) -> None:
+def test_jobs_on_a_cluster_are_forecast_from_earlier_jobs(tmp_path):
     (tmp_path / "cluster.yaml").write_text("{max_parallel: 4, runs_per_gpu: 2, gpus: 1}")
     words = ("sweep", "tiny.yaml", "--dry-run", "--executor", "slurm", "--profile", "cluster.yaml")
     assert "within a job, add --measure --executor local" in told(tmp_path, *words)
@@ -86,20 +82,20 @@ def test_jobs_on_a_cluster_are_forecast_from_earlier_jobs(tmp_path: Path) -> Non
     assert "within a job" in err and len(err.splitlines()) == 1
 
 
-def test_measuring_is_for_a_dry_run(tmp_path: Path) -> None:
+def test_measuring_is_for_a_dry_run(tmp_path):
     err = told(tmp_path, "sweep", "tiny.yaml", "--measure", code=2)
     assert "--dry-run" in err and len(err.splitlines()) == 1 and not (tmp_path / "results").exists()
 
 
 @pytest.mark.slow
-def test_a_measurement_tells_the_time_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_measurement_tells_the_time_and_writes_nothing(tmp_path):
     words = told(tmp_path, *LOCAL, "--measure")
     assert re.fullmatch(r"about [0-9.]+ s with 2 workers, from timing the networks", words)
     assert {path.name for path in tmp_path.iterdir()} <= {"tiny.yaml", "cache"}
 
 
 @pytest.mark.slow
-def test_a_sweep_tells_the_time_before_it_trains_if_earlier_runs_tell_it(tmp_path: Path) -> None:
+def test_a_sweep_tells_the_time_before_it_trains_if_earlier_runs_tell_it(tmp_path):
     words = ("sweep", sweep_file(tmp_path, SWEEP), "network=plain", "--device", "cpu")
     assert "time:" not in output(tmp_path, *words, "seed=1")
     said = output(tmp_path, *words, "seed=2")

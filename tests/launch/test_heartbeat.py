@@ -3,7 +3,6 @@
 import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -24,14 +23,12 @@ fixed:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> lease.Lease:
+def held(tmp_path):
     files = open_run(tmp_path / "results", make_spec())
-    found = lease.claim(files)
-    assert found is not None
-    return found
+    return lease.claim(files)
 
 
-def test_a_heartbeat_reports_the_time_without_progress(held: lease.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_reports_the_time_without_progress(held, monkeypatch):
     monkeypatch.setattr("study.launch.attempt.heartbeat.BEAT", 0.05)
     with Heartbeat({held.files.run_id: held}) as heartbeat:
         asked = heartbeat.watched(Session()).stopped
@@ -40,7 +37,7 @@ def test_a_heartbeat_reports_the_time_without_progress(held: lease.Lease, monkey
         wait_for(lambda: (read_json(held.files.heartbeat) or {}).get("still", 9.0) < 0.5)
 
 
-def test_status_reports_a_hung_run_and_how_to_end_it(held: lease.Lease) -> None:
+def test_status_reports_a_hung_run_and_how_to_end_it(held):
     files = held.files
     held.beat(iteration=5, still=store.HUNG / 2)
     assert store.status(files).message == ""
@@ -52,7 +49,7 @@ def test_status_reports_a_hung_run_and_how_to_end_it(held: lease.Lease) -> None:
 
 
 @pytest.mark.slow
-def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path: Path) -> None:
+def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path):
     make_folder(tmp_path / "data" / "toy", train=24)
     options = ("--checkpoint-seconds", "0", "--watchdog", "0.1", "--workers", "1")
     process = start(tmp_path, "sweep", sweep_file(tmp_path, STREAM), *options)
@@ -75,7 +72,7 @@ def test_with_a_watchdog_a_run_that_hangs_resumes_in_another_process(tmp_path: P
     assert store.status(run).state == "done"
 
 
-def in_training(folder: Path) -> bool:
+def in_training(folder):
     """Whether the only run has a checkpoint and is not near its end."""
     found = list((folder / "results" / "tiny" / "runs").glob("*/spec.json"))
     return bool(found) and 0 < store.checkpointed(RunFiles(found[0].parent)) < 20

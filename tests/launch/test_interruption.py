@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from study.store.files import read_lines
 from study.store.layout import RunFiles
 from study.store.runs import status
 from tests.helpers import PATIENCE, attempts
-from tests.launch.command import curves, descendants, inside, kill_tree, output, runs, start, sweep_file, wait_for
+from tests.launch.command import curves, descendants, kill_tree, output, runs, start, sweep_file, wait_for
 
 WORDS = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=100", "recipe.schedule.at=[80]", "--threads", "1")
 COMMAND = (*WORDS, "--workers", "1", "--checkpoint-seconds", "0.1")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     sweep_file(folder)
     output(folder, *WORDS)
@@ -29,10 +28,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tupl
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> subprocess.Popen[str]:
+def begun(tmp_path):
     """The command, whose run has a point on its curve and a checkpoint."""
 
-    def in_mid_run() -> bool:
+    def in_mid_run():
         found = [RunFiles(path) for path in tmp_path.glob("results/tiny/runs/*")]
         return any(files.curves.exists() and files.checkpoints() and not files.done.exists() for files in found)
 
@@ -42,10 +41,9 @@ def begun(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def rerun(folder: Path, undisturbed: object) -> None:
+def rerun(folder, undisturbed):
     """Rerun the command: it finishes the sweep, and nothing of the interruption is left."""
-    code, out, err = inside(folder, *WORDS)
-    assert code == 0, out + err
+    output(folder, *WORDS)
     assert curves(folder) == undisturbed
     left = [path.name for files in runs(folder) for path in files.folder.iterdir()]
     assert not [name for name in left if name.endswith(".tmp") or name in ("lease", "heartbeat", "failed.json")]
@@ -53,9 +51,7 @@ def rerun(folder: Path, undisturbed: object) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NAMES)
-def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
-    begun: subprocess.Popen[str], tmp_path: Path, number: int, undisturbed: object
-) -> None:
+def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(begun, tmp_path, number, undisturbed):
     begun.send_signal(number)
     _, err = begun.communicate(timeout=PATIENCE)
     assert begun.returncode == 130 and f"study {shlex.join(COMMAND)}" in err
@@ -66,10 +62,10 @@ def test_an_orderly_interruption_checkpoints_and_says_how_to_continue(
     rerun(tmp_path, undisturbed)
 
 
-def test_after_max_hours_it_says_how_to_continue(tmp_path: Path, undisturbed: object) -> None:
+def test_after_max_hours_it_says_how_to_continue(tmp_path, undisturbed):
     sweep_file(tmp_path)
-    code, _, err = inside(tmp_path, *WORDS, "--max-hours", "0")
-    assert code == 1 and "nothing is lost" in err and f"study {shlex.join(WORDS)} --max-hours 0" in err
+    said = output(tmp_path, *WORDS, "--max-hours", "0", code=1)
+    assert "nothing is lost" in said and f"study {shlex.join(WORDS)} --max-hours 0" in said
     [files] = runs(tmp_path)
     assert status(files).state in ("interrupted", "pending")
     rerun(tmp_path, undisturbed)
@@ -77,12 +73,9 @@ def test_after_max_hours_it_says_how_to_continue(tmp_path: Path, undisturbed: ob
 
 
 @pytest.mark.slow
-def test_a_second_interruption_does_not_say_that_it_checkpointed(
-    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
-) -> None:
+def test_a_second_interruption_does_not_say_that_it_checkpointed(begun, tmp_path, undisturbed):
     for pid in descendants(begun.pid):
         os.kill(pid, signal.SIGSTOP)  # so that it cannot checkpoint
-    assert begun.stdout is not None
     begun.send_signal(signal.SIGINT)
     while "press Ctrl-C once more to stop at once" not in begun.stdout.readline():
         pass
@@ -93,9 +86,7 @@ def test_a_second_interruption_does_not_say_that_it_checkpointed(
     rerun(tmp_path, undisturbed)
 
 
-def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(
-    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
-) -> None:
+def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(begun, tmp_path, undisturbed):
     kill_tree(begun)
     [files] = runs(tmp_path)
     now = status(files)  # at once, long before a heartbeat is stale
@@ -107,9 +98,7 @@ def test_a_killed_process_tree_leaves_what_a_rerun_resumes_from(
 
 
 @pytest.mark.slow
-def test_workers_end_in_order_when_only_their_parent_is_killed(
-    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
-) -> None:
+def test_workers_end_in_order_when_only_their_parent_is_killed(begun, tmp_path, undisturbed):
     workers = descendants(begun.pid)
     begun.kill()
     begun.communicate(timeout=PATIENCE)
@@ -120,9 +109,7 @@ def test_workers_end_in_order_when_only_their_parent_is_killed(
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced_in_the_same_call(
-    begun: subprocess.Popen[str], tmp_path: Path, undisturbed: object
-) -> None:
+def test_a_worker_that_dies_is_replaced_in_the_same_call(begun, tmp_path, undisturbed):
     os.kill(descendants(begun.pid)[0], signal.SIGKILL)
     out, err = begun.communicate(timeout=PATIENCE)
     assert begun.returncode == 0, err

@@ -1,6 +1,5 @@
 import io
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -17,6 +16,7 @@ from study.launch.machine import Machine
 from study.store import lease
 from study.store import runs as store
 from study.store.files import read_json, write_json
+from study.training import checkpoint
 from study.training.session import Session
 from tests.helpers import make_folder, make_spec, open_run
 
@@ -36,9 +36,7 @@ SHORT = {"recipe__iterations": 3, "recipe__batch_size": 8, "recipe__evaluate_eve
         (4, 0, 9, {"device": "mps"}, "Apple's GPUs need macOS", 0),
     ],
 )
-def test_workers_of_a_machine(
-    monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int, runs: int, chosen: Any, devices: Any, threads: int
-) -> None:
+def test_workers_of_a_machine(monkeypatch, cores, gpus, runs, chosen, devices, threads):
     monkeypatch.setattr(pools, "usable_cores", lambda: cores)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
     machine = Machine(Path(), **chosen)
@@ -49,12 +47,12 @@ def test_workers_of_a_machine(
         assert pool(machine, runs) == Pool(devices, threads)
 
 
-def attempt(folders: list[Path], root: Path, **how: Any) -> dict[str, str]:
+def attempt(folders, root, **how):
     """Train runs in this process, as an executor does."""
     return work(folders, Session(root, **{"executor": "test", "checkpoint_seconds": 60.0} | how))
 
 
-def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1, **how: Any) -> tuple[Mock, dict[str, str]]:
+def train(folder, tasks, workers=1, **how):
     """Train runs by local workers, each run a pack of its own; returns the view, which was told of it, and the outcomes."""
     view = Mock(Terminal)
     packs = [[files.folder] for files in tasks]
@@ -62,19 +60,15 @@ def train(folder: Path, tasks: list[store.RunFiles], workers: int = 1, **how: An
     return view, dict(told.args for told in view.ended.call_args_list)
 
 
-def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path) -> None:
+def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path):
     done, held, *others = [open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in range(5)]
     attempt([done.folder], tmp_path)
     store.write_failed(others[0], "an earlier attempt failed")  # which is tried again when it is on the list
     taken = lease.claim(held)
     view, outcomes = train(tmp_path, [done, held, *others], workers=2)
     assert outcomes == {done.run_id: "done", held.run_id: "busy"} | {files.run_id: "done" for files in others}
-    assert (
-        held.run_id not in str(view.started.call_args_list)
-        and not held.attempts.exists()
-        and taken is not None
-        and taken.mine()
-    )
+    assert held.run_id not in str(view.started.call_args_list)
+    assert not held.attempts.exists() and taken.mine()
     starts = [[line for line in store.read_lines(files.attempts) if line["event"] == "start"] for files in others]
     assert [len(lines) for lines in starts] == [1, 1, 1]
     assert len({lines[0]["pid"] for lines in starts}) <= 2  # a worker trains one run after another
@@ -83,7 +77,7 @@ def test_workers_share_a_list_and_leave_out_what_is_done_or_held(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
+def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path):
     make_folder(tmp_path / "toy")
     deadly = make_spec(**SHORT, data="image_folder", data__folder="toy", data__image_size=16)
     files, other = open_run(tmp_path, deadly), open_run(tmp_path, make_spec(**SHORT))
@@ -97,9 +91,7 @@ def test_a_run_that_kills_its_workers_fails_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["no torch", pytest.param("other code", marks=pytest.mark.slow)])
-def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_workers_that_cannot_start_end_the_command_and_fail_no_run(tmp_path, monkeypatch, how):
     says = r"is not what the command .* \(0123456789ab\)"
     if how == "no torch":
         (tmp_path / "broken").mkdir()
@@ -116,19 +108,28 @@ def test_workers_that_cannot_start_end_the_command_and_fail_no_run(
     assert store.status(files).state == "pending"
 
 
-def test_one_bad_run_of_a_pack_leaves_the_others_alone(tmp_path: Path) -> None:
-    broken, changed, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in (0, 1, 2))
+def test_bad_runs_of_a_pack_leave_the_others_alone(tmp_path):
+    broken, changed, begun, good = (open_run(tmp_path, make_spec(**SHORT, seed=seed)) for seed in range(4))
     broken.spec.write_text('{"network": "plain"}')
     spec = read_json(changed.spec)
     spec["recipe"]["learning_rate"] = 5.0
     write_json(changed.spec, spec)
-    folders = [files.folder for files in (broken, changed, good)]
-    outcomes = attempt(folders, tmp_path)
-    assert outcomes == {broken.run_id: "failed", changed.run_id: "failed", good.run_id: "done"}
-    assert "changed by hand" in store.status(changed).message and lease.holder(changed) is None
+    checkpoint.save(begun, 1, {"fingerprint": "of others"})
+    deep = make_spec(**SHORT, network="plain", depth=14, start_from="plain-8-digits-000000000000")
+    bad = [
+        (broken, ""),
+        (changed, "changed by hand"),
+        (begun, "the images of digits have changed"),
+        (open_run(tmp_path, deep), "starts from plain-8-digits-000000000000 with seed 0, which is not under"),
+    ]
+    outcomes = attempt([files.folder for files, _ in bad] + [good.folder], tmp_path)
+    assert outcomes == {files.run_id: "failed" for files, _ in bad} | {good.run_id: "done"}
+    for files, says in bad:
+        assert says in store.status(files).message and lease.holder(files) is None
+        assert store.read_lines(files.attempts)[-1]["outcome"] == "failed"
 
 
-def test_the_record_of_an_attempt(tmp_path: Path) -> None:
+def test_the_record_of_an_attempt(tmp_path):
     files = open_run(tmp_path, make_spec(**SHORT))
     attempt([files.folder], tmp_path)
     start, images, end = store.read_lines(files.attempts)
@@ -145,7 +146,7 @@ def test_the_record_of_an_attempt(tmp_path: Path) -> None:
         (False, 66, "seed 0 at 50/100"),
     ],
 )
-def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_of_a_sweep(terminal, width, words, monkeypatch):
     monkeypatch.setattr("study.launch.local.terminal.FILE_SECONDS", 0.0)
     spec = make_spec(recipe__iterations=100)
     key = run_id(spec)
@@ -163,11 +164,11 @@ def test_progress_of_a_sweep(terminal: bool, width: int, words: str, monkeypatch
     assert "3/3  ResNet-8 seed 0: done in 0 s, test error 12.34 %" in text
 
 
-def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:
+def test_a_process_without_its_lease_writes_nothing(tmp_path):
     files = open_run(tmp_path, make_spec(**SHORT | {"recipe__iterations": 12}))
-    taken: list[bytes] = []
+    taken = []
 
-    def take_over(progress: Any) -> None:
+    def take_over(progress):
         if progress.iteration == 5:
             files.lease.unlink()
             assert lease.claim(files) is not None  # another process, while this one was not heard of
@@ -180,7 +181,7 @@ def test_a_process_without_its_lease_writes_nothing(tmp_path: Path) -> None:
     assert store.status(files).state == "running"  # by the other
 
 
-def test_a_job_without_progress_in_three_attempts_fails(tmp_path: Path) -> None:
+def test_a_job_without_progress_in_three_attempts_fails(tmp_path):
     files = open_run(tmp_path, make_spec(**SHORT))
     for _ in range(3):
         store.start_attempt(files, {})  # and was killed before its first checkpoint

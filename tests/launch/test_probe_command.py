@@ -1,7 +1,6 @@
 """`study probe`: networks measured afterwards, on their checkpoints."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,16 +12,16 @@ from study.store.layout import RunFiles, SweepFiles
 from study.store.lease import claim
 from study.store.tables import read_table
 from study.training.session import Session
-from tests.launch.command import inside, output
+from tests.launch.command import output
 
 
 @pytest.fixture
-def sweep(copied: Path) -> SweepFiles:
+def sweep(copied):
     """The tiny sweep, measured in training by `responses` and `gradients`."""
     return SweepFiles(copied / "results", "tiny")
 
 
-def said(files: SweepFiles, probes: str = "weights", images: int | None = None) -> tuple[list[str], list[str]]:
+def said(files, probes="weights", images=None):
     """The lines of a measurement in this process: of successes, and of failures."""
     threads = torch.get_num_threads()
     lines = list(probe(files, chosen_probes(probes), images, Session()))
@@ -31,7 +30,7 @@ def said(files: SweepFiles, probes: str = "weights", images: int | None = None) 
 
 
 @pytest.mark.slow
-def test_every_row_gives_its_number_of_images(sweep: SweepFiles) -> None:
+def test_every_row_gives_its_number_of_images(sweep):
     images = 160
     usual = "responses,gradients,identity,weights,paths,confusion,batch_norm"
     assert not said(sweep, usual, images)[1]
@@ -53,21 +52,18 @@ def test_every_row_gives_its_number_of_images(sweep: SweepFiles) -> None:
         assert rows.loc[rows["measure"] == "error_running", "value"].item() == pytest.approx(recorded)
 
 
-def named(files: SweepFiles, network: str) -> RunFiles:
+def named(files, network):
     [found] = [RunFiles(path) for path in files.runs.glob(f"{network}-8-digits-s0-*")]
     return found
 
 
-def test_a_sweep_measures_in_training(sweep: SweepFiles) -> None:
+def test_a_sweep_measures_in_training_and_later_measurements_repeat_and_add(sweep, tmp_path):
     assert "probes: results/tiny/probes.parquet" in (sweep.results.parent / "out.txt").read_text()
     frame = package.read_probes(sweep.folder)
     assert set(frame["iteration"]) == {0, 10, 20} and set(frame["probe"]) == {"responses", "gradients"}
     assert set(frame["network"]) == {"plain", "residual"} and set(frame["images"]) == {64}
     assert not frame.duplicated(["run_id", "iteration", "probe", "measure", "place", "layer"]).any()
     assert "iteration 10: measured responses" in named(sweep, "plain").log.read_text()
-
-
-def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles, tmp_path: Path) -> None:
     key = ["run_id", "iteration", "probe", "measure", "place", "layer", "value"]
     before = package.read_probes(sweep.folder)
     out = output(tmp_path, "probe", "tiny")
@@ -80,7 +76,7 @@ def test_later_measurements_repeat_the_numbers_and_add_others(sweep: SweepFiles,
     assert out.splitlines()[-1] == "probes: results/tiny/probes.parquet"
 
 
-def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path) -> None:
+def test_one_run_some_probes_and_fewer_images(sweep, tmp_path):
     files = named(sweep, "residual")
     out = output(tmp_path, "probe", files.run_id[:22], "--probes", "identity", "--images", "128")
     assert out.splitlines()[-1] == f"probes: {files.probes.relative_to(tmp_path)}" and len(out.splitlines()) == 2
@@ -91,23 +87,23 @@ def test_one_run_some_probes_and_fewer_images(sweep: SweepFiles, tmp_path: Path)
     assert others == {"responses", "gradients"}
 
 
-def damage(files: RunFiles) -> None:
+def damage(files):
     [path] = files.checkpoints()
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def lose(files: RunFiles) -> None:
+def lose(files):
     files.checkpoints()[0].unlink()
 
 
-def mistake_for_another(files: RunFiles) -> None:
+def mistake_for_another(files):
     [own] = files.checkpoints()
     [other] = files.folder.parent.glob("residual-8-digits-s0-*/checkpoint-*")
     own.unlink()
     shutil.copy(other, files.folder / other.name)
 
 
-def change_the_spec(files: RunFiles) -> None:
+def change_the_spec(files):
     write_json(files.spec, read_json(files.spec) | {"family": {"name": "cifar", "family.width": 2}})
 
 
@@ -120,7 +116,7 @@ def change_the_spec(files: RunFiles) -> None:
         (change_the_spec, "it was changed by hand"),
     ],
 )
-def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep: SweepFiles, spoil, message) -> None:
+def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep, spoil, message):
     files = named(sweep, "plain")
     spoil(files)
     good, [bad] = said(sweep)
@@ -129,10 +125,9 @@ def test_a_run_that_cannot_be_measured_is_reported_and_others_are_measured(sweep
     assert not files.lease.exists()
 
 
-def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
+def test_a_run_that_another_process_holds_is_busy(sweep):
     files = named(sweep, "plain")
     lease = claim(files)
-    assert lease is not None
     before = files.probes.read_bytes()
     good, [bad] = said(sweep)
     assert "is busy" in bad and len(good) == 4 and files.probes.read_bytes() == before
@@ -140,9 +135,9 @@ def test_a_run_that_another_process_holds_is_busy(sweep: SweepFiles) -> None:
     assert said(sweep)[1] == []
 
 
-def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(sweep: SweepFiles, tmp_path: Path) -> None:
+def test_a_failure_of_a_probe_is_one_line_and_its_traceback_is_in_the_log(sweep, tmp_path):
     broken = "import study\n\n@study.probe\ndef broken(subject):\n    raise ZeroDivisionError('two\\nlines')\n"
     (tmp_path / "mine.py").write_text(broken)
-    code, _, err = inside(tmp_path, "probe", "tiny", "--probes", "broken", "--use", "mine.py")
-    assert code == 1 and err.count("ZeroDivisionError: two lines (its log has more)\n") == 4
+    said = output(tmp_path, "probe", "tiny", "--probes", "broken", "--use", "mine.py", code=1)
+    assert said.count("ZeroDivisionError: two lines (its log has more)\n") == 4
     assert "Traceback" in named(sweep, "plain").log.read_text()

@@ -5,9 +5,10 @@ import torch
 
 import study
 from study.config.use import use
+from study.data import default_root, load
 from study.errors import StudyError
 from study.training.feeds.images import Images
-from tests.launch.command import TINY
+from tests.launch.command import TINY, output
 
 MINE = """
 import numpy as np
@@ -54,16 +55,12 @@ def test_predictions_are_those_of_the_final_evaluation(mine):
     assert 100 * (frame["label"] != frame["prediction"]).mean() == pytest.approx(ended["error"])
     assert frame["loss"].mean() == pytest.approx(ended["loss"], rel=1e-5)
     network = study.load_network(found.folder, **which)
-    from study.data import default_root, load
-
-    images, _ = Images(load("digits", default_root(), train_subset=400), torch.device("cpu")).at(
-        "test", torch.arange(360)
-    )
+    digits = load("digits", default_root(), train_subset=400)
+    images, _ = Images(digits, torch.device("cpu")).at("test", torch.arange(360))
     assert not network.training and network(images).argmax(1).tolist() == frame["prediction"].tolist()
     folded = study.load_network(found.folder, fold=True, **which)
-    torch.testing.assert_close(
-        folded(images), network(images), rtol=0, atol=1e-5 * float(network(images).detach().max())
-    )
+    expected = network(images).detach()
+    torch.testing.assert_close(folded(images).detach(), expected, rtol=0, atol=1e-5 * float(expected.max()))
     assert not any("bn" in name for name, _ in folded.named_parameters())
     assert len(study.predictions(found.folder, split="train", **which)) == 400
 
@@ -74,6 +71,8 @@ def test_code_that_is_edited_between_two_calls_makes_new_runs(tmp_path):
     given = {"results": tmp_path / "results", "figures": tmp_path / "figures", "executor": "debug"}
     for level in (1, 5):
         (tmp_path / "mine.py").write_text(MINE.replace("LEVEL", str(level)))
+        planned = output(tmp_path, "sweep", "tiny.yaml", "--dry-run")
+        assert ("its code changed" in planned) == (level == 5)
         found = study.sweep(tmp_path / "tiny.yaml", **given)
         new = found.runs[found.runs["own_code"].str.contains(use("mine.py", tmp_path).digest)]
         assert len(new) == 4 and len(found.runs) == 4 * (1 if level == 1 else 2)

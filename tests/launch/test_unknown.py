@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ fixed: {data: theirs, train_subset: 100, recipe: quick, probes: [mine], recipe.i
 grid: {network: [plain, residual], depth: [8, 14], seed: [0]}
 surfaces: [{of: {network: residual, depth: 8}, points: 3, subset: 50}]
 """
-NAMES: list[tuple[dict[str, Any], str, str]] = [
+NAMES = [
     (BLOCKS, "narrow", "basic"), (SHORTCUTS, "detour", "A"), (ORDERS, "reverse", "original"),
     (INITIALISATIONS, "hot", "he_fan_in"), (DATA, "theirs", "digits"), (PROBES, "mine", "weights"),
 ]  # fmt: skip
@@ -26,37 +24,36 @@ NAMES: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     """A sweep whose components are no longer registered."""
     folder = tmp_path_factory.mktemp("unknown")
     with pytest.MonkeyPatch.context() as patch:
         for table, name, like in NAMES:
             patch.setitem(table, name, table[like])
-        code, out, err = inside(folder, "sweep", sweep_file(folder, SWEEP))
-    assert code == 0, out + err
+        output(folder, "sweep", sweep_file(folder, SWEEP))
     return folder
 
 
-def collected(folder: Path, copy: Path) -> Path:
+def collected(folder, copy):
     """Only the tables of the sweep, as in a repository."""
-    assert inside(folder, "collect", "tiny")[0] == 0
+    output(folder, "collect", "tiny")
     (copy / "results/tiny").mkdir(parents=True)
     for path in folder.glob("results/tiny/*.parquet"):
         shutil.copy(path, copy / "results/tiny")
     return copy
 
 
-def as_it_is(folder: Path, copy: Path) -> Path:
+def as_it_is(folder, copy):
     shutil.copytree(folder, copy, dirs_exist_ok=True)
     return copy
 
 
-def more_fields(fields: dict[str, Any]) -> None:
+def more_fields(fields):
     fields |= {"attention": "full", "precision": "fp8", "recipe": fields["recipe"] | {"name": "adamw", "beta": 0.9}}
     fields["family"] = "transformer"
 
 
-def other_types(fields: dict[str, Any]) -> None:
+def other_types(fields):
     fields |= {
         "family": {"name": "cifar", "family.width": "wide"},
         "data": {"name": "digits", "data.image_size": [8, 8]},
@@ -64,32 +61,25 @@ def other_types(fields: dict[str, Any]) -> None:
     fields["recipe"]["batch_size"] = "auto"
 
 
-def of_other_versions(folder: Path, copy: Path) -> Path:
+def of_other_versions(folder, copy):
     """A copy of the sweep whose record has fields of other versions of this program."""
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    path = copy / "results/tiny/sweep.json"
+    path = as_it_is(folder, copy) / "results/tiny/sweep.json"
     record = read_json(path)
-    assert record is not None
     for fields, change in zip(record["runs"].values(), (more_fields, other_types), strict=False):
         change(fields)
     write_json(path, record)
     return copy
 
 
-CASES = {
-    "unregistered": as_it_is,
-    "collected": collected,
-    "other versions": of_other_versions,
-}
+CASES = {"unregistered": as_it_is, "collected": collected, "other versions": of_other_versions}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_path: Path) -> None:
+def test_verbs_that_only_look_work_on_any_results(case, trained, tmp_path):
     folder = CASES[case](trained, tmp_path)
     assert "4 runs: 4 done" in output(folder, "status", "tiny")
-    code, out, err = inside(folder, "status", "tiny", "--json")
-    assert code == 0 and {record["state"] for record in json.loads(out)} == {"done"}, err
+    assert {record["state"] for record in json.loads(output(folder, "status", "tiny", "--json"))} == {"done"}
     drawn = ["figure", "degradation"] if case == "collected" else ["report"]  # which draws every figure
     for words in (["verdict"], drawn, *(["table", name] for name in TABLES)):
         code, out, err = inside(folder, *words, "tiny")
@@ -103,11 +93,11 @@ def test_verbs_that_only_look_work_on_any_results(case: str, trained: Path, tmp_
     assert len(package.read_surfaces(folder / "results/tiny")["surface_id"].unique()) == 1
     if case != "collected":
         [first, *_] = runs(folder)
-        assert inside(folder, "collect", "tiny")[0] == 0 and inside(folder, "logs", first.run_id)[0] == 0
+        output(folder, "collect", "tiny"), output(folder, "logs", first.run_id)
         assert "no queued jobs" in output(folder, "cancel", "tiny", code=2)
 
 
-def test_verbs_that_train_or_measure_say_what_is_missing(trained: Path, tmp_path: Path) -> None:
+def test_verbs_that_train_or_measure_say_what_is_missing(trained, tmp_path):
     folder = as_it_is(trained, tmp_path)
     [first, *_] = runs(folder)
     for words in (["sweep", "tiny.yaml"], ["surface", "tiny"], ["probe", "tiny"], ["embed", first.run_id, "--depth", "20"],
@@ -117,7 +107,7 @@ def test_verbs_that_train_or_measure_say_what_is_missing(trained: Path, tmp_path
         assert all(line.startswith(("study: ", "plain-", "residual-")) for line in err.splitlines()), err
 
 
-def test_tables_without_runs_cannot_be_measured(trained: Path, tmp_path: Path) -> None:
+def test_tables_without_runs_cannot_be_measured(trained, tmp_path):
     folder = collected(trained, tmp_path)
     for words in (["collect", "tiny"], ["probe", "tiny"], ["surface", "tiny"], ["cancel", "tiny"]):
         assert "results/tiny/ has collected tables alone" in output(folder, *words, code=2)

@@ -1,4 +1,4 @@
-"""docs/your-own.md, as it stands: each file written, each sweep trained, measured, drawn and compared."""
+"""docs/your-own.md as it stands: each file written, each sweep trained, measured, drawn; and the kinds that it only lists."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import study
+from tests.helpers import OWN_PARTS, python
 from tests.launch import command
 
 SOURCE = Path(study.__file__).parents[1]
@@ -63,8 +64,7 @@ def wheels(tmp_path_factory):
 def installed(here, wheels, monkeypatch):
     """The page's files in a folder, and processes that import the wheels alone."""
     monkeypatch.setenv("PYTHONPATH", str(wheels))
-    where = [sys.executable, "-c", "import study; print(study.__file__)"]
-    assert subprocess.run(where, check=True, capture_output=True, text=True).stdout.startswith(str(wheels))
+    assert python("import study; print(study.__file__)").startswith(str(wheels))
     return here
 
 
@@ -127,11 +127,10 @@ def test_a_block_of_the_users_own_in_every_verb(here):
         code, _, err = call(*words)
         assert code == 0 and "Traceback" not in err, err
     assert "ghost" in call("table", "errors", "ghost")[1]
-    code, _, err = call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50")
+    recalibrated = ("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50")
+    code, _, err = call(*recalibrated)
     assert code == 2 and "no block 'ghost'" in err and "Traceback" not in err
-    assert (
-        call("surface", "ghost", "--points", "3", "--bn", "recalibrated", "--subset", "50", "--use", str(copy))[0] == 0
-    )
+    assert call(*recalibrated, "--use", str(copy))[0] == 0
 
 
 def test_copies_in_a_strangers_results_are_not_run(here):
@@ -139,7 +138,7 @@ def test_copies_in_a_strangers_results_are_not_run(here):
     assert inside("sweep", "ghost.yaml", "depth=8", "block=ghost", "network=plain", *SHORT).code == 0
     (copy,) = (here / "results" / "ghost" / "components").iterdir()
     copy.write_text("raise SystemExit('a stranger's code ran')")
-    code, out, err = call("sweep", "ghost.yaml", "depth=8", "block=ghost", "network=residual", *SHORT)
+    code, out, err = inside("sweep", "ghost.yaml", "depth=8", "block=ghost", "network=residual", *SHORT)
     assert code == 0 and "stranger" not in out + err and copy.read_text() == FILES["my_block.py"]
 
 
@@ -233,11 +232,109 @@ MISTAKES = [
 
 @pytest.mark.parametrize("field, code, message", MISTAKES)
 def test_mistakes_in_code_are_told_before_anything_starts(here, field, code, message):
-    (here / "mine.py").write_text(
-        f"import study\nfrom torch import nn\n@study.{field.removeprefix('recipe.')}\n{code}\n"
-    )
+    kind = field.removeprefix("recipe.")
+    (here / "mine.py").write_text(f"import study\nfrom torch import nn\n@study.{kind}\n{code}\n")
     fixed = {"data": "digits", "recipe": "quick", "depth": 8, "network": "residual", "seed": 0, field: "f"}
     (here / "mine.yaml").write_text(f"use: [mine.py]\nfixed: {json.dumps(fixed)}\n")
     done = inside("sweep", "mine.yaml")
     assert done.code == 2 and re.search(message, done.err) and "Traceback" not in done.err, done.err
     assert len(done.err.strip().splitlines()) == 1 and not (here / "results").exists()
+
+
+# -- every kind of component -------------------------------------------------------------------------------------------
+
+OTHERS = (
+    '''
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+import study
+
+
+@study.shortcut
+class Half(study.Shortcut):
+    """Half of option A."""
+
+    share: float = 0.5
+
+    def __init__(self, in_maps, out_maps, stride):
+        super().__init__()
+        self.same = in_maps == out_maps and stride == 1
+        self.out_maps, self.stride = out_maps, stride
+
+    def forward(self, x):
+        if not self.same:
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = nn.functional.pad(x, (0, 0, 0, 0, 0, self.out_maps - x.shape[1]))
+        return self.share * x
+
+
+@study.order
+def late(layers):
+    return study.Steps("CBR" * (layers - 1) + "C", "BR")
+
+
+@study.initialisation
+def tiny(weight, random, *, scale: float = 0.05):
+    return scale * random.standard_normal(weight.shape)
+
+
+@study.probe
+def largest(subject):
+    """The largest weight."""
+    for place, (name, value) in enumerate(subject.network.named_parameters(), 1):
+        yield study.Value("largest", name, place, float(value.detach().abs().max()))
+
+
+@study.figure(needs="probes")
+def weights(frame, runs=None, *, top: int = 3):
+    figure = Figure()
+    figure.subplots().plot(frame["value"][:top])
+    return study.Plot(figure, frame[["value"]][:top], "Largest weights.")
+
+
+@study.table
+def seeds(frame, runs=None):
+    return pd.DataFrame({"seeds": [frame["seed"].nunique()]})
+'''
+    + OWN_PARTS
+)
+OF_OTHERS = """
+name: mine
+use: [mine.py]
+fixed: {data: digits, train_subset: 200, depth: 8, seed: 0, recipe: quick, recipe.iterations: 12, recipe.evaluate_every: 12,
+  recipe.optimizer: {name: sign_sgd, beta: 0.8}, recipe.learning_rate: 0.001, recipe.log_every: 4,
+  probes: [largest], probe_images: 64}
+blocks:
+  - grid: {network: [plain, residual], norm: [batch, instance], activation: [relu, soft]}
+  - fixed: {network: residual, shortcut: {name: half, share: 0.25}}
+    grid: {order: [original, late]}
+  - {fixed: {initialisation: tiny}, grid: {network: [plain]}}
+figures: [weights]
+"""
+
+
+def test_every_kind_of_component_is_trained_measured_and_drawn(tmp_path):
+    def said(*words):
+        return command.output(tmp_path, *words)
+
+    (tmp_path / "mine.py").write_text(OTHERS)
+    (tmp_path / "mine.yaml").write_text(OF_OTHERS)
+    said("sweep", "mine.yaml")
+    runs = study.read_runs(tmp_path / "results" / "mine")
+    assert len(runs) == 11 and set(runs["state"]) == {"done"}
+    assert set(runs["recipe.own"]) == {"optimizer.beta: 0.8"} and "shortcut.share: 0.25" in set(runs["own"])
+    probes = study.read_probes(tmp_path / "results" / "mine")
+    assert set(probes["probe"]) == {"largest"} and probes["run_id"].nunique() == 11
+    assert (tmp_path / "figures" / "mine" / "weights.png").exists()
+    said("figure", "weights", "mine", "top=2", "--formats", "png", "--use", "mine.py")
+    assert len(pd.read_csv(tmp_path / "figures" / "mine" / "weights.csv")) == 2
+    assert said("table", "seeds", "mine", "--use", "mine.py").split() == ["seeds", "1"]
+    said("describe", "network=residual", "depth=8", "shortcut=half", "--use", "mine.py")
+
+
+def test_a_figure_without_a_frame_is_no_decorator():
+    with pytest.raises(study.StudyError, match="degradation: give the frame"):
+        study.figure("degradation")

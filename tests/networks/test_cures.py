@@ -16,8 +16,7 @@ from study.networks.network import build
 from study.networks.shape import layers, macs
 from study.training.feeds.images import Images
 from study.training.start import begun
-from tests.helpers import make_spec, slow, tiny_images
-from tests.networks.test_network import random_bn
+from tests.helpers import make_spec, random_bn, slow, tiny_images
 
 NO_NORM = {"network": "plain", "norm": "none"}
 FIXUP = {"block": "fixup"}

@@ -12,6 +12,15 @@ from study.plotting import plot
 from study.plotting.base.page import Plot
 from tests.frames import Frames, joined
 
+Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
+Drawn = Callable[[str], Plot]
+OF_PROBES = {
+    "responses": "responses",
+    "gradients": "gradients",
+    "identity_ness": "identity",
+    "effective_depth": "paths",
+}
+"""The probe that each figure draws."""
 FIELDS = {
     "block": "basic", "family.width": 1, "data": "cifar10", "dataset": "cifar10", "train_subset": pd.NA,
     "recipe": "he2015_cifar", "precision": "fp32", "order": "original",
@@ -135,41 +144,29 @@ def probes() -> Frames:
 
 
 @pytest.fixture(scope="session")
-def fed(
-    absences: Frames, planes: pd.DataFrame, probes: Frames
-) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]:
+def fed(absences: Frames, planes: pd.DataFrame, probes: Frames) -> Fed:
     """From a figure's name to frames that feed it."""
     from study.config.registry import FIGURES
 
-    from . import bends, variants
-    from .settings import sensitivity
+    from . import planes as kinds
+    from . import variants
 
-    feeds: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {
-        "curves": absences,
-        "surfaces": (planes, None),
-        "probes": probes,
-    }
-    own: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {  # figures that need other networks
+    feeds = {"curves": absences, "surfaces": (planes, None), "probes": probes}
+    own = {  # figures that need other networks
         "fig4": study(depths=(18, 34), seeds=2),
         "cures": variants.cures(),
         "shortcuts": variants.shortcuts(),
         "orders": variants.orders(),
         "preactivation": variants.orders(),
-        "trajectory": (bends.four(bends.way), None),
-        "hessian_ratio": (bends.four(bends.curved), None),
-        "spectrum": bends.spectra(),
-        "sensitivity": sensitivity(),
+        "trajectory": (kinds.four(kind=kinds.way), None),
+        "hessian_ratio": (kinds.four(kind=kinds.curved), None),
+        "spectrum": kinds.spectra(),
+        "sensitivity": variants.sensitivity(),
     }
     return lambda name: own[name] if name in own else feeds[FIGURES[name].needs]
 
 
 @pytest.fixture(scope="session")
-def drawn(fed: Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]) -> Callable[[str], Plot]:
+def drawn(fed: Fed) -> Drawn:
     """From a figure's name to the figure, drawn once a session."""
     return cache(lambda name: plot(name, *fed(name)))
-
-
-@pytest.fixture
-def make() -> Callable[..., Frames]:
-    """`study`, for tests that need a sweep of their own."""
-    return study

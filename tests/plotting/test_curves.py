@@ -1,34 +1,28 @@
 """Figures of curves: the numbers they show, which runs they show, and what they say of the others."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import study
 from study.plotting import plot, table
-from study.plotting.base.page import Plot
 from tests.frames import same, together
 from tests.stats.conftest import degrades, sweep
 
 from . import variants
-from .conftest import Frames, cut
-from .conftest import study as frames_of
+from .conftest import cut
+from .conftest import study as make
 from .planes import notes
-from .settings import cell
-
-Drawn = Callable[[str], Plot]
 
 
-def final(curves: pd.DataFrame, split: str) -> pd.Series:
+def final(curves, split):
     """run id -> error at the last iteration."""
     own = curves[(curves["split"] == split) & (curves["iteration"] == curves["iteration"].max())]
     return own.set_index("run_id")["error"]
 
 
-def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences: Frames, drawn: Drawn) -> None:
+def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences, drawn):
     data = drawn("degradation").data
     curves = absences[0][absences[0]["split"] != "train"]
     keys = ["network", "depth", "split", "iteration"]
@@ -43,7 +37,7 @@ def test_degradation_has_every_seed_and_the_mean_over_finished_ones(absences: Fr
     }  # fmt: skip
 
 
-def test_the_drawn_lines_have_the_numbers_of_the_data(drawn: Drawn) -> None:
+def test_the_drawn_lines_have_the_numbers_of_the_data(drawn):
     """The one test that looks at the drawn lines: for one figure, since all use the same code."""
     figure, data, _ = drawn("degradation")
     for axes, network in zip(figure.axes, ("plain", "residual"), strict=True):
@@ -54,7 +48,7 @@ def test_the_drawn_lines_have_the_numbers_of_the_data(drawn: Drawn) -> None:
         assert {tuple(map(tuple, line.get_xydata())) for line in lines} == wanted
 
 
-def test_absent_runs_are_named(drawn: Drawn) -> None:
+def test_absent_runs_are_named(drawn):
     for name in ("degradation", "depth_error"):
         for words in (notes(drawn(name)), drawn(name).caption):
             assert "iverged (×): plain-56 seed 3 at iteration 9,700" in words
@@ -65,7 +59,7 @@ def test_absent_runs_are_named(drawn: Drawn) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds, kinds", [(7, {"seed", "mean"}), (51, {"least", "most", "mean"})])
-def test_many_seeds_are_drawn_as_a_band(make: Callable[..., Frames], seeds: int, kinds: set[str]) -> None:
+def test_many_seeds_are_drawn_as_a_band(seeds, kinds):
     """Of very many the frame has the ends of the band alone."""
     curves, runs = make(depths=(20,), networks=("plain",), seeds=seeds, evaluations=4)
     drawn = plot("degradation", curves, runs)
@@ -81,27 +75,14 @@ def test_many_seeds_are_drawn_as_a_band(make: Callable[..., Frames], seeds: int,
 
 
 @pytest.mark.slow
-def test_options_of_degradation(small: Frames) -> None:
+def test_options_of_degradation(small):
     running = plot("degradation", *small, training="train")
     assert set(running.data["split"].dropna()) == {"train", "test"}
     clipped = plot("degradation", *small, ymax=2)
     assert clipped.figure.axes[0].get_ylim() == (0, 2) and "above 2 %" in clipped.caption
 
 
-@pytest.mark.slow
-def test_data_sets_have_rows_and_variants_have_names(make: Callable[..., Frames]) -> None:
-    first = make(seeds=1, iterations=400)
-    other = make(seeds=1, iterations=400, dataset="cifar10-jpeg", train_subset=5000, precision="tf32")
-    rows = [a for a in plot("degradation", *together(first, other)).figure.axes if a.get_label() == "row title"]
-    assert len(rows) == 2
-    said = notes(plot("degradation", *other))
-    assert "cifar10-jpeg" in said and "5,000 training images · tf32" in said
-    option = make(seeds=1, iterations=400, networks=("residual",), shortcut="B")
-    labels = set(plot("degradation", *together(first, option)).data["label"].dropna())
-    assert {"20 A", "20 B", "56 A", "56 B"} <= labels
-
-
-def test_depth_error_has_final_values_means_and_intervals(absences: Frames, small: Frames, drawn: Drawn) -> None:
+def test_depth_error_has_final_values_means_and_intervals(absences, small, drawn):
     curves, runs = absences
     data = drawn("depth_error").data
     done = runs.loc[runs["state"] == "done", "run_id"]
@@ -118,21 +99,21 @@ def test_depth_error_has_final_values_means_and_intervals(absences: Frames, smal
     assert few.data[["low", "high"]].isna().all(axis=None) and "bootstrap" not in notes(few)
 
 
-def test_families_are_lines_of_their_own(make: Callable[..., Frames]) -> None:
+def test_families_are_lines_of_their_own():
     data = plot("depth_error", *make(depths=(18, 20, 34, 56), networks=("plain",), seeds=1, iterations=400)).data
     depths = data.groupby("line")["depth"].unique().map(sorted).to_dict()
     assert depths == {"plain (CIFAR family)": [20, 56], "plain (ImageNet family)": [18, 34]}
 
 
 @pytest.fixture(scope="module")
-def fig6() -> Plot:
+def fig6():
     """The networks of figure 6, one seed, and one of 1202 layers."""
-    usual = frames_of(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
-    deepest = frames_of(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
+    usual = make(depths=(20, 32, 44, 56, 110), seeds=1, evaluations=8)
+    deepest = make(depths=(1202,), networks=("residual",), seeds=1, evaluations=8)
     return plot("fig6", *together(usual, deepest))
 
 
-def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
+def test_fig6_has_the_papers_panels_and_values(fig6):
     data = fig6.data
     depths = data[data["kind"] == "seed"].groupby("panel")["depth"].unique().map(sorted).to_dict()
     assert depths == {"plain": [20, 32, 44, 56, 110], "ResNet": [20, 32, 44, 56, 110], "ResNet, 110+": [110, 1202]}
@@ -147,22 +128,21 @@ def test_fig6_has_the_papers_panels_and_values(fig6: Plot) -> None:
     [{"dataset": "cifar10-jpeg"}, pytest.param({"recipe_changes": "iterations"}, marks=pytest.mark.slow)],
     ids=["dataset", "recipe"],
 )
-def test_another_protocol_has_no_values_of_the_paper(fields: dict[str, str], make: Callable[..., Frames]) -> None:
+def test_another_protocol_has_no_values_of_the_paper(fields):
     drawn = plot("fig6", *make(seeds=1, evaluations=4, **fields))
     assert not set(drawn.data["kind"]) & {"reported", "digitised", "digitised range"}
     assert "Not as in He et al. 2015" in drawn.caption and next(iter(fields.values())) in drawn.caption
 
 
-def test_fig6_leaves_out_other_networks_and_names_them(make: Callable[..., Frames]) -> None:
+def test_fig6_leaves_out_other_networks_and_names_them():
     usual, other = make(seeds=1, evaluations=4), make(seeds=1, evaluations=4, networks=("residual",), shortcut="B")
     drawn = plot("fig6", *together(usual, other))
-    assert "left out: ResNet-20 B, ResNet-56 B" in notes(drawn) and not set(drawn.data["run_id"]) & set(
-        other[1]["run_id"]
-    )
+    assert "left out: ResNet-20 B, ResNet-56 B" in notes(drawn)
+    assert not set(drawn.data["run_id"]) & set(other[1]["run_id"])
 
 
 @pytest.mark.slow
-def test_fig1_and_fig4_choose_their_networks(make: Callable[..., Frames]) -> None:
+def test_fig1_and_fig4_choose_their_networks():
     lines = plot("fig1", *make(depths=(8, 32, 110), seeds=1, evaluations=4)).data.dropna(subset="depth")
     assert set(lines["network"]) == {"plain"} and set(lines["depth"]) == {8, 110}
     assert lines.groupby("panel")["split"].unique().map(list).to_dict() == {
@@ -173,7 +153,7 @@ def test_fig1_and_fig4_choose_their_networks(make: Callable[..., Frames]) -> Non
     assert set(drawn.data["depth"].dropna()) == {18, 34} and "centre crops" in drawn.caption
 
 
-def test_shortcuts_are_compared_with_the_usual_network(drawn: Drawn) -> None:
+def test_shortcuts_are_compared_with_the_usual_network(drawn):
     data = drawn("shortcuts").data
     assert list(data["panel"].unique()) == ["1×1 conv", "scaled", "exclusive gate, bias 0", "exclusive gate, bias -6"]
     theirs = data[data["kind"] == "reported"].set_index(["panel", "role"])["error"]
@@ -188,7 +168,7 @@ def test_shortcuts_are_compared_with_the_usual_network(drawn: Drawn) -> None:
     assert "Diverged (×): ResNet-110 scaled seed 1 at iteration 9,700." in drawn("shortcuts").caption
 
 
-def test_orders_are_compared_at_one_depth(drawn: Drawn) -> None:
+def test_orders_are_compared_at_one_depth(drawn):
     after, pre = "110: BN after addition (basic)", "110: full pre-activation (basic)"
     deep = "164: full pre-activation (bottleneck)"
     assert list(drawn("orders").data["panel"].unique()) == [after, pre, deep]
@@ -196,7 +176,7 @@ def test_orders_are_compared_at_one_depth(drawn: Drawn) -> None:
     assert "Left out: ResNet-110 bn_after_add." in drawn("preactivation").caption
 
 
-def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: Drawn) -> None:
+def test_the_verdicts_figure_has_the_verdicts_numbers(absences, drawn):
     data = drawn("verdict").data
     means = data[data["kind"] == "mean"]
     table = study.verdict(*absences).table()
@@ -210,7 +190,7 @@ def test_the_verdicts_figure_has_the_verdicts_numbers(absences: Frames, drawn: D
     assert "unpaired: seed 1: ResNet-20 is still running; seed 4: ResNet-56 is missing" in notes(drawn("verdict"))
 
 
-def test_established_differences_say_so() -> None:
+def test_established_differences_say_so():
     data = plot("verdict", *sweep(degrades, depths=(20, 56, 110))).data
     answers = data[data["kind"] == "mean"].set_index("question")["answer"]
     assert answers["plain-110 − plain-20, training error"] == "rises with depth"
@@ -218,7 +198,7 @@ def test_established_differences_say_so() -> None:
     assert answers["relief by the shortcut, 20 to 110 layers"] == "depth costs less"
 
 
-def test_of_many_networks_the_verdicts_figure_has_what_the_answers_are_about() -> None:
+def test_of_many_networks_the_verdicts_figure_has_what_the_answers_are_about():
     names = ("he_fan_in", "he_fan_out", "glorot", "orthogonal", "delta_orthogonal", "lsuv")
     frames = together(*(sweep(degrades, initialisation=name) for name in names))
     drawn = plot("verdict", *frames)
@@ -228,7 +208,7 @@ def test_of_many_networks_the_verdicts_figure_has_what_the_answers_are_about() -
     assert "left out: 24 further comparisons" in notes(drawn) and drawn.figure.get_figheight() < 7
 
 
-def test_a_cure_has_a_cross_for_each_run_that_diverged() -> None:
+def test_a_cure_has_a_cross_for_each_run_that_diverged():
     curves, runs = variants.cures()
     lost = runs.loc[(runs["shortcut"] == "rezero") & (runs["depth"] == 56), "run_id"].iloc[0]
     frames = cut((curves, runs), lost, "diverged", 100)
@@ -239,12 +219,12 @@ def test_a_cure_has_a_cross_for_each_run_that_diverged() -> None:
     assert table("cures", *frames).set_index("cure").loc["ResNet, rezero", "answer"].endswith("1 of 4 diverged at 56")
 
 
-def test_one_seed_has_no_interval_and_no_p(make: Callable[..., Frames]) -> None:
+def test_one_seed_has_no_interval_and_no_p():
     means = plot("verdict", *make(seeds=1, iterations=400, evaluations=4)).data.query("kind == 'mean'")
     assert means[["low", "high", "p"]].isna().all(axis=None) and set(means["n"]) == {1}
 
 
-def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Callable[[str], Frames]) -> None:
+def test_sensitivity_has_the_last_error_of_every_run(drawn, fed):
     curves, runs = fed("sensitivity")
     data = drawn("sensitivity").data
     seeds = data[data["kind"] == "seed"]
@@ -255,15 +235,14 @@ def test_sensitivity_has_the_last_error_of_every_run(drawn: Drawn, fed: Callable
     same(means["error"].dropna(), seeds.groupby(keys)["error"].mean())
     assert means.loc[("warm-up: none", "initialisation: he_fan_out", "0.1"), "n"] == 1
     assert "60 of 63 runs done" in drawn("sensitivity").caption
-    assert "missing: plain-110 (learning rate 0.01, initialisation glorot, warm-up none) seed 2" in notes(
-        drawn("sensitivity")
-    )
+    words = "missing: plain-110 (learning rate 0.01, initialisation glorot, warm-up none) seed 2"
+    assert words in notes(drawn("sensitivity"))
 
 
 @pytest.mark.slow
-def test_a_field_that_follows_from_another_is_no_axis() -> None:
+def test_a_field_that_follows_from_another_is_no_axis():
     parts = [
-        cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
+        variants.cell(rate, "glorot", "none", seeds=1, **{"recipe.weight_decay": decay})
         for rate, decay in ((0.1, 1e-4), (0.03, 5e-4))
     ]
     drawn = plot("sensitivity", *together(*parts))

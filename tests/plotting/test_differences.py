@@ -1,16 +1,13 @@
 """Runs that differ in any field are named differently in tables, status, plans, progress, figures and verdicts."""
 
 import io
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from study.config import differences
 from study.config.identity import run_id
-from study.config.run import RunSpec
 from study.config.sweep import Sweep
 from study.launch.local.terminal import runs_shown
 from study.launch.status import picture, report
@@ -20,20 +17,19 @@ from study.plotting.surfaces.frames import network_labels
 from study.plotting.tables.render import render
 from study.reporting.runs import listed
 from study.stats.outcomes import groups
-from study.store import runs as store
 from study.store.layout import SweepFiles
 from study.store.read import read_frame
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
-from tests.helpers import make_spec
+from tests.helpers import make_spec, open_run, seal_run
 
 Fields = dict[str, Any]
-FOLDER: Fields = {"data": "image_folder", "data.folder": "flowers"}
-STREAM: Fields = {"data": "image_stream", "data.folder": "flowers", "recipe__pad": 0}
-PLATEAU: Fields = {"recipe__schedule": "plateau"}
-WARM: Fields = {"recipe__warmup": "error"}
-SCALED: Fields = {"shortcut": "scaled"}
-PAIRS: dict[str, tuple[Fields, Any, Any]] = {
+FOLDER = {"data": "image_folder", "data.folder": "flowers"}
+STREAM = {"data": "image_stream", "data.folder": "flowers", "recipe__pad": 0}
+PLATEAU = {"recipe__schedule": "plateau"}
+WARM = {"recipe__warmup": "error"}
+SCALED = {"shortcut": "scaled"}
+PAIRS = {
     # Fields that both have, and two values of the field: one of each kind of field, since names come from its column.
     "family": ({"depth": 50, "shortcut": "B"}, {"family": "cifar"}, {"family": "imagenet"}),
     "block": ({"depth": 20}, "basic", "bottleneck"),
@@ -90,41 +86,40 @@ USUAL = ("shortcut", "data.folder", "train_subset", "recipe.learning_rate")
 """Fields of different kinds, which the fast tests try; the others are slow."""
 
 
-def pair(field: str) -> list[RunSpec]:
+def pair(field):
     common, *values = PAIRS[field]
     name = field.replace(".", "__")
     return [make_spec(**common | (v if isinstance(v, dict) else {name: v})) for v in values]
 
 
-def finished(results: Path, specs: list[RunSpec]) -> SweepFiles:
+def finished(results, specs):
     """A sweep of these runs, each as if trained."""
     files = SweepFiles(results, "apart")
     write_sweep(files, Sweep("apart", "", {run_id(spec): spec for spec in specs}, ()))
     for spec in specs:
-        run = files.run(run_id(spec))
-        store.write_spec(run, spec)
+        run = open_run(results, spec, "apart")
         row = {"run_id": run.run_id, "epoch": 1.0, "loss": 0.5, "lr": 0.1, "seconds": 2.0}
         own = {"train": 30.0, "train_clean": 20.0, "test": 25.0}
         rows = [row | {"iteration": i, "split": s, "error": e + 60 / i} for i in (20, 60) for s, e in own.items()]
-        sealed = CURVES.write(run.curves, rows)
-        store.write_done(run, {run.curves.name: sealed}, outcome="finished", iteration=60)
+        CURVES.write(run.curves, rows)
+        seal_run(run)
     return files
 
 
-def frames_of(results: Path, specs: list[RunSpec]) -> tuple[SweepFiles, pd.DataFrame, pd.DataFrame]:
+def frames_of(results, specs):
     files = finished(results, specs)
     curves, runs = read_frame("curves", [files.folder])
     return files, curves, runs
 
 
-def terminal(shown: Any, width: int = 200) -> str:
+def terminal(shown, width=200):
     console = Console(file=io.StringIO(), width=width)
     console.print(shown)
     return str(console.file.getvalue())
 
 
 @pytest.mark.parametrize("field", [f if f in USUAL else pytest.param(f, marks=pytest.mark.slow) for f in PAIRS])
-def test_two_values_have_different_names(field: str, tmp_path: Path) -> None:
+def test_two_values_have_different_names(field, tmp_path):
     specs = pair(field)
     files, curves, runs = frames_of(tmp_path, specs)
     values = [differences.text(v) for v in runs[field]]
@@ -152,33 +147,22 @@ def test_two_values_have_different_names(field: str, tmp_path: Path) -> None:
             assert any(value in row for row in status_rows) and any(value in name for name in progress)
 
 
-def test_a_narrow_terminal_crops_and_splits_no_value(tmp_path: Path) -> None:
+def test_a_narrow_terminal_crops_and_splits_no_value(tmp_path):
     axes = {"recipe__weight_decay": 0.0123, "precision": "bf16", "train_subset": 400}
     files = finished(tmp_path, [make_spec(recipe__learning_rate=0.1, **axes), make_spec()])
     words = terminal(picture(report(files)), 60).split()
     assert {"learning_rate", "0.1,", "weight_decay", "0.0123,", "train_subset", "bf16,"} <= set(words)
 
 
-def test_a_recipe_says_what_is_changed_in_it_with_the_values(tmp_path: Path) -> None:
+def test_a_recipe_says_what_is_changed_in_it_with_the_values(tmp_path):
     _, curves, runs = frames_of(tmp_path, [make_spec(recipe__learning_rate=0.05, recipe__schedule__at=[100, 150])])
     assert "quick (changed: learning_rate 0.05, schedule.at 100/150)" in plot("degradation", curves, runs).caption
 
 
-def test_networks_of_one_kind_share_a_name_and_others_do_not(tmp_path: Path) -> None:
+def test_networks_of_one_kind_share_a_name_and_others_do_not(tmp_path):
     """Also across panels, where runs differ in a field of training and in one of the network."""
     specs = [make_spec(recipe__learning_rate=rate, shortcut=s) for rate, s in ((0.1, "A"), (0.01, "B"), (0.01, "A"))]
     _, curves, runs = frames_of(tmp_path, specs)
     evidence = tidy(curves, runs)
     assert set(evidence.runs["label"]) == {"8 A", "8 B"}
     assert set(network_labels(runs)) == {"ResNet-8 A", "ResNet-8 B"}
-
-
-def test_content_that_differs_sets_runs_apart(tmp_path: Path) -> None:
-    """Runs on different images are different conditions, and never averaged."""
-    specs = [make_spec(seed=seed) for seed in (0, 1, 2)]
-    _, curves, runs = frames_of(tmp_path, specs)
-    changed = runs.assign(data_digest=["1f" * 8, "2e" * 8, "2e" * 8])
-    assert sorted(table("errors", curves, changed)["n"]) == [1, 2]
-    assert len(groups(curves, changed)) == 2
-    same = runs.assign(data_digest=["1f" * 8, "1f" * 8, None])  # an unfinished run does not know its own yet
-    assert table("errors", curves, same)["n"].tolist() == [3]

@@ -1,22 +1,17 @@
 """Figures of curves mark drops of the learning rate where they happened, however rarely the curve was logged."""
 
-from typing import Any
-
 import pandas as pd
 import pytest
 
 from study.config.differences import RECIPE, row
 from study.config.identity import point_id, run_id
-from study.config.run import RunSpec
 from study.plotting import plot
 from study.training.schedule import Schedule
 from tests.frames import together
 from tests.helpers import make_spec
 
-from .conftest import Frames
 
-
-def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list[int]]:
+def trained(spec, errors=()):
     """Frames of a run with the rates of its schedule, and where these drop; `errors` are those of its logged points."""
     recipe, schedule = spec.recipe, Schedule(spec)
     seen = iter(errors)
@@ -38,14 +33,14 @@ def trained(spec: RunSpec, errors: tuple[float, ...] = ()) -> tuple[Frames, list
     return (curves, runs), [i for i in range(1, recipe.iterations) if rates[i] < rates[i - 1]]
 
 
-def spec_of(depth: int = 20, network: str = "plain", **recipe: Any) -> RunSpec:
+def spec_of(depth=20, network="plain", **recipe):
     usual = {"iterations": 1000, "evaluate_every": 250, "log_every": 100}
     usual |= {} if recipe.get("schedule") == "plateau" else {"schedule__at": [600, 850]}
     fields = {f"recipe__{name}": value for name, value in (usual | recipe).items()}
     return make_spec(depth=depth, network=network, shortcut=None if network == "plain" else "A", **fields)
 
 
-def marked(data: pd.DataFrame) -> list[int]:
+def marked(data):
     return sorted(data.loc[data["kind"] == "lr_drop", "iteration"].unique())
 
 
@@ -64,27 +59,24 @@ def marked(data: pd.DataFrame) -> list[int]:
         ({"schedule": "plateau", "schedule__patience": 1, "evaluate_every": 200}, (50,) * 9),
     ],
 )
-def test_drops_are_marked_where_they_happened(recipe: dict[str, Any], errors: tuple[float, ...]) -> None:
+def test_drops_are_marked_where_they_happened(recipe, errors):
     frames, fell = trained(spec_of(**recipe), errors)
     assert marked(plot("degradation", *frames).data) == fell
 
 
-def test_without_a_recipe_drops_come_from_the_curves() -> None:
+def test_drops_without_a_recipe_and_of_an_unfinished_run():
     (curves, runs), fell = trained(spec_of())
     known = runs.drop(columns=[name for name in runs if str(name).startswith("recipe.")])
     assert marked(plot("degradation", curves, known).data) == [fell[0], 800]  # the last point before 850
+    (curves, runs), _ = trained(spec_of())
+    frames = curves[curves["iteration"] <= 800], runs.assign(state="running", iteration=800)
+    assert marked(plot("degradation", *frames).data) == [600]
 
 
-def test_a_panel_has_the_drops_of_its_own_runs() -> None:
+def test_a_panel_has_the_drops_of_its_own_runs():
     early, _ = trained(spec_of(depth=20, network="residual", schedule__at=[300]))
     late, _ = trained(spec_of(depth=20, network="residual", schedule__at=[700]))
     drawn = plot("degradation", *together(early, late))
     lines = [[line.get_xdata()[0] for line in axes.lines if line.get_gid() == "lr_drop"] for axes in drawn.figure.axes]
     lines = [drops for drops in lines if drops]  # titles of rows have axes of their own
     assert sorted(lines) == [[300], [700]]
-
-
-def test_an_unfinished_run_has_no_mark_ahead_of_it() -> None:
-    (curves, runs), _ = trained(spec_of())
-    frames = curves[curves["iteration"] <= 800], runs.assign(state="running", iteration=800)
-    assert marked(plot("degradation", *frames).data) == [600]

@@ -1,40 +1,69 @@
 """Each figure, drawn once: its files, its words, what the files say of how they were made, and equal bytes each time."""
 
-from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from itertools import combinations
+from unittest import mock
 
 import matplotlib
 import pandas as pd
 import pytest
 from matplotlib import pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
 import study.plotting
 from study.config.registry import FIGURES
-from study.plotting.base.page import Plot
 from study.plotting.base.style import styled
 from study.version import VERSION
 
-from .boxes import unreadable
-from .conftest import Frames
+DPI = 300  # as pictures are saved: at less, letters snap to whole dots
 
-Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
-Drawn = Callable[[str], Plot]
+
+def written(figure):
+    """Every text that is drawn."""
+    drawn = []
+
+    def note(self, renderer):
+        if self.get_visible() and self.get_text().strip():
+            drawn.append(self)
+
+    figure.set_dpi(DPI)
+    with mock.patch.object(Text, "draw", note):
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+    return drawn
+
+
+def unreadable(figure):
+    """Texts that leave the sheet, and pairs that overlap; boxes include the room for descenders."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
+    page = figure.bbox
+    faults = [
+        f"cut off: {name}"
+        for name, box in boxes
+        if not (page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1)
+    ]
+    for (name, box), (other, rival) in combinations(boxes, 2):
+        across = min(box.x1, rival.x1) - max(box.x0, rival.x0)
+        along = min(box.y1, rival.y1) - max(box.y0, rival.y0)
+        if across > 2 and along > 0.3 * min(box.height, rival.height):
+            faults.append(f"overlap: {name} | {other}")
+    return faults
+
+
 EVERY = sorted({entry.target: name for name, entry in FIGURES.items()}.values())
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_it_has_data_and_a_caption(name: str, drawn: Drawn) -> None:
+def test_it_has_data_and_a_caption(name, drawn):
     plot = drawn(name)
     assert len(plot.data) and plot.caption.rstrip("\n").endswith(".")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
+def test_its_text_is_readable(name, drawn):
     with styled("paper"):
         assert unreadable(drawn(name).figure) == []
 
@@ -42,7 +71,7 @@ def test_its_text_is_readable(name: str, drawn: Drawn) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["degradation", "orders", "verdict", "gradients", "cures"])
 @pytest.mark.parametrize("look", [{"style": "talk"}, {"width": "column"}, {"width": "column", "bare": True}], ids=str)
-def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fed: Fed) -> None:
+def test_its_text_is_readable_at_other_sizes(name, look, fed):
     with styled(look.get("style", "paper"), width=look.get("width"), bare=look.get("bare", False)):
         figure = study.plotting.figure(name, *fed(name), **look)
         assert unreadable(figure) == []
@@ -52,7 +81,7 @@ def test_its_text_is_readable_at_other_sizes(name: str, look: dict[str, Any], fe
     assert bool(figure.texts) != look.get("bare", False), "headers and notes"
 
 
-def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> None:
+def test_a_picture_says_how_it_was_made(absences, tmp_path):
     frame, runs = absences
     runs = runs.assign(torch="2.14.1", commit="8e761e6")
     paths = study.plotting.save(
@@ -61,13 +90,12 @@ def test_a_picture_says_how_it_was_made(absences: Frames, tmp_path: Path) -> Non
     with Image.open(paths[0]) as image:
         said = image.text
     assert said["Description"] == "study figure depth_error mine training=train width=column"
-    assert (
-        said["Source"].startswith(f"study {VERSION}; matplotlib ") and "torch 2.14.1; commit 8e761e6" in said["Source"]
-    )
+    assert said["Source"].startswith(f"study {VERSION}; matplotlib ")
+    assert "torch 2.14.1; commit 8e761e6" in said["Source"]
     assert said["Description"].encode() in paths[1].read_bytes()
 
 
-def test_the_files_of_a_figure(absences: Frames, drawn: Drawn, tmp_path: Path) -> None:
+def test_the_files_of_a_figure(absences, drawn, tmp_path):
     paths = study.plotting.save("degradation", *absences, tmp_path)
     assert [path.suffix for path in paths] == [".pdf", ".png", ".svg", ".txt", ".csv"]
     pdf = paths[0].read_bytes()
@@ -78,14 +106,14 @@ def test_the_files_of_a_figure(absences: Frames, drawn: Drawn, tmp_path: Path) -
     assert "Diverged (×): plain-56 seed 3" in paths[-2].read_text()
 
 
-def test_a_notebook_shows_a_figure_once(small: Frames) -> None:
+def test_a_notebook_shows_a_figure_once(small):
     with Image.open(BytesIO(study.plotting.figure("degradation", *small)._repr_png_())) as image:
         assert image.format == "PNG" and 400 < image.width < 2000
     assert pyplot.get_fignums() == []  # whose backend would draw it again
 
 
 @pytest.mark.slow
-def test_equal_input_gives_equal_bytes(fed: Fed, tmp_path: Path) -> None:
+def test_equal_input_gives_equal_bytes(fed, tmp_path):
     """Rows in another order, other settings of matplotlib, another time."""
     chosen = {"degradation": "pdf,png,svg", "contours": "svg", "surface3d": "svg", "gradients": "svg", "verdict": "svg"}
     settings, before, later = dict(matplotlib.rcParams), tmp_path / "before", tmp_path / "later"

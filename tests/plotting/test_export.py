@@ -7,7 +7,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from study.errors import StudyError
@@ -20,7 +19,7 @@ DTYPES = {"Float64": "<f8", "UInt8": "u1"}
 
 
 @pytest.fixture
-def slope() -> pd.DataFrame:
+def slope():
     """5 × 3 points, spans 1 and 0.5; log10 of the training loss is alpha + 10 beta, but for a NaN and an infinity."""
     frame = surface(shape=(5, 3), spans=(1.0, 0.5))
     frame["loss"] = 10 ** (frame["alpha"] + 10 * frame["beta"]) * np.where(frame["split"] == "test", 2, 1)
@@ -29,14 +28,14 @@ def slope() -> pd.DataFrame:
     return frame.sample(frac=1, random_state=2)
 
 
-def heights() -> np.ndarray:
+def heights():
     """(5, 3): what the heights of `slope` must be; the highest point is alpha 1, beta 0.5."""
     wanted = np.add.outer(ALPHA, 10 * np.array(BETA))
     wanted[4, 0] = wanted[0, 1] = 6
     return wanted
 
 
-def read_vts(path: Path) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
+def read_vts(path):
     """The extent of a structured grid, and its arrays as they lie in the file: the first index fastest."""
     content = path.read_bytes()
     head, _, rest = content.partition(b'<AppendedData encoding="raw">')
@@ -54,7 +53,7 @@ def read_vts(path: Path) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
     return tuple(map(int, piece.attrib["Extent"].split())), arrays
 
 
-def test_vts_holds_the_lattice_and_all_values(slope: pd.DataFrame, tmp_path: Path) -> None:
+def test_vts_holds_the_lattice_and_all_values(slope, tmp_path):
     assert export(slope, tmp_path / "a.vts") == 2
     extent, arrays = read_vts(tmp_path / "a.vts")
     assert extent == (0, 4, 0, 2, 0, 0)
@@ -70,9 +69,7 @@ def test_vts_holds_the_lattice_and_all_values(slope: pd.DataFrame, tmp_path: Pat
     np.testing.assert_allclose(read_vts(tmp_path / "test.vts")[1]["height"] - arrays["height"], np.log10(2))
 
 
-def test_missing_points_are_nan_and_a_loss_of_zero_stands_at_the_smallest_height(
-    slope: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_missing_points_are_nan_and_a_loss_of_zero_stands_at_the_smallest_height(slope, tmp_path):
     slope.loc[(slope["i"] == 1) & (slope["j"] == 1), "loss"] = 0.0
     assert export(slope[~((slope["i"] == 2) & (slope["j"] >= 1))], tmp_path / "a.vts") == 2
     extent, arrays = read_vts(tmp_path / "a.vts")
@@ -83,14 +80,14 @@ def test_missing_points_are_nan_and_a_loss_of_zero_stands_at_the_smallest_height
     assert arrays["height"][6] == arrays["height"].min() == pytest.approx(-6)
 
 
-def test_equal_input_gives_equal_bytes_and_no_other_file(slope: pd.DataFrame, tmp_path: Path) -> None:
+def test_equal_input_gives_equal_bytes_and_no_other_file(slope, tmp_path):
     for name in "ab":
         export(slope.sample(frac=1, random_state=ord(name)), tmp_path / f"{name}.vts")
     assert (tmp_path / "a.vts").read_bytes() == (tmp_path / "b.vts").read_bytes()
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_each_surface_has_a_file_of_its_own(tmp_path: Path) -> None:
+def test_each_surface_has_a_file_of_its_own(tmp_path):
     more = [surface(shape=(5, 3), seed=1), surface(shape=(5, 3), number=1), surface(shape=(5, 3), precision="bf16")]
     empty = surface(shape=(5, 3), seed=2).assign(loss=np.nan)
     frame = together(four(("frozen", "batch"), shape=(5, 3)), *more, empty, surface(shape=(5, 1)))
@@ -104,7 +101,7 @@ def test_each_surface_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert lines[-1] == "note: surfaces of one dimension have no shape, and are left out: 1"
 
 
-def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path):
     frame = surface(shape=(5, 3))
     for call, message in (
         ((frame, "tets"), "unknown split 'tets'; did you mean 'test'?"),
@@ -116,7 +113,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyevtk"] + ["pyevtk"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(StudyError, match="written by pyevtk: pip install 'degradation-study"):

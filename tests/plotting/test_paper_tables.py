@@ -1,7 +1,5 @@
 """Tables beside the papers' numbers: what is compared, what is not, and LaTeX that compiles."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +12,11 @@ from study.plotting.tables.render import render
 from tests.frames import together
 
 from . import variants
-from .conftest import Frames, cut, run_id
+from .conftest import cut, run_id
+from .conftest import study as make
 
 
-def test_table6_beside_ours(make: Callable[..., Frames]) -> None:
+def test_table6_beside_ours():
     frames = make(depths=(20, 56, 110), seeds=4, evaluations=8)
     made = table("table6", *frames).set_index("network")
     assert list(made.index) == ["ResNet-20", "ResNet-32", "ResNet-44", "ResNet-56", "ResNet-110", "ResNet-1202"]
@@ -35,7 +34,7 @@ def test_table6_beside_ours(make: Callable[..., Frames]) -> None:
     assert made.loc["ResNet-32", "n"] == 0 and np.isnan(made.loc["ResNet-32", "ours_mean"])
 
 
-def test_bold_where_the_difference_exceeds_the_spread(make: Callable[..., Frames]) -> None:
+def test_bold_where_the_difference_exceeds_the_spread():
     curves, runs = make(depths=(20, 32), networks=("residual",), seeds=3, evaluations=8)
     last = (curves["split"] == "test") & (curves["iteration"] == 64_000)
     for depth, finals in ((20, [8.7, 8.8, 8.9]), (32, [8.4, 8.5, 8.6])):  # the paper has 8.75 and 7.51
@@ -58,22 +57,20 @@ def test_bold_where_the_difference_exceeds_the_spread(make: Callable[..., Frames
         ({"family.width": 4}, "none of its networks is among the runs"),
     ],
 )
-def test_another_protocol_is_refused_with_the_reason(
-    fields: dict[str, object], why: str, make: Callable[..., Frames]
-) -> None:
+def test_another_protocol_is_refused_with_the_reason(fields, why):
     with pytest.raises(StudyError) as caught:
         table("table6", *make(seeds=1, evaluations=8, **fields))
     assert str(caught.value).startswith("nothing to set beside He et al. 2015, table 6: ") and why in str(caught.value)
 
 
-def test_runs_of_two_protocols_are_told_apart(make: Callable[..., Frames]) -> None:
+def test_runs_of_two_protocols_are_told_apart():
     right, wrong = make(seeds=2, evaluations=8), make(seeds=3, evaluations=8, dataset="cifar10-jpeg")
     made = table("table6", *together(right, wrong))
     assert made.set_index("network").loc["ResNet-20", "n"] == 2
     assert any("ResNet-20 (3)" in note for note in made.attrs["notes"])
 
 
-def test_i16_compares_medians_and_marks_failures() -> None:
+def test_i16_compares_medians_and_marks_failures():
     made = table("i16_table1", *variants.shortcuts()).set_index("network")
     row = made.loc["ResNet-110, 1×1 conv"]
     assert row["difference"] == pytest.approx(row["ours_median"] - 12.22)
@@ -83,7 +80,7 @@ def test_i16_compares_medians_and_marks_failures() -> None:
     assert "| fails |" in render(made.reset_index(), "md")
 
 
-def test_i16_tables_2_and_3() -> None:
+def test_i16_tables_2_and_3():
     orders = table("i16_table2", *variants.orders()).set_index("network")
     assert orders.loc["ResNet-110, BN after addition", "paper_mean"] == 8.17 and len(orders) == 10
     deep = table("i16_table3", *variants.orders())
@@ -91,7 +88,7 @@ def test_i16_tables_2_and_3() -> None:
     assert deep["n"].sum() == 8
 
 
-def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
+def test_bottlenecks_with_option_a_are_not_the_papers_networks():
     frames = variants.variant(depth=164, block="bottleneck", block__stride_in="1x1", order="pre")
     with pytest.raises(StudyError, match=r"none of its networks .*164 and 1001 layers have `shortcut: projection`"):
         table("i16_table3", *frames)
@@ -107,9 +104,7 @@ def test_bottlenecks_with_option_a_are_not_the_papers_networks() -> None:
     [("", 2, True, False), ("bn_groups", 1, True, True), ("bn_groups", 4, False, False),
      ("bn_groups, momentum", 1, False, True)],
 )  # fmt: skip
-def test_bn_of_one_device_counts_with_a_remark(
-    changed: str, groups: int, counts: bool, remarked: bool, make: Callable[..., Frames]
-) -> None:
+def test_bn_of_one_device_counts_with_a_remark(changed, groups, counts, remarked):
     """The papers train on two GPUs."""
     fields = {"recipe_changes": changed, "recipe.bn_groups": groups}
     frames = make(depths=(20,), networks=("residual",), seeds=1, evaluations=8, **fields)
@@ -125,7 +120,7 @@ def test_bn_of_one_device_counts_with_a_remark(
     assert any("with 64 images each" in note for note in made.attrs["notes"]) == remarked
 
 
-def test_values_of_l18_need_its_learning_rate(make: Callable[..., Frames]) -> None:
+def test_values_of_l18_need_its_learning_rate():
     frames = make(depths=(20, 56), networks=("plain",), seeds=1, evaluations=8, recipe="li2018_cifar",
                   recipe_changes="learning_rate", **{"recipe.learning_rate": 0.01})  # fmt: skip
     made = table("l18_fig5", *frames).set_index("network")
@@ -134,7 +129,7 @@ def test_values_of_l18_need_its_learning_rate(make: Callable[..., Frames]) -> No
         table("l18_fig5", *(frame.assign(**{"recipe.learning_rate": 0.001}) for frame in frames))
 
 
-def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
+def probes(runs, **measures):
     found = [
         runs.assign(probe=probe, measure=measure, value=value, iteration=600_000, layer="test", place=0)
         for probe in ("ten_crop", "multi_scale")
@@ -143,7 +138,7 @@ def probes(runs: pd.DataFrame, **measures: float) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def test_imagenet_takes_errors_over_crops_and_scales(make: Callable[..., Frames]) -> None:
+def test_imagenet_takes_errors_over_crops_and_scales():
     _, runs = make(depths=(34,), seeds=2, evaluations=8, dataset="imagenet", recipe="he2015_imagenet")
     runs["family.stem"] = "imagenet"
     made = table("imagenet", probes(runs, error=25.5, top5_error=8.0), runs).set_index(["network", "test"])
@@ -157,7 +152,7 @@ def test_imagenet_takes_errors_over_crops_and_scales(make: Callable[..., Frames]
         table("imagenet", probes(runs, error=25.5).assign(probe="responses"), runs)
 
 
-def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> None:
+def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained():
     from study.config.fields import flat
     from study.config.sweep import Value, resolve
 
@@ -175,7 +170,7 @@ def test_every_value_of_the_papers_is_of_one_network_that_can_be_trained() -> No
         assert match(pd.DataFrame([row]).astype(object), value).all(), value
 
 
-def test_errors_give_the_difference_from_the_plain_twin(make: Callable[..., Frames]) -> None:
+def test_errors_give_the_difference_from_the_plain_twin_if_there_is_one():
     curves, runs = make(seeds=4, evaluations=8)
     made = errors(curves, runs).set_index(["network", "depth"])
     last = curves[(curves["iteration"] == 64_000) & (curves["split"] == "test") & (curves["depth"] == 56)]
@@ -187,7 +182,4 @@ def test_errors_give_the_difference_from_the_plain_twin(make: Callable[..., Fram
     lost = cut((curves, runs), run_id(runs, "plain", 56, 1), "diverged", 9_000)
     left = errors(*lost).set_index(["network", "depth"]).loc[("residual", 56)]
     assert left["pairs"] == 3 and left[["test_low", "test_high"]].isna().all()
-
-
-def test_errors_of_one_network_have_no_differences(make: Callable[..., Frames]) -> None:
     assert "pairs" not in errors(*make(seeds=2, evaluations=8, networks=("plain",)))

@@ -1,36 +1,29 @@
 """Figures of probes: the numbers they show, which runs and iterations, and what they say of the others."""
 
-from collections.abc import Callable
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from study.plotting import plot
-from study.plotting.base.page import Plot
 from tests.frames import same, together
 
-from .bends import spectra
-from .conftest import Frames, run_id
-from .planes import notes
+from .conftest import OF_PROBES, run_id
+from .planes import notes, spectra
 from .probed import layer, probed
 
-Drawn = Callable[[str], Plot]
-PROBE = {"responses": "responses", "gradients": "gradients", "identity_ness": "identity", "effective_depth": "paths"}
 POINT = ["network", "depth", "place"]
 
 
 @pytest.fixture(scope="module")
-def small() -> Frames:
+def small():
     """Plain and residual 8 and 20, two seeds, measured at the start and at the end."""
     return probed(depths=(8, 20), seeds=2, iterations=(0, 100))
 
 
-def values(frame: pd.DataFrame, measure: str, iteration: int = 100) -> pd.DataFrame:
+def values(frame, measure, iteration=100):
     return frame[(frame["measure"] == measure) & (frame["iteration"] == iteration)]
 
 
-def test_responses_in_layer_order_and_sorted(small: Frames) -> None:
+def test_responses_in_layer_order_and_sorted(small):
     data = plot("responses", *small).data
     end = values(small[0], "std")
     for order in ("layer", "sorted"):
@@ -45,14 +38,14 @@ def test_responses_in_layer_order_and_sorted(small: Frames) -> None:
 
 
 @pytest.mark.parametrize("measure", ["norm", "relative"])
-def test_gradients_are_geometric_means(measure: str, small: Frames) -> None:
+def test_gradients_are_geometric_means(measure, small):
     data = plot("gradients", *small, measure=measure).data
     own = small[0][(small[0]["probe"] == "gradients") & (small[0]["measure"] == measure)]
     cells = data[data["kind"] == "cell"].set_index([*POINT, "iteration"])["value"]
     same(cells, np.exp(np.log(own["value"]).groupby([own[key] for key in (*POINT, "iteration")]).mean()))
 
 
-def test_initial_gradients_are_those_before_the_first_step_with_the_flattest_first() -> None:
+def test_initial_gradients_are_those_before_the_first_step_with_the_flattest_first():
     frame, runs = probed(depths=(20, 56), seeds=2, iterations=(0, 100))
     data = plot("initial_gradients", frame, runs).data
     assert list(data["cure"].unique()) == ["ResNet", "plain"]
@@ -64,7 +57,7 @@ def test_initial_gradients_are_those_before_the_first_step_with_the_flattest_fir
     assert data["share"].max() == 1 and (data["n"].dropna() == 2).all()
 
 
-def test_gradients_have_the_ratio_of_first_and_last_convolution() -> None:
+def test_gradients_have_the_ratio_of_first_and_last_convolution():
     frame, runs = probed(depths=(8,), networks=("residual",), seeds=1, iterations=(0, 100))
     last = frame["layer"] == layer(7, 8)
     shortcut = frame.assign(layer=frame["layer"].mask(last, "stages.2.0.shortcut.0"))  # never the last convolution
@@ -76,7 +69,7 @@ def test_gradients_have_the_ratio_of_first_and_last_convolution() -> None:
 
 
 @pytest.mark.parametrize("measure", ["ratio", "change"])
-def test_identity_ness_by_block_and_over_training(measure: str, small: Frames) -> None:
+def test_identity_ness_by_block_and_over_training(measure, small):
     data = plot("identity_ness", *small, measure=measure).data
     rows = small[0][(small[0]["probe"] == "identity") & (small[0]["measure"] == measure)]
     seeds = data[data["kind"] == "seed"]
@@ -86,7 +79,7 @@ def test_identity_ness_by_block_and_over_training(measure: str, small: Frames) -
     same(over, rows.groupby(["run_id", "iteration"])["value"].mean())
 
 
-def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) -> None:
+def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small):
     drawn = plot("effective_depth", *small)
     seeds, means = (drawn.data[drawn.data["kind"] == kind] for kind in ("seed", "mean"))
     whole = values(small[0], "error").set_index("run_id")["value"]
@@ -103,7 +96,7 @@ def test_effective_depth_has_the_rise_of_the_error_and_the_paths(small: Frames) 
     assert f"plain-20 {error:.1f}" in notes(drawn)
 
 
-def test_networks_at_chance_are_hatched_and_named(small: Frames) -> None:
+def test_networks_at_chance_are_hatched_and_named(small):
     frame, runs = small
     worst = frame["value"].mask((frame["measure"] == "error") & (frame["network"] == "plain"), 88.0)
     drawn = plot("effective_depth", frame.assign(value=worst), runs)
@@ -115,9 +108,7 @@ def test_networks_at_chance_are_hatched_and_named(small: Frames) -> None:
     assert "when a block is deleted: ResNet-20" in drawn.caption
 
 
-def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
-    drawn: Drawn, fed: Callable[[str], Frames]
-) -> None:
+def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(drawn, fed):
     frame, runs = fed("spectrum")
     data = drawn("spectrum").data
     assert set(data["iteration"]) == {64_000}
@@ -135,7 +126,7 @@ def test_spectra_have_densities_of_area_1_and_the_extremes_of_every_seed(
 
 
 @pytest.mark.slow
-def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Callable[[str], Frames]) -> None:
+def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed):
     frame, runs = fed("spectrum")
     lost = run_id(runs, "plain", 56, 2)
     near = plot("spectrum", frame.assign(value=frame["value"].where(frame["run_id"] != lost)), runs, reach=40.0)
@@ -146,8 +137,8 @@ def test_a_spectrum_within_reach_and_without_those_that_were_not_found(fed: Call
     assert "not finite: plain-56 seed 2 (" in notes(near) and lost not in set(near.data["run_id"])
 
 
-@pytest.mark.parametrize("name", PROBE)
-def test_every_figure_names_the_runs_that_it_lacks(name: str, drawn: Drawn) -> None:
+@pytest.mark.parametrize("name", OF_PROBES)
+def test_every_figure_names_the_runs_that_it_lacks(name, drawn):
     for note in (
         "diverged (×): plain-56 seed 3 at iteration 20,000", "running: ResNet-20 seed 1 at iteration 40,000",
         "missing: ResNet-56 seed 2", "not measured: plain-20 seed 0",
@@ -156,8 +147,8 @@ def test_every_figure_names_the_runs_that_it_lacks(name: str, drawn: Drawn) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROBE)
-def test_values_that_are_not_finite_are_named(name: str, small: Frames) -> None:
+@pytest.mark.parametrize("name", OF_PROBES)
+def test_values_that_are_not_finite_are_named(name, small):
     frame, runs = small
     odd = (frame["run_id"] == runs["run_id"].iloc[0]) & (frame["place"] == 1)
     lost = frame["value"].mask(odd, np.where(frame["iteration"] == 0, np.nan, np.inf))
@@ -166,12 +157,12 @@ def test_values_that_are_not_finite_are_named(name: str, small: Frames) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["responses", "gradients"])
-def test_degenerate_values_draw(name: str, small: Frames) -> None:
+def test_degenerate_values_draw(name, small):
     for value in (np.nan, 0.0, 1e-30):
         assert plot(name, small[0].assign(value=value), small[1]).figure.axes
 
 
-def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_own(small: Frames) -> None:
+def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_own(small):
     longer = probed(depths=(20,), networks=("plain",), seeds=1, iterations=(0, 300), dataset="digits")
     drawn = plot("responses", *together(small, longer))
     shown = drawn.data[(drawn.data["kind"] == "seed") & (drawn.data["order"] == "layer")]["value"]
@@ -180,7 +171,7 @@ def test_the_end_is_each_runs_last_iteration_and_data_sets_have_rows_of_their_ow
     assert "data set digits, not cifar10" in drawn.caption
 
 
-def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Frames) -> None:
+def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small):
     frame, runs = small
     early = runs["run_id"].iloc[0]
     drawn = plot("responses", frame[(frame["run_id"] != early) | (frame["iteration"] == 0)], runs)
@@ -189,14 +180,14 @@ def test_a_run_that_was_not_measured_at_the_end_is_named_and_left_out(small: Fra
 
 
 @pytest.mark.slow
-def test_at_a_given_iteration_runs_count_whatever_their_state(probes: Frames) -> None:
+def test_at_a_given_iteration_runs_count_whatever_their_state(probes):
     early = plot("responses", *probes, iteration=16_000)
     assert {"diverged", "running", "done"} == set(early.data["state"].dropna())
     late = plot("responses", *probes, iteration=48_000)
     assert "not measured at iteration 48,000: ResNet-20 seed 1; plain-56 seed 3" in notes(late)
 
 
-def test_lost_runs_are_shown_and_not_averaged(drawn: Drawn) -> None:
+def test_lost_runs_are_shown_and_not_averaged(drawn):
     data = drawn("gradients").data
     assert data[(data["state"] == "diverged") & (data["kind"] == "seed")]["iteration"].max() == 16_000
     mean = data[(data["kind"] == "mean") & (data["network"] == "plain") & (data["depth"] == 56)]
@@ -204,7 +195,7 @@ def test_lost_runs_are_shown_and_not_averaged(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
+def test_values_beyond_the_picture_are_named(probes):
     frame, runs = probes
     first = (frame["network"] == "plain") & (frame["place"] == 1)
     zeros = plot("responses", frame.assign(value=frame["value"].mask(first, 0.0)), runs, scale="log")
@@ -214,6 +205,6 @@ def test_values_beyond_the_picture_are_named(probes: Frames) -> None:
 
 
 @pytest.mark.slow
-def test_variants_of_a_network_have_their_own_names() -> None:
+def test_variants_of_a_network_have_their_own_names():
     a, b = (spectra(seeds=1, networks=("residual",), depths=(20,), shortcut=option) for option in "AB")
     assert {"20 A", "20 B"} <= set(plot("spectrum", *together(a, b)).data["label"])

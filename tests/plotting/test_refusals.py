@@ -1,9 +1,5 @@
 """What figures and tables refuse: one line each that says what is wrong, and what to do."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 import pytest
 
@@ -11,27 +7,20 @@ import study.plotting
 from study.config.registry import FIGURES
 from study.errors import StudyError
 
-from .bends import curved, way
-from .conftest import Frames, cut
-from .planes import surface
+from .conftest import OF_PROBES, cut
+from .conftest import study as make
+from .planes import curved, surface, way
 
-Fed = Callable[[str], tuple[pd.DataFrame, pd.DataFrame | None]]
 OF_CURVES = sorted(name for name, entry in FIGURES.items() if entry.needs == "curves")
-OF_PROBES = {
-    "responses": "responses",
-    "gradients": "gradients",
-    "identity_ness": "identity",
-    "effective_depth": "paths",
-}
 
 
-def refused(message: str, name: str, frame: pd.DataFrame, runs: pd.DataFrame | None = None, **options: Any) -> None:
+def refused(message, name, frame, runs=None, **options):
     with pytest.raises(StudyError) as caught:
         study.plotting.plot(name, frame, runs, **options)
     assert message in str(caught.value), name
 
 
-def test_unknown_words(small: Frames, tmp_path: Path) -> None:
+def test_unknown_words(small, tmp_path):
     for options, message in (
         ({"name": "degradatoin"}, "unknown figure 'degradatoin'; did you mean 'degradation'?"),
         ({"style": "papr"}, "unknown style 'papr'; did you mean 'paper'?"),
@@ -49,7 +38,7 @@ def test_unknown_words(small: Frames, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_words_of_probes_and_surfaces(probes: Frames, fed: Fed) -> None:
+def test_unknown_words_of_probes_and_surfaces(probes, fed):
     plane, bent, path = surface(shape=(3, 3)), curved(shape=(3, 3)), way(shape=(3, 3), snapshots=3)
     for name, frame, options, message in (
         ("gradients", probes[0], {"measure": "nrom"}, "unknown measure 'nrom'; did you mean 'norm'"),
@@ -76,7 +65,7 @@ def test_unknown_words_of_probes_and_surfaces(probes: Frames, fed: Fed) -> None:
         refused(message, name, frame, None, **options)
 
 
-def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Frames]) -> None:
+def test_curves_that_cannot_feed_a_figure(small):
     curves, runs = small
     for name in OF_CURVES:
         refused("the curves frame lacks split, error", name, curves.drop(columns=["split", "error"]), runs)
@@ -97,7 +86,7 @@ def test_curves_that_cannot_feed_a_figure(small: Frames, make: Callable[..., Fra
     refused("none of the 12 runs is done", "depth_error", *small)
 
 
-def test_probes_that_cannot_feed_a_figure(probes: Frames, fed: Fed) -> None:
+def test_probes_that_cannot_feed_a_figure(probes, fed):
     frame, runs = probes
     for name, probe in OF_PROBES.items():
         for nothing in (frame[:0], frame[frame["probe"] != probe]):
@@ -117,7 +106,7 @@ def test_probes_that_cannot_feed_a_figure(probes: Frames, fed: Fed) -> None:
     )
 
 
-def test_surfaces_that_cannot_feed_a_figure(planes: pd.DataFrame) -> None:
+def test_surfaces_that_cannot_feed_a_figure(planes):
     nothing = "no surface has been measured"
     for name in ("contours", "surface3d", "line1d", "hessian_ratio", "trajectory"):
         refused(nothing, name, planes.iloc[:0])

@@ -2,9 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,10 +14,11 @@ from study.plotting.tables.errors import errors, final_errors
 from study.plotting.tables.render import render
 
 from . import variants
-from .conftest import Frames, cut, run_id
+from .conftest import cut, run_id
+from .conftest import study as make
 
 
-def test_statistics_over_seeds(small: Frames) -> None:
+def test_statistics_over_seeds(small):
     curves, runs = small
     made = final_errors(curves, runs)
     assert len(made) == 4 and list(made["n"]) == [3] * 4
@@ -31,7 +30,7 @@ def test_statistics_over_seeds(small: Frames) -> None:
             np.testing.assert_allclose(got, [values.mean(), values.std(ddof=1), np.median(values)])
 
 
-def test_errors_of_averaged_weights_have_columns_if_there_are_any(small: Frames) -> None:
+def test_errors_of_averaged_weights_have_columns_if_there_are_any(small):
     curves, runs = small
     averaged = curves[curves["split"] == "test"].assign(split="test_ema", error=lambda frame: frame["error"] / 2)
     before, made = errors(curves, runs), errors(pd.concat([curves, averaged]), runs)
@@ -40,7 +39,7 @@ def test_errors_of_averaged_weights_have_columns_if_there_are_any(small: Frames)
     assert "test error, EMA (%)" in render(made) and "EMA" not in render(before)
 
 
-def test_runs_without_a_final_value_are_counted(absences: Frames) -> None:
+def test_runs_without_a_final_value_are_counted(absences):
     frames = cut(absences, run_id(absences[1], "plain", 20, 2), "failed", 500)
     made = final_errors(*frames).set_index(["network", "depth"])
     counts = made[["n", "n_diverged", "n_failed", "n_missing"]]
@@ -50,7 +49,7 @@ def test_runs_without_a_final_value_are_counted(absences: Frames) -> None:
     assert counts.loc[("residual", 20)].tolist() == [4, 0, 0, 1]  # running: nothing final yet
 
 
-def test_a_point_without_any_finished_run_keeps_its_row(small: Frames) -> None:
+def test_a_point_without_any_finished_run_keeps_its_row(small):
     frames = small
     for seed in range(3):
         frames = cut(frames, run_id(small[1], "plain", 56, seed), "pending", 0)
@@ -58,7 +57,7 @@ def test_a_point_without_any_finished_run_keeps_its_row(small: Frames) -> None:
     assert (row["n"], row["n_missing"]) == (0, 3) and np.isnan(row["test_mean"])
 
 
-def test_only_fields_that_vary_are_columns(make: Callable[..., Frames]) -> None:
+def test_only_fields_that_vary_are_columns():
     a, b = (make(seeds=1, iterations=400, dataset=name) for name in ("cifar10", "digits"))
     both = final_errors(pd.concat([a[0], b[0]]), pd.concat([a[1], b[1]]))
     assert list(both.columns[:4]) == ["dataset", "network", "depth", "n"]
@@ -80,7 +79,7 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_latex_has_groups_of_columns_and_is_escaped() -> None:
+def test_latex_has_groups_of_columns_and_is_escaped():
     assert render(TABLE, "latex").splitlines() == [
         r"\begin{tabular}{lrrrr}", r"\toprule",
         r"\multicolumn{2}{c}{} & \multicolumn{2}{c}{test error (\%)} &  \\",
@@ -91,14 +90,23 @@ def test_latex_has_groups_of_columns_and_is_escaped() -> None:
     ]  # fmt: skip
 
 
-def test_html_is_escaped_and_equal_each_time() -> None:
+def test_markdown_and_html_are_escaped_and_text_is_aligned():
     page = render(TABLE.assign(dataset=["<b>", "c"]), "html")
     assert "&lt;b&gt;" in page and "<b>" not in page and page == render(TABLE.assign(dataset=["<b>", "c"]), "html")
+    head, rule, first, second = render(TABLE, "md").splitlines()
+    assert head == "| dataset | n | test error (%) | test error, median (%) | failed |"
+    assert rule == "| --- | ---: | ---: | ---: | ---: |"
+    assert r"$#<>\| | 3 | 8.75 ± 0.16 | 8.70 | 0 |" in first
+    assert second == "| c | 1 | 9.00 | 9.00 | 1 |"
+    head, first, second = render(TABLE, "text").splitlines()
+    assert len(head) == len(first) == len(second)
+    with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
+        render(TABLE, "latx")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
-def test_latex_compiles_within_the_text(small: Frames, make: Callable[..., Frames], tmp_path: Path) -> None:
+def test_latex_compiles_within_the_text(small, tmp_path):
     hostile = pd.DataFrame({"dataset": ["– ± − × → ≥ [1]", "[" + TABLE["dataset"][0]], "n": [1, 2]})
     hostile.attrs["notes"] = ["100 % \\input{secret}\n\\nonsense"]
     papers = [table("table6", *make(seeds=2, evaluations=8)), table("i16_table1", *variants.shortcuts())]
@@ -111,31 +119,13 @@ def test_latex_compiles_within_the_text(small: Frames, make: Callable[..., Frame
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]
 
 
-def test_markdown_escapes_its_bars() -> None:
-    head, rule, first, second = render(TABLE, "md").splitlines()
-    assert head == "| dataset | n | test error (%) | test error, median (%) | failed |"
-    assert rule == "| --- | ---: | ---: | ---: | ---: |"
-    assert r"$#<>\| | 3 | 8.75 ± 0.16 | 8.70 | 0 |" in first
-    assert second == "| c | 1 | 9.00 | 9.00 | 1 |"
-
-
-def test_text_is_aligned() -> None:
-    head, first, second = render(TABLE, "text").splitlines()
-    assert len(head) == len(first) == len(second)
-
-
-def test_csv_is_the_table_unrounded(small: Frames) -> None:
+def test_csv_is_the_table_unrounded(small):
     made = final_errors(*small)
     read = pd.read_csv(StringIO(render(made, "csv")))
     pd.testing.assert_frame_equal(read, made.reset_index(drop=True), check_dtype=False, rtol=1e-15)
 
 
-def test_unknown_format() -> None:
-    with pytest.raises(StudyError, match="unknown table format 'latx'; did you mean 'latex'"):
-        render(TABLE, "latx")
-
-
-def test_the_table_of_cures_has_shares_and_costs() -> None:
+def test_the_table_of_cures_has_shares_and_costs():
     frames = variants.cures()
     made = table("cures", *frames).set_index("cure")
     assert list(made.index) == ["ResNet", "ResNet, rezero", "plain", "plain, no norm", "ResNet, no norm"]

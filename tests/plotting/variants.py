@@ -1,4 +1,4 @@
-"""Synthetic sweeps of residual variants, as in the tables of He et al. 2016."""
+"""Synthetic sweeps of residual variants, as in the tables of He et al. 2016; of cures; of plain-110 in 27 settings."""
 
 from typing import Any
 
@@ -65,3 +65,36 @@ def orders() -> Frames:
         variant(), variant(scale=1.25, order="bn_after_add"), variant(scale=0.96, order="pre"),
         variant(**deep), variant(scale=0.9, order="pre", **deep),
     )  # fmt: skip
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+RATES = {0.1: 70.0, 0.03: 30.0, 0.01: 14.0}
+STARTS = {"he_fan_in": 1.0, "he_fan_out": 1.1, "glorot": 0.8}
+WARMUPS = {"none": 1.0, "iterations": 0.75, "error": 0.7}
+
+
+def cell(rate: float, start: str, warmup: str, seeds: int = 3, **fields: object) -> Frames:
+    """Runs of one setting, with errors determined by it and the seed."""
+    own = {
+        "recipe.learning_rate": rate,
+        "initialisation": start,
+        "recipe.warmup": warmup,
+        "recipe_changes": "learning_rate",
+    }
+    curves, runs = study(depths=(110,), networks=("plain",), seeds=seeds, iterations=400, evaluations=4, **own | fields)
+    final = curves.loc[(curves["iteration"] == 400) & (curves["split"] == "train_clean"), "error"].mean()
+    curves["error"] = (curves["error"] * RATES[rate] * STARTS[start] * WARMUPS[warmup] / final).clip(upper=90)
+    for frame in (curves, runs):
+        for name in ("run_id", "point_id"):
+            frame[name] = f"{rate}-{start}-{warmup}-" + frame[name]
+    return curves, runs
+
+
+def sensitivity() -> Frames:
+    """As `sweeps/plain110_sensitivity.yaml`: no warm-up at the lowest rate; two runs diverged, one is missing."""
+    full = [cell(rate, start, warmup) for rate in (0.1, 0.03) for start in STARTS for warmup in WARMUPS]
+    frames = together(*full, *(cell(0.01, start, "none") for start in STARTS))
+    lost = frames[1][frames[1]["run_id"].str.startswith("0.1-he_fan_out-none")]["run_id"].tolist()
+    frames = cut(cut(frames, lost[0], "diverged", 100), lost[1], "diverged", 200)
+    return cut(frames, str(frames[1]["run_id"].iloc[-1]), "pending", 0)

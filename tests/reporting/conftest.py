@@ -1,16 +1,13 @@
 """A headless Chromium for all tests here, and pages to open in it."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
-from .chromium import Browser, lacking, started
+from .chromium import lacking, started
 from .sweeps import strangers, usual, written
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium():
     """One browser for all tests of a process."""
     if why := lacking():
         pytest.skip(why)
@@ -19,7 +16,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
+def browser(chromium):
     """The browser. Whatever a test does with a page, it logs nothing to the console and makes no request."""
     chromium.said()
     chromium.asked()
@@ -29,12 +26,12 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def pages(tmp_path_factory):
     """Pages by name, each made once."""
     folder = tmp_path_factory.mktemp("pages")
     makers = {"usual": usual, "strangers": strangers}
 
-    def get(name: str) -> Path:
+    def get(name):
         path = folder / f"{name}.html"
         return path if path.exists() else written(makers[name](), path)
 

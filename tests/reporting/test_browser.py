@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .chromium import PHONE, Browser
+from .chromium import PHONE
 from .sweeps import HOSTILE, usual
 
 pytestmark = pytest.mark.slow
@@ -15,7 +14,7 @@ TRACES = "return document.getElementById('curve-plot').data.length"
 EYE = "return document.querySelectorAll('.scene')[arguments[0]].layout.scene.camera.eye"
 
 
-def ready(browser: Browser, what: str = "curves") -> None:
+def ready(browser, what="curves"):
     """Wait until the curves, or also the surfaces, are drawn."""
     if what == "surfaces":
         browser.run("document.getElementById('surface-panels').scrollIntoView({block: 'center', behavior: 'instant'})")
@@ -23,7 +22,7 @@ def ready(browser: Browser, what: str = "curves") -> None:
     browser.wait(f"{state} == '{what}' || ({state.removeprefix('return ')}) == 'surfaces'")
 
 
-def box(browser: Browser, text: str) -> Any:
+def box(browser, text):
     """The checkbox of the curves with this label."""
     return browser.run(
         "return [...document.querySelectorAll('#curve-controls fieldset label')]"
@@ -32,11 +31,11 @@ def box(browser: Browser, text: str) -> Any:
     )
 
 
-def choose(browser: Browser, select: Any, place: int) -> None:
+def choose(browser, select, place):
     browser.run("arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))", select, place)
 
 
-def test_what_strangers_write_is_shown_and_never_run(browser: Browser, pages: Pages) -> None:
+def test_what_strangers_write_is_shown_and_never_run(browser, pages):
     browser.open(pages("strangers"))  # the fixture fails for whatever is logged to the console
     ready(browser)
     ready(browser, "surfaces")
@@ -54,7 +53,7 @@ def test_what_strangers_write_is_shown_and_never_run(browser: Browser, pages: Pa
     assert browser.run("return document.querySelectorAll('[onerror], [onclick], [onload]').length") == 0
 
 
-def test_no_other_script_may_run_and_nothing_be_fetched(browser: Browser, pages: Pages, tmp_path: Path) -> None:
+def test_no_other_script_may_run_and_nothing_be_fetched(browser, pages, tmp_path):
     source = pages("usual").read_text("utf-8")
     (tmp_path / "bad.html").write_text(source.replace("<main", "<script>window.bad = 1</script><main"), "utf-8")
     browser.open(tmp_path / "bad.html")
@@ -70,7 +69,7 @@ def test_no_other_script_may_run_and_nothing_be_fetched(browser: Browser, pages:
     browser.asked()
 
 
-def test_curves_are_selected(browser: Browser, pages: Pages) -> None:
+def test_curves_are_selected(browser, pages):
     browser.open(pages("usual"))
     ready(browser)
     seeds, means = 19, 4  # one run was never started
@@ -95,7 +94,7 @@ def test_curves_are_selected(browser: Browser, pages: Pages) -> None:
     browser.wait(f"{TRACES} == 0")
 
 
-def test_the_curve_under_the_mouse_is_named(browser: Browser, pages: Pages) -> None:
+def test_the_curve_under_the_mouse_is_named(browser, pages):
     browser.open(pages("usual"))
     ready(browser)
     curves, _ = usual().read("curves")
@@ -109,7 +108,7 @@ def test_the_curve_under_the_mouse_is_named(browser: Browser, pages: Pages) -> N
     assert f"plain-20, seed 0: test error {last['error'].item():.4g} % at iteration 64,000" in shown.replace("−", "-")
 
 
-def test_surfaces_turn_together(browser: Browser, pages: Pages) -> None:
+def test_surfaces_turn_together(browser, pages):
     from selenium.webdriver import ActionChains
 
     browser.open(pages("usual"))
@@ -135,12 +134,12 @@ def test_surfaces_turn_together(browser: Browser, pages: Pages) -> None:
     assert drawn == pytest.approx(rows["error"].to_list(), rel=1e-3)
 
 
-def column(browser: Browser, name: str) -> list[str]:
+def column(browser, name):
     heads = browser.texts("#run-table thead th")
     return browser.texts(f"#run-table tbody tr:not([hidden]) td:nth-child({heads.index(name) + 1})")
 
 
-def press(browser: Browser, name: str) -> str:
+def press(browser, name):
     """Press a column's head with the keyboard; the direction in which it is sorted then."""
     head = browser.run(
         "return [...document.querySelectorAll('#run-table th')].find((one) => one.textContent == arguments[0])", name
@@ -150,7 +149,7 @@ def press(browser: Browser, name: str) -> str:
     return str(head.get_attribute("aria-sort"))
 
 
-def test_runs_are_sorted_and_searched(browser: Browser, pages: Pages) -> None:
+def test_runs_are_sorted_and_searched(browser, pages):
     browser.open(pages("usual"))
     assert press(browser, "iteration") == "ascending"
     assert column(browser, "iteration") == ["0", "9,700", "30,000", *["64,000"] * 17]  # as text, 30,000 is before 9,700
@@ -165,7 +164,7 @@ def test_runs_are_sorted_and_searched(browser: Browser, pages: Pages) -> None:
     assert column(browser, "run") == ["plain-56"] and column(browser, "seed") == ["3"]
 
 
-def test_the_dark_follows_the_system(browser: Browser, pages: Pages) -> None:
+def test_the_dark_follows_the_system(browser, pages):
     ground = "return getComputedStyle(document.body).backgroundColor"
     browser.open(pages("usual"), scheme="dark")
     dark = browser.run(ground)
@@ -174,7 +173,7 @@ def test_the_dark_follows_the_system(browser: Browser, pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("name", ["usual", "strangers"])
-def test_a_phone_is_wide_enough(name: str, browser: Browser, pages: Pages) -> None:
+def test_a_phone_is_wide_enough(name, browser, pages):
     browser.open(pages(name), PHONE)
     ready(browser)
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
@@ -193,7 +192,7 @@ def test_a_phone_is_wide_enough(name: str, browser: Browser, pages: Pages) -> No
     assert inside <= plot + 1  # it covers nothing that follows
 
 
-def test_a_keyboard_reaches_everything_and_is_seen(browser: Browser, pages: Pages) -> None:
+def test_a_keyboard_reaches_everything_and_is_seen(browser, pages):
     browser.open(pages("usual"))
     ready(browser)
     browser.keys("\ue004")  # tab

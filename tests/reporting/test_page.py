@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from tests.plotting.planes import surface as plane
 from .sweeps import HOSTILE, PICTURE, found, strangers, usual
 
 
-def data(text: str) -> Any:
+def data(text):
     """What the page's scripts read."""
     block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert block
@@ -31,7 +30,7 @@ def data(text: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def whole() -> str:
+def whole():
     """The page of `usual`."""
     return page(usual(), {"degradation": PICTURE})
 
@@ -39,22 +38,21 @@ def whole() -> str:
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_order_of_rows_does_not_matter(whole: str) -> None:
+def test_the_order_of_rows_does_not_matter(whole):
     read = usual().read
     (lines, known), (planes, _) = read("curves"), read("surfaces")
-    assert known is not None
     turned = (lines.sample(frac=1, random_state=1), known.iloc[::-1], planes.sample(frac=1, random_state=1))
     assert page(found(*turned), {"degradation": PICTURE}) == whole
 
 
-def test_nothing_of_a_stranger_is_markup() -> None:
+def test_nothing_of_a_stranger_is_markup():
     text = page(strangers(), {"degradation": PICTURE._replace(caption=HOSTILE, csv=HOSTILE.encode()), HOSTILE: HOSTILE})
     assert "<script>alert" not in text and "<img src=x" not in text
     assert text.count("</script>") == text.count("<script") == 3  # data, library, code
     assert any(HOSTILE in name for name in data(text)["curves"]["networks"])
 
 
-def test_only_the_pages_own_scripts_are_allowed_by_hash(whole: str) -> None:
+def test_only_the_pages_own_scripts_are_allowed_by_hash(whole):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', whole)
     code = re.search(r"<script>(.*?)</script>", whole, re.DOTALL)
     packed = re.search(r'id="library">(.*?)</script>', whole, re.DOTALL)
@@ -66,7 +64,7 @@ def test_only_the_pages_own_scripts_are_allowed_by_hash(whole: str) -> None:
     assert "default-src &#39;none&#39;" in policy[1] and "unsafe-eval" not in policy[1]
 
 
-def test_a_sweep_without_curves_says_so() -> None:
+def test_a_sweep_without_curves_says_so():
     lines, known = study(seeds=1)
     text = page(found(lines.iloc[:0], known.assign(state="pending")), {})
     assert "nothing to draw: none of the 4 runs has been evaluated yet" in text
@@ -75,7 +73,7 @@ def test_a_sweep_without_curves_says_so() -> None:
     assert "0 of 4 runs done; 4 pending" in text and len(text) < 100_000  # without plotly
 
 
-def test_the_first_screen_has_headline_answers_and_commands(whole: str) -> None:
+def test_the_first_screen_has_headline_answers_and_commands(whole):
     text = whole.partition('<section id="curves">')[0]
     assert re.search(r'class="headline" dir="auto">56 plain layers end at [0-9.]+\u00a0% training error', text)
     asked = re.findall(r'<summary dir="auto">(\d)\. [^<]*<span class="answer">([^<]+)</span>', text)
@@ -93,7 +91,7 @@ def test_the_first_screen_has_headline_answers_and_commands(whole: str) -> None:
     ]
 
 
-def test_downloads_hold_the_data(whole: str) -> None:
+def test_downloads_hold_the_data(whole):
     lines, _ = usual().read("curves")
     (uri,) = re.findall(r'href="data:application/vnd.apache.parquet;base64,([^"]+)" download="curves.parquet"', whole)
     read = pd.read_parquet(io.BytesIO(base64.b64decode(uri)))
@@ -104,7 +102,7 @@ def test_downloads_hold_the_data(whole: str) -> None:
     assert link(b"a\n", "n", "csv")[1:] == ("n.csv", "n.csv, 1 kB")
 
 
-def test_figures_and_reasons() -> None:
+def test_figures_and_reasons():
     text = page(found(*study(seeds=1)), {"degradation": PICTURE, "contours": "no <b> surface"})
     assert f'src="data:image/svg+xml;base64,{base64.b64encode(PICTURE.image).decode()}"' in text
     assert "Not drawn, and why (1)" in text and "no &lt;b&gt; surface" in text
@@ -112,8 +110,8 @@ def test_figures_and_reasons() -> None:
 
 
 @pytest.mark.slow
-def test_every_figure_is_drawn_or_says_why_not() -> None:
-    told: list[str] = []
+def test_every_figure_is_drawn_or_says_why_not():
+    told = []
     every = pictures(found(*study(seeds=2, iterations=400, evaluations=8)), told.append)
     assert isinstance(every["degradation"], Picture) and b"<svg" in every["degradation"].narrow
     assert isinstance(every["contours"], str) and every["contours"].startswith("nothing to draw")
@@ -123,7 +121,7 @@ def test_every_figure_is_drawn_or_says_why_not() -> None:
 # -- curves -----------------------------------------------------------------------------------------------------------
 
 
-def points(made: dict[str, Any], quantity: str, mean: bool = False) -> dict[tuple[Any, ...], float | None]:
+def points(made, quantity, mean=False):
     """(network, label, seed, split, iteration) -> value, of single seeds or of means."""
     return {
         (made["networks"][c["network"]], made["labels"][c["label"]]["text"], made["seeds"][c["seed"]],
@@ -134,7 +132,7 @@ def points(made: dict[str, Any], quantity: str, mean: bool = False) -> dict[tupl
 
 
 @pytest.mark.parametrize("quantity", ["error", "loss"])
-def test_every_point_of_every_curve_is_there(quantity: str) -> None:
+def test_every_point_of_every_curve_is_there(quantity):
     lines, known = with_absences()
     made = curves.payload(lines, known)
     there = lines[lines["error"].notna()]
@@ -147,16 +145,13 @@ def test_every_point_of_every_curve_is_there(quantity: str) -> None:
     assert points(made, quantity, mean=True) == pytest.approx(done.groupby(keys)[quantity].mean().to_dict(), rel=1e-4)
 
 
-def test_too_many_points_are_thinned() -> None:
+def test_too_many_points_are_thinned_and_of_too_many_curves_the_means_stay():
     lines, known = study(seeds=2)
     whole = curves.payload(lines, known)
     made = curves.payload(lines, known, most=len(lines) // 2)
     assert set(points(made, "error").items()) < set(points(whole, "error").items())
     assert all(made["grids"][c["grid"]][-1] == 64_000 for c in made["curves"])
     assert made["notes"][-1].endswith("one in 3 is drawn here, and the last of each curve") and not whole["notes"]
-
-
-def test_of_too_many_curves_the_means_stay() -> None:
     made = curves.payload(*study(seeds=3), most_curves=20)
     assert made["seeds"] == ["mean"] and len(made["curves"]) == 12
     assert made["notes"] == [
@@ -166,7 +161,7 @@ def test_of_too_many_curves_the_means_stay() -> None:
     assert len(made["curves"]) == 7 and made["notes"][-1].startswith("of 12 curves, 7 are shown here, ")
 
 
-def test_infinite_losses_are_null() -> None:
+def test_infinite_losses_are_null():
     lines, known = study(seeds=1)
     lines.loc[lines.index[:3], "loss"] = [np.inf, -np.inf, np.nan]
     values = points(curves.payload(lines, known), "loss").values()
@@ -174,7 +169,7 @@ def test_infinite_losses_are_null() -> None:
     json.dumps(list(values), allow_nan=False)
 
 
-def test_colours_are_the_figures_and_tell_networks_of_one_depth_apart() -> None:
+def test_colours_are_the_figures_and_tell_networks_of_one_depth_apart():
     made = curves.payload(*study(depths=(8, 20, 56, 110), seeds=1))
     assert [label["colour"] for label in made["labels"]] == [depth_colour(depth) for depth in (8, 20, 56, 110)]
     two = [study(depths=(110,), networks=("residual",), seeds=1, shortcut=kind) for kind in "AB"]
@@ -183,7 +178,7 @@ def test_colours_are_the_figures_and_tell_networks_of_one_depth_apart() -> None:
     assert len({label["colour"] for label in made["labels"]}) == 2
 
 
-def test_conditions_stay_apart() -> None:
+def test_conditions_stay_apart():
     two = [study(seeds=1, dataset=name) for name in ("cifar10", "svhn")]
     made = curves.payload(*(pd.concat(frames, ignore_index=True) for frames in zip(*two, strict=True)))
     assert made["conditions"] == ["cifar10", "svhn"] and {c["condition"] for c in made["curves"]} == {0, 1}
@@ -192,7 +187,7 @@ def test_conditions_stay_apart() -> None:
 # -- surfaces ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_surface_is_what_was_measured() -> None:
+def test_a_surface_is_what_was_measured():
     frame = together(plane("residual", 20, shape=(7, 5)), plane("plain", 56, shape=(7, 5)))
     made = surfaces.payload(frame)
     assert made and [one["title"] for one in made["surfaces"]] == ["plain-56", "ResNet-20"]
@@ -207,22 +202,19 @@ def test_a_surface_is_what_was_measured() -> None:
     json.dumps(made, allow_nan=False)
 
 
-def test_missing_points_are_gaps() -> None:
+def test_missing_points_are_gaps_lines_no_surfaces_and_too_many_points_left_out():
     frame = plane("residual", 20, shape=(5, 5))
     made = surfaces.payload(frame[(frame["i"] != 2) | (frame["j"] != 3)].sample(frac=1, random_state=0))
     assert made
     values = np.array(made["surfaces"][0]["values"]["train_loss"], dtype=object)
     assert [tuple(place) for place in np.argwhere(values == None)] == [(3, 2)]  # noqa: E711
-
-
-def test_lines_are_no_surfaces_and_too_many_points_are_left_out() -> None:
     assert surfaces.payload(plane(shape=(11, 1))) is None and surfaces.payload(pd.DataFrame()) is None
     made = surfaces.payload(four(shape=(5, 5)), most=60)
     assert made and [one["title"] for one in made["surfaces"]] == ["plain-20", "plain-56"]
     assert made["notes"] == ["too many points, left out here: ResNet-20; ResNet-56"]
 
 
-def test_surfaces_of_one_network_are_told_apart() -> None:
+def test_surfaces_of_one_network_are_told_apart():
     made = surfaces.payload(together(*(plane(seed=seed, number=n, bn=bn, shape=(3, 3))
                                        for seed in (0, 1) for n in (0, 1) for bn in ("frozen", "batch"))))  # fmt: skip
     assert made and len({one["title"] for one in made["surfaces"]}) == 8
@@ -232,7 +224,7 @@ def test_surfaces_of_one_network_are_told_apart() -> None:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_runs_are_listed_with_what_differs_and_what_they_share() -> None:
+def test_runs_are_listed_with_what_differs_and_what_they_share():
     lines, known = with_absences()
     known = known.assign(seconds=[None, *range(1, len(known))], started=pd.Timestamp("2026-01-02 03:04:05", tz="UTC"))
     known["recipe.schedule.at"] = [[32_000, 48_000]] * len(known)
@@ -250,7 +242,7 @@ def test_runs_are_listed_with_what_differs_and_what_they_share() -> None:
     assert rows[0]["test error (%)"] == (pytest.approx(last["error"]), f"{last['error']:.2f}")
 
 
-def test_the_state_and_the_facts() -> None:
+def test_the_state_and_the_facts():
     frames = study(seeds=6, iterations=400, evaluations=8)
     _, known = cut(frames, run_id(frames[1], "plain", 56, 1), "diverged", 100)
     assert runs.state_line(known) == "23 of 24 runs done; 1 diverged"

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.helpers import PATIENCE
+from tests.launch.command import descendants, marked
 
 NODES = ("n1", "n2")
 DEVICES = {"n1": "/dev/null", "n2": "/dev/zero"}  # any device file passes for a GPU
@@ -58,35 +59,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _environ(pid: int) -> set[bytes]:
-    try:
-        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-    except OSError:  # gone, or a process of the kernel
-        return set()
+def processes(mark: str) -> set[int]:
+    """Every live process with this NAME=value in its environment, and all that descend from one, but not ourselves."""
+    ours = {os.getpid(), os.getppid()}
+    found = set(marked(mark)) - ours
+    return found.union(*map(descendants, found)) - ours
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def processes(*marks: str) -> set[int]:
-    """Every live process with one of these NAME=value in its environment, and all that descend from one, but not ourselves."""
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    wanted = {mark.encode() for mark in marks}
-    found = {pid for pid in pids if wanted & _environ(pid)} - {os.getpid(), os.getppid()}
-    children = {pid: _parent(pid) for pid in pids}
-    while more := {pid for pid, parent in children.items() if parent in found} - found:
-        found |= more
-    return found - {os.getpid(), os.getppid()}
-
-
-def kill(*marks: str, patience: float = 10) -> set[int]:
+def kill(mark: str, patience: float = 10) -> set[int]:
     """SIGKILL what `processes` finds until nothing is left; what is left after `patience` seconds is returned."""
     deadline = time.monotonic() + patience
-    while (found := processes(*marks)) and time.monotonic() < deadline:
+    while (found := processes(mark)) and time.monotonic() < deadline:
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -306,9 +289,8 @@ class Cluster:
         """A row for each job or array task in the queue: id, job (of its array), name, state, node, comment."""
         names = {"id": "%i", "job": "%F", "name": "%j", "state": "%T", "node": "%N"}
         # Names may have ends of lines in them.
-        rows = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"])).split("\x1e\n")[
-            :-1
-        ]
+        text = self.run("squeue", "--all", "-h", "-r", "-o", "\x1f".join([*names.values(), "%k\x1e"]))
+        rows = text.split("\x1e\n")[:-1]
         return [dict(zip([*names, "comment"], row.split("\x1f"), strict=True)) for row in rows]
 
     def job(self, job: str) -> dict[str, str]:

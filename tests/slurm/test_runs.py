@@ -17,7 +17,6 @@ from study.store.runs import ENDED, status
 from tests.helpers import OWN_PARTS
 from tests.launch.command import curves, kill_tree
 from tests.launch.test_your_own import FILES
-from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import ARRAY_SIZE
 from tests.slurm.user import HELD, TWO, User, deadly_sbatch, lasting, local_curves
 
@@ -28,20 +27,18 @@ grid: {network: [plain], seed: [0, 1, 2, 3, 4]}
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> str:
+def slow(tmp_path_factory):
     """A sweep of two runs that take long enough to be disturbed when both are in training."""
     return lasting(12, tmp_path_factory.mktemp("pilot"))
 
 
 @pytest.fixture(scope="module")
-def expected(slow: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+def expected(slow, tmp_path_factory):
     """Its curves, undisturbed."""
     return local_curves(tmp_path_factory.mktemp("local"), slow)
 
 
-def test_arrays_are_split_and_throttled_and_train_what_the_local_executor_trains(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_arrays_are_split_and_throttled_and_train_what_the_local_executor_trains(cluster, tmp_path):
     (tmp_path / "user").mkdir()
     user = User(cluster, tmp_path / "user", FIVE, "{max_parallel: 3, sbatch: {hold: true}}")
     out = user.study("sweep", "tiny.yaml")
@@ -82,9 +79,7 @@ class Ghost(study.BasicBlock):
 """A block, whose file imports another, an optimizer and a family."""
 
 
-def test_packs_run_the_users_code_as_it_was_when_they_were_submitted(
-    cluster: Cluster, tmp_path: Path, slow: str
-) -> None:
+def test_packs_run_the_users_code_as_it_was_when_they_were_submitted(cluster, tmp_path, slow):
     mine = f"use: [my_block.py, my_family.py]\n{slow}surfaces: [{{points: 3, subset: 50}}]\n"
     words = ("family=cifar,perceptron", "block=ghost", "recipe.optimizer=sign_sgd", "recipe.learning_rate=0.001")
     for name in ("user", "local"):
@@ -111,7 +106,7 @@ def test_packs_run_the_users_code_as_it_was_when_they_were_submitted(
     user.wait(lambda: len(list(surfaces.glob("*/surface.parquet"))) == 4, "the surfaces are measured")
 
 
-def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:
+def test_packs_of_three(cluster, tmp_path):
     (tmp_path / "user").mkdir()
     user = User(cluster, tmp_path / "user", FIVE, "runs_per_gpu: 3\n")
     assert "3 of 3 runs are in the queue, in 1 jobs" in user.study("sweep", "tiny.yaml", "seed=0,1,2")
@@ -119,7 +114,7 @@ def test_packs_of_three(cluster: Cluster, tmp_path: Path) -> None:
     assert curves(user.folder) == local_curves(tmp_path / "local", FIVE, "seed=0,1,2")
 
 
-def test_two_tasks_train_one_run_as_one_does(cluster: Cluster, tmp_path: Path) -> None:
+def test_two_tasks_train_one_run_as_one_does(cluster, tmp_path):
     words = ("network=plain", "recipe.iterations=30", "recipe.bn_groups=2")
     one = local_curves(tmp_path / "local", TWO, *words)
     (tmp_path / "user").mkdir()
@@ -133,7 +128,7 @@ def test_two_tasks_train_one_run_as_one_does(cluster: Cluster, tmp_path: Path) -
         assert float(str(a[4])) == pytest.approx(float(str(b[4])), rel=1e-3)  # loss
 
 
-def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_path: Path, slow: str) -> None:
+def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster, tmp_path, slow):
     # The signal comes up to a minute early: 45 s before a limit of one minute is soon after the start.
     user = User(cluster, tmp_path, slow, "{time: 1, signal_seconds: 45, max_requeues: 9}")
     user.study("sweep", "tiny.yaml", "recipe.iterations=100000", "network=plain")
@@ -148,9 +143,7 @@ def test_a_time_limit_checkpoints_requeues_and_goes_on(cluster: Cluster, tmp_pat
     user.wait(lambda: status(run).iteration > before, "it goes on from its checkpoint")
 
 
-def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(
-    cluster: Cluster, tmp_path: Path, slow: str, expected: object
-) -> None:
+def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(cluster, tmp_path, slow, expected):
     user = User(cluster, tmp_path, slow, "sbatch: {exclusive: true}\n")  # a node each
     user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
     user.wait(user.both_in_training, "both runs are in training")
@@ -168,8 +161,8 @@ def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(
 
 
 def test_a_cancelled_task_is_submitted_again_alone_and_a_preempted_one_requeues_itself(
-    cluster: Cluster, tmp_path: Path, slow: str, expected: object
-) -> None:
+    cluster, tmp_path, slow, expected
+):
     user = User(cluster, tmp_path, slow)
     user.study("sweep", "tiny.yaml", "--checkpoint-seconds", "1")
     user.wait(user.both_in_training, "both runs are in training")
@@ -186,7 +179,7 @@ def test_a_cancelled_task_is_submitted_again_alone_and_a_preempted_one_requeues_
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_submitter_killed_at_sbatch_submits_nothing_twice(cluster: Cluster, tmp_path: Path, moment: str) -> None:
+def test_a_submitter_killed_at_sbatch_submits_nothing_twice(cluster, tmp_path, moment):
     """Before sbatch nothing is queued; after it the jobs are orphans, which the next call adopts."""
     user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml", code=-9, PATH=deadly_sbatch(cluster, tmp_path / "bin", moment))
@@ -204,7 +197,7 @@ def test_a_submitter_killed_at_sbatch_submits_nothing_twice(cluster: Cluster, tm
 
 
 @pytest.mark.long
-def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: Cluster, tmp_path: Path) -> None:
+def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster, tmp_path):
     began = time.monotonic()
     User(cluster, tmp_path, FIVE, HELD).study("sweep", "tiny.yaml", "name=warm")
     whole = time.monotonic() - began
@@ -222,7 +215,7 @@ def test_killed_at_any_moment_of_submission_each_run_is_submitted_once(cluster: 
         user.study("cancel", "tiny")
 
 
-def test_jobs_that_cannot_be_traced_are_unknown(cluster: Cluster, tmp_path: Path) -> None:
+def test_jobs_that_cannot_be_traced_are_unknown(cluster, tmp_path):
     user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     cluster.stop_controller()
@@ -238,7 +231,7 @@ def test_jobs_that_cannot_be_traced_are_unknown(cluster: Cluster, tmp_path: Path
     assert "2 of 2 runs are in the queue" in user.study("sweep", "tiny.yaml")  # they may be submitted again
 
 
-def test_with_accounting_the_end_of_a_job_is_known(accounting_cluster: Cluster, tmp_path: Path) -> None:
+def test_with_accounting_the_end_of_a_job_is_known(accounting_cluster, tmp_path):
     user = User(accounting_cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     accounting_cluster.cancel(*{row["job"] for row in accounting_cluster.squeue()})
@@ -247,7 +240,7 @@ def test_with_accounting_the_end_of_a_job_is_known(accounting_cluster: Cluster, 
     assert {record["state"] for record in user.records()} == {"pending"}
 
 
-def test_a_job_runs_the_submitted_code_and_imports_nothing_beside_it(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_job_runs_the_submitted_code_and_imports_nothing_beside_it(cluster, tmp_path):
     """Submitted from within an allocation, by a checkout that is edited while the job waits, among strangers' modules."""
     copy = tmp_path / "checkout"
     shutil.copytree(Path(study.__file__).parent, copy / "study", ignore=shutil.ignore_patterns("__pycache__"))
@@ -265,7 +258,7 @@ def test_a_job_runs_the_submitted_code_and_imports_nothing_beside_it(cluster: Cl
     assert {read_lines(run.attempts)[0]["code"] for run in user.runs()} == {code.name}
 
 
-def test_why_a_job_ended_without_a_result_is_shown(cluster: Cluster, tmp_path: Path, slow: str) -> None:
+def test_why_a_job_ended_without_a_result_is_shown(cluster, tmp_path, slow):
     """Its Python is missing; it may not requeue itself; it has timed out too often."""
     user = User(cluster, tmp_path, slow)
     words = ("sweep", "tiny.yaml", "network=plain", "recipe.iterations=100000")
@@ -280,7 +273,7 @@ def test_why_a_job_ended_without_a_result_is_shown(cluster: Cluster, tmp_path: P
     assert "Raise time or max_requeues" in record["message"]
 
 
-def test_an_sbatch_error_is_one_line_and_leaves_no_job(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_sbatch_error_is_one_line_and_leaves_no_job(cluster, tmp_path):
     for text, says in {"partition: nowhere\n": "invalid partition", "sbatch: {licences: x}\n": "licences"}.items():
         out = User(cluster, tmp_path, TWO, text).study("sweep", "tiny.yaml", code=2)
         assert "sbatch refused: " in out and says in out and "Traceback" not in out
@@ -308,7 +301,7 @@ HOSTILE = {
 """Options of SLURM's commands and of submitit, as sites and users set them; and another user's name."""
 
 
-def test_environment_and_foreign_jobs_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
+def test_environment_and_foreign_jobs_change_nothing(cluster, tmp_path):
     user = User(cluster, tmp_path, TWO, "{partition: high, time: 7, sbatch: {hold: true}}")
     user.env |= HOSTILE
     for name in ("a|b\n1|2|3", "\r\n17|0|PENDING|None|x"):
@@ -329,7 +322,7 @@ def test_environment_and_foreign_jobs_change_nothing(cluster: Cluster, tmp_path:
         cluster.run("scontrol", "update", "PartitionName=high", "Hidden=NO")
 
 
-def test_jobs_of_other_submissions_with_the_same_id_are_ignored(cluster: Cluster, tmp_path: Path) -> None:
+def test_jobs_of_other_submissions_with_the_same_id_are_ignored(cluster, tmp_path):
     user = User(cluster, tmp_path, TWO, HELD)
     user.study("sweep", "tiny.yaml")
     ours = cluster.squeue()[0]["job"]
@@ -348,7 +341,7 @@ def test_jobs_of_other_submissions_with_the_same_id_are_ignored(cluster: Cluster
     assert "2 of 2 runs are in the queue" in user.study("sweep", "tiny.yaml")
 
 
-def test_jobs_end_runs_at_chance_and_later_ones_go_on(cluster: Cluster, tmp_path: Path) -> None:
+def test_jobs_end_runs_at_chance_and_later_ones_go_on(cluster, tmp_path):
     user = User(cluster, tmp_path, FIVE)
     words = ("sweep", "tiny.yaml", "seed=0,1", "recipe.learning_rate=1e-9")
     user.study(*words, "--stop-at-chance", "0.5")

@@ -4,15 +4,13 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from study.store.files import read_lines
-from study.store.layout import ChunkFiles, SurfaceFiles
+from study.store.layout import SurfaceFiles
 from study.store.lease import holder
 from tests.launch.command import study
-from tests.slurm.cluster import Cluster
 from tests.slurm.user import HELD, User
 
 RUNS = """
@@ -25,36 +23,34 @@ NAMED = RUNS + "surfaces: [{dims: 1, points: 5, subset: 300, of: {network: plain
 ASKED = ("surface", "tiny", "--points", "20", "--subset", "1400")
 """400 points around each of two networks: 14 chunks, of 2 s each on a fast machine, to be disturbed at work."""
 
-Tables = dict[str, bytes]
 
-
-def surfaces(folder: Path) -> list[SurfaceFiles]:
+def surfaces(folder):
     return [SurfaceFiles(path) for path in sorted(folder.glob("results/tiny/surfaces/*"))]
 
 
-def tables(folder: Path) -> Tables:
+def tables(folder):
     """The bytes of the table of each surface that has one."""
     return {files.run_id: files.table.read_bytes() for files in surfaces(folder) if files.table.exists()}
 
 
-def chunks(folder: Path) -> list[ChunkFiles]:
+def chunks(folder):
     return [chunk for files in surfaces(folder) for chunk in files.chunks()]
 
 
-def in_work(folder: Path) -> list[ChunkFiles]:
+def in_work(folder):
     """Chunks that a job has been measuring for a moment: their heartbeat tells how far they are only after 5 s."""
     held = [chunk for chunk in chunks(folder) if holder(chunk) is not None and chunk.surface.planes()]
     begun = [(chunk, read_lines(chunk.attempts)) for chunk in held]  # a lease comes before the first line
     return [chunk for chunk, lines in begun if lines and time.time() - lines[-1]["time"] > 0.5]
 
 
-def shown(user: User) -> list[tuple[str, str]]:
+def shown(user):
     """State and message of each surface, as `study status` has them."""
     return [(record["state"], record["message"]) for record in user.records() if "surface_id" in record]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     """The folder of a sweep whose runs are trained, on this machine."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(RUNS)
@@ -64,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def expected(trained, tmp_path_factory):
     """What the local executor makes of `ASKED`, with one thread as jobs with one core have it."""
     folder = tmp_path_factory.mktemp("local")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
@@ -74,15 +70,13 @@ def expected(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
 
 
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
+def folder(trained, tmp_path):
     """A copy of the trained sweep, to go on with."""
     shutil.copytree(trained, tmp_path / "user")
     return tmp_path / "user"
 
 
-def test_stopped_and_cancelled_jobs_of_chunks_end_in_the_local_executors_tables(
-    cluster: Cluster, folder: Path, expected: Tables
-) -> None:
+def test_stopped_and_cancelled_jobs_of_chunks_end_in_the_local_executors_tables(cluster, folder, expected):
     # A limit of one minute: submitit takes every USR2 for a time-out.
     user = User(cluster, folder, RUNS, "{time: 1, signal_seconds: 10, max_requeues: 9}")
     assert "2 of 2 surfaces are in the queue, in 2 jobs" in user.study(*ASKED, "--jobs", "1")
@@ -110,7 +104,7 @@ def test_stopped_and_cancelled_jobs_of_chunks_end_in_the_local_executors_tables(
     assert tables(folder) == expected and user.submitted() == before
 
 
-def test_a_sweep_holds_its_surfaces_until_the_runs_are_trained(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_sweep_holds_its_surfaces_until_the_runs_are_trained(cluster, tmp_path):
     user = User(cluster, tmp_path, NAMED, HELD)
     said = user.study("sweep", "tiny.yaml")
     assert "2 of 2 runs are in the queue" in said and "1 surfaces are waiting until their runs are trained" in said
@@ -132,7 +126,7 @@ def test_a_sweep_holds_its_surfaces_until_the_runs_are_trained(cluster: Cluster,
     assert "training error (%)" in said and set(user.submitted().values()) == {1} and not cluster.squeue()
 
 
-def test_the_login_node_needs_no_torch(cluster: Cluster, folder: Path) -> None:
+def test_the_login_node_needs_no_torch(cluster, folder):
     user = User(cluster, folder, RUNS, HELD)
     probe = "import sys\nfrom study.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     for words in (ASKED, ("status", "tiny")):

@@ -16,21 +16,22 @@ from study.config.sweep import Sweep
 from study.store import lease
 from study.store import runs as store
 from study.store.files import digest, read_json, write_bytes
-from study.store.layout import RunFiles, SweepFiles
+from study.store.layout import SweepFiles
 from study.store.surfaces import write_spec as write_surface
 from study.store.sweeps import write_sweep
 from study.store.tables import CURVES
 from tests.fuzz.test_names import SCRIPTS
-from tests.helpers import make_spec, open_run, seal_run
+from tests.helpers import make_spec, open_run, seal_run, tree
 from tests.launch.command import output
+from tests.store.test_collect import ROW
 from tests.store.test_golden import GOLDEN
-from tests.store.test_tables import ROW
 
 DONE, LATER = make_spec(seed=0), make_spec(seed=1)
 """A run that is finished, and one that has not begun."""
+WAYS = [["prune"], ["rm", "test"], ["rm", run_id(DONE)], ["mv", "test", "new"]]
 
 
-def sweep(folder: Path, *specs, name="test", finished=(DONE,), surfaces=()) -> SweepFiles:
+def sweep(folder, *specs, name="test", finished=(DONE,), surfaces=()):
     """A sweep below `folder` whose finished runs have two checkpoints."""
     files = SweepFiles(folder / "results", name)
     runs = {run_id(spec): spec for spec in specs or (DONE, LATER)}
@@ -47,15 +48,11 @@ def sweep(folder: Path, *specs, name="test", finished=(DONE,), surfaces=()) -> S
     return files
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def run(files: SweepFiles, spec=DONE) -> RunFiles:
+def run(files, spec=DONE):
     return files.run(run_id(spec))
 
 
-def test_disk_usage_counts_every_byte_once(trained: Path, tmp_path: Path) -> None:
+def test_disk_usage_counts_every_byte_once(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "results" / "surfaces")  # a sweep may be called so
     (whole,) = json.loads(output(tmp_path, "du", "--json"))
     runs = json.loads(output(tmp_path, "du", "surfaces", "--json"))
@@ -68,10 +65,8 @@ def test_disk_usage_counts_every_byte_once(trained: Path, tmp_path: Path) -> Non
     assert "no such folder" in output(tmp_path, "du", "--results", "elsewhere", code=2)
 
 
-@pytest.mark.parametrize(
-    "words", [["prune"], ["rm", "test"], ["rm", run_id(DONE)], ["mv", "test", "new"], ["merge", "there"]]
-)
-def test_a_dry_run_changes_nothing_and_says_what_would_be_done(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [*WAYS, ["merge", "there"]], ids=" ".join)
+def test_a_dry_run_changes_nothing_and_says_what_would_be_done(words, tmp_path):
     sweep(tmp_path)
     shutil.copytree(sweep(tmp_path / "there", name="elsewhere").folder, tmp_path / "there" / "elsewhere")
     before = tree(tmp_path)
@@ -79,14 +74,11 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_done(words: list[str],
     assert tree(tmp_path) == before and ("would be" in said or "nothing was done" in said)
 
 
-@pytest.mark.parametrize(
-    "words", [["prune"], ["rm", "test"], ["rm", run_id(DONE)], ["mv", "test", "new"]], ids=" ".join
-)
+@pytest.mark.parametrize("words", WAYS, ids=" ".join)
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["", "dry"])
-def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], tmp_path: Path) -> None:
+def test_what_is_being_trained_is_not_touched(words, dry, tmp_path):
     files = sweep(tmp_path)
     held = lease.claim(run(files))
-    assert held is not None
     before = tree(tmp_path)
     said = output(tmp_path, *words, *dry, code=0 if words == ["prune"] else 2)
     assert f"is being trained or measured by process {os.getpid()} on " in said and tree(tmp_path) == before
@@ -94,7 +86,7 @@ def test_what_is_being_trained_is_not_touched(words: list[str], dry: list[str], 
 
 
 @pytest.mark.parametrize("words", [["rm", "test"], ["rm", run_id(LATER)], ["mv", "test", "new"]], ids=" ".join)
-def test_a_sweep_at_work_stays_while_none_of_its_runs_is_held(words: list[str], tmp_path: Path) -> None:
+def test_a_sweep_at_work_stays_while_none_of_its_runs_is_held(words, tmp_path):
     files = sweep(tmp_path)
     open_run(files.results, LATER)
     with lease.keeping(files.results, [run(files, LATER).folder]):
@@ -106,14 +98,14 @@ def test_a_sweep_at_work_stays_while_none_of_its_runs_is_held(words: list[str], 
 
 
 @pytest.mark.parametrize("words", [["rm", "alias"], ["mv", "alias", "new"]], ids=" ".join)
-def test_a_link_to_a_sweep_is_not_taken_for_a_sweep(words: list[str], tmp_path: Path) -> None:
+def test_a_link_to_a_sweep_is_not_taken_for_a_sweep(words, tmp_path):
     files = sweep(tmp_path)
     (files.results / "alias").symlink_to("test")
     before = tree(tmp_path)
     assert "alias: is a link to test; " in output(tmp_path, *words, code=2) and tree(tmp_path) == before
 
 
-def test_prune_removes_the_networks_of_finished_runs_alone(tmp_path: Path) -> None:
+def test_prune_removes_the_networks_of_finished_runs_alone(tmp_path):
     stretched = make_spec(depth=14, start_from=point_id(LATER), seed=1)
     plane = Surface(run=run_id(make_spec(seed=2)), points=3)
     interrupted = make_spec(seed=3)
@@ -131,7 +123,7 @@ def test_prune_removes_the_networks_of_finished_runs_alone(tmp_path: Path) -> No
     assert study.read_curves(files.folder).equals(curves) and store.status(run(files)).state == "done"
 
 
-def test_removing_a_sweep_keeps_the_runs_that_another_names(tmp_path: Path) -> None:
+def test_removing_a_sweep_keeps_the_runs_that_another_names(tmp_path):
     files, other = (
         sweep(tmp_path, DONE, LATER, finished=(DONE, LATER)),
         sweep(tmp_path, DONE, name="other", finished=()),
@@ -148,22 +140,21 @@ def test_removing_a_sweep_keeps_the_runs_that_another_names(tmp_path: Path) -> N
     assert "no sweep or run 'test'" in output(tmp_path, "rm", "test", code=2)
 
 
-def test_a_removed_run_leaves_the_records_and_tables(tmp_path: Path) -> None:
+def test_a_removed_run_leaves_the_records_and_tables(tmp_path):
     stretched = make_spec(depth=14, start_from=point_id(DONE))
     files, other = sweep(tmp_path), sweep(tmp_path, DONE, stretched, name="other", finished=())
     for name in ("test", "other"):
         output(tmp_path, "collect", name)
     said = output(tmp_path, "rm", run_id(DONE))
-    assert (
-        "named by other, test" in said and f"note: {run_id(DONE)}: {run_id(stretched)} in other starts from it" in said
-    )
+    assert "named by other, test" in said
+    assert f"note: {run_id(DONE)}: {run_id(stretched)} in other starts from it" in said
     assert study.read_curves(files.folder).empty and study.read_runs(files.folder)["run_id"].tolist() == [run_id(LATER)]
     assert study.read_runs(other.folder)["run_id"].tolist() == [run_id(stretched)]
     output(tmp_path, "rm", run_id(LATER)[:-6], code=2)  # it has not begun
     assert "did you mean" not in output(tmp_path, "rm", "../results", code=2)
 
 
-def test_failed_runs_alone_are_removed(tmp_path: Path) -> None:
+def test_failed_runs_alone_are_removed(tmp_path):
     files = sweep(tmp_path)
     failed = open_run(files.results, LATER)
     store.write_failed(failed, "out of memory")
@@ -174,19 +165,19 @@ def test_failed_runs_alone_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS[::4])
-def test_a_sweep_is_renamed_and_collects(name: str, tmp_path: Path) -> None:
+def test_a_sweep_is_renamed_and_collects(name, tmp_path):
     files = sweep(tmp_path)
     assert f"study sweep test.yaml name={name}" in output(tmp_path, "mv", "test", name).replace("'", "")
     (moved,) = (folder.name for folder in files.results.iterdir())
     renamed = SweepFiles(files.results, moved)
     record = read_json(renamed.sweep)
-    assert record is not None and record["name"] == moved
+    assert record["name"] == moved
     assert "curves.parquet" in output(tmp_path, "collect", moved) and len(study.read_curves(renamed.folder)) == 1
     assert not list(renamed.folder.rglob("lease"))
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "my sweep", "x.yaml", "test", "taken"])
-def test_a_name_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_is_refused(name, tmp_path):
     sweep(tmp_path), sweep(tmp_path, LATER, name="taken", finished=())
     before = tree(tmp_path)
     output(tmp_path, "mv", "test", "--", name, code=2)
@@ -196,12 +187,12 @@ def test_a_name_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
 # -- merge ----------------------------------------------------------------------------------------------------------------
 
 
-def curve(files: RunFiles, error: float) -> None:
+def curve(files, error):
     CURVES.write(files.curves, [ROW | {"run_id": files.run_id, "error": error, "seconds": error}])
     seal_run(files)
 
 
-def test_merging_takes_what_is_missing_once(tmp_path: Path) -> None:
+def test_merging_takes_what_is_missing_once(tmp_path):
     ours = sweep(tmp_path)
     theirs = sweep(tmp_path / "there", DONE, LATER, make_spec(seed=2), finished=(DONE, LATER))
     curve(run(ours), 7.0), curve(run(theirs), 7.0)
@@ -217,12 +208,11 @@ def test_merging_takes_what_is_missing_once(tmp_path: Path) -> None:
     assert tree(theirs.results) == before and tree(run(ours).folder) == mine
     assert study.read_runs(ours.folder)["state"].tolist() == ["done", "done", "pending"]
     assert run(ours).surface(surface_id(plane)).spec.exists() and not run(ours, LATER).lease.exists()
-    assert "test: 3 here already" in output(tmp_path, "merge", "there/results/test") and os.listdir(ours.results) == [
-        "test"
-    ]
+    assert "test: 3 here already" in output(tmp_path, "merge", "there/results/test")
+    assert os.listdir(ours.results) == ["test"]
 
 
-def test_what_differs_or_is_damaged_is_named_and_left(tmp_path: Path) -> None:
+def test_what_differs_or_is_damaged_is_named_and_left(tmp_path):
     ours, theirs = sweep(tmp_path), sweep(tmp_path / "there", DONE, LATER, finished=(DONE, LATER))
     curve(run(ours), 7.0), curve(run(theirs), 8.0)
     run(theirs, LATER).checkpoints()[0].write_bytes(b"other weights")
@@ -237,7 +227,7 @@ def test_what_differs_or_is_damaged_is_named_and_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("error", "fate"), [(7.0, "1 copied"), (8.0, "1 conflict")])
-def test_rows_whose_run_is_gone_are_compared_too(error: float, fate: str, tmp_path: Path) -> None:
+def test_rows_whose_run_is_gone_are_compared_too(error, fate, tmp_path):
     ours, theirs = sweep(tmp_path), sweep(tmp_path / "there")
     curve(run(ours), 7.0), curve(run(theirs), error)
     output(tmp_path, "collect", "test")
@@ -251,7 +241,7 @@ def test_rows_whose_run_is_gone_are_compared_too(error: float, fate: str, tmp_pa
     assert "in the collected tables there alone" in said
 
 
-def test_results_of_version_1_and_of_own_code_are_merged(tmp_path: Path) -> None:
+def test_results_of_version_1_and_of_own_code_are_merged(tmp_path):
     golden = SweepFiles(GOLDEN / "results", "golden")
     copied = Path(shutil.copytree(GOLDEN / "results", tmp_path / "there"))
     for name in ("own", "beside"):
@@ -268,7 +258,7 @@ def test_results_of_version_1_and_of_own_code_are_merged(tmp_path: Path) -> None
     ) == 2
 
 
-def test_a_linked_results_folder_is_one_like_any_other(tmp_path: Path) -> None:
+def test_a_linked_results_folder_is_one_like_any_other(tmp_path):
     sweep(tmp_path / "disk"), sweep(tmp_path / "there", name="second")
     (tmp_path / "results").symlink_to(tmp_path / "disk" / "results")
     for words in (["merge", "there/results"], ["mv", "test", "first"], ["prune"], ["rm", "second"], ["du"]):
@@ -277,8 +267,8 @@ def test_a_linked_results_folder_is_one_like_any_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a folder")
-@pytest.mark.parametrize("words", [["prune"], ["rm", "test"], ["rm", run_id(DONE)]], ids=" ".join)
-def test_a_run_on_a_read_only_file_system_stays(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", WAYS[:3], ids=" ".join)
+def test_a_run_on_a_read_only_file_system_stays(words, tmp_path):
     files = sweep(tmp_path)
     folder = run(files).folder
     mounted = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False).returncode == 0
@@ -296,7 +286,7 @@ def test_a_run_on_a_read_only_file_system_stays(words: list[str], tmp_path: Path
 # -- compare --------------------------------------------------------------------------------------------------------------
 
 
-def test_fields_that_differ_are_shown(tmp_path: Path) -> None:
+def test_fields_that_differ_are_shown(tmp_path):
     sweep(tmp_path, DONE, LATER), sweep(tmp_path, LATER, make_spec(seed=2, depth=14), name="other")
     file = "fixed: {data: digits, recipe: {name: quick, learning_rate: 0.3}, network: residual, depth: 8}\ngrid: {seed: [0, 1]}\n"
     (tmp_path / "mine.yaml").write_text(file)

@@ -1,3 +1,5 @@
+"""A lane: its curve, its end, and what it keeps; stopped anywhere, it resumes bit for bit."""
+
 import math
 
 import pytest
@@ -6,12 +8,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from study.errors import StudyError
 from study.networks.network import build
+from study.store.lease import LeaseLost
 from study.store.runs import status
 from study.store.tables import CURVES
 from study.training import checkpoint
 from study.training.feeds.images import Images
 from study.training.lane import Lane
-from tests.helpers import make_spec, open_run, points, read_rows, slow, stopping, tiny_images, train_runs
+from tests.helpers import kept, make_spec, open_run, points, read_rows, slow, stopping, tiny_images, train_runs
 from tests.networks.test_cures import CURES
 
 CPU = torch.device("cpu")
@@ -75,7 +78,7 @@ def test_resume_gives_equal_curves_bit_for_bit(tmp_path, whole, stop_at, fields)
 
 def test_an_evaluation_that_is_cut_short_is_taken_again(tmp_path, whole):
     spec = make_spec(**SHORT)
-    asked: list[int] = []
+    asked = []
 
     def stopped():
         """True in the first evaluation, between its training images and its test images."""
@@ -101,7 +104,7 @@ def test_diverged_lane_is_recorded_and_does_not_affect_others(tmp_path, whole):
     assert status(files).state == "diverged" and points(files) == before
 
 
-def test_a_run_at_chance_is_stopped_and_goes_on_when_told(tmp_path):
+def test_a_run_at_chance_is_stopped_and_goes_on_when_told_and_one_that_learns_is_not(tmp_path):
     spec = make_spec(**SHORT, recipe__learning_rate=1e-30)
     whole = curve(tmp_path / "whole", recipe__learning_rate=1e-30)
     for _ in range(2):
@@ -111,9 +114,6 @@ def test_a_run_at_chance_is_stopped_and_goes_on_when_told(tmp_path):
         files.done.unlink()  # as if the process had ended before the seal
     train_runs(tmp_path, spec)
     assert status(files).state == "done" and points(files) == whole
-
-
-def test_a_run_that_learns_is_not_at_chance(tmp_path):
     [files] = train_runs(tmp_path, make_spec(**SHORT | {"recipe__iterations": 60}), stop_at_chance=0.5)
     assert status(files).state == "done"
 
@@ -147,11 +147,6 @@ def test_resume_refuses_other_images_and_keeps_the_number_of_threads(tmp_path):
     assert torch.get_num_threads() == 1
 
 
-def test_a_pack_of_several_precisions_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="several precisions"):
-        train_runs(tmp_path, make_spec(**SHORT), make_spec(**SHORT, precision="bf16"))
-
-
 @pytest.mark.cuda
 def test_gpu_gets_equal_samples_and_close_losses(tmp_path):
     losses = []
@@ -175,3 +170,55 @@ def test_curve_is_restored_from_the_checkpoint(tmp_path, whole):
     CURVES.write(files.curves, [row | {"run_id": "x"} for row in read_rows(files.curves)])
     train_runs(tmp_path, spec)
     assert points(files) == whole
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------------------
+
+
+def contents(files):
+    """Every snapshot's name and bytes."""
+    return {path.name: path.read_bytes() for path in files.snapshots()}
+
+
+def test_snapshot_holds_the_network_of_its_iteration(tmp_path):
+    spec = make_spec(**SHORT, snapshot_every=5)
+    [files] = train_runs(tmp_path, spec, **stopping(10))
+    at_ten = checkpoint.load_newest(files, CPU)
+    first, *_, last = checkpoint.load_snapshots(files, CPU)
+    assert at_ten is not None and (at_ten["iteration"], last["iteration"]) == (10, 10)
+    assert set(last) == {"version", "run_id", "iteration", "network"} and last["run_id"] == files.run_id
+    assert last["network"].keys() == at_ten["network"].keys()
+    assert all(torch.equal(last["network"][name], at_ten["network"][name]) for name in last["network"])
+    untrained = build(spec, 1, 10).state_dict()
+    assert all(torch.equal(first["network"][name], untrained[name]) for name in first["network"])
+    network = build(spec, 1, 10)
+    missing = network.load_state_dict(last["network"], strict=False).missing_keys
+    assert all(name.endswith("num_batches_tracked") for name in missing)
+
+
+def test_no_snapshot_is_written_or_removed_without_the_lease(tmp_path):
+    def lost(files):
+        raise LeaseLost("another has it")
+
+    spec = make_spec(**SHORT, snapshot_every=4)
+    with pytest.raises(LeaseLost):
+        train_runs(tmp_path, spec, before_write=lost)
+    files = open_run(tmp_path, spec)
+    assert kept(files) == []
+    files.snapshot(4, "0" * 16).touch()
+    with pytest.raises(LeaseLost):
+        train_runs(tmp_path, spec, before_write=lost)
+    assert kept(files) == [4]
+
+
+def test_snapshots_of_another_trajectory_are_removed(tmp_path):
+    spec = make_spec(**SHORT, snapshot_every="epoch")
+    [whole] = train_runs(tmp_path / "whole", spec)
+    [files] = train_runs(tmp_path, spec, **stopping(5))
+    early = {name: content for name, content in contents(files).items() if "-00000005-" not in name}
+    for iteration in (5, 8, 9):  # another machine went on from the checkpoint, and was killed
+        files.snapshot(iteration, "0" * 16).touch()
+    before = {path.name: path.stat().st_ino for path in files.snapshots()}
+    train_runs(tmp_path, spec)
+    assert contents(files) == contents(whole)
+    assert all((files.folder / name).stat().st_ino == before[name] for name in early)  # written once

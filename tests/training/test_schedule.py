@@ -1,7 +1,12 @@
+"""When points, evaluations and snapshots are due, and at which rate each step is taken."""
+
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
+from study.training.events import Event, Events
 from study.training.schedule import Schedule
 from tests.helpers import make_spec
 
@@ -10,18 +15,12 @@ def rates(schedule, *iterations):
     return [pytest.approx(schedule.rate(i)) for i in iterations]
 
 
-def test_the_rate_drops_at_the_milestones_of_he2015():
+def test_the_rates_of_the_papers_recipes():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2015_cifar"))
     assert rates(schedule, 0, 31_999, 32_000, 47_999, 48_000, 63_999) == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
-
-
-def test_he2016_warms_up_every_depth_for_400_iterations():
     schedule = Schedule(make_spec(data="cifar10", depth=20, recipe="he2016_cifar"))
     assert rates(schedule, 0, 399, 400, 32_000) == [0.01, 0.01, 0.1, 0.01]
     assert schedule.warning() is None
-
-
-def test_he2015_warms_110_layers_up_until_the_error_is_below_80_percent():
     schedule = Schedule(make_spec(data="cifar10", depth=110, recipe="he2015_cifar"))
     schedule.observe(80.0)
     assert rates(schedule, 500) == [0.01]
@@ -117,3 +116,29 @@ def test_rates_are_those_of_torch(fields, made):
     given = {"recipe__iterations": 200, "recipe__learning_rate": 0.1} | fields
     schedule = Schedule(make_spec(**given))
     assert [schedule.rate(i) for i in range(200)] == pytest.approx(torch_rates(made, 200), abs=1e-12)
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def events(iterations=12, batch=16, images=40, log=4, **fields):
+    recipe = {"recipe__iterations": iterations, "recipe__batch_size": batch, "recipe__log_every": log}
+    return Events(make_spec(**recipe, recipe__evaluate_every=5, **fields), images)
+
+
+def due(schedule, event):
+    return [i for i in range(schedule.iterations + 1) if schedule.due(event, i)]
+
+
+@pytest.mark.parametrize("batch, images", [(16, 40), (128, 50_000), (16, 16), (64, 40), (7, 7001)])
+def test_an_epoch_ends_with_the_step_that_completes_it(batch, images):
+    expected = [i for i in range(1, 1200) if i * batch // images > (i - 1) * batch // images]
+    assert due(events(1200, batch, images, snapshot_every="epoch"), Event.SNAPSHOT) == [0, *expected, 1200]
+
+
+@pytest.mark.parametrize("every", ["epoch", 5, None])
+def test_next_returns_the_iteration_of_the_next_event(every):
+    schedule = events(snapshot_every=every, probes="weights", probe_every=7)
+    stops = sorted({0, 12}.union(*(due(schedule, event) for event in Event)))
+    for now, following in pairwise(stops):
+        assert {schedule.next(i) for i in range(now, following)} == {following}

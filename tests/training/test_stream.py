@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from tests.helpers import make_folder, make_spec, open_run, points, read_rows, s
 from tests.launch.command import wait_for
 
 CPU = torch.device("cpu")
-FIELDS: dict[str, Any] = {
+FIELDS = {
     "data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0, "recipe__flip": True,
     "recipe__scales": [20, 28], "recipe__colour": "pca", "recipe__iterations": 7, "recipe__batch_size": 8,
     "recipe__evaluate_every": 3, "recipe__log_every": 2,

@@ -7,8 +7,7 @@ import torch
 from study.measure.probes import Subject, Value, measure
 from study.networks.network import build
 from study.training.feeds.images import Images
-from tests.helpers import make_spec, tiny_images
-from tests.networks.test_network import random_bn
+from tests.helpers import make_spec, random_bn, tiny_images
 
 CPU = torch.device("cpu")
 

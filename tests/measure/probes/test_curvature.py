@@ -1,19 +1,22 @@
-"""Hessian-vector products against dense Hessians of our blocks in float64; eigenvalues, trace and density of matrices."""
+"""Hessian-vector products against dense Hessians of our blocks in float64; eigenvalues, trace and density; the probe."""
+
+from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import diags
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from study.measure.probes.curvature import Hessian, density, extremes, lanczos, trace
+from study.measure.probes.curvature import LIMIT, Hessian, density, extremes, lanczos, trace
 from study.measure.probes.subject import Stopped
 from study.networks.blocks import BasicBlock, Bottleneck, SingleBlock
 from study.networks.orders import original, pre
 from study.networks.shortcuts import ExclusiveGate, Projection, option_a
-from tests.helpers import slow
-from tests.networks.test_network import random_bn
+from tests.helpers import long, random_bn, slow
+from tests.measure.probes.subjects import make, values
 
 # -- networks and matrices ------------------------------------------------------------------------------------------------
 
@@ -139,13 +142,12 @@ def test_eigenvalues_of_a_quadratic(largest, smallest):
 
 
 @pytest.mark.parametrize("largest, smallest", [(2, 2), (2, 1)])
-def test_search_without_convergence_gives_nan_and_ends_at_its_limit(largest, smallest, monkeypatch):
-    monkeypatch.setattr("study.measure.probes.curvature.LIMIT", 30)
-    hessian, products = counted(symmetric(np.linspace(-1, 2, 150))[0])
+def test_search_without_convergence_gives_nan_and_ends_at_its_limit(largest, smallest):
+    hessian, products = counted(diags(np.linspace(-1, 2, 10_000)))
     top, bottom = extremes(hessian, largest, smallest, tolerance=1e-12)
-    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 150)
+    assert np.isnan(top.values).all() and top.values.shape == (largest,) and top.vectors.shape == (largest, 10_000)
     assert np.isnan(bottom.values).all() and bottom.values.shape == (smallest,)
-    assert len(products) == (30 if largest == smallest else 60)
+    assert len(products) == (LIMIT if largest == smallest else 2 * LIMIT)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -203,3 +205,43 @@ def test_lanczos_vectors_stay_orthogonal():
     diagonal, beside = lanczos(aslinearoperator(matrix), np.ones(151), 60)
     nodes = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     assert len(nodes) == 60 and (nodes > 2).sum() == 1
+
+
+# -- the probe ---------------------------------------------------------------------------------------------------------
+
+
+def by_measure(found):
+    table = defaultdict(list)
+    for value in found:
+        table[value.measure].append(value)
+    return table
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [long("plain"), "residual"])
+def test_measures_of_the_hessian_are_consistent(network):
+    subject = make(16, network=network, block="single", depth=5)  # some 400 products: small, and in one batch
+    before = {name: value.clone() for name, value in subject.network.state_dict().items()}
+    found = by_measure(values("hessian", subject))
+    assert all(torch.equal(value, before[name]) for name, value in subject.network.state_dict().items())
+    assert {name: [value.place for value in rows] for name, rows in found.items()} == {
+        "largest": [1, 2, 3, 4, 5],
+        "smallest": [1, 2],
+        "ratio": [0],
+        "trace": [0],
+        "trace_error": [0],
+        "density_node": list(range(1, 61)),
+        "density_weight": list(range(1, 61)),
+    }
+    number = {name: np.array([value.value for value in rows]) for name, rows in found.items()}
+    assert (np.diff(number["largest"]) <= 0).all() and (np.diff(number["smallest"]) >= 0).all()
+    assert number["smallest"][0] < 0 < number["largest"][0]
+    assert number["ratio"][0] == pytest.approx(-number["smallest"][0] / number["largest"][0])
+    nodes, weights = number["density_node"], number["density_weight"]
+    assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
+    assert nodes[:30].max() == pytest.approx(number["largest"][0], rel=1e-3)
+    assert nodes.min() >= number["smallest"][0] * 1.001
+    # Two estimates of the trace, of which the second has two samples.
+    size = sum(weight.numel() for weight in subject.network.parameters())
+    assert abs(number["trace"][0] - size * (weights @ nodes)) < 6 * number["trace_error"][0]
+    assert {value.layer for rows in found.values() for value in rows} == {""}

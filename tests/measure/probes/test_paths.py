@@ -9,9 +9,8 @@ from torch.nn import functional as F  # noqa: N812
 from study.measure.probes.paths import by_length, measure
 from study.networks.blocks import Block
 from study.networks.network import build
-from tests.helpers import make_spec
+from tests.helpers import make_spec, random_bn
 from tests.measure.probes.subjects import make
-from tests.networks.test_network import random_bn
 
 
 def subject(**fields):

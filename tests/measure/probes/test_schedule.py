@@ -41,7 +41,6 @@ def train(results, *specs, **options):
 def trained(files):
     """Everything that training made: the curve but for the run's id, weights, BN statistics and momentum."""
     state = checkpoint.load_newest(files, CPU)
-    assert state is not None
     tensors = [*state["network"].values(), *state["optimizer"]["momentum"]]
     return [[point[1:] for point in points(files)], *(tensor.numpy().tobytes() for tensor in tensors)]
 

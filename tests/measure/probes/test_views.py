@@ -11,8 +11,7 @@ from study.measure.probes import Subject, measure, views
 from study.networks.network import build
 from study.training.feeds.images import Images
 from study.training.feeds.stream import Stream
-from tests.helpers import make_folder, make_spec, tiny_images
-from tests.networks.test_network import random_bn
+from tests.helpers import make_folder, make_spec, random_bn, tiny_images
 
 CPU = torch.device("cpu")
 STREAM = {"data": "image_stream", "data.folder": "toy", "data.image_size": 16, "recipe__pad": 0}

@@ -4,23 +4,14 @@ import pytest
 import torch
 
 from study import data
-from study.data.images import ImageSet, image_set
+from study.data.images import ImageSet
 from study.measure.surface import evaluate
 from study.store.layout import RunFiles
 from study.training.feeds.images import Images
-from study.training.pack import train_pack
-from study.training.session import Session
-from tests.helpers import make_spec, open_run
+from tests.helpers import make_spec, tiny_images, train_runs
 
 SHORT = {"recipe__iterations": 40, "recipe__schedule__at": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
-
-
-def few_digits(folder: Path) -> ImageSet:
-    """A quarter of the digits, since each point of a surface evaluates all images."""
-    every = data.load("digits", folder)
-    assert isinstance(every, ImageSet)
-    train, test = (every.train_images[:360], every.train_labels[:360]), (every.test_images[:90], every.test_labels[:90])
-    return image_set(every.name, train, test, every.classes)
+FEW = tiny_images(train=360, test=90)
 
 
 @pytest.fixture(autouse=True)
@@ -36,25 +27,19 @@ def train_three(folder: Path, images: ImageSet | None = None) -> dict[str, RunFi
     On `images`, or else on all digits.
     """
     torch.set_num_threads(1)
-    specs = {
-        "plain": make_spec(network="plain", **SHORT),
-        "other": make_spec(network="plain", seed=1, **SHORT),
-        "residual": make_spec(**SHORT),
-    }
-    runs = {name: open_run(folder / "results", spec) for name, spec in specs.items()}
-    pairs = [(specs[name], runs[name]) for name in specs]
-    assert train_pack(pairs, images or data.load("digits", folder), Session())
-    return runs
+    kinds = {"plain": {"network": "plain"}, "other": {"network": "plain", "seed": 1}, "residual": {}}
+    specs = [make_spec(**SHORT, **fields) for fields in kinds.values()]
+    runs = train_runs(folder / "results", *specs, images=images or data.load("digits", folder))
+    return dict(zip(kinds, runs, strict=True))
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
     """Three networks, for all tests: copy them before changing anything."""
-    folder = tmp_path_factory.mktemp("trained")
-    return train_three(folder, few_digits(folder))
+    return train_three(tmp_path_factory.mktemp("trained"), FEW)
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """Those digits, as a network takes them."""
-    return Images(few_digits(tmp_path_factory.mktemp("data")), torch.device("cpu"))
+def digits() -> Images:
+    """What they were trained on, as a network takes it."""
+    return Images(FEW, torch.device("cpu"))

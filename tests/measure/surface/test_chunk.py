@@ -12,7 +12,7 @@ from study.measure.surface.plane import hessian_batches
 from study.store import runs as store
 from study.store.layout import SurfaceFiles
 from study.store.surfaces import load_points
-from study.training.session import Progress, Session
+from study.training.session import Session
 from tests.helpers import read_rows, slow
 
 
@@ -28,7 +28,7 @@ class Bench:
 
     def measure(self, key="c000", stop_after=None):
         files = self.files.chunk(key)
-        seen: list[Progress] = []
+        seen = []
         session = Session(stopped=lambda: stop_after is not None and len(seen) > stop_after, report=seen.append)
         Chunk(files, self.surface, lattice(self.surface), self.plane, self.run).measure(self.evaluator, session)
         self.seen = seen

@@ -1,6 +1,7 @@
-"""Planes: their directions, their files, and errors without a usable network."""
+"""Planes: their points, directions and files, and errors without a usable network."""
 
 import dataclasses
+import itertools
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from study.config.surface import Surface
 from study.errors import StudyError
 from study.measure.surface import plane
 from study.measure.surface.evaluate import Evaluator
-from study.measure.surface.lattice import PATH, chunks
+from study.measure.surface.lattice import CHUNK, CURVED_CHUNK, PATH, chunks, coordinate, lattice
 from study.networks.network import build
 from study.store import runs as store
 from study.store.layout import RunFiles, SurfaceFiles
@@ -39,7 +40,6 @@ def test_plane_can_be_saved_and_loaded(kind, trained, digits, tmp_path):
     assert plane.load(files) is None
     made.save(files)
     back = plane.load(files)
-    assert back is not None
     for field in dataclasses.fields(plane.Plane):
         ours, theirs = getattr(made, field.name), getattr(back, field.name)
         assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
@@ -58,12 +58,19 @@ def test_damaged_or_foreign_plane_is_skipped(trained, digits, tmp_path, caplog):
     assert plane.load(files) is None and "another surface" in caplog.text
 
 
-def test_interpolation_refuses_networks_trained_on_other_inputs(copies, digits, tmp_path):
+def test_interpolation_refuses_networks_of_other_inputs_or_layers(copies, digits, tmp_path):
     """The centre's images less their mean at each pixel: of a network that knows another mean, the loss would be wrong."""
     other = open_run(tmp_path / "results", make_spec(network="plain", recipe__mean="channel"))
     surface = surface_of(copies["plain"], plane="interpolate", to=[other.run_id])
     with pytest.raises(StudyError, match=r"was trained with recipe\.mean channel, the centre with pixel"):
         plane.make(surface, copies["plain"], [other], digits)
+    deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
+    network = build(store.read_spec(deeper), 1, 10).state_dict()
+    checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
+    seal_run(deeper, iteration=1)
+    surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
+    with pytest.raises(StudyError, match="other layers than the centre"):
+        plane.make(surface, copies["plain"], [deeper], digits)
 
 
 @pytest.mark.parametrize(("bn", "sizes"), [("frozen", [32] * 2), ("batch", [8] * 8)])
@@ -75,16 +82,6 @@ def test_hessian_with_batch_statistics_has_the_batches_of_bn(bn, sizes, digits, 
     assert [len(labels) for _, labels in batches] == sizes == [len(images) for images, _ in batches]
     whole = plane.hessian_batches(surface_of(run, curvature=True, curvature_images=64), run, network, digits)
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.cat([images for images, _ in whole]))
-
-
-def test_interpolation_refuses_networks_with_other_layers(copies, digits, tmp_path):
-    deeper = open_run(tmp_path / "results", make_spec(network="plain", depth=14))
-    network = build(store.read_spec(deeper), 1, 10).state_dict()
-    checkpoint.save(deeper, 1, {"network": network, "fingerprint": digits.fingerprint})
-    seal_run(deeper, iteration=1)
-    surface = surface_of(copies["plain"], plane="interpolate", to=[deeper.run_id])
-    with pytest.raises(StudyError, match="other layers than the centre"):
-        plane.make(surface, copies["plain"], [deeper], digits)
 
 
 def test_trajectory_coordinates_and_residuals(trained, digits):
@@ -161,3 +158,32 @@ def test_a_trajectory_needs_snapshots(copies, digits):
         path.unlink()
     with pytest.raises(StudyError, match=r"has 1 snapshots .* snapshot_every: epoch"):
         plane.make(surface_of(copies["plain"], plane="pca"), copies["plain"], [], digits)
+
+
+# -- points ------------------------------------------------------------------------------------------------------------
+
+
+def make(**fields):
+    return Surface.model_validate({"run": "plain-8-digits-s0-0123456789ab", **fields})
+
+
+def test_a_lattice_is_rectangular_with_exact_ends_and_its_second_axis_changes_fastest():
+    points = lattice(make(points=[5, 3]))
+    assert points[:4] == [(0, 0), (0, 1), (0, 2), (1, 0)] and len(points) == 15
+    assert lattice(make(points=[3], dims=1)) == [(0, 0), (1, 0), (2, 0)]
+    surface = make(points=[51, 7])
+    assert coordinate(surface, 0, 0, -1.0, 1.0) == -1.0 and coordinate(surface, 0, 50, -1.0, 1.0) == 1.0
+    assert coordinate(surface, 0, 25, -1.0, 1.0) == 0.0
+    assert coordinate(surface, 1, 6, 0.1, 0.7) == 0.7
+    places = [coordinate(surface, 0, place, -0.3, 1.7) for place in range(51)]
+    assert all(a < b for a, b in itertools.pairwise(places))
+
+
+def test_chunks_hold_every_point_once_in_order():
+    surface = make(points=[15, 9])
+    split = chunks(surface)
+    assert [point for points in split.values() for point in points] == lattice(surface)
+    assert list(split) == ["c000", "c001", "c002"] and len(split["c000"]) == CHUNK
+    curved = chunks(make(points=3, curvature=True))
+    assert [len(points) for points in curved.values()] == [CURVED_CHUNK, CURVED_CHUNK, 1]
+    assert next(iter(chunks(make(plane="pca")).items())) == (PATH, [])
