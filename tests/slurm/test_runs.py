@@ -155,6 +155,7 @@ def test_a_requeue_a_dead_node_and_a_new_controller_in_mid_sweep(cluster, tmp_pa
     user.finish()
     assert curves(user.folder) == expected
     assert max(user.starts().values()) > 1
+    user.wait(lambda: not cluster.squeue(), "the queue is empty")  # a job ends after its last run
     before = user.starts()
     assert "nothing is left to train; 2 of 2 runs are finished" in user.study("sweep", "tiny.yaml")
     assert user.starts() == before and not cluster.squeue()
