@@ -112,7 +112,7 @@ def test_a_sweep_in_training_is_not_removed_and_others_are_merged_beside_it(warm
         os.kill(training.pid, signal.SIGSTOP)
         for verb in (["rm", "tiny"], ["mv", "tiny", "new"]):
             code, _, err = inside(folder, *verb)
-            assert code == 2 and len(err.splitlines()) == 1 and f"by process {training.pid} on " in err
+            assert code == 2 and len(err.splitlines()) == 1 and f"by process {training.pid}; " in err
         os.kill(training.pid, signal.SIGCONT)
         code, out, err = inside(folder, "merge", "there")
         assert code == 0 and "tiny: 3 copied" in out, out + err

@@ -4,14 +4,20 @@ import pytest
 import torch
 
 from study import data
-from study.data.images import ImageSet
+from study.data.images import ImageSet, image_set
 from study.measure.surface import evaluate
 from study.store.layout import RunFiles
 from study.training.feeds.images import Images
-from tests.helpers import make_spec, tiny_images, train_runs
+from tests.helpers import make_spec, train_runs
 
 SHORT = {"recipe__iterations": 40, "recipe__schedule__at": [30], "recipe__evaluate_every": 20, "snapshot_every": 10}
-FEW = tiny_images(train=360, test=90)
+
+
+def few_digits(folder):
+    """A quarter of the digits, since each point of a surface evaluates all images."""
+    every = data.load("digits", folder)
+    train, test = (every.train_images[:360], every.train_labels[:360]), (every.test_images[:90], every.test_labels[:90])
+    return image_set(every.name, train, test, every.classes)
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +42,11 @@ def train_three(folder: Path, images: ImageSet | None = None) -> dict[str, RunFi
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFiles]:
     """Three networks, for all tests: copy them before changing anything."""
-    return train_three(tmp_path_factory.mktemp("trained"), FEW)
+    folder = tmp_path_factory.mktemp("trained")
+    return train_three(folder, few_digits(folder))
 
 
 @pytest.fixture(scope="session")
-def digits() -> Images:
-    """What they were trained on, as a network takes it."""
-    return Images(FEW, torch.device("cpu"))
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """Those digits, as a network takes them."""
+    return Images(few_digits(tmp_path_factory.mktemp("data")), torch.device("cpu"))
