@@ -177,7 +177,6 @@ def _nothing_to_do(planned: Planned) -> str:
         "hold": "waiting for the runs they start from",
         "leave": "failed (--mode retry tries again)",
     }
-
     ending = "in jobs that are ending (rerun this when they have ended)"
     counts = Counter(
         "in training" if one.disk.state == "running" else ending if one.reason.endswith(", ending") else verbs[one.verb]

@@ -28,6 +28,15 @@ TRAINED = (
     *(name for name in columns() if name not in ("network", "depth", "seed", *VARIANT, *Kept.model_fields)),
 )
 """What a network was trained on and how, as in `runs.parquet`: with its network and seed, all of a run."""
+USUAL = {
+    "block": "basic",
+    "shortcut": "A",
+    "order": "original",
+    "norm": "batch",
+    "activation": "relu",
+    "initialisation": "he_fan_in",
+}
+"""What a network of a built-in family usually has."""
 _TOLD_BY: dict[str, tuple[str, ...]] = {
     "data": ("dataset",),
     "data.folder": ("dataset",),

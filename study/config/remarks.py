@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from study.config.components import Options
+from study.config.differences import USUAL
 from study.config.registry import FAMILIES
 from study.config.run import RunSpec
 from study.config.stored import registry
@@ -50,8 +51,8 @@ def _periods(spec: RunSpec) -> Iterator[str]:
         yield f"train_subset_seed {spec.train_subset_seed}: no effect, since there is no train_subset"
 
 
-_LAYERS = {"block": "basic", "shortcut": "A", "order": "original", "norm": "batch", "activation": "relu"}
-"""Fields of built-in families, and what they usually are."""
+_LAYERS = ("block", "shortcut", "order", "norm", "activation")
+"""Fields that built-in families alone read."""
 
 
 def unused(specs: Collection[RunSpec]) -> Iterator[str]:
@@ -69,4 +70,4 @@ def unused(specs: Collection[RunSpec]) -> Iterator[str]:
 
 def _is_set(spec: RunSpec, field: str) -> bool:
     chosen, table = getattr(spec, field), registry(RunSpec, field)
-    return chosen is not None and table is not None and chosen != table.choose(_LAYERS[field])
+    return chosen is not None and table is not None and chosen != table.choose(USUAL[field])

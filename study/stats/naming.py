@@ -10,15 +10,13 @@ from typing import Any
 import pandas as pd
 
 from study.config import differences, run
-from study.config.differences import TRAINED, VARIANT, short, text
+from study.config.differences import TRAINED, USUAL, VARIANT, short, text
 from study.config.stored import labels
 from study.store.runs import LOST
 
 NETWORKS = ("plain", "residual")  # the order of panels, lines and sections
 WORDS = {"family": "{} family", "start_from": "from {}", "zero_gamma": "zero-gamma", **labels(),
          "recipe.stochastic_depth": "stochastic depth {}", "norm": "{} norm"}  # fmt: skip
-USUAL = {"block": "basic", "shortcut": "A", "order": "original", "norm": "batch", "activation": "relu",
-         "initialisation": "he_fan_in"}  # fmt: skip
 FAMILIES = {"cifar": "CIFAR", "imagenet": "ImageNet", "vgg": "VGG"}
 
 # A run that is not done is listed under its state; any other state counts as the last word.
